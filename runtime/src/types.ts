@@ -1,0 +1,40 @@
+import type { Profile } from './profile.js';
+
+/** One labelled image: `image` is the preprocessed tensor `[C, H, W]`, row by row. */
+export interface Example {
+  readonly label: string;
+  readonly image: Float32Array;
+}
+
+export interface AdaptOptions {
+  /** A pattern of the bundle; its default pattern when absent. */
+  readonly pattern?: string;
+  /** Inner steps; the pattern's own number when absent. 0 leaves the head at its start (class prototypes). */
+  readonly steps?: number;
+  /** Inner learning rate; the pattern's own when absent. */
+  readonly rate?: number;
+  /** Called after each inner step (counted from 1) with the support loss before it. */
+  readonly onStep?: (step: number, loss: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** Milliseconds. `steps` covers the head's start and all inner steps. */
+export interface AdaptTimings {
+  readonly encode: number;
+  readonly steps: number;
+  readonly total: number;
+}
+
+export interface AdaptResult {
+  readonly profile: Profile;
+  /** Support loss before each inner step. */
+  readonly losses: readonly number[];
+  readonly milliseconds: AdaptTimings;
+}
+
+export interface Prediction {
+  /** The most probable class. */
+  readonly label: string;
+  /** Probability of each class, in the profile's order of classes. */
+  readonly probabilities: Readonly<Record<string, number>>;
+}
