@@ -1,0 +1,156 @@
+import type { OperatorAttributes, OperatorName } from './operators/attributes.js';
+import { operators } from './operators/table.js';
+import type { DType, Shape, Tensor } from './tensor.js';
+import { formatShape, isStatic } from './tensor.js';
+
+/** A graph that is not well formed: a shape, dtype or attribute an operator does not take. */
+export class GraphError extends Error {
+  override readonly name = 'GraphError';
+}
+
+/** A named, typed edge of a graph. It has a producer, or a constant, or neither (a graph input). */
+export interface Value {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: Shape;
+  /** Order of creation in its builder; a producer's inputs always come before its outputs. */
+  readonly index: number;
+  readonly producer?: Node;
+  readonly constant?: Tensor;
+}
+
+/** One application of an operator. An absent optional input is `undefined`. */
+export interface Node<K extends OperatorName = OperatorName> {
+  readonly op: K;
+  readonly name: string;
+  readonly inputs: readonly (Value | undefined)[];
+  readonly attributes: OperatorAttributes[K];
+  readonly output: Value;
+}
+
+/** A graph is what its outputs reach: code no output needs is not part of it. */
+export interface Graph {
+  readonly name: string;
+  readonly inputs: readonly Value[];
+  /** Outputs by the name they are exported under. */
+  readonly outputs: ReadonlyMap<string, Value>;
+}
+
+/** Creates values and nodes; every node is shape-checked as it is made. */
+export class GraphBuilder {
+  #next = 0;
+  readonly #scopes: string[] = [];
+
+  /** Runs `build` with `name` in front of the names of the nodes it makes. */
+  scope<T>(name: string, build: () => T): T {
+    this.#scopes.push(name);
+    try {
+      return build();
+    } finally {
+      this.#scopes.pop();
+    }
+  }
+
+  input(name: string, shape: Shape, dtype: DType = 'float32'): Value {
+    return { name, dtype, shape, index: this.#next++ };
+  }
+
+  constant(tensor: Tensor, name?: string): Value {
+    const index = this.#next++;
+    return { name: name ?? `constant_${index}`, dtype: tensor.dtype, shape: tensor.shape, index, constant: tensor };
+  }
+
+  scalar(value: number): Value {
+    return this.constant({ dtype: 'float32', shape: [], data: Float64Array.of(value) });
+  }
+
+  /** Applies an operator. Throws {@link GraphError} naming the node where its inputs do not fit. */
+  apply<K extends OperatorName>(
+    op: K,
+    inputs: readonly (Value | undefined)[],
+    attributes: OperatorAttributes[K],
+    name?: string,
+  ): Value {
+    const index = this.#next++;
+    const nodeName = [...this.#scopes, name ?? `${op}_${index}`].join('/');
+    let type: { dtype: DType; shape: Shape };
+    try {
+      type = operators[op].infer(inputs, attributes);
+    } catch (cause) {
+      const shapes = inputs.map((input) => (input ? formatShape(input.shape) : '-')).join(', ');
+      throw new GraphError(`${op} "${nodeName}" on ${shapes}: ${(cause as Error).message}`, { cause });
+    }
+    const output: { -readonly [P in keyof Value]: Value[P] } = { ...type, name: nodeName, index };
+    output.producer = { op, name: nodeName, inputs, attributes, output };
+    return output;
+  }
+}
+
+export function staticShape(value: Value): readonly number[] {
+  if (!isStatic(value.shape)) {
+    throw new GraphError(`"${value.name}": expected a static shape, got ${formatShape(value.shape)}`);
+  }
+  return value.shape;
+}
+
+/** Nodes the outputs need, each after the nodes it reads. The walk does not go past the values of `until`. */
+export function nodesOf(outputs: Iterable<Value>, until: Iterable<Value> = []): Node[] {
+  const order: Node[] = [];
+  const done = new Set<Value>(until);
+  const stack: { value: Value; next: number }[] = [];
+  for (const output of outputs) {
+    if (!done.has(output)) stack.push({ value: output, next: 0 });
+    while (stack.length > 0) {
+      const top = stack[stack.length - 1] as { value: Value; next: number };
+      const node = top.value.producer;
+      if (done.has(top.value) || !node || top.next >= node.inputs.length) {
+        if (node && !done.has(top.value)) order.push(node);
+        done.add(top.value);
+        stack.pop();
+        continue;
+      }
+      const input = node.inputs[top.next++];
+      if (input && !done.has(input)) stack.push({ value: input, next: 0 });
+    }
+  }
+  return order;
+}
+
+/** Constants the outputs need, in order of first use. */
+export function constantsOf(graph: Graph): Value[] {
+  const found = new Set<Value>();
+  for (const node of nodesOf(graph.outputs.values())) {
+    for (const input of node.inputs) if (input?.constant) found.add(input);
+  }
+  for (const output of graph.outputs.values()) if (output.constant) found.add(output);
+  return [...found];
+}
+
+/**
+ * Copies a graph into `builder` with inputs (or inner values) replaced by `bindings`; returns the copied outputs.
+ * Shapes are inferred anew, so binding an input of another shape re-checks every node.
+ */
+export function inline(
+  builder: GraphBuilder,
+  graph: Graph,
+  bindings: ReadonlyMap<Value, Value>,
+  rewrite?: (node: Node, inputs: readonly (Value | undefined)[]) => Value | undefined,
+): Map<string, Value> {
+  const copies = new Map<Value, Value>(bindings);
+  const copyOf = (value: Value): Value => {
+    const known = copies.get(value);
+    if (known) return known;
+    if (value.constant) {
+      const copy = builder.constant(value.constant, value.name);
+      copies.set(value, copy);
+      return copy;
+    }
+    throw new GraphError(`"${graph.name}": input "${value.name}" is not bound`);
+  };
+  for (const node of nodesOf(graph.outputs.values(), bindings.keys())) {
+    const inputs = node.inputs.map((input) => input && copyOf(input));
+    const copy = rewrite?.(node, inputs) ?? builder.apply(node.op, inputs, node.attributes, node.name);
+    copies.set(node.output, copy);
+  }
+  return new Map([...graph.outputs].map(([name, value]) => [name, copyOf(value)]));
+}

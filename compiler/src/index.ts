@@ -1,0 +1,13 @@
+export { evaluate } from './evaluate.js';
+export { gradients } from './gradients.js';
+export { type Graph, GraphBuilder, GraphError, inline, type Node, nodesOf, staticShape, type Value } from './graph.js';
+export { encodeOnnx } from './onnx/write.js';
+export type { OperatorAttributes, OperatorName } from './operators/attributes.js';
+export { expandLike, pad, reshape, shapeOf, slice } from './operators/shape-helpers.js';
+export { operators } from './operators/table.js';
+export { foldConstants } from './passes/fold-constants.js';
+export type { Pass } from './passes/pass.js';
+export { removeUnusedInputs } from './passes/remove-unused-inputs.js';
+export { type SplitGraph, splitAtFrozenPrefix } from './passes/split.js';
+export { printGraph } from './print.js';
+export * from './tensor.js';

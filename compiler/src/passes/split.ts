@@ -1,0 +1,49 @@
+import type { Graph, Value } from '../graph.js';
+import { GraphBuilder, inline, nodesOf } from '../graph.js';
+import { removeUnusedInputs } from './remove-unused-inputs.js';
+
+export interface SplitGraph {
+  /** What does not depend on a moving input: runs once per image. Its outputs are `boundary/0`, `boundary/1`, ... */
+  readonly prefix: Graph;
+  /** The rest, with the boundary values as inputs of the same names. */
+  readonly rest: Graph;
+}
+
+/**
+ * Splits a graph at its frozen prefix: the largest part that depends on no input named in `moving`. Values that are
+ * inputs already, and constants, are read by both parts and do not cross the boundary.
+ */
+export function splitAtFrozenPrefix(graph: Graph, moving: ReadonlySet<string>): SplitGraph {
+  const moved = new Set<Value>(graph.inputs.filter((input) => moving.has(input.name)));
+  const nodes = nodesOf(graph.outputs.values());
+  for (const node of nodes) if (node.inputs.some((input) => input && moved.has(input))) moved.add(node.output);
+  const boundary = new Set<Value>();
+  const cross = (value: Value) => {
+    if (value.producer && !moved.has(value) && dependsOnInput.has(value)) boundary.add(value);
+  };
+  const dependsOnInput = new Set<Value>(graph.inputs);
+  for (const node of nodes) {
+    if (node.inputs.some((input) => input && dependsOnInput.has(input))) dependsOnInput.add(node.output);
+  }
+  for (const node of nodes) if (moved.has(node.output)) for (const input of node.inputs) if (input) cross(input);
+  for (const output of graph.outputs.values()) cross(output);
+  const crossing = [...boundary];
+  const prefix = removeUnusedInputs({
+    name: `${graph.name}/prefix`,
+    inputs: graph.inputs,
+    outputs: new Map(crossing.map((value, i) => [`boundary/${i}`, value])),
+  }).graph;
+  const g = new GraphBuilder();
+  const inputs = graph.inputs.map((input) => g.input(input.name, input.shape, input.dtype));
+  const cuts = crossing.map((value, i) => g.input(`boundary/${i}`, value.shape, value.dtype));
+  const bindings = new Map<Value, Value>();
+  graph.inputs.forEach((input, i) => {
+    bindings.set(input, inputs[i] as Value);
+  });
+  crossing.forEach((value, i) => {
+    bindings.set(value, cuts[i] as Value);
+  });
+  const outputs = inline(g, graph, bindings);
+  const rest = removeUnusedInputs({ name: `${graph.name}/rest`, inputs: [...inputs, ...cuts], outputs }).graph;
+  return { prefix, rest };
+}

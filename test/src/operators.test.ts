@@ -1,0 +1,95 @@
+import type { OperatorName, Value } from '@whet/compiler';
+import { evaluate, GraphBuilder, gradients, int64s, operators } from '@whet/compiler';
+import { describe, expect, it } from 'vitest';
+import { runOnOrt } from './ort.js';
+import { decodeTensor, type EncodedTensor, readReference, referenceFiles, relativeError } from './reference.js';
+
+interface OperatorCase {
+  readonly name: string;
+  readonly opType: string;
+  readonly attributes: Record<string, unknown>;
+  readonly constantInputs: Record<string, unknown>;
+  readonly inputs: readonly EncodedTensor[];
+  readonly output: EncodedTensor;
+  readonly cotangent: EncodedTensor;
+  readonly inputGradients: readonly EncodedTensor[];
+  readonly directions: readonly EncodedTensor[];
+  readonly secondOrder: { readonly inputs: readonly EncodedTensor[]; readonly cotangent: EncodedTensor };
+}
+
+const defaults: Record<string, Record<string, unknown>> = {
+  MaxPool: { pads: [0, 0, 0, 0] },
+  ConvTranspose: { dilations: [1, 1], group: 1, output_padding: [0, 0] },
+};
+
+/** Constant operands stand where ONNX has them. */
+function operands(g: GraphBuilder, test: OperatorCase, inputs: readonly Value[]): (Value | undefined)[] {
+  const constants = Object.entries(test.constantInputs).map(([name, value]) => {
+    if (name === 'condition') {
+      const rows = value as boolean[][];
+      const data = Float64Array.from(rows.flat(), Number);
+      return g.constant({ dtype: 'bool', shape: [rows.length, rows[0]?.length ?? 0], data });
+    }
+    return g.constant(int64s(value as number[]));
+  });
+  return test.opType === 'Where' ? [...constants, ...inputs] : [...inputs, ...constants];
+}
+
+/** Value, gradients, and gradients of `sum_i <gradient_i, direction_i>`, as one graph. */
+function caseGraph(test: OperatorCase) {
+  const g = new GraphBuilder();
+  const inputs = test.inputs.map((input, i) => g.input(`x${i}`, input.shape));
+  const cotangent = g.input('c', test.cotangent.shape);
+  const directions = test.directions.map((direction, i) => g.input(`d${i}`, direction.shape));
+  const attributes = { ...defaults[test.opType], ...test.attributes } as never;
+  const output = g.apply(test.opType as OperatorName, operands(g, test, inputs), attributes);
+  const first = gradients(g, output, inputs, cotangent);
+  const dots = first.map((gradient, i) => {
+    const product = g.apply('Mul', [gradient, directions[i]], {});
+    return g.apply('ReduceSum', [product], { keepdims: 0 });
+  });
+  const sum = dots.reduce((a, b) => g.apply('Add', [a, b], {}));
+  const second = gradients(g, sum, [...inputs, cotangent]);
+  const outputs = new Map<string, Value>([['y', output]]);
+  first.forEach((value, i) => {
+    if (value) outputs.set(`grad/x${i}`, value);
+  });
+  second.forEach((value, i) => {
+    if (value) outputs.set(`second/${i}`, value);
+  });
+  const graph = { name: test.name, inputs: [...inputs, cotangent, ...directions], outputs };
+  const feeds = new Map([
+    ...test.inputs.map((input, i) => [`x${i}`, decodeTensor(input)] as const),
+    ...test.directions.map((direction, i) => [`d${i}`, decodeTensor(direction)] as const),
+    ['c', decodeTensor(test.cotangent)] as const,
+  ]);
+  const expected = new Map<string, Float64Array>([['y', decodeTensor(test.output).data]]);
+  test.inputGradients.forEach((gradient, i) => {
+    expected.set(`grad/x${i}`, decodeTensor(gradient).data);
+  });
+  [...test.secondOrder.inputs, test.secondOrder.cotangent].forEach((gradient, i) => {
+    expected.set(`second/${i}`, decodeTensor(gradient).data);
+  });
+  return { graph, feeds, expected };
+}
+
+const cases = referenceFiles('operators').flatMap((file) => readReference<{ cases: OperatorCase[] }>(file).cases);
+const supported = cases.filter((test) => test.opType in operators);
+
+describe('operators against PyTorch in float64', () => {
+  it('covers the operators of the table that the reference has', () => {
+    expect(supported.length).toBeGreaterThanOrEqual(31);
+  });
+
+  it.each(supported)('$name', async (test) => {
+    const { graph, feeds, expected } = caseGraph(test);
+    const exact = evaluate(graph, feeds);
+    const single = await runOnOrt(graph, feeds);
+    for (const [name, want] of expected) {
+      const zero = new Float64Array(want.length);
+      expect(relativeError(exact.get(name)?.data ?? zero, want, 1), `${name} in float64`).toBeLessThan(1e-9);
+      const bound = name.startsWith('second/') ? 1e-3 : 1e-4;
+      expect(relativeError(single.get(name) ?? zero, want, 1), `${name} on onnxruntime`).toBeLessThan(bound);
+    }
+  });
+});
