@@ -3,6 +3,7 @@ export { gradients } from './gradients.js';
 export { type Graph, GraphBuilder, GraphError, inline, type Node, nodesOf, staticShape, type Value } from './graph.js';
 export { encodeOnnx } from './onnx/write.js';
 export type { OperatorAttributes, OperatorName } from './operators/attributes.js';
+export { matrixTranspose } from './operators/linear-algebra.js';
 export { expandLike, pad, reshape, shapeOf, slice } from './operators/shape-helpers.js';
 export { operators } from './operators/table.js';
 export { foldConstants } from './passes/fold-constants.js';

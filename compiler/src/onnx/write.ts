@@ -28,7 +28,8 @@ function encodeAttribute(node: Node, name: string, value: unknown): object {
       ? { name, type: attributeTypes.float, f: value }
       : { name, type: attributeTypes.int, i: value };
   }
-  if (typeof value === 'string') return { name, type: attributeTypes.string, s: new TextEncoder().encode(value) };
+  if (typeof value === 'string')
+    return { name, type: attributeTypes.string, s: Uint8Array.from(value, (character) => character.charCodeAt(0)) };
   if (Array.isArray(value)) return { name, type: attributeTypes.ints, ints: value };
   throw new GraphError(`${node.op} "${node.name}": attribute ${name} cannot be encoded`);
 }

@@ -1,0 +1,44 @@
+import type { GraphBuilder, Value } from '@whet/compiler';
+
+/** How a parameter is drawn before training. */
+export type Initializer =
+  | { readonly kind: 'normal'; readonly deviation: number }
+  | { readonly kind: 'constant'; readonly value: number };
+
+export interface ParameterSpec {
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** The layer it belongs to, the unit of lambda patterns: `block1`, ..., `head`. */
+  readonly layer: string;
+  readonly initializer: Initializer;
+}
+
+/** Moments of one normalization: mean and (biased) variance per channel, `[1, C, 1, 1]`. */
+export interface Moments {
+  readonly mean: Value;
+  readonly variance: Value;
+  /** `x - mean`, where it was computed on the way. */
+  readonly centered?: Value;
+}
+
+/** Decides whose moments normalize the activations `x [N, C, H, W]` of the normalization `name`. */
+export type MomentSource = (name: string, x: Value) => Moments;
+
+export interface Normalization {
+  readonly name: string;
+  readonly channels: number;
+}
+
+/** A network from images `[N, C, H, W]` to features `[N, F]`, as code that builds a graph. */
+export interface Backbone {
+  readonly architecture: string;
+  readonly settings: Readonly<Record<string, number | string | boolean>>;
+  /** `[C, H, W]` */
+  readonly imageShape: readonly [number, number, number];
+  readonly features: number;
+  readonly parameters: readonly ParameterSpec[];
+  readonly normalizations: readonly Normalization[];
+  /** Layers from the image upward. */
+  readonly layers: readonly string[];
+  build(g: GraphBuilder, images: Value, parameter: (name: string) => Value, moments: MomentSource): Value;
+}

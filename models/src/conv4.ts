@@ -1,0 +1,113 @@
+import type { GraphBuilder, Value } from '@whet/compiler';
+import { reshape } from '@whet/compiler';
+import type { Backbone, MomentSource, ParameterSpec } from './backbone.js';
+import { normalize } from './normalization.js';
+
+export interface Conv4Settings {
+  readonly channels: number;
+  readonly blocks: number;
+  readonly imageChannels: number;
+  readonly imageSize: number;
+  /** Halve the image by max pooling (most papers), or by the stride of the convolution (MAML's Omniglot network). */
+  readonly downsample: 'pool' | 'stride';
+  /** A bias before normalization has no effect under batch moments; the papers' code has one. */
+  readonly convolutionBias: boolean;
+}
+
+export const conv4Defaults: Conv4Settings = {
+  channels: 64,
+  blocks: 4,
+  imageChannels: 1,
+  imageSize: 28,
+  downsample: 'pool',
+  convolutionBias: false,
+};
+
+/** Image size after one block. */
+function halved(size: number, downsample: Conv4Settings['downsample']): number {
+  return downsample === 'pool' ? Math.floor(size / 2) : Math.floor((size - 1) / 2) + 1;
+}
+
+/**
+ * The four-block convolutional network of the few-shot literature (Vinyals et al. 2016; Finn et al. 2017): each block
+ * is a 3x3 convolution with padding 1, normalization with scale and shift, ReLU, and halving of the image.
+ * Throws a RangeError where the image is too small for the number of blocks.
+ */
+export function conv4(partial: Partial<Conv4Settings> = {}): Backbone {
+  const settings = { ...conv4Defaults, ...partial };
+  const { channels, blocks, imageChannels, imageSize, downsample } = settings;
+  let size = imageSize;
+  for (let block = 1; block <= blocks; block++) {
+    size = halved(size, downsample);
+    if (size < 1) throw new RangeError(`conv4: an image of ${imageSize} pixels is too small for ${blocks} blocks`);
+  }
+  const numbers = Array.from({ length: blocks }, (_, i) => i + 1);
+  return {
+    architecture: 'conv4',
+    settings: { ...settings },
+    imageShape: [imageChannels, imageSize, imageSize],
+    features: channels * size * size,
+    parameters: numbers.flatMap((block) => blockParameters(settings, block)),
+    normalizations: numbers.map((block) => ({ name: `norm${block}`, channels })),
+    layers: numbers.map((block) => `block${block}`),
+    build: (g, images, parameter, moments) => {
+      let x = images;
+      for (const block of numbers) {
+        x = g.scope(`block${block}`, () => buildBlock(g, x, block, settings, parameter, moments));
+      }
+      const [n, ...rest] = x.shape as [number | string, ...number[]];
+      return reshape(g, x, [n, rest.reduce((a, b) => a * b, 1)]);
+    },
+  };
+}
+
+function blockParameters(settings: Conv4Settings, block: number): ParameterSpec[] {
+  const { channels, imageChannels, convolutionBias } = settings;
+  const inputs = block === 1 ? imageChannels : channels;
+  const layer = `block${block}`;
+  const constant = (name: string, value: number): ParameterSpec => ({
+    name,
+    shape: [channels],
+    layer,
+    initializer: { kind: 'constant', value },
+  });
+  return [
+    {
+      name: `conv${block}.weight`,
+      shape: [channels, inputs, 3, 3],
+      layer,
+      initializer: { kind: 'normal', deviation: Math.sqrt(2 / (inputs * 9)) },
+    },
+    ...(convolutionBias ? [constant(`conv${block}.bias`, 0)] : []),
+    constant(`norm${block}.weight`, 1),
+    constant(`norm${block}.bias`, 0),
+  ];
+}
+
+function buildBlock(
+  g: GraphBuilder,
+  x: Value,
+  block: number,
+  settings: Conv4Settings,
+  parameter: (name: string) => Value,
+  moments: MomentSource,
+): Value {
+  const stride = settings.downsample === 'stride' ? 2 : 1;
+  const bias = settings.convolutionBias ? [parameter(`conv${block}.bias`)] : [];
+  const convolved = g.apply(
+    'Conv',
+    [x, parameter(`conv${block}.weight`), ...bias],
+    { kernel_shape: [3, 3], strides: [stride, stride], pads: [1, 1, 1, 1], dilations: [1, 1], group: 1 },
+    'conv',
+  );
+  const name = `norm${block}`;
+  const scale = parameter(`${name}.weight`);
+  const shift = parameter(`${name}.bias`);
+  const normal = g.scope('norm', () => normalize(g, convolved, moments(name, convolved), scale, shift));
+  // Pooling before ReLU gives the same values and leaves three quarters of the ReLU out.
+  const halvedImage =
+    stride === 2
+      ? normal
+      : g.apply('MaxPool', [normal], { kernel_shape: [2, 2], strides: [2, 2], pads: [0, 0, 0, 0] }, 'pool');
+  return g.apply('Relu', [halvedImage], {}, 'relu');
+}

@@ -1,0 +1,76 @@
+import type { GraphBuilder, Value } from '@whet/compiler';
+import { int64s, matrixTranspose, reshape } from '@whet/compiler';
+import type { ParameterSpec } from './backbone.js';
+
+/**
+ * Where the linear head of a task starts.
+ * `fixed`: learned weights per class, for one number of classes (the papers' head).
+ * `shared`: every class from one learned vector (UNICORN-MAML, Ye & Chao 2022), any number of classes.
+ * `prototype`: each class from the mean feature of its examples (Proto-MAML, Triantafillou et al. 2020), any number.
+ */
+export type HeadKind = 'fixed' | 'shared' | 'prototype';
+
+export interface HeadWeights {
+  /** `[W, F]` */
+  readonly weight: Value;
+  /** `[W]` */
+  readonly bias: Value;
+}
+
+/** What a head of this kind learns in the outer loop. */
+export function headParameters(kind: HeadKind, features: number, ways: number): ParameterSpec[] {
+  if (kind === 'prototype') return [];
+  const rows = kind === 'fixed' ? ways : 1;
+  const layer = 'head';
+  const deviation = 1 / Math.sqrt(features);
+  return [
+    { name: 'head.weight', shape: [rows, features], layer, initializer: { kind: 'normal', deviation } },
+    { name: 'head.bias', shape: [rows], layer, initializer: { kind: 'constant', value: 0 } },
+  ];
+}
+
+/** Logits `[N, W]` of features `[N, F]`. */
+export function headLogits(g: GraphBuilder, features: Value, { weight, bias }: HeadWeights): Value {
+  return g.scope('head', () =>
+    g.apply('Add', [g.apply('MatMul', [features, matrixTranspose(g, weight)], {}), bias], {}),
+  );
+}
+
+/**
+ * A linear head whose logits are minus the squared distance to each class's mean feature, up to a term all classes
+ * share: `weight_c = 2 mean_c`, `bias_c = -|mean_c|^2` (Snell et al. 2017, eq. 8). `labels [N, W]` is one-hot; classes
+ * may have different numbers of examples.
+ */
+export function prototypeHead(g: GraphBuilder, features: Value, labels: Value): HeadWeights {
+  return g.scope('prototypes', () => {
+    const perClass = matrixTranspose(g, labels);
+    const counts = g.apply('ReduceSum', [perClass, g.constant(int64s([1]))], { keepdims: 1 });
+    const means = g.apply('Div', [g.apply('MatMul', [perClass, features], {}), counts], {});
+    const squares = g.apply('Mul', [means, means], {});
+    const norms = g.apply('ReduceSum', [squares, g.constant(int64s([1]))], { keepdims: 0 });
+    return { weight: g.apply('Mul', [means, g.scalar(2)], {}), bias: g.apply('Neg', [norms], {}) };
+  });
+}
+
+/** Every class from one vector: `shared [1, F]` and `[1]` repeated for the columns of `labels [N, W]`. */
+export function sharedHead(g: GraphBuilder, shared: HeadWeights, labels: Value): HeadWeights {
+  return g.scope('shared', () => {
+    const counts = g.apply('ReduceSum', [labels, g.constant(int64s([0]))], { keepdims: 0 });
+    const zeros = g.apply('Mul', [counts, g.scalar(0)], {});
+    const column = reshape(g, zeros, [...zeros.shape, 1]);
+    return {
+      weight: g.apply('Add', [column, shared.weight], {}),
+      bias: g.apply('Add', [zeros, shared.bias], {}),
+    };
+  });
+}
+
+/** Mean cross-entropy of logits `[N, W]` against one-hot labels `[N, W]`, a scalar. */
+export function crossEntropy(g: GraphBuilder, logits: Value, labels: Value): Value {
+  return g.scope('loss', () => {
+    const logProbabilities = g.apply('LogSoftmax', [logits], { axis: -1 });
+    const picked = g.apply('Mul', [logProbabilities, labels], {});
+    const each = g.apply('ReduceSum', [picked, g.constant(int64s([1]))], { keepdims: 0 });
+    return g.apply('Neg', [g.apply('ReduceMean', [each], { keepdims: 0 })], {});
+  });
+}

@@ -1,0 +1,12 @@
+export type { Backbone, Initializer, MomentSource, Moments, Normalization, ParameterSpec } from './backbone.js';
+export { type Conv4Settings, conv4, conv4Defaults } from './conv4.js';
+export {
+  crossEntropy,
+  type HeadKind,
+  type HeadWeights,
+  headLogits,
+  headParameters,
+  prototypeHead,
+  sharedHead,
+} from './head.js';
+export { batchMoments, NORMALIZATION_EPSILON, normalize } from './normalization.js';

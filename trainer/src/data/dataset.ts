@@ -1,0 +1,23 @@
+import type { Preprocessing } from '@whet/runtime/images';
+
+/** All images of one class, already decoded: `pixels` is `[count, H, W, C]`, 0..255. */
+export interface ImageClass {
+  readonly name: string;
+  readonly count: number;
+  readonly pixels: Uint8Array;
+}
+
+/** Classes of different splits are disjoint: what is tested was never trained. */
+export type SplitName = 'train' | 'validation' | 'test';
+
+export interface Dataset {
+  readonly name: string;
+  /** How the pixels were made from image files, and become tensors. */
+  readonly preprocessing: Preprocessing;
+  readonly splits: Readonly<Record<SplitName, readonly ImageClass[]>>;
+}
+
+/** Data that is missing, damaged, or too little for what is asked of it. */
+export class DataError extends Error {
+  override readonly name = 'DataError';
+}

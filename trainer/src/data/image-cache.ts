@@ -1,0 +1,131 @@
+import { createHash } from 'node:crypto';
+import { constants } from 'node:fs';
+import { access, mkdir, readFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { isAbsolute, join } from 'node:path';
+import writeFileAtomic from 'write-file-atomic';
+import * as z from 'zod/mini';
+import { DataError, type Dataset, type ImageClass, type SplitName } from './dataset.js';
+
+/** The decoded images of one dataset on disk. */
+export interface ImageCache {
+  readonly path: string;
+  /** The splits that were written; `undefined` where there are none, or the file is damaged. */
+  read(): Promise<Dataset['splits'] | undefined>;
+  /**
+   * Writes the file whole or not at all.
+   *
+   * @throws {DataError} where it cannot be written.
+   */
+  write(splits: Dataset['splits']): Promise<void>;
+}
+
+const FORMAT = 1;
+const DIGEST_BYTES = 32;
+const LENGTH_BYTES = 4;
+
+const classesSchema = z.array(
+  z.object({ name: z.string(), count: z.int().check(z.gte(0)), bytes: z.int().check(z.gte(0)) }),
+);
+const headerSchema = z.object({ train: classesSchema, validation: classesSchema, test: classesSchema });
+type Header = z.infer<typeof headerSchema>;
+
+const SPLITS = ['train', 'validation', 'test'] as const satisfies readonly SplitName[];
+
+/**
+ * A cache file named `<label>-<digest of madeFrom>.images` in `directory` (`$XDG_CACHE_HOME/whet`, else
+ * `~/.cache/whet`). `madeFrom` is everything the pixels depend on, as JSON: other content, another file.
+ *
+ * The file: SHA-256 of all that follows; length of the header, uint32 little-endian; header, JSON, the classes of each
+ * split with name, count and bytes; the pixels of all classes in that order.
+ *
+ * @throws {DataError} where the directory cannot be made or written, before anybody has spent time on decoding.
+ */
+export async function openImageCache(label: string, madeFrom: unknown, directory?: string): Promise<ImageCache> {
+  const folder = directory ?? defaultDirectory();
+  const key = sha256(JSON.stringify({ format: FORMAT, madeFrom }))
+    .toString('hex')
+    .slice(0, 32);
+  const path = join(folder, `${label}-${key}.images`);
+  try {
+    await mkdir(folder, { recursive: true });
+    await access(folder, constants.W_OK);
+  } catch (cause) {
+    throw unwritable(folder, cause);
+  }
+  return {
+    path,
+    async read() {
+      let bytes: Uint8Array;
+      try {
+        bytes = await readFile(path);
+      } catch {
+        return undefined;
+      }
+      return decode(bytes);
+    },
+    async write(splits) {
+      try {
+        await writeFileAtomic(path, encode(splits));
+      } catch (cause) {
+        throw unwritable(folder, cause);
+      }
+    },
+  };
+}
+
+function encode(splits: Dataset['splits']): Buffer {
+  const describe = ({ name, count, pixels }: ImageClass) => ({ name, count, bytes: pixels.length });
+  const header: Header = {
+    train: splits.train.map(describe),
+    validation: splits.validation.map(describe),
+    test: splits.test.map(describe),
+  };
+  const text = Buffer.from(JSON.stringify(header));
+  const length = Buffer.alloc(LENGTH_BYTES);
+  length.writeUInt32LE(text.length);
+  const body = Buffer.concat([length, text, ...SPLITS.flatMap((split) => splits[split].map(({ pixels }) => pixels))]);
+  return Buffer.concat([sha256(body), body]);
+}
+
+function decode(bytes: Uint8Array): Dataset['splits'] | undefined {
+  const body = bytes.subarray(DIGEST_BYTES);
+  if (body.length < LENGTH_BYTES || !sha256(body).equals(bytes.subarray(0, DIGEST_BYTES))) return undefined;
+  const length = new DataView(body.buffer, body.byteOffset).getUint32(0, true);
+  const header = headerSchema.parse(
+    JSON.parse(new TextDecoder().decode(body.subarray(LENGTH_BYTES, LENGTH_BYTES + length))),
+  );
+  // A plain Uint8Array: subarrays of a Buffer would be Buffers, whose `slice` does not copy.
+  const pixels = new Uint8Array(
+    body.buffer,
+    body.byteOffset + LENGTH_BYTES + length,
+    body.length - LENGTH_BYTES - length,
+  );
+  let at = 0;
+  const take = ({ name, count, bytes: size }: Header['train'][number]): ImageClass => {
+    at += size;
+    return { name, count, pixels: pixels.subarray(at - size, at) };
+  };
+  return {
+    train: header.train.map(take),
+    validation: header.validation.map(take),
+    test: header.test.map(take),
+  };
+}
+
+// The XDG base directory specification: a relative path is to be ignored.
+function defaultDirectory(): string {
+  const base = process.env['XDG_CACHE_HOME'];
+  return join(base !== undefined && isAbsolute(base) ? base : join(homedir(), '.cache'), 'whet');
+}
+
+function sha256(data: string | Uint8Array): Buffer {
+  return createHash('sha256').update(data).digest();
+}
+
+function unwritable(folder: string, cause: unknown): DataError {
+  return new DataError(
+    `cache directory ${folder} cannot be written: ${String(cause)}. Name another one, or set XDG_CACHE_HOME.`,
+    { cause },
+  );
+}

@@ -1,0 +1,233 @@
+import type { Graph, Value } from '@whet/compiler';
+import { GraphBuilder, gradients } from '@whet/compiler';
+import type { Backbone, HeadKind, MomentSource, Moments, ParameterSpec } from '@whet/models';
+import {
+  batchMoments,
+  crossEntropy,
+  type HeadWeights,
+  headLogits,
+  headParameters,
+  prototypeHead,
+  sharedHead,
+} from '@whet/models';
+import type { InnerParameter, Rule } from './rules.js';
+
+/** Whose moments normalize: see "Normalisation" in ARCHITECTURE.md. */
+export type NormalizationMode = 'transductive' | 'support' | 'population';
+
+export interface TaskSettings {
+  readonly backbone: Backbone;
+  readonly head: HeadKind;
+  readonly rule: Rule;
+  /** 1: the inner gradient is a constant for the outer gradient; 2: it is differentiated. */
+  readonly order: 1 | 2;
+  readonly normalization: NormalizationMode;
+  readonly ways: number;
+  readonly shots: number;
+  readonly queries: number;
+  readonly steps: number;
+  readonly innerRate: number;
+}
+
+/** What the outer loop learns: the start of every weight, and what the rule learns about it. */
+export interface MetaParameters {
+  readonly start: readonly ParameterSpec[];
+  readonly learned: readonly ParameterSpec[];
+}
+
+function innerParameters(settings: TaskSettings): InnerParameter[] {
+  const { backbone, head, ways } = settings;
+  const headSpecs = headParameters(head === 'prototype' ? 'shared' : head, backbone.features, ways);
+  return [...backbone.parameters, ...headSpecs].map(({ name, layer, shape }) => ({ name, layer, learnedShape: shape }));
+}
+
+export function metaParameters(settings: TaskSettings): MetaParameters {
+  const { backbone, head, rule, ways } = settings;
+  const { learns } = rule;
+  return {
+    start: [...backbone.parameters, ...headParameters(head, backbone.features, ways)],
+    learned: learns ? innerParameters(settings).filter(rule.moves).map(learns) : [],
+  };
+}
+
+/** The values of one task's graph: adaptation on the support set, then the query set. */
+export interface TaskValues {
+  readonly inputs: readonly Value[];
+  /** Meta-parameters by name. */
+  readonly meta: ReadonlyMap<string, Value>;
+  /** Support loss before each inner step. */
+  readonly supportLosses: readonly Value[];
+  /** Every inner parameter after the last step. */
+  readonly adapted: ReadonlyMap<string, Value>;
+  /** `[ways * queries, ways]` */
+  readonly queryLogits: Value;
+  readonly queryLoss: Value;
+  /** The support set's moments at the adapted weights, by normalization. */
+  readonly supportMoments: ReadonlyMap<string, Moments>;
+  readonly builder: GraphBuilder;
+}
+
+/** Inputs that hold the population moments of a normalization, `[1, C, 1, 1]` each. */
+export const momentInputs = (name: string) => ({ mean: `${name}.mean`, variance: `${name}.variance` });
+
+/**
+ * Builds adaptation and query loss of one task. Graph inputs: `support [ways * shots, C, H, W]`, `supportLabels` and
+ * `queryLabels` one-hot, `query [ways * queries, C, H, W]`, the meta-parameters, and the moments under `population`.
+ */
+export function buildTask(settings: TaskSettings): TaskValues {
+  const { backbone, rule, order, normalization, ways, steps } = settings;
+  const g = new GraphBuilder();
+  const image = (name: string, count: number) => g.input(name, [count, ...backbone.imageShape]);
+  const supportCount = ways * settings.shots;
+  const queryCount = ways * settings.queries;
+  const support = image('support', supportCount);
+  const supportLabels = g.input('supportLabels', [supportCount, ways]);
+  const query = image('query', queryCount);
+  const queryLabels = g.input('queryLabels', [queryCount, ways]);
+  const specs = metaParameters(settings);
+  const meta = new Map([...specs.start, ...specs.learned].map(({ name, shape }) => [name, g.input(name, shape)]));
+  const stored = new Map<string, Moments>();
+  if (normalization === 'population') {
+    for (const { name, channels } of backbone.normalizations) {
+      const inputs = momentInputs(name);
+      const mean = g.input(inputs.mean, [1, channels, 1, 1]);
+      stored.set(name, { mean, variance: g.input(inputs.variance, [1, channels, 1, 1]) });
+    }
+  }
+  const inputs = [support, supportLabels, query, queryLabels, ...meta.values()];
+  for (const { mean, variance } of stored.values()) inputs.push(mean, variance);
+
+  const storedMoments: MomentSource = (name) => stored.get(name) as Moments;
+  /** Support features at `phi`, with the moments they were or would be normalized with. */
+  const supportFeatures = (phi: ReadonlyMap<string, Value>) => {
+    const observed = new Map<string, Moments>();
+    const source: MomentSource = (name, x) => {
+      const moments = batchMoments(g, x);
+      observed.set(name, moments);
+      return normalization === 'population' ? storedMoments(name, x) : moments;
+    };
+    return { features: backbone.build(g, support, (name) => read(phi, name), source), observed };
+  };
+
+  let phi: Map<string, Value> = new Map(backbone.parameters.map(({ name }) => [name, read(meta, name)]));
+  let current = g.scope('support@0', () => supportFeatures(phi));
+  const start = startHead(g, settings, meta, current.features, supportLabels);
+  phi.set('head.weight', start.weight).set('head.bias', start.bias);
+
+  const supportLosses: Value[] = [];
+  const rate = g.scalar(settings.innerRate);
+  for (let step = 0; step < steps; step++) {
+    if (step > 0) current = g.scope(`support@${step}`, () => supportFeatures(phi));
+    const loss = crossEntropy(g, headLogits(g, current.features, headOf(phi)), supportLabels);
+    supportLosses.push(loss);
+    phi = g.scope(`step@${step + 1}`, () => innerStep(g, settings, rule, order, loss, phi, rate, meta));
+  }
+  const last = steps > 0 ? g.scope(`support@${steps}`, () => supportFeatures(phi)) : current;
+
+  const querySource: MomentSource = (name, x) => {
+    if (normalization === 'transductive') return batchMoments(g, x);
+    if (normalization === 'population') return storedMoments(name, x);
+    const { mean, variance } = last.observed.get(name) as Moments;
+    return { mean, variance };
+  };
+  const queryFeatures = g.scope('query', () => backbone.build(g, query, (name) => read(phi, name), querySource));
+  const queryLogits = headLogits(g, queryFeatures, headOf(phi));
+  const queryLoss = crossEntropy(g, queryLogits, queryLabels);
+  return {
+    inputs,
+    meta,
+    supportLosses,
+    adapted: phi,
+    queryLogits,
+    queryLoss,
+    supportMoments: last.observed,
+    builder: g,
+  };
+}
+
+function read(values: ReadonlyMap<string, Value>, name: string): Value {
+  const value = values.get(name);
+  if (!value) throw new Error(`no parameter "${name}"`);
+  return value;
+}
+
+const headOf = (phi: ReadonlyMap<string, Value>): HeadWeights => ({
+  weight: read(phi, 'head.weight'),
+  bias: read(phi, 'head.bias'),
+});
+
+function startHead(
+  g: GraphBuilder,
+  { head }: TaskSettings,
+  meta: ReadonlyMap<string, Value>,
+  features: Value,
+  labels: Value,
+): HeadWeights {
+  if (head === 'prototype') return prototypeHead(g, features, labels);
+  return head === 'shared' ? sharedHead(g, headOf(meta), labels) : headOf(meta);
+}
+
+function innerStep(
+  g: GraphBuilder,
+  settings: TaskSettings,
+  rule: Rule,
+  order: 1 | 2,
+  loss: Value,
+  phi: ReadonlyMap<string, Value>,
+  rate: Value,
+  meta: ReadonlyMap<string, Value>,
+): Map<string, Value> {
+  const moving = innerParameters(settings).filter(rule.moves);
+  const inner = gradients(
+    g,
+    loss,
+    moving.map(({ name }) => read(phi, name)),
+  );
+  const next = new Map(phi);
+  moving.forEach((parameter, i) => {
+    const gradient = inner[i];
+    if (!gradient) return;
+    const learned = rule.learns && read(meta, rule.learns(parameter).name);
+    next.set(
+      parameter.name,
+      rule.step(g, {
+        parameter,
+        value: read(phi, parameter.name),
+        gradient: order === 1 ? g.apply('StopGradient', [gradient], {}) : gradient,
+        rate,
+        learned,
+      }),
+    );
+  });
+  return next;
+}
+
+/** Outputs: `loss`, `logits`, `grad/<meta-parameter>`, and the support moments `<normalization>.mean@support`, ... */
+export function metaGradientGraph(settings: TaskSettings): Graph {
+  const task = buildTask(settings);
+  const names = [...task.meta.keys()];
+  const found = gradients(task.builder, task.queryLoss, [...task.meta.values()]);
+  const outputs = new Map<string, Value>([
+    ['loss', task.queryLoss],
+    ['logits', task.queryLogits],
+  ]);
+  names.forEach((name, i) => {
+    const gradient = found[i];
+    if (gradient) outputs.set(`grad/${name}`, gradient);
+  });
+  for (const [name, { mean, variance }] of task.supportMoments) {
+    outputs.set(`${name}.mean@support`, mean);
+    outputs.set(`${name}.variance@support`, variance);
+  }
+  return { name: `meta-gradient/${settings.rule.name}`, inputs: task.inputs, outputs };
+}
+
+/** Outputs: `logits` of the query set after adaptation, and `loss`. */
+export function evaluationGraph(settings: TaskSettings): Graph {
+  const task = buildTask({ ...settings, order: 1 });
+  const outputs = new Map([
+    ['logits', task.queryLogits],
+    ['loss', task.queryLoss],
+  ]);
+  return { name: `evaluation/${settings.rule.name}`, inputs: task.inputs, outputs };
+}
