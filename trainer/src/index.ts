@@ -1,4 +1,15 @@
+export type { Backend, Executable } from './backend.js';
+export { type Checkpoint, CheckpointError, loadCheckpoint, saveCheckpoint, startFrom } from './checkpoint.js';
+export { backboneOf, type RunConfig, runConfigSchema, taskSettings } from './config.js';
+export { DataError, type Dataset, type ImageClass, type SplitName } from './data/dataset.js';
+export { type Episode, EpisodeSampler, type EpisodeShape } from './data/episodes.js';
+export { loadOmniglot, omniglotPreprocessing } from './data/omniglot.js';
+export { generatorFor, type Random } from './data/random.js';
+export { accuracyOf, type Interval, meanInterval, oneHot } from './evaluation.js';
+export { type MetricsFile, openMetrics } from './metrics.js';
+export { ortBackend } from './ort-backend.js';
 export { anil, type InnerParameter, maml, type Rule, rules, sparseMaml } from './rules.js';
+export { initialState, mixMoments, type TrainingState } from './state.js';
 export {
   buildTask,
   evaluationGraph,
@@ -9,3 +20,4 @@ export {
   type TaskSettings,
   type TaskValues,
 } from './task-graph.js';
+export { DivergedError, frozenShare, type TrainingProgress, train } from './train.js';

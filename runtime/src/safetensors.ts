@@ -1,0 +1,97 @@
+/** A tensor of a safetensors file. */
+export interface StoredTensor {
+  readonly dtype: 'F32' | 'I64' | 'U8';
+  readonly shape: readonly number[];
+  readonly data: Float32Array | BigInt64Array | Uint8Array;
+}
+
+export interface SafetensorsFile {
+  readonly tensors: ReadonlyMap<string, StoredTensor>;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** Bytes that are not a well-formed safetensors file. */
+export class SafetensorsError extends Error {
+  override readonly name = 'SafetensorsError';
+}
+
+const arrays = { F32: Float32Array, I64: BigInt64Array, U8: Uint8Array } as const;
+
+interface HeaderEntry {
+  readonly dtype: keyof typeof arrays;
+  readonly shape: number[];
+  readonly data_offsets: [number, number];
+}
+
+export function float32(shape: readonly number[], data: Float32Array): StoredTensor {
+  return { dtype: 'F32', shape, data };
+}
+
+/** Encodes tensors in the safetensors format: header length (u64), JSON header, data. */
+export function writeSafetensors({ tensors, metadata }: SafetensorsFile): Uint8Array {
+  const header: Record<string, unknown> = {};
+  if (Object.keys(metadata).length > 0) header['__metadata__'] = metadata;
+  let offset = 0;
+  // Wide elements first, so that every tensor starts at a multiple of its element size.
+  const sorted = [...tensors].sort(
+    ([a, x], [b, y]) => y.data.BYTES_PER_ELEMENT - x.data.BYTES_PER_ELEMENT || (a < b ? -1 : 1),
+  );
+  for (const [name, { dtype, shape, data }] of sorted) {
+    header[name] = { dtype, shape, data_offsets: [offset, offset + data.byteLength] };
+    offset += data.byteLength;
+  }
+  const json = new TextEncoder().encode(JSON.stringify(header));
+  const start = 8 + Math.ceil(json.length / 8) * 8;
+  const bytes = new Uint8Array(start + offset).fill(0x20, 8, start);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(start - 8), true);
+  bytes.set(json, 8);
+  let at = start;
+  for (const [, { data }] of sorted) {
+    bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);
+    at += data.byteLength;
+  }
+  return bytes;
+}
+
+/** Decodes a safetensors file of F32, I64 and U8 tensors. Throws {@link SafetensorsError} where it is damaged. */
+export function readSafetensors(bytes: Uint8Array): SafetensorsFile {
+  if (bytes.length < 8) throw new SafetensorsError(`expected at least 8 bytes, got ${bytes.length}`);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const length = Number(view.getBigUint64(0, true));
+  if (length > bytes.length - 8) throw new SafetensorsError(`header of ${length} bytes in a file of ${bytes.length}`);
+  let header: Record<string, unknown>;
+  try {
+    const parsed: unknown = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length)));
+    if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) throw new Error('not an object');
+    header = parsed as Record<string, unknown>;
+  } catch (cause) {
+    throw new SafetensorsError(`header is not a JSON object: ${(cause as Error).message}`, { cause });
+  }
+  const metadata: Record<string, string> = {};
+  const tensors = new Map<string, StoredTensor>();
+  for (const [name, entry] of Object.entries(header)) {
+    if (name === '__metadata__') {
+      for (const [key, value] of Object.entries(entry as object)) metadata[key] = String(value);
+    } else {
+      tensors.set(name, readEntry(name, entry, bytes.subarray(8 + length)));
+    }
+  }
+  return { tensors, metadata };
+}
+
+function readEntry(name: string, entry: unknown, data: Uint8Array): StoredTensor {
+  const { dtype, shape, data_offsets: offsets } = (entry ?? {}) as Partial<HeaderEntry>;
+  const natural = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0;
+  if (!dtype || !Object.hasOwn(arrays, dtype)) throw new SafetensorsError(`"${name}": dtype ${dtype} is not supported`);
+  if (!Array.isArray(shape) || !shape.every(natural) || !Array.isArray(offsets) || !offsets.every(natural)) {
+    throw new SafetensorsError(`"${name}": expected a shape and two offsets`);
+  }
+  const [from, to] = offsets;
+  const ArrayType = arrays[dtype];
+  const expected = shape.reduce((product, dim) => product * dim, 1) * ArrayType.BYTES_PER_ELEMENT;
+  if (to - from !== expected || to > data.length) {
+    throw new SafetensorsError(`"${name}": expected ${expected} bytes within ${data.length}, got ${from} to ${to}`);
+  }
+  // A copy: the file's own bytes need not be aligned, and a view would keep all of them alive.
+  return { dtype, shape, data: new ArrayType(data.slice(from, to).buffer) };
+}

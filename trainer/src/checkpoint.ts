@@ -1,0 +1,93 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { float32, readSafetensors, type StoredTensor, writeSafetensors } from '@whet/runtime';
+import writeFileAtomic from 'write-file-atomic';
+import { adamState } from './adam.js';
+import { backboneOf, type RunConfig, runConfigSchema } from './config.js';
+import { allSpecs, initialState, type TrainingState } from './state.js';
+
+/** A checkpoint that cannot be read, or belongs to another architecture or rule. */
+export class CheckpointError extends Error {
+  override readonly name = 'CheckpointError';
+}
+
+export interface Checkpoint {
+  readonly config: RunConfig;
+  readonly state: TrainingState;
+}
+
+/** Writes a checkpoint so that a crash leaves the old one or the new one, never a part. */
+export async function saveCheckpoint(path: string, { config, state }: Checkpoint): Promise<void> {
+  const tensors = new Map<string, StoredTensor>();
+  for (const { name, shape } of allSpecs(config)) {
+    const parameter = state.parameters.get(name);
+    if (!parameter) throw new CheckpointError(`${path}: the state has no parameter "${name}"`);
+    tensors.set(`parameter/${name}`, float32(shape, parameter.value));
+    tensors.set(`adam.first/${name}`, float32(shape, parameter.first));
+    tensors.set(`adam.second/${name}`, float32(shape, parameter.second));
+  }
+  for (const [name, { mean, variance }] of state.moments) {
+    tensors.set(`moments/${name}.mean`, float32([mean.length], mean));
+    tensors.set(`moments/${name}.variance`, float32([variance.length], variance));
+  }
+  const metadata = { format: 'whet-checkpoint-1', step: String(state.step), config: JSON.stringify(config) };
+  await mkdir(dirname(path), { recursive: true });
+  await writeFileAtomic(path, Buffer.from(writeSafetensors({ tensors, metadata })));
+}
+
+/** Reads a checkpoint; throws {@link CheckpointError} naming the file and what does not fit. */
+export async function loadCheckpoint(path: string): Promise<Checkpoint> {
+  try {
+    const { tensors, metadata } = readSafetensors(await readFile(path));
+    if (metadata['format'] !== 'whet-checkpoint-1') throw new Error('not a checkpoint of whet');
+    const config = runConfigSchema.parse(JSON.parse(metadata['config'] ?? 'null'));
+    const take = (name: string, shape: readonly number[]): Float32Array => {
+      const tensor = tensors.get(name);
+      if (!(tensor?.data instanceof Float32Array)) throw new Error(`tensor "${name}" is missing`);
+      if (tensor.shape.join() !== shape.join()) {
+        throw new Error(`tensor "${name}": expected [${shape.join(', ')}], got [${tensor.shape.join(', ')}]`);
+      }
+      return tensor.data;
+    };
+    const parameters = new Map(
+      allSpecs(config).map(({ name, shape }) => [
+        name,
+        {
+          value: take(`parameter/${name}`, shape),
+          first: take(`adam.first/${name}`, shape),
+          second: take(`adam.second/${name}`, shape),
+        },
+      ]),
+    );
+    const moments = new Map(
+      backboneOf(config).normalizations.map(({ name, channels }) => [
+        name,
+        { mean: take(`moments/${name}.mean`, [channels]), variance: take(`moments/${name}.variance`, [channels]) },
+      ]),
+    );
+    return { config, state: { step: Number(metadata['step']), parameters, moments } };
+  } catch (cause) {
+    throw new CheckpointError(`checkpoint "${path}": ${(cause as Error).message}`, { cause });
+  }
+}
+
+/**
+ * A fresh state for `config` whose weights and moments are those of another run of the same architecture; what its
+ * rule did not learn (mask logits) is drawn anew, and the optimizer starts over.
+ */
+export function startFrom(config: RunConfig, other: Checkpoint): TrainingState {
+  const state = initialState(config);
+  if (JSON.stringify(config.model) !== JSON.stringify(other.config.model)) {
+    const [expected, got] = [config.model, other.config.model].map((model) => JSON.stringify(model));
+    throw new CheckpointError(
+      `the checkpoint to start from has another architecture: expected ${expected}, got ${got}`,
+    );
+  }
+  const parameters = new Map(
+    [...state.parameters].map(([name, fresh]) => {
+      const known = other.state.parameters.get(name);
+      return [name, known && known.value.length === fresh.value.length ? adamState(known.value.slice()) : fresh];
+    }),
+  );
+  return { step: 0, parameters, moments: other.state.moments };
+}

@@ -1,0 +1,68 @@
+import { type Backbone, conv4 } from '@whet/models';
+import * as z from 'zod';
+import { rules } from './rules.js';
+import type { TaskSettings } from './task-graph.js';
+
+const positive = z.number().int().positive();
+
+/** Everything that decides a training run; stored in its checkpoints and in the bundles made from it. */
+export const runConfigSchema = z.strictObject({
+  model: z.strictObject({
+    architecture: z.literal('conv4'),
+    channels: positive.default(64),
+    blocks: positive.default(4),
+    imageChannels: z.union([z.literal(1), z.literal(3)]).default(1),
+    imageSize: positive.default(28),
+    downsample: z.enum(['pool', 'stride']).default('pool'),
+    convolutionBias: z.boolean().default(false),
+  }),
+  head: z.enum(['fixed', 'shared', 'prototype']).default('prototype'),
+  rule: z.string().refine((name) => rules.has(name), { error: `expected one of ${[...rules.keys()].join(', ')}` }),
+  /** 1 treats inner gradients as constants, 2 differentiates through them. */
+  order: z.union([z.literal(1), z.literal(2)]).default(1),
+  normalization: z.enum(['transductive', 'support', 'population']).default('population'),
+  ways: z.number().int().min(2).default(5),
+  /** Outer steps go round the numbers of shots. */
+  shots: z.array(positive).nonempty().default([1]),
+  queries: positive.default(5),
+  innerSteps: z.number().int().min(0).default(5),
+  innerRate: z.number().positive().default(0.1),
+  tasksPerStep: positive.default(4),
+  outerSteps: positive.default(10_000),
+  outerRate: z.number().positive().default(1e-3),
+  maskRate: z.number().positive().default(5e-3),
+  schedule: z.enum(['constant', 'cosine']).default('cosine'),
+  /** Share of a task's support moments that goes into the population moments at each outer step. */
+  momentRate: z.number().min(0).max(1).default(0.01),
+  seed: z.number().int().min(0).default(0),
+  rotations: z.boolean().default(true),
+  augment: z.strictObject({ shift: z.number(), degrees: z.number(), scale: z.number() }).optional(),
+  validation: z
+    .strictObject({ every: positive, tasks: positive, ways: positive, shots: positive, queries: positive })
+    .default({ every: 500, tasks: 100, ways: 5, shots: 1, queries: 5 }),
+});
+
+export type RunConfig = z.infer<typeof runConfigSchema>;
+
+export function backboneOf({ model }: Pick<RunConfig, 'model'>): Backbone {
+  const { architecture: _, ...settings } = model;
+  return conv4(settings);
+}
+
+/** Settings of the task graph a run trains on, with `shots` examples per class. */
+export function taskSettings(config: RunConfig, shots: number): TaskSettings {
+  const rule = rules.get(config.rule);
+  if (!rule) throw new Error(`no rule "${config.rule}"; expected one of ${[...rules.keys()].join(', ')}`);
+  return {
+    backbone: backboneOf(config),
+    head: config.head,
+    rule,
+    order: config.order,
+    normalization: config.normalization,
+    ways: config.ways,
+    shots,
+    queries: config.queries,
+    steps: config.innerSteps,
+    innerRate: config.innerRate,
+  };
+}

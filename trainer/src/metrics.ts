@@ -1,0 +1,26 @@
+import { appendFile, mkdir, readFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import writeFileAtomic from 'write-file-atomic';
+
+/** A metrics file: JSON lines, each with the outer step it was measured at. */
+export interface MetricsFile {
+  append(record: { readonly step: number } & Readonly<Record<string, unknown>>): Promise<void>;
+}
+
+/** Opens a metrics file at an outer step; lines of later steps, from a run that went on past it, are dropped. */
+export async function openMetrics(path: string, fromStep: number): Promise<MetricsFile> {
+  await mkdir(dirname(path), { recursive: true });
+  const before = fromStep === 0 ? '' : await readFile(path, 'utf8').catch(() => '');
+  const kept = before.split('\n').filter((line) => line !== '' && stepOf(line) <= fromStep);
+  await writeFileAtomic(path, kept.map((line) => `${line}\n`).join(''));
+  return { append: (record) => appendFile(path, `${JSON.stringify(record)}\n`) };
+}
+
+function stepOf(line: string): number {
+  try {
+    return (JSON.parse(line) as { step: number }).step;
+  } catch {
+    // A line cut short by a crash belongs to no step that a checkpoint has.
+    return Number.POSITIVE_INFINITY;
+  }
+}

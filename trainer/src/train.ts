@@ -1,0 +1,200 @@
+import { adamStep } from './adam.js';
+import type { Backend, Executable } from './backend.js';
+import { saveCheckpoint } from './checkpoint.js';
+import { backboneOf, type RunConfig, taskSettings } from './config.js';
+import type { Dataset } from './data/dataset.js';
+import { type Episode, EpisodeSampler } from './data/episodes.js';
+import { accuracyOf, type Interval, meanInterval, oneHot } from './evaluation.js';
+import type { MetricsFile } from './metrics.js';
+import { rules } from './rules.js';
+import { mixMoments, type TrainingState } from './state.js';
+import { evaluationGraph, metaGradientGraph, momentInputs } from './task-graph.js';
+
+/** A run whose loss is no longer a number. The last checkpoint is intact. */
+export class DivergedError extends Error {
+  override readonly name = 'DivergedError';
+}
+
+export interface TrainingProgress {
+  /** Outer steps done, and how many there will be. */
+  readonly step: number;
+  readonly outerSteps: number;
+  /** Means over the tasks since the last report. */
+  readonly loss: number;
+  readonly accuracy: number;
+  /** Outer steps per second since the last report. */
+  readonly rate: number;
+  /** Frozen share of each layer's weights, 0..1, for rules that learn masks. */
+  readonly frozen: Readonly<Record<string, number>>;
+  readonly validation?: Interval;
+}
+
+export interface TrainOptions {
+  readonly config: RunConfig;
+  readonly state: TrainingState;
+  readonly dataset: Dataset;
+  readonly backend: Backend;
+  readonly metrics?: MetricsFile;
+  /** Where checkpoints go: `last`, and `best` by validation accuracy. */
+  readonly checkpoints?: { readonly last: string; readonly best: string };
+  readonly onProgress?: (progress: TrainingProgress) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** Share of weights that the rule's masks close, by layer, weighted by parameters. Empty for rules without masks. */
+export function frozenShare(config: RunConfig, state: TrainingState): Record<string, number> {
+  const rule = rules.get(config.rule);
+  const counts = new Map<string, { closed: number; all: number }>();
+  if (!rule?.learns || !rule.mask) return {};
+  const { backbone } = taskSettings(config, 1);
+  const layers = new Map<string, string>(backbone.parameters.map(({ name, layer }) => [name, layer]));
+  for (const [name, { value }] of state.parameters) {
+    if (!name.startsWith('mask/')) continue;
+    const parameter = name.slice('mask/'.length);
+    // A bias before batch moments has no gradient; counting it would flatter the figure.
+    if (/^conv\d+\.bias$/.test(parameter)) continue;
+    const layer = layers.get(parameter) ?? 'head';
+    const count = counts.get(layer) ?? { closed: 0, all: 0 };
+    for (const open of rule.mask(value)) count.closed += open ? 0 : 1;
+    count.all += value.length;
+    counts.set(layer, count);
+  }
+  return Object.fromEntries([...counts].map(([layer, { closed, all }]) => [layer, closed / all]));
+}
+
+function episodeFeeds(episode: Episode, ways: number): Map<string, Float32Array> {
+  return new Map([
+    ['support', episode.supportImages],
+    ['supportLabels', oneHot(episode.supportLabels, ways)],
+    ['query', episode.queryImages],
+    ['queryLabels', oneHot(episode.queryLabels, ways)],
+  ]);
+}
+
+function stateFeeds(state: TrainingState): Map<string, Float32Array> {
+  const feeds = new Map<string, Float32Array>();
+  for (const [name, { value }] of state.parameters) feeds.set(name, value);
+  for (const [name, { mean, variance }] of state.moments) {
+    const inputs = momentInputs(name);
+    feeds.set(inputs.mean, mean).set(inputs.variance, variance);
+  }
+  return feeds;
+}
+
+function outerRate({ outerRate: rate, schedule, outerSteps }: RunConfig, step: number): number {
+  return schedule === 'constant' ? rate : rate * 0.5 * (1 + Math.cos((Math.PI * step) / outerSteps));
+}
+
+/** Accuracy on validation classes by the deployment protocol: no rotations, every query image by itself. */
+async function validate(options: TrainOptions, executable: Executable, sampler: EpisodeSampler): Promise<Interval> {
+  const { config, state } = options;
+  const { ways, shots, queries, tasks } = config.validation;
+  const feeds = stateFeeds(state);
+  const accuracies: number[] = [];
+  for (let index = 0; index < tasks; index++) {
+    const episode = sampler.episode({ ways, shots, queries }, index);
+    const outputs = await executable.run(new Map([...feeds, ...episodeFeeds(episode, ways)]));
+    accuracies.push(accuracyOf(outputs.get('logits') as Float32Array, episode.queryLabels, ways));
+  }
+  return meanInterval(accuracies);
+}
+
+/**
+ * Meta-trains in place, from `state.step` to `config.outerSteps`: each outer step averages the meta-gradients of
+ * `tasksPerStep` tasks and takes one step of Adam. Episode streams depend on (seed, step) alone, so a resumed run sees
+ * exactly the tasks that an uninterrupted one would. Throws {@link DivergedError} at the first loss that is not finite.
+ */
+export async function train(options: TrainOptions): Promise<void> {
+  const { config, state, dataset, backend, signal } = options;
+  const executables = new Map<number, Executable>();
+  for (const shots of new Set(config.shots)) {
+    executables.set(shots, await backend.compile(metaGradientGraph(taskSettings(config, shots))));
+  }
+  const { ways, shots, queries } = config.validation;
+  const evaluation = await backend.compile(evaluationGraph({ ...taskSettings(config, shots), ways, queries }));
+  const { seed, rotations, augment } = config;
+  const sampler = new EpisodeSampler(dataset, 'train', { seed, rotations, ...(augment ? { augment } : {}) });
+  const validationSampler = new EpisodeSampler(dataset, 'validation', { seed: 0, rotations: false });
+
+  let best = Number.NEGATIVE_INFINITY;
+  let window = { loss: 0, accuracy: 0, tasks: 0, steps: 0, since: performance.now() };
+  try {
+    while (state.step < config.outerSteps) {
+      if (signal?.aborted) break;
+      const taken = await outerStep(options, executables, sampler);
+      window.loss += taken.loss;
+      window.accuracy += taken.accuracy;
+      window.tasks += config.tasksPerStep;
+      window.steps++;
+      const validating = state.step % config.validation.every === 0 || state.step === config.outerSteps;
+      if (!validating && performance.now() - window.since < 1000) continue;
+      const seconds = (performance.now() - window.since) / 1000;
+      const validation = validating ? await validate(options, evaluation, validationSampler) : undefined;
+      const progress: TrainingProgress = {
+        step: state.step,
+        outerSteps: config.outerSteps,
+        loss: window.loss / window.tasks,
+        accuracy: window.accuracy / window.tasks,
+        rate: window.steps / seconds,
+        frozen: frozenShare(config, state),
+        ...(validation ? { validation } : {}),
+      };
+      if (validation) {
+        await options.metrics?.append({ ...progress, time: new Date().toISOString() });
+        if (options.checkpoints) {
+          if (validation.mean > best) await saveCheckpoint(options.checkpoints.best, { config, state });
+          await saveCheckpoint(options.checkpoints.last, { config, state });
+        }
+        best = Math.max(best, validation.mean);
+      }
+      options.onProgress?.(progress);
+      window = { loss: 0, accuracy: 0, tasks: 0, steps: 0, since: performance.now() };
+    }
+    if (options.checkpoints) await saveCheckpoint(options.checkpoints.last, { config, state });
+  } finally {
+    for (const executable of [...executables.values(), evaluation]) await executable.release();
+  }
+}
+
+async function outerStep(
+  { config, state }: TrainOptions,
+  executables: ReadonlyMap<number, Executable>,
+  sampler: EpisodeSampler,
+): Promise<{ loss: number; accuracy: number }> {
+  const { ways, queries, tasksPerStep } = config;
+  const shots = config.shots[state.step % config.shots.length] as number;
+  const executable = executables.get(shots) as Executable;
+  const feeds = stateFeeds(state);
+  const sums = new Map([...state.parameters].map(([name, { value }]) => [name, new Float32Array(value.length)]));
+  const taken = { loss: 0, accuracy: 0 };
+  for (let task = 0; task < tasksPerStep; task++) {
+    const episode = sampler.episode({ ways, shots, queries }, state.step * tasksPerStep + task);
+    const outputs = await executable.run(new Map([...feeds, ...episodeFeeds(episode, ways)]));
+    const loss = outputs.get('loss')?.[0] ?? Number.NaN;
+    if (!Number.isFinite(loss)) {
+      throw new DivergedError(`outer step ${state.step + 1}: the loss of task ${task} is ${loss}; lower the rates`);
+    }
+    taken.loss += loss;
+    taken.accuracy += accuracyOf(outputs.get('logits') as Float32Array, episode.queryLabels, ways);
+    for (const [name, sum] of sums) {
+      const gradient = outputs.get(`grad/${name}`);
+      if (gradient) for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) + (gradient[i] as number);
+    }
+    for (const { name } of backboneOf(config).normalizations) {
+      const moments = state.moments.get(name);
+      const mean = outputs.get(`${name}.mean@support`);
+      const variance = outputs.get(`${name}.variance@support`);
+      if (moments && mean && variance) mixMoments(moments, mean, variance, config.momentRate);
+    }
+  }
+  const rate = outerRate(config, state.step);
+  state.step++;
+  for (const [name, sum] of sums) {
+    for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) / tasksPerStep;
+    const parameter = state.parameters.get(name);
+    if (!parameter) continue;
+    const share = name.startsWith('mask/') ? config.maskRate / config.outerRate : 1;
+    adamStep(parameter, sum, rate * share, state.step);
+  }
+  return taken;
+}
