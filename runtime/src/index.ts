@@ -1,5 +1,16 @@
+export { Bundle } from './bundle.js';
 export { BundleError, InputError, ProfileError } from './errors.js';
+export {
+  BUNDLE_SCHEMA,
+  type Manifest,
+  type Measurement,
+  manifestSchema,
+  type PatternManifest,
+  parseManifest,
+} from './manifest.js';
+export { nextName } from './pattern.js';
 export { type Preprocessing, preprocessingSchema } from './preprocessing.js';
+export { Profile, type ProfileValue, readProfile } from './profile.js';
 export {
   float32,
   readSafetensors,
@@ -8,4 +19,5 @@ export {
   type StoredTensor,
   writeSafetensors,
 } from './safetensors.js';
+export type { BundleSource } from './source.js';
 export type { AdaptOptions, AdaptResult, AdaptTimings, Example, Prediction } from './types.js';

@@ -1,3 +1,88 @@
-export interface Profile {
-  readonly classes: readonly string[];
+import { ProfileError } from './errors.js';
+import { float32, readSafetensors, type StoredTensor, writeSafetensors } from './safetensors.js';
+
+const FORMAT = 'whet-profile-1';
+
+export interface ProfileValue {
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+/** The result of adapting a bundle to someone: moved values and class names, nothing else. */
+export class Profile {
+  #bytes: Uint8Array | undefined;
+
+  constructor(
+    /** Digest of the bundle it was made with. */
+    readonly bundle: string,
+    readonly pattern: string,
+    /** Class names, in the order of the head's rows. */
+    readonly classes: readonly string[],
+    /** Examples of each class it was adapted to. */
+    readonly examples: readonly number[],
+    /** Inner steps taken. */
+    readonly steps: number,
+    /** Moved values by name. */
+    readonly values: ReadonlyMap<string, ProfileValue>,
+  ) {}
+
+  /** Size of `toBytes()`, in bytes. */
+  get byteLength(): number {
+    return this.toBytes().byteLength;
+  }
+
+  /** The profile as a safetensors file. */
+  toBytes(): Uint8Array {
+    this.#bytes ??= writeSafetensors({
+      tensors: new Map([...this.values].map(([name, { shape, data }]) => [name, float32(shape, data)])),
+      metadata: {
+        format: FORMAT,
+        bundle: this.bundle,
+        pattern: this.pattern,
+        classes: JSON.stringify(this.classes),
+        examples: JSON.stringify(this.examples),
+        steps: String(this.steps),
+      },
+    });
+    return this.#bytes;
+  }
+}
+
+function strings(text: string | undefined): string[] {
+  const list: unknown = JSON.parse(text ?? 'null');
+  if (!Array.isArray(list) || !list.every((item) => typeof item === 'string')) throw new Error('classes are not names');
+  return list;
+}
+
+function counts(text: string | undefined, length: number): number[] {
+  const list: unknown = JSON.parse(text ?? 'null');
+  if (!Array.isArray(list) || list.length !== length || !list.every((item) => Number.isSafeInteger(item) && item > 0)) {
+    throw new Error('examples are not counts of each class');
+  }
+  return list;
+}
+
+function values(tensors: ReadonlyMap<string, StoredTensor>): Map<string, ProfileValue> {
+  const result = new Map<string, ProfileValue>();
+  for (const [name, { shape, data }] of tensors) {
+    if (!(data instanceof Float32Array)) throw new Error(`"${name}": expected float32 values`);
+    if (!data.every(Number.isFinite)) throw new Error(`"${name}": expected finite values`);
+    result.set(name, { shape, data });
+  }
+  return result;
+}
+
+/** Reads a profile; throws {@link ProfileError} where the bytes are damaged. Whether it fits a bundle is the bundle's to say. */
+export function readProfile(bytes: Uint8Array): Profile {
+  try {
+    const { tensors, metadata } = readSafetensors(bytes);
+    const { format, bundle = '', pattern = '' } = metadata;
+    if (format !== FORMAT) throw new Error(`expected format "${FORMAT}", got ${JSON.stringify(format)}`);
+    const classes = strings(metadata['classes']);
+    const steps = Number(metadata['steps']);
+    if (!Number.isSafeInteger(steps) || steps < 0) throw new Error('steps is not a count');
+    return new Profile(bundle, pattern, classes, counts(metadata['examples'], classes.length), steps, values(tensors));
+  } catch (cause) {
+    throw new ProfileError(`profile: ${(cause as Error).message}`, { cause });
+  }
 }

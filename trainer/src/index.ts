@@ -6,8 +6,12 @@ export { type Episode, EpisodeSampler, type EpisodeShape } from './data/episodes
 export { loadOmniglot, omniglotPreprocessing } from './data/omniglot.js';
 export { generatorFor, type Random } from './data/random.js';
 export { accuracyOf, type Interval, meanInterval, oneHot } from './evaluation.js';
+export { type ExportOptions, exportBundle } from './export.js';
+export { frozenShare } from './masks.js';
 export { type MetricsFile, openMetrics } from './metrics.js';
 export { ortBackend } from './ort-backend.js';
+export { buildPatternGraphs, type PatternGraphs, type PatternParts, type PatternWeight } from './pattern-graphs.js';
+export { movingLayers, type PatternSpec, patternParts, patternsOf } from './patterns.js';
 export { anil, type InnerParameter, maml, type Rule, rules, sparseMaml } from './rules.js';
 export { initialState, mixMoments, type TrainingState } from './state.js';
 export {
@@ -20,4 +24,4 @@ export {
   type TaskSettings,
   type TaskValues,
 } from './task-graph.js';
-export { DivergedError, frozenShare, type TrainingProgress, train } from './train.js';
+export { DivergedError, type TrainingProgress, train } from './train.js';

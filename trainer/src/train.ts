@@ -5,8 +5,8 @@ import { backboneOf, type RunConfig, taskSettings } from './config.js';
 import type { Dataset } from './data/dataset.js';
 import { type Episode, EpisodeSampler } from './data/episodes.js';
 import { accuracyOf, type Interval, meanInterval, oneHot } from './evaluation.js';
+import { frozenShare } from './masks.js';
 import type { MetricsFile } from './metrics.js';
-import { rules } from './rules.js';
 import { mixMoments, type TrainingState } from './state.js';
 import { evaluationGraph, metaGradientGraph, momentInputs } from './task-graph.js';
 
@@ -39,27 +39,6 @@ export interface TrainOptions {
   readonly checkpoints?: { readonly last: string; readonly best: string };
   readonly onProgress?: (progress: TrainingProgress) => void;
   readonly signal?: AbortSignal;
-}
-
-/** Share of weights that the rule's masks close, by layer, weighted by parameters. Empty for rules without masks. */
-export function frozenShare(config: RunConfig, state: TrainingState): Record<string, number> {
-  const rule = rules.get(config.rule);
-  const counts = new Map<string, { closed: number; all: number }>();
-  if (!rule?.learns || !rule.mask) return {};
-  const { backbone } = taskSettings(config, 1);
-  const layers = new Map<string, string>(backbone.parameters.map(({ name, layer }) => [name, layer]));
-  for (const [name, { value }] of state.parameters) {
-    if (!name.startsWith('mask/')) continue;
-    const parameter = name.slice('mask/'.length);
-    // A bias before batch moments has no gradient; counting it would flatter the figure.
-    if (/^conv\d+\.bias$/.test(parameter)) continue;
-    const layer = layers.get(parameter) ?? 'head';
-    const count = counts.get(layer) ?? { closed: 0, all: 0 };
-    for (const open of rule.mask(value)) count.closed += open ? 0 : 1;
-    count.all += value.length;
-    counts.set(layer, count);
-  }
-  return Object.fromEntries([...counts].map(([layer, { closed, all }]) => [layer, closed / all]));
 }
 
 function episodeFeeds(episode: Episode, ways: number): Map<string, Float32Array> {

@@ -1,0 +1,53 @@
+import { type InferenceSession, Tensor } from 'onnxruntime-common';
+import { nextName, type Pattern } from './pattern.js';
+import type { ProfileValue } from './profile.js';
+import type { AdaptOptions } from './types.js';
+
+/** Runs a session with those of `feeds` that it takes. */
+async function run(
+  session: InferenceSession,
+  feeds: Readonly<Record<string, Tensor>>,
+): Promise<Record<string, Tensor>> {
+  const taken: Record<string, Tensor> = {};
+  for (const name of session.inputNames) taken[name] = feeds[name] as Tensor;
+  return (await session.run(taken)) as Record<string, Tensor>;
+}
+
+/** The inner loop: starts the head from the support features, then takes `steps` gradient steps. */
+export async function adaptPattern(
+  pattern: Pattern,
+  features: Tensor,
+  labels: Int32Array,
+  ways: number,
+  options: AdaptOptions & { readonly steps: number; readonly rate: number },
+): Promise<{ values: Map<string, ProfileValue>; losses: number[] }> {
+  const oneHot = new Float32Array(labels.length * ways);
+  for (const [i, label] of labels.entries()) oneHot[i * ways + label] = 1;
+  let values: Record<string, Tensor> = {};
+  for (const [name, { shape, data }] of pattern.start) values[name] = new Tensor('float32', data, shape);
+  const constants = {
+    features,
+    labels: new Tensor('float32', oneHot, [labels.length, ways]),
+    rate: new Tensor('float32', Float32Array.of(options.rate), []),
+  };
+  options.signal?.throwIfAborted();
+  values = { ...values, ...(await run(pattern.startHead, { ...constants, ...values })) };
+  const losses: number[] = [];
+  for (let step = 1; step <= options.steps; step++) {
+    options.signal?.throwIfAborted();
+    const outputs = await run(pattern.step, { ...constants, ...values });
+    values = Object.fromEntries(Object.keys(values).map((name) => [name, outputs[nextName(name)] as Tensor]));
+    const loss = (outputs['loss'] as Tensor).data[0] as number;
+    losses.push(loss);
+    options.onStep?.(step, loss);
+  }
+  return {
+    losses,
+    values: new Map(
+      Object.entries(values).map(([name, { dims, data }]) => [
+        name,
+        { shape: dims, data: (data as Float32Array).slice() },
+      ]),
+    ),
+  };
+}

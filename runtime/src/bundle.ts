@@ -1,0 +1,217 @@
+import { Tensor } from 'onnxruntime-common';
+import { adaptPattern } from './adapt.js';
+import { BundleError, InputError, ProfileError } from './errors.js';
+import { type Manifest, parseManifest } from './manifest.js';
+import { loadPattern, type Pattern } from './pattern.js';
+import { Profile, readProfile } from './profile.js';
+import type { BundleSource } from './source.js';
+import type { AdaptOptions, AdaptResult, Example, Prediction } from './types.js';
+
+/** Images that go through a network at once; bounds memory, whatever a caller sends. */
+const BATCH = 64;
+
+async function sha256(bytes: Uint8Array): Promise<string> {
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+/** A loaded bundle: one set of sessions per pattern, shared by all profiles. */
+export class Bundle {
+  private constructor(
+    readonly manifest: Manifest,
+    /** SHA-256 of what decides predictions (every file but measurements and texts); profiles name it. */
+    readonly digest: string,
+    private readonly patterns: ReadonlyMap<string, Pattern>,
+  ) {}
+
+  /**
+   * Loads a bundle and checks every file's digest and every graph's tensor names.
+   * Throws {@link BundleError} naming the file that does not fit.
+   */
+  static async open(source: BundleSource): Promise<Bundle> {
+    const manifest = parseManifest(new TextDecoder().decode(await source.read('manifest.json')));
+    const files = new Map<string, Uint8Array>();
+    for (const [name, { sha256: expected }] of Object.entries(manifest.files)) {
+      const bytes = await source.read(name);
+      const actual = await sha256(bytes);
+      if (actual !== expected) {
+        throw new BundleError(`${source.location}/${name}: SHA-256: expected ${expected}, got ${actual}`);
+      }
+      files.set(name, bytes);
+    }
+    const patterns = new Map<string, Pattern>();
+    for (const [name, pattern] of Object.entries(manifest.patterns)) {
+      patterns.set(name, await loadPattern(source, files, name, pattern));
+    }
+    const identity = Object.entries(manifest.files)
+      .map(([name, file]) => `${name} ${file.sha256}`)
+      .sort();
+    const text = [manifest.schema, manifest.head, manifest.normalization, JSON.stringify(manifest.preprocessing)];
+    const digest = await sha256(new TextEncoder().encode([...text, ...identity].join('\n')));
+    return new Bundle(manifest, digest, patterns);
+  }
+
+  /** Length of one preprocessed image, `C * H * W`. */
+  get imageLength(): number {
+    const { channels, height, width } = this.manifest.preprocessing;
+    return channels * height * width;
+  }
+
+  /**
+   * Adapts to labelled examples: two classes or more, any number of examples of each. Throws {@link InputError} naming
+   * the field that does not fit, and the signal's reason where it aborts.
+   */
+  async adapt(examples: readonly Example[], options: AdaptOptions = {}): Promise<AdaptResult> {
+    const pattern = this.#pattern(options.pattern ?? this.manifest.defaultPattern);
+    const { maxClasses, maxExamples } = this.manifest.limits;
+    if (examples.length === 0) throw new InputError('examples', 'expected labelled examples, got none');
+    if (examples.length > maxExamples) {
+      throw new InputError('examples', `expected at most ${maxExamples} examples, got ${examples.length}`);
+    }
+    const counts = new Map<string, number>();
+    for (const [i, { label, image }] of examples.entries()) {
+      if (label === '') throw new InputError(`examples[${i}].label`, 'expected a class name, got an empty string');
+      this.#checkImage(image, `examples[${i}].image`);
+      counts.set(label, (counts.get(label) ?? 0) + 1);
+    }
+    const classes = [...counts.keys()];
+    if (classes.length < 2) {
+      throw new InputError('examples', `expected examples of at least 2 classes, got only "${classes[0]}"`);
+    }
+    if (classes.length > maxClasses) {
+      throw new InputError('examples', `expected at most ${maxClasses} classes, got ${classes.length}`);
+    }
+    const { steps = pattern.manifest.steps, rate = pattern.manifest.rate } = options;
+    if (!Number.isSafeInteger(steps) || steps < 0) {
+      throw new InputError('steps', `expected a whole number of 0 or more, got ${steps}`);
+    }
+    if (!(Number.isFinite(rate) && rate > 0)) throw new InputError('rate', `expected a positive number, got ${rate}`);
+
+    const began = performance.now();
+    const features = await this.#encode(
+      pattern,
+      examples.map(({ image }) => image),
+      options.signal,
+    );
+    const encoded = performance.now();
+    const rows = new Map(classes.map((name, row) => [name, row]));
+    const labels = Int32Array.from(examples, ({ label }) => rows.get(label) as number);
+    const { values, losses } = await adaptPattern(pattern, features, labels, classes.length, {
+      ...options,
+      steps,
+      rate,
+    });
+    const ended = performance.now();
+    const profile = new Profile(this.digest, pattern.name, classes, [...counts.values()], steps, values);
+    return {
+      profile,
+      losses,
+      milliseconds: { encode: encoded - began, steps: ended - encoded, total: ended - began },
+    };
+  }
+
+  /** Classifies images, each by itself: what else is in the list changes nothing. Throws {@link InputError}. */
+  async predict(profile: Profile, images: readonly Float32Array[]): Promise<Prediction[]> {
+    const pattern = this.#fitting(profile);
+    for (const [i, image] of images.entries()) this.#checkImage(image, `images[${i}]`);
+    const values = Object.fromEntries(
+      [...profile.values].map(([name, { shape, data }]) => [name, new Tensor('float32', data, shape)]),
+    );
+    const predictions: Prediction[] = [];
+    for (let from = 0; from < images.length; from += BATCH) {
+      const features = await this.#encode(pattern, images.slice(from, from + BATCH));
+      const { probabilities } = await pattern.predict.run({ ...values, features });
+      const data = probabilities?.data as Float32Array;
+      const ways = profile.classes.length;
+      for (let row = 0; row < data.length / ways; row++) {
+        predictions.push(prediction(profile.classes, data.subarray(row * ways, (row + 1) * ways)));
+      }
+    }
+    return predictions;
+  }
+
+  /** Reads a profile and checks that it fits this bundle; throws {@link ProfileError} where it does not. */
+  profileFromBytes(bytes: Uint8Array): Profile {
+    const profile = readProfile(bytes);
+    this.#fitting(profile);
+    return profile;
+  }
+
+  /** Frees the sessions; the bundle cannot be used afterwards. */
+  async release(): Promise<void> {
+    for (const { sessions } of this.patterns.values()) for (const session of sessions) await session.release();
+  }
+
+  #pattern(name: string): Pattern {
+    const pattern = this.patterns.get(name);
+    if (!pattern) {
+      const known = [...this.patterns.keys()].join(', ');
+      throw new InputError('pattern', `expected one of ${known}, got "${name.slice(0, 100)}"`);
+    }
+    return pattern;
+  }
+
+  #fitting(profile: Profile): Pattern {
+    if (profile.bundle !== this.digest) {
+      throw new ProfileError(
+        `profile: made with another bundle: expected ${this.digest.slice(0, 12)}..., got ${profile.bundle.slice(0, 12)}...`,
+      );
+    }
+    const pattern = this.patterns.get(profile.pattern);
+    if (!pattern) throw new ProfileError(`profile: the bundle has no pattern "${profile.pattern.slice(0, 100)}"`);
+    const ways = profile.classes.length;
+    const expected = new Map([...pattern.start].map(([name, { shape }]) => [name, shape.join()]));
+    expected.set('head.weight', `${ways},${this.manifest.featureLength}`).set('head.bias', `${ways}`);
+    for (const [name, shape] of expected) {
+      const value = profile.values.get(name);
+      if (value?.shape.join() !== shape) {
+        throw new ProfileError(
+          `profile: "${name}": expected shape [${shape}], got [${value?.shape.join() ?? 'nothing'}]`,
+        );
+      }
+    }
+    if (profile.values.size !== expected.size)
+      throw new ProfileError('profile: holds values that its pattern does not move');
+    return pattern;
+  }
+
+  #checkImage(image: Float32Array, field: string): void {
+    if (image.length !== this.imageLength) {
+      const { channels, height, width } = this.manifest.preprocessing;
+      const shape = `[${channels}, ${height}, ${width}]`;
+      throw new InputError(field, `expected ${this.imageLength} values ${shape}, got ${image.length}`);
+    }
+    const bad = image.findIndex((value) => !Number.isFinite(value));
+    if (bad >= 0) throw new InputError(field, `expected finite values, got ${image[bad]} at position ${bad}`);
+  }
+
+  async #encode(pattern: Pattern, images: readonly Float32Array[], signal?: AbortSignal): Promise<Tensor> {
+    const { channels, height, width } = this.manifest.preprocessing;
+    const shape = [channels, height, width];
+    const stacked = (part: readonly Float32Array[]): Tensor => {
+      const data = new Float32Array(part.length * this.imageLength);
+      for (const [i, image] of part.entries()) data.set(image, i * this.imageLength);
+      return new Tensor('float32', data, [part.length, ...shape]);
+    };
+    if (!pattern.encode) return stacked(images);
+    const length = pattern.manifest.features.reduce((a, b) => a * b, 1);
+    const features = new Float32Array(images.length * length);
+    for (let from = 0; from < images.length; from += BATCH) {
+      signal?.throwIfAborted();
+      const output = await pattern.encode.run({ images: stacked(images.slice(from, from + BATCH)) });
+      features.set(output['features']?.data as Float32Array, from * length);
+    }
+    return new Tensor('float32', features, [images.length, ...pattern.manifest.features]);
+  }
+}
+
+function prediction(classes: readonly string[], probabilities: Float32Array): Prediction {
+  let best = 0;
+  for (let i = 1; i < probabilities.length; i++) {
+    if ((probabilities[i] as number) > (probabilities[best] as number)) best = i;
+  }
+  // No prototype: a class may be called `constructor` or `__proto__`.
+  const byClass = Object.create(null) as Record<string, number>;
+  for (const [i, name] of classes.entries()) byClass[name] = probabilities[i] as number;
+  return { label: classes[best] as string, probabilities: byClass };
+}

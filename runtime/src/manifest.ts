@@ -1,0 +1,114 @@
+import * as z from 'zod/mini';
+import { BundleError } from './errors.js';
+import { preprocessingSchema } from './preprocessing.js';
+
+/** The bundle format this code reads and writes. */
+export const BUNDLE_SCHEMA = 'whet-bundle/1';
+
+const positive = z.int().check(z.positive());
+const fileName = z.string().check(
+  z.regex(/^[\w.-]+(\/[\w.-]+)*$/),
+  z.refine((path) => !path.split('/').includes('..')),
+);
+
+const movingSchema = z.object({
+  /** Name of the value in the graphs, e.g. `conv4.weight`. */
+  name: z.string(),
+  /** Shape of the dense weight in the network. */
+  shape: z.array(positive),
+  /** Entries that move, of all entries; a masked weight is stored as the list of its moving entries. */
+  moving: positive,
+  entries: positive,
+});
+
+export const patternSchema = z.object({
+  description: z.string(),
+  /** `encode` is null where nothing is frozen: features are the images then. */
+  graphs: z.object({ encode: z.nullable(fileName), start: fileName, step: fileName, predict: fileName }),
+  /** Start of the moving values, and the dense weights' shapes. */
+  init: fileName,
+  moving: z.array(movingSchema),
+  /** Layers whose weights move, from the image upward. */
+  layers: z.array(z.string()),
+  /** Inner steps and inner learning rate to use where the caller gives none. */
+  steps: z.int().check(z.gte(0)),
+  rate: z.number().check(z.positive()),
+  /** Shape of the cached features of one image. */
+  features: z.array(positive),
+});
+
+export const measurementSchema = z.object({
+  pattern: z.string(),
+  dataset: z.string(),
+  split: z.string(),
+  ways: positive,
+  shots: positive,
+  queries: positive,
+  tasks: positive,
+  steps: z.int().check(z.gte(0)),
+  /** Always `one-image`: every query image by itself, never normalized with other query images. */
+  protocol: z.literal('one-image'),
+  /** Share of right answers, and half of its 95 % interval over tasks; `start` before any inner step. */
+  accuracy: z.number(),
+  halfWidth: z.number(),
+  startAccuracy: z.number(),
+  /** Medians in milliseconds on the machine that measured: adapting (encoding included), predicting one image. */
+  milliseconds: z.object({ adapt: z.number(), encode: z.number(), steps: z.number(), predict: z.number() }),
+  storedBytes: positive,
+  command: z.string(),
+});
+
+export const manifestSchema = z.object({
+  schema: z.literal(BUNDLE_SCHEMA),
+  name: z.string().check(z.regex(/^[\w.-]+$/)),
+  version: z.string(),
+  description: z.string(),
+  preprocessing: preprocessingSchema,
+  /** Where the moments that normalize come from. */
+  normalization: z.enum(['population']),
+  head: z.enum(['prototype', 'shared']),
+  /** Length of a feature vector before the head. */
+  featureLength: positive,
+  limits: z.object({ maxClasses: positive, maxExamples: positive }),
+  defaultPattern: z.string(),
+  patterns: z.record(z.string().check(z.regex(/^[\w.+-]+$/)), patternSchema),
+  measurements: z.array(measurementSchema),
+  /** How the bundle was made: commands, seeds, training settings. */
+  provenance: z.record(z.string(), z.unknown()),
+  files: z.record(fileName, z.object({ sha256: z.string().check(z.regex(/^[0-9a-f]{64}$/)), bytes: positive })),
+});
+
+export type Manifest = z.infer<typeof manifestSchema>;
+export type PatternManifest = z.infer<typeof patternSchema>;
+export type Measurement = z.infer<typeof measurementSchema>;
+
+/** Parses `manifest.json`; throws {@link BundleError} naming the first field that does not fit. */
+export function parseManifest(text: string): Manifest {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw new BundleError(`manifest.json: not JSON: ${(cause as Error).message}`, { cause });
+  }
+  const schema = (json as { schema?: unknown } | null)?.schema;
+  if (schema !== BUNDLE_SCHEMA) {
+    throw new BundleError(`manifest.json: schema version: expected "${BUNDLE_SCHEMA}", got ${JSON.stringify(schema)}`);
+  }
+  const parsed = manifestSchema.safeParse(json);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    throw new BundleError(`manifest.json: ${issue?.path.join('.')}: ${issue?.message}`, { cause: parsed.error });
+  }
+  const manifest = parsed.data;
+  if (!Object.hasOwn(manifest.patterns, manifest.defaultPattern)) {
+    throw new BundleError(`manifest.json: defaultPattern "${manifest.defaultPattern}" is not one of its patterns`);
+  }
+  for (const [name, { graphs, init }] of Object.entries(manifest.patterns)) {
+    for (const file of [...Object.values(graphs), init]) {
+      if (file !== null && !Object.hasOwn(manifest.files, file)) {
+        throw new BundleError(`manifest.json: pattern "${name}" names "${file}", which is not among its files`);
+      }
+    }
+  }
+  return manifest;
+}

@@ -1,0 +1,81 @@
+import type { InferenceSession } from 'onnxruntime-common';
+import { BundleError } from './errors.js';
+import type { PatternManifest } from './manifest.js';
+import type { ProfileValue } from './profile.js';
+import { readSafetensors } from './safetensors.js';
+import type { BundleSource } from './source.js';
+
+/** A pattern ready to run. */
+export interface Pattern {
+  readonly name: string;
+  readonly manifest: PatternManifest;
+  /** Start of the moving values below the head. */
+  readonly start: ReadonlyMap<string, ProfileValue>;
+  /** `images` to `features`; undefined where nothing is frozen. */
+  readonly encode: InferenceSession | undefined;
+  /** `features`, `labels`, moving values to `head.weight`, `head.bias`. */
+  readonly startHead: InferenceSession;
+  /** `features`, `labels`, `rate`, values to `<name>@next` and `loss`. */
+  readonly step: InferenceSession;
+  /** `features`, values to `probabilities`. */
+  readonly predict: InferenceSession;
+  readonly sessions: readonly InferenceSession[];
+}
+
+/** The name a step graph gives a value after the step. */
+export const nextName = (name: string): string => `${name}@next`;
+
+export async function loadPattern(
+  source: BundleSource,
+  files: ReadonlyMap<string, Uint8Array>,
+  name: string,
+  manifest: PatternManifest,
+): Promise<Pattern> {
+  const fileOf = (path: string): Uint8Array => files.get(path) as Uint8Array;
+  const open = async (path: string, allowed: readonly string[], outputs: readonly string[]) => {
+    let session: InferenceSession;
+    try {
+      session = await source.createSession(fileOf(path));
+    } catch (cause) {
+      const message = `${source.location}/${path}: onnxruntime does not load it: ${(cause as Error).message}`;
+      throw new BundleError(message, { cause });
+    }
+    const unknown = session.inputNames.filter((input) => !allowed.includes(input));
+    const missing = outputs.filter((output) => !session.outputNames.includes(output));
+    if (unknown.length > 0 || missing.length > 0) {
+      const problems = [
+        ...unknown.map((input) => `unexpected input "${input}" (expected of ${allowed.join(', ')})`),
+        ...missing.map((output) => `missing output "${output}" (got ${session.outputNames.join(', ')})`),
+      ];
+      throw new BundleError(`${source.location}/${path}: tensor names: ${problems.join('; ')}`);
+    }
+    return session;
+  };
+
+  const start = new Map<string, ProfileValue>();
+  try {
+    for (const [key, { shape, data }] of readSafetensors(fileOf(manifest.init)).tensors) {
+      if (data instanceof Float32Array) start.set(key, { shape, data });
+    }
+  } catch (cause) {
+    throw new BundleError(`${source.location}/${manifest.init}: ${(cause as Error).message}`, { cause });
+  }
+  const head = ['head.weight', 'head.bias'];
+  for (const { name: value, moving } of manifest.moving) {
+    const stored = start.get(value)?.data.length;
+    if (!head.includes(value) && stored !== moving) {
+      throw new BundleError(
+        `${source.location}/${manifest.init}: "${value}": expected ${moving} values, got ${stored}`,
+      );
+    }
+  }
+  const below = [...start.keys()];
+  const values = [...below, ...head];
+  const { graphs } = manifest;
+  const encode = graphs.encode === null ? undefined : await open(graphs.encode, ['images'], ['features']);
+  const startHead = await open(graphs.start, ['features', 'labels', ...below], head);
+  const step = await open(graphs.step, ['features', 'labels', 'rate', ...values], [...values.map(nextName), 'loss']);
+  const predict = await open(graphs.predict, ['features', ...values], ['probabilities']);
+  const sessions = [...(encode ? [encode] : []), startHead, step, predict];
+  return { name, manifest, start, encode, startHead, step, predict, sessions };
+}

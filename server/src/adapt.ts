@@ -1,0 +1,132 @@
+import { randomUUID } from 'node:crypto';
+import type { AdaptOptions, Bundle, Profile } from '@whet/runtime';
+import type { RequestHandler } from 'express';
+import { type Body, readBody, withNumbers } from './bodies.js';
+import { decodeSources, type ImageSource, imageSource } from './images.js';
+import { checkLabel } from './labels.js';
+import type { Limits } from './limits.js';
+import { Problem, show } from './problems.js';
+import { type AdaptRequestOptions, adaptOptionsSchema, adaptSchema, check, exampleSchema } from './schemas.js';
+import { abortedBy, findBundle, roundMilliseconds, type Service, serverTiming } from './service.js';
+
+interface LabelledSource {
+  readonly label: string;
+  readonly source: ImageSource;
+}
+
+interface AdaptRequest {
+  readonly bundle: Bundle;
+  readonly options: AdaptRequestOptions;
+  readonly examples: readonly LabelledSource[];
+}
+
+/** `POST /adapt`: labelled examples to a stored profile. Nothing is stored unless the answer is 201. */
+export function adaptHandler(service: Service): RequestHandler {
+  const { limits, store } = service;
+  const maxFiles = Math.max(...[...service.bundles.values()].map(({ manifest }) => manifest.limits.maxExamples));
+  const checkName = (name: string, i: number) => checkLabel(name, `examples[${i}].label`, limits.labelBytes);
+  return async (request, response) => {
+    const signal = abortedBy(response);
+    const body = await readBody(request, response, { limits, maxFiles, checkName });
+    const began = performance.now();
+    const { bundle, options, examples } = readRequest(service, body);
+    checkExamples(bundle, examples);
+    checkPattern(bundle, options.pattern);
+
+    const decoding = performance.now();
+    const images = await decodeSources(
+      examples.map(({ source }) => source),
+      bundle.manifest.preprocessing,
+      limits,
+      signal,
+    );
+    const decode = performance.now() - decoding;
+    const labelled = examples.map(({ label }, i) => ({ label, image: images[i] as Float32Array }));
+    const { profile, losses, milliseconds } = await bundle.adapt(labelled, adaptOptions(options, signal));
+    checkFinite(profile, losses);
+
+    signal.throwIfAborted();
+    const id = randomUUID();
+    const model = bundle.manifest.name;
+    const { pattern, classes } = profile;
+    const bytes = profile.toBytes();
+    const created = new Date().toISOString();
+    await store.put(id, { model, pattern, classes, examples: profile.examples, bytes, created });
+    const { encode, steps } = milliseconds;
+    const times = roundMilliseconds({ decode, encode, steps, total: performance.now() - began });
+    response
+      .status(201)
+      .set({ Location: `/profiles/${id}`, 'Server-Timing': serverTiming(times) })
+      .json({ profile: id, model, pattern, classes, losses, bytes: bytes.byteLength, milliseconds: times });
+  };
+}
+
+function readRequest(service: Service, body: Body): AdaptRequest {
+  const { limits } = service;
+  if (body.kind === 'json') {
+    const { examples: items, ...options } = check(adaptSchema(limits), body.value);
+    const bundle = findBundle(service, options.model);
+    checkCount(bundle, items.length);
+    return { bundle, options, examples: items.map((item, i) => readExample(item, `examples[${i}]`, limits)) };
+  }
+  const options = check(adaptOptionsSchema(limits), withNumbers(body.fields, ['steps', 'rate']));
+  if (body.files.length === 0) {
+    throw new Problem('missing-input', 'examples', 'expected image files whose field names are their labels, got none');
+  }
+  const bundle = findBundle(service, options.model);
+  checkCount(bundle, body.files.length);
+  const examples = body.files.map(({ name, bytes }, i): LabelledSource => {
+    return { label: name, source: { kind: 'file', field: `examples[${i}].image`, bytes } };
+  });
+  return { bundle, options, examples };
+}
+
+function readExample(item: unknown, field: string, { labelBytes }: Limits): LabelledSource {
+  const example = check(exampleSchema, item, field);
+  checkLabel(example.label, `${field}.label`, labelBytes);
+  return { label: example.label, source: imageSource(example, field) };
+}
+
+function checkCount({ manifest }: Bundle, count: number): void {
+  const { maxExamples } = manifest.limits;
+  if (count === 0) throw new Problem('invalid-input', 'examples', 'expected labelled examples, got none');
+  if (count > maxExamples) {
+    throw new Problem('too-large', 'examples', `expected at most ${maxExamples} examples, got ${count}`);
+  }
+}
+
+function checkExamples({ manifest }: Bundle, examples: readonly LabelledSource[]): void {
+  const classes = new Set(examples.map(({ label }) => label));
+  const { maxClasses } = manifest.limits;
+  if (classes.size < 2) {
+    const got = `only ${show(examples[0]?.label)}`;
+    throw new Problem('invalid-input', 'examples', `expected examples of at least 2 classes, got ${got}`);
+  }
+  if (classes.size > maxClasses) {
+    throw new Problem('invalid-input', 'examples', `expected at most ${maxClasses} classes, got ${classes.size}`);
+  }
+}
+
+// Before the images are decoded: a misspelt pattern should not cost a second's work.
+function checkPattern({ manifest }: Bundle, pattern: string | undefined): void {
+  if (pattern === undefined || Object.hasOwn(manifest.patterns, pattern)) return;
+  const known = Object.keys(manifest.patterns).join(', ');
+  throw new Problem('invalid-input', 'pattern', `expected one of ${known}, got ${show(pattern)}`);
+}
+
+function adaptOptions({ pattern, steps, rate }: AdaptRequestOptions, signal: AbortSignal): AdaptOptions {
+  return {
+    signal,
+    ...(pattern === undefined ? {} : { pattern }),
+    ...(steps === undefined ? {} : { steps }),
+    ...(rate === undefined ? {} : { rate }),
+  };
+}
+
+function checkFinite(profile: Profile, losses: readonly number[]): void {
+  const step = losses.findIndex((loss) => !Number.isFinite(loss));
+  const finite = [...profile.values.values()].every(({ data }) => data.every(Number.isFinite));
+  if (step < 0 && finite) return;
+  const got = step < 0 ? 'values that are not finite' : `loss ${losses[step]} at step ${step + 1}`;
+  throw new Problem('invalid-input', 'rate', `expected steps that converge, got ${got}; take a lower rate`);
+}

@@ -1,0 +1,81 @@
+import { InputError, ProfileError } from '@whet/runtime';
+
+const kinds = {
+  'malformed-request': { status: 400, title: 'The request cannot be read' },
+  'missing-input': { status: 400, title: 'Something required is missing' },
+  'not-found': { status: 404, title: 'Not found' },
+  'method-not-allowed': { status: 405, title: 'Method not allowed' },
+  'profile-mismatch': { status: 409, title: 'The profile does not fit its model' },
+  'too-large': { status: 413, title: 'The request is too large' },
+  'unsupported-media': { status: 415, title: 'Unsupported media type' },
+  'invalid-input': { status: 422, title: 'Invalid input' },
+  'internal-error': { status: 500, title: 'Internal error' },
+} as const satisfies Record<string, { status: number; title: string }>;
+
+export type ProblemKind = keyof typeof kinds;
+
+/** A refusal as RFC 9457 writes it; `field` is Whet's extension member and names what to mend. */
+export interface ProblemBody {
+  readonly type: string;
+  readonly title: string;
+  readonly status: number;
+  readonly detail: string;
+  readonly field: string;
+}
+
+const MAX_DETAIL = 600;
+
+/** A request that is refused. `field` names the input, as in `examples[3].image`; `detail` what was expected and got. */
+export class Problem extends Error {
+  override readonly name = 'Problem';
+  constructor(
+    readonly kind: ProblemKind,
+    readonly field: string,
+    detail: string,
+    readonly headers: Readonly<Record<string, string>> = {},
+  ) {
+    super(detail.startsWith(`${field}: `) ? detail : `${field}: ${detail}`);
+  }
+
+  get status(): number {
+    return kinds[this.kind].status;
+  }
+
+  toBody(): ProblemBody {
+    const { status, title } = kinds[this.kind];
+    return {
+      type: `/problems/${this.kind}`,
+      title,
+      status,
+      detail: truncate(this.message, MAX_DETAIL),
+      field: truncate(this.field, 200),
+    };
+  }
+}
+
+/** The refusal that an error stands for; anything unforeseen becomes an `internal-error` that tells nothing more. */
+export function toProblem(error: unknown): Problem {
+  if (error instanceof Problem) return error;
+  if (error instanceof InputError) return new Problem('invalid-input', error.field, error.message);
+  if (error instanceof ProfileError) return new Problem('profile-mismatch', 'profile', error.message);
+  // What Express itself refuses, such as a path that is not valid percent-encoding.
+  if (error instanceof Error && 'status' in error && error.status === 400) {
+    return new Problem('malformed-request', 'request', error.message);
+  }
+  return new Problem('internal-error', 'request', 'expected an answer, got an error inside the server');
+}
+
+/** A value as an error message shows it: short, whatever was sent. */
+export function show(value: unknown): string {
+  if (value === undefined) return 'nothing';
+  if (typeof value === 'string') return JSON.stringify(truncate(value, 60));
+  if (Array.isArray(value)) return `an array of ${value.length}`;
+  if (typeof value === 'object' && value !== null) return 'an object';
+  return String(value);
+}
+
+/** At most `length` characters of a text, and how long it was. */
+export function truncate(text: string, length: number): string {
+  if (text.length <= length) return text;
+  return `${text.slice(0, length)}... (${text.length} characters)`;
+}

@@ -1,0 +1,133 @@
+import { createHash } from 'node:crypto';
+import { cp, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { encodeOnnx, type Graph } from '@whet/compiler';
+import {
+  BUNDLE_SCHEMA,
+  float32,
+  type Manifest,
+  manifestSchema,
+  type Preprocessing,
+  type StoredTensor,
+  writeSafetensors,
+} from '@whet/runtime';
+import type { Checkpoint } from './checkpoint.js';
+import { frozenShare } from './masks.js';
+import { buildPatternGraphs } from './pattern-graphs.js';
+import { movingLayers, type PatternSpec, patternParts, patternsOf } from './patterns.js';
+
+export interface ExportOptions {
+  readonly checkpoint: Checkpoint;
+  /** The bundle's folder; written whole or not at all. */
+  readonly directory: string;
+  readonly name: string;
+  readonly version: string;
+  readonly description: string;
+  readonly preprocessing: Preprocessing;
+  /** All of {@link patternsOf} when absent. */
+  readonly patterns?: readonly PatternSpec[];
+  /** The trained masks, or else the head, when absent. */
+  readonly defaultPattern?: string;
+  /** Inner steps and rate; those of training when absent. */
+  readonly steps?: number;
+  readonly rate?: number;
+  readonly limits?: { readonly maxClasses: number; readonly maxExamples: number };
+  /** Added to the manifest's provenance. */
+  readonly provenance?: Readonly<Record<string, unknown>>;
+}
+
+/** Compiles a checkpoint into a bundle: per pattern the frozen prefix, the step with its gradients, and the rest. */
+export async function exportBundle(options: ExportOptions): Promise<Manifest> {
+  const { checkpoint, directory } = options;
+  const { config, state } = checkpoint;
+  const specs = options.patterns ?? patternsOf(checkpoint);
+  const steps = options.steps ?? config.innerSteps;
+  const rate = options.rate ?? config.innerRate;
+  const contents = new Map<string, Uint8Array>();
+  const patterns: Manifest['patterns'] = {};
+  let featureLength = 0;
+  for (const spec of specs) {
+    const parts = patternParts(checkpoint, spec);
+    featureLength = parts.backbone.features;
+    const graphs = buildPatternGraphs(parts);
+    const file = (graph: Graph): string => {
+      const path = `${spec.name}/${graph.name}.onnx`;
+      contents.set(path, encodeOnnx(graph));
+      return path;
+    };
+    const init = new Map<string, StoredTensor>();
+    for (const [name, data] of graphs.values) {
+      const weight = parts.weights.find((candidate) => candidate.name === name);
+      const whole = weight?.start.length === data.length;
+      init.set(name, float32(whole ? weight.shape : [data.length], data));
+    }
+    contents.set(
+      `${spec.name}/init.safetensors`,
+      writeSafetensors({ tensors: init, metadata: { pattern: spec.name } }),
+    );
+    patterns[spec.name] = {
+      description: spec.description,
+      graphs: {
+        encode: graphs.encode ? file(graphs.encode) : null,
+        start: file(graphs.start),
+        step: file(graphs.step),
+        predict: file(graphs.predict),
+      },
+      init: `${spec.name}/init.safetensors`,
+      moving: parts.weights
+        .filter(({ name }) => graphs.values.has(name))
+        .map(({ name, shape, start }) => ({
+          name,
+          shape: [...shape],
+          moving: graphs.values.get(name)?.length ?? 0,
+          entries: start.length,
+        })),
+      layers: movingLayers(checkpoint, parts),
+      steps,
+      rate,
+      features: [...graphs.features],
+    };
+  }
+  const files: Manifest['files'] = {};
+  for (const [path, bytes] of contents) {
+    files[path] = { sha256: createHash('sha256').update(bytes).digest('hex'), bytes: bytes.byteLength };
+  }
+  const manifest: Manifest = manifestSchema.parse({
+    schema: BUNDLE_SCHEMA,
+    name: options.name,
+    version: options.version,
+    description: options.description,
+    preprocessing: options.preprocessing,
+    normalization: config.normalization,
+    head: config.head,
+    featureLength,
+    limits: options.limits ?? { maxClasses: 100, maxExamples: 2000 },
+    defaultPattern: options.defaultPattern ?? ('sparse' in patterns ? 'sparse' : 'head'),
+    patterns,
+    measurements: [],
+    provenance: { ...options.provenance, config, outerSteps: state.step, frozenShare: frozenShare(config, state) },
+    files,
+  });
+  contents.set('manifest.json', new TextEncoder().encode(`${JSON.stringify(manifest, null, 2)}\n`));
+  await writeFolder(directory, contents);
+  return manifest;
+}
+
+/** Writes a folder beside its place and moves it there, so that no half-written bundle is ever found. */
+async function writeFolder(directory: string, contents: ReadonlyMap<string, Uint8Array>): Promise<void> {
+  await mkdir(dirname(directory), { recursive: true });
+  const staging = await mkdtemp(join(dirname(directory), '.bundle-'));
+  try {
+    for (const [path, bytes] of contents) {
+      await mkdir(dirname(join(staging, path)), { recursive: true });
+      await writeFile(join(staging, path), bytes);
+    }
+    // A README beside the files belongs to people and stays.
+    await cp(join(directory, 'README.md'), join(staging, 'README.md')).catch(() => undefined);
+    await rm(directory, { recursive: true, force: true });
+    await rename(staging, directory);
+  } catch (cause) {
+    await rm(staging, { recursive: true, force: true });
+    throw cause;
+  }
+}

@@ -1,0 +1,85 @@
+import { headParameters } from '@whet/models';
+import type { Checkpoint } from './checkpoint.js';
+import { backboneOf } from './config.js';
+import type { PatternParts, PatternWeight } from './pattern-graphs.js';
+import { rules } from './rules.js';
+
+/** A named choice of moving weights, to be compiled into a bundle. */
+export interface PatternSpec {
+  readonly name: string;
+  readonly description: string;
+  /** Layers that move whole, or `trained`: the entries that the rule's masks leave open. */
+  readonly layers: readonly string[] | 'trained';
+}
+
+/**
+ * The patterns of a network: `full`, one per suffix of its layers (`head`, `block4+head`, ...), and `sparse` where the
+ * rule learned masks. A pattern that starts higher caches more of the network.
+ */
+export function patternsOf(checkpoint: Checkpoint): PatternSpec[] {
+  const layers = [...backboneOf(checkpoint.config).layers, 'head'];
+  const specs: PatternSpec[] = [
+    { name: 'full', description: 'All weights move (dense MAML).', layers },
+    { name: 'head', description: 'Only the head moves (ANIL); the whole network is cached.', layers: ['head'] },
+    ...layers.slice(1, -1).map((layer, i): PatternSpec => {
+      const suffix = layers.slice(i + 1);
+      return { name: `${layer}+`, description: `Moves ${suffix.join(', ')}; what is below is cached.`, layers: suffix };
+    }),
+  ];
+  if (rules.get(checkpoint.config.rule)?.mask) {
+    const description = 'Moves the weights that meta-training left open (sparse-MAML).';
+    specs.push({ name: 'sparse', description, layers: 'trained' });
+  }
+  return specs;
+}
+
+/** What the graphs of a pattern are built from. Throws where the checkpoint's head or normalization cannot be exported. */
+export function patternParts({ config, state }: Checkpoint, spec: PatternSpec): PatternParts {
+  const backbone = backboneOf(config);
+  const { head } = config;
+  if (head === 'fixed') {
+    throw new Error('a fixed head serves one number of classes; train with head "prototype" or "shared" to export');
+  }
+  if (config.normalization !== 'population') {
+    throw new Error(
+      `normalization "${config.normalization}" cannot be exported; expected "population" (train a last stage with it)`,
+    );
+  }
+  const rule = rules.get(config.rule);
+  const trained = (name: string): Float32Array => {
+    const parameter = state.parameters.get(name);
+    if (!parameter) throw new Error(`the checkpoint has no parameter "${name}"`);
+    return parameter.value;
+  };
+  const maskOf = (name: string, layer: string, size: number): Uint8Array => {
+    if (spec.layers !== 'trained') return new Uint8Array(size).fill(Number(spec.layers.includes(layer)));
+    if (!rule?.mask) throw new Error(`rule "${config.rule}" learns no masks; pattern "${spec.name}" needs them`);
+    return rule.mask(trained(`mask/${name}`));
+  };
+  const weights = backbone.parameters.map(({ name, shape, layer }): PatternWeight => {
+    const start = trained(name);
+    return { name, shape, start, mask: maskOf(name, layer, start.length) };
+  });
+  const headSpecs = headParameters('shared', backbone.features, 1);
+  if (head === 'shared') {
+    for (const { name, shape } of headSpecs) weights.push({ name, shape, start: trained(name) });
+  }
+  return {
+    backbone,
+    head,
+    weights,
+    headMasks: { weight: maskOf('head.weight', 'head', backbone.features), bias: maskOf('head.bias', 'head', 1) },
+    moments: state.moments,
+  };
+}
+
+/** Layers in which at least one weight moves, from the image upward. */
+export function movingLayers(checkpoint: Checkpoint, parts: PatternParts): string[] {
+  const { layers, parameters } = backboneOf(checkpoint.config);
+  const open = new Set(parts.weights.filter(({ mask }) => mask?.includes(1)).map(({ name }) => name));
+  const moving = layers.filter((layer) =>
+    parameters.some((parameter) => parameter.layer === layer && open.has(parameter.name)),
+  );
+  const headMoves = parts.headMasks.weight.includes(1) || parts.headMasks.bias.includes(1);
+  return headMoves ? [...moving, 'head'] : moving;
+}
