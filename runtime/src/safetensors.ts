@@ -93,5 +93,5 @@ function readEntry(name: string, entry: unknown, data: Uint8Array): StoredTensor
     throw new SafetensorsError(`"${name}": expected ${expected} bytes within ${data.length}, got ${from} to ${to}`);
   }
   // A copy: the file's own bytes need not be aligned, and a view would keep all of them alive.
-  return { dtype, shape, data: new ArrayType(data.slice(from, to).buffer) };
+  return { dtype, shape, data: new ArrayType(new Uint8Array(data.subarray(from, to)).buffer) };
 }

@@ -15,6 +15,7 @@ interface LabelledSource {
 }
 
 interface AdaptRequest {
+  readonly model: string;
   readonly bundle: Bundle;
   readonly options: AdaptRequestOptions;
   readonly examples: readonly LabelledSource[];
@@ -29,7 +30,7 @@ export function adaptHandler(service: Service): RequestHandler {
     const signal = abortedBy(response);
     const body = await readBody(request, response, { limits, maxFiles, checkName });
     const began = performance.now();
-    const { bundle, options, examples } = readRequest(service, body);
+    const { model, bundle, options, examples } = readRequest(service, body);
     checkExamples(bundle, examples);
     checkPattern(bundle, options.pattern);
 
@@ -47,7 +48,6 @@ export function adaptHandler(service: Service): RequestHandler {
 
     signal.throwIfAborted();
     const id = randomUUID();
-    const model = bundle.manifest.name;
     const { pattern, classes } = profile;
     const bytes = profile.toBytes();
     const created = new Date().toISOString();
@@ -65,20 +65,20 @@ function readRequest(service: Service, body: Body): AdaptRequest {
   const { limits } = service;
   if (body.kind === 'json') {
     const { examples: items, ...options } = check(adaptSchema(limits), body.value);
-    const bundle = findBundle(service, options.model);
+    const { model, bundle } = findBundle(service, options.model);
     checkCount(bundle, items.length);
-    return { bundle, options, examples: items.map((item, i) => readExample(item, `examples[${i}]`, limits)) };
+    return { model, bundle, options, examples: items.map((item, i) => readExample(item, `examples[${i}]`, limits)) };
   }
   const options = check(adaptOptionsSchema(limits), withNumbers(body.fields, ['steps', 'rate']));
   if (body.files.length === 0) {
     throw new Problem('missing-input', 'examples', 'expected image files whose field names are their labels, got none');
   }
-  const bundle = findBundle(service, options.model);
+  const { model, bundle } = findBundle(service, options.model);
   checkCount(bundle, body.files.length);
   const examples = body.files.map(({ name, bytes }, i): LabelledSource => {
     return { label: name, source: { kind: 'file', field: `examples[${i}].image`, bytes } };
   });
-  return { bundle, options, examples };
+  return { model, bundle, options, examples };
 }
 
 function readExample(item: unknown, field: string, { labelBytes }: Limits): LabelledSource {

@@ -13,7 +13,7 @@ export function healthHandler({ bundles, store, version }: Service): RequestHand
 
 /** `GET /models`: what the bundles can do, as their manifests say it. */
 export function modelsHandler({ bundles }: Service): RequestHandler {
-  const models = [...bundles.values()].map(describe);
+  const models = [...bundles].map(([name, bundle]) => describe(name, bundle));
   return (_request, response) => {
     response.json({ models });
   };
@@ -30,8 +30,8 @@ export function profileHandler(service: Service): RequestHandler<{ id: string }>
   };
 }
 
-function describe({ manifest, digest }: Bundle) {
-  const { name, version, description, preprocessing, normalization, head, limits, defaultPattern } = manifest;
+function describe(name: string, { manifest, digest }: Bundle) {
+  const { version, description, preprocessing, normalization, head, limits, defaultPattern } = manifest;
   const patterns = Object.entries(manifest.patterns).map(([key, { graphs: _, init: __, ...pattern }]) => {
     return [key, { default: key === defaultPattern, ...pattern }];
   });

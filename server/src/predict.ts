@@ -21,7 +21,7 @@ export function predictHandler(service: Service): RequestHandler {
     const began = performance.now();
     const { profile: id, sources } = readRequest(body, limits);
     const record = await findProfile(service, id);
-    const bundle = findBundle(service, record.model);
+    const { bundle } = findBundle(service, record.model);
 
     const decoding = performance.now();
     const images = await decodeSources(sources, bundle.manifest.preprocessing, limits, signal);

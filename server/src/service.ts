@@ -13,10 +13,11 @@ export interface Service {
   readonly version: string;
 }
 
-/** The bundle of that name, or the first. Throws {@link Problem} `not-found`. */
-export function findBundle({ bundles }: Service, model: string | undefined): Bundle {
-  const bundle = model === undefined ? bundles.values().next().value : bundles.get(model);
-  if (bundle) return bundle;
+/** The bundle of that name, or the first, with its name. Throws {@link Problem} `not-found`. */
+export function findBundle({ bundles }: Service, name: string | undefined): { model: string; bundle: Bundle } {
+  const model = name ?? (bundles.keys().next().value as string);
+  const bundle = bundles.get(model);
+  if (bundle) return { model, bundle };
   throw new Problem('not-found', 'model', `expected one of ${[...bundles.keys()].join(', ')}, got ${show(model)}`);
 }
 

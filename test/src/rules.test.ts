@@ -75,7 +75,8 @@ function feedsOf(test: RuleCase): Map<string, Tensor> {
     ['queryLabels', oneHot(test.query.y, test.config.ways)],
   ]);
   for (const [name, tensor] of Object.entries(test.parameters)) feeds.set(name, decodeTensor(tensor));
-  for (const [name, tensor] of Object.entries(test.ruleParameters ?? {})) feeds.set(`mask/${name}`, decodeTensor(tensor));
+  for (const [name, tensor] of Object.entries(test.ruleParameters ?? {}))
+    feeds.set(`mask/${name}`, decodeTensor(tensor));
   return feeds;
 }
 
@@ -87,8 +88,10 @@ function expectedValues(expected: Expected): Map<string, ArrayLike<number>> {
   expected.supportLosses.forEach((loss, step) => {
     values.set(`supportLoss@${step}`, [loss]);
   });
-  for (const [name, tensor] of Object.entries(expected.adapted)) values.set(`adapted/${name}`, decodeTensor(tensor).data);
-  for (const [name, tensor] of Object.entries(expected.metaGradients)) values.set(`grad/${name}`, decodeTensor(tensor).data);
+  for (const [name, tensor] of Object.entries(expected.adapted))
+    values.set(`adapted/${name}`, decodeTensor(tensor).data);
+  for (const [name, tensor] of Object.entries(expected.metaGradients))
+    values.set(`grad/${name}`, decodeTensor(tensor).data);
   for (const [name, tensor] of Object.entries(expected.ruleGradients ?? {})) {
     values.set(`grad/mask/${name}`, decodeTensor(tensor).data);
   }

@@ -13,7 +13,7 @@ export interface PatternSpec {
 }
 
 /**
- * The patterns of a network: `full`, one per suffix of its layers (`head`, `block4+head`, ...), and `sparse` where the
+ * The patterns of a network: `full`, one per suffix of its layers (`head`, `from-block4`, ...), and `sparse` where the
  * rule learned masks. A pattern that starts higher caches more of the network.
  */
 export function patternsOf(checkpoint: Checkpoint): PatternSpec[] {
@@ -23,7 +23,7 @@ export function patternsOf(checkpoint: Checkpoint): PatternSpec[] {
     { name: 'head', description: 'Only the head moves (ANIL); the whole network is cached.', layers: ['head'] },
     ...layers.slice(1, -1).map((layer, i): PatternSpec => {
       const suffix = layers.slice(i + 1);
-      return { name: `${layer}+`, description: `Moves ${suffix.join(', ')}; what is below is cached.`, layers: suffix };
+      return { name: `from-${layer}`, description: `Moves ${suffix.join(', ')}; what is below is cached.`, layers: suffix };
     }),
   ];
   if (rules.get(checkpoint.config.rule)?.mask) {

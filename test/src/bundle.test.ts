@@ -1,0 +1,239 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { evaluate, makeTensor, type Tensor } from '@whet/compiler';
+import { BundleError, type Example, InputError, ProfileError } from '@whet/runtime';
+import { type Bundle, loadBundle } from '@whet/runtime/node';
+import { anil, buildTask, maml, type Rule, sparseMaml, taskSettings } from '@whet/trainer';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { relativeError } from './reference.js';
+import { randomImages, TINY_SIZE, tinyCheckpoint, writeTinyBundle } from './tiny-bundle.js';
+
+const examplesOf = (images: readonly Float32Array[], labels: readonly string[]): Example[] =>
+  images.map((image, i) => ({ image, label: labels[i] as string }));
+
+/** The same adaptation by the trainer's task graph in float64, which is checked against PyTorch. */
+function adaptedByTaskGraph(head: 'prototype' | 'shared', rule: Rule, ways: number, shots: number, steps: number) {
+  const checkpoint = tinyCheckpoint(head);
+  const { config, state } = checkpoint;
+  const task = buildTask({ ...taskSettings({ ...config, ways, queries: 1 }, shots), rule, steps });
+  const support = randomImages('support', ways * shots);
+  const query = randomImages('query', ways);
+  const stacked = (images: readonly Float32Array[]): Tensor =>
+    makeTensor([images.length, 1, TINY_SIZE, TINY_SIZE], Float64Array.from(images.flatMap((image) => [...image])));
+  const labels = (perClass: number): Tensor => {
+    const rows = Array.from({ length: ways * perClass }, (_, i) => Math.floor(i / perClass));
+    const values = rows.flatMap((row) => Array.from({ length: ways }, (_, way) => Number(way === row)));
+    return makeTensor([rows.length, ways], values);
+  };
+  const feeds = new Map<string, Tensor>([
+    ['support', stacked(support)],
+    ['supportLabels', labels(shots)],
+    ['query', stacked(query)],
+    ['queryLabels', labels(1)],
+  ]);
+  for (const [name, value] of task.meta) {
+    const parameter = state.parameters.get(name);
+    if (parameter) feeds.set(name, makeTensor(value.shape as number[], parameter.value));
+  }
+  for (const [name, { mean, variance }] of state.moments) {
+    feeds.set(`${name}.mean`, makeTensor([1, mean.length, 1, 1], mean));
+    feeds.set(`${name}.variance`, makeTensor([1, variance.length, 1, 1], variance));
+  }
+  const outputs = new Map([['logits', task.queryLogits], ...task.adapted]);
+  task.supportLosses.forEach((loss, step) => {
+    outputs.set(`loss@${step}`, loss);
+  });
+  const results = evaluate({ name: 'task', inputs: task.inputs, outputs }, feeds);
+  const classes = Array.from({ length: ways }, (_, way) => `class ${way}`);
+  const examples = examplesOf(
+    support,
+    support.map((_, i) => classes[Math.floor(i / shots)] as string),
+  );
+  return { results, examples, query, classes };
+}
+
+function softmax(logits: ArrayLike<number>): number[] {
+  const values = Array.from(logits);
+  const max = Math.max(...values);
+  const powers = values.map((value) => Math.exp(value - max));
+  const sum = powers.reduce((a, b) => a + b, 0);
+  return powers.map((power) => power / sum);
+}
+
+describe.each(['prototype', 'shared'] as const)('a bundle with a %s head', (head) => {
+  let bundle: Bundle;
+  beforeAll(async () => {
+    bundle = await loadBundle(await writeTinyBundle(tinyCheckpoint(head)));
+  });
+  afterAll(() => bundle.release());
+
+  it.each([
+    ['full', maml],
+    ['head', anil],
+    ['sparse', sparseMaml],
+  ] as const)('adapts by pattern %s as the trainer does', async (pattern, rule) => {
+    const steps = 3;
+    const { results, examples, query, classes } = adaptedByTaskGraph(head, rule, 3, 2, steps);
+    const { profile, losses } = await bundle.adapt(examples, { pattern, steps });
+    expect(profile.classes).toEqual(classes);
+    expect(losses).toHaveLength(steps);
+    losses.forEach((loss, step) => {
+      expect(relativeError([loss], [results.get(`loss@${step}`)?.data[0] as number])).toBeLessThan(1e-4);
+    });
+    for (const name of ['head.weight', 'head.bias', ...(pattern === 'full' ? ['conv1.weight', 'norm2.bias'] : [])]) {
+      const value = profile.values.get(name)?.data as Float32Array;
+      expect(relativeError(value, results.get(name)?.data as Float64Array), name).toBeLessThan(1e-4);
+    }
+    const predictions = await bundle.predict(profile, query);
+    const logits = results.get('logits')?.data as Float64Array;
+    predictions.forEach(({ probabilities }, row) => {
+      const expected = softmax(logits.slice(row * 3, row * 3 + 3));
+      expect(relativeError(Object.values(probabilities), expected)).toBeLessThan(1e-4);
+    });
+  });
+});
+
+describe('a bundle', () => {
+  let directory: string;
+  let bundle: Bundle;
+  beforeAll(async () => {
+    directory = await writeTinyBundle();
+    bundle = await loadBundle(directory);
+  });
+  afterAll(() => bundle.release());
+
+  it.each(['full', 'head', 'from-block2', 'sparse'])(
+    'pattern %s takes any number of classes and uneven shots',
+    async (pattern) => {
+      for (const counts of [
+        [1, 1],
+        [3, 1, 2],
+        [1, 4, 2, 1, 1, 1, 2],
+      ]) {
+        const labels = counts.flatMap((count, i) => new Array<string>(count).fill(`class ${i}`));
+        const { profile, losses } = await bundle.adapt(examplesOf(randomImages('uneven', labels.length), labels), {
+          pattern,
+        });
+        expect(profile.classes).toHaveLength(counts.length);
+        expect(profile.examples).toEqual(counts);
+        if (Math.max(...counts) > 1) expect(losses.at(-1)).toBeLessThan(losses[0] as number);
+        const [prediction] = await bundle.predict(profile, randomImages('one', 1));
+        const probabilities = Object.values(prediction?.probabilities ?? {});
+        expect(probabilities.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 5);
+      }
+    },
+  );
+
+  it('predicts an image the same by itself as among others', async () => {
+    const { profile } = await bundle.adapt(examplesOf(randomImages('a', 4), ['x', 'y', 'x', 'y']), { pattern: 'full' });
+    const images = randomImages('b', 70);
+    const together = await bundle.predict(profile, images);
+    for (const i of [0, 1, 63, 64, 69]) {
+      const [alone] = await bundle.predict(profile, [images[i] as Float32Array]);
+      const expected = Object.values(together[i]?.probabilities ?? {});
+      expect(relativeError(Object.values(alone?.probabilities ?? {}), expected)).toBeLessThan(1e-5);
+    }
+  });
+
+  it('moves only what a pattern moves: frozen entries are not even stored', async () => {
+    const examples = examplesOf(randomImages('a', 2), ['x', 'y']);
+    const { profile: head } = await bundle.adapt(examples, { pattern: 'head' });
+    expect([...head.values.keys()].sort()).toEqual(['head.bias', 'head.weight']);
+    const { profile: sparse } = await bundle.adapt(examples, { pattern: 'sparse' });
+    const { profile: full } = await bundle.adapt(examples, { pattern: 'full' });
+    expect(sparse.byteLength).toBeLessThan(full.byteLength);
+    for (const { name, moving } of bundle.manifest.patterns['sparse']?.moving ?? []) {
+      expect(sparse.values.get(name)?.data).toHaveLength(moving);
+    }
+  });
+
+  it('takes no step with steps 0: the head stands at the class prototypes', async () => {
+    const examples = examplesOf(randomImages('a', 2), ['x', 'y']);
+    const { profile, losses } = await bundle.adapt(examples, { steps: 0, pattern: 'full' });
+    expect(losses).toEqual([]);
+    const predictions = await bundle.predict(profile, randomImages('a', 2));
+    expect(predictions.map(({ label }) => label)).toEqual(['x', 'y']);
+  });
+
+  it('stops when its signal aborts, also in mid-adaptation', async () => {
+    const controller = new AbortController();
+    const adapting = bundle.adapt(examplesOf(randomImages('a', 2), ['x', 'y']), {
+      steps: 50,
+      signal: controller.signal,
+      onStep: (step) => step === 2 && controller.abort(new Error('enough')),
+    });
+    await expect(adapting).rejects.toThrow('enough');
+  });
+
+  it('keeps a profile through its bytes', async () => {
+    const { profile } = await bundle.adapt(examplesOf(randomImages('a', 3), ['__proto__', 'constructor', 'ß 日本']));
+    const restored = bundle.profileFromBytes(profile.toBytes());
+    const images = randomImages('b', 3);
+    expect(await bundle.predict(restored, images)).toEqual(await bundle.predict(profile, images));
+    expect(restored.classes).toEqual(['__proto__', 'constructor', 'ß 日本']);
+  });
+
+  it('refuses profiles that are damaged or of another bundle', async () => {
+    const { profile } = await bundle.adapt(examplesOf(randomImages('a', 2), ['x', 'y']));
+    const bytes = profile.toBytes();
+    for (const damaged of [bytes.subarray(0, 4), bytes.subarray(0, bytes.length - 1), new Uint8Array(100)]) {
+      expect(() => bundle.profileFromBytes(damaged)).toThrow(ProfileError);
+    }
+    const other = tinyCheckpoint();
+    other.state.parameters.get('conv1.weight')?.value.fill(0.5);
+    const second = await loadBundle(await writeTinyBundle(other));
+    expect(() => second.profileFromBytes(bytes)).toThrow(/another bundle/);
+    await second.release();
+  });
+
+  it.each<[string, Example[], object, RegExp]>([
+    ['no examples', [], {}, /examples.*none/],
+    ['one class', examplesOf(randomImages('a', 2), ['x', 'x']), {}, /at least 2 classes/],
+    ['an empty label', examplesOf(randomImages('a', 2), ['x', '']), {}, /class name/],
+    ['a short image', [{ label: 'x', image: new Float32Array(5) }], {}, /144 values \[1, 12, 12\], got 5/],
+    ['NaN', [{ label: 'x', image: new Float32Array(144).fill(Number.NaN) }], {}, /finite/],
+    ['an unknown pattern', examplesOf(randomImages('a', 2), ['x', 'y']), { pattern: 'none' }, /expected one of full/],
+    ['negative steps', examplesOf(randomImages('a', 2), ['x', 'y']), { steps: -1 }, /steps|whole number/],
+  ])('refuses %s', async (_, examples, options, message) => {
+    const refused = bundle.adapt(examples, options);
+    await expect(refused).rejects.toThrow(InputError);
+    await expect(bundle.adapt(examples, options)).rejects.toThrow(message);
+  });
+
+  it.each<[string, string, (text: string) => string, RegExp]>([
+    ['a changed graph', 'full/step.onnx', (text) => `${text} `, /full\/step\.onnx: SHA-256/],
+    [
+      'another schema version',
+      'manifest.json',
+      (text) => text.replace('whet-bundle/1', 'whet-bundle/9'),
+      /schema version/,
+    ],
+    ['a manifest that is not JSON', 'manifest.json', () => '{', /not JSON/],
+    [
+      'a default pattern that is not there',
+      'manifest.json',
+      (t) => t.replace('"defaultPattern": "sparse"', '"defaultPattern": "x"'),
+      /defaultPattern/,
+    ],
+    [
+      'a file outside the bundle',
+      'manifest.json',
+      (t) => t.replaceAll('full/step.onnx', '../step.onnx'),
+      /manifest\.json/,
+    ],
+  ])('refuses %s, naming the file', async (_, file, change, message) => {
+    const broken = await writeTinyBundle();
+    const path = join(broken, file);
+    await writeFile(path, Buffer.from(change((await readFile(path)).toString('latin1')), 'latin1'));
+    await expect(loadBundle(broken)).rejects.toThrow(BundleError);
+    await expect(loadBundle(broken)).rejects.toThrow(message);
+  });
+
+  it('refuses a graph whose tensor names do not fit, naming the file', async () => {
+    const broken = await writeTinyBundle();
+    const manifest = JSON.parse(await readFile(join(broken, 'manifest.json'), 'utf8'));
+    manifest.patterns.full.graphs.predict = manifest.patterns.full.graphs.step;
+    await writeFile(join(broken, 'manifest.json'), JSON.stringify(manifest));
+    await expect(loadBundle(broken)).rejects.toThrow(/full\/step\.onnx: tensor names: unexpected input "labels"/);
+  });
+});

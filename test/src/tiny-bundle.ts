@@ -1,0 +1,59 @@
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Checkpoint, exportBundle, generatorFor, initialState, runConfigSchema } from '@whet/trainer';
+
+/** Image size of the tiny bundle: two blocks leave 3 x 3 features. */
+export const TINY_SIZE = 12;
+
+/** A small network with random weights, masks and population moments: everything an export needs but training. */
+export function tinyCheckpoint(head: 'prototype' | 'shared' = 'prototype'): Checkpoint {
+  const config = runConfigSchema.parse({
+    model: { architecture: 'conv4', channels: 4, blocks: 2, imageSize: TINY_SIZE },
+    head,
+    rule: 'sparse-maml',
+    normalization: 'population',
+    innerSteps: 3,
+    innerRate: 0.002,
+    seed: 7,
+  });
+  const state = initialState(config);
+  const random = generatorFor(7, 'tiny-bundle', 0);
+  for (const { mean, variance } of state.moments.values()) {
+    for (let i = 0; i < mean.length; i++) {
+      mean[i] = 0.1 * random.normal();
+      variance[i] = 0.5 + random.uniform();
+    }
+  }
+  return { config, state };
+}
+
+/** Exports the tiny checkpoint into a new temporary folder and returns the folder. */
+export async function writeTinyBundle(checkpoint: Checkpoint = tinyCheckpoint()): Promise<string> {
+  const directory = join(await mkdtemp(join(tmpdir(), 'whet-bundle-')), 'tiny');
+  await exportBundle({
+    checkpoint,
+    directory,
+    name: 'tiny',
+    version: '0.0.1',
+    description: 'Random weights, for tests.',
+    preprocessing: {
+      width: TINY_SIZE,
+      height: TINY_SIZE,
+      channels: 1,
+      fit: 'contain',
+      background: 255,
+      kernel: 'lanczos3',
+      invert: true,
+      mean: [0],
+      std: [1],
+    },
+  });
+  return directory;
+}
+
+/** `count` random images `[1, 12, 12]`, the same for the same stream. */
+export function randomImages(stream: string, count: number): Float32Array[] {
+  const random = generatorFor(11, stream, 0);
+  return Array.from({ length: count }, () => Float32Array.from({ length: TINY_SIZE ** 2 }, () => random.normal()));
+}
