@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { AdaptOptions, Bundle, Profile } from '@whet/runtime';
 import type { RequestHandler } from 'express';
-import { type Body, readBody, withNumbers } from './bodies.js';
+import { type Body, readBody } from './bodies.js';
+import { withNumbers } from './form-body.js';
 import { decodeSources, type ImageSource, imageSource } from './images.js';
 import { checkLabel } from './labels.js';
 import type { Limits } from './limits.js';

@@ -12,7 +12,7 @@ export function checkLabel(label: string, field: string, maxBytes: number): void
   if (label.trim() === '') got = bytes === 0 ? 'an empty one' : 'nothing but space';
   else if (bytes > maxBytes) got = `${bytes} bytes`;
   else if (/\p{Cc}/u.test(label)) got = show(label);
-  // A lone surrogate would become U+FFFD on the way to disk, and two classes one.
-  else if (/\p{Surrogate}/u.test(label)) got = 'half a surrogate pair';
+  // A lone surrogate becomes U+FFFD on the way to disk, and in a form stray bytes have become it: two classes would be one.
+  else if (/\p{Surrogate}|\ufffd/u.test(label)) got = 'what is not UTF-8';
   if (got !== undefined) throw new Problem('invalid-input', field, `${expected}, got ${got}`);
 }

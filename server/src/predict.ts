@@ -36,7 +36,7 @@ export function predictHandler(service: Service): RequestHandler {
 }
 
 function readRequest(body: Body, { predictImages }: Limits): PredictRequest {
-  if (body.kind === 'multipart') {
+  if (body.kind === 'form') {
     const { profile } = check(predictOptionsSchema, body.fields);
     if (body.files.length === 0) throw new Problem('missing-input', 'images', 'expected image files, got none');
     return { profile, sources: body.files.map(({ bytes }, i) => ({ kind: 'file', field: `images[${i}]`, bytes })) };

@@ -58,9 +58,9 @@ export function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof InputError) return new Problem('invalid-input', error.field, error.message);
   if (error instanceof ProfileError) return new Problem('profile-mismatch', 'profile', error.message);
-  // What Express itself refuses, such as a path that is not valid percent-encoding.
-  if (error instanceof Error && 'status' in error && error.status === 400) {
-    return new Problem('malformed-request', 'request', error.message);
+  // Express's router, of a parameter in the path.
+  if (error instanceof URIError) {
+    return new Problem('malformed-request', 'path', 'expected percent-encoding of UTF-8, got what cannot be decoded');
   }
   return new Problem('internal-error', 'request', 'expected an answer, got an error inside the server');
 }

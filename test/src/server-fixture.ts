@@ -4,23 +4,19 @@ import { join } from 'node:path';
 import type { Bundle } from '@whet/runtime';
 import { loadBundle } from '@whet/runtime/node';
 import { createMemoryStore, type Limits, type ProfileStore, startServer } from '@whet/server';
-import { exportBundle, initialState, omniglotPreprocessing, runConfigSchema } from '@whet/trainer';
+import { exportBundle, omniglotPreprocessing } from '@whet/trainer';
 import sharp from 'sharp';
+import { TINY_SIZE, tinyCheckpoint } from './tiny-bundle.js';
 
 /** Side of the tiny bundle's images, in pixels. */
-export const SIZE = 12;
+export const SIZE = TINY_SIZE;
 
 /** A real bundle of a small network with random weights: nothing it predicts is good, everything else is the same. */
 export async function openTinyBundle(): Promise<Bundle> {
-  const config = runConfigSchema.parse({
-    model: { architecture: 'conv4', channels: 4, blocks: 2, imageSize: SIZE },
-    rule: 'sparse-maml',
-    innerSteps: 3,
-  });
   const directory = await mkdtemp(join(tmpdir(), 'whet-server-'));
   try {
     await exportBundle({
-      checkpoint: { config, state: initialState(config) },
+      checkpoint: tinyCheckpoint(),
       directory: join(directory, 'tiny'),
       name: 'tiny',
       version: '1.0.0',

@@ -165,7 +165,6 @@ describe('POST /adapt and POST /predict', () => {
       const { examples } = (await (await fetch(`${server.url}/profiles/${profile}`)).json()) as Record<string, object>;
       expect(Object.entries(examples ?? {}).sort()).toEqual(labels.map((name) => [name, 1]).sort());
     }
-    expect(Object.prototype).not.toHaveProperty('polluted');
   });
 
   test('tell the times in a Server-Timing header too', async () => {
@@ -230,21 +229,21 @@ describe('GET', () => {
     for (const [name, pattern] of Object.entries(patterns)) {
       expect(pattern['default']).toBe(name === 'sparse');
       expect(pattern['moving']).toEqual(manifest.patterns[name]?.moving);
-      expect(pattern).toMatchObject({ steps: 3, rate: 0.1 });
+      expect(pattern).toMatchObject({ steps: 3, rate: 0.002 });
       expect(pattern).not.toHaveProperty('graphs');
     }
   });
 
   test('/profiles/:id tells what is known of a profile', async () => {
     const began = Date.now();
-    const { profile, bytes } = await adapt({ examples: tensorExamples(), pattern: 'block2+' });
+    const { profile, bytes } = await adapt({ examples: tensorExamples(), pattern: 'full' });
     const { created, ...rest } = (await (await fetch(`${server.url}/profiles/${profile}`)).json()) as {
       created: string;
     };
     expect(rest).toEqual({
       profile,
       model: 'tiny',
-      pattern: 'block2+',
+      pattern: 'full',
       classes: SHAPES,
       examples: { left: 1, top: 1, corner: 1 },
       bytes,

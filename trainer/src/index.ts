@@ -1,4 +1,5 @@
 export type { Backend, Executable } from './backend.js';
+export { type BenchResult, benchBundle, type Timing } from './bench.js';
 export { type Checkpoint, CheckpointError, loadCheckpoint, saveCheckpoint, startFrom } from './checkpoint.js';
 export { backboneOf, type RunConfig, runConfigSchema, taskSettings } from './config.js';
 export { DataError, type Dataset, type ImageClass, type SplitName } from './data/dataset.js';
@@ -8,11 +9,13 @@ export { generatorFor, type Random } from './data/random.js';
 export { accuracyOf, type Interval, meanInterval, oneHot } from './evaluation.js';
 export { type ExportOptions, exportBundle } from './export.js';
 export { frozenShare } from './masks.js';
+export { examplesOf, type MeasureOptions, measureBundle, median, quantile } from './measure.js';
 export { type MetricsFile, openMetrics } from './metrics.js';
 export { ortBackend } from './ort-backend.js';
 export { buildPatternGraphs, type PatternGraphs, type PatternParts, type PatternWeight } from './pattern-graphs.js';
 export { movingLayers, type PatternSpec, patternParts, patternsOf } from './patterns.js';
 export { anil, type InnerParameter, maml, type Rule, rules, sparseMaml } from './rules.js';
+export { newRun, resumeFrom } from './run.js';
 export { initialState, mixMoments, type TrainingState } from './state.js';
 export {
   buildTask,

@@ -23,7 +23,11 @@ export function patternsOf(checkpoint: Checkpoint): PatternSpec[] {
     { name: 'head', description: 'Only the head moves (ANIL); the whole network is cached.', layers: ['head'] },
     ...layers.slice(1, -1).map((layer, i): PatternSpec => {
       const suffix = layers.slice(i + 1);
-      return { name: `from-${layer}`, description: `Moves ${suffix.join(', ')}; what is below is cached.`, layers: suffix };
+      return {
+        name: `from-${layer}`,
+        description: `Moves ${suffix.join(', ')}; what is below is cached.`,
+        layers: suffix,
+      };
     }),
   ];
   if (rules.get(checkpoint.config.rule)?.mask) {

@@ -1,0 +1,31 @@
+import { join } from 'node:path';
+import { bundlesDirectory, DEFAULT_BUNDLE } from '@whet/models';
+import { InvalidArgumentError } from 'commander';
+
+/** Folder of the bundle that is used where none is named. */
+export const defaultBundle = join(bundlesDirectory, DEFAULT_BUNDLE);
+
+export function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(value)) throw new InvalidArgumentError('expected a whole number.');
+  return value;
+}
+
+export function positiveNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value) || value <= 0) {
+    throw new InvalidArgumentError('expected a positive number.');
+  }
+  return value;
+}
+
+/** For options that take several numbers: `--shots 1 5`. */
+export function collectNumbers(text: string, previous: number[] | undefined): number[] {
+  return [...(previous ?? []), wholeNumber(text)];
+}
+
+/** The command line as a person would type it, to record with figures. Folders of this machine are left out. */
+export function commandLine(command: string, options: Readonly<Record<string, string | number | undefined>>): string {
+  const parts = Object.entries(options).flatMap(([name, value]) => (value === undefined ? [] : [`--${name} ${value}`]));
+  return ['whet', command, ...parts].join(' ');
+}

@@ -1,0 +1,121 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Measurement } from '@whet/runtime';
+import { Command, Option } from 'commander';
+import { collectNumbers, commandLine, defaultBundle, positiveNumber, wholeNumber } from '../arguments.js';
+import { bytes, formatTable, milliseconds, percent } from '../format.js';
+import { startProgress } from '../progress.js';
+
+interface EvaluateOptions {
+  readonly data: string;
+  readonly split: 'validation' | 'test';
+  readonly pattern?: string[];
+  readonly ways: number;
+  readonly shots?: number[];
+  readonly queries: number;
+  readonly tasks: number;
+  readonly steps?: number;
+  readonly rate?: number;
+  readonly seed: number;
+  readonly threads?: number;
+  readonly record?: boolean;
+  readonly json?: boolean;
+}
+
+export function evaluateCommand(): Command {
+  return new Command('evaluate')
+    .description('Measure a bundle on tasks of classes it was not trained on, one query image at a time.')
+    .argument('[bundle]', 'folder of a bundle', defaultBundle)
+    .requiredOption('--data <dir>', 'folder with the Omniglot files')
+    .addOption(new Option('--split <name>', 'classes to draw from').choices(['validation', 'test']).default('test'))
+    .option('--pattern <names...>', 'patterns to measure; the default pattern when absent, `all` for all')
+    .option('--ways <n>', 'classes per task', wholeNumber, 5)
+    .option('--shots <n...>', 'examples per class (1 and 5 when absent)', collectNumbers)
+    .option('--queries <n>', 'query images per class', wholeNumber, 15)
+    .option('--tasks <n>', 'tasks', wholeNumber, 600)
+    .option('--steps <n>', 'inner steps', wholeNumber)
+    .option('--rate <x>', 'inner learning rate', positiveNumber)
+    .option('--seed <n>', 'seed of the tasks', wholeNumber, 0)
+    .option('--threads <n>', 'threads of onnxruntime', wholeNumber)
+    .option('--record', 'write the figures into the bundle’s manifest')
+    .option('--json', 'print JSON')
+    .action(runEvaluation);
+}
+
+async function runEvaluation(directory: string, options: EvaluateOptions): Promise<void> {
+  const trainer = await import('@whet/trainer');
+  const { loadBundle } = await import('@whet/runtime/node');
+  const bundle = await loadBundle(directory, options.threads ? { threads: options.threads } : {});
+  const { manifest } = bundle;
+  const dataset = await trainer.loadOmniglot(options.data, { size: manifest.preprocessing.width });
+  const asked = options.pattern ?? [manifest.defaultPattern];
+  const patterns = asked.includes('all') ? Object.keys(manifest.patterns) : asked;
+  const measurements: Measurement[] = [];
+  for (const shots of options.shots ?? [1, 5]) {
+    for (const pattern of patterns) {
+      const { ways, queries, tasks, steps, rate, split, seed } = options;
+      const progress = startProgress(`${pattern} ${ways}-way ${shots}-shot`, tasks);
+      const command = commandLine(`evaluate ${manifest.name}`, {
+        split,
+        pattern,
+        ways,
+        shots,
+        queries,
+        tasks,
+        steps,
+        rate,
+        seed,
+      });
+      const measured = await trainer.measureBundle({
+        bundle,
+        dataset,
+        split,
+        pattern,
+        ways,
+        shots,
+        queries,
+        tasks,
+        seed,
+        command,
+        ...(steps === undefined ? {} : { steps }),
+        ...(rate === undefined ? {} : { rate }),
+        onProgress: (done, _, accuracy) => progress.update(done, percent(accuracy, 2)),
+      });
+      progress.stop();
+      measurements.push(measured);
+    }
+  }
+  await bundle.release();
+  if (options.record) await record(directory, measurements);
+  if (options.json) {
+    process.stdout.write(`${JSON.stringify(measurements, null, 2)}\n`);
+    return;
+  }
+  const rows = measurements.map((m) => [
+    m.pattern,
+    `${m.ways}-way ${m.shots}-shot`,
+    `${percent(m.accuracy, 2)} ± ${percent(m.halfWidth, 2)}`,
+    percent(m.startAccuracy, 2),
+    String(m.steps),
+    milliseconds(m.milliseconds.adapt),
+    milliseconds(m.milliseconds.encode),
+    milliseconds(m.milliseconds.predict),
+    bytes(m.storedBytes),
+  ]);
+  const head = ['pattern', 'task', 'accuracy', 'at 0 steps', 'steps', 'adapt', 'of it encode', 'predict one', 'stored'];
+  process.stdout.write(`${formatTable(head, rows)}\n`);
+  process.stdout.write(
+    `${options.tasks} tasks of the ${options.split} classes, ${options.queries} queries per class, one image at a time; ` +
+      'accuracy with 95 % interval; times are medians.\n',
+  );
+}
+
+/** Puts measurements into the manifest, in place of earlier ones of the same pattern, split and task. */
+async function record(directory: string, measurements: readonly Measurement[]): Promise<void> {
+  const path = join(directory, 'manifest.json');
+  const manifest = JSON.parse(await readFile(path, 'utf8')) as { measurements: Measurement[] };
+  const keyOf = (m: Measurement) => [m.pattern, m.split, m.ways, m.shots].join('/');
+  const fresh = new Set(measurements.map(keyOf));
+  manifest.measurements = [...manifest.measurements.filter((m) => !fresh.has(keyOf(m))), ...measurements];
+  await writeFile(path, `${JSON.stringify(manifest, null, 2)}\n`);
+}

@@ -1,0 +1,79 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { positiveNumber, wholeNumber } from '../arguments.js';
+import { bytes, formatTable, percent } from '../format.js';
+
+interface ExportOptions {
+  readonly out: string;
+  readonly name?: string;
+  readonly bundleVersion: string;
+  readonly description?: string;
+  readonly patterns?: string[];
+  readonly default?: string;
+  readonly steps?: number;
+  readonly rate?: number;
+  readonly provenance?: string;
+}
+
+export function exportCommand(): Command {
+  return new Command('export')
+    .description('Compile a checkpoint into a bundle: frozen prefix, step with its gradients, prediction, per pattern.')
+    .argument('<checkpoint>', 'a checkpoint of `whet train`')
+    .requiredOption('--out <dir>', 'folder of the bundle')
+    .option('--name <name>', 'name of the bundle; the folder’s when absent')
+    .option('--bundle-version <version>', 'version of the bundle', '0.1.0')
+    .option('--description <text>', 'one line that says what the bundle is for')
+    .option('--patterns <names...>', 'patterns to compile; all when absent')
+    .option('--default <pattern>', 'pattern used where a caller names none')
+    .option('--steps <n>', 'inner steps at adaptation; those of training when absent', wholeNumber)
+    .option('--rate <x>', 'inner learning rate at adaptation; that of training when absent', positiveNumber)
+    .option('--provenance <file>', 'JSON object to keep in the manifest: commands, data, notes')
+    .action(runExport);
+}
+
+async function runExport(path: string, options: ExportOptions): Promise<void> {
+  const trainer = await import('@whet/trainer');
+  const checkpoint = await trainer.loadCheckpoint(path);
+  const known = trainer.patternsOf(checkpoint);
+  const missing = (options.patterns ?? []).filter((name) => !known.some((spec) => spec.name === name));
+  if (missing.length > 0) {
+    const names = known.map(({ name }) => name).join(', ');
+    throw new Error(`--patterns: the checkpoint has no pattern "${missing.join('", "')}"; expected of ${names}`);
+  }
+  const patterns = known.filter(({ name }) => !options.patterns || options.patterns.includes(name));
+  const provenance = options.provenance
+    ? (JSON.parse(await readFile(options.provenance, 'utf8')) as Record<string, unknown>)
+    : {};
+  const name = options.name ?? (options.out.split(/[\\/]/).filter(Boolean).at(-1) as string);
+  const manifest = await trainer.exportBundle({
+    checkpoint,
+    directory: options.out,
+    name,
+    version: options.bundleVersion,
+    description: options.description ?? `${checkpoint.config.model.architecture}, ${checkpoint.config.rule}`,
+    preprocessing: trainer.omniglotPreprocessing(checkpoint.config.model.imageSize),
+    patterns,
+    provenance,
+    ...(options.default ? { defaultPattern: options.default } : {}),
+    ...(options.steps === undefined ? {} : { steps: options.steps }),
+    ...(options.rate === undefined ? {} : { rate: options.rate }),
+  });
+  const rows = Object.entries(manifest.patterns).map(([pattern, { moving, layers, features }]) => {
+    const moved = moving.reduce((sum, weight) => sum + weight.moving, 0);
+    const entries = moving.reduce((sum, weight) => sum + weight.entries, 0);
+    return [
+      pattern === manifest.defaultPattern ? `${pattern} (default)` : pattern,
+      layers.join(' '),
+      `${moved} + head`,
+      entries === 0 ? '-' : percent(moved / entries),
+      features.join(' x '),
+    ];
+  });
+  const size = Object.values(manifest.files).reduce((sum, file) => sum + file.bytes, 0);
+  const head = ['pattern', 'moving layers', 'moving weights', 'of those layers', 'cached features'];
+  process.stdout.write(`${formatTable(head, rows)}\n`);
+  process.stdout.write(
+    `${join(options.out, 'manifest.json')}: ${bytes(size)} in ${Object.keys(manifest.files).length} files\n`,
+  );
+}

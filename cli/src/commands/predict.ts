@@ -1,0 +1,41 @@
+import { readFile } from 'node:fs/promises';
+import { Command } from 'commander';
+import { defaultBundle } from '../arguments.js';
+import { formatTable, percent } from '../format.js';
+
+interface PredictOptions {
+  readonly profile: string;
+  readonly bundle: string;
+  readonly json?: boolean;
+}
+
+export function predictCommand(): Command {
+  return new Command('predict')
+    .description('Classify images with a profile of `whet adapt`.')
+    .argument('<images...>', 'image files')
+    .option('--bundle <dir>', 'the bundle the profile was made with', defaultBundle)
+    .option('--profile <file>', 'the profile', 'profile.safetensors')
+    .option('--json', 'print JSON with the probability of each class')
+    .action(runPredict);
+}
+
+async function runPredict(paths: readonly string[], options: PredictOptions): Promise<void> {
+  const { loadBundle } = await import('@whet/runtime/node');
+  const { readImage } = await import('../image-files.js');
+  const bundle = await loadBundle(options.bundle);
+  const profile = bundle.profileFromBytes(await readFile(options.profile));
+  const images = await Promise.all(paths.map((path) => readImage(path, bundle.manifest.preprocessing)));
+  const predictions = await bundle.predict(profile, images);
+  await bundle.release();
+  if (options.json) {
+    const results = predictions.map((prediction, i) => ({ image: paths[i], ...prediction }));
+    process.stdout.write(`${JSON.stringify(results, null, 2)}\n`);
+    return;
+  }
+  const rows = predictions.map(({ label, probabilities }, i) => [
+    paths[i] as string,
+    label,
+    percent(probabilities[label] as number),
+  ]);
+  process.stdout.write(`${formatTable(['image', 'class', 'probability'], rows)}\n`);
+}

@@ -1,0 +1,70 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { Command } from 'commander';
+import { defaultBundle, wholeNumber } from '../arguments.js';
+
+interface ServeOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly threads?: number;
+  readonly demo?: string;
+}
+
+export function serveCommand(version: string): Command {
+  return new Command('serve')
+    .description('Serve bundles over HTTP: POST /adapt, POST /predict, GET /health, /models, /profiles/:id.')
+    .argument('[bundles...]', 'folders of bundles')
+    .option('--host <address>', 'address to listen on', '127.0.0.1')
+    .option('--port <n>', 'port to listen on; 0 takes a free one', wholeNumber, 8080)
+    .option('--threads <n>', 'threads of onnxruntime', wholeNumber)
+    .option('--demo <dir>', 'folder with one folder of images per class, for the curl commands it prints')
+    .action((bundles: string[], options: ServeOptions) => runServer(version, bundles, options));
+}
+
+async function runServer(version: string, directories: string[], options: ServeOptions): Promise<void> {
+  const { createMemoryStore, curlExamples, startServer } = await import('@whet/server');
+  const { loadBundle } = await import('@whet/runtime/node');
+  const loaded = [];
+  for (const directory of directories.length > 0 ? directories : [defaultBundle]) {
+    loaded.push(await loadBundle(directory, options.threads ? { threads: options.threads } : {}));
+  }
+  const bundles = new Map(loaded.map((bundle) => [bundle.manifest.name, bundle]));
+  if (bundles.size < loaded.length) throw new Error('two bundles have the same name; names must differ');
+  const { host, port } = options;
+  const server = await startServer({ bundles, store: createMemoryStore(), version, host, port });
+  process.stdout.write(`whet ${version} serves ${[...bundles.keys()].join(', ')} at ${server.url}\n`);
+  const demo = options.demo && demoImages(options.demo);
+  if (demo) {
+    process.stdout.write(
+      `\nTry it (paste into another shell in this folder):\n\n${curlExamples(server.url, demo).join('\n')}\n\n`,
+    );
+  }
+  await new Promise<void>((resolve) => {
+    process.once('SIGINT', resolve);
+    process.once('SIGTERM', resolve);
+  });
+  await server.close();
+  for (const bundle of loaded) await bundle.release();
+}
+
+/** Two examples each of three classes, and one more image of each to predict. */
+function demoImages(folder: string) {
+  if (!existsSync(folder)) return undefined;
+  const labels = readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => entry.name)
+    .sort()
+    .slice(0, 3);
+  const files = (label: string) =>
+    readdirSync(join(folder, label))
+      .sort()
+      .map((name) => relative(process.cwd(), join(folder, label, name)));
+  return {
+    examples: labels.flatMap((label) =>
+      files(label)
+        .slice(0, 2)
+        .map((path) => ({ label, path })),
+    ),
+    queries: labels.flatMap((label) => files(label).slice(2, 3)),
+  };
+}

@@ -1,0 +1,122 @@
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Command, Option } from 'commander';
+import { positiveNumber, wholeNumber } from '../arguments.js';
+import { percent } from '../format.js';
+import { startProgress } from '../progress.js';
+
+interface TrainOptions {
+  readonly data: string;
+  readonly run: string;
+  readonly config?: string;
+  readonly startFrom?: string;
+  readonly resume?: boolean;
+  readonly rule?: string;
+  readonly order?: number;
+  readonly ways?: number;
+  readonly shots?: number[];
+  readonly innerSteps?: number;
+  readonly innerRate?: number;
+  readonly outerSteps?: number;
+  readonly outerRate?: number;
+  readonly tasks?: number;
+  readonly seed?: number;
+}
+
+export function trainCommand(): Command {
+  return new Command('train')
+    .description('Meta-train on Omniglot: where a network should start, and which of its weights should move.')
+    .requiredOption('--data <dir>', 'folder with images_background.zip, images_evaluation.zip and vinyals-splits.json')
+    .option('--run <dir>', 'folder for checkpoints and metrics', 'runs/omniglot')
+    .option('--config <file>', 'settings as JSON, such as models/recipes/*.json; the options below override it')
+    .option('--start-from <checkpoint>', 'start from the weights of another run of the same network')
+    .option('--resume', 'go on from the last checkpoint of --run, on the same stream of tasks')
+    .addOption(new Option('--rule <name>', 'update rule').choices(['maml', 'anil', 'sparse-maml']))
+    .addOption(new Option('--order <n>', '1: first-order meta-gradient, 2: second-order').argParser(wholeNumber))
+    .option('--ways <n>', 'classes per task', wholeNumber)
+    .option('--shots <n...>', 'examples per class; several numbers alternate', (text: string, list?: number[]) => [
+      ...(list ?? []),
+      wholeNumber(text),
+    ])
+    .option('--inner-steps <n>', 'gradient steps on the support set; 0 trains a prototype network', wholeNumber)
+    .option('--inner-rate <x>', 'inner learning rate', positiveNumber)
+    .option('--outer-steps <n>', 'outer steps in all', wholeNumber)
+    .option('--outer-rate <x>', 'outer learning rate (Adam)', positiveNumber)
+    .option('--tasks <n>', 'tasks per outer step', wholeNumber)
+    .option('--seed <n>', 'seed of weights and tasks', wholeNumber)
+    .action(runTraining);
+}
+
+async function readConfig(options: TrainOptions): Promise<unknown> {
+  const file: object = options.config
+    ? JSON.parse(await readFile(options.config, 'utf8'))
+    : { model: { architecture: 'conv4' } };
+  const given = {
+    rule: options.rule ?? (options.config ? undefined : 'sparse-maml'),
+    order: options.order,
+    ways: options.ways,
+    shots: options.shots,
+    innerSteps: options.innerSteps,
+    innerRate: options.innerRate,
+    outerSteps: options.outerSteps,
+    outerRate: options.outerRate,
+    tasksPerStep: options.tasks,
+    seed: options.seed,
+  };
+  return { ...file, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) };
+}
+
+async function runTraining(options: TrainOptions): Promise<void> {
+  const trainer = await import('@whet/trainer');
+  const last = join(options.run, 'last.safetensors');
+  const best = join(options.run, 'best.safetensors');
+  if (!options.resume && existsSync(last)) {
+    throw new Error(`${last} exists; go on with --resume, or name another folder with --run`);
+  }
+  const { config, state } = options.resume
+    ? await trainer.resumeFrom(last, options.outerSteps)
+    : await trainer.newRun(await readConfig(options), options.startFrom);
+  const loading = startProgress('load ', 100);
+  const dataset = await trainer.loadOmniglot(options.data, {
+    size: config.model.imageSize,
+    onProgress: (done, total) => loading.update(Math.round((100 * done) / total), 'decoding images, once'),
+  });
+  loading.stop();
+  const backend = trainer.ortBackend();
+  process.stderr.write(`${config.rule} on ${backend.name}, from step ${state.step} of ${config.outerSteps}\n`);
+
+  const controller = new AbortController();
+  const interrupt = () => controller.abort();
+  process.once('SIGINT', interrupt);
+  const progress = startProgress('train', config.outerSteps);
+  let validated = '';
+  try {
+    await trainer.train({
+      config,
+      state,
+      dataset,
+      backend,
+      metrics: await trainer.openMetrics(join(options.run, 'metrics.jsonl'), state.step),
+      checkpoints: { last, best },
+      signal: controller.signal,
+      onProgress: ({ step, loss, accuracy, rate, frozen, validation }) => {
+        if (validation) validated = `validation ${percent(validation.mean)} ± ${percent(validation.halfWidth)}`;
+        const masks = Object.values(frozen).map((share) => (100 * share).toFixed(0));
+        const parts = [
+          `${rate.toFixed(1)} steps/s`,
+          `loss ${loss.toFixed(3)}`,
+          `acc ${percent(accuracy)}`,
+          ...(masks.length > 0 ? [`frozen ${masks.join('/')} %`] : []),
+          ...(validated ? [validated] : []),
+        ];
+        progress.update(step, parts.join(' | '));
+      },
+    });
+  } finally {
+    progress.stop();
+    process.off('SIGINT', interrupt);
+  }
+  const outcome = controller.signal.aborted ? `stopped at step ${state.step}; go on with --resume` : validated;
+  process.stdout.write(`${outcome}\ncheckpoints: ${last}, ${best}\n`);
+}

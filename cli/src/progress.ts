@@ -1,0 +1,36 @@
+import { MultiBar, Presets } from 'cli-progress';
+
+/** A progress bar on standard error; silent where standard error is not a terminal and for `--quiet`. */
+export interface Progress {
+  update(done: number, text: string): void;
+  stop(): void;
+}
+
+const FORMAT = '{label} {bar} {percentage}% | {value}/{total} | {eta_formatted} left | {text}';
+
+/** Starts a bar of `total` units. Off a terminal, a line is printed every tenth of the way instead. */
+export function startProgress(label: string, total: number): Progress {
+  if (!process.stderr.isTTY) return lineProgress(label, total);
+  const bars = new MultiBar(
+    { format: FORMAT, hideCursor: true, etaBuffer: 50, stream: process.stderr, clearOnComplete: false },
+    Presets.shades_classic,
+  );
+  const bar = bars.create(total, 0, { label, text: '' });
+  return {
+    update: (done, text) => bar.update(done, { text }),
+    stop: () => bars.stop(),
+  };
+}
+
+function lineProgress(label: string, total: number): Progress {
+  let reported = 0;
+  return {
+    update: (done, text) => {
+      const tenth = Math.floor((done * 10) / total);
+      if (tenth <= reported) return;
+      reported = tenth;
+      process.stderr.write(`${label}: ${done}/${total} ${text}\n`);
+    },
+    stop: () => undefined,
+  };
+}

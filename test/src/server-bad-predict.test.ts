@@ -1,0 +1,102 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { formOf, post, SIZE, startTestServer, type TestServer } from './server-fixture.js';
+import {
+  type BadBody,
+  expectRefusal,
+  file,
+  image,
+  imageCases,
+  type Refusal,
+  storeProfile,
+  tensorCases,
+} from './server-refusals.js';
+
+const UNKNOWN = '00000000-0000-4000-8000-000000000000';
+
+let profile: string;
+let server: TestServer;
+beforeAll(async () => {
+  server = await startTestServer();
+  profile = await storeProfile(server);
+});
+afterAll(() => server.close());
+
+describe('POST /predict refuses', () => {
+  const cases: BadBody[] = [
+    ['no profile', () => ({ image }), { status: 400, field: 'profile', detail: /text, got nothing/ }],
+    ['an unknown profile', () => ({ profile: UNKNOWN, image }), { status: 404, field: 'profile', detail: /got "0000/ }],
+    [
+      'a profile of 1 MB',
+      () => ({ profile: 'x'.repeat(1e6), image }),
+      { status: 404, field: 'profile', detail: /got "x{60}\.\.\. \(1000000 characters\)"$/ },
+    ],
+    ['a profile that is no text', () => ({ profile: 1, image }), { status: 422, field: 'profile', detail: /got 1/ }],
+    ['no image', () => ({ profile }), { status: 400, field: 'image', detail: /got neither/ }],
+    [
+      'an image and a list',
+      () => ({ profile, image, images: [image] }),
+      { status: 422, field: 'images', detail: /got several/ },
+    ],
+    ['an empty list', () => ({ profile, images: [] }), { status: 422, field: 'images', detail: /got none/ }],
+    [
+      'too many images',
+      () => ({ profile, images: new Array(1001).fill(image) }),
+      { status: 413, field: 'images', detail: /at most 1000 images, got 1001/ },
+    ],
+    [
+      'an image that is a number',
+      () => ({ profile, images: [image, 5] }),
+      { status: 422, field: 'images[1]', detail: /base64.*got 5/ },
+    ],
+    [
+      'an unknown member',
+      () => ({ profile, images: [{ image, label: 'left' }] }),
+      { status: 422, field: 'images[0].label', detail: /only image, tensor/ },
+    ],
+    ...imageCases((value) => [{ profile, image: value() }, 'image']),
+    ...imageCases((value) => [{ profile, images: [image, value()] }, 'images[1]']),
+    ...imageCases((value) => [{ profile, images: [{ image: value() }] }, 'images[0].image']),
+    ...tensorCases((value) => [{ profile, tensor: value }, 'tensor']),
+    ...tensorCases((value) => [{ profile, images: [{ tensor: value }] }, 'images[0].tensor']),
+    [
+      'a form without files',
+      () => formOf([['profile', profile]]),
+      { status: 400, field: 'images', detail: /got none/ },
+    ],
+    ['a form without a profile', () => formOf([['a', file]]), { status: 400, field: 'profile', detail: /got nothing/ }],
+    [
+      'a form with a broken file',
+      () =>
+        formOf([
+          ['profile', profile],
+          ['a', file],
+          ['a', file.subarray(0, -1)],
+        ]),
+      { status: 422, field: 'images[1]', detail: /damaged or cut short/ },
+    ],
+    [
+      'values no network computes with',
+      () => ({ profile, tensor: new Array(SIZE * SIZE).fill(3e38) }),
+      { status: 422, field: 'tensor', detail: /NaN/ },
+    ],
+  ];
+  test.each(cases)('%s', async (_what, body, refusal) => {
+    await expectRefusal(server, () => post(`${server.url}/predict`, body()), refusal);
+  });
+
+  test('a profile of another bundle, and one whose bytes are damaged', async () => {
+    const record = await server.store.get(profile);
+    if (!record) throw new Error('no record');
+    const text = Buffer.from(record.bytes).toString('latin1');
+    const foreign = Buffer.from(text.replace(server.bundle.digest, '0'.repeat(64)), 'latin1');
+    await server.store.put('foreign', { ...record, bytes: foreign });
+    await server.store.put('damaged', { ...record, bytes: record.bytes.subarray(0, 100) });
+    await server.store.put('orphan', { ...record, model: 'gone' });
+    const refuse = async (id: string, refusal: Refusal) =>
+      expectRefusal(server, () => post(`${server.url}/predict`, { profile: id, image }), refusal);
+    await refuse('foreign', { status: 409, field: 'profile', detail: /another bundle/ });
+    await refuse('orphan', { status: 404, field: 'model', detail: /got "gone"/ });
+    const damaged = await post(`${server.url}/predict`, { profile: 'damaged', image });
+    expect(damaged.status).toBe(409);
+  });
+});

@@ -1,0 +1,196 @@
+import { gzipSync } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { formOf, post, postText, startTestServer, type TestServer } from './server-fixture.js';
+import { expectRefusal, type Refusal } from './server-refusals.js';
+
+const UNKNOWN = '00000000-0000-4000-8000-000000000000';
+
+let server: TestServer;
+beforeAll(async () => {
+  server = await startTestServer();
+});
+afterAll(() => server.close());
+
+describe('bodies', () => {
+  const refusals: Record<string, Refusal> = {
+    malformed: { status: 400, field: 'body', detail: /expected JSON in UTF-8, got / },
+    large: { status: 413, field: 'body', detail: /at most 33554432 bytes, got / },
+    type: { status: 415, field: 'content-type', detail: /application\/json or multipart\/form-data, got / },
+  };
+  const json = { 'Content-Type': 'application/json' };
+
+  test.each(['/adapt', '/predict'])('that are not JSON are refused by %s', async (path) => {
+    const texts = [
+      '{"examples":',
+      'hello',
+      "{'a': 1}",
+      `{"a": "${'x'.repeat(10_000)}`,
+      '[',
+      '[1,]',
+      '\u0000',
+      '{"a":NaN}',
+    ];
+    for (const text of texts) {
+      await expectRefusal(server, () => postText(server.url + path, text, json), refusals['malformed'] as Refusal);
+    }
+    const utf16 = new Uint8Array(Buffer.from('{}', 'utf16le'));
+    await expectRefusal(server, () => postText(server.url + path, utf16, json), refusals['malformed'] as Refusal);
+  });
+
+  test('that nest without end are refused, and brackets inside texts are not counted', async () => {
+    const depth = 1_000_000;
+    const refusal = { status: 400, field: 'body', detail: /got arrays or objects more than 16 deep/ };
+    await expectRefusal(server, () => postText(`${server.url}/adapt`, '['.repeat(depth), json), refusal);
+    const closed = `{"examples":${'['.repeat(depth)}${']'.repeat(depth)}}`;
+    await expectRefusal(server, () => postText(`${server.url}/adapt`, closed, json), refusal);
+    const quoted = { examples: [{ label: `\\"${'['.repeat(100)}` }] };
+    await expectRefusal(server, () => post(`${server.url}/adapt`, quoted), {
+      status: 400,
+      field: 'examples[0].image',
+      detail: /neither/,
+    });
+  });
+
+  test('that are not UTF-8 are refused', async () => {
+    const latin1 = new Uint8Array(Buffer.from('{"profile": "\u00e9"}', 'latin1'));
+    await expectRefusal(
+      server,
+      () => postText(`${server.url}/predict`, latin1, json),
+      refusals['malformed'] as Refusal,
+    );
+  });
+
+  test('that are missing are refused', async () => {
+    await expectRefusal(server, () => postText(`${server.url}/adapt`, '', json), {
+      status: 400,
+      field: 'body',
+      detail: /an object, got nothing/,
+    });
+    const empty = await fetch(`${server.url}/adapt`, { method: 'POST' });
+    await expectRefusal(empty, refusals['type'] as Refusal);
+  });
+
+  test.each(['text/plain', 'application/x-www-form-urlencoded', 'image/png', 'application/xml', 'nonsense'])(
+    'of type %s are refused',
+    async (type) => {
+      const response = await postText(`${server.url}/adapt`, '{}', { 'Content-Type': type });
+      await expectRefusal(response, refusals['type'] as Refusal);
+    },
+  );
+
+  test('of another charset or encoding are refused', async () => {
+    const latin1 = { 'Content-Type': 'application/json; charset=latin1' };
+    await expectRefusal(server, () => postText(`${server.url}/adapt`, '{}', latin1), {
+      status: 415,
+      field: 'content-type',
+      detail: /utf-8/,
+    });
+    const refusal = { status: 415, field: 'content-encoding', detail: /got "?.*rot13/ };
+    const rot13 = { 'Content-Encoding': 'rot13' };
+    await expectRefusal(server, () => postText(`${server.url}/adapt`, '{}', { ...json, ...rot13 }), refusal);
+    const form = { 'Content-Type': 'multipart/form-data; boundary=x', ...rot13 };
+    await expectRefusal(server, () => postText(`${server.url}/adapt`, '--x--', form), refusal);
+    const damaged = { ...json, 'Content-Encoding': 'gzip' };
+    await expectRefusal(
+      server,
+      () => postText(`${server.url}/adapt`, 'not gzip', damaged),
+      refusals['malformed'] as Refusal,
+    );
+  });
+
+  test('over the limit are refused, whether they say their length, hide it or compress it', async () => {
+    const big = new Uint8Array(40_000_000).fill(0x20);
+    const large = refusals['large'] as Refusal;
+    await expectRefusal(server, () => postText(`${server.url}/adapt`, big, json), large);
+    await expectRefusal(server, () => postStream(`${server.url}/adapt`, big, json), large);
+    const compressed = { ...json, 'Content-Encoding': 'gzip' };
+    await expectRefusal(server, () => postText(`${server.url}/adapt`, gzipSync(big), compressed), large);
+    await expectRefusal(server, () => post(`${server.url}/predict`, formOf([['a', big]])), large);
+    const head = '--x\r\nContent-Disposition: form-data; name="a"; filename="a.png"\r\n\r\n';
+    const form = Buffer.concat([Buffer.from(head), big, Buffer.from('\r\n--x--\r\n')]);
+    const type = { 'Content-Type': 'multipart/form-data; boundary=x' };
+    await expectRefusal(server, () => postStream(`${server.url}/adapt`, form, type), large);
+  });
+});
+
+describe('routes', () => {
+  test.each([
+    ['GET', '/adapt', 'POST'],
+    ['PUT', '/predict', 'POST'],
+    ['POST', '/health', 'GET, HEAD'],
+    ['DELETE', '/models', 'GET, HEAD'],
+    ['DELETE', '/profiles/x', 'GET, HEAD'],
+  ])('%s %s is refused, and told what is allowed', async (method, path, allow) => {
+    const response = await fetch(server.url + path, { method });
+    expect(response.headers.get('allow')).toBe(allow);
+    await expectRefusal(response, { status: 405, field: 'method', detail: new RegExp(`${allow}, got ${method}`) });
+    const options = await fetch(server.url + path, { method: 'OPTIONS' });
+    expect([options.status, options.headers.get('allow')]).toEqual([204, `${allow}, OPTIONS`]);
+  });
+
+  test('that do not exist are refused', async () => {
+    const paths = ['/', '/adapt/x', '/profiles', '/%2e%2e/etc/passwd', '/__proto__', `/${'x'.repeat(5000)}`];
+    for (const path of paths) {
+      await expectRefusal(server, () => fetch(server.url + path), {
+        status: 404,
+        field: 'path',
+        detail: /POST \/adapt/,
+      });
+    }
+  });
+
+  test('of unknown or undecodable profiles are refused', async () => {
+    for (const id of [UNKNOWN, '__proto__', 'constructor', '%00', '..%2f..']) {
+      const response = await fetch(`${server.url}/profiles/${id}`);
+      await expectRefusal(response, { status: 404, field: 'profile', detail: /id of a stored profile/ });
+    }
+    const response = await fetch(`${server.url}/profiles/%E0%A4%A`);
+    await expectRefusal(response, { status: 400, field: 'path', detail: /percent-encoding/ });
+  });
+
+  test('of a request that is not HTTP are refused in the same form', async () => {
+    const response = await fetch(`${server.url}/health`, { headers: { 'X-Long': 'x'.repeat(20_000) } });
+    await expectRefusal(response, { status: 400, field: 'request', detail: /an HTTP\/1.1 request/ });
+  });
+});
+
+test('a client that goes away in the middle leaves nothing behind', async () => {
+  const form = '--x\r\nContent-Disposition: form-data; name="a"; filename="a.png"\r\n\r\n';
+  for (const [type, start] of [
+    ['multipart/form-data; boundary=x', form],
+    ['application/json', '{"examples": ['],
+  ] as const) {
+    const controller = new AbortController();
+    const body = new ReadableStream({
+      pull(stream) {
+        stream.enqueue(new TextEncoder().encode(start));
+        setTimeout(() => controller.abort(), 50);
+        return new Promise(() => undefined);
+      },
+    });
+    const request = fetch(`${server.url}/adapt`, {
+      method: 'POST',
+      headers: { 'Content-Type': type },
+      body,
+      signal: controller.signal,
+      duplex: 'half',
+    } as RequestInit);
+    await expect(request).rejects.toThrow(/abort/i);
+  }
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  expect(await server.store.size()).toBe(stored);
+  expect(server.errors).toEqual([]);
+  expect((await fetch(`${server.url}/health`)).status).toBe(200);
+});
+
+/** Posts without a Content-Length. */
+function postStream(url: string, bytes: Uint8Array, headers: Record<string, string>): Promise<Response> {
+  let at = 0;
+  const body = new ReadableStream({
+    pull(stream) {
+      if (at >= bytes.length) stream.close();
+      else stream.enqueue(bytes.subarray(at, (at += 65_536)));
+    },
+  });
+  return fetch(url, { method: 'POST', headers, body, duplex: 'half' } as RequestInit);
+}
