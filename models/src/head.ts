@@ -17,9 +17,14 @@ export interface HeadWeights {
   readonly bias: Value;
 }
 
-/** What a head of this kind learns in the outer loop. */
+/**
+ * What a head of this kind learns in the outer loop. A prototype head learns `head.scale`, the inverse temperature of
+ * its distances: without it, distances between prototypes saturate the support loss and leave nothing to adapt to.
+ */
 export function headParameters(kind: HeadKind, features: number, ways: number): ParameterSpec[] {
-  if (kind === 'prototype') return [];
+  if (kind === 'prototype') {
+    return [{ name: 'head.scale', shape: [1], layer: 'head', initializer: { kind: 'constant', value: 1 } }];
+  }
   const rows = kind === 'fixed' ? ways : 1;
   const layer = 'head';
   const deviation = 1 / Math.sqrt(features);
@@ -38,17 +43,20 @@ export function headLogits(g: GraphBuilder, features: Value, { weight, bias }: H
 
 /**
  * A linear head whose logits are minus the squared distance to each class's mean feature, up to a term all classes
- * share: `weight_c = 2 mean_c`, `bias_c = -|mean_c|^2` (Snell et al. 2017, eq. 8). `labels [N, W]` is one-hot; classes
- * may have different numbers of examples.
+ * share, times `scale [1]`: `weight_c = 2 s mean_c`, `bias_c = -s |mean_c|^2` (Snell et al. 2017, eq. 8). `labels
+ * [N, W]` is one-hot; classes may have different numbers of examples.
  */
-export function prototypeHead(g: GraphBuilder, features: Value, labels: Value): HeadWeights {
+export function prototypeHead(g: GraphBuilder, features: Value, labels: Value, scale: Value): HeadWeights {
   return g.scope('prototypes', () => {
     const perClass = matrixTranspose(g, labels);
     const counts = g.apply('ReduceSum', [perClass, g.constant(int64s([1]))], { keepdims: 1 });
     const means = g.apply('Div', [g.apply('MatMul', [perClass, features], {}), counts], {});
     const squares = g.apply('Mul', [means, means], {});
     const norms = g.apply('ReduceSum', [squares, g.constant(int64s([1]))], { keepdims: 0 });
-    return { weight: g.apply('Mul', [means, g.scalar(2)], {}), bias: g.apply('Neg', [norms], {}) };
+    return {
+      weight: g.apply('Mul', [means, g.apply('Mul', [scale, g.scalar(2)], {})], {}),
+      bias: g.apply('Mul', [norms, g.apply('Neg', [scale], {})], {}),
+    };
   });
 }
 

@@ -22,6 +22,12 @@ const GRACE_MS = 5000;
 /** Serves {@link createApp} over HTTP. Rejects with the system's error where the address cannot be had. */
 export async function startServer({ host = '127.0.0.1', port = 0, ...app }: ServerOptions): Promise<RunningServer> {
   const server = createServer(createApp(app));
+  // A connection that was busy when the server closed is kept alive after its answer, and would hold the server up.
+  server.on('request', (_request, response) => {
+    response.once('close', () => {
+      if (!server.listening) setImmediate(() => server.closeIdleConnections());
+    });
+  });
   // What never becomes a request, such as a header of a megabyte, is refused in the same form.
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     if (error.code === 'ECONNRESET' || !socket.writable) {

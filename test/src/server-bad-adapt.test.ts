@@ -260,8 +260,8 @@ describe('POST /adapt refuses a form', () => {
   test('with labels that are not UTF-8, which would all become one', async () => {
     const part = (name: string) => `--x\r\nContent-Disposition: form-data; name="${name}"; filename="a"\r\n\r\n\r\n`;
     const body = new Uint8Array(Buffer.from(`${part('\u00e9')}${part('\u00fc')}--x--\r\n`, 'latin1'));
-    const response = await postText(`${server.url}/adapt`, body, { 'Content-Type': 'multipart/form-data; boundary=x' });
-    await expectRefusal(response, { status: 422, field: 'examples[0].label', detail: /got what is not UTF-8/ });
+    const response = () => postText(`${server.url}/adapt`, body, { 'Content-Type': 'multipart/form-data; boundary=x' });
+    await expectRefusal(server, response, { status: 422, field: 'examples[0].label', detail: /got what is not UTF-8/ });
   });
 
   test.each([
@@ -274,7 +274,7 @@ describe('POST /adapt refuses a form', () => {
       '--x\r\nContent-Disposition: form-data; filename="a.png"\r\n\r\nabc\r\n--x--\r\n',
     ],
   ])('that is broken: %s, %.60j', async (type, body) => {
-    const response = await postText(`${server.url}/adapt`, body, { 'Content-Type': type });
-    await expectRefusal(response, { status: 400, field: 'body', detail: /./ });
+    const response = () => postText(`${server.url}/adapt`, body, { 'Content-Type': type });
+    await expectRefusal(server, response, { status: 400, field: 'body', detail: /./ });
   });
 });

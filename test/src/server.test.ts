@@ -185,6 +185,14 @@ describe('POST /adapt and POST /predict', () => {
     expect(Buffer.from(record?.bytes ?? []).equals(direct.profile.toBytes())).toBe(true);
   });
 
+  test('take as many examples and classes as the bundle allows', async () => {
+    const labels = Array.from({ length: 12 }, (_, i) => `class ${i % 5}`);
+    const form = formOf(await Promise.all(labels.map(async (label) => [label, await fileOf('top')] as const)));
+    for (const body of [{ examples: labels.map((label) => ({ label, tensor: tensorOf('top') })) }, form]) {
+      expect((await adapt(body)).classes).toHaveLength(5);
+    }
+  });
+
   test('serve many at once', async () => {
     const before = await server.store.size();
     const profiles = await Promise.all(Array.from({ length: 20 }, () => adapt({ examples: tensorExamples() })));

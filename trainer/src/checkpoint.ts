@@ -30,7 +30,12 @@ export async function saveCheckpoint(path: string, { config, state }: Checkpoint
     tensors.set(`moments/${name}.mean`, float32([mean.length], mean));
     tensors.set(`moments/${name}.variance`, float32([variance.length], variance));
   }
-  const metadata = { format: 'whet-checkpoint-1', step: String(state.step), config: JSON.stringify(config) };
+  const metadata = {
+    format: 'whet-checkpoint-1',
+    step: String(state.step),
+    bestValidation: JSON.stringify(state.bestValidation ?? null),
+    config: JSON.stringify(config),
+  };
   await mkdir(dirname(path), { recursive: true });
   await writeFileAtomic(path, Buffer.from(writeSafetensors({ tensors, metadata })));
 }
@@ -65,7 +70,9 @@ export async function loadCheckpoint(path: string): Promise<Checkpoint> {
         { mean: take(`moments/${name}.mean`, [channels]), variance: take(`moments/${name}.variance`, [channels]) },
       ]),
     );
-    return { config, state: { step: Number(metadata['step']), parameters, moments } };
+    const step = Number(metadata['step']);
+    const bestValidation = (JSON.parse(metadata['bestValidation'] ?? 'null') as number | null) ?? undefined;
+    return { config, state: { step, bestValidation, parameters, moments } };
   } catch (cause) {
     throw new CheckpointError(`checkpoint "${path}": ${(cause as Error).message}`, { cause });
   }
@@ -89,5 +96,5 @@ export function startFrom(config: RunConfig, other: Checkpoint): TrainingState {
       return [name, known && known.value.length === fresh.value.length ? adamState(known.value.slice()) : fresh];
     }),
   );
-  return { step: 0, parameters, moments: other.state.moments };
+  return { ...state, parameters, moments: other.state.moments };
 }

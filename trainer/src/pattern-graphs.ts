@@ -33,8 +33,10 @@ export interface PatternWeight {
 export interface PatternParts {
   readonly backbone: Backbone;
   readonly head: Exclude<HeadKind, 'fixed'>;
-  /** Weights of the backbone, and for a shared head its learned vector. */
+  /** Weights of the backbone. */
   readonly weights: readonly PatternWeight[];
+  /** What the outer loop learned of the head: a shared vector, or the scale of prototypes. */
+  readonly learnedHead: readonly PatternWeight[];
   /** 1 for each entry of `head.weight`'s row and of `head.bias` that moves, `[F]` and `[1]`. */
   readonly headMasks: { readonly weight: Uint8Array; readonly bias: Uint8Array };
   readonly moments: ReadonlyMap<string, { readonly mean: Float32Array; readonly variance: Float32Array }>;
@@ -121,9 +123,7 @@ function maskHead(g: GraphBuilder, gradient: Value, mask: Uint8Array): Value {
  */
 export function buildPatternGraphs(parts: PatternParts): PatternGraphs {
   const whole = featureGraph(parts);
-  const moving = parts.weights
-    .filter((weight) => weight.name !== 'head.weight' && weight.name !== 'head.bias')
-    .filter(isMoving);
+  const moving = parts.weights.filter(isMoving);
   const names = new Set(moving.map(({ name }) => name));
   const { prefix, rest } = splitAtFrozenPrefix(whole, names);
   const boundary = [...prefix.outputs.values()];
@@ -165,7 +165,13 @@ export function buildPatternGraphs(parts: PatternParts): PatternGraphs {
   const start = part('start', (g, output, features, values) => {
     const labels = g.input('labels', ['N', 'W']);
     const head =
-      parts.head === 'prototype' ? prototypeHead(g, output, labels) : sharedHead(g, sharedStart(g, parts), labels);
+      parts.head === 'prototype'
+        ? prototypeHead(g, output, labels, learnedConstant(g, parts, 'head.scale'))
+        : sharedHead(
+            g,
+            { weight: learnedConstant(g, parts, 'head.weight'), bias: learnedConstant(g, parts, 'head.bias') },
+            labels,
+          );
     const outputs = new Map([
       ['head.weight', head.weight],
       ['head.bias', head.bias],
@@ -214,11 +220,8 @@ export function buildPatternGraphs(parts: PatternParts): PatternGraphs {
   };
 }
 
-function sharedStart(g: GraphBuilder, { weights }: PatternParts) {
-  const constant = (name: string) => {
-    const weight = weights.find((candidate) => candidate.name === name);
-    if (!weight) throw new Error(`a shared head needs the learned "${name}"`);
-    return g.constant(makeTensor(weight.shape, weight.start), name);
-  };
-  return { weight: constant('head.weight'), bias: constant('head.bias') };
+function learnedConstant(g: GraphBuilder, { learnedHead }: PatternParts, name: string): Value {
+  const learned = learnedHead.find((candidate) => candidate.name === name);
+  if (!learned) throw new Error(`the head needs the learned "${name}"`);
+  return g.constant(makeTensor(learned.shape, learned.start), name);
 }

@@ -64,14 +64,16 @@ export function patternParts({ config, state }: Checkpoint, spec: PatternSpec): 
     const start = trained(name);
     return { name, shape, start, mask: maskOf(name, layer, start.length) };
   });
-  const headSpecs = headParameters('shared', backbone.features, 1);
-  if (head === 'shared') {
-    for (const { name, shape } of headSpecs) weights.push({ name, shape, start: trained(name) });
-  }
+  const learnedHead = headParameters(head, backbone.features, 1).map(({ name, shape }) => ({
+    name,
+    shape,
+    start: trained(name),
+  }));
   return {
     backbone,
     head,
     weights,
+    learnedHead,
     headMasks: { weight: maskOf('head.weight', 'head', backbone.features), bias: maskOf('head.bias', 'head', 1) },
     moments: state.moments,
   };

@@ -14,6 +14,8 @@ export interface PopulationMoments {
 export interface TrainingState {
   /** Outer steps done. */
   step: number;
+  /** The best validation accuracy so far, 0..1; undefined before the first validation. */
+  bestValidation: number | undefined;
   readonly parameters: ReadonlyMap<string, AdamState>;
   readonly moments: ReadonlyMap<string, PopulationMoments>;
 }
@@ -39,7 +41,7 @@ export function initialState(config: RunConfig): TrainingState {
   for (const { name, channels } of backboneOf(config).normalizations) {
     moments.set(name, { mean: new Float32Array(channels), variance: new Float32Array(channels).fill(1) });
   }
-  return { step: 0, parameters, moments };
+  return { step: 0, bestValidation: undefined, parameters, moments };
 }
 
 /**

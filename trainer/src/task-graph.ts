@@ -163,7 +163,7 @@ function startHead(
   features: Value,
   labels: Value,
 ): HeadWeights {
-  if (head === 'prototype') return prototypeHead(g, features, labels);
+  if (head === 'prototype') return prototypeHead(g, features, labels, read(meta, 'head.scale'));
   return head === 'shared' ? sharedHead(g, headOf(meta), labels) : headOf(meta);
 }
 

@@ -95,7 +95,6 @@ export async function train(options: TrainOptions): Promise<void> {
   const sampler = new EpisodeSampler(dataset, 'train', { seed, rotations, ...(augment ? { augment } : {}) });
   const validationSampler = new EpisodeSampler(dataset, 'validation', { seed: 0, rotations: false });
 
-  let best = Number.NEGATIVE_INFINITY;
   let window = { loss: 0, accuracy: 0, tasks: 0, steps: 0, since: performance.now() };
   try {
     while (state.step < config.outerSteps) {
@@ -120,11 +119,12 @@ export async function train(options: TrainOptions): Promise<void> {
       };
       if (validation) {
         await options.metrics?.append({ ...progress, time: new Date().toISOString() });
+        const improved = validation.mean > (state.bestValidation ?? Number.NEGATIVE_INFINITY);
+        if (improved) state.bestValidation = validation.mean;
         if (options.checkpoints) {
-          if (validation.mean > best) await saveCheckpoint(options.checkpoints.best, { config, state });
+          if (improved) await saveCheckpoint(options.checkpoints.best, { config, state });
           await saveCheckpoint(options.checkpoints.last, { config, state });
         }
-        best = Math.max(best, validation.mean);
       }
       options.onProgress?.(progress);
       window = { loss: 0, accuracy: 0, tasks: 0, steps: 0, since: performance.now() };

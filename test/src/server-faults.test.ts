@@ -1,0 +1,83 @@
+import type { Bundle } from '@whet/runtime';
+import { createApp, createMemoryStore, startServer } from '@whet/server';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openTinyBundle, post, tensorOf } from './server-fixture.js';
+
+let bundle: Bundle;
+beforeAll(async () => {
+  bundle = await openTinyBundle();
+});
+afterAll(() => bundle.release());
+
+const body = { examples: (['left', 'top'] as const).map((label) => ({ label, tensor: tensorOf(label) })) };
+
+describe('a fault of the server', () => {
+  test('is a problem without its reasons, which the operator hears', async () => {
+    const failure = new Error('disk /secret/path is full');
+    const errors: unknown[] = [];
+    const store = { ...createMemoryStore(), put: () => Promise.reject(failure) };
+    const bundles = new Map([['tiny', bundle]]);
+    const server = await startServer({ bundles, store, version: '0', onError: (error) => errors.push(error) });
+    try {
+      const response = await post(`${server.url}/adapt`, body);
+      expect(response.status).toBe(500);
+      expect(response.headers.get('content-type')).toMatch(/^application\/problem\+json/);
+      const text = await response.text();
+      expect(JSON.parse(text)).toMatchObject({ type: '/problems/internal-error', status: 500 });
+      expect(text).not.toMatch(/secret|disk/);
+      expect(errors).toEqual([failure]);
+      expect((await fetch(`${server.url}/health`)).status).toBe(200);
+    } finally {
+      await server.close();
+    }
+  });
+
+  test('is not told where nobody listens, and ends nothing', async () => {
+    const store = { ...createMemoryStore(), size: () => Promise.reject(new Error('gone')) };
+    const server = await startServer({ bundles: new Map([['tiny', bundle]]), store, version: '0' });
+    try {
+      expect((await fetch(`${server.url}/health`)).status).toBe(500);
+      expect((await fetch(`${server.url}/models`)).status).toBe(200);
+    } finally {
+      await server.close();
+    }
+  });
+});
+
+describe('startServer', () => {
+  const options = () => ({ bundles: new Map([['tiny', bundle]]), store: createMemoryStore(), version: '0' });
+
+  test('rejects where the port is taken', async () => {
+    const server = await startServer(options());
+    try {
+      const port = Number(new URL(server.url).port);
+      await expect(startServer({ ...options(), port })).rejects.toThrow(/EADDRINUSE/);
+    } finally {
+      await server.close();
+    }
+  });
+
+  test('closes after the requests under way are answered, and then refuses', async () => {
+    const server = await startServer(options());
+    const answer = post(`${server.url}/adapt`, { ...body, steps: 100 });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const [response] = await Promise.all([answer, server.close()]);
+    expect(response.status).toBe(201);
+    await expect(fetch(`${server.url}/health`)).rejects.toThrow();
+  });
+
+  test('names an address that answers', async () => {
+    const server = await startServer({ ...options(), host: '0.0.0.0' });
+    try {
+      expect(server.url).toMatch(/^http:\/\/localhost:\d+$/);
+      expect((await fetch(`${server.url.replace('localhost', '127.0.0.1')}/health`)).status).toBe(200);
+    } finally {
+      await server.close();
+    }
+  });
+});
+
+test('createApp wants a bundle', () => {
+  const options = { bundles: new Map<string, Bundle>(), store: createMemoryStore(), version: '0' };
+  expect(() => createApp(options)).toThrow('bundles: expected at least one bundle, got none');
+});
