@@ -19,8 +19,12 @@ const COLOUR: Preprocessing = { ...GREY, channels: 3, mean: [0, 0, 0], std: [1, 
 const noise = (length: number) => Uint8Array.from({ length }, (_, i) => (i * 73 + (i >> 3) * 31) % 256);
 const raw = (data: Uint8Array, width: number, height: number, channels: 1 | 2 | 3 | 4) =>
   sharp(data, { raw: { width, height, channels } });
-const plain = (width: number, height: number, background: sharp.Color, channels: 3 | 4 = 3) =>
-  sharp({ create: { width, height, channels, background } });
+const plain = (
+  width: number,
+  height: number,
+  background: { r: number; g: number; b: number; alpha?: number } | string,
+  channels: 3 | 4 = 3,
+) => sharp({ create: { width, height, channels, background } });
 
 async function refusal(promise: Promise<unknown>): Promise<InputError> {
   const error = await promise.then(

@@ -135,6 +135,18 @@ describe('a bundle', () => {
     }
   });
 
+  it('treats classes alike: their order changes nothing', async () => {
+    const examples = examplesOf(randomImages('a', 4), ['x', 'y', 'z', 'y']);
+    const { profile: forward } = await bundle.adapt(examples, { pattern: 'full' });
+    const { profile: backward } = await bundle.adapt([...examples].reverse(), { pattern: 'full' });
+    const images = randomImages('b', 5);
+    const [some, others] = [await bundle.predict(forward, images), await bundle.predict(backward, images)];
+    some.forEach(({ probabilities }, i) => {
+      const byName = ['x', 'y', 'z'].map((name) => others[i]?.probabilities[name] as number);
+      expect(relativeError(Object.values(probabilities), byName)).toBeLessThan(1e-4);
+    });
+  });
+
   it('moves only what a pattern moves: frozen entries are not even stored', async () => {
     const examples = examplesOf(randomImages('a', 2), ['x', 'y']);
     const { profile: head } = await bundle.adapt(examples, { pattern: 'head' });

@@ -1,7 +1,8 @@
+import { connect } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { formOf, post, postText, startTestServer, type TestServer } from './server-fixture.js';
-import { expectRefusal, type Refusal } from './server-refusals.js';
+import { expectRefusal, goodExamples, type Refusal } from './server-refusals.js';
 
 const UNKNOWN = '00000000-0000-4000-8000-000000000000';
 
@@ -158,33 +159,44 @@ describe('routes', () => {
   });
 });
 
-test('a client that goes away in the middle leaves nothing behind', async () => {
-  const form = '--x\r\nContent-Disposition: form-data; name="a"; filename="a.png"\r\n\r\n';
-  for (const [type, start] of [
-    ['multipart/form-data; boundary=x', form],
-    ['application/json', '{"examples": ['],
-  ] as const) {
-    const controller = new AbortController();
-    const body = new ReadableStream({
-      pull(stream) {
-        stream.enqueue(new TextEncoder().encode(start));
-        setTimeout(() => controller.abort(), 50);
-        return new Promise(() => undefined);
-      },
-    });
-    const request = fetch(`${server.url}/adapt`, {
-      method: 'POST',
-      headers: { 'Content-Type': type },
-      body,
-      signal: controller.signal,
-      duplex: 'half',
-    } as RequestInit);
-    await expect(request).rejects.toThrow(/abort/i);
-  }
-  await new Promise((resolve) => setTimeout(resolve, 100));
-  expect(await server.store.size()).toBe(0);
-  expect(server.errors).toEqual([]);
-  expect((await fetch(`${server.url}/health`)).status).toBe(200);
+test.each(['multipart/form-data; boundary=x', 'application/json'])(
+  'a client that goes away in the middle of %s leaves nothing behind',
+  async (type) => {
+    const { hostname, port } = new URL(server.url);
+    const socket = connect(Number(port), hostname);
+    const part = '--x\r\nContent-Disposition: form-data; name="a"; filename="a.png"\r\n\r\n';
+    socket.write(`POST /adapt HTTP/1.1\r\nHost: x\r\nContent-Type: ${type}\r\nContent-Length: 1000\r\n\r\n${part}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    socket.destroy();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(await server.store.size()).toBe(0);
+    expect(server.errors).toEqual([]);
+    expect((await fetch(`${server.url}/health`)).status).toBe(200);
+  },
+);
+
+test('a client that goes away while it is adapted for stops the work and leaves nothing behind', async () => {
+  const patient = await startTestServer({ steps: 1_000_000 });
+  const { bundle } = patient;
+  const adapt = bundle.adapt.bind(bundle);
+  const started = new Promise<{ work: ReturnType<typeof adapt> }>((resolve) => {
+    bundle.adapt = (...args) => {
+      const work = adapt(...args);
+      resolve({ work });
+      return work;
+    };
+  });
+  const body = JSON.stringify({ examples: goodExamples(), pattern: 'full', steps: 1_000_000, rate: 1e-9 });
+  const { hostname, port } = new URL(patient.url);
+  const socket = connect(Number(port), hostname);
+  const head = `POST /adapt HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}`;
+  socket.write(`${head}\r\n\r\n${body}`);
+  const { work } = await started;
+  socket.destroy();
+  await expect(work).rejects.toThrow(/abort/i);
+  expect(await patient.store.size()).toBe(0);
+  expect(patient.errors).toEqual([]);
+  await patient.close();
 });
 
 /** Posts without a Content-Length. */

@@ -1,0 +1,254 @@
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { adamState, adamStep } from './adam.js';
+import type { Backend } from './backend.js';
+import { CheckpointError, loadCheckpoint, saveCheckpoint, startFrom } from './checkpoint.js';
+import { runConfigSchema } from './config.js';
+import type { Dataset, ImageClass } from './data/dataset.js';
+import { omniglotPreprocessing } from './data/omniglot.js';
+import { generatorFor } from './data/random.js';
+import { accuracyOf, meanInterval, oneHot } from './evaluation.js';
+import { frozenShare } from './masks.js';
+import { openMetrics } from './metrics.js';
+import { ortBackend } from './ort-backend.js';
+import { newRun, resumeFrom } from './run.js';
+import { initialState, mixMoments } from './state.js';
+import { DivergedError, train } from './train.js';
+
+const SIZE = 8;
+
+/** Classes that differ in which quarter of the image is inked, with noise: learnable in a few steps. */
+function drawings(split: string, count: number): ImageClass[] {
+  return Array.from({ length: count }, (_, i) => {
+    const random = generatorFor(3, split, i);
+    const base = Uint8Array.from({ length: SIZE * SIZE }, () => (random.uniform() < 0.3 ? 0 : 255));
+    const pixels = Uint8Array.from({ length: 6 * SIZE * SIZE }, (__, at) => {
+      const flipped = random.uniform() < 0.2;
+      return flipped ? 255 - (base[at % (SIZE * SIZE)] as number) : (base[at % (SIZE * SIZE)] as number);
+    });
+    return { name: `${split} ${i}`, count: 6, pixels };
+  });
+}
+
+const dataset: Dataset = {
+  name: 'synthetic',
+  preprocessing: omniglotPreprocessing(SIZE),
+  splits: { train: drawings('train', 12), validation: drawings('validation', 8), test: drawings('test', 8) },
+};
+
+const settings = {
+  model: { architecture: 'conv4', channels: 4, blocks: 2, imageSize: SIZE },
+  rule: 'sparse-maml',
+  innerSteps: 2,
+  ways: 3,
+  shots: [1, 2],
+  queries: 2,
+  tasksPerStep: 2,
+  outerSteps: 6,
+  momentRate: 0.1,
+  seed: 5,
+  validation: { every: 3, tasks: 4, ways: 3, shots: 1, queries: 2 },
+};
+
+const run = (state: Awaited<ReturnType<typeof newRun>>, extra: Partial<Parameters<typeof train>[0]> = {}) =>
+  train({ ...state, dataset, backend: ortBackend({ threads: 1 }), ...extra });
+
+describe('training', () => {
+  let folder: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'whet-train-'));
+  });
+
+  it('resumes to exactly where an uninterrupted run arrives, metrics included', async () => {
+    const whole = await newRun(settings);
+    const wholeMetrics = join(folder, 'whole.jsonl');
+    await run(whole, { metrics: await openMetrics(wholeMetrics, 0) });
+
+    const part = await newRun(settings);
+    const checkpoints = { last: join(folder, 'last.safetensors'), best: join(folder, 'best.safetensors') };
+    const metrics = join(folder, 'metrics.jsonl');
+    const controller = new AbortController();
+    await run(part, {
+      checkpoints,
+      metrics: await openMetrics(metrics, 0),
+      signal: controller.signal,
+      onProgress: ({ step }) => step === 3 && controller.abort(),
+    });
+    expect(part.state.step).toBe(3);
+    // What a crash may leave behind: figures of steps the checkpoint does not have, and half a line.
+    await writeFile(metrics, `${await readFile(metrics, 'utf8')}{"step":5}\n{"ste`);
+
+    const resumed = await resumeFrom(checkpoints.last);
+    await run(resumed, { checkpoints, metrics: await openMetrics(metrics, resumed.state.step) });
+    for (const [name, { value, first, second }] of whole.state.parameters) {
+      const other = resumed.state.parameters.get(name);
+      expect([other?.value, other?.first, other?.second], name).toEqual([value, first, second]);
+    }
+    expect(resumed.state.moments).toEqual(whole.state.moments);
+    const figures = async (path: string) =>
+      (await readFile(path, 'utf8'))
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line))
+        .map(({ step, validation, frozen }) => ({ step, validation, frozen }));
+    expect(await figures(metrics)).toEqual(await figures(wholeMetrics));
+  });
+
+  it('learns: the loss of a prototype network falls', async () => {
+    const losses: number[] = [];
+    const checkpoint = await newRun({
+      ...settings,
+      rule: 'maml',
+      innerSteps: 0,
+      shots: [2],
+      normalization: 'support',
+      outerSteps: 80,
+      outerRate: 0.01,
+      validation: { ...settings.validation, every: 10 },
+    });
+    await run(checkpoint, { onProgress: ({ loss }) => losses.push(loss) });
+    expect(losses.at(-1)).toBeLessThan(0.75 * (losses[0] as number));
+  });
+
+  it('moves every meta-parameter, masks included, under sparse-MAML', async () => {
+    const checkpoint = await newRun(settings);
+    const before = new Map([...checkpoint.state.parameters].map(([name, { value }]) => [name, value.slice()]));
+    await run(checkpoint);
+    for (const [name, value] of before) expect(checkpoint.state.parameters.get(name)?.value, name).not.toEqual(value);
+    const shares = frozenShare(checkpoint.config, checkpoint.state);
+    expect(Object.keys(shares)).toEqual(['block1', 'block2', 'head']);
+    for (const share of Object.values(shares)) expect(share >= 0 && share <= 1).toBe(true);
+  });
+
+  it('stops at the first loss that is not finite, and leaves the last checkpoint as it was', async () => {
+    const checkpoint = await newRun(settings);
+    const checkpoints = { last: join(folder, 'diverged.safetensors'), best: join(folder, 'diverged-best.safetensors') };
+    await saveCheckpoint(checkpoints.last, checkpoint);
+    const before = await readFile(checkpoints.last);
+    checkpoint.state.parameters.get('conv1.weight')?.value.fill(Number.NaN);
+    await expect(run(checkpoint, { checkpoints })).rejects.toThrow(DivergedError);
+    await expect(run(checkpoint, { checkpoints })).rejects.toThrow('outer step 1: the loss of task 0 is NaN');
+    expect(await readFile(checkpoints.last)).toEqual(before);
+  });
+
+  it('asks the backend for one executable per number of shots and one to validate, and releases all', async () => {
+    const names: string[] = [];
+    let open = 0;
+    const inner = ortBackend({ threads: 1 });
+    const backend: Backend = {
+      name: 'counting',
+      compile: async (graph) => {
+        names.push(graph.name);
+        open++;
+        const executable = await inner.compile(graph);
+        return {
+          ...executable,
+          release: async () => {
+            open--;
+            await executable.release();
+          },
+        };
+      },
+    };
+    await train({ ...(await newRun({ ...settings, outerSteps: 1 })), dataset, backend });
+    expect(names).toEqual(['meta-gradient/sparse-maml', 'meta-gradient/sparse-maml', 'evaluation/sparse-maml']);
+    expect(open).toBe(0);
+  });
+});
+
+describe('checkpoints', () => {
+  it('come back bit for bit', async () => {
+    const path = join(await mkdtemp(join(tmpdir(), 'whet-checkpoint-')), 'deep', 'a.safetensors');
+    const checkpoint = await newRun(settings);
+    checkpoint.state.step = 17;
+    checkpoint.state.bestValidation = 0.1 + 0.2;
+    await saveCheckpoint(path, checkpoint);
+    expect(await loadCheckpoint(path)).toEqual(checkpoint);
+  });
+
+  it('are refused when damaged, naming the file', async () => {
+    const path = join(await mkdtemp(join(tmpdir(), 'whet-checkpoint-')), 'a.safetensors');
+    await saveCheckpoint(path, await newRun(settings));
+    await writeFile(path, (await readFile(path)).subarray(0, -4));
+    await expect(loadCheckpoint(path)).rejects.toThrow(CheckpointError);
+    await expect(loadCheckpoint(path)).rejects.toThrow(path);
+    await expect(loadCheckpoint(`${path}.missing`)).rejects.toThrow(CheckpointError);
+  });
+
+  it('start another rule from their weights, with fresh masks, and only the same network', async () => {
+    const other = await newRun({ ...settings, rule: 'maml', seed: 9 });
+    other.state.step = 100;
+    const config = runConfigSchema.parse(settings);
+    const state = startFrom(config, other);
+    expect(state.step).toBe(0);
+    expect(state.parameters.get('conv1.weight')?.value).toEqual(other.state.parameters.get('conv1.weight')?.value);
+    expect(state.parameters.get('mask/conv1.weight')).toEqual(initialState(config).parameters.get('mask/conv1.weight'));
+    const wider = runConfigSchema.parse({ ...settings, model: { ...settings.model, channels: 8 } });
+    expect(() => startFrom(wider, other)).toThrow(/another architecture/);
+  });
+});
+
+describe('settings', () => {
+  it.each([
+    [{ ...settings, rule: 'mystery' }, /settings: rule: expected one of maml, anil, sparse-maml/],
+    [{ ...settings, ways: 1 }, /settings: ways/],
+    [{ ...settings, tasks: 3 }, /settings/],
+    [{ ...settings, shots: [] }, /settings: shots/],
+  ])('refuse %#', async (bad, message) => {
+    await expect(newRun(bad)).rejects.toThrow(message);
+  });
+});
+
+describe('Adam', () => {
+  it('takes a first step of the rate against the sign of the gradient, whatever its size', () => {
+    const state = adamState(Float32Array.of(1, 1, 1));
+    adamStep(state, Float32Array.of(1e-3, -50, 0), 0.1, 1);
+    expect(Array.from(state.value, (v) => Number(v.toFixed(4)))).toEqual([0.9, 1.1, 1]);
+  });
+
+  it('finds the minimum of a quadratic', () => {
+    const state = adamState(Float32Array.of(5, -3));
+    for (let step = 1; step <= 2000; step++) {
+      adamStep(state, Float32Array.of(2 * (state.value[0] as number) - 2, 8 * (state.value[1] as number)), 0.05, step);
+    }
+    expect(state.value[0]).toBeCloseTo(1, 2);
+    expect(state.value[1]).toBeCloseTo(0, 2);
+  });
+});
+
+describe('population moments', () => {
+  it('are those of the mixture: computed over both samples at once', () => {
+    const [a, b] = [
+      [1, 2, 4, 9],
+      [10, 11, 15, 20],
+    ];
+    const momentsOf = (values: number[]) => {
+      const mean = values.reduce((x, y) => x + y) / values.length;
+      return { mean, variance: values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / values.length };
+    };
+    const [first, second, both] = [
+      momentsOf(a as number[]),
+      momentsOf(b as number[]),
+      momentsOf([...(a ?? []), ...(b ?? [])]),
+    ];
+    const mixed = { mean: Float32Array.of(first.mean), variance: Float32Array.of(first.variance) };
+    mixMoments(mixed, Float32Array.of(second.mean), Float32Array.of(second.variance), 0.5);
+    expect(mixed.mean[0]).toBeCloseTo(both.mean, 5);
+    expect(mixed.variance[0]).toBeCloseTo(both.variance, 4);
+  });
+});
+
+describe('figures', () => {
+  it('count rows whose largest logit is the label', () => {
+    expect(accuracyOf(Float32Array.of(1, 0, 0, 1, 0, 2), Int32Array.of(0, 1, 0), 2)).toBeCloseTo(2 / 3);
+    expect(oneHot(Int32Array.of(2, 0), 3)).toEqual(Float32Array.of(0, 0, 1, 1, 0, 0));
+  });
+
+  it('give 1.96 standard errors', () => {
+    const { mean, halfWidth } = meanInterval([0, 1, 0, 1]);
+    expect(mean).toBe(0.5);
+    expect(halfWidth).toBeCloseTo((1.96 * Math.sqrt(1 / 3)) / 2, 10);
+  });
+});
