@@ -14,9 +14,9 @@ test('writes plain lines where nothing needs quotes', () => {
 });
 
 test('quotes for the shell and for curl', () => {
-  const examples = [{ label: "it's", path: '/tmp/a, "b".png' }];
+  const examples = [{ label: "it's", path: 'my images/a, "b".png' }];
   const [, adapt] = curlExamples('http://[::1]:80', { examples, queries: [] });
-  expect(adapt).toContain(`'http://[::1]:80/adapt' -F 'it'\\''s=@"/tmp/a, \\"b\\".png"'`);
+  expect(adapt).toContain(`'http://[::1]:80/adapt' -F 'it'\\''s=@"my images/a, \\"b\\".png"'`);
 });
 
 test.each(['=', 'a=b', 'a\nb'])('refuses label %j, which curl cannot name a field', (label) => {

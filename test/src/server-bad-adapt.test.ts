@@ -1,5 +1,5 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { fileOf, formOf, post, postText, startTestServer, type TestServer, tensorOf } from './server-fixture.js';
+import { afterAll, beforeAll, describe, test } from 'vitest';
+import { formOf, post, postText, startTestServer, type TestServer, tensorOf } from './server-fixture.js';
 import {
   type BadBody,
   expectRefusal,
@@ -103,7 +103,7 @@ describe('POST /adapt refuses', () => {
         { status: 422, field: 'pattern', detail: /one of full, head, .*sparse, got "/ },
       ],
     ),
-    ...[-1, 101, 1.5, '3', null, 1e999].map(
+    ...[-1, 101, 1.5, '3', null].map(
       (steps): BadBody => [
         `steps ${JSON.stringify(steps)}`,
         () => ({ examples: goodExamples(), steps }),

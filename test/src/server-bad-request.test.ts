@@ -205,7 +205,8 @@ function postStream(url: string, bytes: Uint8Array, headers: Record<string, stri
   const body = new ReadableStream({
     pull(stream) {
       if (at >= bytes.length) stream.close();
-      else stream.enqueue(bytes.subarray(at, (at += 65_536)));
+      else stream.enqueue(bytes.subarray(at, at + 65_536));
+      at += 65_536;
     },
   });
   return fetch(url, { method: 'POST', headers, body, duplex: 'half' } as RequestInit);

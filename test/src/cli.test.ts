@@ -1,0 +1,159 @@
+import { execFile } from 'node:child_process';
+import { cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { writeSyntheticOmniglot } from './synthetic-omniglot.js';
+
+const main = fileURLToPath(new URL('../../cli/dist/main.js', import.meta.url));
+const demo = fileURLToPath(new URL('../demo/images', import.meta.url));
+
+let folder: string;
+let data: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'whet-cli-'));
+  data = join(folder, 'data');
+  await writeSyntheticOmniglot(data);
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+interface Outcome {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs `whet` as a person would, in the test's folder. */
+function whet(...args: string[]): Promise<Outcome> {
+  return new Promise((resolve) => {
+    const env = { ...process.env, XDG_CACHE_HOME: join(folder, 'cache') };
+    execFile(process.execPath, [main, ...args], { cwd: folder, env }, (error, out, err) => {
+      resolve({ code: error ? Number(error.code ?? 1) : 0, out, err });
+    });
+  });
+}
+
+const small = ['--inner-steps', '2', '--ways', '3', '--tasks', '1'];
+
+describe('whet', () => {
+  it('says what it can do, and each command what it takes', async () => {
+    const { out } = await whet('--help');
+    const commands = ['train', 'evaluate', 'export', 'serve', 'adapt', 'predict', 'bench'];
+    for (const command of commands) {
+      expect(out).toContain(command);
+      const help = await whet(command, '--help');
+      expect(help.code).toBe(0);
+      expect(help.out).toContain(`Usage: whet ${command}`);
+    }
+  });
+
+  it('trains, resumes, exports, evaluates, adapts, predicts and benches', async () => {
+    const trained = await whet('train', '--data', data, '--run', 'run', '--outer-steps', '2', ...small);
+    expect(trained.err).toContain('sparse-maml on ort-cpu, from step 0 of 2');
+    expect(trained.code).toBe(0);
+    const resumed = await whet('train', '--data', data, '--run', 'run', '--outer-steps', '4', '--resume');
+    expect(resumed.err).toContain('from step 2 of 4');
+    expect(resumed.code).toBe(0);
+    const lines = (await readFile(join(folder, 'run', 'metrics.jsonl'), 'utf8')).trim().split('\n');
+    expect(lines.map((line) => JSON.parse(line).step)).toEqual([2, 4]);
+
+    const exported = await whet(
+      'export',
+      'run/last.safetensors',
+      '--out',
+      'bundle',
+      '--patterns',
+      'full',
+      'head',
+      'sparse',
+    );
+    expect(exported).toMatchObject({ code: 0, out: expect.stringContaining('sparse (default)') });
+    expect((await readdir(join(folder, 'bundle'))).sort()).toEqual(['full', 'head', 'manifest.json', 'sparse']);
+
+    const tiny = ['--ways', '3', '--shots', '2', '--queries', '2', '--tasks', '3'];
+    const evaluated = await whet(
+      'evaluate',
+      'bundle',
+      '--data',
+      data,
+      '--pattern',
+      'all',
+      '--record',
+      '--json',
+      ...tiny,
+    );
+    expect(evaluated.code).toBe(0);
+    const measured = JSON.parse(evaluated.out) as { pattern: string; accuracy: number; protocol: string }[];
+    expect(measured.map(({ pattern }) => pattern)).toEqual(['full', 'head', 'sparse']);
+    for (const { accuracy, protocol } of measured) {
+      expect(accuracy).toBeGreaterThanOrEqual(0);
+      expect(accuracy).toBeLessThanOrEqual(1);
+      expect(protocol).toBe('one-image');
+    }
+    const manifest = JSON.parse(await readFile(join(folder, 'bundle', 'manifest.json'), 'utf8'));
+    expect(manifest.measurements).toEqual(measured);
+
+    await cp(join(demo, 'zero'), join(folder, 'examples', 'zero'), { recursive: true });
+    await cp(join(demo, 'plus'), join(folder, 'examples', 'plus'), { recursive: true });
+    const adapted = await whet('adapt', 'bundle', '--examples', 'examples', '--per-class', '2', '--out', 'me.profile');
+    expect(adapted.out).toContain('4 examples of 2 classes, pattern sparse, 2 steps');
+    expect(adapted.err).toContain('step 2: loss');
+    const image = join('examples', 'zero', (await readdir(join(folder, 'examples', 'zero'))).at(-1) as string);
+    const predicted = await whet('predict', '--bundle', 'bundle', '--profile', 'me.profile', '--json', image);
+    const [prediction] = JSON.parse(predicted.out) as { label: string; probabilities: Record<string, number> }[];
+    expect(Object.keys(prediction?.probabilities ?? {}).sort()).toEqual(['plus', 'zero']);
+    expect((await whet('predict', '--bundle', 'bundle', '--profile', 'me.profile', image)).out).toContain(image);
+
+    const benched = await whet(
+      'bench',
+      'bundle',
+      '--runs',
+      '2',
+      '--ways',
+      '2',
+      '--shots',
+      '1',
+      '--steps',
+      '1',
+      '--json',
+      'bench.json',
+    );
+    expect(benched.out).toContain('speed-up');
+    const results = JSON.parse(await readFile(join(folder, 'bench.json'), 'utf8')) as {
+      pattern: string;
+      speedUp: number;
+    }[];
+    expect(results.find(({ pattern }) => pattern === 'full')?.speedUp).toBe(1);
+  });
+
+  it.each<[string, string[], RegExp]>([
+    ['a missing data folder', ['train', '--data', 'nowhere'], /images_background\.zip[\s\S]*brendenlake\/omniglot/],
+    [
+      'a run that is there already',
+      ['train', '--data', 'data', '--run', 'run'],
+      /last\.safetensors exists; go on with --resume/,
+    ],
+    ['a checkpoint that is not there', ['export', 'none.safetensors', '--out', 'x'], /checkpoint "none\.safetensors"/],
+    [
+      'a pattern the checkpoint lacks',
+      ['export', 'run/last.safetensors', '--out', 'x', '--patterns', 'tail'],
+      /no pattern "tail"; expected of full, head/,
+    ],
+    ['a missing bundle', ['adapt', 'nothing', '--examples', 'examples'], /nothing\/manifest\.json: cannot be read/],
+    [
+      'an unknown pattern',
+      ['adapt', 'bundle', '--examples', 'examples', '--pattern', 'tail'],
+      /expected one of full, head, sparse, got "tail"/,
+    ],
+    ['a folder without images', ['adapt', 'bundle', '--examples', 'data'], /expected images as <label>\/<image>/],
+    ['a file that is no profile', ['predict', '--bundle', 'bundle', '--profile', 'bench.json', 'x.png'], /profile/],
+    ['a number that is none', ['bench', 'bundle', '--runs', 'many'], /expected a whole number/],
+    ['an unknown command', ['sharpen'], /unknown command/],
+  ])('refuses %s in one clear line', async (_, args, message) => {
+    const { code, err } = await whet(...args);
+    expect(code).toBe(1);
+    expect(err).toMatch(message);
+    expect(err).not.toMatch(/ at .*\.js:\d+/);
+  });
+});
