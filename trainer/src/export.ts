@@ -101,7 +101,7 @@ export async function exportBundle(options: ExportOptions): Promise<Manifest> {
     normalization: config.normalization,
     head: config.head,
     featureLength,
-    limits: options.limits ?? { maxClasses: 100, maxExamples: 2000 },
+    limits: options.limits ?? { maxClasses: 100, maxExamples: 500 },
     defaultPattern: options.defaultPattern ?? ('sparse' in patterns ? 'sparse' : 'head'),
     patterns,
     measurements: [],
