@@ -1,26 +1,23 @@
-import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { bundlesDirectory } from '@whet/models';
+import { bundlesDirectory, DEFAULT_BUNDLE } from '@whet/models';
 import { decodeImage } from '@whet/runtime/images';
 import { loadBundle } from '@whet/runtime/node';
 import { describe, expect, it } from 'vitest';
 import { loadDemoImages } from './demo/demo-images.js';
 
-const names = await readdir(bundlesDirectory);
+const directory = join(bundlesDirectory, DEFAULT_BUNDLE);
 
-describe.each(names)('the shipped bundle %s', (name) => {
-  const directory = join(bundlesDirectory, name);
-
+describe(`the shipped bundle ${DEFAULT_BUNDLE}`, () => {
   it('says how it was made and what was measured, 5-way from 1 and 5 examples, on 600 test tasks', async () => {
-    const { manifest } = await loadBundle(directory);
+    const bundle = await loadBundle(directory);
+    const { manifest } = bundle;
+    await bundle.release();
     expect(manifest.provenance).toMatchObject({ commands: expect.any(Array), config: { seed: expect.any(Number) } });
     const own = manifest.measurements.filter((m) => m.pattern === manifest.defaultPattern && m.split === 'test');
-    expect(own.map(({ ways, shots, tasks }) => [ways, shots, tasks])).toEqual(
-      expect.arrayContaining([
-        [5, 1, 600],
-        [5, 5, 600],
-      ]),
-    );
+    const accuracy = (shots: number) =>
+      own.find((m) => m.ways === 5 && m.shots === shots && m.tasks >= 600 && m.steps > 0)?.accuracy;
+    expect(accuracy(1)).toBeGreaterThanOrEqual(0.96);
+    expect(accuracy(5)).toBeGreaterThanOrEqual(0.985);
   });
 
   it('adapts by every pattern to demo characters, for 2, 5 and 12 classes, far better than guessing', async () => {
