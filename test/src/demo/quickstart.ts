@@ -143,7 +143,7 @@ async function main(): Promise<void> {
       'adapted',
       'adapt',
       'decode + encode + steps',
-      'speed-up',
+      'speed-up*',
       'stored',
       'predict',
     ];
@@ -151,7 +151,7 @@ async function main(): Promise<void> {
     process.stdout.write(
       `Accuracy on ${QUERIES} other images, one request each. "0 steps": class prototypes only, before any gradient step.\n` +
         `Times are medians: of ${REPEATS} adaptations in the service, and of the requests as the caller sees them.\n` +
-        '"speed-up" is over pattern full (all weights move, nothing cached), decoding images left out of both.\n',
+        '* of encode + steps, over pattern full (all weights move, nothing cached); decoding costs every pattern the same.\n',
     );
   } finally {
     service.process.kill();
