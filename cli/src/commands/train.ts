@@ -130,5 +130,6 @@ async function runTraining(options: TrainOptions): Promise<void> {
     process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
   }
   const outcome = controller.signal.aborted ? `stopped at step ${state.step}; go on with --resume` : validated;
-  process.stdout.write(`${outcome}\ncheckpoints: ${last}, ${best}\n`);
+  const written = [last, best].filter((path) => existsSync(path));
+  process.stdout.write(`${outcome}\ncheckpoints: ${written.join(', ')}\n`);
 }
