@@ -1,7 +1,10 @@
 export { evaluate } from './evaluate.js';
 export { gradients } from './gradients.js';
 export { type Graph, GraphBuilder, GraphError, inline, type Node, nodesOf, staticShape, type Value } from './graph.js';
+export { fromHalf, toHalf } from './half.js';
+export { dataTypes, onnxMessage } from './onnx/schema.js';
 export { encodeOnnx } from './onnx/write.js';
+export { type AttributeKind, attributeKinds } from './operators/attribute-kinds.js';
 export type { OperatorAttributes, OperatorName } from './operators/attributes.js';
 export { matrixTranspose } from './operators/linear-algebra.js';
 export { expandLike, pad, reshape, shapeOf, slice } from './operators/shape-helpers.js';

@@ -55,8 +55,14 @@ const descriptor = {
           fields: {
             dims: { rule: 'repeated', type: 'int64', id: 1 },
             dataType: { type: 'int32', id: 2 },
+            floatData: { rule: 'repeated', type: 'float', id: 4 },
+            int32Data: { rule: 'repeated', type: 'int32', id: 5 },
+            stringData: { rule: 'repeated', type: 'bytes', id: 6 },
+            int64Data: { rule: 'repeated', type: 'int64', id: 7 },
             name: { type: 'string', id: 8 },
             rawData: { type: 'bytes', id: 9 },
+            doubleData: { rule: 'repeated', type: 'double', id: 10 },
+            uint64Data: { rule: 'repeated', type: 'uint64', id: 11 },
           },
         },
         TensorShapeProto: {
@@ -83,17 +89,29 @@ const descriptor = {
 let root: protobuf.Root | undefined;
 
 /** A message type of the ONNX format, by its name in onnx.proto. */
-export function onnxMessage(name: 'ModelProto'): protobuf.Type {
+export function onnxMessage(name: 'ModelProto' | 'TensorProto'): protobuf.Type {
   root ??= protobuf.Root.fromJSON(descriptor);
   return root.lookupType(`onnx.${name}`);
 }
 
 /** TensorProto.DataType */
-export const dataTypes = { float32: 1, int64: 7, bool: 9 } as const;
+export const dataTypes = {
+  float32: 1,
+  uint8: 2,
+  int8: 3,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+  float16: 10,
+  float64: 11,
+} as const;
 
 /** AttributeProto.AttributeType */
-export const attributeTypes = { float: 1, int: 2, string: 3, floats: 6, ints: 7 } as const;
+export const attributeTypes = { float: 1, int: 2, string: 3, tensor: 4, floats: 6, ints: 7 } as const;
 
-/** Operator set and IR version that every exported graph declares. */
+/** Operator set that an exported graph declares, unless it has one of the younger operators. */
 export const OPSET = 18;
-export const IR_VERSION = 9;
+export const youngerOperators: Readonly<Record<string, number>> = { Gelu: 20, GroupNormalization: 21 };
+
+/** The IR version that belongs to an operator set. */
+export const irVersionOf = (opset: number): number => (opset > 20 ? 10 : 9);

@@ -38,13 +38,6 @@ export function required<T>(inputs: readonly (T | undefined)[], position: number
   return input;
 }
 
-/** The integers of a constant input; throws where the input is not a constant. */
-export function constantIntegers(inputs: Inputs, position: number, what: string): number[] {
-  const { constant, name } = required(inputs, position);
-  if (!constant) throw new Error(`expected ${what} to be a constant, got the computed value "${name}"`);
-  return Array.from(constant.data);
-}
-
 export function expectRank(value: Value, rank: number, what: string): void {
   if (value.shape.length !== rank) {
     throw new Error(`expected ${what} of rank ${rank}, got rank ${value.shape.length}`);
