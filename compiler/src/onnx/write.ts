@@ -46,7 +46,11 @@ function encodeAttribute(node: Node, name: string, value: unknown): object {
     case 'ints':
       return { name, type: attributeTypes.ints, ints: value };
     case 'string':
-      return { name, type: attributeTypes.string, s: Uint8Array.from(value as string, (character) => character.charCodeAt(0)) };
+      return {
+        name,
+        type: attributeTypes.string,
+        s: Uint8Array.from(value as string, (character) => character.charCodeAt(0)),
+      };
     case 'tensor':
       return { name, type: attributeTypes.tensor, t: encodeTensor(name, value as Tensor) };
     default:

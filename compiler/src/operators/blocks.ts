@@ -1,7 +1,7 @@
 import type { Dim, Shape, Tensor } from '../tensor.js';
 import { knownDim, missingDim, multiplyDims } from './dims.js';
 import type { Operator } from './operator.js';
-import { expectRank, required } from './operator.js';
+import { expectOneOf, expectRank, required } from './operator.js';
 import { Transpose } from './reshaping.js';
 import { reshape, reshapeLike } from './shape-helpers.js';
 
@@ -14,6 +14,7 @@ interface Blocks {
 
 /** Channels [b, b, C'] (DCR) or [C', b, b] (CRD) moved behind rows and columns. */
 function depthToSpace([n, c, h, w]: Shape, b: number, mode: 'DCR' | 'CRD'): Blocks {
+  expectOneOf(mode, ['DCR', 'CRD'], 'mode');
   const channels = knownDim(c, 'the number of channels') / (b * b);
   if (!Number.isInteger(channels)) throw new Error(`${c} channels do not divide into blocks of ${b}x${b}`);
   const [N, H, W] = [n as Dim, h as Dim, w as Dim];

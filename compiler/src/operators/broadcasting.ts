@@ -1,6 +1,6 @@
 import type { GraphBuilder, Value } from '../graph.js';
-import type { DType, NumericArray, Shape, Tensor } from '../tensor.js';
-import { broadcastShapes, formatShape, isFloat, sizeOf, stridesOf } from '../tensor.js';
+import type { DType, Shape, Tensor } from '../tensor.js';
+import { broadcastShapes, formatShape, sizeOf, stridesOf } from '../tensor.js';
 import type { OperatorAttributes, OperatorName } from './attributes.js';
 import type { Inputs, Operator, ValueType } from './operator.js';
 import { required } from './operator.js';
@@ -52,15 +52,14 @@ export function mapTensors(operands: readonly Tensor[], dtype: DType, f: (...x: 
   const out = shape as readonly number[];
   const data = new Float64Array(sizeOf(out));
   const at = operands.map((operand) => broadcastIndices(operand, out));
-  const [a, b, c] = operands.map((operand) => operand.data) as [NumericArray, NumericArray?, NumericArray?];
-  const [ia, ib, ic] = at;
-  const stored = isFloat(dtype) ? f : (...x: number[]) => storedAs(dtype)(f(...x));
+  const columns = operands.map((operand) => operand.data);
+  const stored = storedAs(dtype);
+  // One call per number of operands: a function such as Math.max must not be handed one that is not there.
+  const read = (operand: number, i: number) => columns[operand]?.[at[operand]?.(i) ?? 0] as number;
   for (let i = 0; i < data.length; i++) {
-    data[i] = stored(
-      a[ia?.(i) ?? 0] as number,
-      b === undefined ? 0 : (b[ib?.(i) ?? 0] as number),
-      c === undefined ? 0 : (c[ic?.(i) ?? 0] as number),
-    );
+    if (operands.length === 1) data[i] = stored(f(read(0, i)));
+    else if (operands.length === 2) data[i] = stored(f(read(0, i), read(1, i)));
+    else data[i] = stored(f(read(0, i), read(1, i), read(2, i)));
   }
   return { dtype, shape: out, data };
 }

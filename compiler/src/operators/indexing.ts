@@ -2,7 +2,7 @@ import type { Tensor } from '../tensor.js';
 import { formatShape, normalizeAxis, sameShape, sizeOf, stridesOf } from '../tensor.js';
 import { knownDim, multiplyDims } from './dims.js';
 import type { Operator } from './operator.js';
-import { required } from './operator.js';
+import { expectOneOf, required } from './operator.js';
 import { expandLike, reshape, zerosLike } from './shape-helpers.js';
 import { scatterSlice } from './slicing.js';
 
@@ -109,7 +109,8 @@ export const GatherElements: Operator<'GatherElements'> = {
 
 /** A copy of `x` with `updates` at `indices` along `axis`: in place of what is there (distinct indices), or added. */
 export const ScatterElements: Operator<'ScatterElements'> = {
-  infer: (inputs, { axis }) => {
+  infer: (inputs, { axis, reduction }) => {
+    expectOneOf(reduction, ['none', 'add'], 'reduction');
     const x = required(inputs, 0);
     const indices = required(inputs, 1);
     const updates = required(inputs, 2);

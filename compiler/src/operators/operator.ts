@@ -43,3 +43,10 @@ export function expectRank(value: Value, rank: number, what: string): void {
     throw new Error(`expected ${what} of rank ${rank}, got rank ${value.shape.length}`);
   }
 }
+
+/** Throws for an attribute value that the type does not allow: graphs that are read from files may hold any. */
+export function expectOneOf(value: string | undefined, allowed: readonly string[], attribute: string): void {
+  if (value !== undefined && !allowed.includes(value)) {
+    throw new Error(`${attribute} "${value}" is not supported (supported: ${allowed.join(', ')})`);
+  }
+}

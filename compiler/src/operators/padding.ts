@@ -5,7 +5,7 @@ import { evaluateMaps, transposeMaps } from './along-axis.js';
 import { knownDim, offsetDim } from './dims.js';
 import { constantIntegers } from './integers.js';
 import type { Operator } from './operator.js';
-import { required } from './operator.js';
+import { expectOneOf, required } from './operator.js';
 import { slice } from './shape-helpers.js';
 
 /** Pads of every axis (begins, then ends) from pads of `axes`. */
@@ -59,6 +59,7 @@ export const Pad: Operator<'Pad'> = {
   infer: (inputs, { mode }) => {
     const x = required(inputs, 0);
     const pads = padsOf(inputs);
+    expectOneOf(mode, ['constant', 'reflect', 'edge'], 'mode');
     if (mode !== 'constant') edgeMaps(x.shape, pads, mode);
     return { dtype: x.dtype, shape: paddedShape(x.shape, pads) };
   },

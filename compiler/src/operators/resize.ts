@@ -5,7 +5,7 @@ import type { ResizeAttributes } from './attributes.js';
 import { knownDim, multiplyDims } from './dims.js';
 import { constantNumbers, dimsInput } from './integers.js';
 import type { Operator } from './operator.js';
-import { required } from './operator.js';
+import { expectOneOf, required } from './operator.js';
 
 /** The input coordinate of an output coordinate, by ONNX's names of the ways to place pixels. */
 function sourceCoordinate(at: number, scale: number, inputs: number, outputs: number, a: ResizeAttributes): number {
@@ -20,6 +20,8 @@ function sourceCoordinate(at: number, scale: number, inputs: number, outputs: nu
       return (at + 0.5) / scale - 0.5;
   }
 }
+
+const placements = ['half_pixel', 'asymmetric', 'align_corners', 'pytorch_half_pixel'];
 
 const nearest = {
   round_prefer_floor: (x: number) => Math.ceil(x - 0.5),
@@ -58,7 +60,13 @@ function resized(
   const out = shape.map((dim, axis): Dim => {
     if (sizes) return sizes[axis] as Dim;
     const scale = scales?.[axis] as number;
-    if (typeof dim === 'number') return Math.floor(dim * scale);
+    if (typeof dim === 'number') {
+      if (a.coordinate_transformation_mode === 'align_corners' && !Number.isInteger(dim * scale)) {
+        // ONNX's reference aligns corners of the broken size, its runtimes those of the whole one.
+        throw new Error(`align_corners with a scale of ${scale}, which makes ${dim} a size that is not whole`);
+      }
+      return Math.floor(dim * scale);
+    }
     if (!Number.isInteger(scale)) throw new Error(`cannot scale the symbol ${dim} by ${scale}`);
     return multiplyDims([scale, dim]);
   });
@@ -87,7 +95,12 @@ function resizeOf(inputs: Parameters<Operator<'Resize'>['infer']>[0], a: ResizeA
  * gradient is the transposed interpolation.
  */
 export const Resize: Operator<'Resize'> = {
-  infer: (inputs, a) => ({ dtype: required(inputs, 0).dtype, shape: resizeOf(inputs, a).shape }),
+  infer: (inputs, a) => {
+    expectOneOf(a.mode, ['nearest', 'linear'], 'mode');
+    expectOneOf(a.coordinate_transformation_mode, placements, 'coordinate_transformation_mode');
+    expectOneOf(a.nearest_mode, Object.keys(nearest), 'nearest_mode');
+    return { dtype: required(inputs, 0).dtype, shape: resizeOf(inputs, a).shape };
+  },
   // dx = M^T c along each resized axis, M the matrix of weights
   vjp: ({ g, inputs, cotangent, attributes }) => [
     () => transposeMaps(g, cotangent, resizeOf(inputs, attributes).maps()),
