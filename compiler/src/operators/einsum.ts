@@ -28,6 +28,9 @@ function parse(equation: string, ranks: readonly number[]): Equation {
     if (labels.length !== ranks[i]) throw new Error(`"${terms[i]}" of "${equation}" does not label ${ranks[i]} axes`);
   });
   const widest = Math.max(...widths);
+  if (terms.some((term, i) => term.includes('...') && widths[i] !== widest)) {
+    throw new Error(`"${equation}": an ellipsis stands for different numbers of axes`);
+  }
   if (right !== undefined) return { operands, output: labelsOf(right, widest) };
   const letters = [...left.replace(/[^A-Za-z]/g, '')];
   const once = letters.filter((letter) => letters.indexOf(letter) === letters.lastIndexOf(letter)).sort();
