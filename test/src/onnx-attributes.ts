@@ -27,7 +27,7 @@ export function readAttribute(message: AttributeMessage): unknown {
 /** Attributes that say nothing where they have this value. */
 const withoutEffect: Record<string, Attributes> = {
   MaxPool: { storage_order: 0 },
-  AveragePool: {},
+  Cast: { saturate: 1 },
   BatchNormalization: { momentum: true, training_mode: 0, spatial: 1 },
   Dropout: { ratio: true, seed: true },
   LayerNormalization: { stash_type: 1 },
@@ -35,8 +35,8 @@ const withoutEffect: Record<string, Attributes> = {
   Resize: { cubic_coeff_a: true, exclude_outside: 0, extrapolation_value: true },
 };
 
+/** Defaults of attributes that the table wants to be said. */
 const required: Record<string, Attributes> = {
-  Concat: {},
   Flatten: { axis: 1 },
   Gather: { axis: 0 },
   GatherElements: { axis: 0 },

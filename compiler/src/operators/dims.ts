@@ -73,7 +73,7 @@ export function missingDim(from: Shape, shape: Shape): Dim {
 export function offsetDim(dim: Dim, count: number): Dim {
   if (typeof dim === 'number') return dim + count;
   if (count === 0) return dim;
-  const [, inner, before] = /^\(([A-Za-z_]\w*|\(.*\))([+-]\d+)\)$/s.exec(dim) ?? [];
+  const [, inner, before] = /^\(([A-Za-z_][\w.]*|\(.*\))([+-]\d+)\)$/s.exec(dim) ?? [];
   const sum = count + Number(before ?? 0);
   if (sum === 0) return inner as string;
   return `(${inner ?? dim}${sum < 0 ? '' : '+'}${sum})`;

@@ -83,6 +83,7 @@ function reduction<K extends Reduction>(
   return {
     infer: (inputs, attributes) => {
       const { dtype, shape } = required(inputs, 0);
+      if (dtype === 'bool') throw new Error('expected numbers, got bool');
       const axes = new Set(axesOf(inputs, attributes));
       const kept = shape.map((dim, axis): Dim | null => (!axes.has(axis) ? dim : attributes.keepdims ? 1 : null));
       return { dtype, shape: kept.filter((dim) => dim !== null) };
