@@ -231,6 +231,24 @@ const shapes: GradientCase[] = [
   make('Gather of a table of positions', [[2, 5, 3]], (g, [x]) =>
     g.apply('Gather', [x, g.constant(makeTensor([2, 3], [-1, 0, 2, 2, 1, -5], 'int64'))], { axis: 1 }),
   ),
+  make(
+    'GatherElements',
+    [[2, 5]],
+    (g, [x]) =>
+      g.apply('GatherElements', [x, g.constant(makeTensor([2, 3], [4, 0, 4, 1, -1, 2], 'int64'))], { axis: 1 }),
+    { batch: [] },
+  ),
+  ...(['none', 'add'] as const).map((reduction) =>
+    make(
+      `ScatterElements, ${reduction}`,
+      [[5], [3]],
+      (g, [x, updates]) => {
+        const at = g.constant(makeTensor([3], [4, 0, 2], 'int64'));
+        return g.apply('ScatterElements', [x, at, updates], { axis: 0, reduction });
+      },
+      { batch: [] },
+    ),
+  ),
   make('Concat of what Slice took', [[2, 5]], (g, [x]) =>
     g.apply('Concat', [slice(g, x as Value, [1], [3], [5]), slice(g, x as Value, [1], [0], [3])], { axis: -1 }),
   ),

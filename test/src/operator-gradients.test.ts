@@ -1,9 +1,9 @@
-import type { Graph, Tensor, Value } from '@whet/compiler';
-import { evaluate, GraphBuilder, gradients, makeTensor } from '@whet/compiler';
+import type { Graph, OperatorName, Tensor, Value } from '@whet/compiler';
+import { evaluate, GraphBuilder, gradients, makeTensor, nodesOf, operators } from '@whet/compiler';
 import { describe, expect, it } from 'vitest';
 import { type GradientCase, gradientCases } from './operator-cases.js';
 import { runOnOrt } from './ort.js';
-import { relativeError } from './reference.js';
+import { readReference, referenceFiles, relativeError } from './reference.js';
 
 /** Deterministic values, far from ties. */
 function values(shape: readonly number[], seed: number, positive = false): Tensor {
@@ -53,6 +53,23 @@ function feedsOf({ shapes, positive }: GradientCase, step = 0): Map<string, Tens
   });
   return feeds;
 }
+
+/** Operators that steer the reverse walk; the compiler's own tests have them. */
+const elsewhere = ['StopGradient', 'StraightThrough'];
+
+it('every operator with a gradient has a case here or in the reference', () => {
+  const covered = new Set<string>(elsewhere);
+  for (const file of referenceFiles('operators')) {
+    for (const { opType } of readReference<{ cases: { opType: string }[] }>(file).cases) covered.add(opType);
+  }
+  for (const test of gradientCases) {
+    const g = new GraphBuilder();
+    const inputs = test.shapes.map((shape, i) => g.input(`x${i}`, shape));
+    for (const node of nodesOf([test.build(g, inputs)])) covered.add(node.op);
+  }
+  const names = Object.keys(operators) as OperatorName[];
+  expect(names.filter((name) => operators[name].vjp !== 'none' && !covered.has(name))).toEqual([]);
+});
 
 describe('gradients of operators that the reference lacks', () => {
   it.each(gradientCases)('$name', async (test) => {
