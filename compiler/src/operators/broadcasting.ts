@@ -1,12 +1,14 @@
 import type { GraphBuilder, Value } from '../graph.js';
-import type { DType, Shape, Tensor } from '../tensor.js';
+import type { DType, NumericArray, Shape, Tensor } from '../tensor.js';
 import { broadcastShapes, formatShape, sizeOf, stridesOf } from '../tensor.js';
 import type { OperatorAttributes, OperatorName } from './attributes.js';
 import type { Inputs, Operator, ValueType } from './operator.js';
 import { required } from './operator.js';
 
+type IndexMap = (index: number) => number;
+
 /** Index of each output element in an operand that is broadcast to `shape`. */
-function broadcastIndices(operand: Tensor, shape: readonly number[]): (index: number) => number {
+function broadcastIndices(operand: Tensor, shape: readonly number[]): IndexMap {
   if (operand.data.length === sizeOf(shape)) return (index) => index;
   if (operand.data.length === 1) return () => 0;
   const outStrides = stridesOf(shape);
@@ -52,14 +54,17 @@ export function mapTensors(operands: readonly Tensor[], dtype: DType, f: (...x: 
   const out = shape as readonly number[];
   const data = new Float64Array(sizeOf(out));
   const at = operands.map((operand) => broadcastIndices(operand, out));
-  const columns = operands.map((operand) => operand.data);
   const stored = storedAs(dtype);
-  // One call per number of operands: a function such as Math.max must not be handed one that is not there.
-  const read = (operand: number, i: number) => columns[operand]?.[at[operand]?.(i) ?? 0] as number;
-  for (let i = 0; i < data.length; i++) {
-    if (operands.length === 1) data[i] = stored(f(read(0, i)));
-    else if (operands.length === 2) data[i] = stored(f(read(0, i), read(1, i)));
-    else data[i] = stored(f(read(0, i), read(1, i), read(2, i)));
+  // One loop per number of operands: a function such as Math.max must not be handed one that is not there.
+  const [a, b, c] = operands.map((operand) => operand.data) as [NumericArray, NumericArray, NumericArray];
+  const [ia, ib, ic] = at as [IndexMap, IndexMap, IndexMap];
+  if (operands.length === 1) for (let i = 0; i < data.length; i++) data[i] = stored(f(a[ia(i)] as number));
+  else if (operands.length === 2) {
+    for (let i = 0; i < data.length; i++) data[i] = stored(f(a[ia(i)] as number, b[ib(i)] as number));
+  } else {
+    for (let i = 0; i < data.length; i++) {
+      data[i] = stored(f(a[ia(i)] as number, b[ib(i)] as number, c[ic(i)] as number));
+    }
   }
   return { dtype, shape: out, data };
 }

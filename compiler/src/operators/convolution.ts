@@ -2,6 +2,7 @@ import type { GraphBuilder, Value } from '../graph.js';
 import type { Dim } from '../tensor.js';
 import { int64s, sizeOf } from '../tensor.js';
 import type { ConvAttributes } from './attributes.js';
+import { expectOneDType } from './broadcasting.js';
 import { knownDim, multiplyDims, offsetDim, scaleDim, windowCount } from './dims.js';
 import type { Inputs, Operator } from './operator.js';
 import { expectRank, required } from './operator.js';
@@ -31,6 +32,7 @@ const imageSize = (value: Value): [number, number] => [
 ];
 
 function checkBias(inputs: Inputs, channels: Dim): void {
+  expectOneDType(inputs);
   const bias = inputs[2];
   if (bias && (bias.shape.length !== 1 || bias.shape[0] !== channels)) {
     throw new Error(`bias has shape [${bias.shape.join(', ')}], output has ${channels} channels`);

@@ -1,6 +1,6 @@
 import type { Value } from '../graph.js';
 import type { Dim } from '../tensor.js';
-import { normalizeAxis } from '../tensor.js';
+import { isFloat, normalizeAxis } from '../tensor.js';
 import { addDims, multiplyDims } from './dims.js';
 import type { Inputs } from './operator.js';
 import { required } from './operator.js';
@@ -16,16 +16,16 @@ function zip(inputs: readonly (readonly Dim[] | undefined)[], join: (a: Dim, b: 
   return joined.every((dim) => dim !== undefined) ? joined : undefined;
 }
 
-const numbers =
-  (f: (a: number, b: number) => number) =>
-  (a: Dim, b: Dim): Dim | undefined =>
-    typeof a === 'number' && typeof b === 'number' ? f(a, b) : undefined;
+const isWhole = (dim: Dim) => typeof dim === 'string' || (Number.isInteger(dim) && dim >= 0);
+
+const quotient = (a: Dim, b: Dim) => (typeof a === 'number' && typeof b === 'number' ? Math.trunc(a / b) : undefined);
 
 /**
  * The elements of an integer scalar or vector that exported graphs compute from shapes, as dimensions: numbers where
  * they are known, symbols elsewhere. `undefined` where they depend on more than shapes.
  */
 export function symbolicIntegers(value: Value): readonly Dim[] | undefined {
+  if (isFloat(value.dtype)) return undefined;
   if (value.constant) return value.shape.length <= 1 ? Array.from(value.constant.data) : undefined;
   const node = value.producer;
   if (!node || value.shape.length > 1) return undefined;
@@ -69,9 +69,9 @@ export function symbolicIntegers(value: Value): readonly Dim[] | undefined {
     case 'Sub':
       return zip([input(0), input(1)], (a, b) => (a === b ? 0 : typeof b === 'number' ? addDims([a, -b]) : undefined));
     case 'Mul':
-      return zip([input(0), input(1)], (a, b) => multiplyDims([a, b]));
+      return zip([input(0), input(1)], (a, b) => (isWhole(a) && isWhole(b) ? multiplyDims([a, b]) : undefined));
     case 'Div':
-      return zip([input(0), input(1)], (a, b) => (b === 1 ? a : numbers((x, y) => Math.trunc(x / y))(a, b)));
+      return zip([input(0), input(1)], (a, b) => (b === 1 ? a : b === 0 ? undefined : quotient(a, b)));
     default:
       return undefined;
   }
