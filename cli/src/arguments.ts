@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { bundlesDirectory, DEFAULT_BUNDLE } from '@whet/models';
+import { bundlesDirectory, DEFAULT_BUNDLE } from '@whet/models/bundles';
 import { InvalidArgumentError } from 'commander';
 
 /** Folder of the bundle that is used where none is named. */
@@ -11,6 +11,13 @@ export function wholeNumber(text: string): number {
   return value;
 }
 
+/** A whole number of 1 or more. */
+export function count(text: string): number {
+  const value = wholeNumber(text);
+  if (value < 1) throw new InvalidArgumentError('expected a whole number of 1 or more.');
+  return value;
+}
+
 export function positiveNumber(text: string): number {
   const value = Number(text);
   if (text.trim() === '' || !Number.isFinite(value) || value <= 0) {
@@ -19,9 +26,9 @@ export function positiveNumber(text: string): number {
   return value;
 }
 
-/** For options that take several numbers: `--shots 1 5`. */
-export function collectNumbers(text: string, previous: number[] | undefined): number[] {
-  return [...(previous ?? []), wholeNumber(text)];
+/** For options that take several counts: `--shots 1 5`. */
+export function collectCounts(text: string, previous: number[] | undefined): number[] {
+  return [...(previous ?? []), count(text)];
 }
 
 /** The command line as a person would type it, to record with figures. Folders of this machine are left out. */

@@ -18,17 +18,22 @@ export async function readImage(path: string, preprocessing: Preprocessing): Pro
   return decodeImage(await readFile(path), preprocessing, { field: path });
 }
 
-/** Labelled examples from a folder with one folder of images per class: `<folder>/<label>/<image>`. */
+/** Image files by class, from a folder with one folder of images per class: `<folder>/<label>/<image>`. */
+export async function labelledFiles(folder: string): Promise<{ label: string; paths: string[] }[]> {
+  const entries = await readdir(folder, { withFileTypes: true });
+  const labels = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+  return Promise.all(labels.sort().map(async (label) => ({ label, paths: await imageFiles(join(folder, label)) })));
+}
+
+/** Labelled examples from a folder with one folder of images per class, `perClass` of each or all. */
 export async function readExamples(
   folder: string,
   preprocessing: Preprocessing,
   perClass?: number,
 ): Promise<Example[]> {
-  const entries = await readdir(folder, { withFileTypes: true });
-  const labels = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
   const examples: Example[] = [];
-  for (const label of labels.sort()) {
-    for (const path of (await imageFiles(join(folder, label))).slice(0, perClass)) {
+  for (const { label, paths } of await labelledFiles(folder)) {
+    for (const path of paths.slice(0, perClass)) {
       examples.push({ label, image: await readImage(path, preprocessing) });
     }
   }

@@ -1,6 +1,6 @@
 import { MultiBar, Presets } from 'cli-progress';
 
-/** A progress bar on standard error; silent where standard error is not a terminal and for `--quiet`. */
+/** A progress bar on standard error; lines where standard error is not a terminal. */
 export interface Progress {
   update(done: number, text: string): void;
   stop(): void;
@@ -8,22 +8,22 @@ export interface Progress {
 
 const FORMAT = '{label} {bar} {percentage}% | {value}/{total} | {eta_formatted} left | {text}';
 
-/** Starts a bar of `total` units. Off a terminal, a line is printed every tenth of the way instead. */
-export function startProgress(label: string, total: number): Progress {
-  if (!process.stderr.isTTY) return lineProgress(label, total);
+/** Starts a bar of `total` units, `from` of them done. Off a terminal, a line is printed every tenth of the way instead. */
+export function startProgress(label: string, total: number, from = 0): Progress {
+  if (!process.stderr.isTTY) return lineProgress(label, total, from);
   const bars = new MultiBar(
     { format: FORMAT, hideCursor: true, etaBuffer: 50, stream: process.stderr, clearOnComplete: false },
     Presets.shades_classic,
   );
-  const bar = bars.create(total, 0, { label, text: '' });
+  const bar = bars.create(total, from, { label, text: '' });
   return {
     update: (done, text) => bar.update(done, { text }),
     stop: () => bars.stop(),
   };
 }
 
-function lineProgress(label: string, total: number): Progress {
-  let reported = 0;
+function lineProgress(label: string, total: number, from: number): Progress {
+  let reported = Math.floor((from * 10) / total);
   return {
     update: (done, text) => {
       const tenth = Math.floor((done * 10) / total);

@@ -1,4 +1,5 @@
 import { type InferenceSession, Tensor } from 'onnxruntime-common';
+import { InputError } from './errors.js';
 import { nextName, type Pattern } from './pattern.js';
 import type { ProfileValue } from './profile.js';
 import type { AdaptOptions } from './types.js';
@@ -12,6 +13,8 @@ async function run(
   for (const name of session.inputNames) taken[name] = feeds[name] as Tensor;
   return (await session.run(taken)) as Record<string, Tensor>;
 }
+
+const diverged = (got: string) => new InputError('rate', `expected steps that converge, got ${got}; take a lower rate`);
 
 /** The inner loop: starts the head from the support features, then takes `steps` gradient steps. */
 export async function adaptPattern(
@@ -38,8 +41,12 @@ export async function adaptPattern(
     const outputs = await run(pattern.step, { ...constants, ...values });
     values = Object.fromEntries(Object.keys(values).map((name) => [name, outputs[nextName(name)] as Tensor]));
     const loss = (outputs['loss'] as Tensor).data[0] as number;
+    if (!Number.isFinite(loss)) throw diverged(`loss ${loss} at step ${step}`);
     losses.push(loss);
     options.onStep?.(step, loss);
+  }
+  for (const [name, { data }] of Object.entries(values)) {
+    if (!(data as Float32Array).every(Number.isFinite)) throw diverged(`values of "${name}" that are not finite`);
   }
   return {
     losses,

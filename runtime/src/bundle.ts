@@ -1,4 +1,4 @@
-import { Tensor } from 'onnxruntime-common';
+import { type InferenceSession, Tensor } from 'onnxruntime-common';
 import { adaptPattern } from './adapt.js';
 import { BundleError, InputError, ProfileError } from './errors.js';
 import { type Manifest, parseManifest } from './manifest.js';
@@ -7,7 +7,7 @@ import { Profile, readProfile } from './profile.js';
 import type { BundleSource } from './source.js';
 import type { AdaptOptions, AdaptResult, Example, Prediction } from './types.js';
 
-/** Images that go through a network at once; bounds memory, whatever a caller sends. */
+/** Images that are encoded or predicted at once. A step takes all examples at once; `limits.maxExamples` bounds those. */
 const BATCH = 64;
 
 async function sha256(bytes: Uint8Array): Promise<string> {
@@ -22,6 +22,7 @@ export class Bundle {
     /** SHA-256 of what decides predictions (every file but measurements and texts); profiles name it. */
     readonly digest: string,
     private readonly patterns: ReadonlyMap<string, Pattern>,
+    private readonly sessions: readonly InferenceSession[],
   ) {}
 
   /**
@@ -29,7 +30,8 @@ export class Bundle {
    * Throws {@link BundleError} naming the file that does not fit.
    */
   static async open(source: BundleSource): Promise<Bundle> {
-    const manifest = parseManifest(new TextDecoder().decode(await source.read('manifest.json')));
+    const text = new TextDecoder().decode(await source.read('manifest.json'));
+    const manifest = parseManifest(text, source.location);
     const files = new Map<string, Uint8Array>();
     for (const [name, { sha256: expected }] of Object.entries(manifest.files)) {
       const bytes = await source.read(name);
@@ -40,15 +42,24 @@ export class Bundle {
       files.set(name, bytes);
     }
     const patterns = new Map<string, Pattern>();
-    for (const [name, pattern] of Object.entries(manifest.patterns)) {
-      patterns.set(name, await loadPattern(source, files, name, pattern));
+    const sessions: InferenceSession[] = [];
+    try {
+      for (const [name, pattern] of Object.entries(manifest.patterns)) {
+        patterns.set(name, await loadPattern(source, files, name, pattern, sessions));
+      }
+    } catch (cause) {
+      for (const session of sessions) await session.release();
+      throw cause;
     }
-    const identity = Object.entries(manifest.files)
-      .map(([name, file]) => `${name} ${file.sha256}`)
-      .sort();
-    const text = [manifest.schema, manifest.head, manifest.normalization, JSON.stringify(manifest.preprocessing)];
-    const digest = await sha256(new TextEncoder().encode([...text, ...identity].join('\n')));
-    return new Bundle(manifest, digest, patterns);
+    const identity = [
+      ...Object.entries(manifest.files).map(([name, file]) => `${name} ${file.sha256}`),
+      ...Object.entries(manifest.patterns).map(
+        ([name, { graphs, init }]) => `${name} ${JSON.stringify([graphs, init])}`,
+      ),
+    ].sort();
+    const form = [manifest.schema, manifest.head, manifest.normalization, JSON.stringify(manifest.preprocessing)];
+    const digest = await sha256(new TextEncoder().encode([...form, ...identity].join('\n')));
+    return new Bundle(manifest, digest, patterns, sessions);
   }
 
   /** Length of one preprocessed image, `C * H * W`. */
@@ -139,7 +150,7 @@ export class Bundle {
 
   /** Frees the sessions; the bundle cannot be used afterwards. */
   async release(): Promise<void> {
-    for (const { sessions } of this.patterns.values()) for (const session of sessions) await session.release();
+    for (const session of this.sessions) await session.release();
   }
 
   #pattern(name: string): Pattern {

@@ -83,30 +83,37 @@ export type PatternManifest = z.infer<typeof patternSchema>;
 export type Measurement = z.infer<typeof measurementSchema>;
 
 /** Parses `manifest.json`; throws {@link BundleError} naming the first field that does not fit. */
-export function parseManifest(text: string): Manifest {
+export function parseManifest(text: string, location = '.'): Manifest {
+  const where = `${location}/manifest.json`;
   let json: unknown;
   try {
     json = JSON.parse(text);
   } catch (cause) {
-    throw new BundleError(`manifest.json: not JSON: ${(cause as Error).message}`, { cause });
+    throw new BundleError(`${where}: not JSON: ${(cause as Error).message}`, { cause });
   }
   const schema = (json as { schema?: unknown } | null)?.schema;
   if (schema !== BUNDLE_SCHEMA) {
-    throw new BundleError(`manifest.json: schema version: expected "${BUNDLE_SCHEMA}", got ${JSON.stringify(schema)}`);
+    throw new BundleError(`${where}: schema version: expected "${BUNDLE_SCHEMA}", got ${JSON.stringify(schema)}`);
   }
   const parsed = manifestSchema.safeParse(json);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
-    throw new BundleError(`manifest.json: ${issue?.path.join('.')}: ${issue?.message}`, { cause: parsed.error });
+    throw new BundleError(`${where}: ${issue?.path.join('.')}: ${issue?.message}`, { cause: parsed.error });
   }
   const manifest = parsed.data;
+  const { channels, mean, std } = manifest.preprocessing;
+  if (mean.length !== channels || std.length !== channels) {
+    throw new BundleError(
+      `${where}: preprocessing: expected ${channels} means and deviations, got ${mean.length} and ${std.length}`,
+    );
+  }
   if (!Object.hasOwn(manifest.patterns, manifest.defaultPattern)) {
-    throw new BundleError(`manifest.json: defaultPattern "${manifest.defaultPattern}" is not one of its patterns`);
+    throw new BundleError(`${where}: defaultPattern "${manifest.defaultPattern}" is not one of its patterns`);
   }
   for (const [name, { graphs, init }] of Object.entries(manifest.patterns)) {
     for (const file of [...Object.values(graphs), init]) {
       if (file !== null && !Object.hasOwn(manifest.files, file)) {
-        throw new BundleError(`manifest.json: pattern "${name}" names "${file}", which is not among its files`);
+        throw new BundleError(`${where}: pattern "${name}" names "${file}", which is not among its files`);
       }
     }
   }

@@ -19,20 +19,26 @@ export interface Pattern {
   readonly step: InferenceSession;
   /** `features`, values to `probabilities`. */
   readonly predict: InferenceSession;
-  readonly sessions: readonly InferenceSession[];
 }
 
 /** The name a step graph gives a value after the step. */
 export const nextName = (name: string): string => `${name}@next`;
 
+/** Loads a pattern's graphs; every session it creates is added to `opened`, for the caller to release. */
 export async function loadPattern(
   source: BundleSource,
   files: ReadonlyMap<string, Uint8Array>,
   name: string,
   manifest: PatternManifest,
+  opened: InferenceSession[],
 ): Promise<Pattern> {
   const fileOf = (path: string): Uint8Array => files.get(path) as Uint8Array;
-  const open = async (path: string, allowed: readonly string[], outputs: readonly string[]) => {
+  const open = async (
+    path: string,
+    allowed: readonly string[],
+    needed: readonly string[],
+    outputs: readonly string[],
+  ) => {
     let session: InferenceSession;
     try {
       session = await source.createSession(fileOf(path));
@@ -40,11 +46,14 @@ export async function loadPattern(
       const message = `${source.location}/${path}: onnxruntime does not load it: ${(cause as Error).message}`;
       throw new BundleError(message, { cause });
     }
+    opened.push(session);
     const unknown = session.inputNames.filter((input) => !allowed.includes(input));
+    const absent = needed.filter((input) => !session.inputNames.includes(input));
     const missing = outputs.filter((output) => !session.outputNames.includes(output));
-    if (unknown.length > 0 || missing.length > 0) {
+    if (unknown.length > 0 || absent.length > 0 || missing.length > 0) {
       const problems = [
         ...unknown.map((input) => `unexpected input "${input}" (expected of ${allowed.join(', ')})`),
+        ...absent.map((input) => `missing input "${input}" (got ${session.inputNames.join(', ')})`),
         ...missing.map((output) => `missing output "${output}" (got ${session.outputNames.join(', ')})`),
       ];
       throw new BundleError(`${source.location}/${path}: tensor names: ${problems.join('; ')}`);
@@ -72,10 +81,13 @@ export async function loadPattern(
   const below = [...start.keys()];
   const values = [...below, ...head];
   const { graphs } = manifest;
-  const encode = graphs.encode === null ? undefined : await open(graphs.encode, ['images'], ['features']);
-  const startHead = await open(graphs.start, ['features', 'labels', ...below], head);
-  const step = await open(graphs.step, ['features', 'labels', 'rate', ...values], [...values.map(nextName), 'loss']);
-  const predict = await open(graphs.predict, ['features', ...values], ['probabilities']);
-  const sessions = [...(encode ? [encode] : []), startHead, step, predict];
-  return { name, manifest, start, encode, startHead, step, predict, sessions };
+  const images = ['images'];
+  const encode = graphs.encode === null ? undefined : await open(graphs.encode, images, images, ['features']);
+  // A head that starts every class alike reads the labels only; what a step or a prediction leaves out would be an error.
+  const startHead = await open(graphs.start, ['features', 'labels', ...below], ['labels'], head);
+  const stepInputs = ['features', 'labels', 'rate', ...values];
+  const step = await open(graphs.step, stepInputs, stepInputs, [...values.map(nextName), 'loss']);
+  const predictInputs = ['features', ...values];
+  const predict = await open(graphs.predict, predictInputs, predictInputs, ['probabilities']);
+  return { name, manifest, start, encode, startHead, step, predict };
 }

@@ -51,6 +51,9 @@ export class Profile {
 function strings(text: string | undefined): string[] {
   const list: unknown = JSON.parse(text ?? 'null');
   if (!Array.isArray(list) || !list.every((item) => typeof item === 'string')) throw new Error('classes are not names');
+  if (list.length < 2 || new Set(list).size < list.length || list.includes('')) {
+    throw new Error('expected two or more different class names');
+  }
   return list;
 }
 

@@ -241,6 +241,23 @@ describe('a bundle', () => {
     await expect(loadBundle(broken)).rejects.toThrow(message);
   });
 
+  it('refuses a graph that leaves an input out, as when graphs of two patterns are mixed up', async () => {
+    const broken = await writeTinyBundle();
+    const manifest = JSON.parse(await readFile(join(broken, 'manifest.json'), 'utf8'));
+    manifest.patterns.full.graphs.predict = 'head/predict.onnx';
+    await writeFile(join(broken, 'manifest.json'), JSON.stringify(manifest));
+    await expect(loadBundle(broken)).rejects.toThrow(
+      /head\/predict\.onnx: tensor names: missing input "conv1\.weight"/,
+    );
+  });
+
+  it('refuses steps that diverge, naming the rate', async () => {
+    const examples = examplesOf(randomImages('a', 6), ['x', 'y', 'x', 'y', 'x', 'y']);
+    await expect(bundle.adapt(examples, { pattern: 'full', rate: 1e30 })).rejects.toThrow(
+      /expected steps that converge/,
+    );
+  });
+
   it('refuses a graph whose tensor names do not fit, naming the file', async () => {
     const broken = await writeTinyBundle();
     const manifest = JSON.parse(await readFile(join(broken, 'manifest.json'), 'utf8'));

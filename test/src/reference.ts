@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Tensor } from '@whet/compiler';
 
@@ -10,18 +10,18 @@ export interface EncodedTensor {
   readonly data: string;
 }
 
-/** Folders with reference cases: the repository's own and, if set, those of WHET_REFERENCE_DIR (separated by `:`). */
+/** Folders with reference cases: the repository's own and, if set, those of WHET_REFERENCE_DIR (separated as PATH is). */
 export function referenceFiles(prefix: string): string[] {
   const own = fileURLToPath(new URL('../reference', import.meta.url));
-  const further = (process.env['WHET_REFERENCE_DIR'] ?? '').split(':').filter(Boolean);
-  const found = new Map<string, string>();
+  const further = (process.env['WHET_REFERENCE_DIR'] ?? '').split(delimiter).filter(Boolean);
+  const found: string[] = [];
   for (const folder of [own, ...further]) {
     if (!existsSync(folder)) throw new Error(`WHET_REFERENCE_DIR names the folder "${folder}", which does not exist`);
     for (const file of readdirSync(folder)) {
-      if (file.startsWith(prefix) && file.endsWith('.json')) found.set(file, join(folder, file));
+      if (file.startsWith(prefix) && file.endsWith('.json')) found.push(join(folder, file));
     }
   }
-  return [...found.values()];
+  return found;
 }
 
 export function readReference<T>(path: string): T {

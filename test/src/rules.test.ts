@@ -13,7 +13,8 @@ interface Expected {
   readonly queryLoss: number;
   readonly metaGradients: Record<string, EncodedTensor>;
   readonly ruleGradients?: Record<string, EncodedTensor>;
-  readonly supportMoments?: Record<string, Record<string, EncodedTensor>>;
+  /** Per normalization, from the image upward. */
+  readonly supportMoments?: readonly Record<'mean' | 'variance', EncodedTensor>[];
 }
 
 interface RuleCase {
@@ -60,6 +61,9 @@ function caseGraph(test: RuleCase, order: 1 | 2, normalization: NormalizationMod
     outputs.set(`supportLoss@${step}`, loss);
   });
   for (const [name, value] of task.adapted) outputs.set(`adapted/${name}`, value);
+  for (const [name, { mean, variance }] of task.supportMoments) {
+    outputs.set(`${name}/mean`, mean).set(`${name}/variance`, variance);
+  }
   const names = [...task.meta.keys()];
   gradients(task.builder, task.queryLoss, [...task.meta.values()]).forEach((gradient, i) => {
     if (gradient) outputs.set(`grad/${names[i]}`, gradient);
@@ -95,6 +99,9 @@ function expectedValues(expected: Expected): Map<string, ArrayLike<number>> {
   for (const [name, tensor] of Object.entries(expected.ruleGradients ?? {})) {
     values.set(`grad/mask/${name}`, decodeTensor(tensor).data);
   }
+  expected.supportMoments?.forEach(({ mean, variance }, i) => {
+    values.set(`norm${i + 1}/mean`, decodeTensor(mean).data).set(`norm${i + 1}/variance`, decodeTensor(variance).data);
+  });
   return values;
 }
 
@@ -105,6 +112,14 @@ describe('update rules against PyTorch in float64', () => {
   it('has reference cases for MAML, ANIL and sparse-MAML', () => {
     expect(known.map((test) => test.rule)).toEqual(expect.arrayContaining(['maml', 'anil', 'sparse-maml']));
   });
+
+  const unknown = cases.filter((test) => !rules.has(test.rule));
+  it.skipIf(unknown.length > 0)(
+    `leaves out no rule (not built yet: ${unknown.map(({ rule }) => rule).join(', ')})`,
+    () => {
+      expect(unknown).toEqual([]);
+    },
+  );
 
   const variants = known.flatMap((test) =>
     Object.entries(test.expected).map(([variant, expected]) => ({ test, rule: test.rule, variant, expected })),

@@ -1,7 +1,14 @@
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Checkpoint, exportBundle, generatorFor, initialState, runConfigSchema } from '@whet/trainer';
+import {
+  type Checkpoint,
+  exportBundle,
+  generatorFor,
+  initialState,
+  omniglotPreprocessing,
+  runConfigSchema,
+} from '@whet/trainer';
 
 /** Image size of the tiny bundle: two blocks leave 3 x 3 features. */
 export const TINY_SIZE = 12;
@@ -37,17 +44,7 @@ export async function writeTinyBundle(checkpoint: Checkpoint = tinyCheckpoint())
     name: 'tiny',
     version: '0.0.1',
     description: 'Random weights, for tests.',
-    preprocessing: {
-      width: TINY_SIZE,
-      height: TINY_SIZE,
-      channels: 1,
-      fit: 'contain',
-      background: 255,
-      kernel: 'lanczos3',
-      invert: true,
-      mean: [0],
-      std: [1],
-    },
+    preprocessing: omniglotPreprocessing(TINY_SIZE),
   });
   return directory;
 }

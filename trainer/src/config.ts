@@ -6,7 +6,7 @@ import type { TaskSettings } from './task-graph.js';
 const positive = z.number().int().positive();
 
 /** Everything that decides a training run; stored in its checkpoints and in the bundles made from it. */
-export const runConfigSchema = z.strictObject({
+const settingsSchema = z.strictObject({
   model: z.strictObject({
     architecture: z.literal('conv4'),
     channels: positive.default(64),
@@ -41,6 +41,11 @@ export const runConfigSchema = z.strictObject({
     .strictObject({ every: positive, tasks: positive, ways: positive, shots: positive, queries: positive })
     .default({ every: 500, tasks: 100, ways: 5, shots: 1, queries: 5 }),
 });
+
+export const runConfigSchema = settingsSchema.refine(
+  ({ head, ways, validation }) => head !== 'fixed' || validation.ways === ways,
+  { path: ['validation', 'ways'], error: 'expected the ways of training, because the head is fixed to them' },
+);
 
 export type RunConfig = z.infer<typeof runConfigSchema>;
 

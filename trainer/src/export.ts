@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { cp, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { encodeOnnx, type Graph } from '@whet/compiler';
 import {
   BUNDLE_SCHEMA,
@@ -101,7 +101,7 @@ export async function exportBundle(options: ExportOptions): Promise<Manifest> {
     normalization: config.normalization,
     head: config.head,
     featureLength,
-    limits: options.limits ?? { maxClasses: 100, maxExamples: 2000 },
+    limits: options.limits ?? { maxClasses: 100, maxExamples: 500 },
     defaultPattern: options.defaultPattern ?? ('sparse' in patterns ? 'sparse' : 'head'),
     patterns,
     measurements: [],
@@ -113,19 +113,49 @@ export async function exportBundle(options: ExportOptions): Promise<Manifest> {
   return manifest;
 }
 
+/** A folder that an export would overwrite and that is not a bundle. */
+export class ExportError extends Error {
+  override readonly name = 'ExportError';
+}
+
+const missing = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ENOENT';
+
+/** True where the folder is there; throws {@link ExportError} where it holds something else than a bundle. */
+async function findBundle(directory: string): Promise<boolean> {
+  const entries = await readdir(directory).catch((error: unknown) => {
+    if (missing(error)) return undefined;
+    throw new ExportError(`${directory}: cannot be replaced: ${(error as Error).message}`, { cause: error });
+  });
+  if (!entries || entries.length === 0) return entries !== undefined;
+  const manifest = await readFile(join(directory, 'manifest.json'), 'utf8').catch(() => '');
+  if (!manifest.includes('"whet-bundle/')) {
+    throw new ExportError(
+      `${directory}: expected a new or empty folder, or a bundle to replace, got ${entries[0]}, ...`,
+    );
+  }
+  return true;
+}
+
 /** Writes a folder beside its place and moves it there, so that no half-written bundle is ever found. */
 async function writeFolder(directory: string, contents: ReadonlyMap<string, Uint8Array>): Promise<void> {
-  await mkdir(dirname(directory), { recursive: true });
-  const staging = await mkdtemp(join(dirname(directory), '.bundle-'));
+  const replaces = await findBundle(directory);
+  await mkdir(dirname(resolve(directory)), { recursive: true });
+  const staging = await mkdtemp(join(dirname(resolve(directory)), '.bundle-'));
+  const old = `${staging}-old`;
   try {
     for (const [path, bytes] of contents) {
       await mkdir(dirname(join(staging, path)), { recursive: true });
       await writeFile(join(staging, path), bytes);
     }
     // A README beside the files belongs to people and stays.
-    await cp(join(directory, 'README.md'), join(staging, 'README.md')).catch(() => undefined);
-    await rm(directory, { recursive: true, force: true });
+    await copyFile(join(directory, 'README.md'), join(staging, 'README.md')).catch((error: unknown) => {
+      if (!missing(error)) throw error;
+    });
+    // A temporary folder is its owner's alone; a bundle is for everyone who may read its parent.
+    await chmod(staging, 0o755);
+    if (replaces) await rename(directory, old);
     await rename(staging, directory);
+    await rm(old, { recursive: true, force: true });
   } catch (cause) {
     await rm(staging, { recursive: true, force: true });
     throw cause;

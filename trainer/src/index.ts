@@ -7,13 +7,13 @@ export { type Episode, EpisodeSampler, type EpisodeShape } from './data/episodes
 export { loadOmniglot, omniglotPreprocessing } from './data/omniglot.js';
 export { generatorFor, type Random } from './data/random.js';
 export { accuracyOf, type Interval, meanInterval, oneHot } from './evaluation.js';
-export { type ExportOptions, exportBundle } from './export.js';
+export { ExportError, type ExportOptions, exportBundle } from './export.js';
 export { frozenShare } from './masks.js';
 export { examplesOf, type MeasureOptions, measureBundle, median, quantile } from './measure.js';
 export { type MetricsFile, openMetrics } from './metrics.js';
 export { ortBackend } from './ort-backend.js';
 export { buildPatternGraphs, type PatternGraphs, type PatternParts, type PatternWeight } from './pattern-graphs.js';
-export { movingLayers, type PatternSpec, patternParts, patternsOf } from './patterns.js';
+export { exportObstacles, movingLayers, type PatternSpec, patternParts, patternsOf } from './patterns.js';
 export { anil, type InnerParameter, maml, type Rule, rules, sparseMaml } from './rules.js';
 export { newRun, resumeFrom } from './run.js';
 export { initialState, mixMoments, type TrainingState } from './state.js';

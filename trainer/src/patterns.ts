@@ -1,6 +1,6 @@
 import { headParameters } from '@whet/models';
 import type { Checkpoint } from './checkpoint.js';
-import { backboneOf } from './config.js';
+import { backboneOf, type RunConfig } from './config.js';
 import type { PatternParts, PatternWeight } from './pattern-graphs.js';
 import { rules } from './rules.js';
 
@@ -37,18 +37,26 @@ export function patternsOf(checkpoint: Checkpoint): PatternSpec[] {
   return specs;
 }
 
+/** Why a run of these settings cannot be exported as it is; nothing where it can. */
+export function exportObstacles({ head, normalization }: RunConfig): string[] {
+  const obstacles: string[] = [];
+  if (head === 'fixed') {
+    obstacles.push(
+      'a fixed head serves one number of classes and is not exported; expected head "prototype" or "shared"',
+    );
+  }
+  if (normalization !== 'population') {
+    obstacles.push(`normalization "${normalization}" is not exported; a last stage has to train with "population"`);
+  }
+  return obstacles;
+}
+
 /** What the graphs of a pattern are built from. Throws where the checkpoint's head or normalization cannot be exported. */
 export function patternParts({ config, state }: Checkpoint, spec: PatternSpec): PatternParts {
   const backbone = backboneOf(config);
   const { head } = config;
-  if (head === 'fixed') {
-    throw new Error('a fixed head serves one number of classes; train with head "prototype" or "shared" to export');
-  }
-  if (config.normalization !== 'population') {
-    throw new Error(
-      `normalization "${config.normalization}" cannot be exported; expected "population" (train a last stage with it)`,
-    );
-  }
+  const obstacles = exportObstacles(config);
+  if (head === 'fixed' || obstacles.length > 0) throw new Error(obstacles.join('; '));
   const rule = rules.get(config.rule);
   const trained = (name: string): Float32Array => {
     const parameter = state.parameters.get(name);

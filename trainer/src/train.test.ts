@@ -92,7 +92,7 @@ describe('training', () => {
         .trim()
         .split('\n')
         .map((line) => JSON.parse(line))
-        .map(({ step, validation, frozen }) => ({ step, validation, frozen }));
+        .map(({ step, loss, accuracy, validation, frozen }) => ({ step, loss, accuracy, validation, frozen }));
     expect(await figures(metrics)).toEqual(await figures(wholeMetrics));
   });
 
@@ -131,6 +131,32 @@ describe('training', () => {
     await expect(run(checkpoint, { checkpoints })).rejects.toThrow(DivergedError);
     await expect(run(checkpoint, { checkpoints })).rejects.toThrow('outer step 1: the loss of task 0 is NaN');
     expect(await readFile(checkpoints.last)).toEqual(before);
+  });
+
+  it('stops at a gradient that is not finite, before it reaches a weight', async () => {
+    const inner = ortBackend({ threads: 1 });
+    const backend: Backend = {
+      name: 'poisoned',
+      compile: async (graph) => {
+        const executable = await inner.compile(graph);
+        const run: typeof executable.run = async (feeds) => {
+          const outputs = await executable.run(feeds);
+          outputs.get('grad/norm1.bias')?.fill(Number.NaN);
+          return outputs;
+        };
+        return { ...executable, run };
+      },
+    };
+    const checkpoint = await newRun(settings);
+    const before = checkpoint.state.parameters.get('norm1.bias')?.value.slice();
+    await expect(run(checkpoint, { backend })).rejects.toThrow('outer step 1: the gradient of "norm1.bias" is NaN');
+    expect(checkpoint.state.parameters.get('norm1.bias')?.value).toEqual(before);
+  });
+
+  it('refuses a shape that the data cannot fill before the first step', async () => {
+    const checkpoint = await newRun({ ...settings, validation: { ...settings.validation, shots: 5 } });
+    await expect(run(checkpoint)).rejects.toThrow(/expected at least 7 images/);
+    expect(checkpoint.state.step).toBe(0);
   });
 
   it('asks the backend for one executable per number of shots and one to validate, and releases all', async () => {
@@ -196,6 +222,7 @@ describe('settings', () => {
     [{ ...settings, ways: 1 }, /settings: ways/],
     [{ ...settings, tasks: 3 }, /settings/],
     [{ ...settings, shots: [] }, /settings: shots/],
+    [{ ...settings, head: 'fixed', ways: 4 }, /settings: validation.ways/],
   ])('refuse %#', async (bad, message) => {
     await expect(newRun(bad)).rejects.toThrow(message);
   });

@@ -10,6 +10,9 @@ import type { MetricsFile } from './metrics.js';
 import { mixMoments, type TrainingState } from './state.js';
 import { evaluationGraph, metaGradientGraph, momentInputs } from './task-graph.js';
 
+/** Key of the validation graph among the executables by number of shots, which are 1 or more. */
+const VALIDATION = 0;
+
 /** A run whose loss is no longer a number. The last checkpoint is intact. */
 export class DivergedError extends Error {
   override readonly name = 'DivergedError';
@@ -19,14 +22,14 @@ export interface TrainingProgress {
   /** Outer steps done, and how many there will be. */
   readonly step: number;
   readonly outerSteps: number;
-  /** Means over the tasks since the last report. */
+  /** Means over the tasks since the last validation. */
   readonly loss: number;
   readonly accuracy: number;
   /** Outer steps per second since the last report. */
   readonly rate: number;
   /** Frozen share of each layer's weights, 0..1, for rules that learn masks. */
   readonly frozen: Readonly<Record<string, number>>;
-  readonly validation?: Interval;
+  readonly validation?: Interval & { readonly protocol: RunConfig['normalization'] };
 }
 
 export interface TrainOptions {
@@ -64,7 +67,10 @@ function outerRate({ outerRate: rate, schedule, outerSteps }: RunConfig, step: n
   return schedule === 'constant' ? rate : rate * 0.5 * (1 + Math.cos((Math.PI * step) / outerSteps));
 }
 
-/** Accuracy on validation classes by the deployment protocol: no rotations, every query image by itself. */
+/**
+ * Accuracy on validation classes without rotations, normalized as the run is: under `support` and `population` every
+ * query image by itself, under `transductive` with each other.
+ */
 async function validate(options: TrainOptions, executable: Executable, sampler: EpisodeSampler): Promise<Interval> {
   const { config, state } = options;
   const { ways, shots, queries, tasks } = config.validation;
@@ -81,41 +87,48 @@ async function validate(options: TrainOptions, executable: Executable, sampler: 
 /**
  * Meta-trains in place, from `state.step` to `config.outerSteps`: each outer step averages the meta-gradients of
  * `tasksPerStep` tasks and takes one step of Adam. Episode streams depend on (seed, step) alone, so a resumed run sees
- * exactly the tasks that an uninterrupted one would. Throws {@link DivergedError} at the first loss that is not finite.
+ * exactly the tasks that an uninterrupted one would. Throws {@link DivergedError} at the first loss or
+ * gradient that is not finite.
  */
 export async function train(options: TrainOptions): Promise<void> {
   const { config, state, dataset, backend, signal } = options;
-  const executables = new Map<number, Executable>();
-  for (const shots of new Set(config.shots)) {
-    executables.set(shots, await backend.compile(metaGradientGraph(taskSettings(config, shots))));
-  }
   const { ways, shots, queries } = config.validation;
-  const evaluation = await backend.compile(evaluationGraph({ ...taskSettings(config, shots), ways, queries }));
   const { seed, rotations, augment } = config;
   const sampler = new EpisodeSampler(dataset, 'train', { seed, rotations, ...(augment ? { augment } : {}) });
   const validationSampler = new EpisodeSampler(dataset, 'validation', { seed: 0, rotations: false });
+  // A shape the data cannot fill shows now, not at the first validation.
+  for (const each of config.shots) sampler.episode({ ways: config.ways, shots: each, queries: config.queries }, 0);
+  validationSampler.episode({ ways, shots, queries }, 0);
 
-  let window = { loss: 0, accuracy: 0, tasks: 0, steps: 0, since: performance.now() };
+  const executables = new Map<number, Executable>();
+  const window = { loss: 0, accuracy: 0, tasks: 0 };
+  let pace = { steps: 0, since: performance.now() };
   try {
+    for (const each of new Set(config.shots)) {
+      executables.set(each, await backend.compile(metaGradientGraph(taskSettings(config, each))));
+    }
+    const evaluation = await backend.compile(evaluationGraph({ ...taskSettings(config, shots), ways, queries }));
+    executables.set(VALIDATION, evaluation);
+    pace.since = performance.now();
     while (state.step < config.outerSteps) {
       if (signal?.aborted) break;
       const taken = await outerStep(options, executables, sampler);
       window.loss += taken.loss;
       window.accuracy += taken.accuracy;
       window.tasks += config.tasksPerStep;
-      window.steps++;
+      pace.steps++;
       const validating = state.step % config.validation.every === 0 || state.step === config.outerSteps;
-      if (!validating && performance.now() - window.since < 1000) continue;
-      const seconds = (performance.now() - window.since) / 1000;
+      if (!validating && performance.now() - pace.since < 1000) continue;
+      const seconds = (performance.now() - pace.since) / 1000;
       const validation = validating ? await validate(options, evaluation, validationSampler) : undefined;
       const progress: TrainingProgress = {
         step: state.step,
         outerSteps: config.outerSteps,
         loss: window.loss / window.tasks,
         accuracy: window.accuracy / window.tasks,
-        rate: window.steps / seconds,
+        rate: pace.steps / seconds,
         frozen: frozenShare(config, state),
-        ...(validation ? { validation } : {}),
+        ...(validation ? { validation: { ...validation, protocol: config.normalization } } : {}),
       };
       if (validation) {
         await options.metrics?.append({ ...progress, time: new Date().toISOString() });
@@ -127,11 +140,12 @@ export async function train(options: TrainOptions): Promise<void> {
         }
       }
       options.onProgress?.(progress);
-      window = { loss: 0, accuracy: 0, tasks: 0, steps: 0, since: performance.now() };
+      if (validating) Object.assign(window, { loss: 0, accuracy: 0, tasks: 0 });
+      pace = { steps: 0, since: performance.now() };
     }
     if (options.checkpoints) await saveCheckpoint(options.checkpoints.last, { config, state });
   } finally {
-    for (const executable of [...executables.values(), evaluation]) await executable.release();
+    for (const executable of executables.values()) await executable.release();
   }
 }
 
@@ -165,6 +179,10 @@ async function outerStep(
       const variance = outputs.get(`${name}.variance@support`);
       if (moments && mean && variance) mixMoments(moments, mean, variance, config.momentRate);
     }
+  }
+  for (const [name, sum] of sums) {
+    const bad = sum.findIndex((value) => !Number.isFinite(value));
+    if (bad >= 0) throw new DivergedError(`outer step ${state.step + 1}: the gradient of "${name}" is ${sum[bad]}`);
   }
   const rate = outerRate(config, state.step);
   state.step++;

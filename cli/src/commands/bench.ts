@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { Command } from 'commander';
-import { collectNumbers, defaultBundle, wholeNumber } from '../arguments.js';
+import { collectCounts, count, defaultBundle, wholeNumber } from '../arguments.js';
 import { bytes, formatTable, milliseconds } from '../format.js';
 import { startProgress } from '../progress.js';
 
@@ -17,11 +17,11 @@ export function benchCommand(): Command {
   return new Command('bench')
     .description('Time adaptation and prediction of every pattern of a bundle, on noise images, within one run.')
     .argument('[bundle]', 'folder of a bundle', defaultBundle)
-    .option('--ways <n>', 'classes', wholeNumber, 5)
-    .option('--shots <n...>', 'examples per class (1 and 5 when absent)', collectNumbers)
+    .option('--ways <n>', 'classes', count, 5)
+    .option('--shots <n...>', 'examples per class (1 and 5 when absent)', collectCounts)
     .option('--steps <n>', 'inner steps', wholeNumber, 5)
-    .option('--runs <n>', 'timed runs of each, after 3 to warm up', wholeNumber, 30)
-    .option('--threads <n>', 'threads of onnxruntime', wholeNumber)
+    .option('--runs <n>', 'timed runs of each, after 3 to warm up', count, 30)
+    .option('--threads <n>', 'threads of onnxruntime', count)
     .option('--json <file>', 'also write the figures as JSON')
     .action(runBench);
 }

@@ -1,8 +1,10 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Measurement } from '@whet/runtime';
+import { type Manifest, type Measurement, manifestSchema } from '@whet/runtime';
 import { Command, Option } from 'commander';
-import { collectNumbers, commandLine, defaultBundle, positiveNumber, wholeNumber } from '../arguments.js';
+import writeFileAtomic from 'write-file-atomic';
+import { collectCounts, commandLine, count, defaultBundle, positiveNumber, wholeNumber } from '../arguments.js';
+import { loadData } from '../data.js';
 import { bytes, formatTable, milliseconds, percent } from '../format.js';
 import { startProgress } from '../progress.js';
 
@@ -29,14 +31,14 @@ export function evaluateCommand(): Command {
     .requiredOption('--data <dir>', 'folder with the Omniglot files')
     .addOption(new Option('--split <name>', 'classes to draw from').choices(['validation', 'test']).default('test'))
     .option('--pattern <names...>', 'patterns to measure; the default pattern when absent, `all` for all')
-    .option('--ways <n>', 'classes per task', wholeNumber, 5)
-    .option('--shots <n...>', 'examples per class (1 and 5 when absent)', collectNumbers)
-    .option('--queries <n>', 'query images per class', wholeNumber, 15)
-    .option('--tasks <n>', 'tasks', wholeNumber, 600)
+    .option('--ways <n>', 'classes per task', count, 5)
+    .option('--shots <n...>', 'examples per class (1 and 5 when absent)', collectCounts)
+    .option('--queries <n>', 'query images per class', count, 15)
+    .option('--tasks <n>', 'tasks', count, 600)
     .option('--steps <n>', 'inner steps', wholeNumber)
     .option('--rate <x>', 'inner learning rate', positiveNumber)
     .option('--seed <n>', 'seed of the tasks', wholeNumber, 0)
-    .option('--threads <n>', 'threads of onnxruntime', wholeNumber)
+    .option('--threads <n>', 'threads of onnxruntime', count)
     .option('--record', 'write the figures into the bundle’s manifest')
     .option('--json', 'print JSON')
     .action(runEvaluation);
@@ -47,7 +49,7 @@ async function runEvaluation(directory: string, options: EvaluateOptions): Promi
   const { loadBundle } = await import('@whet/runtime/node');
   const bundle = await loadBundle(directory, options.threads ? { threads: options.threads } : {});
   const { manifest } = bundle;
-  const dataset = await trainer.loadOmniglot(options.data, { size: manifest.preprocessing.width });
+  const dataset = await loadData(options.data, manifest.preprocessing.width);
   const asked = options.pattern ?? [manifest.defaultPattern];
   const patterns = asked.includes('all') ? Object.keys(manifest.patterns) : asked;
   const measurements: Measurement[] = [];
@@ -110,12 +112,13 @@ async function runEvaluation(directory: string, options: EvaluateOptions): Promi
   );
 }
 
-/** Puts measurements into the manifest, in place of earlier ones of the same pattern, split and task. */
+/** Puts measurements into the manifest, in place of earlier ones of the same pattern, split, task and steps. */
 async function record(directory: string, measurements: readonly Measurement[]): Promise<void> {
   const path = join(directory, 'manifest.json');
-  const manifest = JSON.parse(await readFile(path, 'utf8')) as { measurements: Measurement[] };
-  const keyOf = (m: Measurement) => [m.pattern, m.split, m.ways, m.shots].join('/');
+  const manifest = JSON.parse(await readFile(path, 'utf8')) as Manifest;
+  const keyOf = (m: Measurement) => [m.pattern, m.split, m.ways, m.shots, m.steps].join('/');
   const fresh = new Set(measurements.map(keyOf));
   manifest.measurements = [...manifest.measurements.filter((m) => !fresh.has(keyOf(m))), ...measurements];
-  await writeFile(path, `${JSON.stringify(manifest, null, 2)}\n`);
+  manifestSchema.parse(manifest);
+  await writeFileAtomic(path, `${JSON.stringify(manifest, null, 2)}\n`);
 }

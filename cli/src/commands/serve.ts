@@ -1,5 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { relative } from 'node:path';
 import { Command } from 'commander';
 import { defaultBundle, wholeNumber } from '../arguments.js';
 
@@ -31,9 +30,13 @@ async function runServer(version: string, directories: string[], options: ServeO
   const bundles = new Map(loaded.map((bundle) => [bundle.manifest.name, bundle]));
   if (bundles.size < loaded.length) throw new Error('two bundles have the same name; names must differ');
   const { host, port } = options;
-  const server = await startServer({ bundles, store: createMemoryStore(), version, host, port });
+  if (port > 65_535) throw new Error(`--port: expected 0 to 65535, got ${port}`);
+  const onError = (error: unknown) => {
+    process.stderr.write(`whet: ${error instanceof Error ? error.stack : String(error)}\n`);
+  };
+  const server = await startServer({ bundles, store: createMemoryStore(), version, host, port, onError });
   process.stdout.write(`whet ${version} serves ${[...bundles.keys()].join(', ')} at ${server.url}\n`);
-  const demo = options.demo && demoImages(options.demo);
+  const demo = options.demo ? await demoImages(options.demo) : undefined;
   if (demo) {
     process.stdout.write(
       `\nTry it (paste into another shell in this folder):\n\n${curlExamples(server.url, demo).join('\n')}\n\n`,
@@ -48,23 +51,12 @@ async function runServer(version: string, directories: string[], options: ServeO
 }
 
 /** Two examples each of three classes, and one more image of each to predict. */
-function demoImages(folder: string) {
-  if (!existsSync(folder)) return undefined;
-  const labels = readdirSync(folder, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory())
-    .map((entry) => entry.name)
-    .sort()
-    .slice(0, 3);
-  const files = (label: string) =>
-    readdirSync(join(folder, label))
-      .sort()
-      .map((name) => relative(process.cwd(), join(folder, label, name)));
+async function demoImages(folder: string) {
+  const { labelledFiles } = await import('../image-files.js');
+  const classes = (await labelledFiles(folder)).slice(0, 3);
+  const here = (path: string) => relative(process.cwd(), path);
   return {
-    examples: labels.flatMap((label) =>
-      files(label)
-        .slice(0, 2)
-        .map((path) => ({ label, path })),
-    ),
-    queries: labels.flatMap((label) => files(label).slice(2, 3)),
+    examples: classes.flatMap(({ label, paths }) => paths.slice(0, 2).map((path) => ({ label, path: here(path) }))),
+    queries: classes.flatMap(({ paths }) => paths.slice(2, 3).map(here)),
   };
 }

@@ -2,7 +2,8 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
-import { positiveNumber, wholeNumber } from '../arguments.js';
+import { collectCounts, count, positiveNumber, wholeNumber } from '../arguments.js';
+import { loadData } from '../data.js';
 import { percent } from '../format.js';
 import { startProgress } from '../progress.js';
 
@@ -13,7 +14,7 @@ interface TrainOptions {
   readonly startFrom?: string;
   readonly resume?: boolean;
   readonly rule?: string;
-  readonly order?: number;
+  readonly order?: '1' | '2';
   readonly ways?: number;
   readonly shots?: number[];
   readonly innerSteps?: number;
@@ -22,6 +23,7 @@ interface TrainOptions {
   readonly outerRate?: number;
   readonly tasks?: number;
   readonly seed?: number;
+  readonly threads?: number;
 }
 
 export function trainCommand(): Command {
@@ -33,28 +35,24 @@ export function trainCommand(): Command {
     .option('--start-from <checkpoint>', 'start from the weights of another run of the same network')
     .option('--resume', 'go on from the last checkpoint of --run, on the same stream of tasks')
     .addOption(new Option('--rule <name>', 'update rule').choices(['maml', 'anil', 'sparse-maml']))
-    .addOption(new Option('--order <n>', '1: first-order meta-gradient, 2: second-order').argParser(wholeNumber))
-    .option('--ways <n>', 'classes per task', wholeNumber)
-    .option('--shots <n...>', 'examples per class; several numbers alternate', (text: string, list?: number[]) => [
-      ...(list ?? []),
-      wholeNumber(text),
-    ])
+    .addOption(new Option('--order <n>', '1: first-order meta-gradient, 2: second-order').choices(['1', '2']))
+    .option('--ways <n>', 'classes per task', count)
+    .option('--shots <n...>', 'examples per class; several numbers alternate', collectCounts)
     .option('--inner-steps <n>', 'gradient steps on the support set; 0 trains a prototype network', wholeNumber)
     .option('--inner-rate <x>', 'inner learning rate', positiveNumber)
-    .option('--outer-steps <n>', 'outer steps in all', wholeNumber)
+    .option('--outer-steps <n>', 'outer steps in all; the cosine schedule of rates ends there', count)
     .option('--outer-rate <x>', 'outer learning rate (Adam)', positiveNumber)
-    .option('--tasks <n>', 'tasks per outer step', wholeNumber)
+    .option('--tasks <n>', 'tasks per outer step', count)
+    .option('--threads <n>', 'threads of onnxruntime', count)
     .option('--seed <n>', 'seed of weights and tasks', wholeNumber)
     .action(runTraining);
 }
 
 async function readConfig(options: TrainOptions): Promise<unknown> {
-  const file: object = options.config
-    ? JSON.parse(await readFile(options.config, 'utf8'))
-    : { model: { architecture: 'conv4' } };
+  const file = options.config ? await readSettings(options.config) : { model: { architecture: 'conv4' } };
   const given = {
     rule: options.rule ?? (options.config ? undefined : 'sparse-maml'),
-    order: options.order,
+    order: options.order && Number(options.order),
     ways: options.ways,
     shots: options.shots,
     innerSteps: options.innerSteps,
@@ -67,6 +65,23 @@ async function readConfig(options: TrainOptions): Promise<unknown> {
   return { ...file, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) };
 }
 
+async function readSettings(path: string): Promise<object> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8')) as object;
+  } catch (cause) {
+    throw new Error(`--config ${path}: expected settings as JSON: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** A resumed run keeps its settings; only its end may move. Throws naming an option that would be ignored. */
+function refuseNewSettings(options: TrainOptions): void {
+  const kept = new Set(['data', 'run', 'resume', 'outerSteps', 'threads']);
+  const ignored = Object.keys(options).filter((name) => !kept.has(name));
+  if (ignored.length === 0) return;
+  const names = ignored.map((name) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`);
+  throw new Error(`--resume goes on with the settings of the run; leave out ${names.join(', ')}`);
+}
+
 async function runTraining(options: TrainOptions): Promise<void> {
   const trainer = await import('@whet/trainer');
   const last = join(options.run, 'last.safetensors');
@@ -74,22 +89,19 @@ async function runTraining(options: TrainOptions): Promise<void> {
   if (!options.resume && existsSync(last)) {
     throw new Error(`${last} exists; go on with --resume, or name another folder with --run`);
   }
+  if (options.resume) refuseNewSettings(options);
   const { config, state } = options.resume
     ? await trainer.resumeFrom(last, options.outerSteps)
     : await trainer.newRun(await readConfig(options), options.startFrom);
-  const loading = startProgress('load ', 100);
-  const dataset = await trainer.loadOmniglot(options.data, {
-    size: config.model.imageSize,
-    onProgress: (done, total) => loading.update(Math.round((100 * done) / total), 'decoding images, once'),
-  });
-  loading.stop();
-  const backend = trainer.ortBackend();
+  for (const warning of trainer.exportObstacles(config)) process.stderr.write(`note: ${warning}\n`);
+  const dataset = await loadData(options.data, config.model.imageSize);
+  const backend = trainer.ortBackend(options.threads ? { threads: options.threads } : {});
   process.stderr.write(`${config.rule} on ${backend.name}, from step ${state.step} of ${config.outerSteps}\n`);
 
   const controller = new AbortController();
   const interrupt = () => controller.abort();
-  process.once('SIGINT', interrupt);
-  const progress = startProgress('train', config.outerSteps);
+  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+  const progress = startProgress('train', config.outerSteps, state.step);
   let validated = '';
   try {
     await trainer.train({
@@ -115,7 +127,7 @@ async function runTraining(options: TrainOptions): Promise<void> {
     });
   } finally {
     progress.stop();
-    process.off('SIGINT', interrupt);
+    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
   }
   const outcome = controller.signal.aborted ? `stopped at step ${state.step}; go on with --resume` : validated;
   process.stdout.write(`${outcome}\ncheckpoints: ${last}, ${best}\n`);

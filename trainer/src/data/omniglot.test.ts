@@ -200,6 +200,23 @@ describe('loadOmniglot, on a few made drawings', () => {
 });
 
 const where = missing ? 'skipped: its files are not in WHET_DATA or ../shared/data/omniglot' : 'as it is published';
+describe('the published split', () => {
+  test('is read from train.txt, val.txt and test.txt, which name every rotation and no zip file', async () => {
+    await writeData();
+    const expected = (await load()).splits;
+    await rm(join(data, 'vinyals-splits.json'));
+    const parts = { train: SPLIT.train, val: SPLIT.val, test: SPLIT.test };
+    for (const [part, paths] of Object.entries(parts)) {
+      const names = paths.map((path) => path.slice(path.indexOf('/') + 1));
+      const lines = names.flatMap((name) => ['000', '090', '180', '270'].map((degrees) => `${name}/rot${degrees}`));
+      await writeFile(join(data, `${part}.txt`), `${lines.join('\n')}\n`);
+    }
+    expect((await load()).splits).toEqual(expected);
+    await writeFile(join(data, 'val.txt'), 'Klingon/character01/rot000\n');
+    expect(await refusal()).toMatch(/val\.txt: names the class Klingon\/character01, which no zip file has/);
+  });
+});
+
 describe.skipIf(missing)(`loadOmniglot, on the real drawings (${where})`, () => {
   test('has the split of Vinyals et al.: 1,028, 172 and 423 characters', async () => {
     const split = JSON.parse(await readFile(join(REAL, 'vinyals-splits.json'), 'utf8')) as typeof SPLIT;

@@ -3,9 +3,9 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { decodePixels, type Preprocessing } from '@whet/runtime/images';
 import { unzipSync } from 'fflate';
-import * as z from 'zod/mini';
 import { DataError, type Dataset, type ImageClass, type SplitName } from './dataset.js';
 import { openImageCache } from './image-cache.js';
+import { findSplit, SPLIT_FILE, type SplitFile, type SplitSource } from './omniglot-split.js';
 
 export interface OmniglotOptions {
   /** Width and height of the decoded drawings in pixels; 28 when absent. */
@@ -19,14 +19,9 @@ export interface OmniglotOptions {
 const FILES = {
   background: 'images_background.zip',
   evaluation: 'images_evaluation.zip',
-  split: 'vinyals-splits.json',
 } as const;
 
 const PARTS = { train: 'train', validation: 'val', test: 'test' } as const satisfies Record<SplitName, string>;
-
-const classPath = z.string().check(z.regex(/^[^/]+\/[^/]+\/[^/]+$/));
-const splitSchema = z.object({ train: z.array(classPath), val: z.array(classPath), test: z.array(classPath) });
-type SplitFile = z.infer<typeof splitSchema>;
 
 const CONCURRENT = 4;
 
@@ -52,12 +47,13 @@ export function omniglotPreprocessing(size = 28): Preprocessing {
 /**
  * Omniglot (Lake, Salakhutdinov and Tenenbaum 2015): 1,623 characters of 50 alphabets, each drawn by 20 people, in the
  * split of Vinyals et al. 2016. A class is named `<alphabet>/<character>`; its drawings are in the order of their file
- * names. `directory` holds three files:
+ * names. `directory` holds
  *
  * - `images_background.zip` and `images_evaluation.zip` of the authors' repository, with drawings
  *   `images_background/<alphabet>/<character>/<file>.png`;
- * - `vinyals-splits.json`, an object of three arrays `train`, `val` and `test` of class paths such as
- *   `images_background/Armenian/character01`. No class stands twice; not every class of the zips need stand there.
+ * - the split: `vinyals-splits.json`, an object of arrays `train`, `val` and `test` of class paths such as
+ *   `images_background/Armenian/character01`, or the published lists `train.txt`, `val.txt` and `test.txt`. No class
+ *   stands twice; not every class of the zips need stand there.
  *
  * Decoding takes a minute or two on two cores, so its result is kept in the cache directory, under a name made from the content of the
  * three files and the preprocessing.
@@ -72,18 +68,22 @@ export async function loadOmniglot(directory: string, options: OmniglotOptions =
   const preprocessing = omniglotPreprocessing(size);
   const background = await readSource(directory, FILES.background);
   const evaluation = await readSource(directory, FILES.evaluation);
-  const splitBytes = await readSource(directory, FILES.split);
-  const sources = [background, evaluation, splitBytes].map((bytes) => createHash('sha256').update(bytes).digest('hex'));
+  const splitSource = await findSplit(directory);
+  if (!splitSource) throw new DataError(missingFile(`${SPLIT_FILE} is missing in ${directory}`));
+  const sources = [background, evaluation, splitSource.bytes].map((bytes) =>
+    createHash('sha256').update(bytes).digest('hex'),
+  );
 
   const cache = await openImageCache(`omniglot-${size}`, { sources, preprocessing }, options.cacheDirectory);
   let splits = await cache.read();
   if (splits === undefined) {
-    const split = parseSplit(splitBytes, join(directory, FILES.split));
     const drawings = new Map([
       ...unzipDrawings(background, join(directory, FILES.background)),
       ...unzipDrawings(evaluation, join(directory, FILES.evaluation)),
     ]);
-    requireClasses(split, drawings, directory);
+    const split = splitSource.parse(new Set(drawings.keys()));
+    requireDistinct(split, splitSource.location);
+    requireClasses(split, drawings, splitSource);
     splits = await decodeSplits(split, drawings, preprocessing, options.onProgress);
     await cache.write(splits);
   }
@@ -96,28 +96,17 @@ async function readSource(directory: string, file: string): Promise<Uint8Array> 
   } catch (cause) {
     const missing = cause instanceof Error && 'code' in cause && (cause.code === 'ENOENT' || cause.code === 'ENOTDIR');
     const problem = missing ? `${file} is missing in ${directory}` : `${file} in ${directory} cannot be read`;
-    throw new DataError(
-      `Omniglot: ${problem}. Download ${FILES.background} and ${FILES.evaluation} from the Omniglot authors' repository ` +
-        `(github.com/brendenlake/omniglot, folder python), put the Vinyals split beside them as ${FILES.split}, and pass ` +
-        'their folder with --data DIR.',
-      { cause },
-    );
+    throw new DataError(missingFile(problem), { cause });
   }
 }
 
-function parseSplit(bytes: Uint8Array, file: string): SplitFile {
-  let split: SplitFile;
-  try {
-    split = splitSchema.parse(JSON.parse(new TextDecoder().decode(bytes)));
-  } catch (cause) {
-    const reason = cause instanceof z.core.$ZodError ? z.prettifyError(cause) : String(cause);
-    throw new DataError(
-      `${file}: expected arrays train, val and test of class paths <zip>/<alphabet>/<character>, got: ${reason}`,
-      { cause },
-    );
-  }
-  requireDistinct(split, file);
-  return split;
+function missingFile(problem: string): string {
+  return (
+    `Omniglot: ${problem}. Download ${FILES.background} and ${FILES.evaluation} from the Omniglot authors' repository ` +
+    '(github.com/brendenlake/omniglot, folder python) and the Vinyals split (train.txt, val.txt and test.txt of ' +
+    'github.com/jakesnell/prototypical-networks, folder data/omniglot/splits/vinyals), put all into one folder' +
+    ', and pass it with --data DIR.'
+  );
 }
 
 function requireDistinct(split: SplitFile, file: string): void {
@@ -155,12 +144,12 @@ function unzipDrawings(bytes: Uint8Array, path: string): Map<string, Uint8Array[
   return classes;
 }
 
-function requireClasses(split: SplitFile, drawings: Map<string, Uint8Array[]>, directory: string): void {
+function requireClasses(split: SplitFile, drawings: Map<string, Uint8Array[]>, { location }: SplitSource): void {
   for (const part of Object.values(PARTS)) {
     for (const path of split[part]) {
       if (drawings.has(path)) continue;
       throw new DataError(
-        `${join(directory, FILES.split)}: ${part} names the class ${path}, which has no drawing in ${FILES.background} or ${FILES.evaluation}`,
+        `${location}: ${part} names the class ${path}, which has no drawing in ${FILES.background} or ${FILES.evaluation}`,
       );
     }
   }
