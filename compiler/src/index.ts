@@ -1,6 +1,9 @@
 export { evaluate } from './evaluate.js';
 export { gradients } from './gradients.js';
 export { type Graph, GraphBuilder, GraphError, inline, type Node, nodesOf, staticShape, type Value } from './graph.js';
+export { OnnxError, type OnnxProblem } from './onnx/errors.js';
+export { READ_OPSETS, type ReadOptions, readOnnx } from './onnx/read.js';
+export type { ExternalReader } from './onnx/tensors.js';
 export { encodeOnnx } from './onnx/write.js';
 export type { OperatorAttributes, OperatorName } from './operators/attributes.js';
 export { matrixTranspose } from './operators/linear-algebra.js';
