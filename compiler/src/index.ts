@@ -9,9 +9,12 @@ export type { OperatorAttributes, OperatorName } from './operators/attributes.js
 export { matrixTranspose } from './operators/linear-algebra.js';
 export { expandLike, pad, reshape, shapeOf, slice } from './operators/shape-helpers.js';
 export { operators } from './operators/table.js';
-export { foldConstants } from './passes/fold-constants.js';
+export { mergeCommonSubexpressions } from './passes/common-subexpressions.js';
+export { foldConstants, foldConstantsUpTo } from './passes/fold-constants.js';
 export type { Pass } from './passes/pass.js';
 export { removeUnusedInputs } from './passes/remove-unused-inputs.js';
+export { runPasses } from './passes/run-passes.js';
 export { type SplitGraph, splitAtFrozenPrefix } from './passes/split.js';
 export { printGraph } from './print.js';
 export * from './tensor.js';
+export { verifyGraph } from './verify-graph.js';
