@@ -201,30 +201,37 @@ export class NodeContext {
     return this.emit('Slice', [value, ...operands], {}, part);
   }
 
-  /** `value` broadcast to `shape`, which may hold one symbol that `value` does not have in that place. */
+  /** `value` broadcast to `shape`; a symbol that `value` does not have in that place comes from an input that has it. */
   expand(value: Value, shape: Shape): Value {
     const own = (axis: number) => value.shape[axis - shape.length + value.shape.length];
     // Expanding goes both ways, so a 1 keeps what the value has.
     const target = shape.map((dim, axis) => (typeof dim === 'string' && own(axis) === dim ? 1 : dim));
     const symbols = target.flatMap((dim, axis) => (typeof dim === 'string' ? [{ dim, axis }] : []));
-    const [symbol] = symbols;
-    if (!symbol) return this.emit('Expand', [value, this.integers(target as number[], 'shape')], {});
-    const source = this.sourceOf(symbol.dim);
-    if (!source || symbols.length > 1) {
-      return this.refuse(`expands to ${formatShape(shape)}: no one input has such a dimension`);
-    }
-    // The table's Expand takes the shape of a value, so one is made: a slice of width 1 of what has the symbol.
-    const others = source.value.shape.flatMap((_, axis) => (axis === source.axis ? [] : [axis]));
-    const zeros = others.map(() => 0);
-    const ones = others.map(() => 1);
-    const thin = others.length === 0 ? source.value : this.slice(source.value, others, zeros, ones, ones, 'thin');
-    const place = target.map((_, axis) => (axis === symbol.axis ? symbol.dim : 1));
     const rest = target.map((dim) => (typeof dim === 'number' ? dim : 1));
-    const wide = rest.every((dim) => dim === 1)
-      ? value
-      : this.emit('Expand', [value, this.integers(rest, 'rest')], {}, 'wide');
-    const like = this.emit('Shape', [this.reshape(thin, place, 'like')], {}, 'shape');
-    return this.emit('Expand', [wide, like], {});
+    const last = symbols.pop();
+    if (!last) return this.emit('Expand', [value, this.integers(rest, 'shape')], {});
+    let wide = value;
+    if (rest.some((dim) => dim !== 1)) wide = this.emit('Expand', [value, this.integers(rest, 'rest')], {}, 'wide');
+    for (const { dim, axis } of symbols) {
+      wide = this.emit('Expand', [wide, this.#shapeWith(dim, axis, shape.length)], {}, `wide/${dim}`);
+    }
+    return this.emit('Expand', [wide, this.#shapeWith(last.dim, last.axis, shape.length)], {});
+  }
+
+  /**
+   * A shape of 1s with a symbol at `axis`, when the graph runs. The table's Expand takes the shape of a value, so one is
+   * made: the first slice, along all other axes, of an input that has the symbol.
+   */
+  #shapeWith(symbol: string, axis: number, rank: number): Value {
+    const source = this.sourceOf(symbol) ?? this.refuse(`expands to ${symbol}, which no input has as a dimension`);
+    let thin = source.value;
+    source.value.shape.forEach((_, other) => {
+      if (other === source.axis) return;
+      const first = this.integers([0], `${symbol}/first`);
+      thin = this.emit('Gather', [thin, first], { axis: other }, `${symbol}/thin/${other}`);
+    });
+    const place = Array.from({ length: rank }, (_, at) => (at === axis ? symbol : 1));
+    return this.emit('Shape', [this.reshape(thin, place, `${symbol}/like`)], {}, `${symbol}/shape`);
   }
 }
 

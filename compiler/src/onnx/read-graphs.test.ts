@@ -207,6 +207,21 @@ describe('arithmetic on shapes', () => {
     ]);
   });
 
+  it('expands to symbols of two inputs', () => {
+    const nodes: TestNode[] = [
+      { op: 'Shape', outputs: ['a'], attributes: { start: 0, end: 1 } },
+      { op: 'Shape', inputs: ['z'], outputs: ['b'], attributes: { start: -1 } },
+      { op: 'Concat', inputs: ['a', 'two', 'b'], outputs: ['shape'], attributes: { axis: 0 } },
+      { op: 'ConstantOfShape', inputs: ['shape'], outputs: ['y'], attributes: { value: tensor(float32s([1], [7])) } },
+    ];
+    const initializers = { two: int64s(2) };
+    const graph = read({ nodes, inputs: { x: ['N'], z: [2, 'W'] }, initializers, opset: 15 });
+    expect(graph.outputs.get('y')?.shape).toEqual(['N', 2, 'W']);
+    const feeds = { x: makeTensor([3], [1, 2, 3]), z: makeTensor([2, 2], [1, 2, 3, 4]) };
+    const y = evaluate(graph, new Map(Object.entries(feeds))).get('y');
+    expect([y?.shape, new Set(y?.data)]).toEqual([[3, 2, 2], new Set([7])]);
+  });
+
   it('refuses a shape that depends on values', () => {
     const nodes: TestNode[] = [
       { op: 'Cast', inputs: ['x'], outputs: ['shape'], attributes: { to: 7 } },

@@ -1,6 +1,6 @@
 import type { Value } from '../../graph.js';
 import type { Dim, Shape } from '../../tensor.js';
-import { broadcastShapes, formatShape, normalizeAxis, sameShape } from '../../tensor.js';
+import { broadcastShapes, formatShape, isStatic, normalizeAxis, sameShape } from '../../tensor.js';
 import { divideDims, productOf } from '../dims.js';
 import type { Lowering, NodeContext } from '../node-context.js';
 
@@ -69,7 +69,10 @@ function expand(c: NodeContext): Value {
   if (target.includes(undefined)) c.refuse('expands to a shape that is not known when the model is read');
   const shape = broadcastShapes(x.shape, target as Dim[]);
   if (!shape) return c.refuse(`${formatShape(x.shape)} does not expand to ${formatShape(target as Dim[])}`);
-  return sameShape(shape, x.shape) ? x : c.expand(x, shape);
+  if (sameShape(shape, x.shape)) return x;
+  // The shape of another value stays that.
+  const like = c.slots[1]?.value;
+  return like?.producer?.op === 'Shape' && !isStatic(shape) ? c.emit('Expand', [x, like], {}) : c.expand(x, shape);
 }
 
 function tile(c: NodeContext): Value {
