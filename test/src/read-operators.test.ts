@@ -2,7 +2,7 @@ import { encodeOnnx, evaluate, makeTensor, OnnxError, operators, readOnnx } from
 import * as ort from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { encodeModel } from '../../compiler/src/onnx/models.test.helper.js';
-import { onnxCases } from './onnx-cases.js';
+import { onnxCases } from './read-cases.js';
 import { relativeError } from './reference.js';
 
 /** Operators that the table does not have (yet), by the reader's own list. */
