@@ -192,7 +192,7 @@ const values: Case[] = [
     one('of nothing', 18, { op, attributes: { noop_with_empty_axes: 1 } }),
   ]),
   one('', 13, { op: 'ReduceSum', attributes: { keepdims: 0 } }, { initializers: { axes: int64s(2) } }),
-  ...['ArgMax', 'ArgMin'].map((op) => one('', 13, { op, attributes: { axis: 1, keepdims: 0 } })),
+  ...['ArgMax', 'ArgMin'].map((op) => one('', 13, { op, attributes: { axis: 1, keepdims: 0 } }, { outputType: 7 })),
   ...['Max', 'Min', 'Sum', 'Mean'].map((op) =>
     one('of three', 13, { op }, { until: 'Min', initializers: { a: series([7, 1]), b: series([4, 7, 9]) } }),
   ),

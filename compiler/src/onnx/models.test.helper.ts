@@ -28,7 +28,9 @@ export interface TestModel {
   readonly initializers?: Readonly<Record<string, object>>;
   readonly opset?: number;
   readonly irVersion?: number;
+  /** TensorProto.DataType; 1 (float) where absent. */
   readonly inputType?: number;
+  readonly outputType?: number;
   readonly functions?: readonly { readonly name: string; readonly domain: string }[];
 }
 
@@ -68,7 +70,9 @@ export function encodeModel(model: TestModel): Uint8Array {
         ...rest,
       })),
       input: Object.entries(model.inputs ?? {}).map((entry) => valueInfo(entry, model.inputType ?? 1)),
-      output: Object.entries(model.outputs ?? { [last]: undefined }).map((entry) => valueInfo(entry, 1)),
+      output: Object.entries(model.outputs ?? { [last]: undefined }).map((entry) =>
+        valueInfo(entry, model.outputType ?? 1),
+      ),
       valueInfo: Object.entries(model.valueInfo ?? {}).map((entry) => valueInfo(entry, 1)),
       initializer: Object.entries(model.initializers ?? {}).map(([name, fields]) => ({ name, ...fields })),
     },
