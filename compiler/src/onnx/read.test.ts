@@ -73,7 +73,7 @@ describe('what is not supported', () => {
     [
       'an image of unknown size',
       { op: 'MaxPool', attributes: { kernel_shape: [2, 2], ceil_mode: 1 } },
-      'give sizes for N, H in inputSh',
+      'give sizes for H in inputSh',
     ],
   ])('%s', (_, node, message) => {
     const model: TestModel = { nodes: [node], inputs: { x: ['N', 2, 'H', 4] }, outputs: { y: undefined } };

@@ -166,9 +166,10 @@ class Reader {
   }
 
   #fail(): never {
-    const symbols = [...this.#sources.keys()];
-    const about = symbols.length > 0 && this.#problems.some(({ reason }) => reason?.includes('symbol'));
-    const hint = about ? `\n  (give sizes for ${symbols.join(', ')} in inputShapes)` : '';
+    // The first axis is the batch, which is to stay a symbol.
+    const symbols = [...this.#sources].flatMap(([symbol, { axis }]) => (axis > 0 ? [symbol] : []));
+    const named = symbols.filter((symbol) => this.#problems.some(({ reason }) => reason?.includes(symbol)));
+    const hint = named.length > 0 ? `\n  (give sizes for ${named.join(', ')} in inputShapes)` : '';
     throw new OnnxError(formatProblems(this.#problems, this.model.opset) + hint, { problems: this.#problems });
   }
 

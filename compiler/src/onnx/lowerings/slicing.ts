@@ -128,8 +128,8 @@ export const slicing = {
   },
   Trilu: {
     lower: (c) => {
-      if (c.numbers(1, 'k')?.some((k) => k !== 0)) c.refuse('takes another diagonal than the main one');
-      return c.emit('Trilu', [c.input(0)], { upper: c.flag('upper', 1) });
+      const diagonal = c.optional(1);
+      return c.emit('Trilu', [c.input(0), ...(diagonal ? [diagonal] : [])], { upper: c.flag('upper', 1) });
     },
   },
 } satisfies Record<string, Lowering>;
