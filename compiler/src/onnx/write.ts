@@ -68,7 +68,9 @@ function nameValues(graph: Graph, nodes: readonly Node[], constants: readonly Va
   const names = new Map<Value, string>();
   const taken = new Set<string>(graph.outputs.keys());
   for (const input of graph.inputs) {
-    if (taken.has(input.name)) throw new GraphError(`"${graph.name}": two inputs or outputs are named "${input.name}"`);
+    const passedOn = graph.outputs.get(input.name) === input && !names.has(input);
+    if (taken.has(input.name) && !passedOn)
+      throw new GraphError(`"${graph.name}": two inputs or outputs are named "${input.name}"`);
     taken.add(input.name);
     names.set(input, input.name);
   }
