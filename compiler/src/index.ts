@@ -1,8 +1,11 @@
+export { type GraphCost, graphCost } from './cost.js';
 export { evaluate } from './evaluate.js';
 export { gradients } from './gradients.js';
 export { type Graph, GraphBuilder, GraphError, inline, type Node, nodesOf, staticShape, type Value } from './graph.js';
 export { fromHalf, toHalf } from './half.js';
+export { type Cut, cutOnnx } from './onnx/cut.js';
 export { OnnxError, type OnnxProblem } from './onnx/errors.js';
+export { decodeModel, type OnnxModel, type OnnxValueInfo } from './onnx/proto.js';
 export { READ_OPSETS, type ReadOptions, readOnnx } from './onnx/read.js';
 export { dataTypes, onnxMessage } from './onnx/schema.js';
 export type { ExternalReader } from './onnx/tensors.js';
