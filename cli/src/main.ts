@@ -7,7 +7,9 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
 };
 
 const program = new Command('whet')
-  .description('Personalise a classifier on the device that uses it: meta-train, export, compile, adapt, predict, serve.')
+  .description(
+    'Personalise a classifier on the device that uses it: meta-train, export, compile, adapt, predict, serve.',
+  )
   .version(version)
   .showHelpAfterError('(try --help)')
   .configureHelp({ showGlobalOptions: true });

@@ -21,7 +21,7 @@ import {
 import { CompileError } from './compile-error.js';
 import { type CompiledPattern, compilePattern } from './compile-pattern.js';
 import { findBundle, writeFolder } from './export.js';
-import { exportedPrefix } from './exported-prefix.js';
+import { exportedPrefix, tensorOf } from './exported-prefix.js';
 import type { ModelParameter } from './model-parameters.js';
 import { readModel, type SourceModel } from './read-model.js';
 import { selectParameters } from './select-parameters.js';
@@ -177,7 +177,7 @@ async function patternFiles(
   const report: PatternReport = {
     name,
     moving,
-    boundary: boundary.map((value) => value.name),
+    boundary: boundary.map((value) => tensorOf(model, value)),
     encoded: encode && (exported ? 'as exported' : 'anew'),
     stepCost: graphCost(compiled.step, SIZES),
   };

@@ -21,6 +21,16 @@ function agree(a: ort.Tensor, b: ort.Tensor): boolean {
   return x.every((value, i) => Math.abs(value - (y[i] as number)) <= TOLERANCE * scale);
 }
 
+/** Features `[N, F, 1, 1]` become rows in this project's graph only. */
+const isFlattened = (model: SourceModel, { producer }: Value): boolean =>
+  producer?.op === 'Reshape' && producer.inputs[0]?.name === model.features;
+
+/** What the file calls a value of the feature graph. */
+export function tensorOf(model: SourceModel, value: Value): string {
+  if (isFlattened(model, value)) return model.features;
+  return value.name === 'images' ? model.image : value.name;
+}
+
 /**
  * The frozen part of a model as its exporter wrote it, so that the runtime's own fusions apply, or undefined where it
  * cannot stay so: it takes one batch size only, works in half precision, or keeps its weights in other files. Both ways
@@ -37,9 +47,10 @@ export async function exportedPrefix(
   const cut = cutOnnx(bytes, {
     input: { tensor: model.image, name: 'images', shape },
     output: {
-      tensors: boundary.map(({ name }) => (name === 'images' ? model.image : name)),
+      tensors: boundary.map((value) => tensorOf(model, value)),
       name: 'features',
       shape: features.shape,
+      flatten: boundary.some((value) => isFlattened(model, value)),
     },
   });
   if (!cut) return undefined;

@@ -110,7 +110,7 @@ export function readModel(bytes: Uint8Array, options: ReadModelOptions): SourceM
   const featureLength = featureLengthOf(features);
   const below: Graph = { name: 'features', inputs: graph.inputs, outputs: new Map([['features', features]]) };
   const images = graph.inputs.find(({ name }) => name === image.name);
-  if (!images || images.dtype !== 'float32') throw new OnnxError(`input "${image.name}" is not floating point`);
+  if (images?.dtype !== 'float32') throw new OnnxError(`input "${image.name}" is not floating point`);
   const parameters = parametersOf(below);
   return {
     image: image.name,

@@ -104,9 +104,7 @@ async function runCompile(path: string, options: CompileOptions): Promise<void> 
   process.stdout.write(describe(report));
   const { files } = report.manifest;
   const total = Object.values(files).reduce((sum, file) => sum + file.bytes, 0);
-  process.stdout.write(
-    `${join(out, 'manifest.json')}: ${bytes(total)} in ${Object.keys(files).length} files\n`,
-  );
+  process.stdout.write(`${join(out, 'manifest.json')}: ${bytes(total)} in ${Object.keys(files).length} files\n`);
 }
 
 const millions = (count: number): string => `${(count / 1e6).toFixed(2)} M`;

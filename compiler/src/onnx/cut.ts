@@ -5,8 +5,13 @@ import { attributeTypes, onnxMessage } from './schema.js';
 export interface Cut {
   /** The input of the model that is kept, and what it is called and shaped afterwards. */
   readonly input: { readonly tensor: string; readonly name: string; readonly shape: Shape };
-  /** Tensors the part ends at; several are flattened and laid side by side. The batch is their first axis. */
-  readonly output: { readonly tensors: readonly string[]; readonly name: string; readonly shape: Shape };
+  /** Tensors the part ends at, the batch their first axis; several, or one with `flatten`, become rows side by side. */
+  readonly output: {
+    readonly tensors: readonly string[];
+    readonly name: string;
+    readonly shape: Shape;
+    readonly flatten?: boolean;
+  };
 }
 
 interface NodeMessage {
@@ -70,11 +75,12 @@ export function cutOnnx(bytes: Uint8Array, { input, output }: Cut): Uint8Array |
   const { kept, read } = reachable(graph.node, output.tensors);
   const made = new Set([input.tensor, ...kept.flatMap((node) => node.output)]);
   if (!output.tensors.every((tensor) => made.has(tensor)) || !read.has(input.tensor)) return undefined;
-  const [only, ...more] = output.tensors;
-  if (only === undefined || (more.length === 0 && only === input.tensor)) return undefined;
+  const [only] = output.tensors;
+  const rows = output.tensors.length > 1 || output.flatten;
+  if (only === undefined || (!rows && only === input.tensor)) return undefined;
 
   const renamed = new Map([[input.tensor, input.name]]);
-  if (more.length === 0) renamed.set(only, output.name);
+  if (!rows) renamed.set(only, output.name);
   const taken = new Set([...made, ...read, ...graph.initializer.map(({ name }) => name)]);
   for (const name of [input.name, output.name]) {
     if (!taken.has(name) || renamed.has(name)) continue;
@@ -89,13 +95,13 @@ export function cutOnnx(bytes: Uint8Array, { input, output }: Cut): Uint8Array |
     node.input = node.input.map(rename);
     node.output = node.output.map(rename);
   }
-  if (more.length > 0) {
+  if (rows) {
     const axis = [{ name: 'axis', type: attributeTypes.int, i: 1 }];
-    const rows = output.tensors.map((_, i) => `${output.name}/${i}`);
+    const names = output.tensors.map((_, i) => `${output.name}/${i}`);
     output.tensors.forEach((tensor, i) => {
-      kept.push({ opType: 'Flatten', input: [rename(tensor)], output: [rows[i] as string], attribute: axis });
+      kept.push({ opType: 'Flatten', input: [rename(tensor)], output: [names[i] as string], attribute: axis });
     });
-    kept.push({ opType: 'Concat', input: rows, output: [output.name], attribute: axis });
+    kept.push({ opType: 'Concat', input: names, output: [output.name], attribute: axis });
   }
   graph.node = kept;
   graph.initializer = graph.initializer.filter(({ name }) => read.has(name));
