@@ -135,7 +135,8 @@ describe('whet', () => {
       /last\.safetensors exists; go on with --resume/,
     ],
     ['a model that is not there', ['compile', 'none.onnx', '--out', 'x'], /none\.onnx/],
-    ['a model that is not ONNX', ['compile', 'data', '--out', 'x', '--size', '9'], /expected HEIGHTxWIDTH/],
+    ['a model that is not ONNX', ['compile', 'run/metrics.jsonl', '--out', 'x'], /metrics\.jsonl: not an ONNX model/],
+    ['an image size that is none', ['compile', 'none.onnx', '--out', 'x', '--size', '9'], /expected HEIGHTxWIDTH/],
     ['a checkpoint that is not there', ['export', 'none.safetensors', '--out', 'x'], /checkpoint "none\.safetensors"/],
     [
       'a pattern the checkpoint lacks',
