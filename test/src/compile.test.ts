@@ -4,14 +4,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import {
-  decodeModel,
-  encodeOnnx,
-  GraphBuilder,
-  makeTensor,
-  type OperatorAttributes,
-  onnxMessage,
-} from '@whet/compiler';
+import { decodeModel, onnxMessage } from '@whet/compiler';
 import type { Example } from '@whet/runtime';
 import { decodeImage } from '@whet/runtime/images';
 import { type Bundle, loadBundle } from '@whet/runtime/node';
