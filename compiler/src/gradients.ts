@@ -4,7 +4,7 @@ import type { OperatorAttributes, OperatorName } from './operators/attributes.js
 import type { Operator } from './operators/operator.js';
 import { reshape } from './operators/shape-helpers.js';
 import { operators } from './operators/table.js';
-import { formatShape, int64s, sameShape } from './tensor.js';
+import { formatShape, int64s, isFloat, sameShape } from './tensor.js';
 
 /** Undoes broadcasting: sums `cotangent` over the axes along which `value` was repeated. */
 function unbroadcast(g: GraphBuilder, cotangent: Value, value: Value): Value {
@@ -43,10 +43,11 @@ export function gradients(
   );
   const onPath = new Set<Value>(wrt);
   for (const node of nodes) {
-    if (rule(node.op) !== 'none' && node.inputs.some((input) => input && onPath.has(input))) onPath.add(node.output);
+    if (rule(node.op) === 'none' || !isFloat(node.output.dtype)) continue;
+    if (node.inputs.some((input) => input && onPath.has(input))) onPath.add(node.output);
   }
   const collected = new Map<Value, Value[]>();
-  if (onPath.has(output)) collected.set(output, [cotangent ?? g.scalar(1)]);
+  if (onPath.has(output)) collected.set(output, [cotangent ?? g.scalar(1, output.dtype)]);
   const total = (value: Value): Value | undefined => {
     const parts = collected.get(value);
     if (!parts) return undefined;
@@ -59,7 +60,15 @@ export function gradients(
     const arrived = total(node.output);
     const vjp = rule(node.op);
     if (!arrived || vjp === 'none') continue;
-    const thunks = g.scope(`grad/${node.name}`, () =>
+    const within = <T>(build: () => T): T => {
+      try {
+        return g.scope(`grad/${node.name}`, build);
+      } catch (cause) {
+        if (cause instanceof GraphError) throw cause;
+        throw new GraphError(`gradient of ${node.op} "${node.name}": ${(cause as Error).message}`, { cause });
+      }
+    };
+    const thunks = within(() =>
       vjp({
         g,
         inputs: node.inputs,
@@ -71,7 +80,7 @@ export function gradients(
     node.inputs.forEach((input, position) => {
       const thunk = thunks[position];
       if (!input || !thunk || !onPath.has(input)) return;
-      const part = g.scope(`grad/${node.name}`, () => unbroadcast(g, thunk(), input));
+      const part = within(() => unbroadcast(g, thunk(), input));
       if (!sameShape(part.shape, input.shape)) {
         throw new GraphError(
           `gradient of ${node.op} "${node.name}" for input ${position} "${input.name}": ` +

@@ -60,8 +60,8 @@ export class GraphBuilder {
     return { name: name ?? `constant_${index}`, dtype: tensor.dtype, shape: tensor.shape, index, constant: tensor };
   }
 
-  scalar(value: number): Value {
-    return this.constant({ dtype: 'float32', shape: [], data: Float64Array.of(value) });
+  scalar(value: number, dtype: DType = 'float32'): Value {
+    return this.constant({ dtype, shape: [], data: Float64Array.of(value) });
   }
 
   /** Applies an operator. Throws {@link GraphError} naming the node where its inputs do not fit. */

@@ -1,5 +1,9 @@
-/** Element types of a graph, by ONNX's names. */
-export type DType = 'float32' | 'int64' | 'bool';
+/** Element types of a graph. A graph that is differentiated works in float32; the others are read and evaluated. */
+export type DType = 'float32' | 'float16' | 'float64' | 'int64' | 'int32' | 'int8' | 'uint8' | 'bool';
+
+export function isFloat(dtype: DType): boolean {
+  return dtype.startsWith('float');
+}
 
 /** A dimension: a number, or a symbol such as `N` that is known when the graph runs. */
 export type Dim = number | string;
@@ -7,7 +11,7 @@ export type Shape = readonly Dim[];
 
 export type NumericArray = Float64Array | Float32Array | Int32Array | Uint8Array;
 
-/** Concrete values in row-major order. int64 and bool (0 or 1) are held as numbers. */
+/** Concrete values in row-major order. Integers and bool (0 or 1) are held as numbers. */
 export interface Tensor {
   readonly dtype: DType;
   readonly shape: readonly number[];

@@ -39,7 +39,7 @@ const small = ['--inner-steps', '2', '--ways', '3', '--tasks', '1'];
 describe('whet', () => {
   it('says what it can do, and each command what it takes', async () => {
     const { out } = await whet('--help');
-    const commands = ['train', 'evaluate', 'export', 'serve', 'adapt', 'predict', 'bench'];
+    const commands = ['train', 'evaluate', 'export', 'compile', 'serve', 'adapt', 'predict', 'bench'];
     for (const command of commands) {
       expect(out).toContain(command);
       const help = await whet(command, '--help');
@@ -134,6 +134,9 @@ describe('whet', () => {
       ['train', '--data', 'data', '--run', 'run'],
       /last\.safetensors exists; go on with --resume/,
     ],
+    ['a model that is not there', ['compile', 'none.onnx', '--out', 'x'], /none\.onnx/],
+    ['a model that is not ONNX', ['compile', 'run/metrics.jsonl', '--out', 'x'], /metrics\.jsonl: not an ONNX model/],
+    ['an image size that is none', ['compile', 'none.onnx', '--out', 'x', '--size', '9'], /expected HEIGHTxWIDTH/],
     ['a checkpoint that is not there', ['export', 'none.safetensors', '--out', 'x'], /checkpoint "none\.safetensors"/],
     [
       'a pattern the checkpoint lacks',

@@ -1,5 +1,5 @@
 import type { OperatorName, Value } from '@whet/compiler';
-import { evaluate, GraphBuilder, gradients, int64s, operators } from '@whet/compiler';
+import { evaluate, GraphBuilder, gradients, int64s, makeTensor, operators } from '@whet/compiler';
 import { describe, expect, it } from 'vitest';
 import { runOnOrt } from './ort.js';
 import { decodeTensor, type EncodedTensor, readReference, referenceFiles, relativeError } from './reference.js';
@@ -19,6 +19,7 @@ interface OperatorCase {
 
 const defaults: Record<string, Record<string, unknown>> = {
   MaxPool: { pads: [0, 0, 0, 0] },
+  AveragePool: { pads: [0, 0, 0, 0] },
   ConvTranspose: { dilations: [1, 1], group: 1, output_padding: [0, 0] },
 };
 
@@ -30,6 +31,9 @@ function operands(g: GraphBuilder, test: OperatorCase, inputs: readonly Value[])
       const data = Float64Array.from(rows.flat(), Number);
       return g.constant({ dtype: 'bool', shape: [rows.length, rows[0]?.length ?? 0], data });
     }
+    const float = ['min', 'max', 'exponent', 'mean', 'var'].includes(name);
+    if (float && typeof value === 'number') return g.scalar(value);
+    if (float) return g.constant(makeTensor([(value as number[]).length], value as number[]));
     return g.constant(int64s(value as number[]));
   });
   return test.opType === 'Where' ? [...constants, ...inputs] : [...inputs, ...constants];
@@ -70,18 +74,20 @@ function caseGraph(test: OperatorCase) {
   [...test.secondOrder.inputs, test.secondOrder.cotangent].forEach((gradient, i) => {
     expected.set(`second/${i}`, decodeTensor(gradient).data);
   });
+  // |x| has no curvature where it has a slope. The file holds the direction there, to the last bit: a slip of the
+  // program that wrote it. Central differences in the compiler's tests find zero as well.
+  if (test.opType === 'Abs') expected.get('second/0')?.fill(0);
   return { graph, feeds, expected };
 }
 
 const cases = referenceFiles('operators').flatMap((file) => readReference<{ cases: OperatorCase[] }>(file).cases);
-const supported = cases.filter((test) => test.opType in operators);
-
 describe('operators against PyTorch in float64', () => {
-  it('covers the operators of the table that the reference has', () => {
-    expect(supported.length).toBeGreaterThanOrEqual(31);
+  it('has every operator of the reference in the table', () => {
+    expect(cases.filter((test) => !(test.opType in operators)).map((test) => test.opType)).toEqual([]);
+    expect(cases.length).toBeGreaterThanOrEqual(50);
   });
 
-  it.each(supported)('$name', async (test) => {
+  it.each(cases)('$name', async (test) => {
     const { graph, feeds, expected } = caseGraph(test);
     const exact = evaluate(graph, feeds);
     const single = await runOnOrt(graph, feeds);

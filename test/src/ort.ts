@@ -4,7 +4,10 @@ import * as ort from 'onnxruntime-node';
 
 /** Runs a graph once with onnxruntime-node in float32, and returns float64 copies of its outputs. */
 export async function runOnOrt(graph: Graph, feeds: ReadonlyMap<string, Tensor>): Promise<Map<string, Float64Array>> {
-  const session = await ort.InferenceSession.create(encodeOnnx(graph), { graphOptimizationLevel: 'all' });
+  const session = await ort.InferenceSession.create(encodeOnnx(graph), {
+    graphOptimizationLevel: 'all',
+    logSeverityLevel: 3,
+  });
   const inputs: Record<string, ort.Tensor> = {};
   for (const { name, dtype } of graph.inputs) {
     const tensor = feeds.get(name);

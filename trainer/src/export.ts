@@ -121,7 +121,7 @@ export class ExportError extends Error {
 const missing = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ENOENT';
 
 /** True where the folder is there; throws {@link ExportError} where it holds something else than a bundle. */
-async function findBundle(directory: string): Promise<boolean> {
+export async function findBundle(directory: string): Promise<boolean> {
   const entries = await readdir(directory).catch((error: unknown) => {
     if (missing(error)) return undefined;
     throw new ExportError(`${directory}: cannot be replaced: ${(error as Error).message}`, { cause: error });
@@ -137,7 +137,7 @@ async function findBundle(directory: string): Promise<boolean> {
 }
 
 /** Writes a folder beside its place and moves it there, so that no half-written bundle is ever found. */
-async function writeFolder(directory: string, contents: ReadonlyMap<string, Uint8Array>): Promise<void> {
+export async function writeFolder(directory: string, contents: ReadonlyMap<string, Uint8Array>): Promise<void> {
   const replaces = await findBundle(directory);
   await mkdir(dirname(resolve(directory)), { recursive: true });
   const staging = await mkdtemp(join(dirname(resolve(directory)), '.bundle-'));

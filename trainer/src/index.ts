@@ -1,6 +1,8 @@
 export type { Backend, Executable } from './backend.js';
 export { type BenchResult, benchBundle, type Timing } from './bench.js';
 export { type Checkpoint, CheckpointError, loadCheckpoint, saveCheckpoint, startFrom } from './checkpoint.js';
+export { CompileError } from './compile-error.js';
+export { type CompileOptions, type CompileReport, compileModel, type PatternReport } from './compile-model.js';
 export { backboneOf, type RunConfig, runConfigSchema, taskSettings } from './config.js';
 export { DataError, type Dataset, type ImageClass, type SplitName } from './data/dataset.js';
 export { type Episode, EpisodeSampler, type EpisodeShape } from './data/episodes.js';
@@ -11,6 +13,7 @@ export { ExportError, type ExportOptions, exportBundle } from './export.js';
 export { frozenShare } from './masks.js';
 export { examplesOf, type MeasureOptions, measureBundle, median, quantile } from './measure.js';
 export { type MetricsFile, openMetrics } from './metrics.js';
+export type { ModelParameter } from './model-parameters.js';
 export { ortBackend } from './ort-backend.js';
 export { buildPatternGraphs, type PatternGraphs, type PatternParts, type PatternWeight } from './pattern-graphs.js';
 export { exportObstacles, movingLayers, type PatternSpec, patternParts, patternsOf } from './patterns.js';

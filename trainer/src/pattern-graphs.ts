@@ -1,25 +1,6 @@
-import {
-  foldConstants,
-  type Graph,
-  GraphBuilder,
-  gradients,
-  inline,
-  makeTensor,
-  removeUnusedInputs,
-  reshape,
-  splitAtFrozenPrefix,
-  type Value,
-} from '@whet/compiler';
-import {
-  type Backbone,
-  crossEntropy,
-  type HeadKind,
-  headLogits,
-  type Moments,
-  prototypeHead,
-  sharedHead,
-} from '@whet/models';
-import { nextName } from '@whet/runtime';
+import { type Graph, GraphBuilder, makeTensor, reshape, type Value } from '@whet/compiler';
+import { type Backbone, type HeadKind, type Moments, prototypeHead, sharedHead } from '@whet/models';
+import { type CompiledPattern, compilePattern } from './compile-pattern.js';
 
 /** A weight of the network in a pattern: its trained start, and which of its entries move. */
 export interface PatternWeight {
@@ -42,14 +23,7 @@ export interface PatternParts {
   readonly moments: ReadonlyMap<string, { readonly mean: Float32Array; readonly variance: Float32Array }>;
 }
 
-export interface PatternGraphs {
-  /** `images [N, C, H, W]` to `features`; undefined where no part of the network is frozen. */
-  readonly encode: Graph | undefined;
-  readonly start: Graph;
-  readonly step: Graph;
-  readonly predict: Graph;
-  /** Shape of the features of one image. */
-  readonly features: readonly number[];
+export interface PatternGraphs extends CompiledPattern {
   /** Compact starts of the moving values below the head. */
   readonly values: ReadonlyMap<string, Float32Array>;
 }
@@ -111,113 +85,26 @@ function featureGraph({ backbone, weights, moments }: PatternParts): Graph {
   return { name: 'features', inputs: [images, ...inputs], outputs: new Map([['features', features]]) };
 }
 
-/** Masks the gradient of a head value whose frozen entries are the task's own and are stored all the same. */
-function maskHead(g: GraphBuilder, gradient: Value, mask: Uint8Array): Value {
-  if (!mask.includes(0)) return gradient;
-  return g.apply('Mul', [gradient, g.constant(makeTensor([mask.length], Float32Array.from(mask)))], {});
-}
-
 /**
  * The four graphs of a pattern. What no moving entry reaches is frozen and goes into `encode`; the rest is compiled
  * with its gradients. N images and W classes stay symbols.
  */
 export function buildPatternGraphs(parts: PatternParts): PatternGraphs {
-  const whole = featureGraph(parts);
   const moving = parts.weights.filter(isMoving);
-  const names = new Set(moving.map(({ name }) => name));
-  const { prefix, rest } = splitAtFrozenPrefix(whole, names);
-  const boundary = [...prefix.outputs.values()];
-  if (boundary.length > 1) {
-    throw new Error(`the frozen prefix ends at ${boundary.length} values; expected one`);
-  }
-  const cut = boundary[0];
-  const encode: Graph | undefined =
-    cut && foldConstants({ ...prefix, name: 'encode', outputs: new Map([['features', cut]]) }).graph;
-  const featureShape = (cut ?? (whole.inputs[0] as Value)).shape;
-
-  const part = (
-    name: string,
-    build: (g: GraphBuilder, head: Value, features: Value, values: Map<string, Value>) => Graph,
-  ) => {
-    const g = new GraphBuilder();
-    const features = g.input('features', featureShape);
-    const values = new Map<string, Value>();
-    const bindings = new Map<Value, Value>();
-    for (const input of rest.inputs) {
-      const isFeatures = input.name === 'images' || input.name === 'boundary/0';
-      const value = isFeatures ? features : g.input(input.name, input.shape);
-      if (!isFeatures) values.set(input.name, value);
-      bindings.set(input, value);
-    }
-    const output = inline(g, rest, bindings).get('features') as Value;
-    const { graph } = removeUnusedInputs(build(g, output, features, values));
-    return foldConstants({ ...graph, name }).graph;
-  };
-
-  const withHead = (g: GraphBuilder, values: Map<string, Value>) => {
-    const weight = g.input('head.weight', ['W', parts.backbone.features]);
-    const bias = g.input('head.bias', ['W']);
-    return new Map(values).set('head.weight', weight).set('head.bias', bias);
-  };
-  const logitsOf = (g: GraphBuilder, output: Value, all: ReadonlyMap<string, Value>) =>
-    headLogits(g, output, { weight: all.get('head.weight') as Value, bias: all.get('head.bias') as Value });
-
-  const start = part('start', (g, output, features, values) => {
-    const labels = g.input('labels', ['N', 'W']);
-    const head =
+  const graphs = compilePattern({
+    features: featureGraph(parts),
+    featureLength: parts.backbone.features,
+    headMasks: parts.headMasks,
+    startHead: (g, features, labels) =>
       parts.head === 'prototype'
-        ? prototypeHead(g, output, labels, learnedConstant(g, parts, 'head.scale'))
+        ? prototypeHead(g, features, labels, learnedConstant(g, parts, 'head.scale'))
         : sharedHead(
             g,
             { weight: learnedConstant(g, parts, 'head.weight'), bias: learnedConstant(g, parts, 'head.bias') },
             labels,
-          );
-    const outputs = new Map([
-      ['head.weight', head.weight],
-      ['head.bias', head.bias],
-    ]);
-    return { name: 'start', inputs: [features, labels, ...values.values()], outputs };
+          ),
   });
-
-  const step = part('step', (g, output, features, values) => {
-    const labels = g.input('labels', ['N', 'W']);
-    const rate = g.input('rate', []);
-    const all = withHead(g, values);
-    const loss = crossEntropy(g, logitsOf(g, output, all), labels);
-    const found = gradients(g, loss, [...all.values()]);
-    const outputs = new Map<string, Value>([['loss', loss]]);
-    [...all].forEach(([name, value], i) => {
-      const gradient = found[i];
-      if (!gradient) throw new Error(`the loss does not depend on "${name}"`);
-      const masks: Record<string, Uint8Array> = {
-        'head.weight': parts.headMasks.weight,
-        'head.bias': parts.headMasks.bias,
-      };
-      const mask = masks[name];
-      const direction = mask ? maskHead(g, gradient, mask) : gradient;
-      outputs.set(nextName(name), g.apply('Sub', [value, g.apply('Mul', [rate, direction], {})], {}));
-    });
-    return { name: 'step', inputs: [features, labels, rate, ...all.values()], outputs };
-  });
-
-  const predict = part('predict', (g, output, features, values) => {
-    const all = withHead(g, values);
-    const probabilities = g.apply('Softmax', [logitsOf(g, output, all)], { axis: -1 });
-    return {
-      name: 'predict',
-      inputs: [features, ...all.values()],
-      outputs: new Map([['probabilities', probabilities]]),
-    };
-  });
-
-  return {
-    encode,
-    start,
-    step,
-    predict,
-    features: featureShape.slice(1) as number[],
-    values: new Map(moving.map((weight) => [weight.name, compactStart(weight)])),
-  };
+  return { ...graphs, values: new Map(moving.map((weight) => [weight.name, compactStart(weight)])) };
 }
 
 function learnedConstant(g: GraphBuilder, { learnedHead }: PatternParts, name: string): Value {

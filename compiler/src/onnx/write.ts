@@ -1,37 +1,61 @@
 import type { Graph, Node, Value } from '../graph.js';
 import { constantsOf, GraphError, nodesOf } from '../graph.js';
+import { toHalf } from '../half.js';
+import type { AttributeKind } from '../operators/attribute-kinds.js';
+import { attributeKinds } from '../operators/attribute-kinds.js';
 import type { Dim, DType, Tensor } from '../tensor.js';
-import { attributeTypes, dataTypes, IR_VERSION, OPSET, onnxMessage } from './schema.js';
+import { attributeTypes, dataTypes, irVersionOf, OPSET, onnxMessage, youngerOperators } from './schema.js';
 
 function rawData(tensor: Tensor): Uint8Array {
   switch (tensor.dtype) {
     case 'float32':
       return bytesOf(Float32Array.from(tensor.data));
+    case 'float64':
+      return bytesOf(Float64Array.from(tensor.data));
+    case 'float16':
+      return bytesOf(Uint16Array.from(tensor.data, toHalf));
     case 'int64':
       return bytesOf(BigInt64Array.from(Array.from(tensor.data, (value) => BigInt(value))));
+    case 'int32':
+      return bytesOf(Int32Array.from(tensor.data));
+    case 'int8':
+      return bytesOf(Int8Array.from(tensor.data));
+    case 'uint8':
     case 'bool':
       return Uint8Array.from(tensor.data);
   }
 }
 
-function bytesOf(array: Float32Array | BigInt64Array): Uint8Array {
+function bytesOf(array: ArrayBufferView): Uint8Array {
   return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 }
 
-/** ONNX attributes whose value is a float even where it is written as a whole number; all others are integers. */
-const FLOAT_ATTRIBUTES: ReadonlySet<string> = new Set(['alpha', 'beta', 'epsilon', 'gamma', 'value_float']);
+function encodeTensor(name: string, tensor: Tensor): object {
+  return { dims: [...tensor.shape], dataType: dataTypes[tensor.dtype], name, rawData: rawData(tensor) };
+}
 
 function encodeAttribute(node: Node, name: string, value: unknown): object {
-  if (name === 'to') return { name, type: attributeTypes.int, i: dataTypes[value as DType] };
-  if (typeof value === 'number') {
-    return FLOAT_ATTRIBUTES.has(name)
-      ? { name, type: attributeTypes.float, f: value }
-      : { name, type: attributeTypes.int, i: value };
+  const kinds: Readonly<Record<string, AttributeKind>> = attributeKinds[node.op];
+  switch (kinds[name]) {
+    case 'dtype':
+      return { name, type: attributeTypes.int, i: dataTypes[value as DType] };
+    case 'int':
+      return { name, type: attributeTypes.int, i: value };
+    case 'float':
+      return { name, type: attributeTypes.float, f: value };
+    case 'ints':
+      return { name, type: attributeTypes.ints, ints: value };
+    case 'string':
+      return {
+        name,
+        type: attributeTypes.string,
+        s: Uint8Array.from(value as string, (character) => character.charCodeAt(0)),
+      };
+    case 'tensor':
+      return { name, type: attributeTypes.tensor, t: encodeTensor(name, value as Tensor) };
+    default:
+      throw new GraphError(`${node.op} "${node.name}": attribute ${name} cannot be encoded`);
   }
-  if (typeof value === 'string')
-    return { name, type: attributeTypes.string, s: Uint8Array.from(value, (character) => character.charCodeAt(0)) };
-  if (Array.isArray(value)) return { name, type: attributeTypes.ints, ints: value };
-  throw new GraphError(`${node.op} "${node.name}": attribute ${name} cannot be encoded`);
 }
 
 function encodeType(value: Value): object {
@@ -44,7 +68,9 @@ function nameValues(graph: Graph, nodes: readonly Node[], constants: readonly Va
   const names = new Map<Value, string>();
   const taken = new Set<string>(graph.outputs.keys());
   for (const input of graph.inputs) {
-    if (taken.has(input.name)) throw new GraphError(`"${graph.name}": two inputs or outputs are named "${input.name}"`);
+    const passedOn = graph.outputs.get(input.name) === input && !names.has(input);
+    if (taken.has(input.name) && !passedOn)
+      throw new GraphError(`"${graph.name}": two inputs or outputs are named "${input.name}"`);
     taken.add(input.name);
     names.set(input, input.name);
   }
@@ -80,7 +106,10 @@ function eraseSteering(graph: Graph): { nodes: Node[]; outputs: Map<string, Valu
   return { nodes, outputs, constants: constantsOf(graph) };
 }
 
-/** Encodes a graph as an ONNX model (opset 18, IR 9) that any ONNX Runtime of that level runs. */
+/**
+ * Encodes a graph as an ONNX model that any ONNX Runtime of its level runs: opset 18 and IR 9, unless it has a younger
+ * operator.
+ */
 export function encodeOnnx(graph: Graph, metadata: Readonly<Record<string, string>> = {}): Uint8Array {
   const { nodes, outputs, constants } = eraseSteering(graph);
   const names = nameValues({ ...graph, outputs }, nodes, constants);
@@ -90,7 +119,9 @@ export function encodeOnnx(graph: Graph, metadata: Readonly<Record<string, strin
     output: [nameOf(node.output)],
     name: node.name,
     opType: node.op,
-    attribute: Object.entries(node.attributes).map(([name, value]) => encodeAttribute(node, name, value)),
+    attribute: Object.entries(node.attributes)
+      .filter(([, value]) => value !== undefined)
+      .map(([name, value]) => encodeAttribute(node, name, value)),
   }));
   // An output that is an input, a constant or another output needs a node of its own.
   for (const [name, value] of outputs) {
@@ -104,20 +135,16 @@ export function encodeOnnx(graph: Graph, metadata: Readonly<Record<string, strin
       });
     }
   }
+  const opset = nodes.reduce((level, node) => Math.max(level, youngerOperators[node.op] ?? OPSET), OPSET);
   const model = {
-    irVersion: IR_VERSION,
+    irVersion: irVersionOf(opset),
     producerName: 'whet',
-    opsetImport: [{ domain: '', version: OPSET }],
+    opsetImport: [{ domain: '', version: opset }],
     metadataProps: Object.entries(metadata).map(([key, value]) => ({ key, value })),
     graph: {
       name: graph.name,
       node: encoded,
-      initializer: constants.map((value) => ({
-        dims: [...value.shape],
-        dataType: dataTypes[value.dtype],
-        name: nameOf(value),
-        rawData: rawData(value.constant as Tensor),
-      })),
+      initializer: constants.map((value) => encodeTensor(nameOf(value), value.constant as Tensor)),
       input: graph.inputs.map((value) => ({ name: value.name, type: encodeType(value) })),
       output: [...outputs].map(([name, value]) => ({ name, type: encodeType(value) })),
     },

@@ -2,6 +2,8 @@ import type { GraphBuilder, Value } from '../graph.js';
 import type { Dim } from '../tensor.js';
 import { int64s, sizeOf } from '../tensor.js';
 import type { ConvAttributes } from './attributes.js';
+import { expectOneDType } from './broadcasting.js';
+import { knownDim, multiplyDims, offsetDim, scaleDim, windowCount } from './dims.js';
 import type { Inputs, Operator } from './operator.js';
 import { expectRank, required } from './operator.js';
 import { reshape, slice } from './shape-helpers.js';
@@ -15,13 +17,22 @@ export function padding([top, left, bottom, right]: ConvAttributes['pads'], axis
 }
 
 function convOutput(size: Dim, axis: 0 | 1, a: Omit<ConvAttributes, 'group'>): Dim {
-  if (typeof size !== 'number') throw new Error(`expected a known image size, got the symbol ${size}`);
-  const reach = size + padding(a.pads, axis) - span(a.kernel_shape[axis], a.dilations[axis]);
-  if (reach < 0) throw new Error(`kernel of ${a.kernel_shape[axis]} does not fit an image size of ${size}`);
-  return Math.floor(reach / a.strides[axis]) + 1;
+  const padded = offsetDim(size, padding(a.pads, axis));
+  const extent = span(a.kernel_shape[axis], a.dilations[axis]);
+  if (typeof padded === 'number' && padded < extent) {
+    throw new Error(`kernel of ${a.kernel_shape[axis]} does not fit an image size of ${size}`);
+  }
+  return windowCount(padded, extent, a.strides[axis]);
 }
 
+/** Height and width; throws where they are symbols, which gradients of weights and strides cannot take. */
+const imageSize = (value: Value): [number, number] => [
+  knownDim(value.shape[2], 'the image height'),
+  knownDim(value.shape[3], 'the image width'),
+];
+
 function checkBias(inputs: Inputs, channels: Dim): void {
+  expectOneDType(inputs);
   const bias = inputs[2];
   if (bias && (bias.shape.length !== 1 || bias.shape[0] !== channels)) {
     throw new Error(`bias has shape [${bias.shape.join(', ')}], output has ${channels} channels`);
@@ -33,7 +44,8 @@ function checkBias(inputs: Inputs, channels: Dim): void {
  * dw[o, i] = sum_n conv(x[n, i], dy[n, o]), stride and dilation exchanged, groups kept as groups.
  */
 function convWeightGradient(g: GraphBuilder, x: Value, dy: Value, kernel: readonly number[], a: ConvAttributes): Value {
-  const [n, channels, height, width] = x.shape as [Dim, number, number, number];
+  const [n, channels] = x.shape as [Dim, number];
+  const [height, width] = imageSize(x);
   const perGroup = channels / a.group;
   let images: Value;
   if (a.group === 1) {
@@ -41,11 +53,11 @@ function convWeightGradient(g: GraphBuilder, x: Value, dy: Value, kernel: readon
   } else {
     const split = reshape(g, x, [n, a.group, perGroup, height, width]);
     const swapped = g.apply('Transpose', [split], { perm: [2, 1, 0, 3, 4] });
-    images = reshape(g, swapped, [perGroup, typeof n === 'number' ? a.group * n : `${a.group}${n}`, height, width]);
+    images = reshape(g, swapped, [perGroup, multiplyDims([a.group, n]), height, width]);
   }
   const kernels = g.apply('Transpose', [dy], { perm: [1, 0, 2, 3] });
   const gradient = g.apply('Conv', [images, kernels], {
-    kernel_shape: [dy.shape[2] as number, dy.shape[3] as number],
+    kernel_shape: imageSize(dy),
     strides: a.dilations,
     dilations: a.strides,
     pads: a.pads,
@@ -70,8 +82,7 @@ export const Conv: Operator<'Conv'> = {
     expectRank(x, 4, 'an image batch [N, C, H, W]');
     expectRank(w, 4, 'a weight [O, C, kh, kw]');
     const [out, perGroup, kh, kw] = w.shape as [Dim, Dim, Dim, Dim];
-    const channels =
-      typeof perGroup === 'number' ? perGroup * a.group : a.group === 1 ? perGroup : `${a.group}${perGroup}`;
+    const channels = multiplyDims([a.group, perGroup]);
     if (channels !== x.shape[1]) throw new Error(`weight has ${channels} input channels, input has ${x.shape[1]}`);
     if (typeof out === 'number' && out % a.group !== 0) {
       throw new Error(`${out} output channels are not divisible by ${a.group} groups`);
@@ -90,9 +101,9 @@ export const Conv: Operator<'Conv'> = {
     const x = required(inputs, 0);
     const w = required(inputs, 1);
     const leftover = (axis: 0 | 1) =>
-      (x.shape[axis + 2] as number) +
+      (imageSize(x)[axis] as number) +
       padding(a.pads, axis) -
-      ((output.shape[axis + 2] as number) - 1) * a.strides[axis] -
+      ((imageSize(output)[axis] as number) - 1) * a.strides[axis] -
       span(a.kernel_shape[axis], a.dilations[axis]);
     return [
       () => g.apply('ConvTranspose', [cotangent, w], { ...a, output_padding: [leftover(0), leftover(1)] }),
@@ -149,13 +160,13 @@ export const ConvTranspose: Operator<'ConvTranspose'> = {
     if (w.shape[0] !== x.shape[1]) {
       throw new Error(`weight has ${w.shape[0]} input channels, input has ${x.shape[1]}`);
     }
-    const out = (w.shape[1] as number) * a.group;
+    const out = multiplyDims([a.group, w.shape[1] as Dim]);
     checkBias(inputs, out);
-    const size = (axis: 0 | 1) =>
-      a.strides[axis] * ((x.shape[axis + 2] as number) - 1) +
-      a.output_padding[axis] +
-      span(a.kernel_shape[axis], a.dilations[axis]) -
-      padding(a.pads, axis);
+    const size = (axis: 0 | 1) => {
+      const extent = span(a.kernel_shape[axis], a.dilations[axis]);
+      const count = a.output_padding[axis] + extent - padding(a.pads, axis) - a.strides[axis];
+      return scaleDim(x.shape[axis + 2] as Dim, a.strides[axis], count);
+    };
     return { dtype: x.dtype, shape: [x.shape[0] as Dim, out, size(0), size(1)] };
   },
   // y = convTranspose(x, w) is linear in both: dx = conv(dy, w); dw is Conv's weight gradient with x and dy exchanged.
@@ -167,7 +178,7 @@ export const ConvTranspose: Operator<'ConvTranspose'> = {
       () => {
         const dx = g.apply('Conv', [cotangent, w], a);
         const same = dx.shape[2] === x.shape[2] && dx.shape[3] === x.shape[3];
-        return same ? dx : slice(g, dx, [2, 3], [0, 0], [x.shape[2] as number, x.shape[3] as number]);
+        return same ? dx : slice(g, dx, [2, 3], [0, 0], imageSize(x));
       },
       () => convWeightGradient(g, cotangent, x, w.shape as readonly number[], a),
       () => biasGradient(g, cotangent),

@@ -1,14 +1,10 @@
-import type { GraphBuilder, Value } from '../graph.js';
-import type { Shape, Tensor } from '../tensor.js';
-import { formatShape, int64s, isStatic, normalizeAxis, sameShape, sizeOf, stridesOf } from '../tensor.js';
+import type { Tensor } from '../tensor.js';
+import { formatShape, normalizeAxis, sameShape, sizeOf, stridesOf } from '../tensor.js';
+import { knownDim, multiplyDims } from './dims.js';
 import type { Operator } from './operator.js';
-import { required } from './operator.js';
-import { expandLike, reshape } from './shape-helpers.js';
-
-function zeros(g: GraphBuilder, shape: Shape): Value {
-  if (!isStatic(shape)) throw new Error(`expected a static shape to scatter into, got ${formatShape(shape)}`);
-  return g.apply('Expand', [g.scalar(0), g.constant(int64s(shape))], {});
-}
+import { expectOneOf, required } from './operator.js';
+import { expandLike, reshape, zerosLike } from './shape-helpers.js';
+import { scatterSlice } from './slicing.js';
 
 /** Slices of `x` along `axis` at integer `indices` (any shape). */
 export const Gather: Operator<'Gather'> = {
@@ -18,14 +14,23 @@ export const Gather: Operator<'Gather'> = {
     const indices = required(inputs, 1);
     return { dtype: x.dtype, shape: [...x.shape.slice(0, at), ...indices.shape, ...x.shape.slice(at + 1)] };
   },
-  // dx = zeros, with the cotangent added at the indices
+  // dx = zeros, with the cotangent added at the indices; padding for one constant index
   vjp: ({ g, inputs, cotangent, attributes: { axis } }) => [
     () => {
       const x = required(inputs, 0);
       const indices = required(inputs, 1);
       const at = normalizeAxis(axis, x.shape.length);
-      if (!isStatic(indices.shape)) throw new Error(`indices have the symbolic shape ${formatShape(indices.shape)}`);
-      const count = sizeOf(indices.shape);
+      const count = multiplyDims(indices.shape);
+      if (indices.constant && count === 1) {
+        const size = knownDim(x.shape[at], `the size along axis ${at}`);
+        const start = normalizeAxis(indices.constant.data[0] as number, size);
+        const one = reshape(
+          g,
+          cotangent,
+          x.shape.map((dim, i) => (i === at ? 1 : dim)),
+        );
+        return scatterSlice(g, one, x.shape, [at], [start], [1]);
+      }
       const updates = reshape(g, cotangent, [...x.shape.slice(0, at), count, ...x.shape.slice(at + 1)]);
       const column = reshape(
         g,
@@ -33,7 +38,7 @@ export const Gather: Operator<'Gather'> = {
         x.shape.map((_, i) => (i === at ? count : 1)),
       );
       const everywhere = expandLike(g, column, updates);
-      return g.apply('ScatterElements', [zeros(g, x.shape), everywhere, updates], { axis: at, reduction: 'add' });
+      return g.apply('ScatterElements', [zerosLike(g, x), everywhere, updates], { axis: at, reduction: 'add' });
     },
     null,
   ],
@@ -90,7 +95,7 @@ export const GatherElements: Operator<'GatherElements'> = {
   vjp: ({ g, inputs, cotangent, attributes: { axis } }) => [
     () => {
       const x = required(inputs, 0);
-      return g.apply('ScatterElements', [zeros(g, x.shape), inputs[1], cotangent], { axis, reduction: 'add' });
+      return g.apply('ScatterElements', [zerosLike(g, x), inputs[1], cotangent], { axis, reduction: 'add' });
     },
     null,
   ],
@@ -104,7 +109,8 @@ export const GatherElements: Operator<'GatherElements'> = {
 
 /** A copy of `x` with `updates` at `indices` along `axis`: in place of what is there (distinct indices), or added. */
 export const ScatterElements: Operator<'ScatterElements'> = {
-  infer: (inputs, { axis }) => {
+  infer: (inputs, { axis, reduction }) => {
+    expectOneOf(reduction, ['none', 'add'], 'reduction');
     const x = required(inputs, 0);
     const indices = required(inputs, 1);
     const updates = required(inputs, 2);
@@ -120,7 +126,7 @@ export const ScatterElements: Operator<'ScatterElements'> = {
     return [
       () => {
         if (reduction === 'add') return cotangent;
-        const nothing = zeros(g, required(inputs, 2).shape);
+        const nothing = zerosLike(g, required(inputs, 2));
         return g.apply('ScatterElements', [cotangent, indices, nothing], { axis, reduction });
       },
       null,

@@ -1,6 +1,7 @@
 import type { GraphBuilder, Value } from '../graph.js';
 import type { Dim, Tensor } from '../tensor.js';
 import { broadcastShapes, formatShape, sizeOf } from '../tensor.js';
+import { expectOneDType } from './broadcasting.js';
 import type { Operator } from './operator.js';
 import { required } from './operator.js';
 
@@ -19,6 +20,7 @@ export const MatMul: Operator<'MatMul'> = {
     if (a.shape.length < 2 || b.shape.length < 2) {
       throw new Error(`expected operands of rank 2 or more, got ${formatShape(a.shape)} and ${formatShape(b.shape)}`);
     }
+    expectOneDType(inputs);
     if (a.shape.at(-1) !== b.shape.at(-2)) {
       throw new Error(`left operand has ${a.shape.at(-1)} columns, right operand has ${b.shape.at(-2)} rows`);
     }

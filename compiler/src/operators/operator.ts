@@ -38,15 +38,15 @@ export function required<T>(inputs: readonly (T | undefined)[], position: number
   return input;
 }
 
-/** The integers of a constant input; throws where the input is not a constant. */
-export function constantIntegers(inputs: Inputs, position: number, what: string): number[] {
-  const { constant, name } = required(inputs, position);
-  if (!constant) throw new Error(`expected ${what} to be a constant, got the computed value "${name}"`);
-  return Array.from(constant.data);
-}
-
 export function expectRank(value: Value, rank: number, what: string): void {
   if (value.shape.length !== rank) {
     throw new Error(`expected ${what} of rank ${rank}, got rank ${value.shape.length}`);
+  }
+}
+
+/** Throws for an attribute value that the type does not allow: graphs that are read from files may hold any. */
+export function expectOneOf(value: string | undefined, allowed: readonly string[], attribute: string): void {
+  if (value !== undefined && !allowed.includes(value)) {
+    throw new Error(`${attribute} "${value}" is not supported (supported: ${allowed.join(', ')})`);
   }
 }

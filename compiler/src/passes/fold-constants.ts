@@ -1,22 +1,32 @@
 import { evaluate } from '../evaluate.js';
 import type { Graph } from '../graph.js';
 import { GraphBuilder, inline } from '../graph.js';
+import { isStatic, sizeOf } from '../tensor.js';
 import type { Pass } from './pass.js';
 
-/** Replaces nodes whose inputs are all constants by their value, computed in float64. */
-export const foldConstants: Pass = (graph) => {
-  const g = new GraphBuilder();
-  let changed = false;
-  const inputs = graph.inputs.map((input) => g.input(input.name, input.shape, input.dtype));
-  const bindings = new Map(graph.inputs.map((input, i) => [input, inputs[i] as (typeof inputs)[number]]));
-  const outputs = inline(g, graph, bindings, (node, operands) => {
-    if (!operands.every((operand) => operand === undefined || operand.constant)) return undefined;
-    const value = g.apply(node.op, operands, node.attributes, node.name);
-    const single: Graph = { name: node.name, inputs: [], outputs: new Map([['value', value]]) };
-    const folded = evaluate(single, new Map()).get('value');
-    if (!folded) return undefined;
-    changed = true;
-    return g.constant(folded, node.output.name);
-  });
-  return { graph: { name: graph.name, inputs, outputs }, changed };
-};
+/**
+ * A pass that replaces nodes whose inputs are all constants by their value, computed in float64, where it has at most
+ * `limit` elements: a few bytes of `Expand` would else become a file that nobody asked for.
+ */
+export function foldConstantsUpTo(limit: number): Pass {
+  return (graph) => {
+    const g = new GraphBuilder();
+    let changed = false;
+    const inputs = graph.inputs.map((input) => g.input(input.name, input.shape, input.dtype));
+    const bindings = new Map(graph.inputs.map((input, i) => [input, inputs[i] as (typeof inputs)[number]]));
+    const outputs = inline(g, graph, bindings, (node, operands) => {
+      if (!operands.every((operand) => operand === undefined || operand.constant)) return undefined;
+      const value = g.apply(node.op, operands, node.attributes, node.name);
+      if (!isStatic(value.shape) || sizeOf(value.shape) > limit) return value;
+      const single: Graph = { name: node.name, inputs: [], outputs: new Map([['value', value]]) };
+      const folded = evaluate(single, new Map()).get('value');
+      if (!folded) return value;
+      changed = true;
+      return g.constant(folded, node.output.name);
+    });
+    return { graph: { name: graph.name, inputs, outputs }, changed };
+  };
+}
+
+/** Replaces nodes whose inputs are all constants by their value, up to ten million elements. */
+export const foldConstants: Pass = foldConstantsUpTo(1e7);

@@ -1,0 +1,141 @@
+import { readFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import type { CompileReport } from '@whet/trainer';
+import { Command, InvalidArgumentError } from 'commander';
+import { positiveNumber, wholeNumber } from '../arguments.js';
+import { externalDataReader } from '../external-data.js';
+import { bytes, formatTable, percent } from '../format.js';
+
+interface CompileOptions {
+  readonly out: string;
+  readonly trainable?: string[];
+  readonly pattern?: Map<string, string[]>;
+  readonly features?: string;
+  readonly head: 'new' | 'keep';
+  readonly size?: [number, number];
+  readonly mean?: number[];
+  readonly std?: number[];
+  readonly background: number;
+  readonly steps: number;
+  readonly rate: number;
+  readonly name?: string;
+  readonly description?: string;
+}
+
+function imageSize(text: string): [number, number] {
+  const [, height = '0', width = '0'] = /^(\d+)x(\d+)$/.exec(text) ?? [];
+  if (!Number(height) || !Number(width)) throw new InvalidArgumentError('expected HEIGHTxWIDTH, e.g. 48x192.');
+  return [Number(height), Number(width)];
+}
+
+function numbers(text: string): number[] {
+  const values = text.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)));
+  if (!values.every(Number.isFinite)) throw new InvalidArgumentError('expected numbers, e.g. 0.485,0.456,0.406.');
+  return values;
+}
+
+function head(text: string): 'new' | 'keep' {
+  if (text === 'new' || text === 'keep') return text;
+  throw new InvalidArgumentError('expected new or keep.');
+}
+
+function level(text: string): number {
+  const value = wholeNumber(text);
+  if (value > 255) throw new InvalidArgumentError('expected 0 to 255.');
+  return value;
+}
+
+function collectPattern(text: string, previous: Map<string, string[]> | undefined): Map<string, string[]> {
+  const [, name, selections] = /^([^=]+)=(.+)$/s.exec(text) ?? [];
+  if (!name || !selections) throw new InvalidArgumentError('expected NAME=SELECTION,... e.g. last=last:3,bias.');
+  if (previous?.has(name)) throw new InvalidArgumentError(`pattern "${name}" is given twice.`);
+  return new Map(previous).set(name, selections.split(','));
+}
+
+export function compileCommand(): Command {
+  return new Command('compile')
+    .description('Make an ONNX classifier adaptable: freeze what does not move, compile the gradients of what does.')
+    .argument('<model>', 'an ONNX file')
+    .requiredOption('--out <dir>', 'folder of the bundle')
+    .option(
+      '--trainable <selections...>',
+      'parameters that move besides the head: names, globs, last:N, bias, norm, all, none (default: none)',
+    )
+    .option('--pattern <name=selections>', 'a named pattern; repeat it for several in one bundle', collectPattern)
+    .option('--features <tensor>', 'tensor that is the features; what the last Gemm or MatMul reads when absent')
+    .option('--head <kind>', 'new: any number of classes, from mean features. keep: not built yet', head, 'new')
+    .option('--size <HxW>', 'height and width, for a model that takes images of any size', imageSize)
+    .option('--mean <numbers>', 'taken from pixels 0..1, one number or one a channel (default: 0)', numbers)
+    .option('--std <numbers>', 'what is left is divided by this (default: 1)', numbers)
+    .option('--background <level>', 'colour around images of another aspect ratio, 0 to 255', level, 255)
+    .option('--steps <n>', 'inner steps at adaptation', wholeNumber, 5)
+    .option('--rate <x>', 'inner learning rate at adaptation', positiveNumber, 0.01)
+    .option('--name <name>', 'name of the bundle; the folder’s when absent')
+    .option('--description <text>', 'one line that says what the bundle is for')
+    .action(runCompile);
+}
+
+async function runCompile(path: string, options: CompileOptions): Promise<void> {
+  const { compileModel } = await import('@whet/trainer');
+  const model = await readFile(path);
+  const { out, trainable, pattern, name, description, size, ...rest } = options;
+  const patterns = new Map(pattern);
+  if (trainable || patterns.size === 0) {
+    const key = trainable ? 'trainable' : 'head';
+    if (patterns.has(key)) throw new Error(`--trainable makes a pattern "${key}", which --pattern names too`);
+    patterns.set(key, trainable ?? ['none']);
+  }
+  let report: CompileReport;
+  try {
+    report = await compileModel({
+      ...rest,
+      model,
+      fileName: basename(path),
+      external: externalDataReader(dirname(path)),
+      directory: out,
+      name: name ?? (out.split(/[\\/]/).filter(Boolean).at(-1) as string),
+      patterns: Object.fromEntries(patterns),
+      ...(description ? { description } : {}),
+      ...(size ? { imageSize: size } : {}),
+    });
+  } catch (cause) {
+    throw new Error(`${path}: ${(cause as Error).message}`, { cause });
+  }
+  process.stdout.write(describe(report));
+  const { files } = report.manifest;
+  const total = Object.values(files).reduce((sum, file) => sum + file.bytes, 0);
+  process.stdout.write(`${join(out, 'manifest.json')}: ${bytes(total)} in ${Object.keys(files).length} files\n`);
+}
+
+const millions = (count: number): string => `${(count / 1e6).toFixed(2)} M`;
+
+/** The parameters with what moves them, and per pattern where the frozen part ends and what a step costs. */
+function describe({ model, patterns, fullCost, manifest }: CompileReport): string {
+  const parameters = model.parameters.map(({ name, shape, op, moment, layer }) => [
+    name,
+    `[${shape.join(', ')}]`,
+    op,
+    layer,
+    moment
+      ? 'never'
+      : patterns
+          .filter(({ moving }) => moving.some((parameter) => parameter.name === name))
+          .map((pattern) => pattern.name)
+          .join(' '),
+  ]);
+  const rows = patterns.map(({ name, moving, boundary, encoded, stepCost }) => [
+    name === manifest.defaultPattern ? `${name} (default)` : name,
+    `${moving.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0)} + head`,
+    encoded ? `${boundary.join(', ')} (${encoded})` : 'nothing is frozen',
+    `${millions(stepCost.multiplyAdds)} (${percent(stepCost.multiplyAdds / fullCost.multiplyAdds)})`,
+    `${bytes(stepCost.activationBytes)} (${percent(stepCost.activationBytes / fullCost.activationBytes)})`,
+  ]);
+  const [channels, height, width] = model.imageShape;
+  return [
+    `images [N, ${channels}, ${height}, ${width}] to features "${model.features}" [N, ${model.featureLength}]`,
+    formatTable(['parameter', 'shape', 'read by', 'layer', 'moves in'], parameters),
+    'An inner step, one example and 5 classes; in brackets of a step that moves everything:',
+    formatTable(['pattern', 'moving', 'frozen up to', 'multiply-adds', 'activations'], rows),
+    '',
+  ].join('\n');
+}

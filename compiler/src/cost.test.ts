@@ -1,0 +1,45 @@
+import { describe, expect, it } from 'vitest';
+import { graphCost } from './cost.js';
+import { type Graph, GraphBuilder, GraphError, type Value } from './graph.js';
+import { makeTensor, type Shape } from './tensor.js';
+
+const graphOf = (output: Value): Graph => ({ name: 'g', inputs: [], outputs: new Map([['y', output]]) });
+const weight = (g: GraphBuilder, shape: readonly number[]) =>
+  g.constant(makeTensor(shape, new Float64Array(shape.reduce((a, b) => a * b, 1))));
+
+describe('the cost of a graph', () => {
+  it.each<[string, Shape, (g: GraphBuilder, x: Value) => Value, number, number]>([
+    [
+      'a grouped, strided convolution',
+      ['N', 4, 6, 6],
+      (g, x) =>
+        g.apply('Conv', [x, weight(g, [8, 2, 3, 3])], {
+          kernel_shape: [3, 3],
+          strides: [2, 2],
+          dilations: [1, 1],
+          group: 2,
+          pads: [1, 1, 1, 1],
+        }),
+      2 * 8 * 9 * 18,
+      2 * 8 * 9 * 4,
+    ],
+    ['a matrix product', ['N', 5, 3], (g, x) => g.apply('MatMul', [x, weight(g, [3, 7])], {}), 2 * 5 * 7 * 3, 280],
+    [
+      'what adds up nothing',
+      ['N', 6],
+      (g, x) => g.apply('Relu', [g.apply('Flatten', [x], { axis: 0 })], {}),
+      0,
+      2 * 2 * 6 * 4,
+    ],
+  ])('counts %s', (_, shape, build, multiplyAdds, activationBytes) => {
+    const g = new GraphBuilder();
+    expect(graphCost(graphOf(build(g, g.input('x', shape))), { N: 2 })).toEqual({ multiplyAdds, activationBytes });
+  });
+
+  it('refuses a symbol without a size', () => {
+    const g = new GraphBuilder();
+    const y = g.apply('Neg', [g.input('x', ['N', 'W'])], {});
+    expect(() => graphCost(graphOf(y), { N: 2 })).toThrow(GraphError);
+    expect(() => graphCost(graphOf(y), { N: 2 })).toThrow('no size is given for "W"');
+  });
+});

@@ -1,0 +1,39 @@
+/** One thing of a model that cannot be read: an operator that is not supported, or a node that does not fit. */
+export interface OnnxProblem {
+  /** Operator as the model spells it. */
+  readonly op: string;
+  /** Operator set of `op`; `ai.onnx` is ONNX's own. */
+  readonly domain: string;
+  /** Node name, or the name of its first output where the node has none. */
+  readonly node: string;
+  /** Absent where the operator is not known at all. */
+  readonly reason?: string;
+}
+
+/** An ONNX file that cannot be read: malformed, or with parts that are not supported, all of them listed. */
+export class OnnxError extends Error {
+  override readonly name = 'OnnxError';
+  /** Every node that stands in the way; empty where the file itself is malformed. */
+  readonly problems: readonly OnnxProblem[];
+
+  constructor(message: string, options: { cause?: unknown; problems?: readonly OnnxProblem[] } = {}) {
+    super(message, 'cause' in options ? { cause: options.cause } : {});
+    this.problems = options.problems ?? [];
+  }
+}
+
+/** One line an unknown operator, with its nodes; one line each other problem. */
+export function formatProblems(problems: readonly OnnxProblem[], opset: number): string {
+  const unknown = new Map<string, string[]>();
+  const lines: string[] = [];
+  for (const { op, domain, node, reason } of problems) {
+    if (reason !== undefined) {
+      lines.push(`${op} "${node}": ${reason}`);
+      continue;
+    }
+    const key = `unsupported operator ${op} (${domain})`;
+    unknown.set(key, [...(unknown.get(key) ?? []), `"${node}"`]);
+  }
+  const operators = [...unknown].map(([key, nodes]) => `${key}: ${nodes.join(', ')}`);
+  return [`the model (opset ${opset}) cannot be read:`, ...operators, ...lines].join('\n  ');
+}

@@ -1,0 +1,94 @@
+import type { Value } from '../../graph.js';
+import type { Lowering, NodeContext } from '../node-context.js';
+import { ceilPadding, expectImages, readWindow, splitPadding } from './windows.js';
+
+const present = (c: NodeContext, position: number): Value[] => {
+  const value = c.optional(position);
+  return value ? [value] : [];
+};
+
+function conv(c: NodeContext): Value {
+  const [x, w] = [c.input(0), c.input(1)];
+  expectImages(c, x);
+  const attributes = { ...readWindow(c, x, w.shape.slice(2)), group: c.int('group', 1) };
+  return c.emit('Conv', [x, w, ...present(c, 2)], attributes);
+}
+
+/** `output_shape` and `auto_pad` are resolved to pads; ONNX ignores `pads` where there is an `output_shape`. */
+function convTranspose(c: NodeContext): Value {
+  const [x, w] = [c.input(0), c.input(1)];
+  expectImages(c, x);
+  const auto = c.string('auto_pad', 'NOTSET');
+  const window = readWindow(c, x, w.shape.slice(2));
+  const outputPadding = c.ints('output_padding') ?? [0, 0];
+  const shape = c.ints('output_shape')?.slice(-2);
+  let { pads } = window;
+  if (auto === 'SAME_UPPER' || auto === 'SAME_LOWER' || shape?.length) {
+    const [rows, columns] = [0, 1].map((axis) => {
+      const size = x.shape[axis + 2];
+      if (typeof size !== 'number') return c.refuse(`its output depends on an image size that is the symbol ${size}`);
+      const [stride, kernel] = [window.strides[axis], window.kernel_shape[axis]] as [number, number];
+      const span = (kernel - 1) * (window.dilations[axis] as number) + 1;
+      const wanted = shape?.length ? (shape[axis] as number) : size * stride;
+      const total = stride * (size - 1) + (outputPadding[axis] ?? 0) + span - wanted;
+      if (total < 0) return c.refuse(`an output of ${wanted} takes padding of the output, which is not supported`);
+      return splitPadding(total, auto !== 'SAME_UPPER');
+    }) as [[number, number], [number, number]];
+    pads = [rows[0], columns[0], rows[1], columns[1]];
+  }
+  const attributes = { ...window, pads, group: c.int('group', 1), output_padding: outputPadding };
+  return c.emit('ConvTranspose', [x, w, ...present(c, 2)], attributes);
+}
+
+function maxPool(c: NodeContext): Value {
+  const x = c.input(0);
+  expectImages(c, x);
+  c.ignore('storage_order');
+  const { dilations, ...window } = readWindow(c, x);
+  if (dilations.some((dilation) => dilation !== 1)) c.refuse(`dilations [${dilations}] are not supported`);
+  const [bottom, right] = c.flag('ceil_mode', 0) ? ceilPadding(c, x, { ...window, dilations }) : [0, 0];
+  const [top, left, ...ends] = window.pads;
+  return c.emit('MaxPool', [x], { ...window, pads: [top, left, ends[0] + bottom, ends[1] + right] });
+}
+
+/** What `ceil_mode` adds is never counted; where the padding itself is, that is made of zeros first. */
+function averagePool(c: NodeContext): Value {
+  let x = c.input(0);
+  expectImages(c, x);
+  const { dilations, pads, ...window } = readWindow(c, x);
+  if (dilations.some((dilation) => dilation !== 1)) c.refuse(`dilations [${dilations}] are not supported`);
+  const [bottom, right] = c.flag('ceil_mode', 0) ? ceilPadding(c, x, { ...window, dilations, pads }) : [0, 0];
+  const [top, left, ...ends] = pads;
+  const padded = pads.some((count) => count > 0);
+  const counted = c.flag('count_include_pad', 0) === 1 && padded;
+  if (counted && bottom + right > 0) {
+    const around = c.integers([0, 0, top, left, 0, 0, ends[0], ends[1]], 'pads');
+    x = c.emit('Pad', [x, around], { mode: 'constant' }, 'padded');
+    return c.emit('AveragePool', [x], { ...window, pads: [0, 0, bottom, right], count_include_pad: 0 });
+  }
+  return c.emit('AveragePool', [x], {
+    ...window,
+    pads: [top, left, ends[0] + bottom, ends[1] + right],
+    count_include_pad: counted ? 1 : 0,
+  });
+}
+
+/** The mean or the maximum of each channel: the operator of that name if the table has it, else a reduction. */
+const globalPool = (reduction: 'ReduceMean' | 'ReduceMax'): Lowering => ({
+  needs: [reduction],
+  lower: (c) => {
+    const x = c.input(0);
+    if (c.has(c.node.op)) return c.emit(c.node.op, [x], {});
+    const axes = x.shape.map((_, axis) => axis).slice(2);
+    return c.emit(reduction, [x, c.integers(axes, 'axes')], { keepdims: 1 });
+  },
+});
+
+export const convolution = {
+  Conv: { lower: conv },
+  ConvTranspose: { lower: convTranspose },
+  MaxPool: { lower: maxPool },
+  AveragePool: { lower: averagePool },
+  GlobalAveragePool: globalPool('ReduceMean'),
+  GlobalMaxPool: globalPool('ReduceMax'),
+} satisfies Record<string, Lowering>;

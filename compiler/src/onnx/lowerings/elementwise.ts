@@ -1,0 +1,140 @@
+import type { Value } from '../../graph.js';
+import type { Lowering, NodeContext } from '../node-context.js';
+import { graphDType } from '../tensors.js';
+
+/** An operator that the table has under the same name, with the same inputs, and with these float attributes. */
+function same(inputs: number, floats: Readonly<Record<string, number>> = {}): Lowering {
+  return {
+    lower: (c) => {
+      const attributes = Object.entries(floats).map(([name, otherwise]) => [name, c.float(name, otherwise)] as const);
+      const operands = Array.from({ length: inputs }, (_, i) => c.input(i));
+      return c.emit(c.node.op, operands, Object.fromEntries(attributes));
+    },
+  };
+}
+
+/** Folds any number of operands from the left by a binary operator. */
+function fold(c: NodeContext, op: string): Value {
+  const operands = c.slots.map((_, i) => c.input(i));
+  return operands
+    .slice(1)
+    .reduce(
+      (left, right, i) => c.emit(op, [left, right], {}, i + 2 < operands.length ? `${i}` : undefined),
+      operands[0] ?? c.refuse('takes at least one input'),
+    );
+}
+
+const variadic = (op: string): Lowering => ({ needs: [op], lower: (c) => fold(c, op) });
+
+/** x Phi(x), by the error function or by the tanh approximation. */
+function gelu(c: NodeContext): Value {
+  const x = c.input(0);
+  const approximation = c.word('approximate', ['none', 'tanh']);
+  const scaled = (value: Value, factor: number, part: string) =>
+    c.emit('Mul', [value, c.scalar(factor, `${part}/factor`)], {}, part);
+  let inner: Value;
+  if (approximation === 'none') {
+    inner = c.emit('Erf', [scaled(x, Math.SQRT1_2, 'scaled')], {}, 'erf');
+  } else {
+    const cube = c.emit('Mul', [c.emit('Mul', [x, x], {}, 'square'), x], {}, 'cube');
+    const sum = c.emit('Add', [x, scaled(cube, 0.044715, 'small')], {}, 'sum');
+    inner = c.emit('Tanh', [scaled(sum, Math.sqrt(2 / Math.PI), 'scaled')], {}, 'tanh');
+  }
+  const gate = c.emit('Add', [inner, c.scalar(1, 'one')], {}, 'gate');
+  return c.emit('Mul', [scaled(x, 0.5, 'half'), gate], {});
+}
+
+/** Bounds are attributes before operator set 11, inputs from then on. */
+function clip(c: NodeContext): Value {
+  const x = c.input(0);
+  const bound = (name: string, position: number, otherwise: number) => {
+    if (c.opset >= 11) return c.optional(position);
+    const value = c.float(name, otherwise);
+    return Math.fround(value) === Math.fround(otherwise) ? undefined : c.scalar(value, name);
+  };
+  const [min, max] = [bound('min', 1, -3.4028234663852886e38), bound('max', 2, 3.4028234663852886e38)];
+  return min || max ? c.emit('Clip', [x, min, max], {}) : x;
+}
+
+function cast(c: NodeContext): Value {
+  c.ignore('saturate');
+  const x = c.input(0);
+  const dataType = c.int('to', 0);
+  const to = graphDType(dataType);
+  // Small integers wrap around, which int64 would not.
+  if (!to || [2, 3, 4, 5].includes(dataType)) return c.refuse(`casts to element type ${dataType}`);
+  return to === x.dtype ? x : c.emit('Cast', [x], { to });
+}
+
+const first: Lowering = { needs: [], lower: (c) => c.input(0) };
+
+export const elementwise = {
+  Abs: same(1),
+  Ceil: same(1),
+  Cos: same(1),
+  Erf: same(1),
+  Exp: same(1),
+  Floor: same(1),
+  HardSwish: same(1),
+  Log: same(1),
+  Neg: same(1),
+  Not: same(1),
+  Reciprocal: same(1),
+  Relu: same(1),
+  Round: same(1),
+  Sigmoid: same(1),
+  Sign: same(1),
+  Sin: same(1),
+  Softplus: same(1),
+  Sqrt: same(1),
+  Tanh: same(1),
+  Elu: same(1, { alpha: 1 }),
+  HardSigmoid: same(1, { alpha: 0.2, beta: 0.5 }),
+  LeakyRelu: same(1, { alpha: 0.01 }),
+  Add: same(2),
+  And: same(2),
+  Div: same(2),
+  Equal: same(2),
+  Greater: same(2),
+  GreaterOrEqual: same(2),
+  Less: same(2),
+  LessOrEqual: same(2),
+  Mul: same(2),
+  Or: same(2),
+  PRelu: same(2),
+  Pow: same(2),
+  Sub: same(2),
+  Xor: same(2),
+  Where: same(3),
+  Max: variadic('Max'),
+  Min: variadic('Min'),
+  Sum: variadic('Add'),
+  Mean: {
+    needs: ['Add'],
+    lower: (c) => {
+      const sum = fold(c, 'Add');
+      return c.slots.length === 1 ? sum : c.emit('Div', [sum, c.scalar(c.slots.length, 'count')], {}, 'mean');
+    },
+  },
+  Gelu: { needs: ['Erf', 'Tanh'], lower: gelu },
+  Clip: { lower: clip },
+  Cast: { lower: cast },
+  CastLike: {
+    needs: ['Cast'],
+    lower: (c) => {
+      c.ignore('saturate');
+      const [x, { dtype: to }] = [c.input(0), c.input(1)];
+      return to === x.dtype ? x : c.emit('Cast', [x], { to });
+    },
+  },
+  Identity: first,
+  /** Inference: the value as it is. A mask output or `training_mode` is refused. */
+  Dropout: {
+    needs: [],
+    lower: (c) => {
+      c.ignore('ratio', 'seed');
+      if (c.numbers(2, 'training_mode')?.[0]) c.refuse('is in training mode');
+      return c.input(0);
+    },
+  },
+} satisfies Record<string, Lowering>;

@@ -1,0 +1,51 @@
+import type { Value } from '../../graph.js';
+import type { Dim } from '../../tensor.js';
+import { normalizeAxis } from '../../tensor.js';
+import { productOf } from '../dims.js';
+import type { Lowering, NodeContext } from '../node-context.js';
+
+/** Inference only: stored moments. Before operator set 14 training shows in the outputs that are used. */
+function batchNormalization(c: NodeContext): Value {
+  c.ignore('momentum');
+  if (c.flag('training_mode', 0)) c.refuse('is in training mode');
+  if (c.opset < 9 && c.flag('spatial', 1) === 0) c.refuse('spatial 0 is not supported');
+  const inputs = Array.from({ length: 5 }, (_, i) => c.input(i));
+  return c.emit('BatchNormalization', inputs, { epsilon: c.float('epsilon', 1e-5) });
+}
+
+function layerNormalization(c: NodeContext): Value {
+  c.ignore('stash_type');
+  const bias = c.optional(2);
+  return c.emit('LayerNormalization', [c.input(0), c.input(1), ...(bias ? [bias] : [])], {
+    axis: c.int('axis', -1),
+    epsilon: c.float('epsilon', 1e-5),
+  });
+}
+
+/**
+ * Before operator set 13 the axes from `axis` (default 1) on are one: the value is flattened to a matrix whose rows
+ * sum to 1. Where only one of those axes is longer than 1, that is the same as along it.
+ */
+function softmax(c: NodeContext): Value {
+  const x = c.input(0);
+  const { op } = c.node;
+  if (c.opset >= 13) return c.emit(op, [x], { axis: c.int('axis', -1) });
+  const rank = x.shape.length;
+  const axis = normalizeAxis(c.int('axis', 1), rank);
+  const long = x.shape.flatMap((dim, at) => (at >= axis && dim !== 1 ? [at] : []));
+  if (long.length <= 1) return c.emit(op, [x], { axis: long[0] ?? axis });
+  const rows: Dim = axis === 1 ? (x.shape[0] as Dim) : productOf(x.shape.slice(0, axis));
+  const matrix = c.reshape(x, [rows, productOf(x.shape.slice(axis))], 'matrix');
+  return c.reshape(c.emit(op, [matrix], { axis: 1 }, 'rows'), x.shape);
+}
+
+export const normalization = {
+  BatchNormalization: { lower: batchNormalization },
+  InstanceNormalization: {
+    lower: (c) =>
+      c.emit('InstanceNormalization', [c.input(0), c.input(1), c.input(2)], { epsilon: c.float('epsilon', 1e-5) }),
+  },
+  LayerNormalization: { lower: layerNormalization },
+  Softmax: { lower: softmax },
+  LogSoftmax: { lower: softmax },
+} satisfies Record<string, Lowering>;

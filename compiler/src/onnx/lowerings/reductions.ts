@@ -1,0 +1,52 @@
+import type { Value } from '../../graph.js';
+import type { Lowering, NodeContext } from '../node-context.js';
+
+/** Operator set from which `axes` is an input: 13 for the sum, 18 for the others. */
+const axesInputSince = (op: string): number => (op === 'ReduceSum' ? 13 : 18);
+
+/** Without axes, each element is reduced by itself: what the operator does to one is left. */
+function unreduced(c: NodeContext, x: Value): Value {
+  switch (c.node.op) {
+    case 'ReduceL1':
+    case 'ReduceL2':
+      return c.emit('Abs', [x], {});
+    case 'ReduceSumSquare':
+      return c.emit('Mul', [x, x], {});
+    default:
+      return x;
+  }
+}
+
+function reduce(c: NodeContext): Value {
+  const x = c.input(0);
+  const given = c.opset >= axesInputSince(c.node.op) ? c.numbers(1, 'axes') : c.ints('axes');
+  const keepdims = c.flag('keepdims', 1);
+  const none = !given || given.length === 0;
+  if (c.flag('noop_with_empty_axes', 0) && none) return unreduced(c, x);
+  const axes = none ? [] : [c.integers(c.axes(given, x.shape.length), 'axes')];
+  return c.emit(c.node.op, [x, ...axes], { keepdims });
+}
+
+/** Position of the largest or smallest element along an axis. */
+const position: Lowering = {
+  lower: (c) =>
+    c.emit(c.node.op, [c.input(0)], {
+      axis: c.int('axis', 0),
+      keepdims: c.flag('keepdims', 1),
+      select_last_index: c.flag('select_last_index', 0),
+    }),
+};
+
+export const reductions = {
+  ReduceL1: { lower: reduce },
+  ReduceL2: { lower: reduce },
+  ReduceLogSumExp: { lower: reduce },
+  ReduceMax: { lower: reduce },
+  ReduceMean: { lower: reduce },
+  ReduceMin: { lower: reduce },
+  ReduceProd: { lower: reduce },
+  ReduceSum: { lower: reduce },
+  ReduceSumSquare: { lower: reduce },
+  ArgMax: position,
+  ArgMin: position,
+} satisfies Record<string, Lowering>;

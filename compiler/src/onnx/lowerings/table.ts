@@ -1,0 +1,32 @@
+import type { Lowering } from '../node-context.js';
+import type { ExternalReader } from '../tensors.js';
+import { constants } from './constants.js';
+import { convolution } from './convolution.js';
+import { elementwise } from './elementwise.js';
+import { linearAlgebra } from './linear-algebra.js';
+import { normalization } from './normalization.js';
+import { reductions } from './reductions.js';
+import { resizing } from './resize.js';
+import { shapes } from './shapes.js';
+import { slicing } from './slicing.js';
+
+/**
+ * How each operator of ONNX (operator sets 7 to 21) is written in the graph's own, once: attributes that later became
+ * inputs, defaults that changed, and operators that others can say. External data of constants is read through
+ * `external`.
+ */
+export function lowerings(external?: ExternalReader): ReadonlyMap<string, Lowering> {
+  return new Map<string, Lowering>(
+    Object.entries({
+      ...constants(external),
+      ...convolution,
+      ...elementwise,
+      ...linearAlgebra,
+      ...normalization,
+      ...reductions,
+      ...resizing,
+      ...shapes,
+      ...slicing,
+    }),
+  );
+}

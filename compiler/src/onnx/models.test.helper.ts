@@ -1,0 +1,81 @@
+import type { Shape } from '../tensor.js';
+import { attributeTypes, onnxMessage } from './schema.js';
+
+/** An attribute: a whole number is an int, a list of them ints, a text a string; others are written as in the file. */
+export type TestAttribute =
+  | number
+  | string
+  | readonly number[]
+  | { readonly type: number; readonly [key: string]: unknown };
+
+export interface TestNode {
+  readonly op: string;
+  readonly inputs?: readonly string[];
+  readonly outputs?: readonly string[];
+  readonly attributes?: Readonly<Record<string, TestAttribute>>;
+  readonly name?: string;
+  readonly domain?: string;
+}
+
+export interface TestModel {
+  readonly nodes: readonly TestNode[];
+  /** Shapes; an empty text is a dimension without a name. */
+  readonly inputs?: Readonly<Record<string, Shape | undefined>>;
+  /** Default: the first output of the last node, without a shape. */
+  readonly outputs?: Readonly<Record<string, Shape | undefined>>;
+  readonly valueInfo?: Readonly<Record<string, Shape>>;
+  /** Fields of TensorProto. */
+  readonly initializers?: Readonly<Record<string, object>>;
+  readonly opset?: number;
+  readonly irVersion?: number;
+  /** TensorProto.DataType; 1 (float) where absent. */
+  readonly inputType?: number;
+  readonly outputType?: number;
+  readonly functions?: readonly { readonly name: string; readonly domain: string }[];
+}
+
+export const float = (f: number): TestAttribute => ({ type: attributeTypes.float, f });
+export const floats = (values: readonly number[]): TestAttribute => ({ type: attributeTypes.floats, floats: values });
+export const tensor = (t: object): TestAttribute => ({ type: attributeTypes.tensor, t });
+export const int64s = (...int64Data: number[]) => ({ dims: [int64Data.length], dataType: 7, int64Data });
+export const float32s = (dims: readonly number[], floatData: readonly number[]) => ({ dims, dataType: 1, floatData });
+
+function attributeOf([name, value]: readonly [string, TestAttribute]): object {
+  if (typeof value === 'number') return { name, type: attributeTypes.int, i: value };
+  if (typeof value === 'string')
+    return { name, type: attributeTypes.string, s: Uint8Array.from(value, (c) => c.charCodeAt(0)) };
+  return Array.isArray(value) ? { name, type: attributeTypes.ints, ints: value } : { name, ...value };
+}
+
+function valueInfo([name, shape]: readonly [string, Shape | undefined], elemType: number): object {
+  const dim = shape?.map((d) => (typeof d === 'number' ? { dimValue: d } : d === '' ? {} : { dimParam: d }));
+  return { name, type: { tensorType: { elemType, ...(dim ? { shape: { dim } } : {}) } } };
+}
+
+/** The bytes of a model written out by hand, whatever the graph builder would make of it. */
+export function encodeModel(model: TestModel): Uint8Array {
+  const last = model.nodes.at(-1)?.outputs?.[0] ?? 'y';
+  const message = onnxMessage('ModelProto');
+  const encoded = message.fromObject({
+    irVersion: model.irVersion ?? 8,
+    opsetImport: [{ domain: '', version: model.opset ?? 13 }],
+    functions: model.functions ?? [],
+    graph: {
+      name: 'test',
+      node: model.nodes.map(({ op, inputs, outputs, attributes, ...rest }) => ({
+        opType: op,
+        input: inputs ?? ['x'],
+        output: outputs ?? ['y'],
+        attribute: Object.entries(attributes ?? {}).map(attributeOf),
+        ...rest,
+      })),
+      input: Object.entries(model.inputs ?? {}).map((entry) => valueInfo(entry, model.inputType ?? 1)),
+      output: Object.entries(model.outputs ?? { [last]: undefined }).map((entry) =>
+        valueInfo(entry, model.outputType ?? 1),
+      ),
+      valueInfo: Object.entries(model.valueInfo ?? {}).map((entry) => valueInfo(entry, 1)),
+      initializer: Object.entries(model.initializers ?? {}).map(([name, fields]) => ({ name, ...fields })),
+    },
+  });
+  return message.encode(encoded).finish();
+}

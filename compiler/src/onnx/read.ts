@@ -1,0 +1,232 @@
+import type { Graph, Value } from '../graph.js';
+import { GraphBuilder, GraphError } from '../graph.js';
+import { operators } from '../operators/table.js';
+import type { Shape } from '../tensor.js';
+import { formatShape, makeTensor } from '../tensor.js';
+import { cleanSymbol } from './dims.js';
+import { formatProblems, OnnxError, type OnnxProblem } from './errors.js';
+import { followNode, isFollowed, isShape } from './known-values.js';
+import { lowerings } from './lowerings/table.js';
+import { NodeContext, Refusal, type Slot } from './node-context.js';
+import { orderNodes } from './order.js';
+import { decodeModel, type OnnxModel, type OnnxNode, type OnnxValueInfo } from './proto.js';
+import { checkTensor, dataTypeName, decodeTensor, type ExternalReader, graphDType } from './tensors.js';
+
+/** Operator sets that are read. */
+export const READ_OPSETS = { oldest: 7, newest: 21 } as const;
+
+export interface ReadOptions {
+  /** Reads tensors that are kept beside the model; without it a model that has any is refused. */
+  readonly external?: ExternalReader;
+  /** Shapes of inputs, by name, in place of those that the model declares (same rank where it declares one). */
+  readonly inputShapes?: Readonly<Record<string, Shape>>;
+}
+
+/** Reads one model; holds the values that its nodes have made so far. */
+class Reader {
+  readonly #g = new GraphBuilder();
+  readonly #slots = new Map<string, Slot>();
+  readonly #problems: OnnxProblem[] = [];
+  readonly #lowerings: ReturnType<typeof lowerings>;
+  readonly #used = new Set<string>();
+  readonly #sources = new Map<string, { value: Value; axis: number }>();
+
+  constructor(
+    readonly model: OnnxModel,
+    readonly options: ReadOptions,
+  ) {
+    this.#lowerings = lowerings(options.external);
+  }
+
+  read(): Graph {
+    const { model } = this;
+    const nodes = orderNodes(model);
+    for (const node of nodes) for (const input of node.inputs) this.#used.add(input);
+    for (const output of model.outputs) this.#used.add(output.name);
+    this.#readInitializers();
+    const inputs = this.#readInputs();
+    for (const node of nodes) this.#readNode(node);
+    if (this.#problems.length > 0) this.#fail();
+    const outputs = model.outputs.map(({ name }) => [name, this.#outputOf(name)] as const);
+    if (!this.options.inputShapes) this.#checkDeclared();
+    return { name: model.name || 'model', inputs, outputs: new Map(outputs) };
+  }
+
+  #readInitializers(): void {
+    for (const tensor of this.model.initializers) {
+      if (!this.#used.has(tensor.name)) continue;
+      checkTensor(tensor);
+      const value = this.#g.constant(decodeTensor(tensor, this.options.external), tensor.name);
+      this.#slots.set(tensor.name, { name: tensor.name, value });
+    }
+  }
+
+  #readInputs(): Value[] {
+    const initialized = new Set(this.model.initializers.map(({ name }) => name));
+    const declared = this.model.inputs.filter(({ name }) => !initialized.has(name));
+    const given = new Map(Object.entries(this.options.inputShapes ?? {}));
+    const unknown = [...given.keys()].filter((name) => !declared.some((input) => input.name === name));
+    if (unknown.length > 0) {
+      const names = declared.map(({ name }) => `"${name}"`).join(', ');
+      throw new OnnxError(`inputShapes names "${unknown.join('", "')}"; the model's inputs are ${names || 'none'}`);
+    }
+    return declared.map((input) => {
+      const dtype = graphDType(input.dataType);
+      if (!dtype) {
+        const what = input.other ?? `of element type ${dataTypeName(input.dataType)}`;
+        throw new OnnxError(`input "${input.name}" is ${what}: not supported`);
+      }
+      const value = this.#g.input(input.name, inputShape(input, given.get(input.name)), dtype);
+      value.shape.forEach((dim, axis) => {
+        if (typeof dim === 'string' && !this.#sources.has(dim)) this.#sources.set(dim, { value, axis });
+      });
+      this.#slots.set(input.name, { name: input.name, value });
+      return value;
+    });
+  }
+
+  #report(node: OnnxNode, reason?: string): void {
+    const { op, domain, name } = node;
+    if (this.#problems.some((other) => other.node === name && other.op === op && other.reason === reason)) return;
+    this.#problems.push({ op, domain, node: name, ...(reason === undefined ? {} : { reason }) });
+  }
+
+  /** Whether nothing that is known of a node's inputs could make it readable. */
+  #isHopeless(node: OnnxNode, slots: readonly (Slot | undefined)[]): boolean {
+    if (node.domain !== 'ai.onnx' || holdsGraph(node)) return true;
+    const lowering = this.#lowerings.get(node.op);
+    const needs = lowering?.needs ?? [node.op];
+    if (lowering && (needs.length === 0 || needs.some((op) => Object.hasOwn(operators, op)))) return false;
+    return !isFollowed(node.op) || slots.some((slot) => slot?.lost === 'value');
+  }
+
+  /** Marks a node's outputs as lost to a problem that is reported, so that what reads them is not reported for it. */
+  #lose(node: OnnxNode, slots: readonly (Slot | undefined)[]): void {
+    const arithmetic = isFollowed(node.op) && (isShape(node.op) || !slots.some((slot) => slot?.lost === 'value'));
+    for (const name of node.outputs) this.#slots.set(name, { name, lost: arithmetic ? 'shape' : 'value' });
+  }
+
+  #readNode(node: OnnxNode): void {
+    const slots = node.inputs.map((name) => (name === '' ? undefined : (this.#slots.get(name) as Slot)));
+    if (this.#isHopeless(node, slots)) {
+      const own = this.model.functions.has(`${node.domain}:${node.op}`) ? 'is a function of the model' : undefined;
+      this.#report(node, holdsGraph(node) ? 'holds a graph of its own, which is not supported' : own);
+      this.#lose(node, slots);
+      return;
+    }
+    if (slots.some((slot) => slot?.lost)) {
+      this.#lose(node, slots);
+      return;
+    }
+    const c = new NodeContext(this.#g, node, this.model.opset, slots, (symbol) => this.#sources.get(symbol));
+    try {
+      this.#lower(c);
+    } catch (error) {
+      const refusal = refusalOf(error, node);
+      this.#report(refusal.node, refusal.reason);
+      this.#lose(node, slots);
+    }
+  }
+
+  #lower(c: NodeContext): void {
+    const { node } = c;
+    const [first = ''] = node.outputs;
+    const known = followNode(c);
+    if (known && known.dtype !== 'float32' && known.items.every((item) => typeof item === 'number')) {
+      const value = this.#g.constant(makeTensor(known.shape, known.items as number[], known.dtype), first);
+      this.#slots.set(first, { name: first, value });
+      return;
+    }
+    const lowering = this.#lowerings.get(node.op);
+    let results: readonly Value[] = [];
+    try {
+      if (!lowering) throw new Refusal(node);
+      const result = lowering.lower(c);
+      results = 'name' in result ? [result] : result;
+      c.expectAllRead();
+    } catch (error) {
+      // Arithmetic on shapes need not be a part of the graph, as long as nothing reads it but what follows it.
+      if (!known) throw error;
+      this.#slots.set(first, { name: first, known, problem: refusalOf(error, node) });
+      return;
+    }
+    node.outputs.forEach((name, i) => {
+      const value = results[i];
+      if (value) this.#slots.set(name, { name, value, ...(known && i === 0 ? { known } : {}) });
+      else if (this.#used.has(name) && name !== '') c.refuse(`its output ${i} "${name}" is not supported`);
+    });
+  }
+
+  #outputOf(name: string): Value {
+    const slot = this.#slots.get(name) as Slot;
+    if (slot.value) return slot.value;
+    const { node, reason } = slot.problem as Refusal;
+    this.#report(node, reason);
+    return this.#fail();
+  }
+
+  #fail(): never {
+    // The first axis is the batch, which is to stay a symbol.
+    const symbols = [...this.#sources].flatMap(([symbol, { axis }]) => (axis > 0 ? [symbol] : []));
+    const named = symbols.filter((symbol) => this.#problems.some(({ reason }) => reason?.includes(symbol)));
+    const hint = named.length > 0 ? `\n  (give sizes for ${named.join(', ')} in inputShapes)` : '';
+    throw new OnnxError(formatProblems(this.#problems, this.model.opset) + hint, { problems: this.#problems });
+  }
+
+  /** Compares with the shapes that the model declares for its outputs and inner values. */
+  #checkDeclared(): void {
+    for (const info of [...this.model.valueInfo, ...this.model.outputs]) {
+      const value = this.#slots.get(info.name)?.value;
+      if (!value || !info.shape) continue;
+      const conflict =
+        info.shape.length !== value.shape.length ||
+        info.shape.some((dim, axis) => {
+          const own = value.shape[axis];
+          return typeof dim === 'number' && typeof own === 'number' && dim !== own;
+        });
+      if (!conflict) continue;
+      const declared = formatShape(info.shape.map((dim) => dim ?? '?'));
+      throw new OnnxError(`"${info.name}" is declared as ${declared}, its node makes ${formatShape(value.shape)}`);
+    }
+  }
+}
+
+const holdsGraph = (node: OnnxNode): boolean => [...node.attributes.values()].some(({ kind }) => kind === 'graph');
+
+function refusalOf(error: unknown, node: OnnxNode): Refusal {
+  if (error instanceof Refusal) return error;
+  if (error instanceof OnnxError) throw error;
+  if (error instanceof GraphError) return new Refusal(node, error.message.replace(/^\w+ ".*?" on /s, 'on '));
+  if (error instanceof Error) return new Refusal(node, error.message);
+  throw error;
+}
+
+function inputShape(input: OnnxValueInfo, given: Shape | undefined): Shape {
+  const declared = input.shape?.map((dim, axis) => {
+    if (typeof dim === 'number') return dim;
+    return cleanSymbol(dim ?? `${input.name}_${axis}`);
+  });
+  if (given && declared && given.length !== declared.length) {
+    const shapes = `${formatShape(declared)}, inputShapes says ${formatShape(given)}`;
+    throw new OnnxError(`input "${input.name}" is declared as ${shapes}`);
+  }
+  const shape = given ?? declared;
+  if (!shape) throw new OnnxError(`input "${input.name}" has no declared shape; give one in inputShapes`);
+  return shape;
+}
+
+/**
+ * The graph of an ONNX model (operator sets 7 to 21), in the operators of the table. Values keep their names; half and
+ * double precision become float32 and every integer type int64; Identity and Dropout are gone, Split is slices, and
+ * arithmetic on shapes is worked out, dimensions without a number staying symbols. Throws {@link OnnxError} where the
+ * file is malformed, or with everything in it that is not supported, at once.
+ */
+export function readOnnx(bytes: Uint8Array, options: ReadOptions = {}): Graph {
+  const model = decodeModel(bytes);
+  const { oldest, newest } = READ_OPSETS;
+  if (model.opset < oldest || model.opset > newest) {
+    throw new OnnxError(`the model uses operator set ${model.opset}; ${oldest} to ${newest} can be read`);
+  }
+  if (model.outputs.length === 0) throw new OnnxError('the graph has no outputs');
+  return new Reader(model, options).read();
+}

@@ -1,0 +1,250 @@
+import { createHash } from 'node:crypto';
+import {
+  type ExternalReader,
+  encodeOnnx,
+  type Graph,
+  type GraphBuilder,
+  type GraphCost,
+  graphCost,
+  int64s,
+  type Value,
+} from '@whet/compiler';
+import { type HeadWeights, prototypeHead } from '@whet/models';
+import {
+  BUNDLE_SCHEMA,
+  float32,
+  type Manifest,
+  manifestSchema,
+  type Preprocessing,
+  writeSafetensors,
+} from '@whet/runtime';
+import { CompileError } from './compile-error.js';
+import { type CompiledPattern, compilePattern } from './compile-pattern.js';
+import { findBundle, writeFolder } from './export.js';
+import { exportedPrefix, tensorOf } from './exported-prefix.js';
+import type { ModelParameter } from './model-parameters.js';
+import { readModel, type SourceModel } from './read-model.js';
+import { selectParameters } from './select-parameters.js';
+
+export interface CompileOptions {
+  /** The ONNX file. */
+  readonly model: Uint8Array;
+  /** What the file is called, for the manifest. */
+  readonly fileName: string;
+  /** Reads values that the model keeps in files beside it. */
+  readonly external?: ExternalReader;
+  /** The bundle's folder; written whole or not at all. */
+  readonly directory: string;
+  readonly name: string;
+  readonly version?: string;
+  readonly description?: string;
+  /** What moves, by pattern: parameter names, globs, `last:N`, `bias`, `norm`, `all`, `none`. The first is the default. */
+  readonly patterns: Readonly<Record<string, readonly string[]>>;
+  /** `new`: every class starts from its mean feature. `keep`, the model's own last layer, is not built yet. */
+  readonly head?: 'new' | 'keep';
+  readonly features?: string;
+  readonly imageSize?: readonly [height: number, width: number];
+  /** Per channel, of pixels 0..1; one number stands for all channels. */
+  readonly mean?: readonly number[];
+  readonly std?: readonly number[];
+  /** Colour around an image of another aspect ratio, 0..255. */
+  readonly background?: number;
+  readonly steps?: number;
+  readonly rate?: number;
+}
+
+export interface PatternReport {
+  readonly name: string;
+  readonly moving: readonly ModelParameter[];
+  /** Tensors of the model at which the frozen part ends; none where nothing is frozen. */
+  readonly boundary: readonly string[];
+  /** Whether the frozen part is the file's own, or was encoded anew; undefined where nothing is frozen. */
+  readonly encoded: 'as exported' | 'anew' | undefined;
+  /** Of an inner step with one example of 5 classes; encoding, once per image, is not in it. */
+  readonly stepCost: GraphCost;
+}
+
+export interface CompileReport {
+  readonly manifest: Manifest;
+  readonly model: SourceModel;
+  readonly patterns: readonly PatternReport[];
+  /** What an inner step would cost if every parameter moved. */
+  readonly fullCost: GraphCost;
+}
+
+/** Spread of the starting logits: mean squared distances of features to their mean are scaled to this. */
+const SPREAD = 10;
+const SIZES = { N: 1, W: 5 };
+
+/**
+ * Prototypes whose scale comes of the examples, as nothing was meta-trained: `SPREAD / mean_n |f_n - mean f|^2`, so
+ * that features of any magnitude start from logits that neither saturate nor vanish.
+ */
+function startHead(g: GraphBuilder, features: Value, labels: Value): HeadWeights {
+  const mean = g.apply('ReduceMean', [features, g.constant(int64s([0]))], { keepdims: 1 });
+  const centred = g.apply('Sub', [features, mean], {});
+  const squares = g.apply('Mul', [centred, centred], {});
+  const distances = g.apply('ReduceSum', [squares, g.constant(int64s([1]))], { keepdims: 0 });
+  const spread = g.apply('ReduceMean', [distances, g.constant(int64s([0]))], { keepdims: 1 });
+  const scale = g.apply('Div', [g.scalar(SPREAD), g.apply('Add', [spread, g.scalar(1e-6)], {})], {});
+  return prototypeHead(g, features, labels, scale);
+}
+
+function compileMoving(model: SourceModel, moving: readonly ModelParameter[], pattern: string): CompiledPattern {
+  try {
+    return compilePattern({
+      features: model.featureGraph(moving),
+      featureLength: model.featureLength,
+      startHead,
+    });
+  } catch (cause) {
+    throw new CompileError(`pattern "${pattern}": ${(cause as Error).message}`, { cause });
+  }
+}
+
+function perChannel(what: string, given: readonly number[] | undefined, absent: number, channels: number): number[] {
+  const values = given ?? [absent];
+  if (values.length === channels) return [...values];
+  if (values.length === 1) return Array.from({ length: channels }, () => values[0] as number);
+  throw new CompileError(`${what}: expected 1 or ${channels} numbers, got ${values.length}`);
+}
+
+function preprocessingOf(options: CompileOptions, model: SourceModel): Preprocessing {
+  const [channels, height, width] = model.imageShape;
+  const std = perChannel('std', options.std, 1, channels);
+  if (!std.every((value) => value > 0)) throw new CompileError(`std: expected positive numbers, got ${std.join(', ')}`);
+  return {
+    width,
+    height,
+    channels: channels as 1 | 3,
+    fit: 'contain',
+    background: options.background ?? 255,
+    kernel: 'lanczos3',
+    invert: false,
+    mean: perChannel('mean', options.mean, 0, channels),
+    std,
+  };
+}
+
+const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+
+/** The files of one pattern, and what the manifest says of them. */
+async function patternFiles(
+  options: CompileOptions,
+  model: SourceModel,
+  name: string,
+  moving: readonly ModelParameter[],
+) {
+  const compiled = compileMoving(model, moving, name);
+  const contents = new Map<string, Uint8Array>();
+  const file = (graph: Graph, bytes: Uint8Array = encodeOnnx(graph)): string => {
+    const path = `${name}/${graph.name}.onnx`;
+    contents.set(path, bytes);
+    return path;
+  };
+  const { encode, boundary } = compiled;
+  const exported = encode && (await exportedPrefix(options.model, model, encode, boundary));
+  const init = `${name}/init.safetensors`;
+  const starts = moving.map(({ name: parameter, shape, value }) => {
+    const start = Float32Array.from(value.constant?.data ?? []);
+    return [parameter, float32([...shape], start)] as const;
+  });
+  contents.set(init, writeSafetensors({ tensors: new Map(starts), metadata: { pattern: name } }));
+  const layers = [...new Set(moving.map(({ layer }) => layer))];
+  const manifest: Manifest['patterns'][string] = {
+    description:
+      moving.length > 0
+        ? `Moves ${layers.join(', ')} and the head; what is below is cached.`
+        : 'Only the head moves; the whole network is cached.',
+    graphs: {
+      encode: encode ? file(encode, exported) : null,
+      start: file(compiled.start),
+      step: file(compiled.step),
+      predict: file(compiled.predict),
+    },
+    init,
+    moving: starts.map(([parameter, { shape, data }]) => ({
+      name: parameter,
+      shape: [...shape],
+      moving: data.length,
+      entries: data.length,
+    })),
+    layers: [...layers, 'head'],
+    steps: options.steps ?? 5,
+    rate: options.rate ?? 0.01,
+    features: [...compiled.features],
+  };
+  const report: PatternReport = {
+    name,
+    moving,
+    boundary: boundary.map((value) => tensorOf(model, value)),
+    encoded: encode && (exported ? 'as exported' : 'anew'),
+    stepCost: graphCost(compiled.step, SIZES),
+  };
+  return { contents, manifest, report };
+}
+
+/**
+ * Compiles an ONNX classifier into a bundle that adapts on stock ONNX Runtime: its last layer is replaced by a head for
+ * any number of classes, the parameters of each pattern become inputs, and the rest is frozen as exported where that is
+ * possible. Throws {@link CompileError}, `OnnxError` or `ExportError`, and then leaves nothing behind.
+ */
+export async function compileModel(options: CompileOptions): Promise<CompileReport> {
+  if (options.head === 'keep') {
+    throw new CompileError('head "keep" (the model\'s own last layer as the start) is not built yet; expected "new"');
+  }
+  const named = Object.entries(options.patterns);
+  const [first] = named;
+  if (!first) throw new CompileError('expected at least one pattern, got none');
+  await findBundle(options.directory);
+  const model = readModel(options.model, options);
+  const chosen = named.map(([name, selections]) => {
+    if (!/^[\w.+-]+$/.test(name) || name === '.' || name === '..') {
+      throw new CompileError(`pattern name "${name}": expected letters, digits, dots, dashes`);
+    }
+    return [name, selectParameters(selections, model.parameters)] as const;
+  });
+  const preprocessing = preprocessingOf(options, model);
+  const contents = new Map<string, Uint8Array>();
+  const patterns: Manifest['patterns'] = {};
+  const reports: PatternReport[] = [];
+  for (const [name, moving] of chosen) {
+    const pattern = await patternFiles(options, model, name, moving);
+    for (const [path, bytes] of pattern.contents) contents.set(path, bytes);
+    patterns[name] = pattern.manifest;
+    reports.push(pattern.report);
+  }
+  const files: Manifest['files'] = {};
+  for (const [path, bytes] of contents) files[path] = { sha256: sha256(bytes), bytes: bytes.byteLength };
+  const parsed = manifestSchema.safeParse({
+    schema: BUNDLE_SCHEMA,
+    name: options.name,
+    version: options.version ?? '0.1.0',
+    description: options.description ?? `${options.fileName}, made adaptable`,
+    preprocessing,
+    normalization: 'population',
+    head: 'prototype',
+    featureLength: model.featureLength,
+    limits: { maxClasses: 100, maxExamples: 500 },
+    defaultPattern: first[0],
+    patterns,
+    measurements: [],
+    provenance: {
+      source: options.fileName,
+      sha256: sha256(options.model),
+      opset: model.opset,
+      features: model.features,
+      frozen: Object.fromEntries(reports.map(({ name, boundary, encoded }) => [name, { boundary, encoded }])),
+    },
+    files,
+  } satisfies Manifest);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    throw new CompileError(`${issue?.path.join('.')}: ${issue?.message}`, { cause: parsed.error });
+  }
+  const manifest = parsed.data;
+  contents.set('manifest.json', new TextEncoder().encode(`${JSON.stringify(manifest, null, 2)}\n`));
+  const full = compileMoving(model, selectParameters(['all'], model.parameters), 'all');
+  await writeFolder(options.directory, contents);
+  return { manifest, model, patterns: reports, fullCost: graphCost(full.step, SIZES) };
+}

@@ -1,0 +1,76 @@
+import { type Graph, type Node, nodesOf, type Value } from '@whet/compiler';
+
+/** A weight of a network that was read from a file. */
+export interface ModelParameter {
+  readonly name: string;
+  readonly value: Value;
+  readonly shape: readonly number[];
+  /** The operator that reads it first. */
+  readonly op: string;
+  /** The layer it belongs to: a convolution or matrix product, with what normalizes, scales and shifts its result. */
+  readonly layer: string;
+  /** Added to channels: what BitFit (Ben Zaken et al. 2022) trains. */
+  readonly bias: boolean;
+  /** A normalization's scale or shift. */
+  readonly norm: boolean;
+  /** A running mean or variance: statistics, which no gradient step may move. */
+  readonly moment: boolean;
+}
+
+type Role = 'weight' | 'bias' | 'scale' | 'shift' | 'moment';
+const products = new Set(['Conv', 'ConvTranspose', 'Gemm', 'MatMul']);
+const normalization: Readonly<Record<number, Role>> = { 1: 'scale', 2: 'shift' };
+const roles: Readonly<Record<string, Readonly<Record<number, Role>>>> = {
+  Conv: { 1: 'weight', 2: 'bias' },
+  ConvTranspose: { 1: 'weight', 2: 'bias' },
+  Gemm: { 0: 'weight', 1: 'weight', 2: 'bias' },
+  MatMul: { 0: 'weight', 1: 'weight' },
+  BatchNormalization: { ...normalization, 3: 'moment', 4: 'moment' },
+  InstanceNormalization: normalization,
+  LayerNormalization: normalization,
+  GroupNormalization: normalization,
+  Add: { 0: 'bias', 1: 'bias' },
+  Mul: { 0: 'weight', 1: 'weight' },
+  PRelu: { 1: 'weight' },
+};
+/** A constant of these may be part of a formula, as the 3 of a hard swish, unless it has several entries. */
+const elementwise = new Set(['Add', 'Mul']);
+
+const entriesOf = (shape: readonly number[]): number => shape.reduce((product, dim) => product * dim, 1);
+
+function readBy(node: Node): { value: Value; role: Role }[] {
+  const own = roles[node.op] ?? {};
+  return node.inputs.flatMap((value, i) => {
+    const role = own[i];
+    if (!role || value?.constant?.dtype !== 'float32') return [];
+    if (elementwise.has(node.op) && entriesOf(value.constant.shape) < 2) return [];
+    return [{ value, role }];
+  });
+}
+
+/** The parameters of a network, from the image upward, each once. */
+export function parametersOf(graph: Graph): ModelParameter[] {
+  const found = new Map<Value, ModelParameter>();
+  let layer: string | undefined;
+  for (const node of nodesOf(graph.outputs.values())) {
+    const read = readBy(node).filter(({ value }) => !found.has(value));
+    if (read.length === 0) continue;
+    if (products.has(node.op) || layer === undefined) layer = node.name;
+    for (const { value, role } of read) {
+      const shape = value.constant?.shape ?? [];
+      const { name } = value;
+      found.set(value, {
+        name,
+        value,
+        shape,
+        op: node.op,
+        layer,
+        // What is added to more than one axis, as a position embedding, is a weight.
+        bias: role === 'shift' || (role === 'bias' && shape.filter((dim) => dim > 1).length <= 1),
+        norm: role === 'shift' || role === 'scale',
+        moment: role === 'moment',
+      });
+    }
+  }
+  return [...found.values()];
+}
