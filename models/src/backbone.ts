@@ -11,6 +11,8 @@ export interface ParameterSpec {
   /** The layer it belongs to, the unit of lambda patterns: `block1`, ..., `head`. */
   readonly layer: string;
   readonly initializer: Initializer;
+  /** Added right before a normalization: batch moments take it out again, so that it has no gradient. */
+  readonly normalizedAway?: true;
 }
 
 /** Moments of one normalization: mean and (biased) variance per channel, `[1, C, 1, 1]`. */

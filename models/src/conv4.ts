@@ -78,7 +78,7 @@ function blockParameters(settings: Conv4Settings, block: number): ParameterSpec[
       layer,
       initializer: { kind: 'normal', deviation: Math.sqrt(2 / (inputs * 9)) },
     },
-    ...(convolutionBias ? [constant(`conv${block}.bias`, 0)] : []),
+    ...(convolutionBias ? [{ ...constant(`conv${block}.bias`, 0), normalizedAway: true as const }] : []),
     constant(`norm${block}.weight`, 1),
     constant(`norm${block}.bias`, 0),
   ];

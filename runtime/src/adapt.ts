@@ -1,5 +1,6 @@
 import { type InferenceSession, Tensor } from 'onnxruntime-common';
 import { InputError } from './errors.js';
+import { oneHot } from './one-hot.js';
 import { nextName, type Pattern } from './pattern.js';
 import type { ProfileValue } from './profile.js';
 import type { AdaptOptions } from './types.js';
@@ -24,13 +25,11 @@ export async function adaptPattern(
   ways: number,
   options: AdaptOptions & { readonly steps: number; readonly rate: number },
 ): Promise<{ values: Map<string, ProfileValue>; losses: number[] }> {
-  const oneHot = new Float32Array(labels.length * ways);
-  for (const [i, label] of labels.entries()) oneHot[i * ways + label] = 1;
   let values: Record<string, Tensor> = {};
   for (const [name, { shape, data }] of pattern.start) values[name] = new Tensor('float32', data, shape);
   const constants = {
     features,
-    labels: new Tensor('float32', oneHot, [labels.length, ways]),
+    labels: new Tensor('float32', oneHot(labels, ways), [labels.length, ways]),
     rate: new Tensor('float32', Float32Array.of(options.rate), []),
   };
   options.signal?.throwIfAborted();

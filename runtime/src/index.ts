@@ -8,6 +8,7 @@ export {
   type PatternManifest,
   parseManifest,
 } from './manifest.js';
+export { oneHot } from './one-hot.js';
 export { nextName } from './pattern.js';
 export { type Preprocessing, preprocessingSchema } from './preprocessing.js';
 export { Profile, type ProfileValue, readProfile } from './profile.js';

@@ -11,13 +11,6 @@ export function accuracyOf(logits: Float32Array, labels: Int32Array, ways: numbe
   return hits / labels.length;
 }
 
-/** `[count, ways]` */
-export function oneHot(labels: Int32Array, ways: number): Float32Array {
-  const rows = new Float32Array(labels.length * ways);
-  for (const [i, label] of labels.entries()) rows[i * ways + label] = 1;
-  return rows;
-}
-
 export interface Interval {
   readonly mean: number;
   /** Half the width of the 95 % confidence interval of the mean over tasks. */

@@ -8,7 +8,7 @@ export { DataError, type Dataset, type ImageClass, type SplitName } from './data
 export { type Episode, EpisodeSampler, type EpisodeShape } from './data/episodes.js';
 export { loadOmniglot, omniglotPreprocessing } from './data/omniglot.js';
 export { generatorFor, type Random } from './data/random.js';
-export { accuracyOf, type Interval, meanInterval, oneHot } from './evaluation.js';
+export { accuracyOf, type Interval, meanInterval } from './evaluation.js';
 export { ExportError, type ExportOptions, exportBundle } from './export.js';
 export { frozenShare } from './masks.js';
 export { examplesOf, type MeasureOptions, measureBundle, median, quantile } from './measure.js';

@@ -7,13 +7,14 @@ export function frozenShare(config: RunConfig, state: TrainingState): Record<str
   const rule = rules.get(config.rule);
   if (!rule?.learns || !rule.mask) return {};
   const counts = new Map<string, { closed: number; all: number }>();
-  const layers = new Map(backboneOf(config).parameters.map(({ name, layer }) => [name, layer]));
+  const specs = new Map(backboneOf(config).parameters.map((spec) => [spec.name, spec]));
   for (const [name, { value }] of state.parameters) {
     if (!name.startsWith('mask/')) continue;
     const parameter = name.slice('mask/'.length);
-    // A bias before batch moments has no gradient; counting it would flatter the figure.
-    if (/^conv\d+\.bias$/.test(parameter)) continue;
-    const layer = layers.get(parameter) ?? 'head';
+    const spec = specs.get(parameter);
+    // Without a gradient its mask never moves; counting it would flatter the figure.
+    if (spec?.normalizedAway && config.normalization !== 'population') continue;
+    const layer = spec?.layer ?? 'head';
     const count = counts.get(layer) ?? { closed: 0, all: 0 };
     for (const open of rule.mask(value)) count.closed += open ? 0 : 1;
     count.all += value.length;

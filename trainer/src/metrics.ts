@@ -10,7 +10,11 @@ export interface MetricsFile {
 /** Opens a metrics file at an outer step; lines of later steps, from a run that went on past it, are dropped. */
 export async function openMetrics(path: string, fromStep: number): Promise<MetricsFile> {
   await mkdir(dirname(path), { recursive: true });
-  const before = fromStep === 0 ? '' : await readFile(path, 'utf8').catch(() => '');
+  const before = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    // Anything else, such as a file that may not be read, must not end in its being replaced.
+    if (error.code === 'ENOENT') return '';
+    throw error;
+  });
   const kept = before.split('\n').filter((line) => line !== '' && stepOf(line) <= fromStep);
   await writeFileAtomic(path, kept.map((line) => `${line}\n`).join(''));
   return { append: (record) => appendFile(path, `${JSON.stringify(record)}\n`) };

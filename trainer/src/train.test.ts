@@ -1,6 +1,7 @@
 import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { oneHot } from '@whet/runtime';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { adamState, adamStep } from './adam.js';
 import type { Backend } from './backend.js';
@@ -9,7 +10,7 @@ import { runConfigSchema } from './config.js';
 import type { Dataset, ImageClass } from './data/dataset.js';
 import { omniglotPreprocessing } from './data/omniglot.js';
 import { generatorFor } from './data/random.js';
-import { accuracyOf, meanInterval, oneHot } from './evaluation.js';
+import { accuracyOf, meanInterval } from './evaluation.js';
 import { frozenShare } from './masks.js';
 import { openMetrics } from './metrics.js';
 import { ortBackend } from './ort-backend.js';

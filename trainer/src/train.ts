@@ -1,10 +1,11 @@
+import { oneHot } from '@whet/runtime';
 import { adamStep } from './adam.js';
 import type { Backend, Executable } from './backend.js';
 import { saveCheckpoint } from './checkpoint.js';
 import { backboneOf, type RunConfig, taskSettings } from './config.js';
 import type { Dataset } from './data/dataset.js';
 import { type Episode, EpisodeSampler } from './data/episodes.js';
-import { accuracyOf, type Interval, meanInterval, oneHot } from './evaluation.js';
+import { accuracyOf, type Interval, meanInterval } from './evaluation.js';
 import { frozenShare } from './masks.js';
 import type { MetricsFile } from './metrics.js';
 import { mixMoments, type TrainingState } from './state.js';

@@ -57,30 +57,14 @@ async function runEvaluation(directory: string, options: EvaluateOptions): Promi
     for (const pattern of patterns) {
       const { ways, queries, tasks, steps, rate, split, seed } = options;
       const progress = startProgress(`${pattern} ${ways}-way ${shots}-shot`, tasks);
-      const command = commandLine(`evaluate ${manifest.name}`, {
-        split,
-        pattern,
-        ways,
-        shots,
-        queries,
-        tasks,
-        steps,
-        rate,
-        seed,
-      });
+      const task = { split, pattern, ways, shots, queries, tasks, seed };
+      const given = { ...(steps === undefined ? {} : { steps }), ...(rate === undefined ? {} : { rate }) };
       const measured = await trainer.measureBundle({
+        ...task,
+        ...given,
         bundle,
         dataset,
-        split,
-        pattern,
-        ways,
-        shots,
-        queries,
-        tasks,
-        seed,
-        command,
-        ...(steps === undefined ? {} : { steps }),
-        ...(rate === undefined ? {} : { rate }),
+        command: commandLine(`evaluate ${manifest.name}`, { data: 'DIR', ...task, ...given }),
         onProgress: (done, _, accuracy) => progress.update(done, percent(accuracy, 2)),
       });
       progress.stop();

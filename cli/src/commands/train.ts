@@ -34,7 +34,7 @@ export function trainCommand(): Command {
     .option('--config <file>', 'settings as JSON, such as models/recipes/*.json; the options below override it')
     .option('--start-from <checkpoint>', 'start from the weights of another run of the same network')
     .option('--resume', 'go on from the last checkpoint of --run, on the same stream of tasks')
-    .addOption(new Option('--rule <name>', 'update rule').choices(['maml', 'anil', 'sparse-maml']))
+    .option('--rule <name>', 'update rule, such as maml, anil or sparse-maml')
     .addOption(new Option('--order <n>', '1: first-order meta-gradient, 2: second-order').choices(['1', '2']))
     .option('--ways <n>', 'classes per task', count)
     .option('--shots <n...>', 'examples per class; several numbers alternate', collectCounts)

@@ -1,4 +1,8 @@
+import { expect } from 'vitest';
+import { nodesOf } from '../graph.js';
 import type { Shape } from '../tensor.js';
+import { OnnxError } from './errors.js';
+import { readOnnx } from './read.js';
 import { attributeTypes, onnxMessage } from './schema.js';
 
 /** An attribute: a whole number is an int, a list of them ints, a text a string; others are written as in the file. */
@@ -78,4 +82,21 @@ export function encodeModel(model: TestModel): Uint8Array {
     },
   });
   return message.encode(encoded).finish();
+}
+
+/** Reads a test model. */
+export const read = (model: TestModel, inputShapes?: Record<string, Shape>) =>
+  readOnnx(encodeModel(model), inputShapes ? { inputShapes } : {});
+export const opsOf = (graph: ReturnType<typeof read>) => nodesOf(graph.outputs.values()).map((node) => node.op);
+export const relu: TestNode = { op: 'Relu', name: 'relu' };
+
+/** The message of what reading throws, which has to be an error of the reader. */
+export function refusal(read: () => unknown): string {
+  try {
+    read();
+  } catch (error) {
+    expect(error).toBeInstanceOf(OnnxError);
+    return (error as OnnxError).message;
+  }
+  return expect.fail('was read');
 }

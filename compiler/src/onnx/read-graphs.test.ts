@@ -3,26 +3,20 @@ import { evaluate } from '../evaluate.js';
 import { GraphBuilder, nodesOf } from '../graph.js';
 import type { Shape } from '../tensor.js';
 import { makeTensor } from '../tensor.js';
-import { OnnxError } from './errors.js';
-import { encodeModel, float, float32s, int64s, type TestModel, type TestNode, tensor } from './models.test.helper.js';
+import {
+  float,
+  float32s,
+  int64s,
+  opsOf,
+  read,
+  refusal,
+  relu,
+  type TestModel,
+  type TestNode,
+  tensor,
+} from './models.test.helper.js';
 import { readOnnx } from './read.js';
 import { encodeOnnx } from './write.js';
-
-const read = (model: TestModel, inputShapes?: Record<string, Shape>) =>
-  readOnnx(encodeModel(model), inputShapes ? { inputShapes } : {});
-const opsOf = (graph: ReturnType<typeof read>) => nodesOf(graph.outputs.values()).map((node) => node.op);
-const relu: TestNode = { op: 'Relu', name: 'relu' };
-
-/** The message of what reading throws, which has to be an error of the reader. */
-function refusal(read: () => unknown): string {
-  try {
-    read();
-  } catch (error) {
-    expect(error).toBeInstanceOf(OnnxError);
-    return (error as OnnxError).message;
-  }
-  return expect.fail('was read');
-}
 
 describe('reading a model', () => {
   it('keeps names of values, shapes, symbols and constants', () => {

@@ -1,26 +1,19 @@
 import { describe, expect, it } from 'vitest';
 import { GraphError, nodesOf } from '../graph.js';
-import type { Shape } from '../tensor.js';
 import { OnnxError } from './errors.js';
-import { encodeModel, float32s, int64s, type TestModel, type TestNode } from './models.test.helper.js';
+import {
+  encodeModel,
+  float32s,
+  int64s,
+  opsOf,
+  read,
+  refusal,
+  relu,
+  type TestModel,
+  type TestNode,
+} from './models.test.helper.js';
 import { readOnnx } from './read.js';
 import { attributeTypes } from './schema.js';
-
-const read = (model: TestModel, inputShapes?: Record<string, Shape>) =>
-  readOnnx(encodeModel(model), inputShapes ? { inputShapes } : {});
-const opsOf = (graph: ReturnType<typeof read>) => nodesOf(graph.outputs.values()).map((node) => node.op);
-const relu: TestNode = { op: 'Relu', name: 'relu' };
-
-/** The message of what reading throws, which has to be an error of the reader. */
-function refusal(read: () => unknown): string {
-  try {
-    read();
-  } catch (error) {
-    expect(error).toBeInstanceOf(OnnxError);
-    return (error as OnnxError).message;
-  }
-  return expect.fail('was read');
-}
 
 describe('what is not supported', () => {
   it('is refused all at once, with operators, node names, domains and the operator set', () => {

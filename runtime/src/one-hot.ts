@@ -1,0 +1,6 @@
+/** Labels as rows `[count, ways]`, 1 at each row's label. */
+export function oneHot(labels: Int32Array, ways: number): Float32Array {
+  const rows = new Float32Array(labels.length * ways);
+  for (const [i, label] of labels.entries()) rows[i * ways + label] = 1;
+  return rows;
+}
