@@ -1,5 +1,7 @@
 export { type GraphCost, graphCost } from './cost.js';
 export { evaluate } from './evaluate.js';
+export { type Backend, type Executable, referenceBackend } from './executor.js';
+export { bindFeeds, type Tensors } from './feeds.js';
 export { gradients } from './gradients.js';
 export { type Graph, GraphBuilder, GraphError, inline, type Node, nodesOf, staticShape, type Value } from './graph.js';
 export { fromHalf, toHalf } from './half.js';
@@ -22,5 +24,6 @@ export { removeUnusedInputs } from './passes/remove-unused-inputs.js';
 export { runPasses } from './passes/run-passes.js';
 export { type SplitGraph, splitAtFrozenPrefix } from './passes/split.js';
 export { printGraph } from './print.js';
+export { type StoredArray, storedArray } from './stored-array.js';
 export * from './tensor.js';
 export { verifyGraph } from './verify-graph.js';

@@ -1,4 +1,3 @@
-export type { Backend, Executable } from './backend.js';
 export { type BenchResult, benchBundle, type Timing } from './bench.js';
 export { type Checkpoint, CheckpointError, loadCheckpoint, saveCheckpoint, startFrom } from './checkpoint.js';
 export { CompileError } from './compile-error.js';

@@ -1,34 +1,48 @@
-import { encodeOnnx, type Graph, removeUnusedInputs, staticShape } from '@whet/compiler';
+import {
+  type Backend,
+  bindFeeds,
+  type DType,
+  encodeOnnx,
+  removeUnusedInputs,
+  storedArray,
+  type Tensor,
+} from '@whet/compiler';
 import * as ort from 'onnxruntime-node';
-import type { Arrays, Backend, Executable } from './backend.js';
 
 export interface OrtBackendOptions {
   /** Threads inside an operator; onnxruntime's default (one per core) when absent. */
   readonly threads?: number;
 }
 
+const toOrt = (tensor: Tensor): ort.Tensor =>
+  new ort.Tensor(tensor.dtype, storedArray(tensor) as never, tensor.shape) as ort.Tensor;
+
+/** Floats as they come; whole numbers as numbers, which is how the compiler holds them. */
+function fromOrt({ data, dims }: ort.Tensor, dtype: DType): Tensor {
+  const held = data instanceof Float32Array || data instanceof Float64Array;
+  return { dtype, shape: dims, data: held ? data : Float64Array.from(data as ArrayLike<number>, Number) };
+}
+
 /** onnxruntime-node on the CPU. */
 export function ortBackend(options: OrtBackendOptions = {}): Backend {
   return {
     name: 'ort-cpu',
-    compile: async (whole: Graph): Promise<Executable> => {
+    compile: async (whole) => {
       const { graph } = removeUnusedInputs(whole);
-      const shapes = new Map(graph.inputs.map((input) => [input.name, staticShape(input)]));
       const session = await ort.InferenceSession.create(encodeOnnx(graph), {
         executionProviders: ['cpu'],
         graphOptimizationLevel: 'all',
+        logSeverityLevel: 3,
         ...(options.threads ? { intraOpNumThreads: options.threads } : {}),
       });
       return {
-        run: async (feeds: Arrays) => {
-          const inputs: Record<string, ort.Tensor> = {};
-          for (const [name, shape] of shapes) {
-            const data = feeds.get(name);
-            if (!data) throw new Error(`${graph.name}: input "${name}" is not fed`);
-            inputs[name] = new ort.Tensor('float32', data, shape);
-          }
-          const outputs = await session.run(inputs);
-          return new Map(Object.entries(outputs).map(([name, tensor]) => [name, tensor.data as Float32Array]));
+        run: async (feeds) => {
+          const bound = bindFeeds(graph, feeds);
+          const inputs = Object.fromEntries(bound.map(([{ name }, tensor]) => [name, toOrt(tensor)]));
+          const found = await session.run(inputs);
+          return new Map(
+            [...graph.outputs].map(([name, { dtype }]) => [name, fromOrt(found[name] as ort.Tensor, dtype)]),
+          );
         },
         release: () => session.release(),
       };

@@ -1,6 +1,6 @@
+import type { Backend } from '@whet/compiler';
 import { oneHot } from '@whet/runtime';
 import { adamStep } from './adam.js';
-import type { Backend, Executable } from './backend.js';
 import { saveCheckpoint } from './checkpoint.js';
 import { backboneOf, type RunConfig, taskSettings } from './config.js';
 import type { Dataset } from './data/dataset.js';
@@ -10,8 +10,9 @@ import { frozenShare } from './masks.js';
 import type { MetricsFile } from './metrics.js';
 import { mixMoments, type TrainingState } from './state.js';
 import { evaluationGraph, metaGradientGraph, momentInputs } from './task-graph.js';
+import { type TaskRunner, taskRunner } from './task-runner.js';
 
-/** Key of the validation graph among the executables by number of shots, which are 1 or more. */
+/** Key of the validation graph among the runners by number of shots, which are 1 or more. */
 const VALIDATION = 0;
 
 /** A run whose loss is no longer a number. The last checkpoint is intact. */
@@ -72,14 +73,14 @@ function outerRate({ outerRate: rate, schedule, outerSteps }: RunConfig, step: n
  * Accuracy on validation classes without rotations, normalized as the run is: under `support` and `population` every
  * query image by itself, under `transductive` with each other.
  */
-async function validate(options: TrainOptions, executable: Executable, sampler: EpisodeSampler): Promise<Interval> {
+async function validate(options: TrainOptions, runner: TaskRunner, sampler: EpisodeSampler): Promise<Interval> {
   const { config, state } = options;
   const { ways, shots, queries, tasks } = config.validation;
   const feeds = stateFeeds(state);
   const accuracies: number[] = [];
   for (let index = 0; index < tasks; index++) {
     const episode = sampler.episode({ ways, shots, queries }, index);
-    const outputs = await executable.run(new Map([...feeds, ...episodeFeeds(episode, ways)]));
+    const outputs = await runner.run(new Map([...feeds, ...episodeFeeds(episode, ways)]));
     accuracies.push(accuracyOf(outputs.get('logits') as Float32Array, episode.queryLabels, ways));
   }
   return meanInterval(accuracies);
@@ -101,19 +102,19 @@ export async function train(options: TrainOptions): Promise<void> {
   for (const each of config.shots) sampler.episode({ ways: config.ways, shots: each, queries: config.queries }, 0);
   validationSampler.episode({ ways, shots, queries }, 0);
 
-  const executables = new Map<number, Executable>();
+  const runners = new Map<number, TaskRunner>();
   const window = { loss: 0, accuracy: 0, tasks: 0 };
   let pace = { steps: 0, since: performance.now() };
   try {
     for (const each of new Set(config.shots)) {
-      executables.set(each, await backend.compile(metaGradientGraph(taskSettings(config, each))));
+      runners.set(each, await taskRunner(backend, metaGradientGraph(taskSettings(config, each))));
     }
-    const evaluation = await backend.compile(evaluationGraph({ ...taskSettings(config, shots), ways, queries }));
-    executables.set(VALIDATION, evaluation);
+    const evaluation = await taskRunner(backend, evaluationGraph({ ...taskSettings(config, shots), ways, queries }));
+    runners.set(VALIDATION, evaluation);
     pace.since = performance.now();
     while (state.step < config.outerSteps) {
       if (signal?.aborted) break;
-      const taken = await outerStep(options, executables, sampler);
+      const taken = await outerStep(options, runners, sampler);
       window.loss += taken.loss;
       window.accuracy += taken.accuracy;
       window.tasks += config.tasksPerStep;
@@ -146,24 +147,24 @@ export async function train(options: TrainOptions): Promise<void> {
     }
     if (options.checkpoints) await saveCheckpoint(options.checkpoints.last, { config, state });
   } finally {
-    for (const executable of executables.values()) await executable.release();
+    for (const runner of runners.values()) await runner.release();
   }
 }
 
 async function outerStep(
   { config, state }: TrainOptions,
-  executables: ReadonlyMap<number, Executable>,
+  runners: ReadonlyMap<number, TaskRunner>,
   sampler: EpisodeSampler,
 ): Promise<{ loss: number; accuracy: number }> {
   const { ways, queries, tasksPerStep } = config;
   const shots = config.shots[state.step % config.shots.length] as number;
-  const executable = executables.get(shots) as Executable;
+  const runner = runners.get(shots) as TaskRunner;
   const feeds = stateFeeds(state);
   const sums = new Map([...state.parameters].map(([name, { value }]) => [name, new Float32Array(value.length)]));
   const taken = { loss: 0, accuracy: 0 };
   for (let task = 0; task < tasksPerStep; task++) {
     const episode = sampler.episode({ ways, shots, queries }, state.step * tasksPerStep + task);
-    const outputs = await executable.run(new Map([...feeds, ...episodeFeeds(episode, ways)]));
+    const outputs = await runner.run(new Map([...feeds, ...episodeFeeds(episode, ways)]));
     const loss = outputs.get('loss')?.[0] ?? Number.NaN;
     if (!Number.isFinite(loss)) {
       throw new DivergedError(`outer step ${state.step + 1}: the loss of task ${task} is ${loss}; lower the rates`);

@@ -1,37 +1,17 @@
 import type { Graph, Node, Value } from '../graph.js';
 import { constantsOf, GraphError, nodesOf } from '../graph.js';
-import { toHalf } from '../half.js';
 import type { AttributeKind } from '../operators/attribute-kinds.js';
 import { attributeKinds } from '../operators/attribute-kinds.js';
+import { storedArray } from '../stored-array.js';
 import type { Dim, DType, Tensor } from '../tensor.js';
 import { attributeTypes, dataTypes, irVersionOf, OPSET, onnxMessage, youngerOperators } from './schema.js';
-
-function rawData(tensor: Tensor): Uint8Array {
-  switch (tensor.dtype) {
-    case 'float32':
-      return bytesOf(Float32Array.from(tensor.data));
-    case 'float64':
-      return bytesOf(Float64Array.from(tensor.data));
-    case 'float16':
-      return bytesOf(Uint16Array.from(tensor.data, toHalf));
-    case 'int64':
-      return bytesOf(BigInt64Array.from(Array.from(tensor.data, (value) => BigInt(value))));
-    case 'int32':
-      return bytesOf(Int32Array.from(tensor.data));
-    case 'int8':
-      return bytesOf(Int8Array.from(tensor.data));
-    case 'uint8':
-    case 'bool':
-      return Uint8Array.from(tensor.data);
-  }
-}
 
 function bytesOf(array: ArrayBufferView): Uint8Array {
   return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 }
 
 function encodeTensor(name: string, tensor: Tensor): object {
-  return { dims: [...tensor.shape], dataType: dataTypes[tensor.dtype], name, rawData: rawData(tensor) };
+  return { dims: [...tensor.shape], dataType: dataTypes[tensor.dtype], name, rawData: bytesOf(storedArray(tensor)) };
 }
 
 function encodeAttribute(node: Node, name: string, value: unknown): object {

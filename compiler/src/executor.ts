@@ -1,0 +1,34 @@
+import { evaluate } from './evaluate.js';
+import type { Tensors } from './feeds.js';
+import type { Graph } from './graph.js';
+import type { Tensor } from './tensor.js';
+
+/** A graph that is ready to run on a device. */
+export interface Executable {
+  /**
+   * Runs the graph once. Every input has to be fed in the declared shape, where a symbol may be any size but the same
+   * throughout; throws `GraphError` where one is not. Feeds that the graph has no input for are left alone.
+   */
+  run(feeds: Tensors): Promise<Map<string, Tensor>>;
+  /** Gives back what the graph holds; it cannot run again. */
+  release(): Promise<void>;
+}
+
+/**
+ * The executor contract: where graphs run. All backends take the same graphs, gradients included, so that what differs
+ * between devices is speed and the last digits of float32 and nothing else.
+ */
+export interface Backend {
+  /** Short and stable, as a user would name it: `reference`, `ort-cpu`. */
+  readonly name: string;
+  compile(graph: Graph): Promise<Executable>;
+}
+
+/** The operator table's own `evaluate` rules in float64: slow, and what the other backends are compared with. */
+export const referenceBackend: Backend = {
+  name: 'reference',
+  compile: async (graph) => ({
+    run: async (feeds) => evaluate(graph, feeds),
+    release: async () => {},
+  }),
+};

@@ -1,0 +1,29 @@
+import { type Backend, type Graph, staticShape } from '@whet/compiler';
+
+/** float32 values by name. Shapes are the graph's. */
+export type Arrays = ReadonlyMap<string, Float32Array>;
+
+/** A graph of static shapes in float32, run on flat arrays. */
+export interface TaskRunner {
+  run(feeds: Arrays): Promise<Map<string, Float32Array>>;
+  release(): Promise<void>;
+}
+
+/** Compiles a task's graph for a backend. */
+export async function taskRunner(backend: Backend, graph: Graph): Promise<TaskRunner> {
+  const shapes = new Map(graph.inputs.map((input) => [input.name, staticShape(input)]));
+  const executable = await backend.compile(graph);
+  return {
+    run: async (feeds) => {
+      const tensors = [...feeds].flatMap(([name, data]) => {
+        const shape = shapes.get(name);
+        return shape ? [[name, { dtype: 'float32', shape, data }] as const] : [];
+      });
+      const outputs = await executable.run(new Map(tensors));
+      return new Map(
+        [...outputs].map(([name, { data }]) => [name, data instanceof Float32Array ? data : Float32Array.from(data)]),
+      );
+    },
+    release: () => executable.release(),
+  };
+}
