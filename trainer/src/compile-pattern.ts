@@ -1,5 +1,6 @@
 import {
   foldConstants,
+  foldScales,
   type Graph,
   GraphBuilder,
   gradients,
@@ -80,7 +81,8 @@ function maskHead(g: GraphBuilder, gradient: Value, mask: Uint8Array | undefined
 /** Where the network is cut, and what is left of it. */
 function splitNetwork(whole: Graph, images: Value): { prefix: Graph; rest: Graph; cut: readonly Value[] } {
   const moving = new Set(whole.inputs.filter((input) => input !== images).map(({ name }) => name));
-  const { prefix, rest } = splitAtFrozenPrefix(whole, moving);
+  const { prefix, rest: above } = splitAtFrozenPrefix(whole, moving);
+  const rest = foldScales(moving)(above).graph;
   const boundary = [...prefix.outputs.values()];
   if (boundary.length === 0) return { prefix, rest, cut: [] };
   // What reads the image above the cut too, or caches something that no image has by itself, is left whole.

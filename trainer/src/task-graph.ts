@@ -10,6 +10,7 @@ import {
   prototypeHead,
   sharedHead,
 } from '@whet/models';
+import { featuresWithMoments } from './given-moments.js';
 import type { InnerParameter, Rule } from './rules.js';
 
 /** Whose moments normalize: see "Normalisation" in ARCHITECTURE.md. */
@@ -97,40 +98,48 @@ export function buildTask(settings: TaskSettings): TaskValues {
   const inputs = [support, supportLabels, query, queryLabels, ...meta.values()];
   for (const { mean, variance } of stored.values()) inputs.push(mean, variance);
 
-  const storedMoments: MomentSource = (name) => stored.get(name) as Moments;
   /** Support features at `phi`, with the moments they were or would be normalized with. */
-  const supportFeatures = (phi: ReadonlyMap<string, Value>) => {
+  const observe = (phi: ReadonlyMap<string, Value>) => {
     const observed = new Map<string, Moments>();
     const source: MomentSource = (name, x) => {
       const moments = batchMoments(g, x);
       observed.set(name, moments);
-      return normalization === 'population' ? storedMoments(name, x) : moments;
+      return stored.get(name) ?? moments;
     };
     return { features: backbone.build(g, support, (name) => read(phi, name), source), observed };
   };
+  const supportPass = (phi: ReadonlyMap<string, Value>): ReturnType<typeof observe> =>
+    normalization === 'population'
+      ? { features: featuresWithMoments(g, backbone, support, phi, stored), observed: new Map() }
+      : observe(phi);
 
   let phi: Map<string, Value> = new Map(backbone.parameters.map(({ name }) => [name, read(meta, name)]));
-  let current = g.scope('support@0', () => supportFeatures(phi));
+  let current = g.scope('support@0', () => supportPass(phi));
   const start = startHead(g, settings, meta, current.features, supportLabels);
   phi.set('head.weight', start.weight).set('head.bias', start.bias);
 
   const supportLosses: Value[] = [];
   const rate = g.scalar(settings.innerRate);
   for (let step = 0; step < steps; step++) {
-    if (step > 0) current = g.scope(`support@${step}`, () => supportFeatures(phi));
+    if (step > 0) current = g.scope(`support@${step}`, () => supportPass(phi));
     const loss = crossEntropy(g, headLogits(g, current.features, headOf(phi)), supportLabels);
     supportLosses.push(loss);
     phi = g.scope(`step@${step + 1}`, () => innerStep(g, settings, rule, order, loss, phi, rate, meta));
   }
-  const last = steps > 0 ? g.scope(`support@${steps}`, () => supportFeatures(phi)) : current;
+  const seen = steps === 0 && normalization !== 'population';
+  const last = seen ? current : g.scope(`support@${steps}`, () => observe(phi));
 
-  const querySource: MomentSource = (name, x) => {
-    if (normalization === 'transductive') return batchMoments(g, x);
-    if (normalization === 'population') return storedMoments(name, x);
-    const { mean, variance } = last.observed.get(name) as Moments;
-    return { mean, variance };
-  };
-  const queryFeatures = g.scope('query', () => backbone.build(g, query, (name) => read(phi, name), querySource));
+  const queryFeatures = g.scope('query', () => {
+    if (normalization === 'transductive') {
+      return backbone.build(
+        g,
+        query,
+        (name) => read(phi, name),
+        (_, x) => batchMoments(g, x),
+      );
+    }
+    return featuresWithMoments(g, backbone, query, phi, normalization === 'population' ? stored : last.observed);
+  });
   const queryLogits = headLogits(g, queryFeatures, headOf(phi));
   const queryLoss = crossEntropy(g, queryLogits, queryLabels);
   return {
