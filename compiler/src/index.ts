@@ -1,3 +1,4 @@
+export { batchGraph } from './batching/batch-graph.js';
 export { type GraphCost, graphCost } from './cost.js';
 export { evaluate } from './evaluate.js';
 export { type Backend, type Executable, referenceBackend } from './executor.js';

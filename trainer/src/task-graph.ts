@@ -129,16 +129,18 @@ export function buildTask(settings: TaskSettings): TaskValues {
   const seen = steps === 0 && normalization !== 'population';
   const last = seen ? current : g.scope(`support@${steps}`, () => observe(phi));
 
+  const bodyMoves =
+    steps > 0 && innerParameters(settings).some((parameter) => rule.moves(parameter) && parameter.layer !== 'head');
   const queryFeatures = g.scope('query', () => {
-    if (normalization === 'transductive') {
-      return backbone.build(
-        g,
-        query,
-        (name) => read(phi, name),
-        (_, x) => batchMoments(g, x),
-      );
-    }
-    return featuresWithMoments(g, backbone, query, phi, normalization === 'population' ? stored : last.observed);
+    if (normalization === 'population') return featuresWithMoments(g, backbone, query, phi, stored);
+    // A task's own moments would make a task's own weights of those that all tasks share.
+    if (normalization === 'support' && bodyMoves) return featuresWithMoments(g, backbone, query, phi, last.observed);
+    const source: MomentSource = (name, x) => {
+      if (normalization === 'transductive') return batchMoments(g, x);
+      const { mean, variance } = last.observed.get(name) as Moments;
+      return { mean, variance };
+    };
+    return backbone.build(g, query, (name) => read(phi, name), source);
   });
   const queryLogits = headLogits(g, queryFeatures, headOf(phi));
   const queryLoss = crossEntropy(g, queryLogits, queryLabels);
