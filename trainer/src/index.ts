@@ -28,5 +28,6 @@ export {
   type NormalizationMode,
   type TaskSettings,
   type TaskValues,
+  taskBatchGraph,
 } from './task-graph.js';
 export { DivergedError, type TrainingProgress, train } from './train.js';

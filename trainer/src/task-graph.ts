@@ -1,5 +1,5 @@
 import type { Graph, Value } from '@whet/compiler';
-import { GraphBuilder, gradients } from '@whet/compiler';
+import { batchGraph, GraphBuilder, gradients, inline, int64s } from '@whet/compiler';
 import type { Backbone, HeadKind, MomentSource, Moments, ParameterSpec } from '@whet/models';
 import {
   batchMoments,
@@ -231,6 +231,24 @@ export function metaGradientGraph(settings: TaskSettings): Graph {
     outputs.set(`${name}.variance@support`, variance);
   }
   return { name: `meta-gradient/${settings.rule.name}`, inputs: task.inputs, outputs };
+}
+
+const TASK_INPUTS: ReadonlySet<string> = new Set(['support', 'supportLabels', 'query', 'queryLabels']);
+
+/**
+ * {@link metaGradientGraph} for `tasks` tasks at once: what belongs to a task has a leading task axis, and each
+ * `grad/...` is summed over the tasks.
+ */
+export function taskBatchGraph(settings: TaskSettings, tasks: number): Graph {
+  const one = metaGradientGraph(settings);
+  if (tasks === 1) return one;
+  const many = batchGraph(one, tasks, TASK_INPUTS);
+  const g = new GraphBuilder();
+  const inputs = many.inputs.map(({ name, shape, dtype }) => g.input(name, shape, dtype));
+  const copies = inline(g, many, new Map(many.inputs.map((input, i) => [input, inputs[i] as Value])));
+  const sum = (value: Value) => g.apply('ReduceSum', [value, g.constant(int64s([0]))], { keepdims: 0 });
+  const outputs = [...copies].map(([name, value]) => [name, name.startsWith('grad/') ? sum(value) : value] as const);
+  return { name: one.name, inputs, outputs: new Map(outputs) };
 }
 
 /** Outputs: `logits` of the query set after adaptation, and `loss`. */
