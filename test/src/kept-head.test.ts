@@ -1,15 +1,13 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { encodeOnnx, GraphBuilder, makeTensor, type Value } from '@whet/compiler';
+import { makeTensor } from '@whet/compiler';
 import type { Example } from '@whet/runtime';
 import { loadBundle } from '@whet/runtime/node';
-import { type CompileOptions, compileModel, generatorFor } from '@whet/trainer';
+import { type CompileOptions, compileModel } from '@whet/trainer';
 import * as ort from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-
-const [SIDE, FEATURES, CLASSES] = [8, 4, 3];
-const LENGTH = SIDE * SIDE;
+import { CLASSES, FEATURES, flat, gemm, LENGTH, noise, SIDE, smallClassifier, type Tail } from './small-classifier.js';
 
 let folder: string;
 beforeAll(async () => {
@@ -17,31 +15,10 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-const random = generatorFor(8, 'kept', 0);
-const noise = (length: number) => Float32Array.from({ length }, () => random.normal());
-
-type Tail = (g: GraphBuilder, pooled: Value, constant: (name: string, shape: readonly number[]) => Value) => Value;
-
-/** A convolution, pooled to `[N, 4, 1, 1]`, and a last part that an exporter might have written. */
-function modelWith(tail: Tail): Uint8Array {
-  const g = new GraphBuilder();
-  const constant = (name: string, shape: readonly number[]) => {
-    const length = shape.reduce((a, b) => a * b, 1);
-    return g.constant(makeTensor(shape, noise(length)), name);
-  };
-  const x = g.input('x', ['N', 1, SIDE, SIDE]);
-  const same = { kernel_shape: [3, 3], strides: [1, 1], dilations: [1, 1], group: 1, pads: [1, 1, 1, 1] };
-  const a = g.apply('Conv', [x, constant('a.weight', [FEATURES, 1, 3, 3])], same as never, 'a');
-  const pooled = g.apply('GlobalAveragePool', [g.apply('Relu', [a], {}, 'r')], {}, 'pooled');
-  return encodeOnnx({ name: 'small', inputs: [x], outputs: new Map([['out', tail(g, pooled, constant)]]) });
-}
-
-const flat = (g: GraphBuilder, pooled: Value) => g.apply('Flatten', [pooled], { axis: 1 }, 'flat');
 const oneByOne = { kernel_shape: [1, 1], strides: [1, 1], dilations: [1, 1], group: 1, pads: [0, 0, 0, 0] };
 
 const tails: Record<string, Tail> = {
-  'a Gemm': (g, pooled, constant) =>
-    g.apply('Gemm', [flat(g, pooled), constant('w', [FEATURES, CLASSES]), constant('b', [CLASSES])], {}, 'fc'),
+  'a Gemm': gemm,
   'a scaled, transposed Gemm without a bias, and Softmax': (g, pooled, constant) => {
     const inputs = [flat(g, pooled), constant('w', [CLASSES, FEATURES])];
     return g.apply('Softmax', [g.apply('Gemm', inputs, { transB: 1, alpha: 0.5 }, 'fc')], { axis: 1 }, 'p');
@@ -58,8 +35,6 @@ const tails: Record<string, Tail> = {
     return g.apply('Flatten', [g.apply('Softmax', [logits], { axis: 1 }, 'p')], { axis: 1 }, 'rows');
   },
 };
-const gemm = tails['a Gemm'] as Tail;
-
 const options = (model: Uint8Array, directory: string, overrides: Partial<CompileOptions> = {}): CompileOptions => ({
   model,
   fileName: 'small.onnx',
@@ -95,7 +70,7 @@ function softmax(logits: readonly number[]): number[] {
 
 describe('a kept head', () => {
   it.each(Object.keys(tails))('predicts without examples what the model does: %s', async (name) => {
-    const model = modelWith(tails[name] as Tail);
+    const model = smallClassifier(tails[name] as Tail);
     const features = name.includes('Conv') ? { features: 'pooled' } : {};
     const { bundle, report } = await open(model, features);
     expect(report.head).toMatchObject({ name: name === 'a Gemm' ? 'out' : 'fc', classes: CLASSES });
@@ -116,7 +91,7 @@ describe('a kept head', () => {
   });
 
   it('moves from there with examples of some classes, and stays there at 0 steps', async () => {
-    const { bundle } = await open(modelWith(gemm), { labels: ['cat', 'dog', 'cow'] });
+    const { bundle } = await open(smallClassifier(gemm), { labels: ['cat', 'dog', 'cow'] });
     const examples: Example[] = Array.from({ length: 4 }, () => ({ label: 'dog', image: noise(LENGTH) }));
     const query = [noise(LENGTH)];
     const initial = bundle.initialProfile();
@@ -136,7 +111,7 @@ describe('a kept head', () => {
   });
 
   it('grows a row for each label that it has not', async () => {
-    const { bundle } = await open(modelWith(gemm));
+    const { bundle } = await open(smallClassifier(gemm));
     const shifted = (by: number) => noise(LENGTH).map((value) => value + by);
     const examples = ['5', '1', 'owl', 'owl'].map((label) => ({ label, image: shifted(label === 'owl' ? 4 : 0) }));
     const { profile, added } = await bundle.adapt(examples, { steps: 0 });
@@ -154,12 +129,12 @@ describe('a kept head', () => {
   });
 
   it('refuses what does not fit a bundle with classes of its own, or without', async () => {
-    const { bundle } = await open(modelWith(gemm));
+    const { bundle } = await open(smallClassifier(gemm));
     const many = Array.from({ length: 101 }, (_, i) => ({ label: `new ${i}`, image: noise(LENGTH) }));
     await expect(bundle.adapt(many)).rejects.toThrow("at most 103 classes, got 104, 3 of them the bundle's own");
     await expect(bundle.adapt([])).rejects.toThrow('expected labelled examples');
     await bundle.release();
-    const fresh = await open(modelWith(gemm), { head: 'new' });
+    const fresh = await open(smallClassifier(gemm), { head: 'new' });
     expect(fresh.bundle.labels).toBeUndefined();
     expect(() => fresh.bundle.initialProfile()).toThrow('bundle "small", whose head is "prototype"');
     await fresh.bundle.release();
@@ -192,7 +167,7 @@ describe('a kept head', () => {
     ],
   ])('is refused where the last layer goes through %s', async (_, tail, message) => {
     const directory = join(await mkdtemp(join(folder, 'bad-')), 'out');
-    await expect(compileModel(options(modelWith(tail), directory))).rejects.toThrow(message);
+    await expect(compileModel(options(smallClassifier(tail), directory))).rejects.toThrow(message);
     expect(await readdir(dirname(directory))).toEqual([]);
   });
 
@@ -206,7 +181,7 @@ describe('a kept head', () => {
     ['labels of a new head', { head: 'new', labels: ['a', 'b', 'c'] }, /expected head "keep", got "new"/],
   ])('refuses %s and leaves nothing behind', async (_, overrides, message) => {
     const directory = join(await mkdtemp(join(folder, 'bad-')), 'out');
-    await expect(compileModel(options(modelWith(gemm), directory, overrides))).rejects.toThrow(message);
+    await expect(compileModel(options(smallClassifier(gemm), directory, overrides))).rejects.toThrow(message);
     expect(await readdir(dirname(directory))).toEqual([]);
   });
 });
