@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { makeTensor } from '@whet/compiler';
@@ -126,6 +126,29 @@ describe('a kept head', () => {
     const [prediction] = await bundle.predict(profile, [examples[3]?.image as Float32Array]);
     expect(prediction?.label).toBe('owl');
     await bundle.release();
+  });
+
+  it('has its labels checked when the bundle is loaded', async () => {
+    const { bundle, directory } = await open(smallClassifier(gemm));
+    await bundle.release();
+    const path = join(directory, 'manifest.json');
+    const manifest = JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown>;
+    const cases: [Record<string, unknown>, RegExp][] = [
+      [{ labels: undefined }, /labels: expected names with head "kept"/],
+      [{ head: 'prototype' }, /labels: expected none with head "prototype"/],
+      [{ labels: ['a', 'b', 'a'] }, /labels: expected different names/],
+      [{ labels: ['a', 'b', ''] }, /labels\.2: /],
+      [{ labels: ['a', 'b'] }, /init\.safetensors: "head\.weight": expected shape \[2, 4\], got \[3, 4\]/],
+      [{ limits: { maxClasses: 2, maxExamples: 5 } }, /labels: expected at most 2, got 3/],
+    ];
+    for (const [changed, message] of cases) {
+      await writeFile(path, JSON.stringify({ ...manifest, ...changed }));
+      await expect(loadBundle(directory)).rejects.toThrow(message);
+    }
+    await writeFile(path, JSON.stringify({ ...manifest, labels: ['x', 'y', 'z'] }));
+    const renamed = await loadBundle(directory, { threads: 1 });
+    expect(renamed.digest).not.toBe(bundle.digest);
+    await renamed.release();
   });
 
   it('refuses what does not fit a bundle with classes of its own, or without', async () => {
