@@ -1,19 +1,11 @@
-import { type InferenceSession, Tensor } from 'onnxruntime-common';
+import { Tensor } from 'onnxruntime-common';
 import { InputError } from './errors.js';
 import { oneHot } from './one-hot.js';
 import { nextName, type Pattern } from './pattern.js';
 import type { ProfileValue } from './profile.js';
+import { run } from './run-session.js';
+import { startHead } from './start-head.js';
 import type { AdaptOptions } from './types.js';
-
-/** Runs a session with those of `feeds` that it takes. */
-async function run(
-  session: InferenceSession,
-  feeds: Readonly<Record<string, Tensor>>,
-): Promise<Record<string, Tensor>> {
-  const taken: Record<string, Tensor> = {};
-  for (const name of session.inputNames) taken[name] = feeds[name] as Tensor;
-  return (await session.run(taken)) as Record<string, Tensor>;
-}
 
 const diverged = (got: string) => new InputError('rate', `expected steps that converge, got ${got}; take a lower rate`);
 
@@ -33,7 +25,7 @@ export async function adaptPattern(
     rate: new Tensor('float32', Float32Array.of(options.rate), []),
   };
   options.signal?.throwIfAborted();
-  values = { ...values, ...(await run(pattern.startHead, { ...constants, ...values })) };
+  values = { ...values, ...(await startHead(pattern, features, labels, ways, values)) };
   const losses: number[] = [];
   for (let step = 1; step <= options.steps; step++) {
     options.signal?.throwIfAborted();

@@ -5,15 +5,23 @@ import type { ProfileValue } from './profile.js';
 import { readSafetensors } from './safetensors.js';
 import type { BundleSource } from './source.js';
 
+/** `weight [C, F]` and `bias [C]` of C classes. */
+export interface KeptHead {
+  readonly weight: ProfileValue;
+  readonly bias: ProfileValue;
+}
+
 /** A pattern ready to run. */
 export interface Pattern {
   readonly name: string;
   readonly manifest: PatternManifest;
   /** Start of the moving values below the head. */
   readonly start: ReadonlyMap<string, ProfileValue>;
+  /** The compiled model's own last layer, where the head starts from that. */
+  readonly keptHead: KeptHead | undefined;
   /** `images` to `features`; undefined where nothing is frozen. */
   readonly encode: InferenceSession | undefined;
-  /** `features`, `labels`, moving values to `head.weight`, `head.bias`. */
+  /** `features`, `labels`, moving values (and `kept.weight`, `kept.bias`) to `head.weight`, `head.bias`. */
   readonly startHead: InferenceSession;
   /** `features`, `labels`, `rate`, values to `<name>@next` and `loss`. */
   readonly step: InferenceSession;
@@ -30,6 +38,7 @@ export async function loadPattern(
   files: ReadonlyMap<string, Uint8Array>,
   name: string,
   manifest: PatternManifest,
+  keptShape: readonly [classes: number, features: number] | undefined,
   opened: InferenceSession[],
 ): Promise<Pattern> {
   const fileOf = (path: string): Uint8Array => files.get(path) as Uint8Array;
@@ -70,6 +79,7 @@ export async function loadPattern(
     throw new BundleError(`${source.location}/${manifest.init}: ${(cause as Error).message}`, { cause });
   }
   const head = ['head.weight', 'head.bias'];
+  const keptHead = keptShape && takeHead(start, keptShape, `${source.location}/${manifest.init}`);
   for (const { name: value, moving } of manifest.moving) {
     const stored = start.get(value)?.data.length;
     if (!head.includes(value) && stored !== moving) {
@@ -84,10 +94,30 @@ export async function loadPattern(
   const images = ['images'];
   const encode = graphs.encode === null ? undefined : await open(graphs.encode, images, images, ['features']);
   // A head that starts every class alike reads the labels only; what a step or a prediction leaves out would be an error.
-  const startHead = await open(graphs.start, ['features', 'labels', ...below], ['labels'], head);
+  const kept = keptHead ? ['kept.weight', 'kept.bias'] : [];
+  const startInputs = ['features', 'labels', ...kept, ...below];
+  const startHead = await open(graphs.start, startInputs, ['labels', ...kept], head);
   const stepInputs = ['features', 'labels', 'rate', ...values];
   const step = await open(graphs.step, stepInputs, stepInputs, [...values.map(nextName), 'loss']);
   const predictInputs = ['features', ...values];
   const predict = await open(graphs.predict, predictInputs, predictInputs, ['probabilities']);
-  return { name, manifest, start, encode, startHead, step, predict };
+  return { name, manifest, start, keptHead, encode, startHead, step, predict };
+}
+
+/** Takes a kept head out of the values a pattern starts from. */
+function takeHead(
+  start: Map<string, ProfileValue>,
+  [classes, features]: readonly [classes: number, features: number],
+  where: string,
+): KeptHead {
+  const take = (name: string, shape: readonly number[]): ProfileValue => {
+    const value = start.get(name);
+    if (value?.shape.join() !== shape.join()) {
+      const got = value ? `[${value.shape.join(', ')}]` : 'nothing';
+      throw new BundleError(`${where}: "${name}": expected shape [${shape.join(', ')}], got ${got}`);
+    }
+    start.delete(name);
+    return value;
+  };
+  return { weight: take('head.weight', [classes, features]), bias: take('head.bias', [classes]) };
 }
