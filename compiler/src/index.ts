@@ -6,7 +6,7 @@ export { bindFeeds, type Tensors } from './feeds.js';
 export { gradients } from './gradients.js';
 export { type Graph, GraphBuilder, GraphError, inline, type Node, nodesOf, staticShape, type Value } from './graph.js';
 export { fromHalf, toHalf } from './half.js';
-export { lowerOwnOperators } from './lowering/lower.js';
+export { lowerGroups, lowerOwnOperators } from './lowering/lower.js';
 export { weightGradientForms } from './lowering/weight-gradient.js';
 export { type Cut, cutOnnx } from './onnx/cut.js';
 export { OnnxError, type OnnxProblem } from './onnx/errors.js';

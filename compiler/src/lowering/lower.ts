@@ -1,21 +1,49 @@
-import type { Graph, Value } from '../graph.js';
+import type { Graph, Node, Value } from '../graph.js';
 import { GraphBuilder, inline, nodesOf } from '../graph.js';
-import type { ConvAttributes } from '../operators/attributes.js';
+import type { ConvAttributes, ConvTransposeAttributes } from '../operators/attributes.js';
+import { required } from '../operators/operator.js';
 import type { Pass } from '../passes/pass.js';
+import { groupedConvolution, groupedTranspose } from './grouped-convolution.js';
 import { lowerWeightGradient } from './weight-gradient.js';
+import { imageSizeAt } from './windows.js';
 
-const isOwn = ({ op }: { readonly op: string }) => op === 'ConvWeightGradient';
+type Lower = (g: GraphBuilder, inputs: readonly (Value | undefined)[], node: Node) => Value;
+
+function lowering(applies: (node: Node) => boolean, lower: Lower): Pass {
+  return (graph: Graph) => {
+    if (!nodesOf(graph.outputs.values()).some(applies)) return { graph, changed: false };
+    const g = new GraphBuilder();
+    const inputs = graph.inputs.map((input) => g.input(input.name, input.shape, input.dtype));
+    const bindings = new Map(graph.inputs.map((input, i) => [input, inputs[i] as Value]));
+    const outputs = inline(g, graph, bindings, (node, operands) =>
+      applies(node) ? g.scope(node.name, () => lower(g, operands, node)) : undefined,
+    );
+    return { graph: { name: graph.name, inputs, outputs }, changed: true };
+  };
+}
 
 /** Makes ONNX operators of Whet's own, in the forms that are fastest on a CPU. A graph without any stays as it is. */
-export const lowerOwnOperators: Pass = (graph: Graph) => {
-  if (!nodesOf(graph.outputs.values()).some(isOwn)) return { graph, changed: false };
-  const g = new GraphBuilder();
-  const inputs = graph.inputs.map((input) => g.input(input.name, input.shape, input.dtype));
-  const bindings = new Map(graph.inputs.map((input, i) => [input, inputs[i] as Value]));
-  const outputs = inline(g, graph, bindings, (node, [x, dy]) =>
-    isOwn(node) && x && dy
-      ? g.scope(node.name, () => lowerWeightGradient(g, x, dy, node.attributes as ConvAttributes))
-      : undefined,
-  );
-  return { graph: { name: graph.name, inputs, outputs }, changed: true };
-};
+export const lowerOwnOperators: Pass = lowering(
+  ({ op }) => op === 'ConvWeightGradient',
+  (g, inputs, { attributes }) =>
+    lowerWeightGradient(g, required(inputs, 0), required(inputs, 1), attributes as ConvAttributes),
+);
+
+/** More than one group, and more than one channel in each: depthwise convolutions have kernels of their own. */
+function isGrouped({ op, inputs, attributes }: Node): boolean {
+  if (op !== 'Conv' && op !== 'ConvTranspose') return false;
+  const { group } = attributes as ConvAttributes;
+  return group > 1 && inputs[0]?.shape[1] !== group;
+}
+
+/**
+ * Makes batches of matrix products of convolutions in groups, which is what many tasks with weights of their own are:
+ * for devices whose convolutions know no groups, or run them one by one. Images have to be of known size.
+ */
+export const lowerGroups: Pass = lowering(isGrouped, (g, inputs, node) => {
+  const operands = [required(inputs, 0), required(inputs, 1), inputs[2]] as const;
+  const size = imageSizeAt(node.output, [2, 3]);
+  return node.op === 'Conv'
+    ? groupedConvolution(g, operands, size, node.attributes as ConvAttributes)
+    : groupedTranspose(g, operands, size, node.attributes as ConvTransposeAttributes);
+});

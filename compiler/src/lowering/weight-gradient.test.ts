@@ -59,7 +59,7 @@ describe.each(cases)('the weight gradient of a convolution, %s', (...test) => {
   const batch = shape[0] as number;
 
   it.each(Object.entries(weightGradientForms))('%s equals its definition', (name, form) => {
-    if (name === 'asRows' && (partial.group ?? 1) > 1) return;
+    if ((name === 'asRows' || name === 'asMatrices') && (partial.group ?? 1) > 1) return;
     const graph = gradientGraph(test, batch);
     const expected = run(graph, batch);
     const g = new GraphBuilder();

@@ -1,0 +1,72 @@
+import type { GraphBuilder, Value } from '../graph.js';
+import type { ConvAttributes } from '../operators/attributes.js';
+import { knownDim, multiplyDims } from '../operators/dims.js';
+import { pad, reshape, slice } from '../operators/shape-helpers.js';
+import type { Dim } from '../tensor.js';
+
+/** What of a convolution's attributes says where its windows lie. */
+export type Windows = Pick<ConvAttributes, 'kernel_shape' | 'strides' | 'dilations' | 'pads'>;
+
+/** Height and width, at the axes given. */
+export function imageSizeAt(value: Value, axes: readonly [number, number]): [number, number] {
+  return [knownDim(value.shape[axes[0]], 'the image height'), knownDim(value.shape[axes[1]], 'the image width')];
+}
+
+/** What each kernel position sees of padded images, `rows x columns` windows along the two image axes. */
+export function windowsOf(
+  g: GraphBuilder,
+  padded: Value,
+  axes: readonly [number, number],
+  [rows, columns]: readonly [number, number],
+  a: Windows,
+): Value[] {
+  const [kh, kw] = a.kernel_shape;
+  return Array.from({ length: kh * kw }, (_, position) => {
+    const starts = [Math.floor(position / kw) * a.dilations[0], (position % kw) * a.dilations[1]] as const;
+    const ends = [starts[0] + (rows - 1) * a.strides[0] + 1, starts[1] + (columns - 1) * a.strides[1] + 1];
+    return slice(g, padded, axes, starts, ends, a.strides);
+  });
+}
+
+/** `[N, C, H, W]` with the pads of a convolution around each image. */
+export function padImages(g: GraphBuilder, x: Value, [top, left, bottom, right]: Windows['pads']): Value {
+  return pad(g, x, [0, 0, top, left, 0, 0, bottom, right]);
+}
+
+/**
+ * Images `[N, G * C, H, W]` unfolded per group: `[G, kh * kw * C, N * rows * columns]`, all windows of a group side by
+ * side, so that a convolution of the group is one matrix product.
+ */
+export function unfoldGroups(
+  g: GraphBuilder,
+  x: Value,
+  groups: number,
+  [rows, columns]: readonly [number, number],
+  a: Windows,
+): Value {
+  const [n, channels] = x.shape as [Dim, number];
+  const perGroup = channels / groups;
+  const parts = windowsOf(g, padImages(g, x, a.pads), [2, 3], [rows, columns], a).map((part) =>
+    reshape(g, part, [n, groups, perGroup, rows * columns]),
+  );
+  const joined = g.apply('Concat', parts, { axis: 2 });
+  const first = g.apply('Transpose', [joined], { perm: [1, 2, 0, 3] });
+  return reshape(g, first, [groups, parts.length * perGroup, multiplyDims([n, rows * columns])]);
+}
+
+/** `[N, G * C, rows, columns]` as `[G, C, N * rows * columns]`. */
+export function groupsFirst(g: GraphBuilder, x: Value, groups: number): Value {
+  const [n, channels] = x.shape as [Dim, number];
+  const positions = imageSizeAt(x, [2, 3]).reduce((a, b) => a * b);
+  const split = reshape(g, x, [n, groups, channels / groups, positions]);
+  const first = g.apply('Transpose', [split], { perm: [1, 2, 0, 3] });
+  return reshape(g, first, [groups, channels / groups, multiplyDims([n, positions])]);
+}
+
+/** The way back: `[G, C, N * rows * columns]` as `[N, G * C, rows, columns]`. */
+export function imagesFirst(g: GraphBuilder, value: Value, n: Dim, [rows, columns]: readonly [number, number]): Value {
+  const [groups, channels] = value.shape as [number, number];
+  const split = reshape(g, value, [groups, channels, n, rows * columns]);
+  const first = g.apply('Transpose', [split], { perm: [2, 0, 1, 3] });
+  return reshape(g, first, [n, groups * channels, rows, columns]);
+}
