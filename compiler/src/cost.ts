@@ -16,7 +16,7 @@ const elementBytes = { float64: 8, int64: 8, float32: 4, int32: 4, float16: 2, i
  * The size of a shape whose symbols have the given sizes. Dimensions computed of symbols, as `2N` or `(H-1)`, are
  * worked out; throws {@link GraphError} where a symbol has no size.
  */
-function sizeWith(shape: Shape, symbols: Readonly<Record<string, number>>): number {
+export function sizeWith(shape: Shape, symbols: Readonly<Record<string, number>>): number {
   return shape.reduce<number>((product, dim) => {
     if (typeof dim === 'number') return product * dim;
     const size = evaluateDim(dim, symbols);

@@ -3,6 +3,7 @@ export { type GraphCost, graphCost } from './cost.js';
 export { evaluate } from './evaluate.js';
 export { type Backend, type Executable, referenceBackend } from './executor.js';
 export { bindFeeds, type Tensors } from './feeds.js';
+export { type MatrixProduct, matrixProducts } from './floor.js';
 export { gradients } from './gradients.js';
 export { type Graph, GraphBuilder, GraphError, inline, type Node, nodesOf, staticShape, type Value } from './graph.js';
 export { fromHalf, toHalf } from './half.js';

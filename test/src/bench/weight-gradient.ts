@@ -1,0 +1,58 @@
+import { GraphBuilder, weightGradientForms } from '@whet/compiler';
+import { type Contender, graphContender, machine, timeInTurns } from './harness.js';
+
+/** Images, channels in and out, height and width (the convolution keeps them): blocks of Conv4 in training and adapting. */
+const shapes: readonly (readonly [number, number, number, number])[] = [
+  [25, 1, 64, 28],
+  [25, 64, 64, 14],
+  [25, 64, 64, 7],
+  [25, 64, 64, 3],
+  [5, 32, 32, 14],
+  [75, 64, 64, 14],
+  [100, 32, 32, 7],
+];
+
+const attributes = {
+  kernel_shape: [3, 3],
+  strides: [1, 1],
+  pads: [1, 1, 1, 1],
+  dilations: [1, 1],
+  group: 1,
+} as const;
+
+/** The same multiply-adds as one bare matrix product. */
+async function floor(n: number, channels: number, out: number, size: number): Promise<Contender> {
+  const g = new GraphBuilder();
+  const [a, b] = [g.input('a', [out, n * size * size]), g.input('b', [n * size * size, 9 * channels])];
+  const outputs = new Map([['y', g.apply('MatMul', [a, b], {})]]);
+  return graphContender('floor', { name: 'floor', inputs: [a, b], outputs });
+}
+
+const names = Object.keys(weightGradientForms) as (keyof typeof weightGradientForms)[];
+const rows: string[] = [];
+for (const [n, channels, out, size] of shapes) {
+  const contenders = [await floor(n, channels, out, size)];
+  for (const name of names) {
+    const g = new GraphBuilder();
+    const [x, dy] = [g.input('x', [n, channels, size, size]), g.input('dy', [n, out, size, size])];
+    const outputs = new Map([['dw', weightGradientForms[name](g, x, dy, attributes)]]);
+    contenders.push(await graphContender(name, { name, inputs: [x, dy], outputs }));
+  }
+  const times = await timeInTurns(contenders, 30);
+  const base = times.get('floor') ?? Number.NaN;
+  const cells = names.map((name) => {
+    const time = times.get(name) ?? Number.NaN;
+    return `${time.toFixed(2)} (${(time / base).toFixed(1)}x)`;
+  });
+  rows.push(`| ${n} x ${channels} x ${size} x ${size} to ${out} | ${base.toFixed(2)} | ${cells.join(' | ')} |`);
+}
+process.stdout.write(
+  [
+    `Weight gradients of a 3x3 convolution, ms (median of 30, in turns). ${machine()}.`,
+    '',
+    `| images | floor | ${names.join(' | ')} |`,
+    `|---|---|${names.map(() => '---|').join('')}`,
+    ...rows,
+    '',
+  ].join('\n'),
+);
