@@ -5,7 +5,7 @@ export { bindFeeds, type Tensors } from './feeds.js';
 export { gradients } from './gradients.js';
 export { type Graph, GraphBuilder, GraphError, inline, type Node, nodesOf, staticShape, type Value } from './graph.js';
 export { fromHalf, toHalf } from './half.js';
-export { type Cut, cutOnnx } from './onnx/cut.js';
+export { type Cut, cutOnnx, exposeOnnx } from './onnx/cut.js';
 export { OnnxError, type OnnxProblem } from './onnx/errors.js';
 export { decodeModel, type OnnxModel, type OnnxValueInfo } from './onnx/proto.js';
 export { READ_OPSETS, type ReadOptions, readOnnx } from './onnx/read.js';

@@ -143,7 +143,7 @@ async function patternFiles(
     return path;
   };
   const { encode, boundary } = compiled;
-  const exported = encode && (await exportedPrefix(options.model, model, encode, boundary));
+  const exported = encode && (await exportedPrefix(options.model, model, encode, boundary, options.external));
   const init = `${name}/init.safetensors`;
   const starts = moving.map(({ name: parameter, shape, value }) => {
     const start = Float32Array.from(value.constant?.data ?? []);

@@ -1,4 +1,4 @@
-import { cutOnnx, encodeOnnx, type Graph, staticShape, type Value } from '@whet/compiler';
+import { cutOnnx, type ExternalReader, encodeOnnx, type Graph, staticShape, type Value } from '@whet/compiler';
 import * as ort from 'onnxruntime-node';
 import type { SourceModel } from './read-model.js';
 
@@ -33,14 +33,15 @@ export function tensorOf(model: SourceModel, value: Value): string {
 
 /**
  * The frozen part of a model as its exporter wrote it, so that the runtime's own fusions apply, or undefined where it
- * cannot stay so: it takes one batch size only, works in half precision, or keeps its weights in other files. Both ways
- * are run on two images and have to agree.
+ * cannot stay so: it takes one batch size only, or works in half precision. Both ways are run on two images and have to
+ * agree.
  */
 export async function exportedPrefix(
   bytes: Uint8Array,
   model: SourceModel,
   encode: Graph,
   boundary: readonly Value[],
+  external: ExternalReader | undefined,
 ): Promise<Uint8Array | undefined> {
   const shape = ['N', ...model.imageShape];
   const features = encode.outputs.get('features') as Value;
@@ -52,6 +53,7 @@ export async function exportedPrefix(
       shape: features.shape,
       flatten: boundary.some((value) => isFlattened(model, value)),
     },
+    ...(external ? { external } : {}),
   });
   if (!cut) return undefined;
   const dims = [2, ...staticShape({ ...features, shape: model.imageShape })];

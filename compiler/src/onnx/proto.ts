@@ -130,8 +130,12 @@ type RawModel = Raw<{
 
 export const formatDomain = (domain: string | undefined): string => domain || 'ai.onnx';
 
-function externalOf(raw: RawTensor, name: string): ExternalLocation {
-  const entries = new Map(raw.externalData?.map(({ key, value }) => [key ?? '', value ?? '']));
+/** Where a tensor's values are, out of the entries that say so. */
+export function externalOf(
+  given: readonly { key?: string; value?: string }[] | undefined,
+  name: string,
+): ExternalLocation {
+  const entries = new Map(given?.map(({ key, value }) => [key ?? '', value ?? '']));
   const location = entries.get('location');
   if (!location) throw new OnnxError(`tensor "${name}": its values are said to be in another file, but not in which`);
   const bytes = (key: string): number | undefined => {
@@ -159,7 +163,7 @@ function readTensor(raw: RawTensor, name: string): OnnxTensor {
     int64Data: raw.int64Data ?? [],
     doubleData: raw.doubleData ?? [],
     uint64Data: raw.uint64Data ?? [],
-    ...(raw.dataLocation === 1 ? { external: externalOf(raw, name) } : {}),
+    ...(raw.dataLocation === 1 ? { external: externalOf(raw.externalData, name) } : {}),
   };
 }
 
