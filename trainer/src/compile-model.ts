@@ -7,6 +7,7 @@ import {
   type GraphCost,
   graphCost,
   int64s,
+  listProblems,
   type Value,
 } from '@whet/compiler';
 import { type HeadWeights, prototypeHead } from '@whet/models';
@@ -22,6 +23,8 @@ import { CompileError } from './compile-error.js';
 import { type CompiledPattern, compilePattern } from './compile-pattern.js';
 import { findBundle, writeFolder } from './export.js';
 import { exportedPrefix, tensorOf } from './exported-prefix.js';
+import { describeLayout } from './feature-layout.js';
+import { frozenPart, isImage, movingPart } from './frozen-part.js';
 import type { ModelParameter } from './model-parameters.js';
 import { readModel, type SourceModel } from './read-model.js';
 import { selectParameters } from './select-parameters.js';
@@ -68,7 +71,7 @@ export interface CompileReport {
   readonly manifest: Manifest;
   readonly model: SourceModel;
   readonly patterns: readonly PatternReport[];
-  /** What an inner step would cost if every parameter moved. */
+  /** What an inner step would cost if everything moved that can. */
   readonly fullCost: GraphCost;
 }
 
@@ -90,13 +93,22 @@ function startHead(g: GraphBuilder, features: Value, labels: Value): HeadWeights
   return prototypeHead(g, features, labels, scale);
 }
 
-function compileMoving(model: SourceModel, moving: readonly ModelParameter[], pattern: string): CompiledPattern {
+interface Compiled extends CompiledPattern {
+  /** Whether the frozen part has to be the file's own: there is no `encode` then, but perhaps a boundary. */
+  readonly exactly: boolean;
+}
+
+function compileMoving(model: SourceModel, moving: readonly ModelParameter[], pattern: string): Compiled {
+  const featureLength = model.layout.length;
+  const features = model.featureGraph(moving);
   try {
-    return compilePattern({
-      features: model.featureGraph(moving),
-      featureLength: model.featureLength,
-      startHead,
-    });
+    if (!model.opaque) {
+      const compiled = compilePattern({ features, featureLength, startHead });
+      return { ...compiled, exactly: false };
+    }
+    const { graph, frozen } = movingPart(model, features, new Set(moving.map(({ name }) => name)));
+    const compiled = compilePattern({ features: graph, featureLength, startHead, cached: true });
+    return { ...compiled, boundary: isImage(frozen) ? [] : frozen, exactly: true };
   } catch (cause) {
     throw new CompileError(`pattern "${pattern}": ${(cause as Error).message}`, { cause });
   }
@@ -110,7 +122,7 @@ function perChannel(what: string, given: readonly number[] | undefined, absent: 
 }
 
 function preprocessingOf(options: CompileOptions, model: SourceModel): Preprocessing {
-  const [channels, height, width] = model.imageShape;
+  const [channels, height, width] = model.input.shape;
   const std = perChannel('std', options.std, 1, channels);
   if (!std.every((value) => value > 0)) throw new CompileError(`std: expected positive numbers, got ${std.join(', ')}`);
   return {
@@ -128,6 +140,38 @@ function preprocessingOf(options: CompileOptions, model: SourceModel): Preproces
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
+/** The graph of the frozen part, if anything is frozen: the file's own where it can be. */
+async function prefixOf(
+  model: SourceModel,
+  { exactly, encode, boundary, features }: Compiled,
+  external: ExternalReader | undefined,
+): Promise<{ bytes: Uint8Array; encoded: 'as exported' | 'anew' } | undefined> {
+  if (exactly) {
+    if (boundary.length === 0) return undefined;
+    return { bytes: await frozenPart(model, boundary, features, external), encoded: 'as exported' };
+  }
+  if (!encode) return undefined;
+  const exported = await exportedPrefix(model, encode, boundary, external);
+  return exported ? { bytes: exported, encoded: 'as exported' } : { bytes: encodeOnnx(encode), encoded: 'anew' };
+}
+
+/** Throws where a pattern moves what stands below nodes that cannot be differentiated, naming all of these. */
+function checkMovable(model: SourceModel, pattern: string, moving: readonly ModelParameter[]): void {
+  const blocked = moving.filter((parameter) => parameter.blocked);
+  if (blocked.length === 0) return;
+  const names = blocked.slice(0, 3).map(({ name }) => `"${name}"`);
+  const more = blocked.length > names.length ? ` and ${blocked.length - names.length} more` : '';
+  const layers = new Set(model.parameters.filter((parameter) => !parameter.blocked).map(({ layer }) => layer)).size;
+  const instead = layers > 0 ? `last:${layers} at most` : 'nothing but the head (none)';
+  throw new CompileError(
+    [
+      `pattern "${pattern}" moves ${names.join(', ')}${more}, but these nodes above cannot be differentiated:`,
+      ...listProblems(model.blockersOf(blocked)),
+      `choose later layers: ${instead}`,
+    ].join('\n  '),
+  );
+}
+
 /** The files of one pattern, and what the manifest says of them. */
 async function patternFiles(
   options: CompileOptions,
@@ -137,13 +181,14 @@ async function patternFiles(
 ) {
   const compiled = compileMoving(model, moving, name);
   const contents = new Map<string, Uint8Array>();
-  const file = (graph: Graph, bytes: Uint8Array = encodeOnnx(graph)): string => {
-    const path = `${name}/${graph.name}.onnx`;
+  const put = (graph: string, bytes: Uint8Array): string => {
+    const path = `${name}/${graph}.onnx`;
     contents.set(path, bytes);
     return path;
   };
-  const { encode, boundary } = compiled;
-  const exported = encode && (await exportedPrefix(options.model, model, encode, boundary, options.external));
+  const file = (graph: Graph): string => put(graph.name, encodeOnnx(graph));
+  const { boundary } = compiled;
+  const prefix = await prefixOf(model, compiled, options.external);
   const init = `${name}/init.safetensors`;
   const starts = moving.map(({ name: parameter, shape, value }) => {
     const start = Float32Array.from(value.constant?.data ?? []);
@@ -157,7 +202,7 @@ async function patternFiles(
         ? `Moves ${layers.join(', ')} and the head; what is below is cached.`
         : 'Only the head moves; the whole network is cached.',
     graphs: {
-      encode: encode ? file(encode, exported) : null,
+      encode: prefix ? put('encode', prefix.bytes) : null,
       start: file(compiled.start),
       step: file(compiled.step),
       predict: file(compiled.predict),
@@ -178,7 +223,7 @@ async function patternFiles(
     name,
     moving,
     boundary: boundary.map((value) => tensorOf(model, value)),
-    encoded: encode && (exported ? 'as exported' : 'anew'),
+    encoded: prefix?.encoded,
     stepCost: graphCost(compiled.step, SIZES),
   };
   return { contents, manifest, report };
@@ -197,12 +242,14 @@ export async function compileModel(options: CompileOptions): Promise<CompileRepo
   const [first] = named;
   if (!first) throw new CompileError('expected at least one pattern, got none');
   await findBundle(options.directory);
-  const model = readModel(options.model, options);
+  const model = await readModel(options.model, options);
   const chosen = named.map(([name, selections]) => {
     if (!/^[\w.+-]+$/.test(name) || name === '.' || name === '..') {
       throw new CompileError(`pattern name "${name}": expected letters, digits, dots, dashes`);
     }
-    return [name, selectParameters(selections, model.parameters)] as const;
+    const moving = selectParameters(selections, model.parameters);
+    checkMovable(model, name, moving);
+    return [name, moving] as const;
   });
   const preprocessing = preprocessingOf(options, model);
   const contents = new Map<string, Uint8Array>();
@@ -214,6 +261,7 @@ export async function compileModel(options: CompileOptions): Promise<CompileRepo
     patterns[name] = pattern.manifest;
     reports.push(pattern.report);
   }
+  const pooling = describeLayout(model.layout);
   const files: Manifest['files'] = {};
   for (const [path, bytes] of contents) files[path] = { sha256: sha256(bytes), bytes: bytes.byteLength };
   const parsed = manifestSchema.safeParse({
@@ -224,7 +272,7 @@ export async function compileModel(options: CompileOptions): Promise<CompileRepo
     preprocessing,
     normalization: 'population',
     head: 'prototype',
-    featureLength: model.featureLength,
+    featureLength: model.layout.length,
     limits: { maxClasses: 100, maxExamples: 500 },
     defaultPattern: first[0],
     patterns,
@@ -234,6 +282,7 @@ export async function compileModel(options: CompileOptions): Promise<CompileRepo
       sha256: sha256(options.model),
       opset: model.opset,
       features: model.features,
+      ...(pooling ? { pooling } : {}),
       frozen: Object.fromEntries(reports.map(({ name, boundary, encoded }) => [name, { boundary, encoded }])),
     },
     files,
@@ -244,7 +293,8 @@ export async function compileModel(options: CompileOptions): Promise<CompileRepo
   }
   const manifest = parsed.data;
   contents.set('manifest.json', new TextEncoder().encode(`${JSON.stringify(manifest, null, 2)}\n`));
-  const full = compileMoving(model, selectParameters(['all'], model.parameters), 'all');
+  const all = model.parameters.filter(({ moment, blocked }) => !moment && !blocked);
+  const full = compileMoving(model, all, 'all');
   await writeFolder(options.directory, contents);
   return { manifest, model, patterns: reports, fullCost: graphCost(full.step, SIZES) };
 }

@@ -18,6 +18,8 @@ export interface PatternSource {
   /** From `images [N, C, H, W]` and the moving values to `features [N, F]`. */
   readonly features: Graph;
   readonly featureLength: number;
+  /** Whether `images` is what a frozen part made of them, so that no more of the network is split off. */
+  readonly cached?: boolean;
   /** The head a task starts from, out of features `[N, F]` and one-hot labels `[N, W]`. */
   readonly startHead: (g: GraphBuilder, features: Value, labels: Value) => HeadWeights;
   /** 1 for each entry of `head.weight`'s row and of `head.bias` that moves; all move when absent. */
@@ -97,7 +99,7 @@ export function compilePattern(source: PatternSource): CompiledPattern {
   const whole = source.features;
   const images = whole.inputs.find(({ name }) => name === 'images');
   if (!images) throw new Error(`"${whole.name}" has no input "images"`);
-  const { prefix, rest, cut } = splitNetwork(whole, images);
+  const { prefix, rest, cut } = source.cached ? { prefix: whole, rest: whole, cut: [] } : splitNetwork(whole, images);
   const encode = cut.length > 0 ? foldConstants(encodeGraph(prefix, cut, images)).graph : undefined;
   const featureShape = encode?.outputs.get('features')?.shape ?? images.shape;
 

@@ -111,12 +111,12 @@ const millions = (count: number): string => `${(count / 1e6).toFixed(2)} M`;
 
 /** The parameters with what moves them, and per pattern where the frozen part ends and what a step costs. */
 function describe({ model, patterns, fullCost, manifest }: CompileReport): string {
-  const parameters = model.parameters.map(({ name, shape, op, moment, layer }) => [
+  const parameters = model.parameters.map(({ name, shape, op, moment, blocked, layer }) => [
     name,
     `[${shape.join(', ')}]`,
     op,
     layer,
-    moment
+    moment || blocked
       ? 'never'
       : patterns
           .filter(({ moving }) => moving.some((parameter) => parameter.name === name))
@@ -130,11 +130,13 @@ function describe({ model, patterns, fullCost, manifest }: CompileReport): strin
     `${millions(stepCost.multiplyAdds)} (${percent(stepCost.multiplyAdds / fullCost.multiplyAdds)})`,
     `${bytes(stepCost.activationBytes)} (${percent(stepCost.activationBytes / fullCost.activationBytes)})`,
   ]);
-  const [channels, height, width] = model.imageShape;
+  const [channels, height, width] = model.input.shape;
+  const { shape, length, mean } = model.layout;
+  const pooled = mean.length > 0 ? ` (the mean of [N, ${shape.join(', ')}])` : '';
   return [
-    `images [N, ${channels}, ${height}, ${width}] to features "${model.features}" [N, ${model.featureLength}]`,
+    `images [N, ${channels}, ${height}, ${width}] to features "${model.features}" [N, ${length}]${pooled}`,
     formatTable(['parameter', 'shape', 'read by', 'layer', 'moves in'], parameters),
-    'An inner step, one example and 5 classes; in brackets of a step that moves everything:',
+    'An inner step, one example and 5 classes; in brackets of a step that moves all that can:',
     formatTable(['pattern', 'moving', 'frozen up to', 'multiply-adds', 'activations'], rows),
     '',
   ].join('\n');

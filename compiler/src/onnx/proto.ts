@@ -1,4 +1,6 @@
 import { OnnxError } from './errors.js';
+import { innerNames } from './inner-graphs.js';
+import type { NodeMessage } from './messages.js';
 import { attributeTypes, onnxMessage } from './schema.js';
 
 /** A tensor as the file holds it; its values are checked and read by `tensors.ts`. */
@@ -40,6 +42,8 @@ export interface OnnxNode {
   /** Value names; the empty string is an absent optional input. */
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
+  /** Names that the graphs inside the node use; those of values around it are read by it too. */
+  readonly captured: ReadonlySet<string>;
   readonly attributes: ReadonlyMap<string, OnnxAttribute>;
 }
 
@@ -219,7 +223,9 @@ function readNode(raw: RawNode, index: number): OnnxNode {
     if (attributes.has(attribute.name)) throw new OnnxError(`${where}: attribute "${attribute.name}" stands twice`);
     attributes.set(attribute.name, readAttribute(attribute, where));
   }
-  return { op: raw.opType, domain: formatDomain(raw.domain), name, inputs: raw.input ?? [], outputs, attributes };
+  const inputs = raw.input ?? [];
+  const captured = innerNames({ ...raw, input: inputs, output: outputs } as NodeMessage);
+  return { op: raw.opType, domain: formatDomain(raw.domain), name, inputs, outputs, captured, attributes };
 }
 
 function readValueInfo(raw: RawValueInfo, what: string): OnnxValueInfo {

@@ -256,7 +256,8 @@ export function readOnnx(bytes: Uint8Array, options: ReadOptions = {}): Graph {
   const model = decodeModel(bytes);
   const { oldest, newest } = READ_OPSETS;
   if (model.opset < oldest || model.opset > newest) {
-    throw new OnnxError(`the model uses operator set ${model.opset}; ${oldest} to ${newest} can be read`);
+    const { opset } = model;
+    throw new OnnxError(`the model uses operator set ${opset}; ${oldest} to ${newest} can be read`, { opset });
   }
   if (model.outputs.length === 0) throw new OnnxError('the graph has no outputs');
   return new Reader(model, options).read();

@@ -1,5 +1,5 @@
 import type { Value } from '../../graph.js';
-import type { Lowering, NodeContext } from '../node-context.js';
+import type { Lowering, NodeContext, Part } from '../node-context.js';
 import { graphDType } from '../tensors.js';
 
 /** An operator that the table has under the same name, with the same inputs, and with these float attributes. */
@@ -14,12 +14,12 @@ function same(inputs: number, floats: Readonly<Record<string, number>> = {}): Lo
 }
 
 /** Folds any number of operands from the left by a binary operator. */
-function fold(c: NodeContext, op: string): Value {
+function fold(c: NodeContext, op: string, part: Part = 0): Value {
   const operands = c.slots.map((_, i) => c.input(i));
   return operands
     .slice(1)
     .reduce(
-      (left, right, i) => c.emit(op, [left, right], {}, i + 2 < operands.length ? `${i}` : undefined),
+      (left, right, i) => c.emit(op, [left, right], {}, i + 2 < operands.length ? `${i}` : part),
       operands[0] ?? c.refuse('takes at least one input'),
     );
 }
@@ -112,8 +112,8 @@ export const elementwise = {
   Mean: {
     needs: ['Add'],
     lower: (c) => {
-      const sum = fold(c, 'Add');
-      return c.slots.length === 1 ? sum : c.emit('Div', [sum, c.scalar(c.slots.length, 'count')], {}, 'mean');
+      const sum = fold(c, 'Add', 'sum');
+      return c.slots.length === 1 ? sum : c.emit('Div', [sum, c.scalar(c.slots.length, 'count')], {});
     },
   },
   Gelu: { needs: ['Erf', 'Tanh'], lower: gelu },
