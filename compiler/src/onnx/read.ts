@@ -15,6 +15,9 @@ import { checkTensor, dataTypeName, decodeTensor, type ExternalReader, graphDTyp
 /** Operator sets that are read. */
 export const READ_OPSETS = { oldest: 7, newest: 21 } as const;
 
+/** Names of the operators that are read: those of the table, and others that are written in them. */
+export const readableOperators = (): string[] => [...lowerings().keys()].sort();
+
 export interface ReadOptions {
   /** Reads tensors that are kept beside the model; without it a model that has any is refused. */
   readonly external?: ExternalReader;
