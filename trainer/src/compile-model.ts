@@ -24,7 +24,7 @@ import { type CompiledPattern, compilePattern } from './compile-pattern.js';
 import { findBundle, writeFolder } from './export.js';
 import { exportedPrefix, tensorOf } from './exported-prefix.js';
 import { describeLayout } from './feature-layout.js';
-import { frozenPart, isImage, movingPart } from './frozen-part.js';
+import { checkMovingPart, frozenPart, isImage, type MovingPart, movingPart } from './frozen-part.js';
 import type { ModelParameter } from './model-parameters.js';
 import { readModel, type SourceModel } from './read-model.js';
 import { selectParameters } from './select-parameters.js';
@@ -94,8 +94,8 @@ function startHead(g: GraphBuilder, features: Value, labels: Value): HeadWeights
 }
 
 interface Compiled extends CompiledPattern {
-  /** Whether the frozen part has to be the file's own: there is no `encode` then, but perhaps a boundary. */
-  readonly exactly: boolean;
+  /** What moves, where the frozen part has to be the file's own: there is no `encode` then, but perhaps a boundary. */
+  readonly exactly: MovingPart | undefined;
 }
 
 function compileMoving(model: SourceModel, moving: readonly ModelParameter[], pattern: string): Compiled {
@@ -104,11 +104,11 @@ function compileMoving(model: SourceModel, moving: readonly ModelParameter[], pa
   try {
     if (!model.opaque) {
       const compiled = compilePattern({ features, featureLength, startHead });
-      return { ...compiled, exactly: false };
+      return { ...compiled, exactly: undefined };
     }
-    const { graph, frozen } = movingPart(model, features, new Set(moving.map(({ name }) => name)));
-    const compiled = compilePattern({ features: graph, featureLength, startHead, cached: true });
-    return { ...compiled, boundary: isImage(frozen) ? [] : frozen, exactly: true };
+    const exactly = movingPart(model, features, new Set(moving.map(({ name }) => name)));
+    const compiled = compilePattern({ features: exactly.graph, featureLength, startHead, cached: true });
+    return { ...compiled, boundary: isImage(exactly.frozen) ? [] : exactly.frozen, exactly };
   } catch (cause) {
     throw new CompileError(`pattern "${pattern}": ${(cause as Error).message}`, { cause });
   }
@@ -144,11 +144,13 @@ const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes)
 async function prefixOf(
   model: SourceModel,
   { exactly, encode, boundary, features }: Compiled,
+  moving: readonly ModelParameter[],
   external: ExternalReader | undefined,
 ): Promise<{ bytes: Uint8Array; encoded: 'as exported' | 'anew' } | undefined> {
   if (exactly) {
-    if (boundary.length === 0) return undefined;
-    return { bytes: await frozenPart(model, boundary, features, external), encoded: 'as exported' };
+    const bytes = isImage(exactly.frozen) ? undefined : await frozenPart(model, boundary, features, external);
+    await checkMovingPart(model, exactly, bytes, moving, external);
+    return bytes && { bytes, encoded: 'as exported' };
   }
   if (!encode) return undefined;
   const exported = await exportedPrefix(model, encode, boundary, external);
@@ -188,7 +190,7 @@ async function patternFiles(
   };
   const file = (graph: Graph): string => put(graph.name, encodeOnnx(graph));
   const { boundary } = compiled;
-  const prefix = await prefixOf(model, compiled, options.external);
+  const prefix = await prefixOf(model, compiled, moving, options.external);
   const init = `${name}/init.safetensors`;
   const starts = moving.map(({ name: parameter, shape, value }) => {
     const start = Float32Array.from(value.constant?.data ?? []);

@@ -15,7 +15,8 @@ async function runOn(bytes: Uint8Array, images: ort.Tensor): Promise<ort.Tensor 
   }
 }
 
-function agree(a: ort.Tensor, b: ort.Tensor): boolean {
+/** Whether two tensors are equal but for the rounding of float32. */
+export function agree(a: ort.Tensor, b: ort.Tensor): boolean {
   if (a.type !== 'float32' || b.type !== 'float32' || a.dims.join() !== b.dims.join()) return false;
   const [x, y] = [a.data as Float32Array, b.data as Float32Array];
   const scale = y.reduce((largest, value) => Math.max(largest, Math.abs(value)), 1e-6);

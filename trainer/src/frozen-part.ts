@@ -1,6 +1,7 @@
 import {
   cutOnnx,
   type ExternalReader,
+  encodeOnnx,
   type Graph,
   GraphBuilder,
   inline,
@@ -9,9 +10,11 @@ import {
   slice,
   type Value,
 } from '@whet/compiler';
+import * as ort from 'onnxruntime-node';
 import { CompileError } from './compile-error.js';
-import { derivedFeatures, tensorOf } from './exported-prefix.js';
-import { runBatches } from './measure-tensors.js';
+import { agree, derivedFeatures, tensorOf } from './exported-prefix.js';
+import { runBatches, waves } from './measure-tensors.js';
+import type { ModelParameter } from './model-parameters.js';
 import type { SourceModel } from './read-model.js';
 
 /** A feature graph behind what is frozen of it. */
@@ -111,4 +114,50 @@ export async function frozenPart(
     );
   }
   return bytes;
+}
+
+const startOf = ({ value, shape }: ModelParameter): ort.Tensor =>
+  new ort.Tensor('float32', Float32Array.from(value.constant?.data ?? []), [...shape]);
+
+/**
+ * Throws {@link CompileError} where the features, made of what is cached by the nodes that were read, are not those of
+ * the file. Not where quantized activations move: there they differ by the rounding that is left out.
+ */
+export async function checkMovingPart(
+  model: SourceModel,
+  { graph, frozen }: MovingPart,
+  encode: Uint8Array | undefined,
+  moving: readonly ModelParameter[],
+  external: ExternalReader | undefined,
+): Promise<void> {
+  const nodes = nodesOf(graph.outputs.values());
+  if (nodes.length === 0 || nodes.some(({ output }) => model.dequantized.has(output.name))) return;
+  const { mean, length } = model.layout;
+  const whole = cutOnnx(model.file, {
+    input: { tensor: model.input.name, name: 'images', shape: ['N', ...model.input.shape] },
+    output: {
+      tensors: [model.features],
+      name: 'features',
+      shape: ['N', length],
+      ...(mean.length > 0 ? { mean } : { flatten: true }),
+    },
+    ...(external ? { external } : {}),
+  });
+  if (!whole) return;
+  const images = waves(model.input, 2);
+  const runOne = async (bytes: Uint8Array, feeds: Record<string, ort.Tensor>) => {
+    const session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 4, intraOpNumThreads: 1 });
+    try {
+      return (await session.run(feeds))['features'] as ort.Tensor;
+    } finally {
+      await session.release();
+    }
+  };
+  const expected = await runOne(whole, { images });
+  const cached = encode ? await runOne(encode, { images }) : images;
+  const starts = Object.fromEntries(moving.map((parameter) => [parameter.name, startOf(parameter)] as const));
+  const actual = await runOne(encodeOnnx(graph), { images: cached, ...starts });
+  if (agree(actual, expected)) return;
+  const tensors = frozen.map((value) => `"${tensorOf(model, value)}"`).join(', ');
+  throw new CompileError(`the features made of ${tensors} by the nodes that were read are not those of the file`);
 }

@@ -41,6 +41,8 @@ export interface SourceModel {
   readonly opset: number;
   /** Names of all values that the file's nodes make. */
   readonly tensors: ReadonlySet<string>;
+  /** Those of them that a DequantizeLinear makes. */
+  readonly dequantized: ReadonlySet<string>;
   /** From the image upward, those that cannot move among them. */
   readonly parameters: readonly ModelParameter[];
   /**
@@ -75,7 +77,13 @@ function findFeatures(graph: Graph, wanted: string | undefined): Value {
   throw new CompileError(`the model ends in no Gemm or MatMul with constant weights; name the features tensor${hint}`);
 }
 
-const tensorsOf = ({ nodes }: OnnxModel): Set<string> => new Set(nodes.flatMap(({ outputs }) => outputs));
+function tensorsOf({ nodes }: OnnxModel) {
+  const outputsOf = (chosen: OnnxModel['nodes']) => new Set(chosen.flatMap(({ outputs }) => outputs));
+  return {
+    tensors: outputsOf(nodes),
+    dequantized: outputsOf(nodes.filter(({ op }) => op === 'DequantizeLinear')),
+  };
+}
 
 /** The part of a model below its features, and what its values are bound to. */
 function featureGraphOf(
@@ -120,7 +128,7 @@ function readableModel(
     features: features.name,
     layout,
     opset: model.opset,
-    tensors: tensorsOf(model),
+    ...tensorsOf(model),
     parameters: parametersOf(below),
     opaque: false,
     blockersOf: () => [],
@@ -155,7 +163,7 @@ async function partlyReadModel(bytes: Uint8Array, input: ModelInput, options: Re
     features: name,
     layout,
     opset: model.opset,
-    tensors: tensorsOf(model),
+    ...tensorsOf(model),
     parameters: [...blocked, ...readable],
     opaque: true,
     blockersOf,
