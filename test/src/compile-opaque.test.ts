@@ -92,14 +92,14 @@ async function compare(model: Uint8Array, directory: string, features: string, s
   return { expected, actual: (await run(encode, { images }))['features'] as ort.Tensor, encode };
 }
 
-async function expectLearning(directory: string): Promise<void> {
+async function expectLearning(directory: string, rate = 1e-4): Promise<void> {
   const bundle = await loadBundle(directory, { threads: 1 });
   const [channels, height, width] = [1, bundle.manifest.preprocessing.height, bundle.manifest.preprocessing.width];
   const examples = Array.from({ length: 6 }, (_, i) => ({
     label: `class ${i % 3}`,
     image: Float32Array.from({ length: channels * height * width }, () => random.normal()),
   }));
-  const { losses } = await bundle.adapt(examples, { steps: 4, rate: 1e-4 });
+  const { losses } = await bundle.adapt(examples, { steps: 4, rate });
   expect(losses[3]).toBeLessThan(losses[0] as number);
   await bundle.release();
 }
@@ -214,10 +214,42 @@ describe('a frozen part that is not read', () => {
     await expectLearning(directory);
   });
 
+  it('may hand over features as integers, with their scale', async () => {
+    const integers = (dims: number[], dataType: number, ...int32Data: number[]) => ({ dims, dataType, int32Data });
+    const matrix = Array.from({ length: 12 }, (_, i) => ((i * 5) % 7) - 3);
+    const model = encodeModel({
+      inputs: { x: ['N', 1, 8, 8] },
+      opset: 18,
+      domains: ['com.microsoft'],
+      nodes: [
+        { op: 'Conv', inputs: ['x', 'w'], outputs: ['a'], attributes: same },
+        { op: 'GlobalAveragePool', inputs: ['a'], outputs: ['b'] },
+        { op: 'QuantizeLinear', inputs: ['b', 's', 'z'], outputs: ['c'] },
+        { op: 'Flatten', inputs: ['c'], outputs: ['d'] },
+        { op: 'QGemm', domain: 'com.microsoft', inputs: ['d', 's', 'z', 'q', 't', 'zero'], outputs: ['y'] },
+      ],
+      initializers: {
+        w: weights(4, 1, 3, 3),
+        s: float32s([], [0.01]),
+        z: integers([], 2, 128),
+        q: integers([4, 3], 3, ...matrix),
+        t: float32s([], [0.1]),
+        zero: integers([], 3, 0),
+      },
+    });
+    const { directory, report } = await compile(model);
+    expect(report.model).toMatchObject({ features: 'd/dequantized', layout: { length: 4 } });
+    const { expected, actual } = await compare(model, directory, 'b');
+    for (const [i, value] of (actual.data as Float32Array).entries()) {
+      expect(Math.abs(value - Number(expected.data[i]))).toBeLessThan(0.0051);
+    }
+    await expect(compile(model, { features: 'd' })).rejects.toThrow(/features "d": expected float32 .* got uint8/);
+  });
+
   it('may be a whole model of an operator set that is not read', async () => {
     const model = convolutions([{ op: 'Neg', inputs: ['a'], outputs: ['b'] }], { opset: 22, irVersion: 10 });
     const { directory } = await compile(model);
-    await expectLearning(directory);
+    await expectLearning(directory, 0.01);
     await expect(compile(model, { patterns: { last: ['last:1'] } })).rejects.toThrow('is of operator set 22; 7 to 21');
   });
 });
@@ -270,5 +302,24 @@ describe('bad input in a part that is not read', () => {
     const directory = join(await mkdtemp(join(folder, 'bad-')), 'out');
     await expect(compile(model(), { directory })).rejects.toThrow(message);
     expect(await readdir(dirname(directory))).toEqual([]);
+  });
+
+  it('throws nothing but its own errors for damaged models, and leaves nothing behind', async () => {
+    const original = opaque();
+    const damage = generatorFor(17, 'damage', 0);
+    const outcomes = new Map<string, number>();
+    for (let round = 0; round < 120; round++) {
+      const bytes = Uint8Array.from(original);
+      const at = Math.floor(damage.uniform() * bytes.length);
+      bytes[at] = (bytes[at] as number) ^ (1 << Math.floor(damage.uniform() * 8));
+      const directory = join(await mkdtemp(join(folder, 'damaged-')), 'out');
+      const outcome = await compile(bytes, { directory, patterns: { last: ['last:1'] } }).then(
+        () => 'compiled',
+        (error: Error) => error.name,
+      );
+      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+      if (outcome !== 'compiled') expect(await readdir(dirname(directory))).toEqual([]);
+    }
+    expect([...outcomes.keys()].sort()).toEqual(['CompileError', 'OnnxError', 'compiled']);
   });
 });
