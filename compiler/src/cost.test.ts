@@ -25,6 +25,13 @@ describe('the cost of a graph', () => {
     ],
     ['a matrix product', ['N', 5, 3], (g, x) => g.apply('MatMul', [x, weight(g, [3, 7])], {}), 2 * 5 * 7 * 3, 280],
     [
+      'an Einsum, labels under an ellipsis too',
+      ['N', 5, 3],
+      (g, x) => g.apply('Einsum', [x, weight(g, [3, 7])], { equation: '...i,ij->...j' }),
+      2 * 5 * 7 * 3,
+      280,
+    ],
+    [
       'what adds up nothing',
       ['N', 6],
       (g, x) => g.apply('Relu', [g.apply('Flatten', [x], { axis: 0 })], {}),

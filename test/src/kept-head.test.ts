@@ -195,7 +195,11 @@ describe('a kept head', () => {
   });
 
   it.each<[string, Partial<CompileOptions>, RegExp]>([
-    ['features below another layer', { features: 'r' }, /expected one vector an image/],
+    [
+      'features below another layer',
+      { features: 'r' },
+      /head "keep": expected the features to go through one Gemm.*got GlobalAveragePool "pooled"/,
+    ],
     ['too few labels', { labels: ['a', 'b'] }, /expected 3, one for each class of the model, got 2/],
     ['labels that are the same', { labels: ['a', 'b', 'a'] }, /expected different names, got "a" for 0 and 2/],
     ['an empty label', { labels: ['a', ' ', 'b'] }, /label 1: .*got an empty one/],

@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { attributeKinds, type OperatorName, operators } from '@whet/compiler';
+import { attributeKinds, type OperatorName, operators, readableOperators } from '@whet/compiler';
 
 export const OPERATOR_DOCS = fileURLToPath(new URL('../../docs/operators.md', import.meta.url));
 
@@ -40,6 +40,7 @@ export function operatorDocs(): string {
     return `| ${[name, gradient, attributes.join(', '), notes[name] ?? ''].join(' | ')} |`;
   });
   const differentiable = names.filter((name) => operators[name].vjp !== 'none').length;
+  const written = readableOperators().filter((name) => !Object.hasOwn(operators, name));
   return [
     '# Operators',
     '',
@@ -52,6 +53,9 @@ export function operatorDocs(): string {
     '| operator | gradient | attributes | notes |',
     '|---|---|---|---|',
     ...rows,
+    '',
+    `Models may also have these, which are read as some of the above: ${written.join(', ')}. Activations that are`,
+    'quantized and dequantized are read as `Clip` where they move, and left as they are where they are frozen.',
     '',
   ].join('\n');
 }

@@ -60,6 +60,13 @@ const windows: Case[] = [
     pads: [1, 0, 0, 1],
     ceil_mode: 1,
   }),
+  pool('MaxPool', 'dilated', { kernel_shape: [2, 3], dilations: [2, 3], pads: [1, 1, 0, 1], strides: [2, 1] }),
+  pool('MaxPool', 'dilated, with ceil_mode', {
+    kernel_shape: [2, 2],
+    dilations: [2, 3],
+    strides: [2, 2],
+    ceil_mode: 1,
+  }),
   pool('AveragePool', 'with pads', { kernel_shape: [3, 3], pads: [1, 1, 1, 1] }),
   pool('AveragePool', 'counting pads', { kernel_shape: [3, 3], pads: [1, 0, 1, 2], count_include_pad: 1 }),
   pool('AveragePool', 'with ceil_mode', { kernel_shape: [3, 2], strides: [3, 2], ceil_mode: 1 }),
@@ -217,6 +224,36 @@ const values: Case[] = [
     { initializers: { s: series([7, 9]), b: series([7, 9]) } },
   ),
   one('without bias', 17, { op: 'LayerNormalization' }, { initializers: { s: series([9]) } }),
+  one(
+    'by group',
+    18,
+    { op: 'GroupNormalization', attributes: { num_groups: 2 } },
+    { initializers: { s: series([2]), b: series([2]) } },
+  ),
+  one(
+    'by channel',
+    21,
+    { op: 'GroupNormalization', attributes: { num_groups: 2, epsilon: float(1e-3) } },
+    { initializers: { s: series([4]), b: series([4]) } },
+  ),
+  one('', 11, { op: 'LpNormalization' }),
+  one('of the first power', 11, { op: 'LpNormalization', attributes: { p: 1, axis: 1 } }),
+  one('', 18, { op: 'Mish' }),
+  one('', 13, { op: 'Softsign' }),
+  one('', 13, { op: 'Selu' }),
+  one('with numbers', 13, { op: 'Selu', attributes: { alpha: float(1.5), gamma: float(0.5) } }),
+  one('', 13, { op: 'Celu', attributes: { alpha: float(2) } }),
+  one(
+    '',
+    13,
+    { op: 'ReduceLogSum', inputs: ['e'], attributes: { axes: [1, 3], keepdims: 0 } },
+    {
+      nodes: [
+        { op: 'Exp', outputs: ['e'] },
+        { op: 'ReduceLogSum', inputs: ['e'], attributes: { axes: [1, 3], keepdims: 0 } },
+      ],
+    },
+  ),
   one('', 20, { op: 'Gelu' }),
   one('by tanh', 20, { op: 'Gelu', attributes: { approximate: 'tanh' } }),
   ...[
@@ -253,6 +290,44 @@ const values: Case[] = [
     { op: 'Einsum', attributes: { equation: 'b i, i j -> b j' } },
     { inputs: { x: [2, 3] }, initializers: { w: series([3, 4]) } },
   ),
+];
+
+/** A quantized weight, as many scales as it has, and zero points. */
+const quantized = (scale: readonly number[], zeroPoint: readonly number[]) => ({
+  q: { dims: [2, 3], dataType: 3, rawData: Uint8Array.of(0, 7, 128, 255, 127, 3) },
+  s: float32s(scale.length > 1 ? [scale.length] : [], scale),
+  z: { dims: scale.length > 1 ? [scale.length] : [], dataType: 3, int32Data: zeroPoint },
+});
+/** Multiplied by element: with a MatMul the runtime would quantize the other factor too. */
+const weighted = (name: string, initializers: Case['initializers'], attributes: Attributes = {}): Case => ({
+  name,
+  opset: 13,
+  inputs: { x: [2, 3] },
+  initializers: initializers ?? {},
+  nodes: [
+    { op: 'DequantizeLinear', inputs: ['q', 's', 'z'], outputs: ['w'], attributes },
+    { op: 'Mul', inputs: ['x', 'w'] },
+  ],
+});
+
+const quantization: Case[] = [
+  weighted('a quantized weight', quantized([0.37], [-5])),
+  weighted('a quantized weight, by column', quantized([0.37, 0.1, 2], [-5, 0, 9])),
+  weighted('a quantized weight, by row', quantized([0.37, 0.1], [-5, 3]), { axis: 0 }),
+  {
+    name: 'a weight that is quantized when it runs',
+    opset: 13,
+    inputs: { x: [2, 3] },
+    initializers: {
+      ...quantized([0.125], [3]),
+      f: float32s([2, 3], [0.0625, -0.0625, 0.1875, 100, -100, 0.3]),
+    },
+    nodes: [
+      { op: 'QuantizeLinear', inputs: ['f', 's', 'z'], outputs: ['r'] },
+      { op: 'DequantizeLinear', inputs: ['r', 's', 'z'], outputs: ['w'] },
+      { op: 'Mul', inputs: ['x', 'w'] },
+    ],
+  },
 ];
 
 const chains: Case[] = [
@@ -325,4 +400,4 @@ const chains: Case[] = [
 ];
 
 /** Small models, of the operator set in which each form of a node was current. */
-export const onnxCases: readonly Case[] = [...windows, ...shapes, ...values, ...chains];
+export const onnxCases: readonly Case[] = [...windows, ...shapes, ...values, ...quantization, ...chains];

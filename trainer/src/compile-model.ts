@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type ExternalReader, encodeOnnx, type Graph, type GraphCost, graphCost } from '@whet/compiler';
+import { type ExternalReader, encodeOnnx, type Graph, type GraphCost, graphCost, listProblems } from '@whet/compiler';
 import { grownHead } from '@whet/models';
 import {
   BUNDLE_SCHEMA,
@@ -10,9 +10,11 @@ import {
   writeSafetensors,
 } from '@whet/runtime';
 import { CompileError } from './compile-error.js';
-import { type CompiledPattern, compilePattern } from './compile-pattern.js';
+import { type CompiledPattern, compilePattern, type PatternSource } from './compile-pattern.js';
 import { findBundle, writeFolder } from './export.js';
 import { exportedPrefix, tensorOf } from './exported-prefix.js';
+import { describeLayout } from './feature-layout.js';
+import { checkMovingPart, frozenPart, isImage, type MovingPart, movingPart } from './frozen-part.js';
 import { checkLabels } from './labels.js';
 import type { ModelParameter } from './model-parameters.js';
 import type { SourceHead } from './read-head.js';
@@ -66,27 +68,36 @@ export interface CompileReport {
   /** The model's own last layer, where it is kept. */
   readonly head: SourceHead | undefined;
   readonly patterns: readonly PatternReport[];
-  /** What an inner step would cost if every parameter moved. */
+  /** What an inner step would cost if everything moved that can. */
   readonly fullCost: GraphCost;
 }
 
 /** Examples and classes that a step's cost is told for. */
 const sizesFor = (head: SourceHead | undefined) => ({ N: 1, W: head?.classes ?? 5 });
 
+interface Compiled extends CompiledPattern {
+  /** What moves, where the frozen part has to be the file's own: there is no `encode` then, but perhaps a boundary. */
+  readonly exactly: MovingPart | undefined;
+}
+
 function compileMoving(
   model: SourceModel,
   head: SourceHead | undefined,
   moving: readonly ModelParameter[],
   pattern: string,
-): CompiledPattern {
+): Compiled {
+  const features = model.featureGraph(moving);
+  const rest: Omit<PatternSource, 'features'> = {
+    featureLength: model.layout.length,
+    startHead: (g, values, labels, kept) =>
+      kept ? grownHead(g, kept, values, labels) : spreadPrototypes(g, values, labels),
+    ...(head ? { keptClasses: head.classes } : {}),
+  };
   try {
-    return compilePattern({
-      features: model.featureGraph(moving),
-      featureLength: model.featureLength,
-      startHead: (g, features, labels, kept) =>
-        kept ? grownHead(g, kept, features, labels) : spreadPrototypes(g, features, labels),
-      ...(head ? { keptClasses: head.classes } : {}),
-    });
+    if (!model.opaque) return { ...compilePattern({ features, ...rest }), exactly: undefined };
+    const exactly = movingPart(model, features, new Set(moving.map(({ name }) => name)));
+    const compiled = compilePattern({ features: exactly.graph, cached: true, ...rest });
+    return { ...compiled, boundary: isImage(exactly.frozen) ? [] : exactly.frozen, exactly };
   } catch (cause) {
     throw new CompileError(`pattern "${pattern}": ${(cause as Error).message}`, { cause });
   }
@@ -100,7 +111,7 @@ function perChannel(what: string, given: readonly number[] | undefined, absent: 
 }
 
 function preprocessingOf(options: CompileOptions, model: SourceModel): Preprocessing {
-  const [channels, height, width] = model.imageShape;
+  const [channels, height, width] = model.input.shape;
   const std = perChannel('std', options.std, 1, channels);
   if (!std.every((value) => value > 0)) throw new CompileError(`std: expected positive numbers, got ${std.join(', ')}`);
   return {
@@ -130,6 +141,40 @@ function headOf(options: CompileOptions, model: SourceModel): { head?: SourceHea
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
+/** The graph of the frozen part, if anything is frozen: the file's own where it can be. */
+async function prefixOf(
+  model: SourceModel,
+  { exactly, encode, boundary, features }: Compiled,
+  moving: readonly ModelParameter[],
+  external: ExternalReader | undefined,
+): Promise<{ bytes: Uint8Array; encoded: 'as exported' | 'anew' } | undefined> {
+  if (exactly) {
+    const bytes = isImage(exactly.frozen) ? undefined : await frozenPart(model, boundary, features, external);
+    await checkMovingPart(model, exactly, bytes, moving, external);
+    return bytes && { bytes, encoded: 'as exported' };
+  }
+  if (!encode) return undefined;
+  const exported = await exportedPrefix(model, encode, boundary, external);
+  return exported ? { bytes: exported, encoded: 'as exported' } : { bytes: encodeOnnx(encode), encoded: 'anew' };
+}
+
+/** Throws where a pattern moves what stands below nodes that cannot be differentiated, naming all of these. */
+function checkMovable(model: SourceModel, pattern: string, moving: readonly ModelParameter[]): void {
+  const blocked = moving.filter((parameter) => parameter.blocked);
+  if (blocked.length === 0) return;
+  const names = blocked.slice(0, 3).map(({ name }) => `"${name}"`);
+  const more = blocked.length > names.length ? ` and ${blocked.length - names.length} more` : '';
+  const layers = new Set(model.parameters.filter((parameter) => !parameter.blocked).map(({ layer }) => layer)).size;
+  const instead = layers > 0 ? `last:${layers} at most` : 'nothing but the head (none)';
+  throw new CompileError(
+    [
+      `pattern "${pattern}" moves ${names.join(', ')}${more}, but these nodes above cannot be differentiated:`,
+      ...listProblems(model.blockersOf(blocked)),
+      `choose later layers: ${instead}`,
+    ].join('\n  '),
+  );
+}
+
 /** The files of one pattern, and what the manifest says of them. */
 async function patternFiles(
   options: CompileOptions,
@@ -140,13 +185,14 @@ async function patternFiles(
 ) {
   const compiled = compileMoving(model, head, moving, name);
   const contents = new Map<string, Uint8Array>();
-  const file = (graph: Graph, bytes: Uint8Array = encodeOnnx(graph)): string => {
-    const path = `${name}/${graph.name}.onnx`;
+  const put = (graph: string, bytes: Uint8Array): string => {
+    const path = `${name}/${graph}.onnx`;
     contents.set(path, bytes);
     return path;
   };
-  const { encode, boundary } = compiled;
-  const exported = encode && (await exportedPrefix(options.model, model, encode, boundary));
+  const file = (graph: Graph): string => put(graph.name, encodeOnnx(graph));
+  const { boundary } = compiled;
+  const prefix = await prefixOf(model, compiled, moving, options.external);
   const init = `${name}/init.safetensors`;
   const starts = moving.map(({ name: parameter, shape, value }) => {
     const start = Float32Array.from(value.constant?.data ?? []);
@@ -154,7 +200,7 @@ async function patternFiles(
   });
   const rows = head
     ? ([
-        ['head.weight', float32([head.classes, model.featureLength], head.weight)],
+        ['head.weight', float32([head.classes, model.layout.length], head.weight)],
         ['head.bias', float32([head.classes], head.bias)],
       ] as const)
     : [];
@@ -166,7 +212,7 @@ async function patternFiles(
         ? `Moves ${layers.join(', ')} and the head; what is below is cached.`
         : 'Only the head moves; the whole network is cached.',
     graphs: {
-      encode: encode ? file(encode, exported) : null,
+      encode: prefix ? put('encode', prefix.bytes) : null,
       start: file(compiled.start),
       step: file(compiled.step),
       predict: file(compiled.predict),
@@ -187,7 +233,7 @@ async function patternFiles(
     name,
     moving,
     boundary: boundary.map((value) => tensorOf(model, value)),
-    encoded: encode && (exported ? 'as exported' : 'anew'),
+    encoded: prefix?.encoded,
     stepCost: graphCost(compiled.step, sizesFor(head)),
   };
   return { contents, manifest, report };
@@ -203,13 +249,15 @@ export async function compileModel(options: CompileOptions): Promise<CompileRepo
   const [first] = named;
   if (!first) throw new CompileError('expected at least one pattern, got none');
   await findBundle(options.directory);
-  const model = readModel(options.model, options);
+  const model = await readModel(options.model, options);
   const { head, labels } = headOf(options, model);
   const chosen = named.map(([name, selections]) => {
     if (!/^[\w.+-]+$/.test(name) || name === '.' || name === '..') {
       throw new CompileError(`pattern name "${name}": expected letters, digits, dots, dashes`);
     }
-    return [name, selectParameters(selections, model.parameters)] as const;
+    const moving = selectParameters(selections, model.parameters);
+    checkMovable(model, name, moving);
+    return [name, moving] as const;
   });
   const preprocessing = preprocessingOf(options, model);
   const contents = new Map<string, Uint8Array>();
@@ -221,6 +269,7 @@ export async function compileModel(options: CompileOptions): Promise<CompileRepo
     patterns[name] = pattern.manifest;
     reports.push(pattern.report);
   }
+  const pooling = describeLayout(model.layout);
   const files: Manifest['files'] = {};
   for (const [path, bytes] of contents) files[path] = { sha256: sha256(bytes), bytes: bytes.byteLength };
   const parsed = manifestSchema.safeParse({
@@ -232,7 +281,7 @@ export async function compileModel(options: CompileOptions): Promise<CompileRepo
     normalization: 'population',
     head: head ? 'kept' : 'prototype',
     ...(labels ? { labels } : {}),
-    featureLength: model.featureLength,
+    featureLength: model.layout.length,
     limits: { maxClasses: (head?.classes ?? 0) + 100, maxExamples: 500 },
     defaultPattern: first[0],
     patterns,
@@ -242,6 +291,7 @@ export async function compileModel(options: CompileOptions): Promise<CompileRepo
       sha256: sha256(options.model),
       opset: model.opset,
       features: model.features,
+      ...(pooling ? { pooling } : {}),
       frozen: Object.fromEntries(reports.map(({ name, boundary, encoded }) => [name, { boundary, encoded }])),
     },
     files,
@@ -252,7 +302,8 @@ export async function compileModel(options: CompileOptions): Promise<CompileRepo
   }
   const manifest = parsed.data;
   contents.set('manifest.json', new TextEncoder().encode(`${JSON.stringify(manifest, null, 2)}\n`));
-  const full = compileMoving(model, head, selectParameters(['all'], model.parameters), 'all');
+  const all = model.parameters.filter(({ moment, blocked }) => !moment && !blocked);
+  const full = compileMoving(model, head, all, 'all');
   await writeFolder(options.directory, contents);
   return { manifest, model, head, patterns: reports, fullCost: graphCost(full.step, sizesFor(head)) };
 }

@@ -19,6 +19,8 @@ export interface PatternSource {
   /** From `images [N, C, H, W]` and the moving values to `features [N, F]`. */
   readonly features: Graph;
   readonly featureLength: number;
+  /** Whether `images` is what a frozen part made of them, so that no more of the network is split off. */
+  readonly cached?: boolean;
   /**
    * The head a task starts from, out of features `[N, F]` and one-hot labels `[N, W]`; of a kept head, the rows of the W
    * classes that it does not have, with its own `kept.weight [C, F]` and `kept.bias [C]`.
@@ -104,7 +106,7 @@ export function compilePattern(source: PatternSource): CompiledPattern {
   const whole = source.features;
   const images = whole.inputs.find(({ name }) => name === 'images');
   if (!images) throw new Error(`"${whole.name}" has no input "images"`);
-  const { prefix, rest, cut } = splitNetwork(whole, images);
+  const { prefix, rest, cut } = source.cached ? { prefix: whole, rest: whole, cut: [] } : splitNetwork(whole, images);
   const encode = cut.length > 0 ? foldConstants(encodeGraph(prefix, cut, images)).graph : undefined;
   const featureShape = encode?.outputs.get('features')?.shape ?? images.shape;
 

@@ -15,12 +15,14 @@ export interface ModelParameter {
   readonly norm: boolean;
   /** A running mean or variance: statistics, which no gradient step may move. */
   readonly moment: boolean;
+  /** Below a node that cannot be differentiated, so that it cannot move; its value is then without entries. */
+  readonly blocked: boolean;
 }
 
-type Role = 'weight' | 'bias' | 'scale' | 'shift' | 'moment';
-const products = new Set(['Conv', 'ConvTranspose', 'Gemm', 'MatMul']);
+export type Role = 'weight' | 'bias' | 'scale' | 'shift' | 'moment';
+export const products = new Set(['Conv', 'ConvTranspose', 'Gemm', 'MatMul']);
 const normalization: Readonly<Record<number, Role>> = { 1: 'scale', 2: 'shift' };
-const roles: Readonly<Record<string, Readonly<Record<number, Role>>>> = {
+export const roles: Readonly<Record<string, Readonly<Record<number, Role>>>> = {
   Conv: { 1: 'weight', 2: 'bias' },
   ConvTranspose: { 1: 'weight', 2: 'bias' },
   Gemm: { 0: 'weight', 1: 'weight', 2: 'bias' },
@@ -34,9 +36,9 @@ const roles: Readonly<Record<string, Readonly<Record<number, Role>>>> = {
   PRelu: { 1: 'weight' },
 };
 /** A constant of these may be part of a formula, as the 3 of a hard swish, unless it has several entries. */
-const elementwise = new Set(['Add', 'Mul']);
+export const elementwise = new Set(['Add', 'Mul']);
 
-const entriesOf = (shape: readonly number[]): number => shape.reduce((product, dim) => product * dim, 1);
+export const entriesOf = (shape: readonly number[]): number => shape.reduce((product, dim) => product * dim, 1);
 
 function readBy(node: Node): { value: Value; role: Role }[] {
   const own = roles[node.op] ?? {};
@@ -69,6 +71,7 @@ export function parametersOf(graph: Graph): ModelParameter[] {
         bias: role === 'shift' || (role === 'bias' && shape.filter((dim) => dim > 1).length <= 1),
         norm: role === 'shift' || role === 'scale',
         moment: role === 'moment',
+        blocked: false,
       });
     }
   }

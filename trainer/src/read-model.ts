@@ -7,13 +7,21 @@ import {
   inline,
   nodesOf,
   OnnxError,
+  type OnnxModel,
+  type OnnxProblem,
   readOnnx,
-  reshape,
+  type Shape,
   type Value,
 } from '@whet/compiler';
+import { blockedParameters } from './blocked-parameters.js';
 import { CompileError } from './compile-error.js';
+import { applyLayout, type FeatureLayout, layoutOf } from './feature-layout.js';
+import { findFeaturesTensor } from './find-features.js';
+import { imageInput, type ModelInput } from './model-input.js';
 import { type ModelParameter, parametersOf } from './model-parameters.js';
 import { nearestNames } from './nearest-names.js';
+import { NodeGraph } from './node-graph.js';
+import { readAbove } from './read-above.js';
 import { readHead, type SourceHead } from './read-head.js';
 
 export interface ReadModelOptions {
@@ -26,49 +34,33 @@ export interface ReadModelOptions {
 
 /** A classifier from a file, up to its features. */
 export interface SourceModel {
-  /** Name of the image input in the file. */
-  readonly image: string;
-  /** `[C, H, W]` */
-  readonly imageShape: readonly [channels: number, height: number, width: number];
+  /** The file; with a node more where its features are integers that first have to be dequantized. */
+  readonly file: Uint8Array;
+  readonly input: ModelInput;
   /** Name of the features tensor. */
   readonly features: string;
-  readonly featureLength: number;
+  readonly layout: FeatureLayout;
   readonly opset: number;
+  /** Names of all values that the file's nodes make. */
+  readonly tensors: ReadonlySet<string>;
+  /** Those of them that a DequantizeLinear makes. */
+  readonly dequantized: ReadonlySet<string>;
+  /** From the image upward, those that cannot move among them. */
   readonly parameters: readonly ModelParameter[];
-  /** From `images [N, C, H, W]` and the given parameters to `features [N, F]`. */
+  /**
+   * Whether a frozen part can only be what the file has: some of it is not read, or is quantized, so that encoding it
+   * anew would compute something else.
+   */
+  readonly opaque: boolean;
+  /** Nodes above a parameter that cannot be differentiated. */
+  blockersOf(parameters: readonly ModelParameter[]): readonly OnnxProblem[];
+  /**
+   * From `images [N, C, H, W]`, what unread nodes make (under its name in the file), and the given parameters, to
+   * `features [N, F]`.
+   */
   featureGraph(moving: readonly ModelParameter[]): Graph;
   /** The model's own last layer. Throws {@link CompileError} where what follows the features is not just that. */
   head(): SourceHead;
-}
-
-const formatDims = (dims: readonly (number | string | undefined)[]): string =>
-  `[${dims.map((dim) => dim ?? '?').join(', ')}]`;
-
-/** The one input that is a batch of images, with the batch as the symbol N. */
-function imageInput(bytes: Uint8Array, size: ReadModelOptions['imageSize']) {
-  const model = decodeModel(bytes);
-  const initialized = new Set(model.initializers.map(({ name }) => name));
-  const inputs = model.inputs.filter(({ name }) => !initialized.has(name));
-  const listed = inputs.map(({ name, shape }) => `"${name}" ${shape ? formatDims(shape) : ''}`).join(', ');
-  const images = inputs.filter(({ shape }) => shape?.length === 4);
-  const [image] = images;
-  if (!image?.shape || images.length > 1 || inputs.length > 1) {
-    throw new CompileError(`expected one input, images [N, C, H, W]; the model's inputs are ${listed || 'none'}`);
-  }
-  const [, channels, ...declared] = image.shape;
-  if (channels !== 1 && channels !== 3) {
-    throw new CompileError(`input ${listed}: expected images [N, C, H, W] of 1 or 3 channels`);
-  }
-  const [height, width] = declared.map((dim, axis) => {
-    const given = size?.[axis];
-    if (typeof dim !== 'number') return given;
-    if (given === undefined || given === dim) return dim;
-    throw new CompileError(`input ${listed} takes images of ${declared.join(' x ')}, not ${size?.join(' x ')}`);
-  });
-  if (height === undefined || width === undefined) {
-    throw new CompileError(`input ${listed} takes images of any size; give the height and width to compile for`);
-  }
-  return { name: image.name, opset: model.opset, shape: [channels, height, width] as const };
 }
 
 /** The value that is to be the features: what `wanted` names, or what the last matrix product with a constant reads. */
@@ -83,55 +75,136 @@ function findFeatures(graph: Graph, wanted: string | undefined): Value {
   }
   const head = nodes.findLast(({ op, inputs }) => (op === 'Gemm' || op === 'MatMul') && inputs[1]?.constant);
   const features = head?.inputs[0];
-  if (!features) {
-    throw new CompileError('the model ends in no Gemm or MatMul with constant weights; name the features tensor');
-  }
-  return features;
+  if (features) return features;
+  const last = nodes.findLast(({ op }) => op === 'Conv');
+  const hint = last ? `, as "${last.inputs[0]?.name}", which the last Conv reads` : '';
+  throw new CompileError(`the model ends in no Gemm or MatMul with constant weights; name the features tensor${hint}`);
 }
 
-function featureLengthOf({ name, dtype, shape }: Value): number {
-  const [batch, length, ...rest] = shape;
-  if (dtype === 'float32' && batch === 'N' && typeof length === 'number' && rest.every((dim) => dim === 1)) {
-    return length;
-  }
-  const got = `${dtype} ${formatDims(shape)}`;
-  throw new CompileError(`features "${name}": expected one vector an image, float32 [N, F], got ${got}`);
+function tensorsOf({ nodes }: OnnxModel) {
+  const outputsOf = (chosen: OnnxModel['nodes']) => new Set(chosen.flatMap(({ outputs }) => outputs));
+  return {
+    tensors: outputsOf(nodes),
+    dequantized: outputsOf(nodes.filter(({ op }) => op === 'DequantizeLinear')),
+  };
+}
+
+/** The part of a model below its features, and what its values are bound to. */
+function featureGraphOf(
+  graph: Graph,
+  features: Value,
+  layout: FeatureLayout,
+  image: string,
+): SourceModel['featureGraph'] {
+  const below: Graph = { name: 'features', inputs: graph.inputs, outputs: new Map([['features', features]]) };
+  return (moving) => {
+    const g = new GraphBuilder();
+    const inputs = graph.inputs.map(({ name, shape }) => g.input(name === image ? 'images' : name, shape));
+    const moved = moving.map(({ name, shape }) => g.input(name, shape));
+    const bindings = new Map(graph.inputs.map((input, i) => [input, inputs[i] as Value]));
+    for (const [i, { value }] of moving.entries()) bindings.set(value, moved[i] as Value);
+    const output = inline(g, below, bindings).get('features') as Value;
+    return {
+      name: 'features',
+      inputs: [...inputs, ...moved],
+      outputs: new Map([['features', applyLayout(g, output, layout)]]),
+    };
+  };
+}
+
+/** A model of which everything is read, so that any of its parameters may move. */
+function readableModel(
+  file: Uint8Array,
+  model: OnnxModel,
+  input: ModelInput,
+  read: Graph,
+  wanted: string | undefined,
+): SourceModel {
+  const { graph } = foldConstants(read);
+  const features = findFeatures(graph, wanted);
+  const readers = nodesOf(graph.outputs.values()).filter(({ inputs }) => inputs.includes(features));
+  const byMatMul = readers.some(({ op }) => op === 'MatMul');
+  const layout = layoutOf(features.name, features.dtype, features.shape, byMatMul);
+  const below: Graph = { name: 'features', inputs: graph.inputs, outputs: new Map([['features', features]]) };
+  return {
+    file,
+    input,
+    features: features.name,
+    layout,
+    opset: model.opset,
+    ...tensorsOf(model),
+    parameters: parametersOf(below),
+    opaque: false,
+    blockersOf: () => [],
+    head: () => readHead(graph, features),
+    featureGraph: featureGraphOf(graph, features, layout, input.name),
+  };
+}
+
+/** The last layer of a model whose features are made by nodes that are not all read. */
+function headAbove(file: Uint8Array, features: string, shape: Shape, external: ExternalReader | undefined): SourceHead {
+  const given = new Map([[features, shape]]);
+  const read = readOnnx(file, { given, quantization: 'straight-through', ...(external ? { external } : {}) });
+  const { graph } = foldConstants(read);
+  const input = graph.inputs.find(({ name }) => name === features);
+  if (!input) throw new CompileError(`head "keep": nothing reads the features "${features}"`);
+  return readHead(graph, input);
+}
+
+/** A model of which a part is for the runtime alone: what stands above that may move. */
+async function partlyReadModel(bytes: Uint8Array, input: ModelInput, options: ReadModelOptions): Promise<SourceModel> {
+  const whole = new NodeGraph(decodeModel(bytes));
+  const { name, file } = findFeaturesTensor(bytes, whole, input.name, options.features);
+  const model = decodeModel(file);
+  const nodes = new NodeGraph(model, [name]);
+  const part = await readAbove(file, nodes, input, name, options.external);
+  const { graph } = foldConstants(part.graph);
+  const features = graph.outputs.get(name) as Value;
+  const byMatMul = whole.nodes.some(({ op, inputs }) => op === 'MatMul' && inputs.includes(name));
+  const layout = layoutOf(name, features.dtype, features.shape, byMatMul);
+  const readable = parametersOf(graph);
+  const moving = new Set(readable.map((parameter) => parameter.name));
+  const blocked = blockedParameters(nodes, part.opaque).filter((parameter) => !moving.has(parameter.name));
+  const unread = new Map(part.problems.map((problem) => [problem.output, problem]));
+  const blockersOf = (parameters: readonly ModelParameter[]) => {
+    const above = nodes.above(parameters.flatMap((parameter) => (parameter.blocked ? [parameter.name] : [])));
+    const found = [...above].flatMap(({ outputs }) => unread.get(outputs[0] ?? '') ?? []);
+    const roots = found.filter((problem) => !part.consequences.has(problem));
+    return roots.length > 0 ? roots : found;
+  };
+  return {
+    file,
+    input,
+    features: name,
+    layout,
+    opset: model.opset,
+    ...tensorsOf(model),
+    parameters: [...blocked, ...readable],
+    opaque: true,
+    blockersOf,
+    head: () => headAbove(file, name, features.shape, options.external),
+    featureGraph: featureGraphOf(graph, features, layout, input.name),
+  };
 }
 
 /**
- * Reads a classifier and finds its image input, features and parameters. Throws {@link CompileError} where it has not
- * got these, `OnnxError` where the file cannot be read.
+ * Reads a classifier and finds its image input, features and parameters. A model with operators that are not read, or
+ * with quantized activations, is read as far as nothing of that stands above. Throws {@link CompileError} where it has
+ * not got these, `OnnxError` where the file is malformed.
  */
-export function readModel(bytes: Uint8Array, options: ReadModelOptions): SourceModel {
-  const image = imageInput(bytes, options.imageSize);
-  const read = readOnnx(bytes, {
-    inputShapes: { [image.name]: ['N', ...image.shape] },
-    ...(options.external ? { external: options.external } : {}),
-  });
-  const { graph } = foldConstants(read);
-  const features = findFeatures(graph, options.features);
-  const featureLength = featureLengthOf(features);
-  const below: Graph = { name: 'features', inputs: graph.inputs, outputs: new Map([['features', features]]) };
-  const images = graph.inputs.find(({ name }) => name === image.name);
-  if (images?.dtype !== 'float32') throw new OnnxError(`input "${image.name}" is not floating point`);
-  const parameters = parametersOf(below);
-  return {
-    image: image.name,
-    imageShape: image.shape,
-    features: features.name,
-    featureLength,
-    opset: image.opset,
-    parameters,
-    head: () => readHead(graph, features),
-    featureGraph: (moving) => {
-      const g = new GraphBuilder();
-      const input = g.input('images', images.shape);
-      const moved = moving.map(({ name, shape }) => g.input(name, shape));
-      const bindings = new Map([[images, input]]);
-      for (const [i, { value }] of moving.entries()) bindings.set(value, moved[i] as Value);
-      const output = inline(g, below, bindings).get('features') as Value;
-      const flat = reshape(g, output, ['N', featureLength]);
-      return { name: 'features', inputs: [input, ...moved], outputs: new Map([['features', flat]]) };
-    },
-  };
+export async function readModel(bytes: Uint8Array, options: ReadModelOptions): Promise<SourceModel> {
+  const model = decodeModel(bytes);
+  const input = imageInput(model, options.imageSize);
+  let read: Graph | undefined;
+  try {
+    read = readOnnx(bytes, {
+      inputShapes: { [input.name]: ['N', ...input.shape] },
+      ...(options.external ? { external: options.external } : {}),
+    });
+  } catch (error) {
+    const opsetAlone = error instanceof OnnxError && error.opset !== undefined;
+    if (!(error instanceof OnnxError) || (error.problems.length === 0 && !opsetAlone)) throw error;
+  }
+  if (!read) return partlyReadModel(bytes, input, options);
+  return readableModel(bytes, model, input, read, options.features);
 }

@@ -130,12 +130,12 @@ function describeHead(head: CompileReport['head'], labels: readonly string[] = [
 
 /** The parameters with what moves them, and per pattern where the frozen part ends and what a step costs. */
 function describe({ model, head, patterns, fullCost, manifest }: CompileReport): string {
-  const parameters = model.parameters.map(({ name, shape, op, moment, layer }) => [
+  const parameters = model.parameters.map(({ name, shape, op, moment, blocked, layer }) => [
     name,
     `[${shape.join(', ')}]`,
     op,
     layer,
-    moment
+    moment || blocked
       ? 'never'
       : patterns
           .filter(({ moving }) => moving.some((parameter) => parameter.name === name))
@@ -149,12 +149,14 @@ function describe({ model, head, patterns, fullCost, manifest }: CompileReport):
     `${millions(stepCost.multiplyAdds)} (${percent(stepCost.multiplyAdds / fullCost.multiplyAdds)})`,
     `${bytes(stepCost.activationBytes)} (${percent(stepCost.activationBytes / fullCost.activationBytes)})`,
   ]);
-  const [channels, height, width] = model.imageShape;
+  const [channels, height, width] = model.input.shape;
+  const { shape, length, mean } = model.layout;
+  const pooled = mean.length > 0 ? ` (the mean of [N, ${shape.join(', ')}])` : '';
   return [
-    `images [N, ${channels}, ${height}, ${width}] to features "${model.features}" [N, ${model.featureLength}]`,
+    `images [N, ${channels}, ${height}, ${width}] to features "${model.features}" [N, ${length}]${pooled}`,
     describeHead(head, manifest.labels),
     formatTable(['parameter', 'shape', 'read by', 'layer', 'moves in'], parameters),
-    `An inner step, one example and ${head?.classes ?? 5} classes; in brackets of a step that moves everything:`,
+    `An inner step, one example and ${head?.classes ?? 5} classes; in brackets of a step that moves all that can:`,
     formatTable(['pattern', 'moving', 'frozen up to', 'multiply-adds', 'activations'], rows),
     '',
   ].join('\n');

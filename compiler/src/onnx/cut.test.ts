@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { GraphBuilder } from '../graph.js';
 import { makeTensor } from '../tensor.js';
-import { cutOnnx } from './cut.js';
+import { cutOnnx, exposeOnnx } from './cut.js';
+import { encodeModel, float32s, refusal, type TestNode } from './models.test.helper.js';
 import { decodeModel } from './proto.js';
 import { readOnnx } from './read.js';
+import { attributeTypes, onnxMessage } from './schema.js';
 import { encodeOnnx } from './write.js';
 
 /** `x -> a -> images -> c`, and `b` beside `images`: a file that uses the names of a bundle for something else. */
@@ -61,5 +63,118 @@ describe('cutting a model', () => {
 
   it.each([['none'], ['x'], ['scale']])('does not cut at %s', (tensor) => {
     expect(cut([tensor])).toBeUndefined();
+  });
+});
+
+const input = { tensor: 'x', name: 'images', shape: ['N', 2] };
+const features = { tensors: ['y'], name: 'features', shape: ['N', 2] };
+
+describe('cutting around inner graphs', () => {
+  /** A graph without inputs whose only node reads `captured` of the graph around it. */
+  const branch = (captured: string, made: string) => {
+    const graph = { node: [{ opType: 'Neg', input: [captured], output: [made] }], output: [{ name: made }] };
+    const message = onnxMessage('GraphProto');
+    return { type: attributeTypes.graph, g: message.encode(message.fromObject({ ...graph, name: made })).finish() };
+  };
+  const nodes: TestNode[] = [
+    { op: 'Relu', outputs: ['a'] },
+    { op: 'Abs', outputs: ['unused'] },
+    { op: 'ReduceMax', outputs: ['m'], attributes: { keepdims: 0 } },
+    { op: 'Greater', inputs: ['m', 'zero'], outputs: ['c'] },
+    {
+      op: 'If',
+      inputs: ['c'],
+      attributes: { then_branch: branch('a', 'then'), else_branch: branch('x', 'else') },
+    },
+  ];
+  const bytes = encodeModel({ nodes, inputs: { x: ['N', 2] }, initializers: { zero: float32s([], [0]) } });
+
+  it('keeps what they capture, under the names they know', () => {
+    const cut = decodeModel(cutOnnx(bytes, { input, output: features }) as Uint8Array);
+    expect(cut.nodes.map(({ op, inputs, outputs }) => [op, ...inputs, ...outputs])).toEqual([
+      ['Identity', 'images', 'x'],
+      ['Relu', 'x', 'a'],
+      ['ReduceMax', 'x', 'm'],
+      ['Greater', 'm', 'zero', 'c'],
+      ['If', 'c', 'features'],
+    ]);
+  });
+
+  it('refuses graphs in graphs without end', () => {
+    let graph = branch('x', 'deepest');
+    const message = onnxMessage('GraphProto');
+    for (let i = 0; i < 40; i++) {
+      const attribute = [{ name: 'body', ...graph }];
+      const inner = { node: [{ opType: 'Loop', name: `loop${i}`, output: ['o'], attribute }] };
+      graph = { type: attributeTypes.graph, g: message.encode(message.fromObject(inner)).finish() };
+    }
+    const deep = encodeModel({ nodes: [{ op: 'Loop', attributes: { body: graph } }], inputs: { x: ['N', 2] } });
+    expect(refusal(() => cutOnnx(deep, { input, output: features }))).toContain('more than 16 deep');
+  });
+});
+
+describe('what a part brings with it', () => {
+  const nodes: TestNode[] = [
+    { op: 'Mul', inputs: ['x', 'w'], outputs: ['y'] },
+    { op: 'Own', domain: 'here', inputs: ['y'], outputs: ['z'] },
+  ];
+  const elsewhere = (location: string) => ({
+    dims: [2],
+    dataType: 1,
+    dataLocation: 1,
+    externalData: [
+      { key: 'location', value: location },
+      { key: 'offset', value: '4' },
+    ],
+  });
+  const modelOf = (w: object, functions: object[] = []) =>
+    encodeModel({ nodes, inputs: { x: ['N', 2] }, initializers: { w }, functions: functions as never });
+  const values = new Uint8Array(Float32Array.of(3, 4).buffer);
+  const external = (location: string, offset: number, length: number) => {
+    expect([location, offset, length]).toEqual(['w.bin', 4, 8]);
+    return values;
+  };
+
+  it('takes values in other files inside', () => {
+    const cut = cutOnnx(modelOf(elsewhere('w.bin')), { input, output: features, external }) as Uint8Array;
+    const [w] = decodeModel(cut).initializers;
+    expect(w?.external).toBeUndefined();
+    expect([...(w?.rawData ?? [])]).toEqual([...values]);
+  });
+
+  it.each<[string, object, string]>([
+    ['values outside the folder', elsewhere('../w.bin'), 'tensor "w": external data in "../w.bin" is outside'],
+    ['values nobody reads', elsewhere('w.bin'), 'tensor "w": its values are in "w.bin", which was not given'],
+    ['2 GB in a small file', { dims: [2 ** 29], dataType: 1 }, 'tensor "w": float[536870912] takes'],
+    [
+      '2 GB of an element type that is not read, in another file',
+      { ...elsewhere('w.bin'), dataType: 22 },
+      'external data in "w.bin" of unknown length',
+    ],
+  ])('refuses %s', (_, w, message) => {
+    expect(refusal(() => cutOnnx(modelOf(w), { input, output: features }))).toContain(message);
+  });
+
+  it('keeps the functions of the model whole', () => {
+    const own = {
+      name: 'Own',
+      domain: 'here',
+      input: ['a'],
+      output: ['b'],
+      node: [{ opType: 'Neg', input: ['a'], output: ['b'] }],
+    };
+    const cut = exposeOnnx(modelOf(float32s([2], [1, 2]), [own]), ['z'], { tensor: 'x', shape: [1, 2] });
+    const decoded = onnxMessage('ModelProto').decode(cut) as unknown as { functions: (typeof own)[] };
+    expect(decoded.functions[0]).toMatchObject(own);
+  });
+
+  it.each([13, 18])('takes a mean in operator set %i', (opset) => {
+    const bytes = encodeModel({ nodes: [{ op: 'Relu' }], inputs: { x: ['N', 2, 3, 4] }, opset });
+    const cut = cutOnnx(bytes, {
+      input: { ...input, shape: ['N', 2, 3, 4] },
+      output: { ...features, mean: [2, 3] },
+    }) as Uint8Array;
+    expect(decodeModel(cut).nodes.map(({ op }) => op)).toEqual(['Relu', 'ReduceMean']);
+    expect(readOnnx(cut).outputs.get('features')?.shape).toEqual(['N', 2]);
   });
 });

@@ -31,6 +31,8 @@ export interface TestModel {
   /** Fields of TensorProto. */
   readonly initializers?: Readonly<Record<string, object>>;
   readonly opset?: number;
+  /** Other operator sets than ONNX's own, of version 1. */
+  readonly domains?: readonly string[];
   readonly irVersion?: number;
   /** TensorProto.DataType; 1 (float) where absent. */
   readonly inputType?: number;
@@ -62,7 +64,10 @@ export function encodeModel(model: TestModel): Uint8Array {
   const message = onnxMessage('ModelProto');
   const encoded = message.fromObject({
     irVersion: model.irVersion ?? 8,
-    opsetImport: [{ domain: '', version: model.opset ?? 13 }],
+    opsetImport: [
+      { domain: '', version: model.opset ?? 13 },
+      ...(model.domains ?? []).map((domain) => ({ domain, version: 1 })),
+    ],
     functions: model.functions ?? [],
     graph: {
       name: 'test',

@@ -22,7 +22,14 @@ export interface Slot {
   readonly problem?: Refusal;
   /** A problem that is reported already stands before it; `shape` where it is arithmetic on a lost value's shape. */
   readonly lost?: 'value' | 'shape';
+  /** Why an initializer cannot be read; reported of the nodes that read it. */
+  readonly unreadable?: string;
+  /** TensorProto.DataType of an initializer, which its value has not where that is an integer. */
+  readonly dataType?: number;
 }
+
+/** Stands for the output of a QuantizeLinear, of which only a DequantizeLinear makes something. */
+export const QUANTIZED = 'int8';
 
 /** Thrown by a lowering: this node is not supported. Without a reason, its operator is not. */
 export class Refusal extends Error {
@@ -73,6 +80,9 @@ export class NodeContext {
   optional(position: number): Value | undefined {
     const slot = this.slots[position];
     if (!slot) return undefined;
+    if (slot.value?.dtype === QUANTIZED && this.node.op !== 'DequantizeLinear') {
+      return this.refuse(`computes with quantized values ("${slot.name}"), which has no gradient`);
+    }
     if (slot.value) return slot.value;
     const { known } = slot;
     if (known?.items.every((item) => typeof item === 'number')) {

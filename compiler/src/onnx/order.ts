@@ -42,11 +42,19 @@ function producersOf(model: OnnxModel): Map<string, OnnxNode> {
 }
 
 /**
- * Nodes that the outputs need, each after those it reads, whatever the file's order. Throws {@link OnnxError} naming
- * values that two things make or nothing makes, and the nodes of a cycle (also of one that no output needs).
+ * Nodes that `wanted` (the outputs, when absent) needs, each after those it reads, whatever the file's order; what
+ * makes the values of `given` is not among them. Throws {@link OnnxError} naming values that two things make or nothing
+ * makes, and the nodes of a cycle (also of one that is not needed).
  */
-export function orderNodes(model: OnnxModel): OnnxNode[] {
+export function orderNodes(
+  model: OnnxModel,
+  wanted: readonly string[] = model.outputs.map(({ name }) => name),
+  given: ReadonlySet<string> = new Set(),
+): OnnxNode[] {
   const producers = producersOf(model);
+  // The whole file has to be sound, whatever of it is read.
+  if (given.size > 0) orderNodes(model);
+  for (const name of given) producers.delete(name);
   const state = new Map<OnnxNode, 'open' | 'done'>();
   const order: OnnxNode[] = [];
   const visit = (start: OnnxNode) => {
@@ -72,7 +80,7 @@ export function orderNodes(model: OnnxModel): OnnxNode[] {
       }
     }
   };
-  for (const { name } of model.outputs) {
+  for (const name of wanted) {
     const producer = producers.get(name);
     if (producer && !state.has(producer)) visit(producer);
   }

@@ -1,4 +1,6 @@
 import { OnnxError } from './errors.js';
+import { innerNames } from './inner-graphs.js';
+import type { NodeMessage } from './messages.js';
 import { attributeTypes, onnxMessage } from './schema.js';
 
 /** A tensor as the file holds it; its values are checked and read by `tensors.ts`. */
@@ -40,6 +42,8 @@ export interface OnnxNode {
   /** Value names; the empty string is an absent optional input. */
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
+  /** Names that the graphs inside the node use; those of values around it are read by it too. */
+  readonly captured: ReadonlySet<string>;
   readonly attributes: ReadonlyMap<string, OnnxAttribute>;
 }
 
@@ -130,8 +134,12 @@ type RawModel = Raw<{
 
 export const formatDomain = (domain: string | undefined): string => domain || 'ai.onnx';
 
-function externalOf(raw: RawTensor, name: string): ExternalLocation {
-  const entries = new Map(raw.externalData?.map(({ key, value }) => [key ?? '', value ?? '']));
+/** Where a tensor's values are, out of the entries that say so. */
+export function externalOf(
+  given: readonly { key?: string; value?: string }[] | undefined,
+  name: string,
+): ExternalLocation {
+  const entries = new Map(given?.map(({ key, value }) => [key ?? '', value ?? '']));
   const location = entries.get('location');
   if (!location) throw new OnnxError(`tensor "${name}": its values are said to be in another file, but not in which`);
   const bytes = (key: string): number | undefined => {
@@ -159,7 +167,7 @@ function readTensor(raw: RawTensor, name: string): OnnxTensor {
     int64Data: raw.int64Data ?? [],
     doubleData: raw.doubleData ?? [],
     uint64Data: raw.uint64Data ?? [],
-    ...(raw.dataLocation === 1 ? { external: externalOf(raw, name) } : {}),
+    ...(raw.dataLocation === 1 ? { external: externalOf(raw.externalData, name) } : {}),
   };
 }
 
@@ -215,7 +223,9 @@ function readNode(raw: RawNode, index: number): OnnxNode {
     if (attributes.has(attribute.name)) throw new OnnxError(`${where}: attribute "${attribute.name}" stands twice`);
     attributes.set(attribute.name, readAttribute(attribute, where));
   }
-  return { op: raw.opType, domain: formatDomain(raw.domain), name, inputs: raw.input ?? [], outputs, attributes };
+  const inputs = raw.input ?? [];
+  const captured = innerNames({ ...raw, input: inputs, output: outputs } as NodeMessage);
+  return { op: raw.opType, domain: formatDomain(raw.domain), name, inputs, outputs, captured, attributes };
 }
 
 function readValueInfo(raw: RawValueInfo, what: string): OnnxValueInfo {

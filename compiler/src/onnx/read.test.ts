@@ -45,7 +45,12 @@ describe('what is not supported', () => {
     try {
       read(model);
     } catch (error) {
-      expect((error as OnnxError).problems[0]).toEqual({ op: 'LSTM', domain: 'ai.onnx', node: 'rnn' });
+      expect((error as OnnxError).problems[0]).toEqual({
+        op: 'LSTM',
+        domain: 'ai.onnx',
+        node: 'rnn',
+        output: 'a',
+      });
     }
   });
 

@@ -1,13 +1,13 @@
 import type { Graph, Value } from '../graph.js';
 import { GraphBuilder, GraphError } from '../graph.js';
 import { operators } from '../operators/table.js';
-import type { Shape } from '../tensor.js';
+import type { Shape, Tensor } from '../tensor.js';
 import { formatShape, makeTensor } from '../tensor.js';
 import { cleanSymbol } from './dims.js';
 import { formatProblems, OnnxError, type OnnxProblem } from './errors.js';
 import { followNode, isFollowed, isShape } from './known-values.js';
 import { lowerings } from './lowerings/table.js';
-import { NodeContext, Refusal, type Slot } from './node-context.js';
+import { NodeContext, QUANTIZED, Refusal, type Slot } from './node-context.js';
 import { orderNodes } from './order.js';
 import { decodeModel, type OnnxModel, type OnnxNode, type OnnxValueInfo } from './proto.js';
 import { checkTensor, dataTypeName, decodeTensor, type ExternalReader, graphDType } from './tensors.js';
@@ -15,11 +15,23 @@ import { checkTensor, dataTypeName, decodeTensor, type ExternalReader, graphDTyp
 /** Operator sets that are read. */
 export const READ_OPSETS = { oldest: 7, newest: 21 } as const;
 
+/** Names of the operators that are read: those of the table, and others that are written in them. */
+export const readableOperators = (): string[] => [...lowerings().keys()].sort();
+
 export interface ReadOptions {
   /** Reads tensors that are kept beside the model; without it a model that has any is refused. */
   readonly external?: ExternalReader;
   /** Shapes of inputs, by name, in place of those that the model declares (same rank where it declares one). */
   readonly inputShapes?: Readonly<Record<string, Shape>>;
+  /** Tensors of the model that become the graph's outputs, in place of the model's own. */
+  readonly outputs?: readonly string[];
+  /** Tensors that are inputs of the graph (float32, of this shape) or constants; what makes them is not read. */
+  readonly given?: ReadonlyMap<string, Shape | Tensor>;
+  /**
+   * How activations that pass through QuantizeLinear and DequantizeLinear are read. `refuse`, the default: not at all.
+   * `straight-through`: rounding is left out, clipping to what the quantized type can hold stays.
+   */
+  readonly quantization?: 'refuse' | 'straight-through';
 }
 
 /** Reads one model; holds the values that its nodes have made so far. */
@@ -35,19 +47,21 @@ class Reader {
     readonly model: OnnxModel,
     readonly options: ReadOptions,
   ) {
-    this.#lowerings = lowerings(options.external);
+    this.#lowerings = lowerings(options.external, options.quantization === 'straight-through');
   }
 
   read(): Graph {
     const { model } = this;
-    const nodes = orderNodes(model);
+    const given = this.options.given ?? new Map<string, Shape | Tensor>();
+    const wanted = this.options.outputs ?? model.outputs.map(({ name }) => name);
+    const nodes = orderNodes(model, wanted, new Set(given.keys()));
     for (const node of nodes) for (const input of node.inputs) this.#used.add(input);
-    for (const output of model.outputs) this.#used.add(output.name);
+    for (const name of wanted) this.#used.add(name);
     this.#readInitializers();
-    const inputs = this.#readInputs();
+    const inputs = [...this.#readInputs(), ...this.#readGiven(given)];
     for (const node of nodes) this.#readNode(node);
     if (this.#problems.length > 0) this.#fail();
-    const outputs = model.outputs.map(({ name }) => [name, this.#outputOf(name)] as const);
+    const outputs = wanted.map((name) => [name, this.#outputOf(name)] as const);
     if (!this.options.inputShapes) this.#checkDeclared();
     return { name: model.name || 'model', inputs, outputs: new Map(outputs) };
   }
@@ -55,10 +69,26 @@ class Reader {
   #readInitializers(): void {
     for (const tensor of this.model.initializers) {
       if (!this.#used.has(tensor.name)) continue;
+      const { name, dataType } = tensor;
+      if (!graphDType(dataType)) {
+        const unreadable = `reads "${name}", whose element type ${dataTypeName(dataType)} is not supported`;
+        this.#slots.set(name, { name, unreadable });
+        continue;
+      }
       checkTensor(tensor);
-      const value = this.#g.constant(decodeTensor(tensor, this.options.external), tensor.name);
-      this.#slots.set(tensor.name, { name: tensor.name, value });
+      const value = this.#g.constant(decodeTensor(tensor, this.options.external), name);
+      this.#slots.set(name, { name, value, dataType });
     }
+  }
+
+  #readGiven(given: ReadonlyMap<string, Shape | Tensor>): Value[] {
+    const inputs: Value[] = [];
+    for (const [name, what] of given) {
+      const value = 'data' in what ? this.#g.constant(what, name) : this.#g.input(name, what);
+      if (!value.constant) inputs.push(value);
+      this.#slots.set(name, { name, value });
+    }
+    return inputs;
   }
 
   #readInputs(): Value[] {
@@ -87,8 +117,9 @@ class Reader {
 
   #report(node: OnnxNode, reason?: string): void {
     const { op, domain, name } = node;
-    if (this.#problems.some((other) => other.node === name && other.op === op && other.reason === reason)) return;
-    this.#problems.push({ op, domain, node: name, ...(reason === undefined ? {} : { reason }) });
+    const output = node.outputs[0] ?? '';
+    if (this.#problems.some((other) => other.output === output && other.reason === reason)) return;
+    this.#problems.push({ op, domain, node: name, output, ...(reason === undefined ? {} : { reason }) });
   }
 
   /** Whether nothing that is known of a node's inputs could make it readable. */
@@ -114,7 +145,9 @@ class Reader {
       this.#lose(node, slots);
       return;
     }
-    if (slots.some((slot) => slot?.lost)) {
+    const unreadable = slots.find((slot) => slot?.unreadable)?.unreadable;
+    if (unreadable !== undefined) this.#report(node, unreadable);
+    if (unreadable !== undefined || slots.some((slot) => slot?.lost)) {
       this.#lose(node, slots);
       return;
     }
@@ -158,10 +191,11 @@ class Reader {
   }
 
   #outputOf(name: string): Value {
-    const slot = this.#slots.get(name) as Slot;
-    if (slot.value) return slot.value;
-    const { node, reason } = slot.problem as Refusal;
-    this.#report(node, reason);
+    const slot = this.#slots.get(name);
+    if (!slot) throw new OnnxError(`the model makes no tensor "${name}"`);
+    if (slot.value && slot.value.dtype !== QUANTIZED) return slot.value;
+    if (!slot.problem) throw new OnnxError(`output "${name}": ${slot.unreadable ?? 'its values are quantized'}`);
+    this.#report(slot.problem.node, slot.problem.reason);
     return this.#fail();
   }
 
@@ -225,7 +259,8 @@ export function readOnnx(bytes: Uint8Array, options: ReadOptions = {}): Graph {
   const model = decodeModel(bytes);
   const { oldest, newest } = READ_OPSETS;
   if (model.opset < oldest || model.opset > newest) {
-    throw new OnnxError(`the model uses operator set ${model.opset}; ${oldest} to ${newest} can be read`);
+    const { opset } = model;
+    throw new OnnxError(`the model uses operator set ${opset}; ${oldest} to ${newest} can be read`, { opset });
   }
   if (model.outputs.length === 0) throw new OnnxError('the graph has no outputs');
   return new Reader(model, options).read();

@@ -1,8 +1,8 @@
 import protobuf from 'protobufjs';
 
 /**
- * The messages of the ONNX format (onnx.proto, IR version 10) that a classifier uses, by their field numbers. Graphs and
- * functions inside attributes and models are left as bytes: they are refused, and bytes cannot nest a decoder too deep.
+ * The messages of the ONNX format (onnx.proto, IR version 10) that a classifier uses, by their field numbers. Graphs
+ * inside attributes are left as bytes, which cannot nest a decoder too deep: `inner-graphs.ts` looks into them.
  */
 const descriptor = {
   nested: {
@@ -38,6 +38,7 @@ const descriptor = {
             attribute: { rule: 'repeated', type: 'AttributeProto', id: 5 },
             docString: { type: 'string', id: 6 },
             domain: { type: 'string', id: 7 },
+            overload: { type: 'string', id: 8 },
           },
         },
         StringStringEntryProto: { fields: { key: { type: 'string', id: 1 }, value: { type: 'string', id: 2 } } },
@@ -56,7 +57,20 @@ const descriptor = {
             functions: { rule: 'repeated', type: 'FunctionProto', id: 25 },
           },
         },
-        FunctionProto: { fields: { name: { type: 'string', id: 1 }, domain: { type: 'string', id: 10 } } },
+        FunctionProto: {
+          fields: {
+            name: { type: 'string', id: 1 },
+            input: { rule: 'repeated', type: 'string', id: 4 },
+            output: { rule: 'repeated', type: 'string', id: 5 },
+            attribute: { rule: 'repeated', type: 'string', id: 6 },
+            node: { rule: 'repeated', type: 'NodeProto', id: 7 },
+            opsetImport: { rule: 'repeated', type: 'bytes', id: 9 },
+            domain: { type: 'string', id: 10 },
+            attributeProto: { rule: 'repeated', type: 'AttributeProto', id: 11 },
+            valueInfo: { rule: 'repeated', type: 'bytes', id: 12 },
+            overload: { type: 'string', id: 13 },
+          },
+        },
         GraphProto: {
           fields: {
             node: { rule: 'repeated', type: 'NodeProto', id: 1 },
@@ -116,7 +130,7 @@ const descriptor = {
 let root: protobuf.Root | undefined;
 
 /** A message type of the ONNX format, by its name in onnx.proto. */
-export function onnxMessage(name: 'ModelProto' | 'TensorProto'): protobuf.Type {
+export function onnxMessage(name: 'ModelProto' | 'TensorProto' | 'GraphProto'): protobuf.Type {
   root ??= protobuf.Root.fromJSON(descriptor);
   return root.lookupType(`onnx.${name}`);
 }

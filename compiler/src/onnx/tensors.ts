@@ -1,7 +1,8 @@
 import type { DType, NumericArray, Tensor } from '../tensor.js';
 import { sizeOf } from '../tensor.js';
 import { OnnxError } from './errors.js';
-import type { OnnxTensor } from './proto.js';
+import type { TensorMessage } from './messages.js';
+import { externalOf, type OnnxTensor } from './proto.js';
 import { dataTypeNames } from './schema.js';
 
 /** Reads `length` bytes at `offset` of a file named relative to the model. */
@@ -157,25 +158,70 @@ export function checkTensor(tensor: OnnxTensor): ElementType {
   return type;
 }
 
+/** A tensor of a file that is rewritten, as far as its form is checked. */
+function storedTensor(message: TensorMessage): OnnxTensor {
+  const { name, dataType, rawData, dataLocation } = message;
+  return {
+    name,
+    dataType,
+    dims: message.dims.map(Number),
+    ...(rawData.length > 0 ? { rawData } : {}),
+    floatData: message.floatData,
+    int32Data: message.int32Data,
+    int64Data: message.int64Data as number[],
+    doubleData: message.doubleData,
+    uint64Data: message.uint64Data as number[],
+    ...(dataLocation === 1 ? { external: externalOf(message.externalData, name) } : {}),
+  };
+}
+
+/** Checks a tensor that is left as it is, where its element type is one that is read; others are for the runtime. */
+export function checkStored(message: TensorMessage): void {
+  if (elementTypes[message.dataType]) checkTensor(storedTensor(message));
+}
+
+/** The bytes of a tensor whose values are in another file, of any element type. */
+export function readExternal(message: TensorMessage, reader: ExternalReader | undefined): Uint8Array {
+  const tensor = storedTensor(message);
+  const { location, offset, length: said } = externalOf(message.externalData, tensor.name);
+  const type = elementTypes[tensor.dataType];
+  const length = type ? sizeOf(tensor.dims) * type.bytes : said;
+  if (!staysInside(location)) {
+    throw new OnnxError(`tensor "${tensor.name}": external data in "${location}" is outside the model's folder`);
+  }
+  if (length === undefined) {
+    throw new OnnxError(`tensor "${tensor.name}": external data in "${location}" of unknown length`);
+  }
+  return bytesAt(tensor.name, location, offset, length, reader);
+}
+
+function bytesAt(
+  name: string,
+  location: string,
+  offset: number,
+  length: number,
+  reader: ExternalReader | undefined,
+): Uint8Array {
+  if (!reader) throw new OnnxError(`tensor "${name}": its values are in "${location}", which was not given`);
+  let bytes: Uint8Array;
+  try {
+    bytes = reader(location, offset, length);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new OnnxError(`tensor "${name}": external data in "${location}": ${reason}`, { cause });
+  }
+  if (bytes.length === length) return bytes;
+  throw new OnnxError(`tensor "${name}": expected ${length} bytes of "${location}", got ${bytes.length}`);
+}
+
 /** The values of a tensor. Throws {@link OnnxError} where they are missing, too few, or cannot be held. */
 export function decodeTensor(tensor: OnnxTensor, external?: ExternalReader): Tensor {
   const type = checkTensor(tensor);
   const shape = tensor.dims;
-  const length = sizeOf(shape) * type.bytes;
-  let raw = tensor.rawData;
-  if (tensor.external) {
-    const { location, offset } = tensor.external;
-    if (!external) throw new OnnxError(`tensor "${tensor.name}": its values are in "${location}", which was not given`);
-    try {
-      raw = external(location, offset, length);
-    } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : String(cause);
-      throw new OnnxError(`tensor "${tensor.name}": external data in "${location}": ${reason}`, { cause });
-    }
-    if (raw.length !== length) {
-      throw new OnnxError(`tensor "${tensor.name}": expected ${length} bytes of "${location}", got ${raw.length}`);
-    }
-  }
+  const { external: place } = tensor;
+  const raw = place
+    ? bytesAt(tensor.name, place.location, place.offset, sizeOf(shape) * type.bytes, external)
+    : tensor.rawData;
   try {
     return { dtype: type.dtype, shape, data: raw ? type.raw(Uint8Array.from(raw)) : type.typed(tensor[type.field]) };
   } catch (cause) {

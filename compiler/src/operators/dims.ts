@@ -5,7 +5,7 @@ import { formatShape } from '../tensor.js';
  * Arithmetic of dimensions. What is computed from a symbol is a symbol whose name is the expression, so that equal
  * expressions are equal dimensions: `6N`, `2N*M`, `(H-2)`, `((H-1)//2+1)`.
  */
-interface Product {
+export interface Product {
   readonly factor: number;
   readonly symbols: readonly string[];
 }
@@ -31,7 +31,8 @@ function factorsOf(symbol: string): Product {
   return { factor, symbols };
 }
 
-function productOf(dims: Shape): Product {
+/** The product of dimensions, taken apart. */
+export function productOf(dims: Shape): Product {
   let factor = 1;
   const symbols: string[] = [];
   for (const dim of dims) {
@@ -45,7 +46,7 @@ function productOf(dims: Shape): Product {
   return { factor, symbols: symbols.sort() };
 }
 
-function formatProduct({ factor, symbols }: Product): Dim {
+export function formatProduct({ factor, symbols }: Product): Dim {
   if (symbols.length === 0 || factor === 0) return factor;
   return `${factor === 1 ? '' : factor}${symbols.join('*')}`;
 }
@@ -54,19 +55,27 @@ export function multiplyDims(dims: Shape): Dim {
   return formatProduct(productOf(dims));
 }
 
-/** The dimension that makes `shape` hold as many elements as `from`. */
-export function missingDim(from: Shape, shape: Shape): Dim {
-  const whole = productOf(from);
-  const part = productOf(shape);
-  const symbols = [...whole.symbols];
-  for (const symbol of part.symbols) {
+/** `whole / part` where it divides exactly, else undefined. */
+export function divideShapes(whole: Shape, part: Shape): Dim | undefined {
+  const [from, by] = [productOf(whole), productOf(part)];
+  const symbols = [...from.symbols];
+  for (const symbol of by.symbols) {
     const at = symbols.indexOf(symbol);
-    if (at < 0) throw new Error(`cannot reshape ${formatShape(from)}: symbol ${symbol} is not part of it`);
+    if (at < 0) return undefined;
     symbols.splice(at, 1);
   }
-  const factor = whole.factor === part.factor ? 1 : whole.factor / part.factor;
-  if (!Number.isInteger(factor)) throw new Error(`${formatShape(from)} does not divide into ${formatShape(shape)}`);
-  return formatProduct({ factor, symbols });
+  const factor = from.factor === by.factor ? 1 : from.factor / by.factor;
+  return Number.isInteger(factor) ? formatProduct({ factor, symbols }) : undefined;
+}
+
+/** The dimension that makes `shape` hold as many elements as `from`. */
+export function missingDim(from: Shape, shape: Shape): Dim {
+  const missing = divideShapes(from, shape);
+  if (missing !== undefined) return missing;
+  const known = new Set(productOf(from).symbols);
+  const strange = productOf(shape).symbols.find((symbol) => !known.has(symbol));
+  if (strange) throw new Error(`cannot reshape ${formatShape(from)}: symbol ${strange} is not part of it`);
+  throw new Error(`${formatShape(from)} does not divide into ${formatShape(shape)}`);
 }
 
 /** `dim + count` */

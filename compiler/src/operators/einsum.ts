@@ -51,6 +51,15 @@ function labelSizes(operands: Equation['operands'], shapes: readonly Shape[]): M
   return sizes;
 }
 
+/** The sizes of all axes that an equation labels: their product is how many products of elements it adds up. */
+export function einsumSizes(equation: string, shapes: readonly Shape[]): Dim[] {
+  const { operands } = parse(
+    equation,
+    shapes.map(({ length }) => length),
+  );
+  return [...labelSizes(operands, shapes).values()];
+}
+
 /** Writes labels as an equation of letters, for operands whose ellipsis was spelled out. */
 function format(operands: Equation['operands'], output: readonly string[]): string {
   const all = [...new Set([...operands.flat(), ...output])];

@@ -45,10 +45,10 @@ function maxPool(c: NodeContext): Value {
   expectImages(c, x);
   c.ignore('storage_order');
   const { dilations, ...window } = readWindow(c, x);
-  if (dilations.some((dilation) => dilation !== 1)) c.refuse(`dilations [${dilations}] are not supported`);
   const [bottom, right] = c.flag('ceil_mode', 0) ? ceilPadding(c, x, { ...window, dilations }) : [0, 0];
   const [top, left, ...ends] = window.pads;
-  return c.emit('MaxPool', [x], { ...window, pads: [top, left, ends[0] + bottom, ends[1] + right] });
+  const dilated = dilations.some((dilation) => dilation !== 1) ? { dilations } : {};
+  return c.emit('MaxPool', [x], { ...window, ...dilated, pads: [top, left, ends[0] + bottom, ends[1] + right] });
 }
 
 /** What `ceil_mode` adds is never counted; where the padding itself is, that is made of zeros first. */

@@ -1,5 +1,5 @@
 import type { Value } from '../../graph.js';
-import type { Lowering, NodeContext } from '../node-context.js';
+import type { Lowering, NodeContext, Part } from '../node-context.js';
 import { graphDType } from '../tensors.js';
 
 /** An operator that the table has under the same name, with the same inputs, and with these float attributes. */
@@ -14,12 +14,12 @@ function same(inputs: number, floats: Readonly<Record<string, number>> = {}): Lo
 }
 
 /** Folds any number of operands from the left by a binary operator. */
-function fold(c: NodeContext, op: string): Value {
+function fold(c: NodeContext, op: string, part: Part = 0): Value {
   const operands = c.slots.map((_, i) => c.input(i));
   return operands
     .slice(1)
     .reduce(
-      (left, right, i) => c.emit(op, [left, right], {}, i + 2 < operands.length ? `${i}` : undefined),
+      (left, right, i) => c.emit(op, [left, right], {}, i + 2 < operands.length ? `${i}` : part),
       operands[0] ?? c.refuse('takes at least one input'),
     );
 }
@@ -42,6 +42,33 @@ function gelu(c: NodeContext): Value {
   }
   const gate = c.emit('Add', [inner, c.scalar(1, 'one')], {}, 'gate');
   return c.emit('Mul', [scaled(x, 0.5, 'half'), gate], {});
+}
+
+/** x tanh(log(1 + e^x)) */
+function mish(c: NodeContext): Value {
+  const x = c.input(0);
+  return c.emit('Mul', [x, c.emit('Tanh', [c.emit('Softplus', [x], {}, 'softplus')], {}, 'tanh')], {});
+}
+
+/** x / (1 + |x|) */
+function softsign(c: NodeContext): Value {
+  const x = c.input(0);
+  const divisor = c.emit('Add', [c.scalar(1, 'one'), c.emit('Abs', [x], {}, 'abs')], {}, 'divisor');
+  return c.emit('Div', [x, divisor], {});
+}
+
+/** gamma Elu(x) */
+function selu(c: NodeContext): Value {
+  const alpha = c.float('alpha', 1.6732632423543772);
+  const elu = c.emit('Elu', [c.input(0)], { alpha }, 'elu');
+  return c.emit('Mul', [elu, c.scalar(c.float('gamma', 1.0507009873554805), 'gamma')], {});
+}
+
+/** max(x, 0) + min(alpha (e^(x / alpha) - 1), 0), which is alpha Elu(x / alpha). */
+function celu(c: NodeContext): Value {
+  const alpha = c.scalar(c.float('alpha', 1), 'alpha');
+  const elu = c.emit('Elu', [c.emit('Div', [c.input(0), alpha], {}, 'scaled')], { alpha: 1 }, 'elu');
+  return c.emit('Mul', [elu, alpha], {});
 }
 
 /** Bounds are attributes before operator set 11, inputs from then on. */
@@ -112,11 +139,15 @@ export const elementwise = {
   Mean: {
     needs: ['Add'],
     lower: (c) => {
-      const sum = fold(c, 'Add');
-      return c.slots.length === 1 ? sum : c.emit('Div', [sum, c.scalar(c.slots.length, 'count')], {}, 'mean');
+      const sum = fold(c, 'Add', 'sum');
+      return c.slots.length === 1 ? sum : c.emit('Div', [sum, c.scalar(c.slots.length, 'count')], {});
     },
   },
+  Celu: { needs: ['Elu'], lower: celu },
   Gelu: { needs: ['Erf', 'Tanh'], lower: gelu },
+  Mish: { needs: ['Softplus'], lower: mish },
+  Selu: { needs: ['Elu'], lower: selu },
+  Softsign: { needs: ['Abs'], lower: softsign },
   Clip: { lower: clip },
   Cast: { lower: cast },
   CastLike: {

@@ -22,6 +22,34 @@ function layerNormalization(c: NodeContext): Value {
   });
 }
 
+/** Before operator set 21 scale and bias have an entry a group, from then on one a channel. */
+function groupNormalization(c: NodeContext): Value {
+  c.ignore('stash_type');
+  const x = c.input(0);
+  const channels = x.shape[1];
+  const num_groups = c.int('num_groups') ?? c.refuse('names no num_groups');
+  if (typeof channels !== 'number') return c.refuse(`has the symbol ${channels} as its number of channels`);
+  const [scale, bias] = [1, 2].map((position) => {
+    const value = c.input(position);
+    if (c.opset >= 21 || num_groups === channels) return value;
+    const column = c.reshape(value, [num_groups, 1], `${position}/column`);
+    const shape = c.integers([num_groups, channels / num_groups], `${position}/expanded`);
+    const wide = c.emit('Expand', [column, shape], {}, `${position}/wide`);
+    return c.reshape(wide, [channels], `${position}/channels`);
+  });
+  return c.emit('GroupNormalization', [x, scale, bias], { num_groups, epsilon: c.float('epsilon', 1e-5) });
+}
+
+/** `x / |x|` along an axis. */
+function lpNormalization(c: NodeContext): Value {
+  const x = c.input(0);
+  const p = c.int('p', 2);
+  if (p !== 1 && p !== 2) return c.refuse(`p ${p} is not supported`);
+  const axis = normalizeAxis(c.int('axis', -1), x.shape.length);
+  const norm = c.emit(`ReduceL${p}`, [x, c.integers([axis], 'axes')], { keepdims: 1 }, 'norm');
+  return c.emit('Div', [x, norm], {});
+}
+
 /**
  * Before operator set 13 the axes from `axis` (default 1) on are one: the value is flattened to a matrix whose rows
  * sum to 1. Where only one of those axes is longer than 1, that is the same as along it.
@@ -45,7 +73,9 @@ export const normalization = {
     lower: (c) =>
       c.emit('InstanceNormalization', [c.input(0), c.input(1), c.input(2)], { epsilon: c.float('epsilon', 1e-5) }),
   },
+  GroupNormalization: { lower: groupNormalization },
   LayerNormalization: { lower: layerNormalization },
+  LpNormalization: { needs: ['ReduceL2'], lower: lpNormalization },
   Softmax: { lower: softmax },
   LogSoftmax: { lower: softmax },
 } satisfies Record<string, Lowering>;

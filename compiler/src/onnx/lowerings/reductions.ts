@@ -27,6 +27,17 @@ function reduce(c: NodeContext): Value {
   return c.emit(c.node.op, [x, ...axes], { keepdims });
 }
 
+/** log(sum(x)) */
+function reduceLogSum(c: NodeContext): Value {
+  const x = c.input(0);
+  const given = c.opset >= 18 ? c.numbers(1, 'axes') : c.ints('axes');
+  const keepdims = c.flag('keepdims', 1);
+  const none = !given || given.length === 0;
+  if (c.flag('noop_with_empty_axes', 0) && none) return c.emit('Log', [x], {});
+  const axes = none ? [] : [c.integers(c.axes(given, x.shape.length), 'axes')];
+  return c.emit('Log', [c.emit('ReduceSum', [x, ...axes], { keepdims }, 'sum')], {});
+}
+
 /** Position of the largest or smallest element along an axis. */
 const position: Lowering = {
   lower: (c) =>
@@ -40,6 +51,7 @@ const position: Lowering = {
 export const reductions = {
   ReduceL1: { lower: reduce },
   ReduceL2: { lower: reduce },
+  ReduceLogSum: { needs: ['ReduceSum'], lower: reduceLogSum },
   ReduceLogSumExp: { lower: reduce },
   ReduceMax: { lower: reduce },
   ReduceMean: { lower: reduce },

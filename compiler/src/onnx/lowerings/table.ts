@@ -5,6 +5,7 @@ import { convolution } from './convolution.js';
 import { elementwise } from './elementwise.js';
 import { linearAlgebra } from './linear-algebra.js';
 import { normalization } from './normalization.js';
+import { quantization } from './quantization.js';
 import { reductions } from './reductions.js';
 import { resizing } from './resize.js';
 import { shapes } from './shapes.js';
@@ -13,9 +14,9 @@ import { slicing } from './slicing.js';
 /**
  * How each operator of ONNX (operator sets 7 to 21) is written in the graph's own, once: attributes that later became
  * inputs, defaults that changed, and operators that others can say. External data of constants is read through
- * `external`.
+ * `external`; quantized activations are read only if they may pass straight through.
  */
-export function lowerings(external?: ExternalReader): ReadonlyMap<string, Lowering> {
+export function lowerings(external?: ExternalReader, straightThrough = false): ReadonlyMap<string, Lowering> {
   return new Map<string, Lowering>(
     Object.entries({
       ...constants(external),
@@ -23,6 +24,7 @@ export function lowerings(external?: ExternalReader): ReadonlyMap<string, Loweri
       ...elementwise,
       ...linearAlgebra,
       ...normalization,
+      ...quantization(straightThrough),
       ...reductions,
       ...resizing,
       ...shapes,

@@ -1,0 +1,55 @@
+import { GraphBuilder, type OnnxNode, type OnnxTensor } from '@whet/compiler';
+import { elementwise, entriesOf, type ModelParameter, products, type Role, roles } from './model-parameters.js';
+import type { NodeGraph } from './node-graph.js';
+
+/** Weights of operators that the graph has not got. */
+const foreign: Readonly<Record<string, Readonly<Record<number, Role>>>> = {
+  ConvInteger: { 1: 'weight' },
+  FusedConv: { 1: 'weight', 2: 'bias' },
+  GRU: { 1: 'weight', 2: 'weight', 3: 'bias' },
+  LSTM: { 1: 'weight', 2: 'weight', 3: 'bias' },
+  MatMulInteger: { 1: 'weight' },
+  QGemm: { 3: 'weight', 6: 'bias' },
+  QLinearConv: { 3: 'weight', 8: 'bias' },
+  QLinearMatMul: { 3: 'weight' },
+  RNN: { 1: 'weight', 2: 'weight', 3: 'bias' },
+};
+
+/** The tensor that holds a value of the file: an initializer, a Constant, or either behind a DequantizeLinear. */
+function storedTensor(nodes: NodeGraph, name: string): OnnxTensor | undefined {
+  const initializer = nodes.model.initializers.find((candidate) => candidate.name === name);
+  if (initializer) return initializer;
+  const maker = nodes.maker(name);
+  if (maker?.op === 'DequantizeLinear') return storedTensor(nodes, maker.inputs[0] ?? '');
+  const value = maker?.op === 'Constant' ? maker.attributes.get('value') : undefined;
+  return value?.kind === 'tensor' ? value.value : undefined;
+}
+
+/** Parameters that only nodes read which stay as they are, with the names they would have. */
+export function blockedParameters(nodes: NodeGraph, opaque: ReadonlySet<OnnxNode>): ModelParameter[] {
+  const found = new Map<string, ModelParameter>();
+  const g = new GraphBuilder();
+  let layer: string | undefined;
+  for (const node of nodes.nodes) {
+    if (!opaque.has(node)) continue;
+    const own = roles[node.op] ?? foreign[node.op] ?? {};
+    for (const [position, role] of Object.entries(own)) {
+      const name = node.inputs[Number(position)] ?? '';
+      const tensor = name === '' || found.has(name) ? undefined : storedTensor(nodes, name);
+      if (!tensor || (elementwise.has(node.op) && entriesOf(tensor.dims) < 2)) continue;
+      if (products.has(node.op) || foreign[node.op] || layer === undefined) layer = node.outputs[0] ?? node.name;
+      found.set(name, {
+        name,
+        value: g.input(name, tensor.dims),
+        shape: tensor.dims,
+        op: node.op,
+        layer,
+        bias: role === 'shift' || (role === 'bias' && tensor.dims.filter((dim) => dim > 1).length <= 1),
+        norm: role === 'shift' || role === 'scale',
+        moment: role === 'moment',
+        blocked: true,
+      });
+    }
+  }
+  return [...found.values()];
+}
