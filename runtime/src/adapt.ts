@@ -1,26 +1,20 @@
-import { type InferenceSession, Tensor } from 'onnxruntime-common';
+import { Tensor } from 'onnxruntime-common';
 import { InputError } from './errors.js';
 import { oneHot } from './one-hot.js';
 import { nextName, type Pattern } from './pattern.js';
 import type { ProfileValue } from './profile.js';
+import { runSession } from './run-session.js';
 import type { AdaptOptions } from './types.js';
-
-/** Runs a session with those of `feeds` that it takes. */
-async function run(
-  session: InferenceSession,
-  feeds: Readonly<Record<string, Tensor>>,
-): Promise<Record<string, Tensor>> {
-  const taken: Record<string, Tensor> = {};
-  for (const name of session.inputNames) taken[name] = feeds[name] as Tensor;
-  return (await session.run(taken)) as Record<string, Tensor>;
-}
 
 const diverged = (got: string) => new InputError('rate', `expected steps that converge, got ${got}; take a lower rate`);
 
-/** The inner loop: starts the head from the support features, then takes `steps` gradient steps. */
+/**
+ * The inner loop: starts the head from the support features, then takes `steps` gradient steps. Under `support`
+ * normalization the moments follow, at the values after the last step; those of the frozen part come with `encoded`.
+ */
 export async function adaptPattern(
   pattern: Pattern,
-  features: Tensor,
+  encoded: Readonly<Record<string, Tensor>>,
   labels: Int32Array,
   ways: number,
   options: AdaptOptions & { readonly steps: number; readonly rate: number },
@@ -28,21 +22,27 @@ export async function adaptPattern(
   let values: Record<string, Tensor> = {};
   for (const [name, { shape, data }] of pattern.start) values[name] = new Tensor('float32', data, shape);
   const constants = {
-    features,
+    ...encoded,
     labels: new Tensor('float32', oneHot(labels, ways), [labels.length, ways]),
     rate: new Tensor('float32', Float32Array.of(options.rate), []),
   };
   options.signal?.throwIfAborted();
-  values = { ...values, ...(await run(pattern.startHead, { ...constants, ...values })) };
+  values = { ...values, ...(await runSession(pattern.startHead, { ...constants, ...values })) };
   const losses: number[] = [];
   for (let step = 1; step <= options.steps; step++) {
     options.signal?.throwIfAborted();
-    const outputs = await run(pattern.step, { ...constants, ...values });
+    const outputs = await runSession(pattern.step, { ...constants, ...values });
     values = Object.fromEntries(Object.keys(values).map((name) => [name, outputs[nextName(name)] as Tensor]));
     const loss = (outputs['loss'] as Tensor).data[0] as number;
     if (!Number.isFinite(loss)) throw diverged(`loss ${loss} at step ${step}`);
     losses.push(loss);
     options.onStep?.(step, loss);
+  }
+  options.signal?.throwIfAborted();
+  const observed = pattern.observe ? await runSession(pattern.observe, { ...constants, ...values }) : {};
+  const moments = { ...encoded, ...observed };
+  for (const name of [...pattern.moments.frozen.keys(), ...pattern.moments.moving.keys()]) {
+    values[name] = moments[name] as Tensor;
   }
   for (const [name, { data }] of Object.entries(values)) {
     if (!(data as Float32Array).every(Number.isFinite)) throw diverged(`values of "${name}" that are not finite`);
