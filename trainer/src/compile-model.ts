@@ -25,6 +25,9 @@ import { exportedPrefix, tensorOf } from './exported-prefix.js';
 import type { ModelParameter } from './model-parameters.js';
 import { readModel, type SourceModel } from './read-model.js';
 import { selectParameters } from './select-parameters.js';
+import { takeSupportMoments } from './support-moments.js';
+
+type Normalization = Manifest['normalization'];
 
 export interface CompileOptions {
   /** The ONNX file. */
@@ -43,6 +46,11 @@ export interface CompileOptions {
   /** `new`: every class starts from its mean feature. `keep`, the model's own last layer, is not built yet. */
   readonly head?: 'new' | 'keep';
   readonly features?: string;
+  /**
+   * Whose moments BatchNormalization layers take: `population`, those of the file (the default), or `support`, those of
+   * the examples, for images unlike those that the model was trained on.
+   */
+  readonly normalization?: Normalization;
   readonly imageSize?: readonly [height: number, width: number];
   /** Per channel, of pixels 0..1; one number stands for all channels. */
   readonly mean?: readonly number[];
@@ -62,6 +70,8 @@ export interface PatternReport {
   readonly encoded: 'as exported' | 'anew' | undefined;
   /** Of an inner step with one example of 5 classes; encoding, once per image, is not in it. */
   readonly stepCost: GraphCost;
+  /** Of encoding one image; undefined where nothing is frozen. */
+  readonly encodeCost: GraphCost | undefined;
 }
 
 export interface CompileReport {
@@ -90,10 +100,16 @@ function startHead(g: GraphBuilder, features: Value, labels: Value): HeadWeights
   return prototypeHead(g, features, labels, scale);
 }
 
-function compileMoving(model: SourceModel, moving: readonly ModelParameter[], pattern: string): CompiledPattern {
+function compileMoving(
+  model: SourceModel,
+  moving: readonly ModelParameter[],
+  pattern: string,
+  normalization: Normalization,
+): CompiledPattern {
   try {
+    const features = model.featureGraph(moving);
     return compilePattern({
-      features: model.featureGraph(moving),
+      ...(normalization === 'support' ? takeSupportMoments(features) : { features }),
       featureLength: model.featureLength,
       startHead,
     });
@@ -126,6 +142,15 @@ function preprocessingOf(options: CompileOptions, model: SourceModel): Preproces
   };
 }
 
+/** Throws {@link CompileError} where `support` normalization would change nothing. */
+function expectNormalizations(model: SourceModel): void {
+  if (takeSupportMoments(model.featureGraph([])).normalizations.length > 0) return;
+  throw new CompileError(
+    `normalization "support": expected BatchNormalization layers below the features "${model.features}", got none ` +
+      '(exporters may fold them into the layers before); take "population"',
+  );
+}
+
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
 /** The files of one pattern, and what the manifest says of them. */
@@ -135,15 +160,17 @@ async function patternFiles(
   name: string,
   moving: readonly ModelParameter[],
 ) {
-  const compiled = compileMoving(model, moving, name);
+  const { normalization = 'population' } = options;
+  const compiled = compileMoving(model, moving, name, normalization);
   const contents = new Map<string, Uint8Array>();
   const file = (graph: Graph, bytes: Uint8Array = encodeOnnx(graph)): string => {
     const path = `${name}/${graph.name}.onnx`;
     contents.set(path, bytes);
     return path;
   };
-  const { encode, boundary } = compiled;
-  const exported = encode && (await exportedPrefix(options.model, model, encode, boundary));
+  const { encode, encodeQuery, boundary } = compiled;
+  // As exported it would normalize with the file's own moments.
+  const exported = encode && !encodeQuery && (await exportedPrefix(options.model, model, encode, boundary));
   const init = `${name}/init.safetensors`;
   const starts = moving.map(({ name: parameter, shape, value }) => {
     const start = Float32Array.from(value.constant?.data ?? []);
@@ -157,11 +184,14 @@ async function patternFiles(
         ? `Moves ${layers.join(', ')} and the head; what is below is cached.`
         : 'Only the head moves; the whole network is cached.',
     graphs: {
-      encode: encode ? file(encode, exported) : null,
+      encode: encode ? file(encode, exported || undefined) : null,
       start: file(compiled.start),
       step: file(compiled.step),
       predict: file(compiled.predict),
+      ...(encodeQuery ? { encodeQuery: file(encodeQuery) } : {}),
+      ...(compiled.moments ? { moments: file(compiled.moments) } : {}),
     },
+    ...(normalization === 'support' ? { normalizations: [...compiled.normalizations] } : {}),
     init,
     moving: starts.map(([parameter, { shape, data }]) => ({
       name: parameter,
@@ -180,6 +210,7 @@ async function patternFiles(
     boundary: boundary.map((value) => tensorOf(model, value)),
     encoded: encode && (exported ? 'as exported' : 'anew'),
     stepCost: graphCost(compiled.step, SIZES),
+    encodeCost: encode && graphCost(encode, SIZES),
   };
   return { contents, manifest, report };
 }
@@ -204,6 +235,8 @@ export async function compileModel(options: CompileOptions): Promise<CompileRepo
     }
     return [name, selectParameters(selections, model.parameters)] as const;
   });
+  const { normalization = 'population' } = options;
+  if (normalization === 'support') expectNormalizations(model);
   const preprocessing = preprocessingOf(options, model);
   const contents = new Map<string, Uint8Array>();
   const patterns: Manifest['patterns'] = {};
@@ -222,7 +255,7 @@ export async function compileModel(options: CompileOptions): Promise<CompileRepo
     version: options.version ?? '0.1.0',
     description: options.description ?? `${options.fileName}, made adaptable`,
     preprocessing,
-    normalization: 'population',
+    normalization,
     head: 'prototype',
     featureLength: model.featureLength,
     limits: { maxClasses: 100, maxExamples: 500 },
@@ -244,7 +277,7 @@ export async function compileModel(options: CompileOptions): Promise<CompileRepo
   }
   const manifest = parsed.data;
   contents.set('manifest.json', new TextEncoder().encode(`${JSON.stringify(manifest, null, 2)}\n`));
-  const full = compileMoving(model, selectParameters(['all'], model.parameters), 'all');
+  const full = compileMoving(model, selectParameters(['all'], model.parameters), 'all', normalization);
   await writeFolder(options.directory, contents);
   return { manifest, model, patterns: reports, fullCost: graphCost(full.step, SIZES) };
 }

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { CompileReport } from '@whet/trainer';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { positiveNumber, wholeNumber } from '../arguments.js';
 import { externalDataReader } from '../external-data.js';
 import { bytes, formatTable, percent } from '../format.js';
@@ -12,6 +12,7 @@ interface CompileOptions {
   readonly pattern?: Map<string, string[]>;
   readonly features?: string;
   readonly head: 'new' | 'keep';
+  readonly normalization: 'population' | 'support';
   readonly size?: [number, number];
   readonly mean?: number[];
   readonly std?: number[];
@@ -64,6 +65,11 @@ export function compileCommand(): Command {
     .option('--pattern <name=selections>', 'a named pattern; repeat it for several in one bundle', collectPattern)
     .option('--features <tensor>', 'tensor that is the features; what the last Gemm or MatMul reads when absent')
     .option('--head <kind>', 'new: any number of classes, from mean features. keep: not built yet', head, 'new')
+    .addOption(
+      new Option('--normalization <kind>', 'moments of BatchNormalization: the file’s, or those of the examples')
+        .choices(['population', 'support'])
+        .default('population'),
+    )
     .option('--size <HxW>', 'height and width, for a model that takes images of any size', imageSize)
     .option('--mean <numbers>', 'taken from pixels 0..1, one number or one a channel (default: 0)', numbers)
     .option('--std <numbers>', 'what is left is divided by this (default: 1)', numbers)
@@ -136,6 +142,23 @@ function describe({ model, patterns, fullCost, manifest }: CompileReport): strin
     formatTable(['parameter', 'shape', 'read by', 'layer', 'moves in'], parameters),
     'An inner step, one example and 5 classes; in brackets of a step that moves everything:',
     formatTable(['pattern', 'moving', 'frozen up to', 'multiply-adds', 'activations'], rows),
+    ...(manifest.normalization === 'support' ? describeMoments(patterns, manifest) : []),
     '',
   ].join('\n');
+}
+
+/** What `support` normalization changes: whose moments, which frozen parts are not the file's, and what that takes. */
+function describeMoments(
+  patterns: CompileReport['patterns'],
+  { patterns: files }: CompileReport['manifest'],
+): string[] {
+  const lines = patterns.map(({ name, encodeCost }) => {
+    const all = files[name]?.normalizations ?? [];
+    const frozen = all.filter((normalization) => normalization.frozen).length;
+    const count = `${name}: ${frozen} of ${all.length} in the frozen part`;
+    return frozen === 0 || !encodeCost
+      ? count
+      : `${count}, which is encoded anew and runs over all examples at once: ${bytes(encodeCost.activationBytes)} of activations an example`;
+  });
+  return ['BatchNormalization takes the moments of the examples, which are stored in the profile:', ...lines];
 }
