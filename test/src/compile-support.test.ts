@@ -48,6 +48,14 @@ const subjects: Subject[] = [
     rate: 0.05,
     last: ['b.weight', 'bn2.*'],
   },
+  {
+    title: 'a network that normalizes vectors',
+    model: async () => smallModel({ vectors: true }),
+    features: 'bn3',
+    shape: [1, 8, 8],
+    rate: 0.01,
+    last: ['b.weight', 'bn3.*'],
+  },
   ...(modelPath
     ? [
         {

@@ -3,8 +3,8 @@ import { generatorFor } from '@whet/trainer';
 
 const same = { kernel_shape: [3, 3], strides: [1, 1], dilations: [1, 1], group: 1, pads: [1, 1, 1, 1] } as const;
 
-/** Two convolutions with normalizations around a residual, then a classifier, as an exporter would write them. */
-export function smallModel({ normalized = true, epsilon = 1e-3 } = {}): Uint8Array {
+/** Two convolutions with normalizations around a residual, one of `vectors` if asked for, then a classifier. */
+export function smallModel({ normalized = true, epsilon = 1e-3, vectors = false } = {}): Uint8Array {
   const g = new GraphBuilder();
   const random = generatorFor(3, 'compile-support', 0);
   const constant = (name: string, shape: readonly number[], of: () => number) => {
@@ -30,7 +30,8 @@ export function smallModel({ normalized = true, epsilon = 1e-3 } = {}): Uint8Arr
   const sum = g.apply('Add', [r, norm('bn2', b)], {}, 'sum');
   const pooled = g.apply('GlobalAveragePool', [g.apply('Relu', [sum], {}, 'top')], {}, 'pooled');
   const flat = g.apply('Flatten', [pooled], { axis: 1 }, 'features');
+  const features = vectors ? norm('bn3', flat) : flat;
   const fc = [constant('fc.weight', [4, 3], small), constant('fc.bias', [3], small)];
-  const logits = g.apply('Gemm', [flat, ...fc], {}, 'logits');
+  const logits = g.apply('Gemm', [features, ...fc], {}, 'logits');
   return encodeOnnx({ name: 'small', inputs: [x], outputs: new Map([['logits', logits]]) });
 }
