@@ -1,5 +1,6 @@
 import type { Graph, Node, Value } from './graph.js';
 import { GraphError, nodesOf } from './graph.js';
+import { lowerOwnOperators } from './lowering/lower.js';
 import { formatShape, type Shape } from './tensor.js';
 
 export interface GraphCost {
@@ -60,7 +61,7 @@ export function graphCost(graph: Graph, symbols: Readonly<Record<string, number>
   const sizeOf = (shape: Shape) => sizeWith(shape, symbols);
   let multiplyAdds = 0;
   let activationBytes = 0;
-  for (const node of nodesOf(graph.outputs.values())) {
+  for (const node of nodesOf(lowerOwnOperators(graph).graph.outputs.values())) {
     multiplyAdds += multiplyAddsOf(node, sizeOf);
     activationBytes += sizeOf(node.output.shape) * elementBytes[node.output.dtype];
   }

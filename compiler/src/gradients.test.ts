@@ -185,17 +185,22 @@ describe('the reverse walk', () => {
     expect(Array.from(results.get('gradient')?.data ?? [])).toEqual([3, 5]);
   });
 
-  it('gives a tie in max pooling to one element, so that parts sum to the whole', () => {
+  it.each([
+    ['touch', [2, 2], 4],
+    ['overlap', [1, 1], 9],
+  ] as const)('shares a tie in max pooling where windows %s, so that parts sum to the whole', (_, strides, count) => {
     const g = new GraphBuilder();
     const x = g.input('x', [1, 1, 4, 4]);
-    const y = g.apply('ReduceSum', [g.apply('MaxPool', [x], pool)], { keepdims: 0 });
+    const y = g.apply('ReduceSum', [g.apply('MaxPool', [x], { ...pool, strides })], { keepdims: 0 });
     const [gradient] = gradients(g, y, [x]) as [Value];
     const flat = makeTensor([1, 1, 4, 4], new Float64Array(16));
     const result = evaluate(
       { name: 'tie', inputs: [x], outputs: new Map([['gradient', gradient]]) },
       new Map([['x', flat]]),
     );
-    expect(Array.from(result.get('gradient')?.data ?? []).reduce((a, b) => a + b, 0)).toBe(4);
+    const parts = Array.from(result.get('gradient')?.data ?? []);
+    expect(parts.reduce((a, b) => a + b, 0)).toBe(count);
+    expect(parts[0]).toBe(1 / 4);
   });
 
   it('visits only nodes on a path to what is asked for', () => {

@@ -1,3 +1,4 @@
+export { batchGraph } from './batching/batch-graph.js';
 export { type GraphCost, graphCost } from './cost.js';
 export { evaluate } from './evaluate.js';
 export { type Backend, type Executable, referenceBackend } from './executor.js';
@@ -5,6 +6,8 @@ export { bindFeeds, type Tensors } from './feeds.js';
 export { gradients } from './gradients.js';
 export { type Graph, GraphBuilder, GraphError, inline, type Node, nodesOf, staticShape, type Value } from './graph.js';
 export { fromHalf, toHalf } from './half.js';
+export { lowerOwnOperators } from './lowering/lower.js';
+export { weightGradientForms } from './lowering/weight-gradient.js';
 export { type Cut, cutOnnx } from './onnx/cut.js';
 export { OnnxError, type OnnxProblem } from './onnx/errors.js';
 export { decodeModel, type OnnxModel, type OnnxValueInfo } from './onnx/proto.js';
@@ -19,6 +22,7 @@ export { expandLike, pad, reshape, shapeOf, slice } from './operators/shape-help
 export { operators } from './operators/table.js';
 export { mergeCommonSubexpressions } from './passes/common-subexpressions.js';
 export { foldConstants, foldConstantsUpTo } from './passes/fold-constants.js';
+export { foldScales } from './passes/fold-scales.js';
 export type { Pass } from './passes/pass.js';
 export { removeUnusedInputs } from './passes/remove-unused-inputs.js';
 export { runPasses } from './passes/run-passes.js';

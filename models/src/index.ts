@@ -1,6 +1,7 @@
 export type { Backbone, Initializer, MomentSource, Moments, Normalization, ParameterSpec } from './backbone.js';
 export { bundlesDirectory, DEFAULT_BUNDLE } from './bundles.js';
 export { type Conv4Settings, conv4, conv4Defaults } from './conv4.js';
+export { grownHead } from './grown-head.js';
 export {
   crossEntropy,
   type HeadKind,

@@ -3,7 +3,8 @@ import { InputError } from './errors.js';
 import { oneHot } from './one-hot.js';
 import { nextName, type Pattern } from './pattern.js';
 import type { ProfileValue } from './profile.js';
-import { runSession } from './run-session.js';
+import { run } from './run-session.js';
+import { startHead } from './start-head.js';
 import type { AdaptOptions } from './types.js';
 
 const diverged = (got: string) => new InputError('rate', `expected steps that converge, got ${got}; take a lower rate`);
@@ -27,11 +28,11 @@ export async function adaptPattern(
     rate: new Tensor('float32', Float32Array.of(options.rate), []),
   };
   options.signal?.throwIfAborted();
-  values = { ...values, ...(await runSession(pattern.startHead, { ...constants, ...values })) };
+  values = { ...values, ...(await startHead(pattern, encoded['features'] as Tensor, labels, ways, values)) };
   const losses: number[] = [];
   for (let step = 1; step <= options.steps; step++) {
     options.signal?.throwIfAborted();
-    const outputs = await runSession(pattern.step, { ...constants, ...values });
+    const outputs = await run(pattern.step, { ...constants, ...values });
     values = Object.fromEntries(Object.keys(values).map((name) => [name, outputs[nextName(name)] as Tensor]));
     const loss = (outputs['loss'] as Tensor).data[0] as number;
     if (!Number.isFinite(loss)) throw diverged(`loss ${loss} at step ${step}`);
@@ -39,7 +40,7 @@ export async function adaptPattern(
     options.onStep?.(step, loss);
   }
   options.signal?.throwIfAborted();
-  const observed = pattern.observe ? await runSession(pattern.observe, { ...constants, ...values }) : {};
+  const observed = pattern.observe ? await run(pattern.observe, { ...constants, ...values }) : {};
   const moments = { ...encoded, ...observed };
   for (const name of [...pattern.moments.frozen.keys(), ...pattern.moments.moving.keys()]) {
     values[name] = moments[name] as Tensor;

@@ -1,11 +1,12 @@
 import { type InferenceSession, Tensor } from 'onnxruntime-common';
 import { adaptPattern } from './adapt.js';
+import { classesOf } from './classes.js';
 import { BATCH, encodeExamples, encodeQueries, stackImages } from './encode.js';
 import { BundleError, InputError, ProfileError } from './errors.js';
 import { type Manifest, parseManifest } from './manifest.js';
 import { loadPattern, momentNames, type Pattern } from './pattern.js';
 import { Profile, readProfile } from './profile.js';
-import { runSession } from './run-session.js';
+import { run } from './run-session.js';
 import type { BundleSource } from './source.js';
 import type { AdaptOptions, AdaptResult, Example, Prediction } from './types.js';
 
@@ -41,10 +42,12 @@ export class Bundle {
       files.set(name, bytes);
     }
     const patterns = new Map<string, Pattern>();
+    const { labels, featureLength } = manifest;
+    const keptShape = labels && ([labels.length, featureLength] as const);
     const sessions: InferenceSession[] = [];
     try {
       for (const [name, pattern] of Object.entries(manifest.patterns)) {
-        patterns.set(name, await loadPattern(source, files, name, pattern, sessions));
+        patterns.set(name, await loadPattern(source, files, name, pattern, keptShape, sessions));
       }
     } catch (cause) {
       for (const session of sessions) await session.release();
@@ -57,8 +60,14 @@ export class Bundle {
       ),
     ].sort();
     const form = [manifest.schema, manifest.head, manifest.normalization, JSON.stringify(manifest.preprocessing)];
+    if (labels) form.push(JSON.stringify(labels));
     const digest = await sha256(new TextEncoder().encode([...form, ...identity].join('\n')));
     return new Bundle(manifest, digest, patterns, sessions);
+  }
+
+  /** Classes that the bundle has of its own: those of a kept head. */
+  get labels(): readonly string[] | undefined {
+    return this.manifest.labels;
   }
 
   /** Length of one preprocessed image, `C * H * W`. */
@@ -68,29 +77,25 @@ export class Bundle {
   }
 
   /**
-   * Adapts to labelled examples: two classes or more, any number of examples of each. Throws {@link InputError} naming
-   * the field that does not fit, and the signal's reason where it aborts.
+   * Adapts to labelled examples: two classes or more, any number of examples of each. A bundle with classes of its own
+   * takes examples of any of them, and adds a class for any other label. Throws {@link InputError} naming the field that
+   * does not fit, and the signal's reason where it aborts.
    */
   async adapt(examples: readonly Example[], options: AdaptOptions = {}): Promise<AdaptResult> {
     const pattern = this.#pattern(options.pattern ?? this.manifest.defaultPattern);
-    const { maxClasses, maxExamples } = this.manifest.limits;
+    const { maxExamples } = this.manifest.limits;
     if (examples.length === 0) throw new InputError('examples', 'expected labelled examples, got none');
     if (examples.length > maxExamples) {
       throw new InputError('examples', `expected at most ${maxExamples} examples, got ${examples.length}`);
     }
-    const counts = new Map<string, number>();
     for (const [i, { label, image }] of examples.entries()) {
       if (label === '') throw new InputError(`examples[${i}].label`, 'expected a class name, got an empty string');
       this.#checkImage(image, `examples[${i}].image`);
-      counts.set(label, (counts.get(label) ?? 0) + 1);
     }
-    const classes = [...counts.keys()];
-    if (classes.length < 2) {
-      throw new InputError('examples', `expected examples of at least 2 classes, got only "${classes[0]}"`);
-    }
-    if (classes.length > maxClasses) {
-      throw new InputError('examples', `expected at most ${maxClasses} classes, got ${classes.length}`);
-    }
+    const classes = classesOf(
+      examples.map(({ label }) => label),
+      this.manifest,
+    );
     const { steps = pattern.manifest.steps, rate = pattern.manifest.rate } = options;
     if (!Number.isSafeInteger(steps) || steps < 0) {
       throw new InputError('steps', `expected a whole number of 0 or more, got ${steps}`);
@@ -104,20 +109,36 @@ export class Bundle {
     );
     const encoding = await encodeExamples(pattern, images, options.signal);
     const encoded = performance.now();
-    const rows = new Map(classes.map((name, row) => [name, row]));
-    const labels = Int32Array.from(examples, ({ label }) => rows.get(label) as number);
-    const { values, losses } = await adaptPattern(pattern, encoding, labels, classes.length, {
+    const { values, losses } = await adaptPattern(pattern, encoding, classes.rows, classes.names.length, {
       ...options,
       steps,
       rate,
     });
     const ended = performance.now();
-    const profile = new Profile(this.digest, pattern.name, classes, [...counts.values()], steps, values);
+    const profile = new Profile(this.digest, pattern.name, classes.names, classes.counts, steps, values);
     return {
       profile,
+      added: this.labels ? classes.names.slice(this.labels.length) : [],
       losses,
       milliseconds: { encode: encoded - began, steps: ended - encoded, total: ended - began },
     };
+  }
+
+  /**
+   * The profile of nobody: the compiled model's own head and weights, which predict what the model did. Throws
+   * {@link InputError} where the bundle has no classes of its own.
+   */
+  initialProfile(name: string = this.manifest.defaultPattern): Profile {
+    const { labels } = this;
+    const { start, keptHead, initialMoments } = this.#pattern(name);
+    if (!labels || !keptHead) {
+      const got = `the bundle "${this.manifest.name}", whose head is "${this.manifest.head}"`;
+      throw new InputError('profile', `expected a profile, or a bundle with classes of its own, got ${got}`);
+    }
+    const values = new Map([...start, ...initialMoments])
+      .set('head.weight', keptHead.weight)
+      .set('head.bias', keptHead.bias);
+    return new Profile(this.digest, name, labels, new Array<number>(labels.length).fill(0), 0, values);
   }
 
   /** Classifies images, each by itself: what else is in the list changes nothing. Throws {@link InputError}. */
@@ -131,7 +152,7 @@ export class Bundle {
     for (let from = 0; from < images.length; from += BATCH) {
       const stacked = stackImages(images.slice(from, from + BATCH), this.manifest.preprocessing);
       const features = await encodeQueries(pattern, stacked, values);
-      const { probabilities } = await runSession(pattern.predict, { ...values, features });
+      const { probabilities } = await run(pattern.predict, { ...values, features });
       const data = probabilities?.data as Float32Array;
       const ways = profile.classes.length;
       for (let row = 0; row < data.length / ways; row++) {

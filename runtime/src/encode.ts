@@ -2,7 +2,7 @@ import { Tensor } from 'onnxruntime-common';
 import { InputError } from './errors.js';
 import type { Pattern } from './pattern.js';
 import type { Preprocessing } from './preprocessing.js';
-import { runSession } from './run-session.js';
+import { run } from './run-session.js';
 
 /** Images that are encoded or predicted at once. A step takes all examples at once; `limits.maxExamples` bounds those. */
 export const BATCH = 64;
@@ -31,7 +31,7 @@ export async function encodeExamples(
   if (!encode) return { features: images };
   if (moments.frozen.size === 0) return { features: await inBatches(pattern, images, signal) };
   signal?.throwIfAborted();
-  const encoded = await runSession(encode, { images });
+  const encoded = await run(encode, { images });
   for (const name of moments.frozen.keys()) {
     const { data } = encoded[name] as Tensor;
     if ((data as Float32Array).every(Number.isFinite)) continue;
@@ -63,6 +63,6 @@ export async function encodeQueries(
   moments: Readonly<Record<string, Tensor>>,
 ): Promise<Tensor> {
   if (!pattern.encodeQuery) return images;
-  const { features } = await runSession(pattern.encodeQuery, { ...moments, images });
+  const { features } = await run(pattern.encodeQuery, { ...moments, images });
   return features as Tensor;
 }

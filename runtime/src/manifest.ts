@@ -77,7 +77,16 @@ export const manifestSchema = z.object({
   preprocessing: preprocessingSchema,
   /** Whose moments normalize: fixed ones, inside the graphs, or the examples', stored in the profile. */
   normalization: z.enum(['population', 'support']),
-  head: z.enum(['prototype', 'shared']),
+  /** `kept`: the compiled model's own last layer, whose classes are `labels`. */
+  head: z.enum(['prototype', 'shared', 'kept']),
+  /** Names of a kept head's classes, in the order of its rows; absent with another head. */
+  labels: z.optional(
+    z.array(z.string().check(z.minLength(1), z.maxLength(256))).check(
+      z.minLength(2),
+      z.maxLength(100_000),
+      z.refine((names) => new Set(names).size === names.length, { error: 'expected different names' }),
+    ),
+  ),
   /** Length of a feature vector before the head. */
   featureLength: positive,
   limits: z.object({ maxClasses: positive, maxExamples: positive }),
@@ -117,6 +126,13 @@ export function parseManifest(text: string, location = '.'): Manifest {
     throw new BundleError(
       `${where}: preprocessing: expected ${channels} means and deviations, got ${mean.length} and ${std.length}`,
     );
+  }
+  const { head, labels, limits } = manifest;
+  if ((head === 'kept') !== (labels !== undefined)) {
+    throw new BundleError(`${where}: labels: expected ${head === 'kept' ? 'names' : 'none'} with head "${head}"`);
+  }
+  if (labels && labels.length > limits.maxClasses) {
+    throw new BundleError(`${where}: labels: expected at most ${limits.maxClasses}, got ${labels.length}`);
   }
   if (!Object.hasOwn(manifest.patterns, manifest.defaultPattern)) {
     throw new BundleError(`${where}: defaultPattern "${manifest.defaultPattern}" is not one of its patterns`);

@@ -5,6 +5,12 @@ import type { ProfileValue } from './profile.js';
 import { readSafetensors } from './safetensors.js';
 import type { BundleSource } from './source.js';
 
+/** `weight [C, F]` and `bias [C]` of C classes. */
+export interface KeptHead {
+  readonly weight: ProfileValue;
+  readonly bias: ProfileValue;
+}
+
 /** A pattern ready to run. */
 export interface Pattern {
   readonly name: string;
@@ -18,11 +24,15 @@ export interface Pattern {
     /** The others: outputs of `observe`, inputs of `predict`. */
     readonly moving: ReadonlyMap<string, readonly number[]>;
   };
+  /** The compiled model's own moments, for predicting without examples; empty where the bundle has no classes of its own. */
+  readonly initialMoments: ReadonlyMap<string, ProfileValue>;
   /** `images` to `features`, and frozen moments of these images; undefined where nothing is frozen. */
   readonly encode: InferenceSession | undefined;
   /** `images` and frozen moments to `features`; `encode` where no moments are frozen. */
   readonly encodeQuery: InferenceSession | undefined;
-  /** `features`, `labels`, moving values to `head.weight`, `head.bias`. */
+  /** The compiled model's own last layer, where the head starts from that. */
+  readonly keptHead: KeptHead | undefined;
+  /** `features`, `labels`, moving values (and `kept.weight`, `kept.bias`) to `head.weight`, `head.bias`. */
   readonly startHead: InferenceSession;
   /** `features`, `labels`, `rate`, values to `<name>@next` and `loss`. */
   readonly step: InferenceSession;
@@ -56,6 +66,7 @@ export async function loadPattern(
   files: ReadonlyMap<string, Uint8Array>,
   name: string,
   manifest: PatternManifest,
+  keptShape: readonly [classes: number, features: number] | undefined,
   opened: InferenceSession[],
 ): Promise<Pattern> {
   const fileOf = (path: string): Uint8Array => files.get(path) as Uint8Array;
@@ -96,6 +107,7 @@ export async function loadPattern(
     throw new BundleError(`${source.location}/${manifest.init}: ${(cause as Error).message}`, { cause });
   }
   const head = ['head.weight', 'head.bias'];
+  const keptHead = keptShape && takeHead(start, keptShape, `${source.location}/${manifest.init}`);
   for (const { name: value, moving } of manifest.moving) {
     const stored = start.get(value)?.data.length;
     if (!head.includes(value) && stored !== moving) {
@@ -104,12 +116,17 @@ export async function loadPattern(
       );
     }
   }
+  const moments = momentShapes(manifest);
+  const [frozen, moving] = [[...moments.frozen.keys()], [...moments.moving.keys()]];
+  const initialMoments = new Map<string, ProfileValue>();
+  for (const moment of [...frozen, ...moving]) {
+    const value = start.get(moment);
+    if (value && start.delete(moment)) initialMoments.set(moment, value);
+  }
   const below = [...start.keys()];
   const values = [...below, ...head];
   const { graphs } = manifest;
   const images = ['images'];
-  const moments = momentShapes(manifest);
-  const [frozen, moving] = [[...moments.frozen.keys()], [...moments.moving.keys()]];
   for (const [graph, needed] of [
     ['encodeQuery', frozen],
     ['moments', moving],
@@ -130,11 +147,44 @@ export async function loadPattern(
     ? await open(graphs.encodeQuery, queryInputs, queryInputs, ['features'])
     : encode;
   // A head that starts every class alike reads the labels only; what a step or a prediction leaves out would be an error.
-  const startHead = await open(graphs.start, ['features', 'labels', ...below], ['labels'], head);
+  const kept = keptHead ? ['kept.weight', 'kept.bias'] : [];
+  const startInputs = ['features', 'labels', ...kept, ...below];
+  const startHead = await open(graphs.start, startInputs, ['labels', ...kept], head);
   const stepInputs = ['features', 'labels', 'rate', ...values];
   const step = await open(graphs.step, stepInputs, stepInputs, [...values.map(nextName), 'loss']);
   const observe = graphs.moments ? await open(graphs.moments, ['features', ...below], ['features'], moving) : undefined;
   const predictInputs = ['features', ...values, ...moving];
   const predict = await open(graphs.predict, predictInputs, predictInputs, ['probabilities']);
-  return { name, manifest, start, moments, encode, encodeQuery, startHead, step, observe, predict };
+  return {
+    name,
+    manifest,
+    start,
+    keptHead,
+    moments,
+    initialMoments,
+    encode,
+    encodeQuery,
+    startHead,
+    step,
+    observe,
+    predict,
+  };
+}
+
+/** Takes a kept head out of the values a pattern starts from. */
+function takeHead(
+  start: Map<string, ProfileValue>,
+  [classes, features]: readonly [classes: number, features: number],
+  where: string,
+): KeptHead {
+  const take = (name: string, shape: readonly number[]): ProfileValue => {
+    const value = start.get(name);
+    if (value?.shape.join() !== shape.join()) {
+      const got = value ? `[${value.shape.join(', ')}]` : 'nothing';
+      throw new BundleError(`${where}: "${name}": expected shape [${shape.join(', ')}], got ${got}`);
+    }
+    start.delete(name);
+    return value;
+  };
+  return { weight: take('head.weight', [classes, features]), bias: take('head.bias', [classes]) };
 }

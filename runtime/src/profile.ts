@@ -18,7 +18,7 @@ export class Profile {
     readonly pattern: string,
     /** Class names, in the order of the head's rows. */
     readonly classes: readonly string[],
-    /** Examples of each class it was adapted to. */
+    /** Examples of each class it was adapted to; 0 of a kept head's class that had none. */
     readonly examples: readonly number[],
     /** Inner steps taken. */
     readonly steps: number,
@@ -59,7 +59,11 @@ function strings(text: string | undefined): string[] {
 
 function counts(text: string | undefined, length: number): number[] {
   const list: unknown = JSON.parse(text ?? 'null');
-  if (!Array.isArray(list) || list.length !== length || !list.every((item) => Number.isSafeInteger(item) && item > 0)) {
+  if (
+    !Array.isArray(list) ||
+    list.length !== length ||
+    !list.every((item) => Number.isSafeInteger(item) && item >= 0)
+  ) {
     throw new Error('examples are not counts of each class');
   }
   return list;

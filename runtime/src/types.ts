@@ -9,7 +9,7 @@ export interface Example {
 export interface AdaptOptions {
   /** A pattern of the bundle; its default pattern when absent. */
   readonly pattern?: string;
-  /** Inner steps; the pattern's own number when absent. 0 leaves the head at its start (class prototypes). */
+  /** Inner steps; the pattern's own number when absent. 0 leaves the head at its start (class prototypes, or the kept head). */
   readonly steps?: number;
   /** Inner learning rate; the pattern's own when absent. */
   readonly rate?: number;
@@ -27,6 +27,8 @@ export interface AdaptTimings {
 
 export interface AdaptResult {
   readonly profile: Profile;
+  /** Classes of the examples that a bundle with classes of its own has not got, and that the profile adds to them. */
+  readonly added: readonly string[];
   /** Support loss before each inner step. */
   readonly losses: readonly number[];
   readonly milliseconds: AdaptTimings;

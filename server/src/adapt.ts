@@ -44,7 +44,7 @@ export function adaptHandler(service: Service): RequestHandler {
     );
     const decode = performance.now() - decoding;
     const labelled = examples.map(({ label }, i) => ({ label, image: images[i] as Float32Array }));
-    const { profile, losses, milliseconds } = await bundle.adapt(labelled, adaptOptions(options, signal));
+    const { profile, added, losses, milliseconds } = await bundle.adapt(labelled, adaptOptions(options, signal));
 
     signal.throwIfAborted();
     const id = randomUUID();
@@ -57,7 +57,16 @@ export function adaptHandler(service: Service): RequestHandler {
     response
       .status(201)
       .set({ Location: `/profiles/${id}`, 'Server-Timing': serverTiming(times) })
-      .json({ profile: id, model, pattern, classes, losses, bytes: bytes.byteLength, milliseconds: times });
+      .json({
+        profile: id,
+        model,
+        pattern,
+        classes,
+        ...(bundle.labels ? { added } : {}),
+        losses,
+        bytes: bytes.byteLength,
+        milliseconds: times,
+      });
   };
 }
 
@@ -96,14 +105,16 @@ function checkCount({ manifest }: Bundle, count: number): void {
 }
 
 function checkExamples({ manifest }: Bundle, examples: readonly LabelledSource[]): void {
-  const classes = new Set(examples.map(({ label }) => label));
+  const own = manifest.labels ?? [];
+  const classes = new Set([...own, ...examples.map(({ label }) => label)]);
   const { maxClasses } = manifest.limits;
   if (classes.size < 2) {
     const got = `only ${show(examples[0]?.label)}`;
     throw new Problem('invalid-input', 'examples', `expected examples of at least 2 classes, got ${got}`);
   }
   if (classes.size > maxClasses) {
-    throw new Problem('invalid-input', 'examples', `expected at most ${maxClasses} classes, got ${classes.size}`);
+    const got = own.length > 0 ? `${classes.size}, ${own.length} of them the model's own` : classes.size;
+    throw new Problem('invalid-input', 'examples', `expected at most ${maxClasses} classes, got ${got}`);
   }
 }
 

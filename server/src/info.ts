@@ -31,7 +31,7 @@ export function profileHandler(service: Service): RequestHandler<{ id: string }>
 }
 
 function describe(name: string, { manifest, digest }: Bundle) {
-  const { version, description, preprocessing, normalization, head, limits, defaultPattern } = manifest;
+  const { version, description, preprocessing, normalization, head, labels, limits, defaultPattern } = manifest;
   const patterns = Object.entries(manifest.patterns).map(([key, { graphs: _, init: __, ...pattern }]) => {
     return [key, { default: key === defaultPattern, ...pattern }];
   });
@@ -43,6 +43,7 @@ function describe(name: string, { manifest, digest }: Bundle) {
     preprocessing,
     normalization,
     head,
+    ...(labels ? { labels } : {}),
     limits,
     defaultPattern,
     patterns: Object.fromEntries(patterns),

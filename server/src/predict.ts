@@ -8,25 +8,28 @@ import { check, imageSchema, predictOptionsSchema, predictSchema } from './schem
 import { abortedBy, findBundle, findProfile, roundMilliseconds, type Service, serverTiming } from './service.js';
 
 interface PredictRequest {
-  readonly profile: string;
+  readonly profile: string | undefined;
+  readonly model: string | undefined;
   readonly sources: readonly ImageSource[];
 }
 
-/** `POST /predict`: a profile's class for each image, every image by itself. */
+/**
+ * `POST /predict`: a profile's class for each image, every image by itself; without a profile, the class that a bundle
+ * with classes of its own gives it.
+ */
 export function predictHandler(service: Service): RequestHandler {
   const { limits } = service;
   return async (request, response) => {
     const signal = abortedBy(response);
     const body = await readBody(request, response, { limits, maxFiles: limits.predictImages });
     const began = performance.now();
-    const { profile: id, sources } = readRequest(body, limits);
-    const record = await findProfile(service, id);
-    const { bundle } = findBundle(service, record.model);
+    const { sources, ...named } = readRequest(body, limits);
+    const { bundle, profile } = await findBoth(service, named);
 
     const decoding = performance.now();
     const images = await decodeSources(sources, bundle.manifest.preprocessing, limits, signal);
     const decoded = performance.now();
-    const predictions = await bundle.predict(bundle.profileFromBytes(record.bytes), images);
+    const predictions = await bundle.predict(profile(), images);
     const ended = performance.now();
     checkFinite(predictions, sources);
     const times = roundMilliseconds({ decode: decoded - decoding, predict: ended - decoded, total: ended - began });
@@ -35,14 +38,36 @@ export function predictHandler(service: Service): RequestHandler {
   };
 }
 
+/** The bundle, and the profile to predict with, which is read after the images are found to be good. */
+async function findBoth(service: Service, { profile: id, model: name }: Omit<PredictRequest, 'sources'>) {
+  if (id !== undefined) {
+    if (name !== undefined) {
+      throw new Problem('invalid-input', 'model', 'expected "profile" or "model", got both: a profile has its model');
+    }
+    const { model, bytes } = await findProfile(service, id);
+    const { bundle } = findBundle(service, model);
+    return { bundle, profile: () => bundle.profileFromBytes(bytes) };
+  }
+  const { model, bundle } = findBundle(service, name);
+  if (!bundle.labels) {
+    const expected = `expected text, got nothing, and model ${show(model)} has no classes without a profile`;
+    throw new Problem('missing-input', 'profile', expected);
+  }
+  return { bundle, profile: () => bundle.initialProfile() };
+}
+
 function readRequest(body: Body, { predictImages }: Limits): PredictRequest {
   if (body.kind === 'form') {
-    const { profile } = check(predictOptionsSchema, body.fields);
+    const { profile, model } = check(predictOptionsSchema, body.fields);
     if (body.files.length === 0) throw new Problem('missing-input', 'images', 'expected image files, got none');
-    return { profile, sources: body.files.map(({ bytes }, i) => ({ kind: 'file', field: `images[${i}]`, bytes })) };
+    return {
+      profile,
+      model,
+      sources: body.files.map(({ bytes }, i) => ({ kind: 'file', field: `images[${i}]`, bytes })),
+    };
   }
-  const { profile, images, ...one } = check(predictSchema, body.value);
-  if (images === undefined) return { profile, sources: [imageSource(one, '')] };
+  const { profile, model, images, ...one } = check(predictSchema, body.value);
+  if (images === undefined) return { profile, model, sources: [imageSource(one, '')] };
   if (one.image !== undefined || one.tensor !== undefined) {
     throw new Problem('invalid-input', 'images', 'expected one of "image", "tensor" and "images", got several');
   }
@@ -50,7 +75,7 @@ function readRequest(body: Body, { predictImages }: Limits): PredictRequest {
   if (images.length > predictImages) {
     throw new Problem('too-large', 'images', `expected at most ${predictImages} images, got ${images.length}`);
   }
-  return { profile, sources: images.map((item, i) => readImage(item, `images[${i}]`)) };
+  return { profile, model, sources: images.map((item, i) => readImage(item, `images[${i}]`)) };
 }
 
 function readImage(item: unknown, field: string): ImageSource {

@@ -31,7 +31,7 @@ export const exampleSchema = z.strictObject({
   tensor: anything.optional(),
 });
 
-export const predictOptionsSchema = z.strictObject({ profile: text });
+export const predictOptionsSchema = z.strictObject({ profile: text.optional(), model: text.optional() });
 
 export const predictSchema = predictOptionsSchema.extend({
   image: text.optional(),

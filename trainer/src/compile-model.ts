@@ -1,15 +1,6 @@
 import { createHash } from 'node:crypto';
-import {
-  type ExternalReader,
-  encodeOnnx,
-  type Graph,
-  type GraphBuilder,
-  type GraphCost,
-  graphCost,
-  int64s,
-  type Value,
-} from '@whet/compiler';
-import { type HeadWeights, prototypeHead } from '@whet/models';
+import { type ExternalReader, encodeOnnx, type Graph, type GraphCost, graphCost } from '@whet/compiler';
+import { grownHead } from '@whet/models';
 import {
   BUNDLE_SCHEMA,
   float32,
@@ -22,10 +13,13 @@ import { CompileError } from './compile-error.js';
 import { type CompiledPattern, compilePattern } from './compile-pattern.js';
 import { findBundle, writeFolder } from './export.js';
 import { exportedPrefix, tensorOf } from './exported-prefix.js';
+import { checkLabels } from './labels.js';
 import type { ModelParameter } from './model-parameters.js';
+import type { SourceHead } from './read-head.js';
 import { readModel, type SourceModel } from './read-model.js';
 import { selectParameters } from './select-parameters.js';
-import { takeSupportMoments } from './support-moments.js';
+import { spreadPrototypes } from './start-head.js';
+import { momentsOfFile, takeSupportMoments } from './support-moments.js';
 
 type Normalization = Manifest['normalization'];
 
@@ -43,8 +37,10 @@ export interface CompileOptions {
   readonly description?: string;
   /** What moves, by pattern: parameter names, globs, `last:N`, `bias`, `norm`, `all`, `none`. The first is the default. */
   readonly patterns: Readonly<Record<string, readonly string[]>>;
-  /** `new`: every class starts from its mean feature. `keep`, the model's own last layer, is not built yet. */
+  /** `new`, the default: every class starts from its mean feature. `keep`: from the model's own last layer. */
   readonly head?: 'new' | 'keep';
+  /** Names of a kept head's classes, in the order of its rows; "0", "1", ... when absent. */
+  readonly labels?: readonly string[];
   readonly features?: string;
   /**
    * Whose moments BatchNormalization layers take: `population`, those of the file (the default), or `support`, those of
@@ -68,7 +64,7 @@ export interface PatternReport {
   readonly boundary: readonly string[];
   /** Whether the frozen part is the file's own, or was encoded anew; undefined where nothing is frozen. */
   readonly encoded: 'as exported' | 'anew' | undefined;
-  /** Of an inner step with one example of 5 classes; encoding, once per image, is not in it. */
+  /** Of an inner step with one example of 5 classes or those of a kept head; encoding, once per image, is not in it. */
   readonly stepCost: GraphCost;
   /** Of encoding one image; undefined where nothing is frozen. */
   readonly encodeCost: GraphCost | undefined;
@@ -77,31 +73,19 @@ export interface PatternReport {
 export interface CompileReport {
   readonly manifest: Manifest;
   readonly model: SourceModel;
+  /** The model's own last layer, where it is kept. */
+  readonly head: SourceHead | undefined;
   readonly patterns: readonly PatternReport[];
   /** What an inner step would cost if every parameter moved. */
   readonly fullCost: GraphCost;
 }
 
-/** Spread of the starting logits: mean squared distances of features to their mean are scaled to this. */
-const SPREAD = 10;
-const SIZES = { N: 1, W: 5 };
-
-/**
- * Prototypes whose scale comes of the examples, as nothing was meta-trained: `SPREAD / mean_n |f_n - mean f|^2`, so
- * that features of any magnitude start from logits that neither saturate nor vanish.
- */
-function startHead(g: GraphBuilder, features: Value, labels: Value): HeadWeights {
-  const mean = g.apply('ReduceMean', [features, g.constant(int64s([0]))], { keepdims: 1 });
-  const centred = g.apply('Sub', [features, mean], {});
-  const squares = g.apply('Mul', [centred, centred], {});
-  const distances = g.apply('ReduceSum', [squares, g.constant(int64s([1]))], { keepdims: 0 });
-  const spread = g.apply('ReduceMean', [distances, g.constant(int64s([0]))], { keepdims: 1 });
-  const scale = g.apply('Div', [g.scalar(SPREAD), g.apply('Add', [spread, g.scalar(1e-6)], {})], {});
-  return prototypeHead(g, features, labels, scale);
-}
+/** Examples and classes that a step's cost is told for. */
+const sizesFor = (head: SourceHead | undefined) => ({ N: 1, W: head?.classes ?? 5 });
 
 function compileMoving(
   model: SourceModel,
+  head: SourceHead | undefined,
   moving: readonly ModelParameter[],
   pattern: string,
   normalization: Normalization,
@@ -111,7 +95,9 @@ function compileMoving(
     return compilePattern({
       ...(normalization === 'support' ? takeSupportMoments(features) : { features }),
       featureLength: model.featureLength,
-      startHead,
+      startHead: (g, features, labels, kept) =>
+        kept ? grownHead(g, kept, features, labels) : spreadPrototypes(g, features, labels),
+      ...(head ? { keptClasses: head.classes } : {}),
     });
   } catch (cause) {
     throw new CompileError(`pattern "${pattern}": ${(cause as Error).message}`, { cause });
@@ -151,17 +137,30 @@ function expectNormalizations(model: SourceModel): void {
   );
 }
 
+/** The kept head and the names of its classes; nothing of a new one. */
+function headOf(options: CompileOptions, model: SourceModel): { head?: SourceHead; labels?: string[] } {
+  if (options.head !== 'keep') {
+    if (!options.labels) return {};
+    throw new CompileError('labels name the classes of the model\'s own last layer: expected head "keep", got "new"');
+  }
+  const head = model.head();
+  const labels = options.labels ?? Array.from({ length: head.classes }, (_, i) => String(i));
+  checkLabels(labels, head.classes);
+  return { head, labels: [...labels] };
+}
+
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
 /** The files of one pattern, and what the manifest says of them. */
 async function patternFiles(
   options: CompileOptions,
   model: SourceModel,
+  head: SourceHead | undefined,
   name: string,
   moving: readonly ModelParameter[],
 ) {
   const { normalization = 'population' } = options;
-  const compiled = compileMoving(model, moving, name, normalization);
+  const compiled = compileMoving(model, head, moving, name, normalization);
   const contents = new Map<string, Uint8Array>();
   const file = (graph: Graph, bytes: Uint8Array = encodeOnnx(graph)): string => {
     const path = `${name}/${graph.name}.onnx`;
@@ -176,7 +175,17 @@ async function patternFiles(
     const start = Float32Array.from(value.constant?.data ?? []);
     return [parameter, float32([...shape], start)] as const;
   });
-  contents.set(init, writeSafetensors({ tensors: new Map(starts), metadata: { pattern: name } }));
+  const rows = head
+    ? ([
+        ['head.weight', float32([head.classes, model.featureLength], head.weight)],
+        ['head.bias', float32([head.classes], head.bias)],
+      ] as const)
+    : [];
+  // Without examples, a kept head predicts with the moments that the model had.
+  const moments = head && normalization === 'support' ? [...momentsOfFile(model.featureGraph([]))] : [];
+  const given = moments.map(([moment, data]) => [moment, float32([data.length], data)] as const);
+  const tensors = new Map([...starts, ...rows, ...given]);
+  contents.set(init, writeSafetensors({ tensors, metadata: { pattern: name } }));
   const layers = [...new Set(moving.map(({ layer }) => layer))];
   const manifest: Manifest['patterns'][string] = {
     description:
@@ -209,26 +218,24 @@ async function patternFiles(
     moving,
     boundary: boundary.map((value) => tensorOf(model, value)),
     encoded: encode && (exported ? 'as exported' : 'anew'),
-    stepCost: graphCost(compiled.step, SIZES),
-    encodeCost: encode && graphCost(encode, SIZES),
+    stepCost: graphCost(compiled.step, sizesFor(head)),
+    encodeCost: encode && graphCost(encode, sizesFor(head)),
   };
   return { contents, manifest, report };
 }
 
 /**
  * Compiles an ONNX classifier into a bundle that adapts on stock ONNX Runtime: its last layer is replaced by a head for
- * any number of classes, the parameters of each pattern become inputs, and the rest is frozen as exported where that is
+ * any number of classes or is where the head starts, the parameters of each pattern become inputs, and the rest is frozen as exported where that is
  * possible. Throws {@link CompileError}, `OnnxError` or `ExportError`, and then leaves nothing behind.
  */
 export async function compileModel(options: CompileOptions): Promise<CompileReport> {
-  if (options.head === 'keep') {
-    throw new CompileError('head "keep" (the model\'s own last layer as the start) is not built yet; expected "new"');
-  }
   const named = Object.entries(options.patterns);
   const [first] = named;
   if (!first) throw new CompileError('expected at least one pattern, got none');
   await findBundle(options.directory);
   const model = readModel(options.model, options);
+  const { head, labels } = headOf(options, model);
   const chosen = named.map(([name, selections]) => {
     if (!/^[\w.+-]+$/.test(name) || name === '.' || name === '..') {
       throw new CompileError(`pattern name "${name}": expected letters, digits, dots, dashes`);
@@ -242,7 +249,7 @@ export async function compileModel(options: CompileOptions): Promise<CompileRepo
   const patterns: Manifest['patterns'] = {};
   const reports: PatternReport[] = [];
   for (const [name, moving] of chosen) {
-    const pattern = await patternFiles(options, model, name, moving);
+    const pattern = await patternFiles(options, model, head, name, moving);
     for (const [path, bytes] of pattern.contents) contents.set(path, bytes);
     patterns[name] = pattern.manifest;
     reports.push(pattern.report);
@@ -256,9 +263,10 @@ export async function compileModel(options: CompileOptions): Promise<CompileRepo
     description: options.description ?? `${options.fileName}, made adaptable`,
     preprocessing,
     normalization,
-    head: 'prototype',
+    head: head ? 'kept' : 'prototype',
+    ...(labels ? { labels } : {}),
     featureLength: model.featureLength,
-    limits: { maxClasses: 100, maxExamples: 500 },
+    limits: { maxClasses: (head?.classes ?? 0) + 100, maxExamples: 500 },
     defaultPattern: first[0],
     patterns,
     measurements: [],
@@ -277,7 +285,7 @@ export async function compileModel(options: CompileOptions): Promise<CompileRepo
   }
   const manifest = parsed.data;
   contents.set('manifest.json', new TextEncoder().encode(`${JSON.stringify(manifest, null, 2)}\n`));
-  const full = compileMoving(model, selectParameters(['all'], model.parameters), 'all', normalization);
+  const full = compileMoving(model, head, selectParameters(['all'], model.parameters), 'all', normalization);
   await writeFolder(options.directory, contents);
-  return { manifest, model, patterns: reports, fullCost: graphCost(full.step, SIZES) };
+  return { manifest, model, head, patterns: reports, fullCost: graphCost(full.step, sizesFor(head)) };
 }

@@ -21,8 +21,13 @@ export interface PatternSource {
    * with stored ones. None where all moments are constants of the graph (`population`).
    */
   readonly normalizations?: readonly SupportNormalization[];
-  /** The head a task starts from, out of features `[N, F]` and one-hot labels `[N, W]`. */
-  readonly startHead: (g: GraphBuilder, features: Value, labels: Value) => HeadWeights;
+  /**
+   * The head a task starts from, out of features `[N, F]` and one-hot labels `[N, W]`; of a kept head, the rows of the W
+   * classes that it does not have, with its own `kept.weight [C, F]` and `kept.bias [C]`.
+   */
+  readonly startHead: (g: GraphBuilder, features: Value, labels: Value, kept: HeadWeights | undefined) => HeadWeights;
+  /** Classes of the model's own last layer, where the head starts from that. */
+  readonly keptClasses?: number;
   /** 1 for each entry of `head.weight`'s row and of `head.bias` that moves; all move when absent. */
   readonly headMasks?: { readonly weight: Uint8Array; readonly bias: Uint8Array };
 }
@@ -80,12 +85,17 @@ export function compilePattern(source: PatternSource): CompiledPattern {
 
   const start = part('start', 'batch', (g, { output, features, values }) => {
     const labels = g.input('labels', ['N', 'W']);
-    const head = source.startHead(g, output, labels);
+    const kept = source.keptClasses && {
+      weight: g.input('kept.weight', [source.keptClasses, source.featureLength]),
+      bias: g.input('kept.bias', [source.keptClasses]),
+    };
+    const head = source.startHead(g, output, labels, kept || undefined);
     const outputs = new Map([
       ['head.weight', head.weight],
       ['head.bias', head.bias],
     ]);
-    return { name: 'start', inputs: [features, labels, ...values.values()], outputs };
+    const inputs = [features, labels, ...(kept ? [kept.weight, kept.bias] : []), ...values.values()];
+    return { name: 'start', inputs, outputs };
   });
 
   const step = part('step', 'batch', (g, { output, features, values }) => {

@@ -28,6 +28,8 @@ const settingsSchema = z.strictObject({
   innerSteps: z.number().int().min(0).default(5),
   innerRate: z.number().positive().default(0.1),
   tasksPerStep: positive.default(4),
+  /** Tasks in one run of the graph; has to divide `tasksPerStep`, whose gradients are then accumulated. 1 when absent. */
+  taskBatch: positive.optional(),
   outerSteps: positive.default(10_000),
   outerRate: z.number().positive().default(1e-3),
   maskRate: z.number().positive().default(5e-3),
@@ -42,10 +44,15 @@ const settingsSchema = z.strictObject({
     .default({ every: 500, tasks: 100, ways: 5, shots: 1, queries: 5 }),
 });
 
-export const runConfigSchema = settingsSchema.refine(
-  ({ head, ways, validation }) => head !== 'fixed' || validation.ways === ways,
-  { path: ['validation', 'ways'], error: 'expected the ways of training, because the head is fixed to them' },
-);
+export const runConfigSchema = settingsSchema
+  .refine(({ head, ways, validation }) => head !== 'fixed' || validation.ways === ways, {
+    path: ['validation', 'ways'],
+    error: 'expected the ways of training, because the head is fixed to them',
+  })
+  .refine(({ tasksPerStep, taskBatch }) => tasksPerStep % (taskBatch ?? 1) === 0, {
+    path: ['taskBatch'],
+    error: 'expected a divisor of the tasks per step',
+  });
 
 export type RunConfig = z.infer<typeof runConfigSchema>;
 

@@ -9,6 +9,7 @@ export { loadOmniglot, omniglotPreprocessing } from './data/omniglot.js';
 export { generatorFor, type Random } from './data/random.js';
 export { accuracyOf, type Interval, meanInterval } from './evaluation.js';
 export { ExportError, type ExportOptions, exportBundle } from './export.js';
+export { parseLabels } from './labels.js';
 export { frozenShare } from './masks.js';
 export { examplesOf, type MeasureOptions, measureBundle, median, quantile } from './measure.js';
 export { type MetricsFile, openMetrics } from './metrics.js';
@@ -16,6 +17,7 @@ export type { ModelParameter } from './model-parameters.js';
 export { ortBackend } from './ort-backend.js';
 export { buildPatternGraphs, type PatternGraphs, type PatternParts, type PatternWeight } from './pattern-graphs.js';
 export { exportObstacles, movingLayers, type PatternSpec, patternParts, patternsOf } from './patterns.js';
+export type { SourceHead } from './read-head.js';
 export { anil, type InnerParameter, maml, type Rule, rules, sparseMaml } from './rules.js';
 export { newRun, resumeFrom } from './run.js';
 export { initialState, mixMoments, type TrainingState } from './state.js';
@@ -28,5 +30,6 @@ export {
   type NormalizationMode,
   type TaskSettings,
   type TaskValues,
+  taskBatchGraph,
 } from './task-graph.js';
 export { DivergedError, type TrainingProgress, train } from './train.js';

@@ -14,6 +14,7 @@ import {
 import { CompileError } from './compile-error.js';
 import { type ModelParameter, parametersOf } from './model-parameters.js';
 import { nearestNames } from './nearest-names.js';
+import { readHead, type SourceHead } from './read-head.js';
 
 export interface ReadModelOptions {
   readonly external?: ExternalReader;
@@ -36,6 +37,8 @@ export interface SourceModel {
   readonly parameters: readonly ModelParameter[];
   /** From `images [N, C, H, W]` and the given parameters to `features [N, F]`. */
   featureGraph(moving: readonly ModelParameter[]): Graph;
+  /** The model's own last layer. Throws {@link CompileError} where what follows the features is not just that. */
+  head(): SourceHead;
 }
 
 const formatDims = (dims: readonly (number | string | undefined)[]): string =>
@@ -119,6 +122,7 @@ export function readModel(bytes: Uint8Array, options: ReadModelOptions): SourceM
     featureLength,
     opset: image.opset,
     parameters,
+    head: () => readHead(graph, features),
     featureGraph: (moving) => {
       const g = new GraphBuilder();
       const input = g.input('images', images.shape);

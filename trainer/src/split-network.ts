@@ -1,5 +1,6 @@
 import {
   foldConstants,
+  foldScales,
   frozenBoundary,
   type Graph,
   GraphBuilder,
@@ -137,28 +138,42 @@ export interface RestOfNetwork {
   readonly moments: ReadonlyMap<string, Value>;
 }
 
-export function copyRest(g: GraphBuilder, split: SplitNetwork, featureShape: Shape, stored: boolean): RestOfNetwork {
-  const { whole, images, cut, moving } = split;
+/** The part above the cut as a graph of its own; scales and shifts that allow it are folded into convolutions. */
+function restGraph({ whole, images, cut, moving }: SplitNetwork, featureShape: Shape, stored: boolean): Graph {
+  const g = new GraphBuilder();
   const features = g.input('features', featureShape);
   const bindings = new Map<Value, Value>();
   const cached = cut.length === 0 ? [images] : cut;
   unpack(g, features, cut).forEach((value, i) => {
     bindings.set(cached[i] as Value, value);
   });
-  const values = new Map<string, Value>();
+  const values: Value[] = [];
   for (const input of removeUnusedInputs(whole).graph.inputs) {
     if (input === images) continue;
     const value = g.input(input.name, input.shape, input.dtype);
-    values.set(input.name, value);
+    values.push(value);
     bindings.set(input, value);
   }
-  const inputs = stored ? momentInputs(g, moving, bindings) : [];
-  const outputs = new Map([...whole.outputs, ...(stored ? [] : momentsWanted(moving))]);
-  const copies = inline(g, { ...whole, outputs }, bindings);
+  const moments = stored ? momentInputs(g, moving, bindings) : [];
+  const wanted = new Map([...whole.outputs, ...(stored ? [] : momentsWanted(moving))]);
+  const copies = inline(g, { ...whole, outputs: wanted }, bindings);
+  const outputs = new Map([['features', copies.get('features') as Value]]);
+  if (!stored) for (const [name, value] of momentOutputs(g, moving, copies)) outputs.set(name, value);
+  const graph = { name: 'rest', inputs: [features, ...values, ...moments], outputs };
+  return foldScales(new Set(values.map(nameOf)))(graph).graph;
+}
+
+export function copyRest(g: GraphBuilder, split: SplitNetwork, featureShape: Shape, stored: boolean): RestOfNetwork {
+  const graph = restGraph(split, featureShape, stored);
+  const inputs = graph.inputs.map((input) => g.input(input.name, input.shape, input.dtype));
+  const copies = inline(g, graph, new Map(graph.inputs.map((input, i) => [input, inputs[i] as Value])));
+  const names = new Set(momentsWanted(split.moving).map(([name]) => name));
+  const [features, ...rest] = inputs as [Value, ...Value[]];
+  const moments = stored ? rest.map((input) => [input.name, input] as const) : [...copies];
   return {
     features,
     output: copies.get('features') as Value,
-    values,
-    moments: stored ? new Map(inputs.map((input) => [input.name, input])) : momentOutputs(g, moving, copies),
+    values: new Map(rest.filter(({ name }) => !names.has(name)).map((value) => [value.name, value])),
+    moments: new Map(moments.filter(([name]) => names.has(name))),
   };
 }

@@ -1,4 +1,14 @@
-import { type Graph, GraphBuilder, inline, int64s, type OperatorAttributes, reshape, type Value } from '@whet/compiler';
+import {
+  type Graph,
+  GraphBuilder,
+  inline,
+  int64s,
+  nodesOf,
+  type OperatorAttributes,
+  reshape,
+  type Value,
+} from '@whet/compiler';
+import { momentNames } from '@whet/runtime';
 
 /** A normalization of a network by moments of its own input: the support set's while it adapts, stored ones afterwards. */
 export interface SupportNormalization {
@@ -53,4 +63,16 @@ export function takeSupportMoments(graph: Graph): {
     return g.apply('Add', scaled, {}, name);
   });
   return { features: { name: graph.name, inputs, outputs }, normalizations };
+}
+
+/** The moments that the file has for its BatchNormalizations, `[C]` each, by the names that a profile stores them under. */
+export function momentsOfFile(graph: Graph): Map<string, Float32Array> {
+  const moments = new Map<string, Float32Array>();
+  for (const { op, inputs, output } of nodesOf(graph.outputs.values())) {
+    if (op !== 'BatchNormalization') continue;
+    const names = momentNames(output.name);
+    moments.set(names.mean, Float32Array.from(inputs[3]?.constant?.data ?? []));
+    moments.set(names.variance, Float32Array.from(inputs[4]?.constant?.data ?? []));
+  }
+  return moments;
 }

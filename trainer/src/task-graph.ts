@@ -1,5 +1,5 @@
 import type { Graph, Value } from '@whet/compiler';
-import { GraphBuilder, gradients } from '@whet/compiler';
+import { batchGraph, GraphBuilder, gradients, inline, int64s } from '@whet/compiler';
 import type { Backbone, HeadKind, MomentSource, Moments, ParameterSpec } from '@whet/models';
 import {
   batchMoments,
@@ -10,6 +10,7 @@ import {
   prototypeHead,
   sharedHead,
 } from '@whet/models';
+import { featuresWithMoments } from './given-moments.js';
 import type { InnerParameter, Rule } from './rules.js';
 
 /** Whose moments normalize: see "Normalisation" in ARCHITECTURE.md. */
@@ -97,40 +98,50 @@ export function buildTask(settings: TaskSettings): TaskValues {
   const inputs = [support, supportLabels, query, queryLabels, ...meta.values()];
   for (const { mean, variance } of stored.values()) inputs.push(mean, variance);
 
-  const storedMoments: MomentSource = (name) => stored.get(name) as Moments;
   /** Support features at `phi`, with the moments they were or would be normalized with. */
-  const supportFeatures = (phi: ReadonlyMap<string, Value>) => {
+  const observe = (phi: ReadonlyMap<string, Value>) => {
     const observed = new Map<string, Moments>();
     const source: MomentSource = (name, x) => {
       const moments = batchMoments(g, x);
       observed.set(name, moments);
-      return normalization === 'population' ? storedMoments(name, x) : moments;
+      return stored.get(name) ?? moments;
     };
     return { features: backbone.build(g, support, (name) => read(phi, name), source), observed };
   };
+  const supportPass = (phi: ReadonlyMap<string, Value>): ReturnType<typeof observe> =>
+    normalization === 'population'
+      ? { features: featuresWithMoments(g, backbone, support, phi, stored), observed: new Map() }
+      : observe(phi);
 
   let phi: Map<string, Value> = new Map(backbone.parameters.map(({ name }) => [name, read(meta, name)]));
-  let current = g.scope('support@0', () => supportFeatures(phi));
+  let current = g.scope('support@0', () => supportPass(phi));
   const start = startHead(g, settings, meta, current.features, supportLabels);
   phi.set('head.weight', start.weight).set('head.bias', start.bias);
 
   const supportLosses: Value[] = [];
   const rate = g.scalar(settings.innerRate);
   for (let step = 0; step < steps; step++) {
-    if (step > 0) current = g.scope(`support@${step}`, () => supportFeatures(phi));
+    if (step > 0) current = g.scope(`support@${step}`, () => supportPass(phi));
     const loss = crossEntropy(g, headLogits(g, current.features, headOf(phi)), supportLabels);
     supportLosses.push(loss);
     phi = g.scope(`step@${step + 1}`, () => innerStep(g, settings, rule, order, loss, phi, rate, meta));
   }
-  const last = steps > 0 ? g.scope(`support@${steps}`, () => supportFeatures(phi)) : current;
+  const seen = steps === 0 && normalization !== 'population';
+  const last = seen ? current : g.scope(`support@${steps}`, () => observe(phi));
 
-  const querySource: MomentSource = (name, x) => {
-    if (normalization === 'transductive') return batchMoments(g, x);
-    if (normalization === 'population') return storedMoments(name, x);
-    const { mean, variance } = last.observed.get(name) as Moments;
-    return { mean, variance };
-  };
-  const queryFeatures = g.scope('query', () => backbone.build(g, query, (name) => read(phi, name), querySource));
+  const bodyMoves =
+    steps > 0 && innerParameters(settings).some((parameter) => rule.moves(parameter) && parameter.layer !== 'head');
+  const queryFeatures = g.scope('query', () => {
+    if (normalization === 'population') return featuresWithMoments(g, backbone, query, phi, stored);
+    // A task's own moments would make a task's own weights of those that all tasks share.
+    if (normalization === 'support' && bodyMoves) return featuresWithMoments(g, backbone, query, phi, last.observed);
+    const source: MomentSource = (name, x) => {
+      if (normalization === 'transductive') return batchMoments(g, x);
+      const { mean, variance } = last.observed.get(name) as Moments;
+      return { mean, variance };
+    };
+    return backbone.build(g, query, (name) => read(phi, name), source);
+  });
   const queryLogits = headLogits(g, queryFeatures, headOf(phi));
   const queryLoss = crossEntropy(g, queryLogits, queryLabels);
   return {
@@ -220,6 +231,24 @@ export function metaGradientGraph(settings: TaskSettings): Graph {
     outputs.set(`${name}.variance@support`, variance);
   }
   return { name: `meta-gradient/${settings.rule.name}`, inputs: task.inputs, outputs };
+}
+
+const TASK_INPUTS: ReadonlySet<string> = new Set(['support', 'supportLabels', 'query', 'queryLabels']);
+
+/**
+ * {@link metaGradientGraph} for `tasks` tasks at once: what belongs to a task has a leading task axis, and each
+ * `grad/...` is summed over the tasks.
+ */
+export function taskBatchGraph(settings: TaskSettings, tasks: number): Graph {
+  const one = metaGradientGraph(settings);
+  if (tasks === 1) return one;
+  const many = batchGraph(one, tasks, TASK_INPUTS);
+  const g = new GraphBuilder();
+  const inputs = many.inputs.map(({ name, shape, dtype }) => g.input(name, shape, dtype));
+  const copies = inline(g, many, new Map(many.inputs.map((input, i) => [input, inputs[i] as Value])));
+  const sum = (value: Value) => g.apply('ReduceSum', [value, g.constant(int64s([0]))], { keepdims: 0 });
+  const outputs = [...copies].map(([name, value]) => [name, name.startsWith('grad/') ? sum(value) : value] as const);
+  return { name: one.name, inputs, outputs: new Map(outputs) };
 }
 
 /** Outputs: `logits` of the query set after adaptation, and `loss`. */

@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Backend } from '@whet/compiler';
+import { type Backend, referenceBackend } from '@whet/compiler';
 import { oneHot } from '@whet/runtime';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { adamState, adamStep } from './adam.js';
@@ -95,6 +95,35 @@ describe('training', () => {
         .map((line) => JSON.parse(line))
         .map(({ step, loss, accuracy, validation, frozen }) => ({ step, loss, accuracy, validation, frozen }));
     expect(await figures(metrics)).toEqual(await figures(wholeMetrics));
+  });
+
+  it('arrives at the same weights with tasks drawn ahead in a thread, and about the same with all in one graph', async () => {
+    const weights = async (changes: object, extra: Parameters<typeof run>[1] = {}) => {
+      const checkpoint = await newRun({ ...settings, ...changes });
+      await run(checkpoint, extra);
+      return checkpoint.state;
+    };
+    const plain = await weights({});
+    expect(await weights({}, { prefetch: true })).toEqual(plain);
+    // One step in float64: float32 breaks ties of pooling one way or another, and Adam enlarges small differences.
+    const exact = { backend: referenceBackend };
+    const apart = await weights({ outerSteps: 1, shots: [1] }, exact);
+    const together = await weights({ outerSteps: 1, shots: [1], taskBatch: 2 }, exact);
+    const farthest = (a: Float32Array | undefined, b: Float32Array) =>
+      Math.max(...b.map((value, i) => Math.abs(value - (a?.[i] ?? Number.NaN))));
+    for (const [name, { first }] of apart.parameters) {
+      expect(farthest(together.parameters.get(name)?.first, first), name).toBeLessThan(1e-6);
+    }
+    for (const [name, { mean, variance }] of apart.moments) {
+      expect(farthest(together.moments.get(name)?.mean, mean), name).toBeLessThan(1e-6);
+      expect(farthest(together.moments.get(name)?.variance, variance), name).toBeLessThan(1e-6);
+    }
+  });
+
+  it('refuses a number of tasks in a graph that does not divide those of a step', async () => {
+    await expect(newRun({ ...settings, taskBatch: 4 })).rejects.toThrow(
+      'settings: taskBatch: expected a divisor of the tasks per step',
+    );
   });
 
   it('learns: the loss of a prototype network falls', async () => {

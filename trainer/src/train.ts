@@ -1,16 +1,17 @@
 import type { Backend } from '@whet/compiler';
-import { oneHot } from '@whet/runtime';
 import { adamStep } from './adam.js';
 import { saveCheckpoint } from './checkpoint.js';
-import { backboneOf, type RunConfig, taskSettings } from './config.js';
+import { type RunConfig, taskSettings } from './config.js';
 import type { Dataset } from './data/dataset.js';
-import { type Episode, EpisodeSampler } from './data/episodes.js';
+import { EpisodeSampler } from './data/episodes.js';
+import { type BatchRequest, directTasks, type TaskBatch, type TaskSource, taskBatch } from './data/task-batches.js';
+import { tasksAhead } from './data/tasks-ahead.js';
 import { accuracyOf, type Interval, meanInterval } from './evaluation.js';
 import { frozenShare } from './masks.js';
 import type { MetricsFile } from './metrics.js';
 import { mixMoments, type TrainingState } from './state.js';
-import { evaluationGraph, metaGradientGraph, momentInputs } from './task-graph.js';
-import { type TaskRunner, taskRunner } from './task-runner.js';
+import { evaluationGraph, momentInputs, taskBatchGraph } from './task-graph.js';
+import { type Arrays, type TaskRunner, taskRunner } from './task-runner.js';
 
 /** Key of the validation graph among the runners by number of shots, which are 1 or more. */
 const VALIDATION = 0;
@@ -42,17 +43,14 @@ export interface TrainOptions {
   readonly metrics?: MetricsFile;
   /** Where checkpoints go: `last`, and `best` by validation accuracy. */
   readonly checkpoints?: { readonly last: string; readonly best: string };
+  /** Draws the next step's tasks in a thread of its own while the device computes. */
+  readonly prefetch?: boolean;
   readonly onProgress?: (progress: TrainingProgress) => void;
   readonly signal?: AbortSignal;
 }
 
-function episodeFeeds(episode: Episode, ways: number): Map<string, Float32Array> {
-  return new Map([
-    ['support', episode.supportImages],
-    ['supportLabels', oneHot(episode.supportLabels, ways)],
-    ['query', episode.queryImages],
-    ['queryLabels', oneHot(episode.queryLabels, ways)],
-  ]);
+function taskFeeds({ support, supportLabels, query, queryLabels }: TaskBatch): [string, Float32Array][] {
+  return Object.entries({ support, supportLabels, query, queryLabels });
 }
 
 function stateFeeds(state: TrainingState): Map<string, Float32Array> {
@@ -80,7 +78,7 @@ async function validate(options: TrainOptions, runner: TaskRunner, sampler: Epis
   const accuracies: number[] = [];
   for (let index = 0; index < tasks; index++) {
     const episode = sampler.episode({ ways, shots, queries }, index);
-    const outputs = await runner.run(new Map([...feeds, ...episodeFeeds(episode, ways)]));
+    const outputs = await runner.run(new Map([...feeds, ...taskFeeds(taskBatch([episode], ways))]));
     accuracies.push(accuracyOf(outputs.get('logits') as Float32Array, episode.queryLabels, ways));
   }
   return meanInterval(accuracies);
@@ -96,25 +94,27 @@ export async function train(options: TrainOptions): Promise<void> {
   const { config, state, dataset, backend, signal } = options;
   const { ways, shots, queries } = config.validation;
   const { seed, rotations, augment } = config;
-  const sampler = new EpisodeSampler(dataset, 'train', { seed, rotations, ...(augment ? { augment } : {}) });
+  const drawing = { seed, rotations, ...(augment ? { augment } : {}) };
+  const sampler = new EpisodeSampler(dataset, 'train', drawing);
   const validationSampler = new EpisodeSampler(dataset, 'validation', { seed: 0, rotations: false });
   // A shape the data cannot fill shows now, not at the first validation.
   for (const each of config.shots) sampler.episode({ ways: config.ways, shots: each, queries: config.queries }, 0);
   validationSampler.episode({ ways, shots, queries }, 0);
 
   const runners = new Map<number, TaskRunner>();
+  const source = (options.prefetch ? tasksAhead : directTasks)(dataset, drawing);
   const window = { loss: 0, accuracy: 0, tasks: 0 };
   let pace = { steps: 0, since: performance.now() };
   try {
     for (const each of new Set(config.shots)) {
-      runners.set(each, await taskRunner(backend, metaGradientGraph(taskSettings(config, each))));
+      runners.set(each, await taskRunner(backend, taskBatchGraph(taskSettings(config, each), config.taskBatch ?? 1)));
     }
     const evaluation = await taskRunner(backend, evaluationGraph({ ...taskSettings(config, shots), ways, queries }));
     runners.set(VALIDATION, evaluation);
     pace.since = performance.now();
     while (state.step < config.outerSteps) {
       if (signal?.aborted) break;
-      const taken = await outerStep(options, runners, sampler);
+      const taken = await outerStep(options, runners, source);
       window.loss += taken.loss;
       window.accuracy += taken.accuracy;
       window.tasks += config.tasksPerStep;
@@ -147,45 +147,70 @@ export async function train(options: TrainOptions): Promise<void> {
     }
     if (options.checkpoints) await saveCheckpoint(options.checkpoints.last, { config, state });
   } finally {
+    await source.release();
     for (const runner of runners.values()) await runner.release();
+  }
+}
+
+/** The tasks of an outer step, counted from 0. */
+function tasksOf(config: RunConfig, step: number): BatchRequest {
+  const { ways, queries, tasksPerStep, taskBatch: tasks = 1 } = config;
+  const shots = config.shots[step % config.shots.length] as number;
+  return { shape: { ways, shots, queries }, first: step * tasksPerStep, count: tasksPerStep / tasks, tasks };
+}
+
+function mixObserved({ moments }: TrainingState, tasks: number, outputs: Arrays, rate: number): void {
+  for (const [name, known] of moments) {
+    const mean = outputs.get(`${name}.mean@support`);
+    const variance = outputs.get(`${name}.variance@support`);
+    const channels = known.mean.length;
+    for (let task = 0; mean && variance && task < tasks; task++) {
+      const [from, to] = [task * channels, (task + 1) * channels];
+      mixMoments(known, mean.subarray(from, to), variance.subarray(from, to), rate);
+    }
   }
 }
 
 async function outerStep(
   { config, state }: TrainOptions,
   runners: ReadonlyMap<number, TaskRunner>,
-  sampler: EpisodeSampler,
+  source: TaskSource,
 ): Promise<{ loss: number; accuracy: number }> {
-  const { ways, queries, tasksPerStep } = config;
-  const shots = config.shots[state.step % config.shots.length] as number;
+  const { tasksPerStep } = config;
+  const request = tasksOf(config, state.step);
+  const { ways, shots } = request.shape;
   const runner = runners.get(shots) as TaskRunner;
+  const more = state.step + 1 < config.outerSteps;
+  const batches = await source.batches(request, more ? tasksOf(config, state.step + 1) : undefined);
   const feeds = stateFeeds(state);
   const sums = new Map([...state.parameters].map(([name, { value }]) => [name, new Float32Array(value.length)]));
+  const observed: { tasks: number; outputs: Arrays }[] = [];
   const taken = { loss: 0, accuracy: 0 };
-  for (let task = 0; task < tasksPerStep; task++) {
-    const episode = sampler.episode({ ways, shots, queries }, state.step * tasksPerStep + task);
-    const outputs = await runner.run(new Map([...feeds, ...episodeFeeds(episode, ways)]));
-    const loss = outputs.get('loss')?.[0] ?? Number.NaN;
-    if (!Number.isFinite(loss)) {
-      throw new DivergedError(`outer step ${state.step + 1}: the loss of task ${task} is ${loss}; lower the rates`);
+  for (const [index, batch] of batches.entries()) {
+    const outputs = await runner.run(new Map([...feeds, ...taskFeeds(batch)]));
+    const losses = outputs.get('loss') ?? [];
+    for (let task = 0; task < batch.tasks; task++) {
+      const loss = losses[task] ?? Number.NaN;
+      if (Number.isFinite(loss)) {
+        taken.loss += loss;
+        continue;
+      }
+      const place = index * batch.tasks + task;
+      throw new DivergedError(`outer step ${state.step + 1}: the loss of task ${place} is ${loss}; lower the rates`);
     }
-    taken.loss += loss;
-    taken.accuracy += accuracyOf(outputs.get('logits') as Float32Array, episode.queryLabels, ways);
+    taken.accuracy += batch.tasks * accuracyOf(outputs.get('logits') as Float32Array, batch.queryClasses, ways);
     for (const [name, sum] of sums) {
       const gradient = outputs.get(`grad/${name}`);
       if (gradient) for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) + (gradient[i] as number);
     }
-    for (const { name } of backboneOf(config).normalizations) {
-      const moments = state.moments.get(name);
-      const mean = outputs.get(`${name}.mean@support`);
-      const variance = outputs.get(`${name}.variance@support`);
-      if (moments && mean && variance) mixMoments(moments, mean, variance, config.momentRate);
-    }
+    observed.push({ tasks: batch.tasks, outputs });
   }
   for (const [name, sum] of sums) {
     const bad = sum.findIndex((value) => !Number.isFinite(value));
     if (bad >= 0) throw new DivergedError(`outer step ${state.step + 1}: the gradient of "${name}" is ${sum[bad]}`);
   }
+  // After the last task, so that all tasks of a step are normalized with the same moments.
+  for (const { tasks, outputs } of observed) mixObserved(state, tasks, outputs, config.momentRate);
   const rate = outerRate(config, state.step);
   state.step++;
   for (const [name, sum] of sums) {

@@ -32,6 +32,7 @@ async function runAdapt(directory: string, options: AdaptOptions): Promise<void>
   const examples = await readExamples(options.examples, bundle.manifest.preprocessing, options.perClass);
   const {
     profile,
+    added,
     losses,
     milliseconds: times,
   } = await bundle.adapt(examples, {
@@ -45,6 +46,7 @@ async function runAdapt(directory: string, options: AdaptOptions): Promise<void>
   process.stdout.write(
     `${examples.length} examples of ${profile.classes.length} classes, pattern ${profile.pattern}, ${losses.length} steps: ` +
       `${milliseconds(times.total)} (encode ${milliseconds(times.encode)}, steps ${milliseconds(times.steps)})\n` +
+      (added.length > 0 ? `added to the bundle’s own classes: ${added.join(', ')}\n` : '') +
       `${options.out}: ${bytes(profile.byteLength)}\n`,
   );
 }

@@ -13,6 +13,7 @@ interface CompileOptions {
   readonly features?: string;
   readonly head: 'new' | 'keep';
   readonly normalization: 'population' | 'support';
+  readonly labels?: string;
   readonly size?: [number, number];
   readonly mean?: number[];
   readonly std?: number[];
@@ -64,7 +65,16 @@ export function compileCommand(): Command {
     )
     .option('--pattern <name=selections>', 'a named pattern; repeat it for several in one bundle', collectPattern)
     .option('--features <tensor>', 'tensor that is the features; what the last Gemm or MatMul reads when absent')
-    .option('--head <kind>', 'new: any number of classes, from mean features. keep: not built yet', head, 'new')
+    .option(
+      '--head <kind>',
+      'new: from mean features of any classes. keep: from the model’s own last layer',
+      head,
+      'new',
+    )
+    .option(
+      '--labels <file>',
+      'names of a kept head’s classes: one a line, a JSON array, or id2label (default: 0, 1, ...)',
+    )
     .addOption(
       new Option('--normalization <kind>', 'moments of BatchNormalization: the file’s, or those of the examples')
         .choices(['population', 'support'])
@@ -82,9 +92,10 @@ export function compileCommand(): Command {
 }
 
 async function runCompile(path: string, options: CompileOptions): Promise<void> {
-  const { compileModel } = await import('@whet/trainer');
+  const { compileModel, parseLabels } = await import('@whet/trainer');
   const model = await readFile(path);
-  const { out, trainable, pattern, name, description, size, ...rest } = options;
+  const { out, trainable, pattern, name, description, size, labels, ...rest } = options;
+  const names = labels === undefined ? undefined : parseLabels(await readFile(labels, 'utf8'), labels);
   const patterns = new Map(pattern);
   if (trainable || patterns.size === 0) {
     const key = trainable ? 'trainable' : 'head';
@@ -101,6 +112,7 @@ async function runCompile(path: string, options: CompileOptions): Promise<void> 
       directory: out,
       name: name ?? (out.split(/[\\/]/).filter(Boolean).at(-1) as string),
       patterns: Object.fromEntries(patterns),
+      ...(names ? { labels: names } : {}),
       ...(description ? { description } : {}),
       ...(size ? { imageSize: size } : {}),
     });
@@ -115,8 +127,15 @@ async function runCompile(path: string, options: CompileOptions): Promise<void> 
 
 const millions = (count: number): string => `${(count / 1e6).toFixed(2)} M`;
 
+/** Which classes the head starts with: a new one has those of the examples. */
+function describeHead(head: CompileReport['head'], labels: readonly string[] = []): string {
+  if (!head) return 'head: new, of any number of classes, each from the mean feature of its examples';
+  const shown = labels.slice(0, 8).join(', ') + (labels.length > 8 ? ', ...' : '');
+  return `head: kept from "${head.name}", ${head.classes} classes (${shown}); other labels add classes`;
+}
+
 /** The parameters with what moves them, and per pattern where the frozen part ends and what a step costs. */
-function describe({ model, patterns, fullCost, manifest }: CompileReport): string {
+function describe({ model, head, patterns, fullCost, manifest }: CompileReport): string {
   const parameters = model.parameters.map(({ name, shape, op, moment, layer }) => [
     name,
     `[${shape.join(', ')}]`,
@@ -139,8 +158,9 @@ function describe({ model, patterns, fullCost, manifest }: CompileReport): strin
   const [channels, height, width] = model.imageShape;
   return [
     `images [N, ${channels}, ${height}, ${width}] to features "${model.features}" [N, ${model.featureLength}]`,
+    describeHead(head, manifest.labels),
     formatTable(['parameter', 'shape', 'read by', 'layer', 'moves in'], parameters),
-    'An inner step, one example and 5 classes; in brackets of a step that moves everything:',
+    `An inner step, one example and ${head?.classes ?? 5} classes; in brackets of a step that moves everything:`,
     formatTable(['pattern', 'moving', 'frozen up to', 'multiply-adds', 'activations'], rows),
     ...(manifest.normalization === 'support' ? describeMoments(patterns, manifest) : []),
     '',

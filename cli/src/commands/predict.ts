@@ -4,7 +4,7 @@ import { defaultBundle } from '../arguments.js';
 import { formatTable, percent } from '../format.js';
 
 interface PredictOptions {
-  readonly profile: string;
+  readonly profile: string | false;
   readonly bundle: string;
   readonly json?: boolean;
 }
@@ -15,6 +15,7 @@ export function predictCommand(): Command {
     .argument('<images...>', 'image files')
     .option('--bundle <dir>', 'the bundle the profile was made with', defaultBundle)
     .option('--profile <file>', 'the profile', 'profile.safetensors')
+    .option('--no-profile', 'predict as the model did before it was compiled; for bundles of --head keep')
     .option('--json', 'print JSON with the probability of each class')
     .action(runPredict);
 }
@@ -23,7 +24,7 @@ async function runPredict(paths: readonly string[], options: PredictOptions): Pr
   const { loadBundle } = await import('@whet/runtime/node');
   const { readImage } = await import('../image-files.js');
   const bundle = await loadBundle(options.bundle);
-  const profile = bundle.profileFromBytes(await readFile(options.profile));
+  const profile = options.profile ? bundle.profileFromBytes(await readFile(options.profile)) : bundle.initialProfile();
   const images = await Promise.all(paths.map((path) => readImage(path, bundle.manifest.preprocessing)));
   const predictions = await bundle.predict(profile, images);
   await bundle.release();

@@ -22,6 +22,7 @@ interface TrainOptions {
   readonly outerSteps?: number;
   readonly outerRate?: number;
   readonly tasks?: number;
+  readonly taskBatch?: number;
   readonly seed?: number;
   readonly threads?: number;
 }
@@ -43,6 +44,7 @@ export function trainCommand(): Command {
     .option('--outer-steps <n>', 'outer steps in all; the cosine schedule of rates ends there', count)
     .option('--outer-rate <x>', 'outer learning rate (Adam)', positiveNumber)
     .option('--tasks <n>', 'tasks per outer step', count)
+    .option('--task-batch <n>', 'tasks in one run of the graph; their number per step has to be a multiple', count)
     .option('--threads <n>', 'threads of onnxruntime', count)
     .option('--seed <n>', 'seed of weights and tasks', wholeNumber)
     .action(runTraining);
@@ -60,6 +62,7 @@ async function readConfig(options: TrainOptions): Promise<unknown> {
     outerSteps: options.outerSteps,
     outerRate: options.outerRate,
     tasksPerStep: options.tasks,
+    taskBatch: options.taskBatch,
     seed: options.seed,
   };
   return { ...file, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) };
@@ -73,9 +76,9 @@ async function readSettings(path: string): Promise<object> {
   }
 }
 
-/** A resumed run keeps its settings; only its end may move. Throws naming an option that would be ignored. */
+/** A resumed run keeps its settings; only its end and how it runs may change. Throws naming an option that would be ignored. */
 function refuseNewSettings(options: TrainOptions): void {
-  const kept = new Set(['data', 'run', 'resume', 'outerSteps', 'threads']);
+  const kept = new Set(['data', 'run', 'resume', 'outerSteps', 'taskBatch', 'threads']);
   const ignored = Object.keys(options).filter((name) => !kept.has(name));
   if (ignored.length === 0) return;
   const names = ignored.map((name) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`);
@@ -91,7 +94,7 @@ async function runTraining(options: TrainOptions): Promise<void> {
   }
   if (options.resume) refuseNewSettings(options);
   const { config, state } = options.resume
-    ? await trainer.resumeFrom(last, options.outerSteps)
+    ? await trainer.resumeFrom(last, options)
     : await trainer.newRun(await readConfig(options), options.startFrom);
   for (const warning of trainer.exportObstacles(config)) process.stderr.write(`note: ${warning}\n`);
   const dataset = await loadData(options.data, config.model.imageSize);
@@ -111,6 +114,7 @@ async function runTraining(options: TrainOptions): Promise<void> {
       backend,
       metrics: await trainer.openMetrics(join(options.run, 'metrics.jsonl'), state.step),
       checkpoints: { last, best },
+      prefetch: true,
       signal: controller.signal,
       onProgress: ({ step, loss, accuracy, rate, frozen, validation }) => {
         if (validation) validated = `validation ${percent(validation.mean)} ± ${percent(validation.halfWidth)}`;

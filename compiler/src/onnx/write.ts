@@ -1,5 +1,6 @@
 import type { Graph, Node, Value } from '../graph.js';
 import { constantsOf, GraphError, nodesOf } from '../graph.js';
+import { lowerOwnOperators } from '../lowering/lower.js';
 import type { AttributeKind } from '../operators/attribute-kinds.js';
 import { attributeKinds } from '../operators/attribute-kinds.js';
 import { storedArray } from '../stored-array.js';
@@ -90,14 +91,16 @@ function eraseSteering(graph: Graph): { nodes: Node[]; outputs: Map<string, Valu
  * Encodes a graph as an ONNX model that any ONNX Runtime of its level runs: opset 18 and IR 9, unless it has a younger
  * operator.
  */
-export function encodeOnnx(graph: Graph, metadata: Readonly<Record<string, string>> = {}): Uint8Array {
+export function encodeOnnx(source: Graph, metadata: Readonly<Record<string, string>> = {}): Uint8Array {
+  const { graph } = lowerOwnOperators(source);
   const { nodes, outputs, constants } = eraseSteering(graph);
   const names = nameValues({ ...graph, outputs }, nodes, constants);
   const nameOf = (value: Value | undefined): string => (value ? (names.get(value) as string) : '');
   const encoded = nodes.map((node) => ({
     input: node.inputs.map(nameOf),
     output: [nameOf(node.output)],
-    name: node.name,
+    // Two nodes may have one name here, not in a file.
+    name: nameOf(node.output),
     opType: node.op,
     attribute: Object.entries(node.attributes)
       .filter(([, value]) => value !== undefined)

@@ -68,6 +68,7 @@ export const attributeKinds: { readonly [K in OperatorName]: Kinds<K> } = {
   Einsum: { equation: 'string' },
   Conv: conv,
   ConvTranspose: { ...conv, output_padding: 'ints' },
+  ConvWeightGradient: conv,
   MaxPool: { ...pool, dilations: 'ints' },
   AveragePool: { ...pool, count_include_pad: 'int' },
   GlobalMaxPool: {},

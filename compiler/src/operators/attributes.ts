@@ -64,8 +64,9 @@ export interface ResizeAttributes {
 
 /**
  * Every operator of a graph with its attributes, by ONNX's names (opset 18; `Gelu` and `GroupNormalization` are
- * younger). An attribute that may be left out has ONNX's default. `StopGradient` and `StraightThrough` are Whet's own:
- * they steer the reverse walk and are erased before a graph is encoded.
+ * younger). An attribute that may be left out has ONNX's default. Three are Whet's own: `StopGradient` and
+ * `StraightThrough` steer the reverse walk and are erased before a graph is encoded, `ConvWeightGradient` is lowered
+ * to ONNX operators.
  */
 export interface OperatorAttributes {
   readonly Add: None;
@@ -119,6 +120,7 @@ export interface OperatorAttributes {
   readonly Einsum: { readonly equation: string };
   readonly Conv: ConvAttributes;
   readonly ConvTranspose: ConvTransposeAttributes;
+  readonly ConvWeightGradient: ConvAttributes;
   readonly MaxPool: MaxPoolAttributes;
   readonly AveragePool: AveragePoolAttributes;
   readonly GlobalMaxPool: None;

@@ -6,7 +6,7 @@ import { expectOneDType } from './broadcasting.js';
 import { knownDim, multiplyDims, offsetDim, scaleDim, windowCount } from './dims.js';
 import type { Inputs, Operator } from './operator.js';
 import { expectRank, required } from './operator.js';
-import { reshape, slice } from './shape-helpers.js';
+import { slice } from './shape-helpers.js';
 
 /** Extent of a dilated kernel. */
 const span = (kernel: number, dilation: number) => (kernel - 1) * dilation + 1;
@@ -16,7 +16,7 @@ export function padding([top, left, bottom, right]: ConvAttributes['pads'], axis
   return axis === 0 ? top + bottom : left + right;
 }
 
-function convOutput(size: Dim, axis: 0 | 1, a: Omit<ConvAttributes, 'group'>): Dim {
+export function convOutput(size: Dim, axis: 0 | 1, a: Omit<ConvAttributes, 'group'>): Dim {
   const padded = offsetDim(size, padding(a.pads, axis));
   const extent = span(a.kernel_shape[axis], a.dilations[axis]);
   if (typeof padded === 'number' && padded < extent) {
@@ -26,7 +26,7 @@ function convOutput(size: Dim, axis: 0 | 1, a: Omit<ConvAttributes, 'group'>): D
 }
 
 /** Height and width; throws where they are symbols, which gradients of weights and strides cannot take. */
-const imageSize = (value: Value): [number, number] => [
+export const imageSize = (value: Value): [number, number] => [
   knownDim(value.shape[2], 'the image height'),
   knownDim(value.shape[3], 'the image width'),
 ];
@@ -39,35 +39,32 @@ function checkBias(inputs: Inputs, channels: Dim): void {
   }
 }
 
-/**
- * dL/dw of `y = conv(x, w)` as a convolution of x with the cotangent as its kernel, batch and channel axes exchanged:
- * dw[o, i] = sum_n conv(x[n, i], dy[n, o]), stride and dilation exchanged, groups kept as groups.
- */
-function convWeightGradient(g: GraphBuilder, x: Value, dy: Value, kernel: readonly number[], a: ConvAttributes): Value {
-  const [n, channels] = x.shape as [Dim, number];
-  const [height, width] = imageSize(x);
-  const perGroup = channels / a.group;
-  let images: Value;
-  if (a.group === 1) {
-    images = g.apply('Transpose', [x], { perm: [1, 0, 2, 3] });
-  } else {
-    const split = reshape(g, x, [n, a.group, perGroup, height, width]);
-    const swapped = g.apply('Transpose', [split], { perm: [2, 1, 0, 3, 4] });
-    images = reshape(g, swapped, [perGroup, multiplyDims([a.group, n]), height, width]);
-  }
-  const kernels = g.apply('Transpose', [dy], { perm: [1, 0, 2, 3] });
-  const gradient = g.apply('Conv', [images, kernels], {
-    kernel_shape: imageSize(dy),
-    strides: a.dilations,
-    dilations: a.strides,
-    pads: a.pads,
-    group: a.group,
-  });
-  const [, , kh, kw] = kernel as [number, number, number, number];
-  // Rows and columns that the stride skips at the far edge would add kernel positions that do not exist.
-  const extra = gradient.shape[2] !== kh || gradient.shape[3] !== kw;
-  const cropped = extra ? slice(g, gradient, [2, 3], [0, 0], [kh, kw]) : gradient;
-  return g.apply('Transpose', [cropped], { perm: [1, 0, 2, 3] });
+/** What of the image lies beyond the last window: the transposed convolution adds it at the far edges. */
+function leftovers(image: readonly Dim[], windows: readonly Dim[], a: ConvAttributes): [number, number] {
+  const [size, count] = [image, windows].map((dims) => dims.map((dim) => knownDim(dim, 'the image size')));
+  const left = (axis: 0 | 1) =>
+    (size?.[axis] as number) +
+    padding(a.pads, axis) -
+    ((count?.[axis] as number) - 1) * a.strides[axis] -
+    span(a.kernel_shape[axis], a.dilations[axis]);
+  return [left(0), left(1)];
+}
+
+/** dL/dx of `y = conv(x, w)`, for x of the given height and width. */
+export function convInputGradient(
+  g: GraphBuilder,
+  dy: Value,
+  w: Value,
+  image: readonly Dim[],
+  a: ConvAttributes,
+): Value {
+  return g.apply('ConvTranspose', [dy, w], { ...a, output_padding: leftovers(image, dy.shape.slice(2), a) });
+}
+
+/** dL/dw of `y = conv(x, w)`; throws where the image is of unknown size. */
+function convWeightGradient(g: GraphBuilder, x: Value, dy: Value, a: ConvAttributes): Value {
+  imageSize(x);
+  return g.apply('ConvWeightGradient', [x, dy], a);
 }
 
 function biasGradient(g: GraphBuilder, cotangent: Value): Value {
@@ -96,18 +93,13 @@ export const Conv: Operator<'Conv'> = {
       shape: [x.shape[0] as Dim, out, convOutput(x.shape[2] as Dim, 0, a), convOutput(x.shape[3] as Dim, 1, a)],
     };
   },
-  // dx = convTranspose(dy, w); dw = conv(x^T, dy^T); db = sum dy
-  vjp: ({ g, inputs, output, cotangent, attributes: a }) => {
+  // dx = convTranspose(dy, w); dw[o, i] = sum_n conv(x[n, i], dy[n, o]); db = sum dy
+  vjp: ({ g, inputs, cotangent, attributes: a }) => {
     const x = required(inputs, 0);
     const w = required(inputs, 1);
-    const leftover = (axis: 0 | 1) =>
-      (imageSize(x)[axis] as number) +
-      padding(a.pads, axis) -
-      ((imageSize(output)[axis] as number) - 1) * a.strides[axis] -
-      span(a.kernel_shape[axis], a.dilations[axis]);
     return [
-      () => g.apply('ConvTranspose', [cotangent, w], { ...a, output_padding: [leftover(0), leftover(1)] }),
-      () => convWeightGradient(g, x, cotangent, w.shape as readonly number[], a),
+      () => convInputGradient(g, cotangent, w, x.shape.slice(2), a),
+      () => convWeightGradient(g, x, cotangent, a),
       () => biasGradient(g, cotangent),
     ];
   },
@@ -180,7 +172,7 @@ export const ConvTranspose: Operator<'ConvTranspose'> = {
         const same = dx.shape[2] === x.shape[2] && dx.shape[3] === x.shape[3];
         return same ? dx : slice(g, dx, [2, 3], [0, 0], imageSize(x));
       },
-      () => convWeightGradient(g, cotangent, x, w.shape as readonly number[], a),
+      () => convWeightGradient(g, cotangent, x, a),
       () => biasGradient(g, cotangent),
     ];
   },

@@ -1,34 +1,48 @@
 import type { GraphBuilder, Value } from '../graph.js';
 import type { Dim } from '../tensor.js';
-import { int64s, sizeOf } from '../tensor.js';
+import { int64s, makeTensor, sizeOf } from '../tensor.js';
 import type { ImagePads, MaxPoolAttributes } from './attributes.js';
-import { knownDim } from './dims.js';
+import { knownDim, multiplyDims } from './dims.js';
 import type { Operator } from './operator.js';
 import { required } from './operator.js';
 import { forEachWindow, inferPool, pooledShape, reachedPads } from './pooling.js';
-import { pad, reshape, slice } from './shape-helpers.js';
+import { pad, reshape, reshapeLike, slice } from './shape-helpers.js';
 import { scatterSlice } from './slicing.js';
 
 /** Lower than any float32 activation, and finite, so that 0 times it is 0. */
 const LOWEST = -3.4e38;
 
-/** Puts parts that were taken `count` apart along `axis` back together. */
-function interleave(g: GraphBuilder, parts: readonly Value[], axis: number): Value {
-  const { shape } = parts[0] as Value;
-  const lifted = parts.map((part) => reshape(g, part, [...shape.slice(0, axis + 1), 1, ...shape.slice(axis + 1)]));
-  const joined = g.apply('Concat', lifted, { axis: axis + 1 });
-  return reshape(g, joined, [
-    ...shape.slice(0, axis),
-    (shape[axis] as number) * parts.length,
-    ...shape.slice(axis + 1),
-  ]);
+/** Each value at every position of its window, for windows that touch and do not overlap. */
+function repeatOverWindows(g: GraphBuilder, value: Value, [kh, kw]: readonly [number, number]): Value {
+  const scales = g.constant(makeTensor([4], [1, 1, kh, kw]));
+  return g.apply('Resize', [value, undefined, scales], {
+    mode: 'nearest',
+    coordinate_transformation_mode: 'asymmetric',
+    nearest_mode: 'floor',
+  });
 }
 
-/**
- * Gradient of max pooling from strided slices: the cotangent of a window goes to its first element that equals the
- * maximum. No index output (WebGPU has none), no broadcasting; windows that do not overlap are put back by Concat.
- */
-function maxPoolGradient(g: GraphBuilder, x: Value, y: Value, cotangent: Value, a: MaxPoolAttributes): Value {
+/** For windows that touch and do not overlap: full-size work without strided slices, which are slow on a CPU. */
+function tiledGradient(g: GraphBuilder, x: Value, y: Value, cotangent: Value, a: MaxPoolAttributes): Value {
+  const [height, width] = [2, 3].map((axis) => knownDim(x.shape[axis], 'the image size')) as [number, number];
+  const [rows, columns] = [2, 3].map((axis, i) => knownDim(y.shape[axis], 'the image size') * (a.kernel_shape[i] ?? 1));
+  const [covered, across] = [rows as number, columns as number];
+  const whole = covered === height && across === width;
+  const tiled = whole ? x : slice(g, x, [2, 3], [0, 0], [covered, across]);
+  const { kernel_shape, strides } = a;
+  const equal = g.apply('GreaterOrEqual', [tiled, repeatOverWindows(g, y, kernel_shape)], {});
+  const maxima = g.apply('Cast', [equal], { to: x.dtype });
+  // One channel an image: with more, onnxruntime reorders them for a pooling that is no faster for it.
+  const planes = reshape(g, maxima, [multiplyDims(maxima.shape.slice(0, 2)), 1, covered, across]);
+  const pooled = g.apply('AveragePool', [planes], { kernel_shape, strides, pads: [0, 0, 0, 0] });
+  const share = reshapeLike(g, pooled, y);
+  const count = g.apply('Mul', [share, g.scalar(sizeOf(kernel_shape), x.dtype)], {});
+  const each = repeatOverWindows(g, g.apply('Div', [cotangent, count], {}), kernel_shape);
+  return pad(g, g.apply('Mul', [maxima, each], {}), [0, 0, 0, 0, 0, 0, height - covered, width - across]);
+}
+
+/** For any windows: strided slices, one for each position of the window, put back one by one. */
+function slicedGradient(g: GraphBuilder, x: Value, y: Value, cotangent: Value, a: MaxPoolAttributes): Value {
   const [kh, kw] = a.kernel_shape;
   const [sh, sw] = a.strides;
   const [dilationY, dilationX] = a.dilations ?? [1, 1];
@@ -38,42 +52,41 @@ function maxPoolGradient(g: GraphBuilder, x: Value, y: Value, cotangent: Value, 
   const padded = pads.some((count) => count > 0);
   const lowest = g.scalar(LOWEST, x.dtype);
   const source = padded ? g.apply('Pad', [x, g.constant(int64s(imagePads(pads))), lowest], { mode: 'constant' }) : x;
-  const zero = g.scalar(0, x.dtype);
-  let taken: Value | undefined;
-  const parts: Value[][] = [];
-  for (let i = 0; i < kh; i++) {
-    const row: Value[] = [];
-    for (let j = 0; j < kw; j++) {
-      const starts = [i * dilationY, j * dilationX] as const;
-      const ends = [starts[0] + (oh - 1) * sh + 1, starts[1] + (ow - 1) * sw + 1];
-      const element = slice(g, source, [2, 3], starts, ends, [sh, sw]);
-      const equal = g.apply('GreaterOrEqual', [element, y], {});
-      const first: Value = taken ? g.apply('And', [equal, g.apply('Not', [taken], {})], {}) : equal;
-      taken = taken
-        ? g.apply('Not', [g.apply('And', [g.apply('Not', [taken], {}), g.apply('Not', [equal], {})], {})], {})
-        : equal;
-      row.push(g.apply('Where', [first, cotangent, zero], {}));
-    }
-    parts.push(row);
-  }
-  if (!padded && kh === sh && kw === sw && dilationY === 1 && dilationX === 1) {
-    const joined = interleave(
+  const positions = Array.from({ length: kh * kw }, (_, at) => [
+    Math.floor(at / kw) * dilationY,
+    (at % kw) * dilationX,
+  ]) as [number, number][];
+  const maxima = positions.map(([top, left]) => {
+    const element = slice(
       g,
-      parts.map((row) => interleave(g, row, 3)),
-      2,
+      source,
+      [2, 3],
+      [top, left],
+      [top + (oh - 1) * sh + 1, left + (ow - 1) * sw + 1],
+      [sh, sw],
     );
-    return pad(g, joined, [0, 0, 0, 0, 0, 0, height - oh * sh, width - ow * sw]);
-  }
-  let sum: Value | undefined;
-  parts.forEach((row, i) => {
-    row.forEach((part, j) => {
-      const placed = scatterSlice(g, part, source.shape, [2, 3], [i * dilationY, j * dilationX], [sh, sw]);
-      sum = sum ? g.apply('Add', [sum, placed], {}) : placed;
-    });
+    return g.apply('Cast', [g.apply('GreaterOrEqual', [element, y], {})], { to: x.dtype });
   });
-  const total = sum as Value;
+  const each = g.apply('Div', [cotangent, g.apply('Sum', maxima, {})], {});
+  const placed = maxima.map((maximum, at) =>
+    scatterSlice(g, g.apply('Mul', [maximum, each], {}), source.shape, [2, 3], positions[at] as [number, number], [
+      sh,
+      sw,
+    ]),
+  );
+  const total = g.apply('Sum', placed, {});
   const [top, left] = pads;
   return padded ? slice(g, total, [2, 3], [top, left], [top + height, left + width]) : total;
+}
+
+/**
+ * Gradient of max pooling: the positions of a window that equal its maximum share its cotangent, as in ReduceMax. Made
+ * without the index output that WebGPU's MaxPool lacks.
+ */
+function maxPoolGradient(g: GraphBuilder, x: Value, y: Value, cotangent: Value, a: MaxPoolAttributes): Value {
+  const touching = a.kernel_shape.every((size, axis) => size === a.strides[axis]);
+  const plain = a.pads.every((count) => count === 0) && !a.ceil_mode && (a.dilations ?? [1, 1]).every((d) => d === 1);
+  return (touching && plain ? tiledGradient : slicedGradient)(g, x, y, cotangent, a);
 }
 
 const imagePads = ([top, left, bottom, right]: ImagePads) => [0, 0, top, left, 0, 0, bottom, right];

@@ -90,6 +90,15 @@ function resizeOf(inputs: Parameters<Operator<'Resize'>['infer']>[0], a: ResizeA
   return resized(required(inputs, 0).shape, scales, sizes, a);
 }
 
+/** How often each pixel of an image batch is repeated downward and across, where that is all that is done. */
+function repeatsOf(inputs: Parameters<Operator<'Resize'>['infer']>[0], a: ResizeAttributes) {
+  const scales = present(inputs[2]) && constantNumbers(inputs, 2, 'scales');
+  const [n, c, down, across] = scales ?? [];
+  if (scales?.length !== 4 || n !== 1 || c !== 1 || !scales.every(Number.isInteger)) return undefined;
+  const floors = a.coordinate_transformation_mode === 'asymmetric' && a.nearest_mode === 'floor';
+  return floors && (a.mode ?? 'nearest') === 'nearest' ? ([down as number, across as number] as const) : undefined;
+}
+
 /**
  * Nearest or linear interpolation along each axis: inputs x, a region (not used), scales or sizes. Linear in x, so the
  * gradient is the transposed interpolation.
@@ -103,7 +112,14 @@ export const Resize: Operator<'Resize'> = {
   },
   // dx = M^T c along each resized axis, M the matrix of weights
   vjp: ({ g, inputs, cotangent, attributes }) => [
-    () => transposeMaps(g, cotangent, resizeOf(inputs, attributes).maps()),
+    () => {
+      const repeats = repeatsOf(inputs, attributes);
+      if (!repeats) return transposeMaps(g, cotangent, resizeOf(inputs, attributes).maps());
+      // Every value was repeated over a block: the sum of the block, which is its mean times its size.
+      const window = { kernel_shape: repeats, strides: repeats, pads: [0, 0, 0, 0] as const };
+      const mean = g.apply('AveragePool', [cotangent], window);
+      return g.apply('Mul', [mean, g.scalar(repeats[0] * repeats[1], cotangent.dtype)], {});
+    },
     null,
     null,
     null,

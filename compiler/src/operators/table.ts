@@ -4,6 +4,7 @@ import type { OperatorName } from './attributes.js';
 import { DepthToSpace, SpaceToDepth } from './blocks.js';
 import { comparisonOperators } from './comparisons.js';
 import { Conv, ConvTranspose } from './convolution.js';
+import { ConvWeightGradient } from './convolution-gradient.js';
 import { Einsum } from './einsum.js';
 import { ConstantOfShape, Range, Tile, Trilu } from './filling.js';
 import { Gemm } from './gemm.js';
@@ -32,6 +33,7 @@ export const operators: { readonly [K in OperatorName]: Operator<K> } = {
   Einsum,
   Conv,
   ConvTranspose,
+  ConvWeightGradient,
   MaxPool,
   AveragePool,
   GlobalMaxPool,

@@ -1,0 +1,32 @@
+import { InputError } from './errors.js';
+import type { Manifest } from './manifest.js';
+
+/** The classes that examples are of, in the order of a head's rows. */
+export interface ExampleClasses {
+  /** A kept head's own classes first, then those that the examples add, as they come. */
+  readonly names: readonly string[];
+  /** Examples of each. */
+  readonly counts: readonly number[];
+  /** Row of each example. */
+  readonly rows: Int32Array;
+}
+
+/** Throws {@link InputError} where there are fewer than two classes, or more than the bundle takes. */
+export function classesOf(labels: readonly string[], manifest: Manifest): ExampleClasses {
+  const own = manifest.labels ?? [];
+  const rows = new Map(own.map((name, row) => [name, row]));
+  for (const label of labels) if (!rows.has(label)) rows.set(label, rows.size);
+  const names = [...rows.keys()];
+  const { maxClasses } = manifest.limits;
+  if (names.length < 2) {
+    throw new InputError('examples', `expected examples of at least 2 classes, got only "${names[0]}"`);
+  }
+  if (names.length > maxClasses) {
+    const added = own.length > 0 ? `, ${own.length} of them the bundle's own` : '';
+    throw new InputError('examples', `expected at most ${maxClasses} classes, got ${names.length}${added}`);
+  }
+  const found = Int32Array.from(labels, (label) => rows.get(label) as number);
+  const counts = new Array<number>(names.length).fill(0);
+  for (const row of found) counts[row] = (counts[row] as number) + 1;
+  return { names, counts, rows: found };
+}

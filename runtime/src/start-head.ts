@@ -1,0 +1,44 @@
+import { Tensor } from 'onnxruntime-common';
+import { oneHot } from './one-hot.js';
+import type { Pattern } from './pattern.js';
+import type { ProfileValue } from './profile.js';
+import { run } from './run-session.js';
+
+type Feeds = Readonly<Record<string, Tensor>>;
+
+const tensorOf = ({ shape, data }: ProfileValue): Tensor => new Tensor('float32', data, shape);
+
+/** Rows of one tensor, then those of another. */
+function stack(a: Tensor, b: Tensor): Tensor {
+  const data = new Float32Array(a.size + b.size);
+  data.set(a.data as Float32Array);
+  data.set(b.data as Float32Array, a.size);
+  return new Tensor('float32', data, [(a.dims[0] as number) + (b.dims[0] as number), ...a.dims.slice(1)]);
+}
+
+/**
+ * The head a task starts from, `head.weight [ways, F]` and `head.bias [ways]`: from the examples, or a kept head with
+ * a row more for each class that it does not have.
+ */
+export async function startHead(pattern: Pattern, features: Tensor, rows: Int32Array, ways: number, values: Feeds) {
+  const { keptHead } = pattern;
+  const own = keptHead ? keptHead.bias.data.length : 0;
+  const added = ways - own;
+  const labels = new Tensor(
+    'float32',
+    oneHot(
+      rows.map((row) => row - own),
+      added,
+    ),
+    [rows.length, added],
+  );
+  if (!keptHead) return run(pattern.startHead, { features, labels, ...values });
+  const [weight, bias] = [tensorOf(keptHead.weight), tensorOf(keptHead.bias)];
+  if (added === 0) return { 'head.weight': weight, 'head.bias': bias };
+  const kept = { 'kept.weight': weight, 'kept.bias': bias };
+  const grown = await run(pattern.startHead, { features, labels, ...kept, ...values });
+  return {
+    'head.weight': stack(weight, grown['head.weight'] as Tensor),
+    'head.bias': stack(bias, grown['head.bias'] as Tensor),
+  };
+}
