@@ -9,10 +9,13 @@ import type { AdaptOptions } from './types.js';
 
 const diverged = (got: string) => new InputError('rate', `expected steps that converge, got ${got}; take a lower rate`);
 
-/** The inner loop: starts the head from the support features, then takes `steps` gradient steps. */
+/**
+ * The inner loop: starts the head from the support features, then takes `steps` gradient steps. Under `support`
+ * normalization the moments follow, at the values after the last step; those of the frozen part come with `encoded`.
+ */
 export async function adaptPattern(
   pattern: Pattern,
-  features: Tensor,
+  encoded: Readonly<Record<string, Tensor>>,
   labels: Int32Array,
   ways: number,
   options: AdaptOptions & { readonly steps: number; readonly rate: number },
@@ -20,12 +23,12 @@ export async function adaptPattern(
   let values: Record<string, Tensor> = {};
   for (const [name, { shape, data }] of pattern.start) values[name] = new Tensor('float32', data, shape);
   const constants = {
-    features,
+    ...encoded,
     labels: new Tensor('float32', oneHot(labels, ways), [labels.length, ways]),
     rate: new Tensor('float32', Float32Array.of(options.rate), []),
   };
   options.signal?.throwIfAborted();
-  values = { ...values, ...(await startHead(pattern, features, labels, ways, values)) };
+  values = { ...values, ...(await startHead(pattern, encoded['features'] as Tensor, labels, ways, values)) };
   const losses: number[] = [];
   for (let step = 1; step <= options.steps; step++) {
     options.signal?.throwIfAborted();
@@ -35,6 +38,12 @@ export async function adaptPattern(
     if (!Number.isFinite(loss)) throw diverged(`loss ${loss} at step ${step}`);
     losses.push(loss);
     options.onStep?.(step, loss);
+  }
+  options.signal?.throwIfAborted();
+  const observed = pattern.observe ? await run(pattern.observe, { ...constants, ...values }) : {};
+  const moments = { ...encoded, ...observed };
+  for (const name of [...pattern.moments.frozen.keys(), ...pattern.moments.moving.keys()]) {
+    values[name] = moments[name] as Tensor;
   }
   for (const [name, { data }] of Object.entries(values)) {
     if (!(data as Float32Array).every(Number.isFinite)) throw diverged(`values of "${name}" that are not finite`);

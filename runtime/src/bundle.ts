@@ -1,15 +1,14 @@
 import { type InferenceSession, Tensor } from 'onnxruntime-common';
 import { adaptPattern } from './adapt.js';
 import { classesOf } from './classes.js';
+import { BATCH, encodeExamples, encodeQueries, stackImages } from './encode.js';
 import { BundleError, InputError, ProfileError } from './errors.js';
 import { type Manifest, parseManifest } from './manifest.js';
-import { loadPattern, type Pattern } from './pattern.js';
+import { loadPattern, momentNames, type Pattern } from './pattern.js';
 import { Profile, readProfile } from './profile.js';
+import { run } from './run-session.js';
 import type { BundleSource } from './source.js';
 import type { AdaptOptions, AdaptResult, Example, Prediction } from './types.js';
-
-/** Images that are encoded or predicted at once. A step takes all examples at once; `limits.maxExamples` bounds those. */
-const BATCH = 64;
 
 async function sha256(bytes: Uint8Array): Promise<string> {
   const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>));
@@ -104,13 +103,13 @@ export class Bundle {
     if (!(Number.isFinite(rate) && rate > 0)) throw new InputError('rate', `expected a positive number, got ${rate}`);
 
     const began = performance.now();
-    const features = await this.#encode(
-      pattern,
+    const images = stackImages(
       examples.map(({ image }) => image),
-      options.signal,
+      this.manifest.preprocessing,
     );
+    const encoding = await encodeExamples(pattern, images, options.signal);
     const encoded = performance.now();
-    const { values, losses } = await adaptPattern(pattern, features, classes.rows, classes.names.length, {
+    const { values, losses } = await adaptPattern(pattern, encoding, classes.rows, classes.names.length, {
       ...options,
       steps,
       rate,
@@ -131,12 +130,14 @@ export class Bundle {
    */
   initialProfile(name: string = this.manifest.defaultPattern): Profile {
     const { labels } = this;
-    const { start, keptHead } = this.#pattern(name);
+    const { start, keptHead, initialMoments } = this.#pattern(name);
     if (!labels || !keptHead) {
       const got = `the bundle "${this.manifest.name}", whose head is "${this.manifest.head}"`;
       throw new InputError('profile', `expected a profile, or a bundle with classes of its own, got ${got}`);
     }
-    const values = new Map(start).set('head.weight', keptHead.weight).set('head.bias', keptHead.bias);
+    const values = new Map([...start, ...initialMoments])
+      .set('head.weight', keptHead.weight)
+      .set('head.bias', keptHead.bias);
     return new Profile(this.digest, name, labels, new Array<number>(labels.length).fill(0), 0, values);
   }
 
@@ -149,8 +150,9 @@ export class Bundle {
     );
     const predictions: Prediction[] = [];
     for (let from = 0; from < images.length; from += BATCH) {
-      const features = await this.#encode(pattern, images.slice(from, from + BATCH));
-      const { probabilities } = await pattern.predict.run({ ...values, features });
+      const stacked = stackImages(images.slice(from, from + BATCH), this.manifest.preprocessing);
+      const features = await encodeQueries(pattern, stacked, values);
+      const { probabilities } = await run(pattern.predict, { ...values, features });
       const data = probabilities?.data as Float32Array;
       const ways = profile.classes.length;
       for (let row = 0; row < data.length / ways; row++) {
@@ -192,6 +194,7 @@ export class Bundle {
     const ways = profile.classes.length;
     const expected = new Map([...pattern.start].map(([name, { shape }]) => [name, shape.join()]));
     expected.set('head.weight', `${ways},${this.manifest.featureLength}`).set('head.bias', `${ways}`);
+    for (const [name, shape] of [...pattern.moments.frozen, ...pattern.moments.moving]) expected.set(name, `${shape}`);
     for (const [name, shape] of expected) {
       const value = profile.values.get(name);
       if (value?.shape.join() !== shape) {
@@ -202,6 +205,11 @@ export class Bundle {
     }
     if (profile.values.size !== expected.size)
       throw new ProfileError('profile: holds values that its pattern does not move');
+    for (const { name } of pattern.manifest.normalizations ?? []) {
+      const { variance } = momentNames(name);
+      const negative = profile.values.get(variance)?.data.find((value) => value < 0);
+      if (negative !== undefined) throw new ProfileError(`profile: "${variance}": expected variances, got ${negative}`);
+    }
     return pattern;
   }
 
@@ -213,25 +221,6 @@ export class Bundle {
     }
     const bad = image.findIndex((value) => !Number.isFinite(value));
     if (bad >= 0) throw new InputError(field, `expected finite values, got ${image[bad]} at position ${bad}`);
-  }
-
-  async #encode(pattern: Pattern, images: readonly Float32Array[], signal?: AbortSignal): Promise<Tensor> {
-    const { channels, height, width } = this.manifest.preprocessing;
-    const shape = [channels, height, width];
-    const stacked = (part: readonly Float32Array[]): Tensor => {
-      const data = new Float32Array(part.length * this.imageLength);
-      for (const [i, image] of part.entries()) data.set(image, i * this.imageLength);
-      return new Tensor('float32', data, [part.length, ...shape]);
-    };
-    if (!pattern.encode) return stacked(images);
-    const length = pattern.manifest.features.reduce((a, b) => a * b, 1);
-    const features = new Float32Array(images.length * length);
-    for (let from = 0; from < images.length; from += BATCH) {
-      signal?.throwIfAborted();
-      const output = await pattern.encode.run({ images: stacked(images.slice(from, from + BATCH)) });
-      features.set(output['features']?.data as Float32Array, from * length);
-    }
-    return new Tensor('float32', features, [images.length, ...pattern.manifest.features]);
   }
 }
 

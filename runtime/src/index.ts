@@ -9,7 +9,7 @@ export {
   parseManifest,
 } from './manifest.js';
 export { oneHot } from './one-hot.js';
-export { nextName } from './pattern.js';
+export { momentNames, nextName } from './pattern.js';
 export { type Preprocessing, preprocessingSchema } from './preprocessing.js';
 export { Profile, type ProfileValue, readProfile } from './profile.js';
 export {

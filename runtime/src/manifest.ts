@@ -24,10 +24,21 @@ const movingSchema = z.object({
 export const patternSchema = z.object({
   description: z.string(),
   /** `encode` is null where nothing is frozen: features are the images then. */
-  graphs: z.object({ encode: z.nullable(fileName), start: fileName, step: fileName, predict: fileName }),
+  graphs: z.object({
+    encode: z.nullable(fileName),
+    start: fileName,
+    step: fileName,
+    predict: fileName,
+    /** Encodes a query by the stored moments of `encode`; absent where no normalization is in the frozen part. */
+    encodeQuery: z.optional(fileName),
+    /** The moments of the other normalizations at the moved values; absent where there are none. */
+    moments: z.optional(fileName),
+  }),
   /** Start of the moving values, and the dense weights' shapes. */
   init: fileName,
   moving: z.array(movingSchema),
+  /** Under `support` normalization, the layers whose moments a profile stores; `frozen` where `encode` yields them. */
+  normalizations: z.optional(z.array(z.object({ name: z.string(), channels: positive, frozen: z.boolean() }))),
   /** Layers whose weights move, from the image upward. */
   layers: z.array(z.string()),
   /** Inner steps and inner learning rate to use where the caller gives none. */
@@ -64,8 +75,8 @@ export const manifestSchema = z.object({
   version: z.string(),
   description: z.string(),
   preprocessing: preprocessingSchema,
-  /** Where the moments that normalize come from. */
-  normalization: z.enum(['population']),
+  /** Whose moments normalize: fixed ones, inside the graphs, or the examples', stored in the profile. */
+  normalization: z.enum(['population', 'support']),
   /** `kept`: the compiled model's own last layer, whose classes are `labels`. */
   head: z.enum(['prototype', 'shared', 'kept']),
   /** Names of a kept head's classes, in the order of its rows; absent with another head. */
@@ -126,9 +137,15 @@ export function parseManifest(text: string, location = '.'): Manifest {
   if (!Object.hasOwn(manifest.patterns, manifest.defaultPattern)) {
     throw new BundleError(`${where}: defaultPattern "${manifest.defaultPattern}" is not one of its patterns`);
   }
-  for (const [name, { graphs, init }] of Object.entries(manifest.patterns)) {
+  for (const [name, { graphs, init, normalizations }] of Object.entries(manifest.patterns)) {
+    if ((manifest.normalization === 'support') !== (normalizations !== undefined)) {
+      const expected = normalizations ? 'none' : 'a list';
+      throw new BundleError(
+        `${where}: pattern "${name}": normalizations: expected ${expected} under normalization "${manifest.normalization}"`,
+      );
+    }
     for (const file of [...Object.values(graphs), init]) {
-      if (file !== null && !Object.hasOwn(manifest.files, file)) {
+      if (typeof file === 'string' && !Object.hasOwn(manifest.files, file)) {
         throw new BundleError(`${where}: pattern "${name}" names "${file}", which is not among its files`);
       }
     }

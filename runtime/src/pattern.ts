@@ -17,20 +17,48 @@ export interface Pattern {
   readonly manifest: PatternManifest;
   /** Start of the moving values below the head. */
   readonly start: ReadonlyMap<string, ProfileValue>;
+  /** Under `support` normalization, the moments a profile stores, with their shapes `[C]`. */
+  readonly moments: {
+    /** Those of the frozen part: outputs of `encode`, inputs of `encodeQuery`. */
+    readonly frozen: ReadonlyMap<string, readonly number[]>;
+    /** The others: outputs of `observe`, inputs of `predict`. */
+    readonly moving: ReadonlyMap<string, readonly number[]>;
+  };
+  /** The compiled model's own moments, for predicting without examples; empty where the bundle has no classes of its own. */
+  readonly initialMoments: ReadonlyMap<string, ProfileValue>;
+  /** `images` to `features`, and frozen moments of these images; undefined where nothing is frozen. */
+  readonly encode: InferenceSession | undefined;
+  /** `images` and frozen moments to `features`; `encode` where no moments are frozen. */
+  readonly encodeQuery: InferenceSession | undefined;
   /** The compiled model's own last layer, where the head starts from that. */
   readonly keptHead: KeptHead | undefined;
-  /** `images` to `features`; undefined where nothing is frozen. */
-  readonly encode: InferenceSession | undefined;
   /** `features`, `labels`, moving values (and `kept.weight`, `kept.bias`) to `head.weight`, `head.bias`. */
   readonly startHead: InferenceSession;
   /** `features`, `labels`, `rate`, values to `<name>@next` and `loss`. */
   readonly step: InferenceSession;
-  /** `features`, values to `probabilities`. */
+  /** `features` of the examples, moved values to moving moments; undefined where there are none. */
+  readonly observe: InferenceSession | undefined;
+  /** `features`, values, moving moments to `probabilities`. */
   readonly predict: InferenceSession;
 }
 
 /** The name a step graph gives a value after the step. */
 export const nextName = (name: string): string => `${name}@next`;
+
+/** The names of a normalization's moments `[C]` in graphs and profiles: mean, and biased variance. */
+export const momentNames = (normalization: string): { readonly mean: string; readonly variance: string } => ({
+  mean: `${normalization}.mean`,
+  variance: `${normalization}.variance`,
+});
+
+/** Moments and their shapes: those that encoding the support set yields, and those that depend on what moved. */
+function momentShapes({ normalizations = [] }: PatternManifest) {
+  const shapes = { frozen: new Map<string, readonly number[]>(), moving: new Map<string, readonly number[]>() };
+  for (const { name, channels, frozen } of normalizations) {
+    for (const moment of Object.values(momentNames(name))) shapes[frozen ? 'frozen' : 'moving'].set(moment, [channels]);
+  }
+  return shapes;
+}
 
 /** Loads a pattern's graphs; every session it creates is added to `opened`, for the caller to release. */
 export async function loadPattern(
@@ -88,20 +116,59 @@ export async function loadPattern(
       );
     }
   }
+  const moments = momentShapes(manifest);
+  const [frozen, moving] = [[...moments.frozen.keys()], [...moments.moving.keys()]];
+  const initialMoments = new Map<string, ProfileValue>();
+  for (const moment of [...frozen, ...moving]) {
+    const value = start.get(moment);
+    if (value && start.delete(moment)) initialMoments.set(moment, value);
+  }
   const below = [...start.keys()];
   const values = [...below, ...head];
   const { graphs } = manifest;
   const images = ['images'];
-  const encode = graphs.encode === null ? undefined : await open(graphs.encode, images, images, ['features']);
+  for (const [graph, needed] of [
+    ['encodeQuery', frozen],
+    ['moments', moving],
+  ] as const) {
+    if (needed.length > 0 === (graphs[graph] !== undefined)) continue;
+    const what = needed.length > 0 ? `one, for "${needed[0]}"` : 'none, as no normalization needs it';
+    throw new BundleError(`${source.location}/manifest.json: pattern "${name}": graphs.${graph}: expected ${what}`);
+  }
+  if (frozen.length > 0 && graphs.encode === null) {
+    throw new BundleError(
+      `${source.location}/manifest.json: pattern "${name}": graphs.encode: expected one, for "${frozen[0]}"`,
+    );
+  }
+  const encode =
+    graphs.encode === null ? undefined : await open(graphs.encode, images, images, ['features', ...frozen]);
+  const queryInputs = [...images, ...frozen];
+  const encodeQuery = graphs.encodeQuery
+    ? await open(graphs.encodeQuery, queryInputs, queryInputs, ['features'])
+    : encode;
   // A head that starts every class alike reads the labels only; what a step or a prediction leaves out would be an error.
   const kept = keptHead ? ['kept.weight', 'kept.bias'] : [];
   const startInputs = ['features', 'labels', ...kept, ...below];
   const startHead = await open(graphs.start, startInputs, ['labels', ...kept], head);
   const stepInputs = ['features', 'labels', 'rate', ...values];
   const step = await open(graphs.step, stepInputs, stepInputs, [...values.map(nextName), 'loss']);
-  const predictInputs = ['features', ...values];
+  const observe = graphs.moments ? await open(graphs.moments, ['features', ...below], ['features'], moving) : undefined;
+  const predictInputs = ['features', ...values, ...moving];
   const predict = await open(graphs.predict, predictInputs, predictInputs, ['probabilities']);
-  return { name, manifest, start, keptHead, encode, startHead, step, predict };
+  return {
+    name,
+    manifest,
+    start,
+    keptHead,
+    moments,
+    initialMoments,
+    encode,
+    encodeQuery,
+    startHead,
+    step,
+    observe,
+    predict,
+  };
 }
 
 /** Takes a kept head out of the values a pattern starts from. */

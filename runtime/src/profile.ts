@@ -8,7 +8,7 @@ export interface ProfileValue {
   readonly data: Float32Array;
 }
 
-/** The result of adapting a bundle to someone: moved values and class names, nothing else. */
+/** The result of adapting a bundle to someone: moved values, moments where it is normalized by them, class names. */
 export class Profile {
   #bytes: Uint8Array | undefined;
 
@@ -22,7 +22,7 @@ export class Profile {
     readonly examples: readonly number[],
     /** Inner steps taken. */
     readonly steps: number,
-    /** Moved values by name. */
+    /** Moved values by name; under `support` normalization also `<normalization>.mean` and `.variance`, `[C]` each. */
     readonly values: ReadonlyMap<string, ProfileValue>,
   ) {}
 

@@ -1,64 +1,12 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { evaluate, makeTensor, type Tensor } from '@whet/compiler';
 import { BundleError, type Example, InputError, ProfileError } from '@whet/runtime';
 import { type Bundle, loadBundle } from '@whet/runtime/node';
-import { anil, buildTask, maml, type Rule, sparseMaml, taskSettings } from '@whet/trainer';
+import { anil, maml, sparseMaml } from '@whet/trainer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { relativeError } from './reference.js';
-import { randomImages, TINY_SIZE, tinyCheckpoint, writeTinyBundle } from './tiny-bundle.js';
-
-const examplesOf = (images: readonly Float32Array[], labels: readonly string[]): Example[] =>
-  images.map((image, i) => ({ image, label: labels[i] as string }));
-
-/** The same adaptation by the trainer's task graph in float64, which is checked against PyTorch. */
-function adaptedByTaskGraph(head: 'prototype' | 'shared', rule: Rule, ways: number, shots: number, steps: number) {
-  const checkpoint = tinyCheckpoint(head);
-  const { config, state } = checkpoint;
-  const task = buildTask({ ...taskSettings({ ...config, ways, queries: 1 }, shots), rule, steps });
-  const support = randomImages('support', ways * shots);
-  const query = randomImages('query', ways);
-  const stacked = (images: readonly Float32Array[]): Tensor =>
-    makeTensor([images.length, 1, TINY_SIZE, TINY_SIZE], Float64Array.from(images.flatMap((image) => [...image])));
-  const labels = (perClass: number): Tensor => {
-    const rows = Array.from({ length: ways * perClass }, (_, i) => Math.floor(i / perClass));
-    const values = rows.flatMap((row) => Array.from({ length: ways }, (_, way) => Number(way === row)));
-    return makeTensor([rows.length, ways], values);
-  };
-  const feeds = new Map<string, Tensor>([
-    ['support', stacked(support)],
-    ['supportLabels', labels(shots)],
-    ['query', stacked(query)],
-    ['queryLabels', labels(1)],
-  ]);
-  for (const [name, value] of task.meta) {
-    const parameter = state.parameters.get(name);
-    if (parameter) feeds.set(name, makeTensor(value.shape as number[], parameter.value));
-  }
-  for (const [name, { mean, variance }] of state.moments) {
-    feeds.set(`${name}.mean`, makeTensor([1, mean.length, 1, 1], mean));
-    feeds.set(`${name}.variance`, makeTensor([1, variance.length, 1, 1], variance));
-  }
-  const outputs = new Map([['logits', task.queryLogits], ...task.adapted]);
-  task.supportLosses.forEach((loss, step) => {
-    outputs.set(`loss@${step}`, loss);
-  });
-  const results = evaluate({ name: 'task', inputs: task.inputs, outputs }, feeds);
-  const classes = Array.from({ length: ways }, (_, way) => `class ${way}`);
-  const examples = examplesOf(
-    support,
-    support.map((_, i) => classes[Math.floor(i / shots)] as string),
-  );
-  return { results, examples, query, classes };
-}
-
-function softmax(logits: ArrayLike<number>): number[] {
-  const values = Array.from(logits);
-  const max = Math.max(...values);
-  const powers = values.map((value) => Math.exp(value - max));
-  const sum = powers.reduce((a, b) => a + b, 0);
-  return powers.map((power) => power / sum);
-}
+import { adaptedByTaskGraph, examplesOf, softmax } from './task-graph-route.js';
+import { randomImages, tinyCheckpoint, writeTinyBundle } from './tiny-bundle.js';
 
 describe.each(['prototype', 'shared'] as const)('a bundle with a %s head', (head) => {
   let bundle: Bundle;
@@ -73,7 +21,7 @@ describe.each(['prototype', 'shared'] as const)('a bundle with a %s head', (head
     ['sparse', sparseMaml],
   ] as const)('adapts by pattern %s as the trainer does', async (pattern, rule) => {
     const steps = 3;
-    const { results, examples, query, classes } = adaptedByTaskGraph(head, rule, 3, 2, steps);
+    const { results, examples, query, classes } = adaptedByTaskGraph(tinyCheckpoint(head), rule, 3, 2, steps);
     const { profile, losses } = await bundle.adapt(examples, { pattern, steps });
     expect(profile.classes).toEqual(classes);
     expect(losses).toHaveLength(steps);

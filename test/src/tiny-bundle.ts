@@ -14,7 +14,7 @@ import {
 export const TINY_SIZE = 12;
 
 /** A small network with random weights, masks and population moments: everything an export needs but training. */
-export function tinyCheckpoint(head: 'prototype' | 'shared' = 'prototype'): Checkpoint {
+export function tinyCheckpoint(head: 'prototype' | 'shared' = 'prototype', overrides: object = {}): Checkpoint {
   const config = runConfigSchema.parse({
     model: { architecture: 'conv4', channels: 4, blocks: 2, imageSize: TINY_SIZE },
     head,
@@ -23,6 +23,7 @@ export function tinyCheckpoint(head: 'prototype' | 'shared' = 'prototype'): Chec
     innerSteps: 3,
     innerRate: 0.002,
     seed: 7,
+    ...overrides,
   });
   const state = initialState(config);
   const random = generatorFor(7, 'tiny-bundle', 0);
@@ -33,6 +34,15 @@ export function tinyCheckpoint(head: 'prototype' | 'shared' = 'prototype'): Chec
     }
   }
   return { config, state };
+}
+
+/** The same of four blocks, down to features of one pixel, normalized by the moments of the support set. */
+export function supportCheckpoint(head: 'prototype' | 'shared' = 'prototype'): Checkpoint {
+  return tinyCheckpoint(head, {
+    model: { architecture: 'conv4', channels: 4, blocks: 4, imageSize: TINY_SIZE, downsample: 'stride' },
+    normalization: 'support',
+    innerRate: 0.05,
+  });
 }
 
 /** Exports the tiny checkpoint into a new temporary folder and returns the folder. */

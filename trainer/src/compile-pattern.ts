@@ -1,19 +1,16 @@
 import {
   foldConstants,
-  foldScales,
   type Graph,
   GraphBuilder,
   gradients,
-  inline,
   makeTensor,
   removeUnusedInputs,
-  reshape,
-  slice,
-  splitAtFrozenPrefix,
   type Value,
 } from '@whet/compiler';
 import { crossEntropy, type HeadWeights, headLogits } from '@whet/models';
 import { nextName } from '@whet/runtime';
+import { copyRest, encodeGraph, type RestOfNetwork, splitNetwork } from './split-network.js';
+import type { SupportNormalization } from './support-moments.js';
 
 export interface PatternSource {
   /** From `images [N, C, H, W]` and the moving values to `features [N, F]`. */
@@ -21,6 +18,11 @@ export interface PatternSource {
   readonly featureLength: number;
   /** Whether `images` is what a frozen part made of them, so that no more of the network is split off. */
   readonly cached?: boolean;
+  /**
+   * Normalizations by the support set's moments, which `features` computes of its own batch; queries are normalized
+   * with stored ones. None where all moments are constants of the graph (`population`).
+   */
+  readonly normalizations?: readonly SupportNormalization[];
   /**
    * The head a task starts from, out of features `[N, F]` and one-hot labels `[N, W]`; of a kept head, the rows of the W
    * classes that it does not have, with its own `kept.weight [C, F]` and `kept.bias [C]`.
@@ -33,69 +35,27 @@ export interface PatternSource {
 }
 
 export interface CompiledPattern {
-  /** `images [N, C, H, W]` to `features`; undefined where no part of the network is frozen. */
+  /** `images [N, C, H, W]` to `features`, and the moments of frozen normalizations; undefined where nothing is frozen. */
   readonly encode: Graph | undefined;
+  /** The same of queries, with those moments as inputs; undefined where no normalization is frozen. */
+  readonly encodeQuery: Graph | undefined;
   readonly start: Graph;
   readonly step: Graph;
+  /** Moments of the other normalizations at given values; undefined where there are none. */
+  readonly moments: Graph | undefined;
   readonly predict: Graph;
+  /** Those that take the support set's moments, from the image upward; `frozen` where `encode` yields them. */
+  readonly normalizations: readonly { readonly name: string; readonly channels: number; readonly frozen: boolean }[];
   /** Shape of the features of one image. */
   readonly features: readonly number[];
   /** Values of the source at which the frozen part ends; several are cached side by side in one row. */
   readonly boundary: readonly Value[];
 }
 
-/** Values that cannot be kept per image: another axis first than the batch, or a size that is not known. */
-const isPerImage = ({ dtype, shape }: Value, batch: Value): boolean =>
-  dtype === 'float32' && shape[0] === batch.shape[0] && shape.slice(1).every((dim) => typeof dim === 'number');
-
-const perImage = ({ shape }: Value): number[] => shape.slice(1) as number[];
-const lengthOf = (value: Value): number => perImage(value).reduce((product, dim) => product * dim, 1);
-
-/** The frozen part, as one output `features`. */
-function encodeGraph(prefix: Graph, cut: readonly Value[], images: Value): Graph {
-  const only = cut[0] as Value;
-  if (cut.length === 1) return { ...prefix, name: 'encode', outputs: new Map([['features', only]]) };
-  const g = new GraphBuilder();
-  const input = g.input('images', images.shape);
-  const copies = inline(
-    g,
-    { ...prefix, outputs: new Map(cut.map((value, i) => [String(i), value])) },
-    new Map([[images, input]]),
-  );
-  const rows = [...copies.values()].map((value) => reshape(g, value, [value.shape[0] as string, lengthOf(value)]));
-  const features = g.apply('Concat', rows, { axis: 1 }, 'features');
-  return { name: 'encode', inputs: [input], outputs: new Map([['features', features]]) };
-}
-
-/** The values of the boundary, out of the `features` that {@link encodeGraph} makes of them. */
-function unpack(g: GraphBuilder, features: Value, cut: readonly Value[]): Value[] {
-  if (cut.length <= 1) return [features];
-  let from = 0;
-  return cut.map((value) => {
-    const end = from + lengthOf(value);
-    const row = slice(g, features, [1], [from], [end]);
-    from = end;
-    return reshape(g, row, [features.shape[0] as string, ...perImage(value)]);
-  });
-}
-
 /** Masks the gradient of a head value whose frozen entries are the task's own and are stored all the same. */
 function maskHead(g: GraphBuilder, gradient: Value, mask: Uint8Array | undefined): Value {
   if (!mask?.includes(0)) return gradient;
   return g.apply('Mul', [gradient, g.constant(makeTensor([mask.length], Float32Array.from(mask)))], {});
-}
-
-/** Where the network is cut, and what is left of it. */
-function splitNetwork(whole: Graph, images: Value): { prefix: Graph; rest: Graph; cut: readonly Value[] } {
-  const moving = new Set(whole.inputs.filter((input) => input !== images).map(({ name }) => name));
-  const { prefix, rest: above } = splitAtFrozenPrefix(whole, moving);
-  const rest = foldScales(moving)(above).graph;
-  const boundary = [...prefix.outputs.values()];
-  if (boundary.length === 0) return { prefix, rest, cut: [] };
-  // What reads the image above the cut too, or caches something that no image has by itself, is left whole.
-  const readsImages = rest.inputs.some(({ name }) => name === images.name);
-  if (!boundary.every((value) => isPerImage(value, images))) return { prefix, rest: whole, cut: [] };
-  return { prefix, rest, cut: readsImages ? [images, ...boundary] : boundary };
 }
 
 /**
@@ -106,36 +66,20 @@ export function compilePattern(source: PatternSource): CompiledPattern {
   const whole = source.features;
   const images = whole.inputs.find(({ name }) => name === 'images');
   if (!images) throw new Error(`"${whole.name}" has no input "images"`);
-  const { prefix, rest, cut } = source.cached ? { prefix: whole, rest: whole, cut: [] } : splitNetwork(whole, images);
-  const encode = cut.length > 0 ? foldConstants(encodeGraph(prefix, cut, images)).graph : undefined;
+  const split = source.cached
+    ? { whole, images, cut: [], frozen: [], moving: [] }
+    : splitNetwork(whole, images, source.normalizations ?? []);
+  const { cut, frozen, moving } = split;
+  const encode = cut.length > 0 ? encodeGraph(split, false) : undefined;
   const featureShape = encode?.outputs.get('features')?.shape ?? images.shape;
 
-  const part = (
-    name: string,
-    build: (g: GraphBuilder, head: Value, features: Value, values: Map<string, Value>) => Graph,
-  ) => {
+  const part = (name: string, moments: 'batch' | 'stored', build: (g: GraphBuilder, rest: RestOfNetwork) => Graph) => {
     const g = new GraphBuilder();
-    const features = g.input('features', featureShape);
-    const unpacked = unpack(g, features, cut);
-    const boundary = cut.filter((value) => value !== images);
-    const cached = new Map<string, Value | undefined>([['images', unpacked[0]]]);
-    boundary.forEach((value, i) => {
-      cached.set(`boundary/${i}`, unpacked[cut.indexOf(value)]);
-    });
-    const values = new Map<string, Value>();
-    const bindings = new Map<Value, Value>();
-    for (const input of rest.inputs) {
-      const known = cached.get(input.name);
-      const value = known ?? g.input(input.name, input.shape);
-      if (!known) values.set(input.name, value);
-      bindings.set(input, value);
-    }
-    const output = inline(g, rest, bindings).get('features') as Value;
-    const { graph } = removeUnusedInputs(build(g, output, features, values));
+    const { graph } = removeUnusedInputs(build(g, copyRest(g, split, featureShape, moments === 'stored')));
     return foldConstants({ ...graph, name }).graph;
   };
 
-  const withHead = (g: GraphBuilder, values: Map<string, Value>) => {
+  const withHead = (g: GraphBuilder, values: ReadonlyMap<string, Value>) => {
     const weight = g.input('head.weight', ['W', source.featureLength]);
     const bias = g.input('head.bias', ['W']);
     return new Map(values).set('head.weight', weight).set('head.bias', bias);
@@ -143,7 +87,7 @@ export function compilePattern(source: PatternSource): CompiledPattern {
   const logitsOf = (g: GraphBuilder, output: Value, all: ReadonlyMap<string, Value>) =>
     headLogits(g, output, { weight: all.get('head.weight') as Value, bias: all.get('head.bias') as Value });
 
-  const start = part('start', (g, output, features, values) => {
+  const start = part('start', 'batch', (g, { output, features, values }) => {
     const labels = g.input('labels', ['N', 'W']);
     const kept = source.keptClasses && {
       weight: g.input('kept.weight', [source.keptClasses, source.featureLength]),
@@ -158,7 +102,7 @@ export function compilePattern(source: PatternSource): CompiledPattern {
     return { name: 'start', inputs, outputs };
   });
 
-  const step = part('step', (g, output, features, values) => {
+  const step = part('step', 'batch', (g, { output, features, values }) => {
     const labels = g.input('labels', ['N', 'W']);
     const rate = g.input('rate', []);
     const all = withHead(g, values);
@@ -178,15 +122,33 @@ export function compilePattern(source: PatternSource): CompiledPattern {
     return { name: 'step', inputs: [features, labels, rate, ...all.values()], outputs };
   });
 
-  const predict = part('predict', (g, output, features, values) => {
+  const momentsOf = (_: GraphBuilder, { features, values, moments }: RestOfNetwork): Graph => {
+    return { name: 'moments', inputs: [features, ...values.values()], outputs: moments };
+  };
+
+  const predict = part('predict', 'stored', (g, { output, features, values, moments }) => {
     const all = withHead(g, values);
     const probabilities = g.apply('Softmax', [logitsOf(g, output, all)], { axis: -1 });
     return {
       name: 'predict',
-      inputs: [features, ...all.values()],
+      inputs: [features, ...all.values(), ...moments.values()],
       outputs: new Map([['probabilities', probabilities]]),
     };
   });
 
-  return { encode, start, step, predict, features: featureShape.slice(1) as number[], boundary: cut };
+  return {
+    encode,
+    encodeQuery: frozen.length > 0 ? encodeGraph(split, true) : undefined,
+    start,
+    step,
+    moments: moving.length > 0 ? part('moments', 'batch', momentsOf) : undefined,
+    predict,
+    normalizations: [...frozen, ...moving].map((normalization) => ({
+      name: normalization.name,
+      channels: normalization.channels,
+      frozen: frozen.includes(normalization),
+    })),
+    features: featureShape.slice(1) as number[],
+    boundary: cut,
+  };
 }

@@ -72,7 +72,10 @@ export async function exportBundle(options: ExportOptions): Promise<Manifest> {
         start: file(graphs.start),
         step: file(graphs.step),
         predict: file(graphs.predict),
+        ...(graphs.encodeQuery ? { encodeQuery: file(graphs.encodeQuery) } : {}),
+        ...(graphs.moments ? { moments: file(graphs.moments) } : {}),
       },
+      ...(parts.normalization === 'support' ? { normalizations: [...graphs.normalizations] } : {}),
       init: `${spec.name}/init.safetensors`,
       moving: parts.weights
         .filter(({ name }) => graphs.values.has(name))

@@ -1,7 +1,8 @@
 export { type BenchResult, benchBundle, type Timing } from './bench.js';
 export { type Checkpoint, CheckpointError, loadCheckpoint, saveCheckpoint, startFrom } from './checkpoint.js';
 export { CompileError } from './compile-error.js';
-export { type CompileOptions, type CompileReport, compileModel, type PatternReport } from './compile-model.js';
+export { compileModel } from './compile-model.js';
+export type { CompileOptions, CompileReport, PatternReport } from './compile-options.js';
 export { backboneOf, type RunConfig, runConfigSchema, taskSettings } from './config.js';
 export { DataError, type Dataset, type ImageClass, type SplitName } from './data/dataset.js';
 export { type Episode, EpisodeSampler, type EpisodeShape } from './data/episodes.js';

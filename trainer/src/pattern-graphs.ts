@@ -1,6 +1,7 @@
 import { type Graph, GraphBuilder, makeTensor, reshape, type Value } from '@whet/compiler';
-import { type Backbone, type HeadKind, type Moments, prototypeHead, sharedHead } from '@whet/models';
+import { type Backbone, batchMoments, type HeadKind, type MomentSource, prototypeHead, sharedHead } from '@whet/models';
 import { type CompiledPattern, compilePattern } from './compile-pattern.js';
+import type { SupportNormalization } from './support-moments.js';
 
 /** A weight of the network in a pattern: its trained start, and which of its entries move. */
 export interface PatternWeight {
@@ -20,6 +21,9 @@ export interface PatternParts {
   readonly learnedHead: readonly PatternWeight[];
   /** 1 for each entry of `head.weight`'s row and of `head.bias` that moves, `[F]` and `[1]`. */
   readonly headMasks: { readonly weight: Uint8Array; readonly bias: Uint8Array };
+  /** Fixed moments for all tasks, or those of each task's support set. */
+  readonly normalization: 'population' | 'support';
+  /** Read under `population` only. */
   readonly moments: ReadonlyMap<string, { readonly mean: Float32Array; readonly variance: Float32Array }>;
 }
 
@@ -59,18 +63,28 @@ function compactStart({ start, mask }: PatternWeight): Float32Array {
   return mask ? Float32Array.from(openEntries(mask), (i) => start[i] as number) : start;
 }
 
+/** Constants for all tasks. Throws where a normalization has none. */
+function populationMoments(g: GraphBuilder, { moments }: PatternParts): MomentSource {
+  return (name) => {
+    const moment = moments.get(name);
+    if (!moment) throw new Error(`no population moments for "${name}"`);
+    const constant = (data: Float32Array) => g.constant(makeTensor([1, data.length, 1, 1], data));
+    return { mean: constant(moment.mean), variance: constant(moment.variance) };
+  };
+}
+
 /** The network from images to head features, with the moving entries as inputs. */
-function featureGraph({ backbone, weights, moments }: PatternParts): Graph {
+function featureGraph(parts: PatternParts) {
+  const { backbone, weights, normalization } = parts;
   const g = new GraphBuilder();
   const images = g.input('images', ['N', ...backbone.imageShape]);
   const bound = new Map(weights.map((weight) => [weight.name, bindWeight(g, weight)]));
-  const stored = new Map<string, Moments>();
-  for (const { name, channels } of backbone.normalizations) {
-    const moment = moments.get(name);
-    if (!moment) throw new Error(`no population moments for "${name}"`);
-    const constant = (data: Float32Array) => g.constant(makeTensor([1, channels, 1, 1], data));
-    stored.set(name, { mean: constant(moment.mean), variance: constant(moment.variance) });
-  }
+  const normalizations: SupportNormalization[] = [];
+  const supportMoments: MomentSource = (name, input) => {
+    const moments = batchMoments(g, input);
+    normalizations.push({ name, channels: input.shape[1] as number, input, ...moments });
+    return moments;
+  };
   const features = backbone.build(
     g,
     images,
@@ -79,20 +93,21 @@ function featureGraph({ backbone, weights, moments }: PatternParts): Graph {
       if (!weight) throw new Error(`no weight "${name}"`);
       return weight.dense;
     },
-    (name) => stored.get(name) as Moments,
+    normalization === 'support' ? supportMoments : populationMoments(g, parts),
   );
   const inputs = [...bound.values()].flatMap(({ input }) => (input ? [input] : []));
-  return { name: 'features', inputs: [images, ...inputs], outputs: new Map([['features', features]]) };
+  const graph: Graph = { name: 'features', inputs: [images, ...inputs], outputs: new Map([['features', features]]) };
+  return { features: graph, normalizations };
 }
 
 /**
- * The four graphs of a pattern. What no moving entry reaches is frozen and goes into `encode`; the rest is compiled
+ * The graphs of a pattern. What no moving entry reaches is frozen and goes into `encode`; the rest is compiled
  * with its gradients. N images and W classes stay symbols.
  */
 export function buildPatternGraphs(parts: PatternParts): PatternGraphs {
   const moving = parts.weights.filter(isMoving);
   const graphs = compilePattern({
-    features: featureGraph(parts),
+    ...featureGraph(parts),
     featureLength: parts.backbone.features,
     headMasks: parts.headMasks,
     startHead: (g, features, labels) =>

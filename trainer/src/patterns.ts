@@ -45,8 +45,10 @@ export function exportObstacles({ head, normalization }: RunConfig): string[] {
       'a fixed head serves one number of classes and is not exported; expected head "prototype" or "shared"',
     );
   }
-  if (normalization !== 'population') {
-    obstacles.push(`normalization "${normalization}" is not exported; a last stage has to train with "population"`);
+  if (normalization === 'transductive') {
+    obstacles.push(
+      'normalization "transductive" is not exported, as a device predicts one image; expected "support" or "population"',
+    );
   }
   return obstacles;
 }
@@ -54,9 +56,10 @@ export function exportObstacles({ head, normalization }: RunConfig): string[] {
 /** What the graphs of a pattern are built from. Throws where the checkpoint's head or normalization cannot be exported. */
 export function patternParts({ config, state }: Checkpoint, spec: PatternSpec): PatternParts {
   const backbone = backboneOf(config);
-  const { head } = config;
+  const { head, normalization } = config;
   const obstacles = exportObstacles(config);
-  if (head === 'fixed' || obstacles.length > 0) throw new Error(obstacles.join('; '));
+  if (head === 'fixed' || normalization === 'transductive' || obstacles.length > 0)
+    throw new Error(obstacles.join('; '));
   const rule = rules.get(config.rule);
   const trained = (name: string): Float32Array => {
     const parameter = state.parameters.get(name);
@@ -68,8 +71,10 @@ export function patternParts({ config, state }: Checkpoint, spec: PatternSpec): 
     if (!rule?.mask) throw new Error(`rule "${config.rule}" learns no masks; pattern "${spec.name}" needs them`);
     return rule.mask(trained(`mask/${name}`));
   };
-  const weights = backbone.parameters.map(({ name, shape, layer }): PatternWeight => {
+  const weights = backbone.parameters.map(({ name, shape, layer, normalizedAway }): PatternWeight => {
     const start = trained(name);
+    // The support set's own mean takes it out again: nothing would move it.
+    if (normalizedAway && normalization === 'support') return { name, shape, start };
     return { name, shape, start, mask: maskOf(name, layer, start.length) };
   });
   const learnedHead = headParameters(head, backbone.features, 1).map(({ name, shape }) => ({
@@ -83,6 +88,7 @@ export function patternParts({ config, state }: Checkpoint, spec: PatternSpec): 
     weights,
     learnedHead,
     headMasks: { weight: maskOf('head.weight', 'head', backbone.features), bias: maskOf('head.bias', 'head', 1) },
+    normalization,
     moments: state.moments,
   };
 }

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { CompileReport } from '@whet/trainer';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { positiveNumber, wholeNumber } from '../arguments.js';
 import { externalDataReader } from '../external-data.js';
 import { bytes, formatTable, percent } from '../format.js';
@@ -12,6 +12,7 @@ interface CompileOptions {
   readonly pattern?: Map<string, string[]>;
   readonly features?: string;
   readonly head: 'new' | 'keep';
+  readonly normalization: 'population' | 'support';
   readonly labels?: string;
   readonly size?: [number, number];
   readonly mean?: number[];
@@ -73,6 +74,11 @@ export function compileCommand(): Command {
     .option(
       '--labels <file>',
       'names of a kept head’s classes: one a line, a JSON array, or id2label (default: 0, 1, ...)',
+    )
+    .addOption(
+      new Option('--normalization <kind>', 'moments of BatchNormalization: the file’s, or those of the examples')
+        .choices(['population', 'support'])
+        .default('population'),
     )
     .option('--size <HxW>', 'height and width, for a model that takes images of any size', imageSize)
     .option('--mean <numbers>', 'taken from pixels 0..1, one number or one a channel (default: 0)', numbers)
@@ -158,6 +164,23 @@ function describe({ model, head, patterns, fullCost, manifest }: CompileReport):
     formatTable(['parameter', 'shape', 'read by', 'layer', 'moves in'], parameters),
     `An inner step, one example and ${head?.classes ?? 5} classes; in brackets of a step that moves all that can:`,
     formatTable(['pattern', 'moving', 'frozen up to', 'multiply-adds', 'activations'], rows),
+    ...(manifest.normalization === 'support' ? describeMoments(patterns, manifest) : []),
     '',
   ].join('\n');
+}
+
+/** What `support` normalization changes: whose moments, which frozen parts are not the file's, and what that takes. */
+function describeMoments(
+  patterns: CompileReport['patterns'],
+  { patterns: files }: CompileReport['manifest'],
+): string[] {
+  const lines = patterns.map(({ name, encodeCost }) => {
+    const all = files[name]?.normalizations ?? [];
+    const frozen = all.filter((normalization) => normalization.frozen).length;
+    const count = `${name}: ${frozen} of ${all.length} in the frozen part`;
+    return frozen === 0 || !encodeCost
+      ? count
+      : `${count}, which is encoded anew and runs over all examples at once: ${bytes(encodeCost.activationBytes)} of activations an example`;
+  });
+  return ['BatchNormalization takes the moments of the examples, which are stored in the profile:', ...lines];
 }
