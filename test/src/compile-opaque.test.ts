@@ -254,6 +254,31 @@ describe('a frozen part that is not read', () => {
   });
 });
 
+describe('a model with a part that is not read', () => {
+  it('may keep its own head, and then predicts as the file does', async () => {
+    const model = opaque();
+    const { directory, report } = await compile(model, { head: 'keep', labels: ['a', 'b', 'c'] });
+    expect(report.manifest).toMatchObject({ head: 'kept', labels: ['a', 'b', 'c'] });
+    const bundle = await loadBundle(directory, { threads: 1 });
+    const image = Float32Array.from({ length: 64 }, () => random.normal());
+    const [prediction] = await bundle.predict(await bundle.initialProfile(), [image]);
+    const logits = (await run(model, { x: new ort.Tensor('float32', image, [1, 1, 8, 8]) }))['y'] as ort.Tensor;
+    const powers = Array.from(logits.data as Float32Array, Math.exp);
+    const sum = powers.reduce((a, b) => a + b, 0);
+    const probabilities = ['a', 'b', 'c'].map((label) => prediction?.probabilities[label] ?? Number.NaN);
+    probabilities.forEach((value, i) => {
+      expect(value).toBeCloseTo((powers[i] as number) / sum, 5);
+    });
+    await bundle.release();
+  });
+
+  it('is refused for support normalization: what stays as exported has moments of its own', async () => {
+    await expect(compile(opaque(), { normalization: 'support' })).rejects.toThrow(
+      /normalization "support": expected a model of which all is read/,
+    );
+  });
+});
+
 describe('bad input in a part that is not read', () => {
   const elsewhere = {
     dims: [2 ** 29],
