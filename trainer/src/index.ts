@@ -19,7 +19,17 @@ export { ortBackend } from './ort-backend.js';
 export { buildPatternGraphs, type PatternGraphs, type PatternParts, type PatternWeight } from './pattern-graphs.js';
 export { exportObstacles, movingLayers, type PatternSpec, patternParts, patternsOf } from './patterns.js';
 export type { SourceHead } from './read-head.js';
-export { anil, type InnerParameter, maml, type Rule, rules, sparseMaml } from './rules.js';
+export {
+  anil,
+  boil,
+  type InnerParameter,
+  maml,
+  metaSgd,
+  type Rule,
+  rules,
+  sparseMaml,
+  sparseReluMaml,
+} from './rules.js';
 export { newRun, resumeFrom } from './run.js';
 export { initialState, mixMoments, type TrainingState } from './state.js';
 export {

@@ -47,7 +47,11 @@ export function metaParameters(settings: TaskSettings): MetaParameters {
   const { learns } = rule;
   return {
     start: [...backbone.parameters, ...headParameters(head, backbone.features, ways)],
-    learned: learns ? innerParameters(settings).filter(rule.moves).map(learns) : [],
+    learned: learns
+      ? innerParameters(settings)
+          .filter(rule.moves)
+          .map((parameter) => learns(parameter, settings.innerRate))
+      : [],
   };
 }
 
@@ -198,7 +202,7 @@ function innerStep(
   moving.forEach((parameter, i) => {
     const gradient = inner[i];
     if (!gradient) return;
-    const learned = rule.learns && read(meta, rule.learns(parameter).name);
+    const learned = rule.learns && read(meta, rule.learns(parameter, settings.innerRate).name);
     next.set(
       parameter.name,
       rule.step(g, {
