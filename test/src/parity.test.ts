@@ -1,0 +1,53 @@
+import { type Graph, referenceBackend, type Tensor } from '@whet/compiler';
+import { rules } from '@whet/trainer';
+import { describe, expect, it } from 'vitest';
+import { findBackends } from './gpu.js';
+import { type MetaGradientSize, metaGradientCase, metaGradientSizes, randomFeeds } from './meta-gradient-case.js';
+import { relativeError } from './reference.js';
+
+const found = await findBackends();
+
+interface Case {
+  readonly graph: Graph;
+  readonly feeds: Map<string, Tensor>;
+  readonly expected: Promise<Map<string, Tensor>>;
+}
+const cases = new Map<string, Case>();
+
+/** The float64 reference of a case, computed once for all backends. */
+function caseOf(rule: string, order: 1 | 2, size: MetaGradientSize): Case {
+  const key = `${rule} ${order} ${size}`;
+  const known = cases.get(key);
+  if (known) return known;
+  const graph = metaGradientCase(rules.get(rule) as NonNullable<ReturnType<typeof rules.get>>, order, size);
+  const feeds = randomFeeds(graph);
+  const expected = referenceBackend.compile(graph).then((executable) => executable.run(feeds));
+  const made = { graph, feeds, expected };
+  cases.set(key, made);
+  return made;
+}
+
+const sizes = Object.keys(metaGradientSizes) as MetaGradientSize[];
+const variants = [...rules.keys()].flatMap((rule) =>
+  ([1, 2] as const).flatMap((order) => sizes.map((size) => ({ rule, order, size }))),
+);
+
+describe('the meta-gradient of Conv4 agrees with the float64 reference', () => {
+  for (const each of found) {
+    if ('missing' in each) {
+      it.skip(`${each.name} (${each.missing})`, () => {});
+      continue;
+    }
+    it.each(variants)(`${each.name}: $rule, order $order, $size`, async ({ rule, order, size }) => {
+      const { graph, feeds, expected } = caseOf(rule, order, size);
+      const executable = await each.backend.compile(graph);
+      const actual = await executable.run(feeds);
+      await executable.release();
+      const bound = order === 1 ? 1e-4 : 1e-3;
+      for (const [name, want] of await expected) {
+        const got = actual.get(name)?.data ?? [];
+        expect(relativeError(got, want.data, 1e-2), name).toBeLessThan(bound);
+      }
+    });
+  }
+});
