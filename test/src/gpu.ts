@@ -1,5 +1,5 @@
 import { existsSync, readdirSync } from 'node:fs';
-import { BackendUnavailableError, type DeviceBackend, openOrtBackend } from '@whet/trainer';
+import { BackendUnavailableError, type DeviceBackend, openOrtBackend, openTfjsBackend } from '@whet/trainer';
 
 /** Where Chromium's packages put SwiftShader, a Vulkan driver in software. */
 const SWIFTSHADER = ['/usr/lib/chromium/vk_swiftshader_icd.json', '/opt/google/chrome/vk_swiftshader_icd.json'];
@@ -25,6 +25,9 @@ export type Found = { readonly name: string } & ({ readonly backend: DeviceBacke
 const openers: Readonly<Record<string, () => Promise<DeviceBackend>>> = {
   'ort-cpu': () => openOrtBackend('cpu', { threads: 1 }),
   'ort-webgpu': () => openOrtBackend('webgpu'),
+  'tfjs-cpu': () => openTfjsBackend('tfjs-cpu'),
+  'tfjs-wasm': () => openTfjsBackend('tfjs-wasm'),
+  'tfjs-webgpu': () => openTfjsBackend('tfjs-webgpu'),
 };
 
 /** Every backend that tests compare; WebGPU in software where the machine has no GPU. */

@@ -1,6 +1,7 @@
 export type { DeviceBackend, DeviceOptions } from './backends/device-backend.js';
 export { BackendUnavailableError, DeviceError } from './backends/errors.js';
 export { type OrtOptions, type OrtProvider, openOrtBackend, ortBackend } from './backends/ort.js';
+export { type Importer, openTfjsBackend, type TfjsName, tfjsNames } from './backends/tfjs/open.js';
 export { type BenchResult, benchBundle, type Timing } from './bench.js';
 export { type Checkpoint, CheckpointError, loadCheckpoint, saveCheckpoint, startFrom } from './checkpoint.js';
 export { CompileError } from './compile-error.js';

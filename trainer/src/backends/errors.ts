@@ -47,3 +47,9 @@ export function firstLine(error: unknown): string {
   const lines = text.split('\n').map((line) => line.trim());
   return lines.find((line) => line !== '') ?? 'no reason given';
 }
+
+/** What to do where WebGPU finds no adapter. */
+export const NO_ADAPTER =
+  process.platform === 'linux'
+    ? 'no GPU adapter was found; install libvulkan1 and the Vulkan driver of the GPU (`vulkaninfo --summary` lists it)'
+    : 'no GPU adapter was found; update the driver of the GPU';

@@ -6,6 +6,7 @@ import {
   type Backend,
   bindFeeds,
   type DType,
+  type Executable,
   encodeOnnx,
   GraphBuilder,
   removeUnusedInputs,
@@ -14,7 +15,7 @@ import {
 } from '@whet/compiler';
 import * as ort from 'onnxruntime-node';
 import { type DeviceBackend, type DeviceOptions, reportingFailures } from './device-backend.js';
-import { BackendUnavailableError, firstLine } from './errors.js';
+import { BackendUnavailableError, firstLine, NO_ADAPTER } from './errors.js';
 import { loadedDrivers } from './loaded-drivers.js';
 import { lowerForWebGpu } from './lower-for-webgpu.js';
 
@@ -97,7 +98,9 @@ export async function openOrtBackend(provider: OrtProvider, options: DeviceOptio
   const library = provider === 'cuda' ? cudaLibrary(name) : undefined;
   const backend = ortBackend({ ...options, provider });
   try {
-    await tryOut(backend);
+    const trial = await tryOut(backend);
+    // The WebGPU device lives as long as a session does, and with it the shaders it has compiled.
+    if (provider !== 'webgpu') await trial.release();
   } catch (cause) {
     throw new BackendUnavailableError(name, whyNot(firstLine(cause), provider, library), { cause });
   }
@@ -113,15 +116,15 @@ function deviceOf(provider: OrtProvider, { threads, device }: DeviceOptions) {
   return { device: `WebGPU (${text || 'Vulkan'})`, accelerated: !software };
 }
 
-async function tryOut(backend: Backend): Promise<void> {
+async function tryOut(backend: Backend): Promise<Executable> {
   const g = new GraphBuilder();
   const x = g.input('x', [2, 2]);
   const y = g.apply('MatMul', [x, x], {});
   const executable = await backend.compile({ name: 'trial', inputs: [x], outputs: new Map([['y', y]]) });
   const feeds = new Map([['x', { dtype: 'float32', shape: [2, 2], data: Float32Array.of(1, 2, 3, 4) } as const]]);
   const found = (await executable.run(feeds)).get('y')?.data ?? [];
-  await executable.release();
   if (Array.from(found).join() !== '7,10,15,22') throw new Error(`it multiplies wrongly: got ${found}`);
+  return executable;
 }
 
 const INSTALL_CUDA =
@@ -154,8 +157,5 @@ function whyNot(detail: string, provider: OrtProvider, library: string | undefin
     const missing = missingLibrary(library);
     return missing ? `${missing} is missing; ${INSTALL_CUDA}` : detail;
   }
-  if (provider !== 'webgpu' || !/adapter/i.test(detail)) return detail;
-  return process.platform === 'linux'
-    ? 'no GPU adapter was found; install libvulkan1 and the Vulkan driver of the GPU (`vulkaninfo --summary` lists it)'
-    : 'no GPU adapter was found; update the driver of the GPU';
+  return provider === 'webgpu' && /adapter/i.test(detail) ? NO_ADAPTER : detail;
 }
