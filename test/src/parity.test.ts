@@ -1,8 +1,8 @@
 import { type Graph, referenceBackend, type Tensor } from '@whet/compiler';
-import { rules } from '@whet/trainer';
+import { randomFeeds, rules } from '@whet/trainer';
 import { describe, expect, it } from 'vitest';
 import { findBackends } from './gpu.js';
-import { type MetaGradientSize, metaGradientCase, metaGradientSizes, randomFeeds } from './meta-gradient-case.js';
+import { type MetaGradientSize, metaGradientCase, metaGradientSizes } from './meta-gradient-case.js';
 import { relativeError } from './reference.js';
 
 const found = await findBackends();
@@ -34,7 +34,7 @@ const variants = [
   ...orders.map((order) => ({ rule: 'sparse-maml', order, size: large })),
 ];
 
-describe('the meta-gradient of Conv4 agrees with the float64 reference', () => {
+describe('the meta-gradient of Conv4 agrees with the float64 reference', { timeout: 180_000 }, () => {
   for (const each of found) {
     if ('missing' in each) {
       it.skip(`${each.name} (${each.missing})`, () => {});

@@ -1,9 +1,17 @@
 import * as tfjs from '@tensorflow/tfjs-core';
 import { type Graph, GraphBuilder, GraphError, int64s, makeTensor, type Value } from '@whet/compiler';
-import { BackendUnavailableError, DeviceError, type Importer, maml, openTfjsBackend, tfjsNames } from '@whet/trainer';
+import {
+  BackendUnavailableError,
+  DeviceError,
+  type Importer,
+  maml,
+  openTfjsBackend,
+  randomFeeds,
+  tfjsNames,
+} from '@whet/trainer';
 import { describe, expect, it } from 'vitest';
 import { useSoftwareGpu } from './gpu.js';
-import { type MetaGradientSize, metaGradientCase, metaGradientSizes, randomFeeds } from './meta-gradient-case.js';
+import { type MetaGradientSize, metaGradientCase, metaGradientSizes } from './meta-gradient-case.js';
 
 const cpu = await openTfjsBackend('tfjs-cpu');
 

@@ -1,7 +1,17 @@
 export type { DeviceBackend, DeviceOptions } from './backends/device-backend.js';
 export { BackendUnavailableError, DeviceError } from './backends/errors.js';
+export { type BackendName, backendNames, openBackend } from './backends/open.js';
 export { type OrtOptions, type OrtProvider, openOrtBackend, ortBackend } from './backends/ort.js';
+export {
+  type Choice,
+  chooseBackend,
+  type PassedOver,
+  type Probe,
+  type ProbeOptions,
+  probeBackend,
+} from './backends/probe.js';
 export { type Importer, openTfjsBackend, type TfjsName, tfjsNames } from './backends/tfjs/open.js';
+export { randomFeeds, TRIAL_TOLERANCE, type Trial, tryMetaGradient } from './backends/trial.js';
 export { type BenchResult, benchBundle, type Timing } from './bench.js';
 export { type Checkpoint, CheckpointError, loadCheckpoint, saveCheckpoint, startFrom } from './checkpoint.js';
 export { CompileError } from './compile-error.js';

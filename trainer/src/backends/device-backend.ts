@@ -5,6 +5,8 @@ import { DeviceError, failureOf, firstLine } from './errors.js';
 export interface DeviceBackend extends Backend {
   /** Whether the device is a GPU in hardware, and not a CPU or a GPU's driver in software. */
   readonly accelerated: boolean;
+  /** The library it runs on: `onnxruntime-node 1.30.0`. */
+  readonly version: string;
 }
 
 /** Options that choose among a machine's devices. */

@@ -104,7 +104,8 @@ export async function openOrtBackend(provider: OrtProvider, options: DeviceOptio
   } catch (cause) {
     throw new BackendUnavailableError(name, whyNot(firstLine(cause), provider, library), { cause });
   }
-  return reportingFailures({ ...backend, ...deviceOf(provider, options) });
+  const version = `onnxruntime-node ${ort.env.versions.node ?? ort.env.versions.common}`;
+  return reportingFailures({ ...backend, ...deviceOf(provider, options), version });
 }
 
 function deviceOf(provider: OrtProvider, { threads, device }: DeviceOptions) {

@@ -65,6 +65,8 @@ async function initialize(name: TfjsName, tf: Tf, registeredAs: string): Promise
   throw new BackendUnavailableError(name, `TensorFlow.js cannot initialize its backend "${registeredAs}"`);
 }
 
+const versionOf = ({ version_core }: Tf): string => `TensorFlow.js ${version_core}`;
+
 function refuseDevice(name: TfjsName, { device }: DeviceOptions): void {
   if (device) throw new BackendUnavailableError(name, `it has no devices to choose from, so not "${device}" either`);
 }
@@ -87,7 +89,7 @@ const openNode: Opener = async (name, options, importer) => {
     tf,
     registeredAs: 'tensorflow',
   });
-  return reportingFailures({ ...backend, accelerated: gpu });
+  return reportingFailures({ ...backend, accelerated: gpu, version: versionOf(tf) });
 };
 
 interface WebGpuModule {
@@ -111,7 +113,7 @@ const openWebGpu: Opener = async (name, { device: wanted }, importer) => {
   tf.registerBackend(registeredAs, () => new WebGPUBackend(device, info));
   await initialize(name, tf, registeredAs);
   const backend = tfjsBackend(name, `WebGPU (${text})`, { tf, registeredAs, failure });
-  return reportingFailures({ ...backend, accelerated: !software });
+  return reportingFailures({ ...backend, accelerated: !software, version: versionOf(tf) });
 };
 
 interface WasmModule {
@@ -125,7 +127,7 @@ const openWasm: Opener = async (name, options, importer) => {
   wasm.setWasmPaths(join(dirname(fileURLToPath(import.meta.resolve('@tensorflow/tfjs-backend-wasm'))), sep));
   await initialize(name, tf, 'wasm');
   const backend = tfjsBackend(name, `${cpuText(1)}, in WebAssembly`, { tf, registeredAs: 'wasm' });
-  return reportingFailures({ ...backend, accelerated: false });
+  return reportingFailures({ ...backend, accelerated: false, version: versionOf(tf) });
 };
 
 const openCpu: Opener = async (name, options, importer) => {
@@ -134,7 +136,7 @@ const openCpu: Opener = async (name, options, importer) => {
   await load(name, importer, '@tensorflow/tfjs-backend-cpu');
   await initialize(name, tf, 'cpu');
   const backend = tfjsBackend(name, `${cpuText(1)}, in JavaScript`, { tf, registeredAs: 'cpu' });
-  return reportingFailures({ ...backend, accelerated: false });
+  return reportingFailures({ ...backend, accelerated: false, version: versionOf(tf) });
 };
 
 const openers: Readonly<Record<TfjsName, Opener>> = {
