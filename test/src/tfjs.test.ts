@@ -168,23 +168,6 @@ describe.skipIf(typeof webgpu === 'string')(`WebGPU through Dawn${title}`, () =>
     await other.release();
   });
 
-  it('says that memory ran out instead of returning zeros', async () => {
-    const g = new GraphBuilder();
-    const x = g.input('x', [2 ** 15, 1]);
-    const row = g.input('row', [1, 2 ** 14]);
-    const sum = g.apply('ReduceSum', [g.apply('Mul', [x, row], {})], { keepdims: 0 });
-    const backend = await openTfjsBackend('tfjs-webgpu');
-    const executable = await backend.compile({ name: 'big', inputs: [x, row], outputs: new Map([['sum', sum]]) });
-    const feeds = new Map([
-      ['x', makeTensor([2 ** 15, 1], new Float32Array(2 ** 15).fill(1))],
-      ['row', makeTensor([1, 2 ** 14], new Float32Array(2 ** 14).fill(1))],
-    ]);
-    const error = await executable.run(feeds).catch((caught: unknown) => caught);
-    expect(error).toBeInstanceOf(DeviceError);
-    expect(error).toMatchObject({ failure: 'memory' });
-    await executable.release();
-  });
-
   it('names the adapters it does not find', async () => {
     await expect(openTfjsBackend('tfjs-webgpu', { device: 'no such card' })).rejects.toThrow(
       /expected a part of an adapter's name, got "no such card"; there is "/,

@@ -36,7 +36,12 @@ export class DeviceError extends Error {
 
 /** What happened, judged by the words of drivers and runtimes, which give no codes. */
 export function failureOf(detail: string): DeviceFailure {
-  if (/out.of.memory|bad_alloc|failed to allocate|allocation (size|failed)|exceeds the max buffer size/i.test(detail))
+  // A buffer is invalid where it could not be had; Dawn's validation says only that much.
+  if (
+    /out.of.memory|invalid buffer|bad_alloc|failed to allocate|allocation (size|failed)|exceeds the max buffer size/i.test(
+      detail,
+    )
+  )
     return 'memory';
   return /\blost\b|destroyed|device removed|hung/i.test(detail) ? 'lost' : 'other';
 }
