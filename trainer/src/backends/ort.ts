@@ -99,8 +99,8 @@ export async function openOrtBackend(provider: OrtProvider, options: DeviceOptio
   const backend = ortBackend({ ...options, provider });
   try {
     const trial = await tryOut(backend);
-    // The WebGPU device lives as long as a session does, and with it the shaders it has compiled.
-    if (provider !== 'webgpu') await trial.release();
+    if (provider === 'webgpu') keepers.push(trial);
+    else await trial.release();
   } catch (cause) {
     throw new BackendUnavailableError(name, whyNot(firstLine(cause), provider, library), { cause });
   }
@@ -117,6 +117,9 @@ function deviceOf(provider: OrtProvider, { threads, device }: DeviceOptions) {
   return { device: `WebGPU (${text || 'Vulkan'})`, accelerated: !software };
 }
 
+/** A WebGPU device lives as long as one of its sessions, and with it the shaders it has compiled: seconds of work. */
+const keepers: Executable[] = [];
+
 async function tryOut(backend: Backend): Promise<Executable> {
   const g = new GraphBuilder();
   const x = g.input('x', [2, 2]);
@@ -129,7 +132,7 @@ async function tryOut(backend: Backend): Promise<Executable> {
 }
 
 const INSTALL_CUDA =
-  'install it with `npm rebuild onnxruntime-node --onnxruntime-node-install=cuda12` (linux-x64), and CUDA 12 and cuDNN 9';
+  'run `node node_modules/onnxruntime-node/script/install.js --onnxruntime-node-install` (linux-x64), and install CUDA 12 and cuDNN 9';
 
 /** Where the CUDA provider's library lies, which is no part of the npm package. Throws where it is not installed. */
 function cudaLibrary(name: string): string {
