@@ -48,8 +48,8 @@ describe('whet', () => {
     }
   });
 
-  it('trains, resumes, exports, evaluates, adapts, predicts and benches', async () => {
-    const onCpu = ['--backend', 'ort-cpu', '--threads', '1'];
+  it('trains, resumes, exports, evaluates, adapts, predicts and benches', { timeout: 180_000 }, async () => {
+    const onCpu = ['--backend', 'ort-cpu'];
     const trained = await whet('train', '--data', data, '--run', 'run', '--outer-steps', '2', ...onCpu, ...small);
     expect(trained.err).toContain('sparse-maml on ort-cpu, from step 0 of 2\ndevice: CPU (');
     expect(trained.code).toBe(0);
