@@ -22,6 +22,7 @@ const loaders = [
   async () => (await import('./commands/serve.js')).serveCommand(version),
   async () => (await import('./commands/adapt.js')).adaptCommand(),
   async () => (await import('./commands/predict.js')).predictCommand(),
+  async () => (await import('./commands/doctor.js')).doctorCommand(),
   async () => (await import('./commands/bench.js')).benchCommand(),
 ];
 for (const load of loaders) program.addCommand(await load());

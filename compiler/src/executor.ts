@@ -21,12 +21,15 @@ export interface Executable {
 export interface Backend {
   /** Short and stable, as a user would name it: `reference`, `ort-cpu`. */
   readonly name: string;
+  /** What it computes on, for people: `CPU (AMD EPYC 9354, 2 threads)`. */
+  readonly device: string;
   compile(graph: Graph): Promise<Executable>;
 }
 
 /** The operator table's own `evaluate` rules in float64: slow, and what the other backends are compared with. */
 export const referenceBackend: Backend = {
   name: 'reference',
+  device: 'CPU, float64 in JavaScript',
   compile: async (graph) => ({
     run: async (feeds) => evaluate(graph, feeds),
     release: async () => {},

@@ -39,7 +39,7 @@ const small = ['--inner-steps', '2', '--ways', '3', '--tasks', '1'];
 describe('whet', () => {
   it('says what it can do, and each command what it takes', async () => {
     const { out } = await whet('--help');
-    const commands = ['train', 'evaluate', 'export', 'compile', 'serve', 'adapt', 'predict', 'bench'];
+    const commands = ['train', 'evaluate', 'export', 'compile', 'serve', 'adapt', 'predict', 'doctor', 'bench'];
     for (const command of commands) {
       expect(out).toContain(command);
       const help = await whet(command, '--help');
@@ -48,11 +48,12 @@ describe('whet', () => {
     }
   });
 
-  it('trains, resumes, exports, evaluates, adapts, predicts and benches', async () => {
-    const trained = await whet('train', '--data', data, '--run', 'run', '--outer-steps', '2', ...small);
-    expect(trained.err).toContain('sparse-maml on ort-cpu, from step 0 of 2');
+  it('trains, resumes, exports, evaluates, adapts, predicts and benches', { timeout: 180_000 }, async () => {
+    const onCpu = ['--backend', 'ort-cpu'];
+    const trained = await whet('train', '--data', data, '--run', 'run', '--outer-steps', '2', ...onCpu, ...small);
+    expect(trained.err).toContain('sparse-maml on ort-cpu, from step 0 of 2\ndevice: CPU (');
     expect(trained.code).toBe(0);
-    const resumed = await whet('train', '--data', data, '--run', 'run', '--outer-steps', '4', '--resume');
+    const resumed = await whet('train', '--data', data, '--run', 'run', '--outer-steps', '4', '--resume', ...onCpu);
     expect(resumed.err).toContain('from step 2 of 4');
     expect(resumed.code).toBe(0);
     const lines = (await readFile(join(folder, 'run', 'metrics.jsonl'), 'utf8')).trim().split('\n');
@@ -152,6 +153,17 @@ describe('whet', () => {
     ['a folder without images', ['adapt', 'bundle', '--examples', 'data'], /expected images as <label>\/<image>/],
     ['a file that is no profile', ['predict', '--bundle', 'bundle', '--profile', 'bench.json', 'x.png'], /profile/],
     ['a number that is none', ['bench', 'bundle', '--runs', 'many'], /expected a whole number/],
+    [
+      'a backend that there is not',
+      ['train', '--data', 'data', '--run', 'other', '--backend', 'abacus'],
+      /--backend: expected auto or one of ort-cuda, .*, got "abacus"/,
+    ],
+    [
+      'a backend whose package is missing',
+      ['train', '--data', 'data', '--run', 'other', '--backend', 'tfjs-node-gpu'],
+      /backend "tfjs-node-gpu" cannot be used: .*npm install @tensorflow\/tfjs-node-gpu/,
+    ],
+    ['a backend doctor does not know', ['doctor', '--backend', 'abacus'], /expected of ort-cuda, .*, got "abacus"/],
     ['an unknown command', ['sharpen'], /unknown command/],
   ])('refuses %s in one clear line', async (_, args, message) => {
     const { code, err } = await whet(...args);

@@ -7,11 +7,17 @@ import {
   makeTensor,
   referenceBackend,
 } from '@whet/compiler';
-import { ortBackend } from '@whet/trainer';
 import { describe, expect, it } from 'vitest';
+import { findBackends } from './gpu.js';
 
 /** Every backend keeps the same contract; one that cannot run on this machine is skipped with the reason. */
-const backends: readonly Backend[] = [referenceBackend, ortBackend({ threads: 1 })];
+const found = [{ name: referenceBackend.name, backend: referenceBackend as Backend }, ...(await findBackends())];
+const backends = found.flatMap((each) => ('backend' in each ? [each.backend] : []));
+const missing = found.flatMap((each) => ('missing' in each ? [each] : []));
+
+describe.runIf(missing.length > 0)('executors that this machine lacks', () => {
+  it.skip.each(missing)('$name: $missing', () => {});
+});
 
 /** `y = relu(x w)` for any N, the rows of y that `rows` names, and the gradient of sum(y) with respect to w. */
 function rowsGraph() {

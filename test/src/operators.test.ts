@@ -1,5 +1,6 @@
-import type { OperatorName, Value } from '@whet/compiler';
-import { evaluate, GraphBuilder, gradients, int64s, makeTensor, operators } from '@whet/compiler';
+import type { Graph, OperatorName, Tensors, Value } from '@whet/compiler';
+import { evaluate, GraphBuilder, GraphError, gradients, int64s, makeTensor, operators } from '@whet/compiler';
+import { openTfjsBackend } from '@whet/trainer';
 import { describe, expect, it } from 'vitest';
 import { runOnOrt } from './ort.js';
 import { decodeTensor, type EncodedTensor, readReference, referenceFiles, relativeError } from './reference.js';
@@ -80,6 +81,22 @@ function caseGraph(test: OperatorCase) {
   return { graph, feeds, expected };
 }
 
+const tfjs = await openTfjsBackend('tfjs-cpu');
+const interpreted = new Set<string>();
+
+/** The outputs on TensorFlow.js; undefined where the graph has an operator that training does not use. */
+async function runOnTfjs(graph: Graph, feeds: Tensors) {
+  try {
+    const executable = await tfjs.compile(graph);
+    const outputs = await executable.run(feeds);
+    await executable.release();
+    return outputs;
+  } catch (error) {
+    if (error instanceof GraphError && error.message.includes('the tfjs backend has no rule for')) return undefined;
+    throw error;
+  }
+}
+
 const cases = referenceFiles('operators').flatMap((file) => readReference<{ cases: OperatorCase[] }>(file).cases);
 describe('operators against PyTorch in float64', () => {
   it('has every operator of the reference in the table', () => {
@@ -91,11 +108,31 @@ describe('operators against PyTorch in float64', () => {
     const { graph, feeds, expected } = caseGraph(test);
     const exact = evaluate(graph, feeds);
     const single = await runOnOrt(graph, feeds);
+    const onTfjs = await runOnTfjs(graph, feeds);
+    if (onTfjs) interpreted.add(test.opType);
     for (const [name, want] of expected) {
       const zero = new Float64Array(want.length);
       expect(relativeError(exact.get(name)?.data ?? zero, want, 1), `${name} in float64`).toBeLessThan(1e-9);
       const bound = name.startsWith('second/') ? 1e-3 : 1e-4;
       expect(relativeError(single.get(name) ?? zero, want, 1), `${name} on onnxruntime`).toBeLessThan(bound);
+      if (onTfjs) {
+        expect(relativeError(onTfjs.get(name)?.data ?? zero, want, 1), `${name} on tfjs`).toBeLessThan(bound);
+      }
     }
+  });
+
+  it('has run the operators of training on TensorFlow.js too', () => {
+    const training = [
+      'Conv',
+      'ConvTranspose',
+      'MaxPool',
+      'MatMul',
+      'Slice',
+      'Pad',
+      'ReduceMean',
+      'LogSoftmax',
+      'Where',
+    ];
+    expect([...interpreted]).toEqual(expect.arrayContaining(training));
   });
 });

@@ -1,3 +1,17 @@
+export type { DeviceBackend, DeviceOptions } from './backends/device-backend.js';
+export { BackendUnavailableError, DeviceError } from './backends/errors.js';
+export { type BackendName, backendNames, openBackend } from './backends/open.js';
+export { type OrtOptions, type OrtProvider, openOrtBackend, ortBackend } from './backends/ort.js';
+export {
+  type Choice,
+  chooseBackend,
+  type PassedOver,
+  type Probe,
+  type ProbeOptions,
+  probeBackend,
+} from './backends/probe.js';
+export { type Importer, openTfjsBackend, type TfjsName, tfjsNames } from './backends/tfjs/open.js';
+export { randomFeeds, TRIAL_TOLERANCE, type Trial, tryMetaGradient } from './backends/trial.js';
 export { type BenchResult, benchBundle, type Timing } from './bench.js';
 export { type Checkpoint, CheckpointError, loadCheckpoint, saveCheckpoint, startFrom } from './checkpoint.js';
 export { CompileError } from './compile-error.js';
@@ -15,7 +29,6 @@ export { frozenShare } from './masks.js';
 export { examplesOf, type MeasureOptions, measureBundle, median, quantile } from './measure.js';
 export { type MetricsFile, openMetrics } from './metrics.js';
 export type { ModelParameter } from './model-parameters.js';
-export { ortBackend } from './ort-backend.js';
 export { buildPatternGraphs, type PatternGraphs, type PatternParts, type PatternWeight } from './pattern-graphs.js';
 export { exportObstacles, movingLayers, type PatternSpec, patternParts, patternsOf } from './patterns.js';
 export type { SourceHead } from './read-head.js';

@@ -5,6 +5,7 @@ import { type Backend, referenceBackend } from '@whet/compiler';
 import { oneHot } from '@whet/runtime';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { adamState, adamStep } from './adam.js';
+import { ortBackend } from './backends/ort.js';
 import { CheckpointError, loadCheckpoint, saveCheckpoint, startFrom } from './checkpoint.js';
 import { runConfigSchema } from './config.js';
 import type { Dataset, ImageClass } from './data/dataset.js';
@@ -13,7 +14,6 @@ import { generatorFor } from './data/random.js';
 import { accuracyOf, meanInterval } from './evaluation.js';
 import { frozenShare } from './masks.js';
 import { openMetrics } from './metrics.js';
-import { ortBackend } from './ort-backend.js';
 import { newRun, resumeFrom } from './run.js';
 import { initialState, mixMoments } from './state.js';
 import { DivergedError, train } from './train.js';
@@ -167,6 +167,7 @@ describe('training', () => {
     const inner = ortBackend({ threads: 1 });
     const backend: Backend = {
       name: 'poisoned',
+      device: inner.device,
       compile: async (graph) => {
         const executable = await inner.compile(graph);
         const run: typeof executable.run = async (feeds) => {
@@ -195,6 +196,7 @@ describe('training', () => {
     const inner = ortBackend({ threads: 1 });
     const backend: Backend = {
       name: 'counting',
+      device: inner.device,
       compile: async (graph) => {
         names.push(graph.name);
         open++;

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { DeviceBackend } from '@whet/trainer';
 import { Command, Option } from 'commander';
 import { collectCounts, count, positiveNumber, wholeNumber } from '../arguments.js';
 import { loadData } from '../data.js';
@@ -24,6 +25,8 @@ interface TrainOptions {
   readonly tasks?: number;
   readonly taskBatch?: number;
   readonly seed?: number;
+  readonly backend: string;
+  readonly device?: string;
   readonly threads?: number;
 }
 
@@ -45,7 +48,9 @@ export function trainCommand(): Command {
     .option('--outer-rate <x>', 'outer learning rate (Adam)', positiveNumber)
     .option('--tasks <n>', 'tasks per outer step', count)
     .option('--task-batch <n>', 'tasks in one run of the graph; their number per step has to be a multiple', count)
-    .option('--threads <n>', 'threads of onnxruntime', count)
+    .option('--backend <name>', 'where to compute: auto takes a GPU if there is one; `whet doctor` lists them', 'auto')
+    .option('--device <which>', 'number of a CUDA device, or a part of a WebGPU adapter’s name')
+    .option('--threads <n>', 'threads of onnxruntime on the CPU', count)
     .option('--seed <n>', 'seed of weights and tasks', wholeNumber)
     .action(runTraining);
 }
@@ -78,11 +83,28 @@ async function readSettings(path: string): Promise<object> {
 
 /** A resumed run keeps its settings; only its end and how it runs may change. Throws naming an option that would be ignored. */
 function refuseNewSettings(options: TrainOptions): void {
-  const kept = new Set(['data', 'run', 'resume', 'outerSteps', 'taskBatch', 'threads']);
+  const kept = new Set(['data', 'run', 'resume', 'outerSteps', 'taskBatch', 'backend', 'device', 'threads']);
   const ignored = Object.keys(options).filter((name) => !kept.has(name));
   if (ignored.length === 0) return;
   const names = ignored.map((name) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`);
   throw new Error(`--resume goes on with the settings of the run; leave out ${names.join(', ')}`);
+}
+
+/** The backend that was asked for; for `auto` the fastest kind there is, saying why not another. */
+async function openBackend({ backend: name, device, threads }: TrainOptions): Promise<DeviceBackend> {
+  const { backendNames, chooseBackend, openBackend } = await import('@whet/trainer');
+  const options = { ...(device ? { device } : {}), ...(threads ? { threads } : {}) };
+  if (name === 'auto') {
+    const { backend, passedOver } = await chooseBackend(options);
+    if (!backend.accelerated) {
+      const names = passedOver.map((each) => each.name).join(', ');
+      process.stderr.write(`no GPU can be used (${names}); \`whet doctor\` says why\n`);
+    }
+    return backend;
+  }
+  const known = backendNames.find((each) => each === name);
+  if (!known) throw new Error(`--backend: expected auto or one of ${backendNames.join(', ')}, got "${name}"`);
+  return openBackend(known, options);
 }
 
 async function runTraining(options: TrainOptions): Promise<void> {
@@ -98,8 +120,9 @@ async function runTraining(options: TrainOptions): Promise<void> {
     : await trainer.newRun(await readConfig(options), options.startFrom);
   for (const warning of trainer.exportObstacles(config)) process.stderr.write(`note: ${warning}\n`);
   const dataset = await loadData(options.data, config.model.imageSize);
-  const backend = trainer.ortBackend(options.threads ? { threads: options.threads } : {});
+  const backend = await openBackend(options);
   process.stderr.write(`${config.rule} on ${backend.name}, from step ${state.step} of ${config.outerSteps}\n`);
+  process.stderr.write(`device: ${backend.device}\n`);
 
   const controller = new AbortController();
   const interrupt = () => controller.abort();
@@ -129,6 +152,10 @@ async function runTraining(options: TrainOptions): Promise<void> {
         progress.update(step, parts.join(' | '));
       },
     });
+  } catch (error) {
+    if (!(error instanceof trainer.DeviceError)) throw error;
+    const kept = existsSync(last) ? `; ${last} is intact, go on with --resume --backend ort-cpu` : '';
+    throw new Error(`${error.message}, after step ${state.step}${kept}`, { cause: error });
   } finally {
     progress.stop();
     process.off('SIGINT', interrupt).off('SIGTERM', interrupt);

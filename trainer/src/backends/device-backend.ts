@@ -1,0 +1,44 @@
+import { type Backend, type Executable, GraphError } from '@whet/compiler';
+import { DeviceError, failureOf, firstLine } from './errors.js';
+
+/** A backend on a device of this machine that was tried out when it was opened. */
+export interface DeviceBackend extends Backend {
+  /** Whether the device is a GPU in hardware, and not a CPU or a GPU's driver in software. */
+  readonly accelerated: boolean;
+  /** The library it runs on: `onnxruntime-node 1.30.0`. */
+  readonly version: string;
+}
+
+/** Options that choose among a machine's devices. */
+export interface DeviceOptions {
+  /** Threads inside an operator, on backends that compute on the CPU; the library's default when absent. */
+  readonly threads?: number;
+  /** Which device: a CUDA device's number, or a part of a WebGPU adapter's name. */
+  readonly device?: string;
+}
+
+/**
+ * The same backend with every failure of its device as a {@link DeviceError}; what is wrong with the graph or the feeds
+ * stays a `GraphError`. A device that is gone cannot be given anything back, so releasing does not throw.
+ */
+export function reportingFailures<B extends Backend>(backend: B): B {
+  const guard = async <T>(work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work();
+    } catch (cause) {
+      if (cause instanceof GraphError || cause instanceof DeviceError) throw cause;
+      const detail = firstLine(cause);
+      throw new DeviceError(backend.name, backend.device, failureOf(detail), detail, { cause });
+    }
+  };
+  return {
+    ...backend,
+    compile: async (graph) => {
+      const executable: Executable = await guard(() => backend.compile(graph));
+      return {
+        run: (feeds) => guard(() => executable.run(feeds)),
+        release: () => executable.release().catch(() => undefined),
+      };
+    },
+  };
+}

@@ -1,0 +1,174 @@
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { cpus } from 'node:os';
+import { dirname, join } from 'node:path';
+import {
+  type Backend,
+  bindFeeds,
+  type DType,
+  type Executable,
+  encodeOnnx,
+  GraphBuilder,
+  lowerGroups,
+  type Pass,
+  removeUnusedInputs,
+  storedArray,
+  type Tensor,
+} from '@whet/compiler';
+import * as ort from 'onnxruntime-node';
+import { type DeviceBackend, type DeviceOptions, reportingFailures } from './device-backend.js';
+import { BackendUnavailableError, firstLine, NO_ADAPTER } from './errors.js';
+import { loadedDrivers } from './loaded-drivers.js';
+import { lowerForWebGpu } from './lower-for-webgpu.js';
+
+export type OrtProvider = 'cpu' | 'webgpu' | 'cuda';
+
+export interface OrtOptions extends DeviceOptions {
+  /** onnxruntime's execution provider; `cpu` when absent. */
+  readonly provider?: OrtProvider;
+}
+
+const toOrt = (tensor: Tensor): ort.Tensor =>
+  new ort.Tensor(tensor.dtype, storedArray(tensor) as never, tensor.shape) as ort.Tensor;
+
+/** Floats as they come; whole numbers as numbers, which is how the compiler holds them. */
+function fromOrt({ data, dims }: ort.Tensor, dtype: DType): Tensor {
+  const held = data instanceof Float32Array || data instanceof Float64Array;
+  return { dtype, shape: dims, data: held ? data : Float64Array.from(data as ArrayLike<number>, Number) };
+}
+
+const providers: Readonly<
+  Record<OrtProvider, (options: OrtOptions) => ort.InferenceSession.ExecutionProviderConfig[]>
+> = {
+  cpu: () => ['cpu'],
+  webgpu: () => ['webgpu', 'cpu'],
+  cuda: ({ device }) => [{ name: 'cuda', deviceId: Number(device ?? 0) }, 'cpu'],
+};
+
+/** A GPU runs the groups of a convolution, which many tasks are, one by one or in small kernels: better as products. */
+const lowerings: Readonly<Record<OrtProvider, Pass>> = {
+  cpu: (graph) => ({ graph, changed: false }),
+  webgpu: (graph) => lowerForWebGpu(lowerGroups(graph).graph),
+  cuda: lowerGroups,
+};
+
+/** `CPU (AMD EPYC 9354, 2 threads)` */
+export function cpuText(threads?: number): string {
+  const cores = cpus();
+  const count = threads ?? cores.length;
+  return `CPU (${cores[0]?.model.trim() || process.arch}, ${count} ${count === 1 ? 'thread' : 'threads'})`;
+}
+
+/**
+ * onnxruntime-node, which is not tried out before the first graph is compiled; {@link openOrtBackend} does that.
+ * Operators a provider lacks run on the CPU.
+ */
+export function ortBackend(options: OrtOptions = {}): Backend {
+  const provider = options.provider ?? 'cpu';
+  return {
+    name: `ort-${provider}`,
+    device: provider === 'cpu' ? cpuText(options.threads) : provider,
+    compile: async (whole) => {
+      const lowered = lowerings[provider](whole).graph;
+      const { graph } = removeUnusedInputs(lowered);
+      const session = await ort.InferenceSession.create(encodeOnnx(graph), {
+        executionProviders: providers[provider](options),
+        graphOptimizationLevel: 'all',
+        logSeverityLevel: 3,
+        ...(options.threads ? { intraOpNumThreads: options.threads } : {}),
+      });
+      return {
+        run: async (feeds) => {
+          const bound = bindFeeds(graph, feeds);
+          const inputs = Object.fromEntries(bound.map(([{ name }, tensor]) => [name, toOrt(tensor)]));
+          const found = await session.run(inputs);
+          return new Map(
+            [...graph.outputs].map(([name, { dtype }]) => [name, fromOrt(found[name] as ort.Tensor, dtype)]),
+          );
+        },
+        release: () => session.release(),
+      };
+    },
+  };
+}
+
+/**
+ * onnxruntime-node on a provider that was tried out with a graph of one node. Throws {@link BackendUnavailableError}
+ * saying what is missing.
+ */
+export async function openOrtBackend(provider: OrtProvider, options: DeviceOptions = {}): Promise<DeviceBackend> {
+  const name = `ort-${provider}`;
+  if (options.device && provider !== 'cuda') {
+    throw new BackendUnavailableError(name, `it has no devices to choose from, so not "${options.device}" either`);
+  }
+  if (options.device && !/^\d+$/.test(options.device)) {
+    throw new BackendUnavailableError(name, `expected a device's number, got "${options.device}"`);
+  }
+  const library = provider === 'cuda' ? cudaLibrary(name) : undefined;
+  const backend = ortBackend({ ...options, provider });
+  try {
+    const trial = await tryOut(backend);
+    if (provider === 'webgpu') keepers.push(trial);
+    else await trial.release();
+  } catch (cause) {
+    throw new BackendUnavailableError(name, whyNot(firstLine(cause), provider, library), { cause });
+  }
+  const version = `onnxruntime-node ${ort.env.versions.node ?? ort.env.versions.common}`;
+  return reportingFailures({ ...backend, ...deviceOf(provider, options), version });
+}
+
+function deviceOf(provider: OrtProvider, { threads, device }: DeviceOptions) {
+  if (provider === 'cpu') return { device: cpuText(threads), accelerated: false };
+  if (provider === 'cuda') return { device: `CUDA device ${device ?? 0}`, accelerated: true };
+  const api = { win32: 'Direct3D 12', darwin: 'Metal' }[process.platform as string];
+  if (api) return { device: `WebGPU (${api})`, accelerated: true };
+  const { text, software } = loadedDrivers();
+  return { device: `WebGPU (${text || 'Vulkan'})`, accelerated: !software };
+}
+
+/** A WebGPU device lives as long as one of its sessions, and with it the shaders it has compiled: seconds of work. */
+const keepers: Executable[] = [];
+
+async function tryOut(backend: Backend): Promise<Executable> {
+  const g = new GraphBuilder();
+  const x = g.input('x', [2, 2]);
+  const y = g.apply('MatMul', [x, x], {});
+  const executable = await backend.compile({ name: 'trial', inputs: [x], outputs: new Map([['y', y]]) });
+  const feeds = new Map([['x', { dtype: 'float32', shape: [2, 2], data: Float32Array.of(1, 2, 3, 4) } as const]]);
+  const found = (await executable.run(feeds)).get('y')?.data ?? [];
+  if (Array.from(found).join() !== '7,10,15,22') throw new Error(`it multiplies wrongly: got ${found}`);
+  return executable;
+}
+
+const INSTALL_CUDA =
+  'run `node node_modules/onnxruntime-node/script/install.js --onnxruntime-node-install` (linux-x64), and install CUDA 12 and cuDNN 9';
+
+/** Where the CUDA provider's library lies, which is no part of the npm package. Throws where it is not installed. */
+function cudaLibrary(name: string): string {
+  const root = dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'));
+  const file = process.platform === 'win32' ? 'onnxruntime_providers_cuda.dll' : 'libonnxruntime_providers_cuda.so';
+  const path = join(root, 'bin', 'napi-v6', process.platform, process.arch, file);
+  if (!existsSync(path)) throw new BackendUnavailableError(name, `${file} is not installed; ${INSTALL_CUDA}`);
+  return path;
+}
+
+/**
+ * The library that the dynamic linker misses for `path`, which onnxruntime only logs. Not to be asked before
+ * onnxruntime has tried to load it: without the bridge that it loads first, the library ends the process.
+ */
+function missingLibrary(path: string): string | undefined {
+  try {
+    process.dlopen({ exports: {} }, path);
+  } catch (error) {
+    return /([^\s/]+): cannot open shared object file/.exec((error as Error).message)?.[1];
+  }
+  return undefined;
+}
+
+function whyNot(detail: string, provider: OrtProvider, library: string | undefined): string {
+  if (library && /load (shared )?library/i.test(detail)) {
+    const missing = missingLibrary(library);
+    return missing ? `${missing} is missing; ${INSTALL_CUDA}` : detail;
+  }
+  return provider === 'webgpu' && /adapter/i.test(detail) ? NO_ADAPTER : detail;
+}
