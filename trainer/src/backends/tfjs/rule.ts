@@ -36,7 +36,11 @@ export const reshape = (tf: Tf, x: TfTensor, shape: readonly number[]): TfTensor
 export const slice = (tf: Tf, x: TfTensor, begin: readonly number[], size: readonly number[]): TfTensor =>
   tf.slice(x, begin as number[], size as number[]);
 
-export const transpose = (tf: Tf, x: TfTensor, perm: readonly number[]): TfTensor => tf.transpose(x, perm as number[]);
+/** By way of numbers for bool, whose axes the WebGPU backend cannot move. */
+export function transpose(tf: Tf, x: TfTensor, perm: readonly number[]): TfTensor {
+  if (x.dtype !== 'bool') return tf.transpose(x, perm as number[]);
+  return tf.cast(tf.transpose(tf.cast(x, 'float32'), perm as number[]), 'bool');
+}
 
 /** Pads every axis by `[begin, end]`. */
 export function padAxes(tf: Tf, x: TfTensor, pads: readonly (readonly [number, number])[], value = 0): TfTensor {
