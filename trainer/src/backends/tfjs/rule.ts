@@ -36,10 +36,17 @@ export const reshape = (tf: Tf, x: TfTensor, shape: readonly number[]): TfTensor
 export const slice = (tf: Tf, x: TfTensor, begin: readonly number[], size: readonly number[]): TfTensor =>
   tf.slice(x, begin as number[], size as number[]);
 
+/**
+ * As float32. Multiplied by one: a cast alone leaves the WebGPU backend's buffer as whole numbers under another name,
+ * which not all of its shaders expect.
+ */
+export const toFloat = (tf: Tf, x: TfTensor): TfTensor =>
+  x.dtype === 'float32' ? x : tf.mul(tf.cast(x, 'float32'), 1);
+
 /** By way of numbers for bool, whose axes the WebGPU backend cannot move. */
 export function transpose(tf: Tf, x: TfTensor, perm: readonly number[]): TfTensor {
   if (x.dtype !== 'bool') return tf.transpose(x, perm as number[]);
-  return tf.cast(tf.transpose(tf.cast(x, 'float32'), perm as number[]), 'bool');
+  return tf.cast(tf.transpose(toFloat(tf, x), perm as number[]), 'bool');
 }
 
 /** Pads every axis by `[begin, end]`. */

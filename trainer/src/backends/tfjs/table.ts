@@ -1,7 +1,17 @@
 import type { DType, OperatorAttributes, OperatorName } from '@whet/compiler';
 import * as convolution from './convolution.js';
 import * as pooling from './pooling.js';
-import { type Call, expand, operand, type RuleOf, reshape, type Tf, type TfRule, type TfTensor } from './rule.js';
+import {
+  type Call,
+  expand,
+  operand,
+  type RuleOf,
+  reshape,
+  type Tf,
+  type TfRule,
+  type TfTensor,
+  toFloat,
+} from './rule.js';
 import * as shaping from './shaping.js';
 
 /** The operators of training graphs: networks, losses, inner steps, and their gradients of any order. */
@@ -225,7 +235,12 @@ export const tfRules: { readonly [K in TrainingOperator]: RuleOf<K> } = {
   Xor: binary((tf, a, b) => tf.notEqual(tf.cast(a, 'int32'), tf.cast(b, 'int32'))),
   Not: unary((tf, x) => tf.logicalNot(x)),
   Where: { run: choose },
-  Cast: { run: (call, { to }) => call.tf.cast(operand(call, 0), tfDTypes[to] ?? 'float32') },
+  Cast: {
+    run: (call, { to }) => {
+      const as = tfDTypes[to] ?? 'float32';
+      return as === 'float32' ? toFloat(call.tf, operand(call, 0)) : call.tf.cast(operand(call, 0), as);
+    },
+  },
   Identity: same,
   StopGradient: same,
   StraightThrough: same,
