@@ -1,4 +1,4 @@
-import sharp, { type Metadata } from 'sharp';
+import type { Metadata } from 'sharp';
 import { InputError } from './errors.js';
 import type { Preprocessing } from './preprocessing.js';
 
@@ -29,6 +29,8 @@ export async function decodePixels(
   const field = options.field ?? 'image';
   const maxPixels = options.maxPixels ?? DEFAULT_MAX_PIXELS;
   checkFormat(bytes, field);
+  // Loaded with the first image: what adapts to tensors alone does without its native library.
+  const { default: sharp } = await import('sharp');
   const { width, height } = await readHeader(bytes, field);
   if (width * height > maxPixels) {
     throw new InputError(
@@ -140,6 +142,7 @@ function hasPngEnd(bytes: Uint8Array): boolean {
 }
 
 async function readHeader(bytes: Uint8Array, field: string): Promise<Metadata> {
+  const { default: sharp } = await import('sharp');
   try {
     const metadata = await sharp(bytes, { failOn: 'error', limitInputPixels: false }).metadata();
     if (metadata.format === 'png' || metadata.format === 'jpeg' || metadata.format === 'webp') return metadata;

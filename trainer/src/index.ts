@@ -21,7 +21,9 @@ export { backboneOf, type RunConfig, runConfigSchema, taskSettings } from './con
 export { DataError, type Dataset, type ImageClass, type SplitName } from './data/dataset.js';
 export { type Episode, EpisodeSampler, type EpisodeShape } from './data/episodes.js';
 export { loadOmniglot, omniglotPreprocessing } from './data/omniglot.js';
+export { openPackedOmniglot, packOmniglot } from './data/packed-omniglot.js';
 export { generatorFor, type Random } from './data/random.js';
+export { type EvaluateTasksOptions, evaluateTasks } from './evaluate-tasks.js';
 export { accuracyOf, type Interval, meanInterval } from './evaluation.js';
 export { ExportError, type ExportOptions, exportBundle } from './export.js';
 export { parseLabels } from './labels.js';

@@ -4,13 +4,14 @@ import { saveCheckpoint } from './checkpoint.js';
 import { type RunConfig, taskSettings } from './config.js';
 import type { Dataset } from './data/dataset.js';
 import { EpisodeSampler } from './data/episodes.js';
-import { type BatchRequest, directTasks, type TaskBatch, type TaskSource, taskBatch } from './data/task-batches.js';
+import { type BatchRequest, directTasks, type TaskSource } from './data/task-batches.js';
 import { tasksAhead } from './data/tasks-ahead.js';
-import { accuracyOf, type Interval, meanInterval } from './evaluation.js';
+import { accuracyOver, stateFeeds, taskFeeds } from './evaluate-tasks.js';
+import { accuracyOf, type Interval } from './evaluation.js';
 import { frozenShare } from './masks.js';
 import type { MetricsFile } from './metrics.js';
 import { mixMoments, type TrainingState } from './state.js';
-import { evaluationGraph, momentInputs, taskBatchGraph } from './task-graph.js';
+import { evaluationGraph, taskBatchGraph } from './task-graph.js';
 import { type Arrays, type TaskRunner, taskRunner } from './task-runner.js';
 
 /** Key of the validation graph among the runners by number of shots, which are 1 or more. */
@@ -49,39 +50,8 @@ export interface TrainOptions {
   readonly signal?: AbortSignal;
 }
 
-function taskFeeds({ support, supportLabels, query, queryLabels }: TaskBatch): [string, Float32Array][] {
-  return Object.entries({ support, supportLabels, query, queryLabels });
-}
-
-function stateFeeds(state: TrainingState): Map<string, Float32Array> {
-  const feeds = new Map<string, Float32Array>();
-  for (const [name, { value }] of state.parameters) feeds.set(name, value);
-  for (const [name, { mean, variance }] of state.moments) {
-    const inputs = momentInputs(name);
-    feeds.set(inputs.mean, mean).set(inputs.variance, variance);
-  }
-  return feeds;
-}
-
 function outerRate({ outerRate: rate, schedule, outerSteps }: RunConfig, step: number): number {
   return schedule === 'constant' ? rate : rate * 0.5 * (1 + Math.cos((Math.PI * step) / outerSteps));
-}
-
-/**
- * Accuracy on validation classes without rotations, normalized as the run is: under `support` and `population` every
- * query image by itself, under `transductive` with each other.
- */
-async function validate(options: TrainOptions, runner: TaskRunner, sampler: EpisodeSampler): Promise<Interval> {
-  const { config, state } = options;
-  const { ways, shots, queries, tasks } = config.validation;
-  const feeds = stateFeeds(state);
-  const accuracies: number[] = [];
-  for (let index = 0; index < tasks; index++) {
-    const episode = sampler.episode({ ways, shots, queries }, index);
-    const outputs = await runner.run(new Map([...feeds, ...taskFeeds(taskBatch([episode], ways))]));
-    accuracies.push(accuracyOf(outputs.get('logits') as Float32Array, episode.queryLabels, ways));
-  }
-  return meanInterval(accuracies);
 }
 
 /**
@@ -122,7 +92,9 @@ export async function train(options: TrainOptions): Promise<void> {
       const validating = state.step % config.validation.every === 0 || state.step === config.outerSteps;
       if (!validating && performance.now() - pace.since < 1000) continue;
       const seconds = (performance.now() - pace.since) / 1000;
-      const validation = validating ? await validate(options, evaluation, validationSampler) : undefined;
+      const validation = validating
+        ? await accuracyOver(evaluation, state, validationSampler, { ways, shots, queries }, config.validation.tasks)
+        : undefined;
       const progress: TrainingProgress = {
         step: state.step,
         outerSteps: config.outerSteps,

@@ -47,7 +47,7 @@ export function trainCommand(): Command {
     .option('--outer-steps <n>', 'outer steps in all; the cosine schedule of rates ends there', count)
     .option('--outer-rate <x>', 'outer learning rate (Adam)', positiveNumber)
     .option('--tasks <n>', 'tasks per outer step', count)
-    .option('--task-batch <n>', 'tasks in one run of the graph; their number per step has to be a multiple', count)
+    .option('--task-batch <n>', 'tasks in one run of the graph (default: all of a step on a GPU, 1 on a CPU)', count)
     .option('--backend <name>', 'where to compute: auto takes a GPU if there is one; `whet doctor` lists them', 'auto')
     .option('--device <which>', 'number of a CUDA device, or a part of a WebGPU adapter’s name')
     .option('--threads <n>', 'threads of onnxruntime on the CPU', count)
@@ -123,6 +123,8 @@ async function runTraining(options: TrainOptions): Promise<void> {
   const backend = await openBackend(options);
   process.stderr.write(`${config.rule} on ${backend.name}, from step ${state.step} of ${config.outerSteps}\n`);
   process.stderr.write(`device: ${backend.device}\n`);
+  // A GPU is filled by all tasks of a step at once; on a CPU one after the other is as fast and takes less memory.
+  if (backend.accelerated) config.taskBatch ??= config.tasksPerStep;
 
   const controller = new AbortController();
   const interrupt = () => controller.abort();
