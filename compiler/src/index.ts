@@ -28,6 +28,7 @@ export { foldScales } from './passes/fold-scales.js';
 export type { Pass } from './passes/pass.js';
 export { removeUnusedInputs } from './passes/remove-unused-inputs.js';
 export { runPasses } from './passes/run-passes.js';
+export { simplify } from './passes/simplify.js';
 export { type BoundaryOptions, frozenBoundary, type SplitGraph, splitAtFrozenPrefix } from './passes/split.js';
 export { printGraph } from './print.js';
 export { type StoredArray, storedArray } from './stored-array.js';

@@ -5,6 +5,7 @@ import {
   gradients,
   makeTensor,
   removeUnusedInputs,
+  simplify,
   type Value,
 } from '@whet/compiler';
 import { crossEntropy, type HeadWeights, headLogits } from '@whet/models';
@@ -76,7 +77,7 @@ export function compilePattern(source: PatternSource): CompiledPattern {
   const part = (name: string, moments: 'batch' | 'stored', build: (g: GraphBuilder, rest: RestOfNetwork) => Graph) => {
     const g = new GraphBuilder();
     const { graph } = removeUnusedInputs(build(g, copyRest(g, split, featureShape, moments === 'stored')));
-    return foldConstants({ ...graph, name }).graph;
+    return simplify(foldConstants({ ...graph, name }).graph).graph;
   };
 
   const withHead = (g: GraphBuilder, values: ReadonlyMap<string, Value>) => {

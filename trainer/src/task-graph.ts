@@ -1,5 +1,5 @@
 import type { Graph, Value } from '@whet/compiler';
-import { batchGraph, GraphBuilder, gradients, inline, int64s } from '@whet/compiler';
+import { batchGraph, GraphBuilder, gradients, inline, int64s, simplify } from '@whet/compiler';
 import type { Backbone, HeadKind, MomentSource, Moments, ParameterSpec } from '@whet/models';
 import {
   batchMoments,
@@ -234,7 +234,7 @@ export function metaGradientGraph(settings: TaskSettings): Graph {
     outputs.set(`${name}.mean@support`, mean);
     outputs.set(`${name}.variance@support`, variance);
   }
-  return { name: `meta-gradient/${settings.rule.name}`, inputs: task.inputs, outputs };
+  return simplify({ name: `meta-gradient/${settings.rule.name}`, inputs: task.inputs, outputs }).graph;
 }
 
 const TASK_INPUTS: ReadonlySet<string> = new Set(['support', 'supportLabels', 'query', 'queryLabels']);

@@ -1,8 +1,11 @@
 import type { Graph, Node, Value } from '../graph.js';
 import { GraphBuilder, inline, nodesOf } from '../graph.js';
-import type { ConvAttributes, ConvTransposeAttributes } from '../operators/attributes.js';
+import type { ConvAttributes, ConvTransposeAttributes, MaxPoolAttributes } from '../operators/attributes.js';
+import { multiplyDims } from '../operators/dims.js';
 import { required } from '../operators/operator.js';
+import { reshape } from '../operators/shape-helpers.js';
 import type { Pass } from '../passes/pass.js';
+import type { Dim } from '../tensor.js';
 import { groupedConvolution, groupedTranspose } from './grouped-convolution.js';
 import { lowerWeightGradient } from './weight-gradient.js';
 import { imageSizeAt } from './windows.js';
@@ -27,6 +30,33 @@ export const lowerOwnOperators: Pass = lowering(
   ({ op }) => op === 'ConvWeightGradient',
   (g, inputs, { attributes }) =>
     lowerWeightGradient(g, required(inputs, 0), required(inputs, 1), attributes as ConvAttributes),
+);
+
+/** Whether the weights of the convolution below a value are inputs of the graph, or computed. */
+function belowMovingConvolution(value: Value | undefined): boolean {
+  for (let at = value; at?.producer; at = at.producer.inputs[0]) {
+    if (at.producer.op === 'Conv') return !at.producer.inputs[1]?.constant;
+  }
+  return false;
+}
+
+/**
+ * Pools each channel as an image of its own, above convolutions whose weights move. onnxruntime's CPU reorders the
+ * channels of images that it pools, as its convolutions with constant weights want them; these have none, and the
+ * reordering, there and back, costs more than the pooling.
+ */
+export const poolByChannel: Pass = lowering(
+  ({ op, inputs, output }) =>
+    op === 'MaxPool' &&
+    output.shape[1] !== 1 &&
+    [...output.shape.slice(1), ...(inputs[0]?.shape.slice(1) ?? [])].every((dim) => typeof dim === 'number') &&
+    belowMovingConvolution(inputs[0]),
+  (g, inputs, { attributes, output }) => {
+    const x = required(inputs, 0);
+    const [n, channels, ...size] = x.shape as [Dim, Dim, Dim, Dim];
+    const planes = reshape(g, x, [multiplyDims([n, channels]), 1, ...size]);
+    return reshape(g, g.apply('MaxPool', [planes], attributes as MaxPoolAttributes), output.shape);
+  },
 );
 
 /** More than one group, and more than one channel in each: depthwise convolutions have kernels of their own. */

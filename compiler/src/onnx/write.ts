@@ -1,6 +1,6 @@
 import type { Graph, Node, Value } from '../graph.js';
 import { constantsOf, GraphError, nodesOf } from '../graph.js';
-import { lowerOwnOperators } from '../lowering/lower.js';
+import { lowerOwnOperators, poolByChannel } from '../lowering/lower.js';
 import type { AttributeKind } from '../operators/attribute-kinds.js';
 import { attributeKinds } from '../operators/attribute-kinds.js';
 import { storedArray } from '../stored-array.js';
@@ -92,7 +92,7 @@ function eraseSteering(graph: Graph): { nodes: Node[]; outputs: Map<string, Valu
  * operator.
  */
 export function encodeOnnx(source: Graph, metadata: Readonly<Record<string, string>> = {}): Uint8Array {
-  const { graph } = lowerOwnOperators(source);
+  const { graph } = poolByChannel(lowerOwnOperators(source).graph);
   const { nodes, outputs, constants } = eraseSteering(graph);
   const names = nameValues({ ...graph, outputs }, nodes, constants);
   const nameOf = (value: Value | undefined): string => (value ? (names.get(value) as string) : '');

@@ -79,11 +79,14 @@ export const arithmeticOperators = {
     (a, b) => a - b,
     ({ g, c }) => [() => c, () => g.apply('Neg', [c], {})],
   ),
-  // d(a b) = b da + a db
+  // d(a b) = b da + a db, d(a a) = 2 a da
   Mul: elementwise<'Mul'>(
     2,
     (a, b) => a * b,
-    ({ g, c, x: [a, b] }) => [() => g.apply('Mul', [c, b], {}), () => g.apply('Mul', [c, a], {})],
+    ({ g, c, x: [a, b], k }) =>
+      a === b
+        ? [() => g.apply('Mul', [g.apply('Mul', [c, k(2)], {}), a], {}), null]
+        : [() => g.apply('Mul', [c, b], {}), () => g.apply('Mul', [c, a], {})],
   ),
   // d(a / b) = da / b - (a / b) db / b
   Div: elementwise<'Div'>(
