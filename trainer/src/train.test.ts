@@ -250,7 +250,10 @@ describe('checkpoints', () => {
 
 describe('settings', () => {
   it.each([
-    [{ ...settings, rule: 'mystery' }, /settings: rule: expected one of maml, anil, sparse-maml/],
+    [
+      { ...settings, rule: 'mystery' },
+      /settings: rule: expected one of maml, anil, boil, meta-sgd, sparse-maml, sparse-relu-maml/,
+    ],
     [{ ...settings, ways: 1 }, /settings: ways/],
     [{ ...settings, tasks: 3 }, /settings/],
     [{ ...settings, shots: [] }, /settings: shots/],
