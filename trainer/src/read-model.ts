@@ -16,17 +16,16 @@ import {
 import { blockedParameters } from './blocked-parameters.js';
 import { CompileError } from './compile-error.js';
 import { applyLayout, type FeatureLayout, layoutOf } from './feature-layout.js';
-import { findFeaturesTensor } from './find-features.js';
+import { findFeaturesTensor, findFeaturesValue } from './find-features.js';
 import { imageInput, type ModelInput } from './model-input.js';
 import { type ModelParameter, parametersOf } from './model-parameters.js';
-import { nearestNames } from './nearest-names.js';
 import { NodeGraph } from './node-graph.js';
 import { readAbove } from './read-above.js';
 import { readHead, type SourceHead } from './read-head.js';
 
 export interface ReadModelOptions {
   readonly external?: ExternalReader;
-  /** Tensor whose value is the features; what the last matrix product with a constant reads when absent. */
+  /** Tensor whose value is the features; what the layer that makes the classes reads when absent. */
   readonly features?: string;
   /** Height and width, for a model that takes images of any size. */
   readonly imageSize?: readonly [height: number, width: number];
@@ -61,24 +60,6 @@ export interface SourceModel {
   featureGraph(moving: readonly ModelParameter[]): Graph;
   /** The model's own last layer. Throws {@link CompileError} where what follows the features is not just that. */
   head(): SourceHead;
-}
-
-/** The value that is to be the features: what `wanted` names, or what the last matrix product with a constant reads. */
-function findFeatures(graph: Graph, wanted: string | undefined): Value {
-  const nodes = nodesOf(graph.outputs.values());
-  if (wanted !== undefined) {
-    const values = new Map(nodes.map(({ output }) => [output.name, output]));
-    const value = values.get(wanted);
-    if (value) return value;
-    const nearest = nearestNames(wanted, values.keys());
-    throw new CompileError(`the model has no tensor "${wanted}"; nearest: ${nearest.join(', ') || 'none'}`);
-  }
-  const head = nodes.findLast(({ op, inputs }) => (op === 'Gemm' || op === 'MatMul') && inputs[1]?.constant);
-  const features = head?.inputs[0];
-  if (features) return features;
-  const last = nodes.findLast(({ op }) => op === 'Conv');
-  const hint = last ? `, as "${last.inputs[0]?.name}", which the last Conv reads` : '';
-  throw new CompileError(`the model ends in no Gemm or MatMul with constant weights; name the features tensor${hint}`);
 }
 
 function tensorsOf({ nodes }: OnnxModel) {
@@ -121,7 +102,7 @@ function readableModel(
   wanted: string | undefined,
 ): SourceModel {
   const { graph } = foldConstants(read);
-  const features = findFeatures(graph, wanted);
+  const features = findFeaturesValue(graph, wanted);
   const readers = nodesOf(graph.outputs.values()).filter(({ inputs }) => inputs.includes(features));
   const byMatMul = readers.some(({ op }) => op === 'MatMul');
   const layout = layoutOf(features.name, features.dtype, features.shape, byMatMul);
