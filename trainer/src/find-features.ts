@@ -26,6 +26,8 @@ export interface FoundFeatures {
   readonly name: string;
   /** The file, with a node that dequantizes the features where it has them as integers only. */
   readonly file: Uint8Array;
+  /** What the layer makes that reads them, where that is how they were found. */
+  readonly layer?: string;
 }
 
 interface NodeMessage {
@@ -80,8 +82,9 @@ export function findFeaturesTensor(
   const [read = ''] = head.inputs;
   const maker = nodes.maker(read);
   const [source = ''] = maker && quantizers.has(maker.op) ? maker.inputs : [];
-  if (source !== '') return { name: source, file };
-  return quantizedHeads.has(head.op) ? withDequantized(file, head.inputs) : { name: read, file };
+  const [layer = ''] = head.outputs;
+  if (source !== '') return { name: source, file, layer };
+  return { ...(quantizedHeads.has(head.op) ? withDequantized(file, head.inputs) : { name: read, file }), layer };
 }
 
 /** What the last convolution reads: the features of networks that end in one, as SqueezeNet does. */

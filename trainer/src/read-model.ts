@@ -17,11 +17,13 @@ import { blockedParameters } from './blocked-parameters.js';
 import { CompileError } from './compile-error.js';
 import { applyLayout, type FeatureLayout, layoutOf } from './feature-layout.js';
 import { findFeaturesTensor, findFeaturesValue } from './find-features.js';
+import { checkLayer } from './measure-tensors.js';
 import { imageInput, type ModelInput } from './model-input.js';
 import { type ModelParameter, parametersOf } from './model-parameters.js';
 import { NodeGraph } from './node-graph.js';
 import { readAbove } from './read-above.js';
 import { readHead, type SourceHead } from './read-head.js';
+import { expectHoldableValues } from './value-sizes.js';
 
 export interface ReadModelOptions {
   readonly external?: ExternalReader;
@@ -101,6 +103,7 @@ function readableModel(
   read: Graph,
   wanted: string | undefined,
 ): SourceModel {
+  expectHoldableValues(read);
   const { graph } = foldConstants(read);
   const features = findFeaturesValue(graph, wanted);
   const readers = nodesOf(graph.outputs.values()).filter(({ inputs }) => inputs.includes(features));
@@ -135,10 +138,11 @@ function headAbove(file: Uint8Array, features: string, shape: Shape, external: E
 /** A model of which a part is for the runtime alone: what stands above that may move. */
 async function partlyReadModel(bytes: Uint8Array, input: ModelInput, options: ReadModelOptions): Promise<SourceModel> {
   const whole = new NodeGraph(decodeModel(bytes));
-  const { name, file } = findFeaturesTensor(bytes, whole, input.name, options.features);
+  const { name, file, layer } = findFeaturesTensor(bytes, whole, input.name, options.features);
   const model = decodeModel(file);
   const nodes = new NodeGraph(model, [name]);
   const part = await readAbove(file, nodes, input, name, options.external);
+  if (layer !== undefined) await checkLayer(file, input, layer, options.external);
   const { graph } = foldConstants(part.graph);
   const features = graph.outputs.get(name) as Value;
   const byMatMul = whole.nodes.some(({ op, inputs }) => op === 'MatMul' && inputs.includes(name));
