@@ -4,7 +4,9 @@ import {
   GraphBuilder,
   gradients,
   makeTensor,
+  mergeCommonSubexpressions,
   removeUnusedInputs,
+  runPasses,
   type Value,
 } from '@whet/compiler';
 import { crossEntropy, type HeadWeights, headLogits } from '@whet/models';
@@ -75,8 +77,8 @@ export function compilePattern(source: PatternSource): CompiledPattern {
 
   const part = (name: string, moments: 'batch' | 'stored', build: (g: GraphBuilder, rest: RestOfNetwork) => Graph) => {
     const g = new GraphBuilder();
-    const { graph } = removeUnusedInputs(build(g, copyRest(g, split, featureShape, moments === 'stored')));
-    return foldConstants({ ...graph, name }).graph;
+    const built = build(g, copyRest(g, split, featureShape, moments === 'stored'));
+    return runPasses({ ...built, name }, { removeUnusedInputs, foldConstants, mergeCommonSubexpressions }).graph;
   };
 
   const withHead = (g: GraphBuilder, values: ReadonlyMap<string, Value>) => {
