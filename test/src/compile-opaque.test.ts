@@ -321,7 +321,42 @@ describe('bad input in a part that is not read', () => {
           ],
           { initializers: { ...axis, single: int64s(1, 4, 8, 8) } },
         ),
-      /single|reshape|one image at a time/i,
+      /takes one image at a time only; export the model with a batch axis that is not fixed/,
+    ],
+    [
+      'a last layer that does not fit',
+      () => convolutions([fused, cumulative], { initializers: { ...axis, 'fc.weight': weights(6, 3) } }),
+      /last layer \(to "y"\): .*6/,
+    ],
+    [
+      'a last layer that does not fit where all else is read',
+      () =>
+        convolutions([{ op: 'Relu', inputs: ['a'], outputs: ['b'] }], { initializers: { 'fc.weight': weights(6, 3) } }),
+      /last layer \(to "y"\): .*6/,
+    ],
+    [
+      'an operator of a domain nobody has, naming its node',
+      () => convolutions([{ ...fused, domain: 'com.acme', outputs: ['b'] }], { domains: ['com.acme'] }),
+      /does not load .*Gelu.*unsupported operator Gelu \(com\.acme\): "gelu"/s,
+    ],
+    [
+      'images of 120 GB',
+      () =>
+        convolutions([{ op: 'Relu', inputs: ['a'], outputs: ['b'] }], { inputs: { x: ['N', 1, 2 ** 18, 2 ** 17] } }),
+      /input "x" .*expected at most 1073741824 numbers an image, got \[N, 1, 262144, 131072\]/,
+    ],
+    [
+      '16 GB that a few bytes ask for',
+      () =>
+        convolutions(
+          [
+            { op: 'Expand', name: 'bomb', inputs: ['one', 'far'], outputs: ['wide'] },
+            { op: 'ReduceSum', inputs: ['wide'], outputs: ['sum'], attributes: { keepdims: 0 } },
+            { op: 'Add', inputs: ['a', 'sum'], outputs: ['b'] },
+          ],
+          { initializers: { one: float32s([1], [1]), far: int64s(2 ** 20, 2 ** 12) } },
+        ),
+      /Expand "wide": expected at most 1073741824 numbers an image, got \[1048576, 4096\]/,
     ],
   ])('refuses %s and leaves nothing behind', async (_, model, message) => {
     const directory = join(await mkdtemp(join(folder, 'bad-')), 'out');

@@ -4,7 +4,9 @@ import {
   GraphBuilder,
   gradients,
   makeTensor,
+  mergeCommonSubexpressions,
   removeUnusedInputs,
+  runPasses,
   simplify,
   type Value,
 } from '@whet/compiler';
@@ -76,8 +78,9 @@ export function compilePattern(source: PatternSource): CompiledPattern {
 
   const part = (name: string, moments: 'batch' | 'stored', build: (g: GraphBuilder, rest: RestOfNetwork) => Graph) => {
     const g = new GraphBuilder();
-    const { graph } = removeUnusedInputs(build(g, copyRest(g, split, featureShape, moments === 'stored')));
-    return simplify(foldConstants({ ...graph, name }).graph).graph;
+    const built = build(g, copyRest(g, split, featureShape, moments === 'stored'));
+    const passes = { removeUnusedInputs, foldConstants, mergeCommonSubexpressions, simplify };
+    return runPasses({ ...built, name }, passes).graph;
   };
 
   const withHead = (g: GraphBuilder, values: ReadonlyMap<string, Value>) => {

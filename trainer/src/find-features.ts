@@ -1,4 +1,4 @@
-import { onnxMessage } from '@whet/compiler';
+import { type Graph, nodesOf, onnxMessage, type Value } from '@whet/compiler';
 import { CompileError } from './compile-error.js';
 import { nearestNames } from './nearest-names.js';
 import type { NodeGraph } from './node-graph.js';
@@ -18,12 +18,16 @@ const heads: Readonly<Record<string, number>> = {
 };
 /** Products whose left operand comes with its scale and zero point behind it. */
 const quantizedHeads = new Set(['QLinearMatMul', 'QGemm']);
+/** Where one comes after a matrix product, that was a gate inside the network and not its last layer. */
+const convolutions = new Set(['Conv', 'ConvTranspose', 'ConvInteger', 'FusedConv', 'QLinearConv']);
 const quantizers = new Set(['QuantizeLinear', 'DynamicQuantizeLinear']);
 
 export interface FoundFeatures {
   readonly name: string;
   /** The file, with a node that dequantizes the features where it has them as integers only. */
   readonly file: Uint8Array;
+  /** What the layer makes that reads them, where that is how they were found. */
+  readonly layer?: string;
 }
 
 interface NodeMessage {
@@ -69,7 +73,8 @@ export function findFeaturesTensor(
     const matrix = Object.hasOwn(heads, op) ? inputs[heads[op] as number] : undefined;
     return matrix !== undefined && !dependent.has(matrix) && dependent.has(inputs[0] ?? '');
   });
-  if (!head) {
+  const convolved = head && [...nodes.above(head.outputs)].some(({ op }) => convolutions.has(op));
+  if (!head || convolved) {
     throw new CompileError(
       `the model ends in no matrix product with constant weights; name the features tensor${hint(nodes)}`,
     );
@@ -77,12 +82,46 @@ export function findFeaturesTensor(
   const [read = ''] = head.inputs;
   const maker = nodes.maker(read);
   const [source = ''] = maker && quantizers.has(maker.op) ? maker.inputs : [];
-  if (source !== '') return { name: source, file };
-  return quantizedHeads.has(head.op) ? withDequantized(file, head.inputs) : { name: read, file };
+  const [layer = ''] = head.outputs;
+  if (source !== '') return { name: source, file, layer };
+  return { ...(quantizedHeads.has(head.op) ? withDequantized(file, head.inputs) : { name: read, file }), layer };
 }
 
 /** What the last convolution reads: the features of networks that end in one, as SqueezeNet does. */
 function hint(nodes: NodeGraph): string {
   const last = nodes.nodes.findLast(({ op }) => op === 'Conv');
   return last ? `, as "${last.inputs[0]}", which the last Conv reads` : '';
+}
+
+/** Whether a value is one row an image, whatever axes of size 1 stand in it. */
+const isRow = ({ shape: [, ...rest] }: Value): boolean => rest.filter((dim) => dim !== 1).length <= 1;
+
+/**
+ * The value that is to be the features: what `wanted` names, or what the layer reads that makes the classes. That is the
+ * last matrix product with a constant, or, where a convolution comes after it or there is none, a last convolution of
+ * 1x1 whose result is averaged to one row an image.
+ */
+export function findFeaturesValue(graph: Graph, wanted: string | undefined): Value {
+  const nodes = nodesOf(graph.outputs.values());
+  if (wanted !== undefined) {
+    const values = new Map(nodes.map(({ output }) => [output.name, output]));
+    const value = values.get(wanted);
+    if (value) return value;
+    const nearest = nearestNames(wanted, values.keys());
+    throw new CompileError(`the model has no tensor "${wanted}"; nearest: ${nearest.join(', ') || 'none'}`);
+  }
+  const product = nodes.findLast(({ op, inputs }) => (op === 'Gemm' || op === 'MatMul') && inputs[1]?.constant);
+  const after = new Set<Value | undefined>(product && [product.output]);
+  for (const { inputs, output } of nodes) if (inputs.some((input) => input && after.has(input))) after.add(output);
+  const convolved = nodes.some(({ op, output }) => convolutions.has(op) && after.has(output));
+  if (product?.inputs[0] && !convolved) return product.inputs[0];
+  const last = nodes.findLast(({ op }) => convolutions.has(op) || op === 'Gemm' || op === 'MatMul');
+  const [features, weight] = last?.op === 'Conv' ? last.inputs : [];
+  const oneByOne = weight?.constant?.shape.slice(2).every((side) => side === 1);
+  if (features && oneByOne && [...graph.outputs.values()].every(isRow)) return features;
+  const conv = nodes.findLast(({ op }) => op === 'Conv');
+  const named = conv ? `, as "${conv.inputs[0]?.name}", which the last Conv reads` : '';
+  throw new CompileError(
+    `the model ends in no Gemm, MatMul or 1x1 Conv with constant weights that makes one row an image; name the features tensor${named}`,
+  );
 }

@@ -1,4 +1,4 @@
-import { foldScales, GraphBuilder, inline, type Value } from '@whet/compiler';
+import { foldScales, GraphBuilder, inline, runPasses, type Value } from '@whet/compiler';
 import type { Backbone, Moments } from '@whet/models';
 
 /**
@@ -41,7 +41,7 @@ export function featuresWithMoments(
     (name) => given.get(name) as Moments,
   );
   const whole = { name: 'features', inputs: [...bindings.keys()], outputs: new Map([['features', features]]) };
-  const { graph } = foldScales()(whole);
+  const { graph } = runPasses(whole, { foldScales: foldScales() });
   const outer = [...bindings.values()];
   const copies = inline(g, graph, new Map(graph.inputs.map((value, i) => [value, outer[i] as Value])));
   return copies.get('features') as Value;

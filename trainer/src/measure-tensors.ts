@@ -53,18 +53,19 @@ function checkDeclared(model: OnnxModel, name: string, shape: Shape): void {
 
 const reasonOf = (error: unknown): string => (error as Error).message.trim();
 
-/** Runs a model and gives back its session's memory; what goes wrong is a {@link CompileError} that says so. */
+/** Runs a part of a model and gives back its session's memory; what goes wrong is a {@link CompileError} that names `part`. */
 export async function runBatches(
   bytes: Uint8Array,
   input: ModelInput,
   inputName: string,
   batches: readonly number[],
+  part = 'the frozen part',
 ): Promise<ort.InferenceSession.ReturnType[]> {
   let session: ort.InferenceSession;
   try {
     session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 4, intraOpNumThreads: 1 });
   } catch (cause) {
-    throw new CompileError(`onnxruntime does not load the frozen part: ${reasonOf(cause)}`, { cause });
+    throw new CompileError(`onnxruntime does not load ${part}: ${reasonOf(cause)}`, { cause });
   }
   const run = (count: number) => session.run(session.inputNames.length > 0 ? { [inputName]: waves(input, count) } : {});
   try {
@@ -76,8 +77,10 @@ export async function runBatches(
       () => true,
       () => false,
     );
-    const what = single ? 'takes one image at a time only' : 'does not run';
-    throw new CompileError(`the frozen part ${what}: ${reasonOf(cause)}`, { cause });
+    const what = single
+      ? 'takes one image at a time only; export the model with a batch axis that is not fixed (dynamic)'
+      : 'does not run';
+    throw new CompileError(`${part} ${what}: ${reasonOf(cause)}`, { cause });
   } finally {
     await session.release();
   }
@@ -107,4 +110,15 @@ export async function measureTensors(
     measured.set(name, result);
   }
   return measured;
+}
+
+/** Throws {@link CompileError} where the model's last layer does not take what stands before it: nothing else reads it. */
+export async function checkLayer(
+  bytes: Uint8Array,
+  input: ModelInput,
+  layer: string,
+  external: ExternalReader | undefined,
+): Promise<void> {
+  const exposed = exposeOnnx(bytes, [layer], { tensor: input.name, shape: ['N', ...input.shape] }, external);
+  await runBatches(exposed, input, input.name, [1], `the model's last layer (to "${layer}")`);
 }

@@ -1,5 +1,6 @@
 import type { OnnxModel, OnnxValueInfo } from '@whet/compiler';
 import { CompileError } from './compile-error.js';
+import { expectHoldable } from './value-sizes.js';
 
 /** The image input of a model. */
 export interface ModelInput {
@@ -37,5 +38,6 @@ export function imageInput(model: OnnxModel, size: readonly [height: number, wid
   if (height === undefined || width === undefined) {
     throw new CompileError(`input ${listed} takes images of any size; give the height and width to compile for`);
   }
+  expectHoldable(`input ${listed}`, ['N', channels, height, width]);
   return { name: image.name, shape: [channels, height, width] };
 }

@@ -40,10 +40,26 @@ export const elementwise = new Set(['Add', 'Mul']);
 
 export const entriesOf = (shape: readonly number[]): number => shape.reduce((product, dim) => product * dim, 1);
 
+/** `(x - mean) / sqrt(variance + epsilon)`, as exporters write LayerNormalization before operator set 17. */
+function isStandardized(value: Value | undefined): boolean {
+  const divisor = value?.producer?.op === 'Div' ? value.producer.inputs[1] : undefined;
+  const variance = divisor?.producer?.op === 'Sqrt' ? divisor.producer.inputs[0] : undefined;
+  const sum = variance?.producer?.op === 'Add' ? variance.producer.inputs : [];
+  return sum.some((term) => term?.producer?.op === 'ReduceMean') && sum.some((term) => term?.constant);
+}
+
+/** The scale or shift of a normalization that is written out. */
+function affineRole({ op, inputs }: Node): Role | undefined {
+  if (op === 'Mul' && inputs.some(isStandardized)) return 'scale';
+  const shifted = op === 'Add' && inputs.some((input) => input?.producer && affineRole(input.producer) === 'scale');
+  return shifted ? 'shift' : undefined;
+}
+
 function readBy(node: Node): { value: Value; role: Role }[] {
   const own = roles[node.op] ?? {};
+  const affine = affineRole(node);
   return node.inputs.flatMap((value, i) => {
-    const role = own[i];
+    const role = own[i] && (affine ?? own[i]);
     if (!role || value?.constant?.dtype !== 'float32') return [];
     if (elementwise.has(node.op) && entriesOf(value.constant.shape) < 2) return [];
     return [{ value, role }];

@@ -2,6 +2,7 @@ import {
   type ExternalReader,
   type Graph,
   GraphBuilder,
+  listProblems,
   OnnxError,
   type OnnxNode,
   type OnnxProblem,
@@ -53,6 +54,15 @@ function givenOf(measured: ReadonlyMap<string, Measured>): Map<string, Shape | T
   return given;
 }
 
+/** Why a part was left to the runtime, which does not run it either: its nodes, that can be named here. */
+function listUnread(unread: ReadonlyMap<string, OnnxProblem>, consequences: ReadonlySet<OnnxProblem>): string {
+  const lines = listProblems([...unread.values()].filter((problem) => !consequences.has(problem)));
+  if (lines.length === 0) return '';
+  const shown = lines.slice(0, 5).map((line) => (line.length > 300 ? `${line.slice(0, 300)}...` : line));
+  const more = lines.length > shown.length ? [`and ${lines.length - shown.length} more`] : [];
+  return ['\nit is left to onnxruntime because of', ...shown, ...more].join('\n  ');
+}
+
 /**
  * Reads what stands above the nodes that cannot be read. Reading that may show further ones, which nothing was known of
  * as long as their inputs had no shape, so it goes on until the rest is read; of any model at least the features are.
@@ -78,7 +88,12 @@ export async function readAbove(
     const opaque = nodes.below(unread.keys());
     const boundary = boundaryOf(nodes, opaque, features);
     const constants = new Set(boundary.filter((name) => !ofImages.has(nodes.maker(name) as OnnxNode)));
-    const measured = await measureTensors(bytes, model, input, boundary, constants, external);
+    const measured = await measureTensors(bytes, model, input, boundary, constants, external).catch(
+      (cause: unknown) => {
+        if (!(cause instanceof CompileError)) throw cause;
+        throw new CompileError(`${cause.message}${listUnread(unread, consequences)}`, { cause });
+      },
+    );
     const before = unread.size;
     for (const [name, found] of measured) {
       if (found.kind !== 'other') continue;

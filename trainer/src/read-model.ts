@@ -16,17 +16,18 @@ import {
 import { blockedParameters } from './blocked-parameters.js';
 import { CompileError } from './compile-error.js';
 import { applyLayout, type FeatureLayout, layoutOf } from './feature-layout.js';
-import { findFeaturesTensor } from './find-features.js';
+import { findFeaturesTensor, findFeaturesValue } from './find-features.js';
+import { checkLayer } from './measure-tensors.js';
 import { imageInput, type ModelInput } from './model-input.js';
 import { type ModelParameter, parametersOf } from './model-parameters.js';
-import { nearestNames } from './nearest-names.js';
 import { NodeGraph } from './node-graph.js';
 import { readAbove } from './read-above.js';
 import { readHead, type SourceHead } from './read-head.js';
+import { expectHoldableValues } from './value-sizes.js';
 
 export interface ReadModelOptions {
   readonly external?: ExternalReader;
-  /** Tensor whose value is the features; what the last matrix product with a constant reads when absent. */
+  /** Tensor whose value is the features; what the layer that makes the classes reads when absent. */
   readonly features?: string;
   /** Height and width, for a model that takes images of any size. */
   readonly imageSize?: readonly [height: number, width: number];
@@ -61,24 +62,6 @@ export interface SourceModel {
   featureGraph(moving: readonly ModelParameter[]): Graph;
   /** The model's own last layer. Throws {@link CompileError} where what follows the features is not just that. */
   head(): SourceHead;
-}
-
-/** The value that is to be the features: what `wanted` names, or what the last matrix product with a constant reads. */
-function findFeatures(graph: Graph, wanted: string | undefined): Value {
-  const nodes = nodesOf(graph.outputs.values());
-  if (wanted !== undefined) {
-    const values = new Map(nodes.map(({ output }) => [output.name, output]));
-    const value = values.get(wanted);
-    if (value) return value;
-    const nearest = nearestNames(wanted, values.keys());
-    throw new CompileError(`the model has no tensor "${wanted}"; nearest: ${nearest.join(', ') || 'none'}`);
-  }
-  const head = nodes.findLast(({ op, inputs }) => (op === 'Gemm' || op === 'MatMul') && inputs[1]?.constant);
-  const features = head?.inputs[0];
-  if (features) return features;
-  const last = nodes.findLast(({ op }) => op === 'Conv');
-  const hint = last ? `, as "${last.inputs[0]?.name}", which the last Conv reads` : '';
-  throw new CompileError(`the model ends in no Gemm or MatMul with constant weights; name the features tensor${hint}`);
 }
 
 function tensorsOf({ nodes }: OnnxModel) {
@@ -120,8 +103,9 @@ function readableModel(
   read: Graph,
   wanted: string | undefined,
 ): SourceModel {
+  expectHoldableValues(read);
   const { graph } = foldConstants(read);
-  const features = findFeatures(graph, wanted);
+  const features = findFeaturesValue(graph, wanted);
   const readers = nodesOf(graph.outputs.values()).filter(({ inputs }) => inputs.includes(features));
   const byMatMul = readers.some(({ op }) => op === 'MatMul');
   const layout = layoutOf(features.name, features.dtype, features.shape, byMatMul);
@@ -154,10 +138,11 @@ function headAbove(file: Uint8Array, features: string, shape: Shape, external: E
 /** A model of which a part is for the runtime alone: what stands above that may move. */
 async function partlyReadModel(bytes: Uint8Array, input: ModelInput, options: ReadModelOptions): Promise<SourceModel> {
   const whole = new NodeGraph(decodeModel(bytes));
-  const { name, file } = findFeaturesTensor(bytes, whole, input.name, options.features);
+  const { name, file, layer } = findFeaturesTensor(bytes, whole, input.name, options.features);
   const model = decodeModel(file);
   const nodes = new NodeGraph(model, [name]);
   const part = await readAbove(file, nodes, input, name, options.external);
+  if (layer !== undefined) await checkLayer(file, input, layer, options.external);
   const { graph } = foldConstants(part.graph);
   const features = graph.outputs.get(name) as Value;
   const byMatMul = whole.nodes.some(({ op, inputs }) => op === 'MatMul' && inputs.includes(name));

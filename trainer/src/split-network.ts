@@ -9,6 +9,7 @@ import {
   nodesOf,
   removeUnusedInputs,
   reshape,
+  runPasses,
   type Shape,
   slice,
   type Value,
@@ -107,11 +108,12 @@ export function encodeGraph({ whole, images, cut, frozen }: SplitNetwork, stored
   const values = wanted.map(([name]) => copies.get(name) as Value);
   const rows = () => values.map((value) => reshape(g, value, [value.shape[0] as string, lengthOf(value)]));
   const features = values.length === 1 ? (values[0] as Value) : g.apply('Concat', rows(), { axis: 1 }, 'features');
-  return foldConstants({
+  const graph = {
     name: stored ? 'encode-query' : 'encode',
     inputs: [input, ...moments],
     outputs: new Map([['features', features], ...(stored ? [] : momentOutputs(g, frozen, copies))]),
-  }).graph;
+  };
+  return runPasses(graph, { foldConstants }).graph;
 }
 
 /** The values of the boundary, out of the `features` that {@link encodeGraph} makes of them. */
@@ -160,7 +162,7 @@ function restGraph({ whole, images, cut, moving }: SplitNetwork, featureShape: S
   const outputs = new Map([['features', copies.get('features') as Value]]);
   if (!stored) for (const [name, value] of momentOutputs(g, moving, copies)) outputs.set(name, value);
   const graph = { name: 'rest', inputs: [features, ...values, ...moments], outputs };
-  return foldScales(new Set(values.map(nameOf)))(graph).graph;
+  return runPasses(graph, { foldScales: foldScales(new Set(values.map(nameOf))) }).graph;
 }
 
 export function copyRest(g: GraphBuilder, split: SplitNetwork, featureShape: Shape, stored: boolean): RestOfNetwork {

@@ -64,7 +64,10 @@ export function compileCommand(): Command {
       'parameters that move besides the head: names, globs, last:N, bias, norm, all, none (default: none)',
     )
     .option('--pattern <name=selections>', 'a named pattern; repeat it for several in one bundle', collectPattern)
-    .option('--features <tensor>', 'tensor that is the features; what the last Gemm or MatMul reads when absent')
+    .option(
+      '--features <tensor>',
+      'tensor that is the features; what the last Gemm, MatMul or 1x1 Conv reads when absent',
+    )
     .option(
       '--head <kind>',
       'new: from mean features of any classes. keep: from the model’s own last layer',

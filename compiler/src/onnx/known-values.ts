@@ -56,6 +56,10 @@ function elementwise(f: (...x: Dim[]) => Item, dtype?: DType): Follow {
 const numeric = (f: (...x: number[]) => number, dtype?: DType) =>
   elementwise((...x) => (x.every((v) => typeof v === 'number') ? f(...(x as number[])) : undefined), dtype);
 
+/** The remainder has the sign of the divisor, or with `fmod` that of the dividend. */
+const flooredMod = numeric((a, b) => a - b * Math.floor(a / b));
+const truncatedMod = numeric((a, b) => a % b);
+
 /** Dimensions are positive, so a symbol is known to be neither 0 nor negative. */
 const equal = (a: Dim, b: Dim): Item => {
   if (a === b) return 1;
@@ -168,7 +172,7 @@ const followed: { readonly [op: string]: Follow } = {
   ),
   Mul: elementwise((a, b) => (typeof a === 'number' && typeof b === 'number' ? a * b : multiplyDims(a, b))),
   Div: elementwise((a, b) => (typeof a === 'number' && typeof b === 'number' ? a / b : divideDims(a, b))),
-  Mod: numeric((a, b) => a - b * Math.floor(a / b)),
+  Mod: (c, inputs) => (c.flag('fmod', 0) ? truncatedMod : flooredMod)(c, inputs),
   Max: numeric(Math.max),
   Min: numeric(Math.min),
   Neg: numeric((a) => -a),
@@ -176,7 +180,7 @@ const followed: { readonly [op: string]: Follow } = {
   Floor: elementwise((a) => (typeof a === 'number' ? Math.floor(a) : a)),
   Ceil: elementwise((a) => (typeof a === 'number' ? Math.ceil(a) : a)),
   Sqrt: numeric(Math.sqrt),
-  Pow: numeric((a, b) => a ** b),
+  Pow: (c, inputs) => numeric((a, b) => a ** b, inputs[0]?.dtype)(c, inputs),
   Equal: elementwise(equal, 'bool'),
   Greater: numeric((a, b) => Number(a > b), 'bool'),
   GreaterOrEqual: numeric((a, b) => Number(a >= b), 'bool'),

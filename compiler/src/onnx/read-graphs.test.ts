@@ -181,6 +181,24 @@ describe('arithmetic on shapes', () => {
     expect(Array.from(reshape?.inputs[1]?.constant?.data ?? [])).toEqual(target);
   });
 
+  it.each<[string, TestNode, number, number, number]>([
+    ['Mod', { op: 'Mod', inputs: ['a', 'b'], outputs: ['rows'] }, -7, 3, 2],
+    ['Mod with fmod', { op: 'Mod', inputs: ['a', 'b'], outputs: ['rows'], attributes: { fmod: 1 } }, 7, -3, 1],
+    ['Pow', { op: 'Pow', inputs: ['a', 'b'], outputs: ['rows'] }, 2, 3, 8],
+  ])('works out %s', (_, node, a, b, rows) => {
+    const nodes: TestNode[] = [
+      node,
+      { op: 'Concat', inputs: ['rows', 'rest'], outputs: ['shape'], attributes: { axis: 0 } },
+      { op: 'Reshape', inputs: ['x', 'shape'], outputs: ['y'] },
+    ];
+    const graph = read({
+      nodes,
+      inputs: { x: [8, 2] },
+      initializers: { a: int64s(a), b: int64s(b), rest: int64s(-1) },
+    });
+    expect(graph.outputs.get('y')?.shape).toEqual([rows, 16 / rows]);
+  });
+
   it('expands to a batch that is only known when the graph runs', () => {
     const nodes: TestNode[] = [
       ...gathered(0, 'n'),
