@@ -15,7 +15,7 @@ export interface ParameterSpec {
   readonly normalizedAway?: true;
 }
 
-/** Moments of one normalization: mean and (biased) variance per channel, `[1, C, 1, 1]`. */
+/** Moments of one normalization: mean and (biased) variance, per channel `[1, C, 1, 1]` or per image `[N, 1, 1, 1]`. */
 export interface Moments {
   readonly mean: Value;
   readonly variance: Value;

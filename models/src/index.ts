@@ -11,4 +11,4 @@ export {
   prototypeHead,
   sharedHead,
 } from './head.js';
-export { batchMoments, NORMALIZATION_EPSILON, normalize } from './normalization.js';
+export { batchMoments, imageMoments, NORMALIZATION_EPSILON, normalize } from './normalization.js';

@@ -4,14 +4,19 @@ import type { Moments } from './backbone.js';
 
 export const NORMALIZATION_EPSILON = 1e-5;
 
-/** Moments of `x [N, C, H, W]` over batch and image: mean and biased variance, `[1, C, 1, 1]`. */
-export function batchMoments(g: GraphBuilder, x: Value): Moments {
-  const axes = g.constant(int64s([0, 2, 3]));
+function momentsOver(g: GraphBuilder, x: Value, over: readonly number[]): Required<Moments> {
+  const axes = g.constant(int64s(over));
   const mean = g.apply('ReduceMean', [x, axes], { keepdims: 1 });
   const centered = g.apply('Sub', [x, mean], {});
   const variance = g.apply('ReduceMean', [g.apply('Mul', [centered, centered], {}), axes], { keepdims: 1 });
   return { mean, variance, centered };
 }
+
+/** Moments of `x [N, C, H, W]` over batch and image: mean and biased variance, `[1, C, 1, 1]`. */
+export const batchMoments = (g: GraphBuilder, x: Value) => momentsOver(g, x, [0, 2, 3]);
+
+/** Moments of each image of `x [N, C, H, W]` by itself, over all its channels (Ba et al. 2016): `[N, 1, 1, 1]`. */
+export const imageMoments = (g: GraphBuilder, x: Value) => momentsOver(g, x, [1, 2, 3]);
 
 /**
  * `(x - mean) / sqrt(variance + epsilon) * scale + shift` per channel, with `scale` and `shift` of shape `[C]`.

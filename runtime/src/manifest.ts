@@ -76,7 +76,7 @@ export const manifestSchema = z.object({
   description: z.string(),
   preprocessing: preprocessingSchema,
   /** Whose moments normalize: fixed ones, inside the graphs, or the examples', stored in the profile. */
-  normalization: z.enum(['population', 'support']),
+  normalization: z.enum(['population', 'support', 'layer']),
   /** `kept`: the compiled model's own last layer, whose classes are `labels`. */
   head: z.enum(['prototype', 'shared', 'kept']),
   /** Names of a kept head's classes, in the order of its rows; absent with another head. */

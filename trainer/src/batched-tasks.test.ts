@@ -77,7 +77,7 @@ function expectSameForEveryTask(graph: Graph): void {
 }
 
 describe('many tasks in one graph', () => {
-  const modes: NormalizationMode[] = ['transductive', 'support', 'population'];
+  const modes: NormalizationMode[] = ['transductive', 'support', 'population', 'layer'];
   const variants = [...rules.values()].flatMap((rule) =>
     modes.flatMap((normalization) => ([1, 2] as const).map((order) => [rule.name, normalization, order] as const)),
   );

@@ -4,7 +4,8 @@ import type { ModelParameter } from './model-parameters.js';
 import type { SourceHead } from './read-head.js';
 import type { SourceModel } from './read-model.js';
 
-export type Normalization = Manifest['normalization'];
+/** Of a file's BatchNormalization layers. */
+export type Normalization = Exclude<Manifest['normalization'], 'layer'>;
 
 export interface CompileOptions {
   /** The ONNX file. */

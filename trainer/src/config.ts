@@ -20,7 +20,7 @@ const settingsSchema = z.strictObject({
   rule: z.string().refine((name) => rules.has(name), { error: `expected one of ${[...rules.keys()].join(', ')}` }),
   /** 1 treats inner gradients as constants, 2 differentiates through them. */
   order: z.union([z.literal(1), z.literal(2)]).default(1),
-  normalization: z.enum(['transductive', 'support', 'population']).default('population'),
+  normalization: z.enum(['transductive', 'support', 'population', 'layer']).default('population'),
   ways: z.number().int().min(2).default(5),
   /** Outer steps go round the numbers of shots. */
   shots: z.array(positive).nonempty().default([1]),

@@ -1,6 +1,7 @@
 import { backboneOf, type RunConfig } from './config.js';
 import { rules } from './rules.js';
 import type { TrainingState } from './state.js';
+import { centresChannels } from './task-graph.js';
 
 /** Share of weights that the rule's masks close, by layer, weighted by parameters. Empty for rules without masks. */
 export function frozenShare(config: RunConfig, state: TrainingState): Record<string, number> {
@@ -13,7 +14,7 @@ export function frozenShare(config: RunConfig, state: TrainingState): Record<str
     const parameter = name.slice('mask/'.length);
     const spec = specs.get(parameter);
     // Without a gradient its mask never moves; counting it would flatter the figure.
-    if (spec?.normalizedAway && config.normalization !== 'population') continue;
+    if (spec?.normalizedAway && centresChannels(config.normalization)) continue;
     const layer = spec?.layer ?? 'head';
     const count = counts.get(layer) ?? { closed: 0, all: 0 };
     for (const open of rule.mask(value)) count.closed += open ? 0 : 1;

@@ -1,5 +1,13 @@
 import { type Graph, GraphBuilder, makeTensor, reshape, type Value } from '@whet/compiler';
-import { type Backbone, batchMoments, type HeadKind, type MomentSource, prototypeHead, sharedHead } from '@whet/models';
+import {
+  type Backbone,
+  batchMoments,
+  type HeadKind,
+  imageMoments,
+  type MomentSource,
+  prototypeHead,
+  sharedHead,
+} from '@whet/models';
 import { type CompiledPattern, compilePattern } from './compile-pattern.js';
 import type { SupportNormalization } from './support-moments.js';
 
@@ -22,7 +30,7 @@ export interface PatternParts {
   /** 1 for each entry of `head.weight`'s row and of `head.bias` that moves, `[F]` and `[1]`. */
   readonly headMasks: { readonly weight: Uint8Array; readonly bias: Uint8Array };
   /** Fixed moments for all tasks, or those of each task's support set. */
-  readonly normalization: 'population' | 'support';
+  readonly normalization: 'population' | 'support' | 'layer';
   /** Read under `population` only. */
   readonly moments: ReadonlyMap<string, { readonly mean: Float32Array; readonly variance: Float32Array }>;
 }
@@ -85,6 +93,11 @@ function featureGraph(parts: PatternParts) {
     normalizations.push({ name, channels: input.shape[1] as number, input, ...moments });
     return moments;
   };
+  const sources: Record<PatternParts['normalization'], MomentSource> = {
+    support: supportMoments,
+    population: populationMoments(g, parts),
+    layer: (_, input) => imageMoments(g, input),
+  };
   const features = backbone.build(
     g,
     images,
@@ -93,7 +106,7 @@ function featureGraph(parts: PatternParts) {
       if (!weight) throw new Error(`no weight "${name}"`);
       return weight.dense;
     },
-    normalization === 'support' ? supportMoments : populationMoments(g, parts),
+    sources[normalization],
   );
   const inputs = [...bound.values()].flatMap(({ input }) => (input ? [input] : []));
   const graph: Graph = { name: 'features', inputs: [images, ...inputs], outputs: new Map([['features', features]]) };

@@ -7,6 +7,7 @@ import {
   type HeadWeights,
   headLogits,
   headParameters,
+  imageMoments,
   prototypeHead,
   sharedHead,
 } from '@whet/models';
@@ -14,7 +15,10 @@ import { featuresWithMoments } from './given-moments.js';
 import type { InnerParameter, Rule } from './rules.js';
 
 /** Whose moments normalize: see "Normalisation" in ARCHITECTURE.md. */
-export type NormalizationMode = 'transductive' | 'support' | 'population';
+export type NormalizationMode = 'transductive' | 'support' | 'population' | 'layer';
+
+/** Whether a normalization takes out what is added to a whole channel before it, such as a bias. */
+export const centresChannels = (mode: NormalizationMode): boolean => mode === 'support' || mode === 'transductive';
 
 export interface TaskSettings {
   readonly backbone: Backbone;
@@ -106,6 +110,7 @@ export function buildTask(settings: TaskSettings): TaskValues {
   const observe = (phi: ReadonlyMap<string, Value>) => {
     const observed = new Map<string, Moments>();
     const source: MomentSource = (name, x) => {
+      if (normalization === 'layer') return imageMoments(g, x);
       const moments = batchMoments(g, x);
       observed.set(name, moments);
       return stored.get(name) ?? moments;
@@ -130,7 +135,7 @@ export function buildTask(settings: TaskSettings): TaskValues {
     supportLosses.push(loss);
     phi = g.scope(`step@${step + 1}`, () => innerStep(g, settings, rule, order, loss, phi, rate, meta));
   }
-  const seen = steps === 0 && normalization !== 'population';
+  const seen = normalization === 'layer' || (steps === 0 && normalization !== 'population');
   const last = seen ? current : g.scope(`support@${steps}`, () => observe(phi));
 
   const bodyMoves =
@@ -140,6 +145,7 @@ export function buildTask(settings: TaskSettings): TaskValues {
     // A task's own moments would make a task's own weights of those that all tasks share.
     if (normalization === 'support' && bodyMoves) return featuresWithMoments(g, backbone, query, phi, last.observed);
     const source: MomentSource = (name, x) => {
+      if (normalization === 'layer') return imageMoments(g, x);
       if (normalization === 'transductive') return batchMoments(g, x);
       const { mean, variance } = last.observed.get(name) as Moments;
       return { mean, variance };
