@@ -14,12 +14,16 @@ interface ModelMessage {
   graph: {
     initializer: TensorMessage[];
     node: { output: string[]; attribute: { t: TensorMessage }[] }[];
-    output: { name: string; type: object }[];
+    output: object[];
   };
 }
 
-/** The file with weights replaced, initializers or Constants, and one tensor as the only output. */
-export function modelWith(bytes: Uint8Array, values: ReadonlyMap<string, Float32Array>, output: string): Uint8Array {
+/** The file with weights replaced, initializers or Constants, and other outputs. */
+export function modelWith(
+  bytes: Uint8Array,
+  values: ReadonlyMap<string, Float32Array>,
+  ...outputs: readonly string[]
+): Uint8Array {
   const message = onnxMessage('ModelProto');
   const model = message.decode(bytes);
   const { graph } = model as unknown as ModelMessage;
@@ -31,7 +35,7 @@ export function modelWith(bytes: Uint8Array, values: ReadonlyMap<string, Float32
     tensor.rawData = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     tensor.floatData = [];
   }
-  graph.output = [{ name: output, type: { tensorType: { elemType: 1 } } }];
+  graph.output = outputs.map((name) => ({ name, type: { tensorType: { elemType: 1 } } }));
   return message.encode(model).finish();
 }
 

@@ -1,40 +1,8 @@
-import { decodeModel, onnxMessage } from '@whet/compiler';
+import { decodeModel } from '@whet/compiler';
 import type { Profile } from '@whet/runtime';
 import * as ort from 'onnxruntime-node';
+import { modelWith } from './direction-model.js';
 import { softmax } from './task-graph-route.js';
-
-interface TensorMessage {
-  name: string;
-  rawData: Uint8Array;
-  floatData: number[];
-}
-interface ModelMessage {
-  graph: {
-    initializer: TensorMessage[];
-    node: { output: string[]; attribute: { t: TensorMessage }[] }[];
-    output: object[];
-  };
-}
-
-/** The file with some of its weights replaced, and other outputs. */
-function modelWith(
-  bytes: Uint8Array,
-  values: ReadonlyMap<string, Float32Array>,
-  outputs: readonly string[],
-): Uint8Array {
-  const message = onnxMessage('ModelProto');
-  const model = message.decode(bytes);
-  const { graph } = model as unknown as ModelMessage;
-  for (const [name, data] of values) {
-    const tensor =
-      graph.initializer.find((initializer) => initializer.name === name) ??
-      graph.node.find(({ output }) => output.includes(name))?.attribute[0]?.t;
-    if (!tensor) throw new Error(`no weight "${name}"`);
-    Object.assign(tensor, { rawData: new Uint8Array(data.slice().buffer), floatData: [] });
-  }
-  graph.output = outputs.map((name) => ({ name, type: { tensorType: { elemType: 1 } } }));
-  return message.encode(model).finish();
-}
 
 export const normalizationsOf = (bytes: Uint8Array) =>
   decodeModel(bytes)
@@ -59,7 +27,7 @@ export function personalised(bytes: Uint8Array, profile: Profile, features: stri
       if (!read.includes(input)) read.push(input);
     }
   }
-  return modelWith(bytes, values, [features, ...read]);
+  return modelWith(bytes, values, features, ...read);
 }
 
 export async function run(bytes: Uint8Array, images: readonly Float32Array[], shape: readonly number[]) {

@@ -1,4 +1,5 @@
 import type { GraphBuilder, Value } from '../graph.js';
+import type { Reduction } from '../operators/reductions.js';
 import { reshape } from '../operators/shape-helpers.js';
 import { type Dim, int64s, normalizeAxis, type Shape, sizeOf } from '../tensor.js';
 import { alignTo, type Batched, inserted, moveTaskAxis, repeated, taskShape } from './batched.js';
@@ -21,17 +22,6 @@ function integersAt({ inputs }: BatchContext<never>, position: number): number[]
 }
 
 const integers = (g: GraphBuilder, list: readonly number[]): Value => g.constant(int64s(list));
-
-type Reduction =
-  | 'ReduceSum'
-  | 'ReduceMean'
-  | 'ReduceMax'
-  | 'ReduceMin'
-  | 'ReduceProd'
-  | 'ReduceL1'
-  | 'ReduceL2'
-  | 'ReduceSumSquare'
-  | 'ReduceLogSumExp';
 
 export const reductionRule: BatchRule<Reduction> = (context) => {
   const { g, inputs, node } = context;

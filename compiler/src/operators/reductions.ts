@@ -8,7 +8,7 @@ import type { Inputs, Operator, Vjp } from './operator.js';
 import { required } from './operator.js';
 import { expandLike, reshape } from './shape-helpers.js';
 
-type Reduction = Extract<
+export type Reduction = Extract<
   OperatorName,
   | 'ReduceSum'
   | 'ReduceMean'
