@@ -11,7 +11,8 @@ import {
 import { conv4, type HeadKind } from '@whet/models';
 import { describe, expect, it } from 'vitest';
 import { rules } from './rules.js';
-import { metaGradientGraph, type NormalizationMode, type TaskSettings } from './task-graph.js';
+import type { NormalizationMode, TaskSettings } from './task-graph.js';
+import { metaGradientGraph } from './training-graphs.js';
 
 const TASKS = 3;
 const TASK_INPUTS = new Set(['support', 'supportLabels', 'query', 'queryLabels']);

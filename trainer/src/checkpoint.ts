@@ -34,6 +34,7 @@ export async function saveCheckpoint(path: string, { config, state }: Checkpoint
     format: 'whet-checkpoint-1',
     step: String(state.step),
     bestValidation: JSON.stringify(state.bestValidation ?? null),
+    validationsSinceBest: String(state.validationsSinceBest),
     config: JSON.stringify(config),
   };
   await mkdir(dirname(path), { recursive: true });
@@ -72,7 +73,8 @@ export async function loadCheckpoint(path: string): Promise<Checkpoint> {
     );
     const step = Number(metadata['step']);
     const bestValidation = (JSON.parse(metadata['bestValidation'] ?? 'null') as number | null) ?? undefined;
-    return { config, state: { step, bestValidation, parameters, moments } };
+    const validationsSinceBest = Number(metadata['validationsSinceBest'] ?? 0);
+    return { config, state: { step, bestValidation, validationsSinceBest, parameters, moments } };
   } catch (cause) {
     throw new CheckpointError(`checkpoint "${path}": ${(cause as Error).message}`, { cause });
   }

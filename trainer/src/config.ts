@@ -27,6 +27,8 @@ const settingsSchema = z.strictObject({
   queries: positive.default(5),
   innerSteps: z.number().int().min(0).default(5),
   innerRate: z.number().positive().default(0.1),
+  /** The query loss after every inner step counts at first, all alike; from outer step `until` on only the last. */
+  stepLosses: z.strictObject({ until: positive }).optional(),
   tasksPerStep: positive.default(4),
   /** Tasks in one run of the graph; has to divide `tasksPerStep`, whose gradients are then accumulated. 1 when absent. */
   taskBatch: positive.optional(),
@@ -40,7 +42,17 @@ const settingsSchema = z.strictObject({
   rotations: z.boolean().default(true),
   augment: z.strictObject({ shift: z.number(), degrees: z.number(), scale: z.number() }).optional(),
   validation: z
-    .strictObject({ every: positive, tasks: positive, ways: positive, shots: positive, queries: positive })
+    .strictObject({
+      every: positive,
+      tasks: positive,
+      ways: positive,
+      shots: positive,
+      queries: positive,
+      /** Inner steps, where they are others than in training. */
+      innerSteps: z.number().int().min(0).optional(),
+      /** Ends the run after so many validations in a row without a better one. */
+      patience: positive.optional(),
+    })
     .default({ every: 500, tasks: 100, ways: 5, shots: 1, queries: 5 }),
 });
 
@@ -76,5 +88,6 @@ export function taskSettings(config: RunConfig, shots: number): TaskSettings {
     queries: config.queries,
     steps: config.innerSteps,
     innerRate: config.innerRate,
+    stepLosses: config.stepLosses !== undefined,
   };
 }

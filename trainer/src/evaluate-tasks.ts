@@ -5,8 +5,9 @@ import { EpisodeSampler, type EpisodeShape } from './data/episodes.js';
 import { type TaskBatch, taskBatch } from './data/task-batches.js';
 import { accuracyOf, type Interval, meanInterval } from './evaluation.js';
 import type { TrainingState } from './state.js';
-import { evaluationGraph, momentInputs, type NormalizationMode } from './task-graph.js';
+import { momentInputs, type NormalizationMode } from './task-graph.js';
 import { type TaskRunner, taskRunner } from './task-runner.js';
+import { evaluationGraph } from './training-graphs.js';
 
 /** The arrays of some tasks, by the names of a task graph's inputs. */
 export function taskFeeds({ support, supportLabels, query, queryLabels }: TaskBatch): [string, Float32Array][] {

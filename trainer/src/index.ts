@@ -49,13 +49,12 @@ export { newRun, resumeFrom } from './run.js';
 export { initialState, mixMoments, type TrainingState } from './state.js';
 export {
   buildTask,
-  evaluationGraph,
   type MetaParameters,
-  metaGradientGraph,
   metaParameters,
   type NormalizationMode,
+  STEP_WEIGHTS,
   type TaskSettings,
   type TaskValues,
-  taskBatchGraph,
 } from './task-graph.js';
 export { DivergedError, type TrainingProgress, train } from './train.js';
+export { evaluationGraph, metaGradientGraph, taskBatchGraph } from './training-graphs.js';

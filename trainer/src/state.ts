@@ -16,6 +16,8 @@ export interface TrainingState {
   step: number;
   /** The best validation accuracy so far, 0..1; undefined before the first validation. */
   bestValidation: number | undefined;
+  /** Validations in a row that were not better. */
+  validationsSinceBest: number;
   readonly parameters: ReadonlyMap<string, AdamState>;
   readonly moments: ReadonlyMap<string, PopulationMoments>;
 }
@@ -41,7 +43,7 @@ export function initialState(config: RunConfig): TrainingState {
   for (const { name, channels } of backboneOf(config).normalizations) {
     moments.set(name, { mean: new Float32Array(channels), variance: new Float32Array(channels).fill(1) });
   }
-  return { step: 0, bestValidation: undefined, parameters, moments };
+  return { step: 0, bestValidation: undefined, validationsSinceBest: 0, parameters, moments };
 }
 
 /**

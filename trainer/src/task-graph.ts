@@ -1,5 +1,5 @@
-import type { Graph, Value } from '@whet/compiler';
-import { batchGraph, GraphBuilder, gradients, inline, int64s, simplify } from '@whet/compiler';
+import type { Value } from '@whet/compiler';
+import { GraphBuilder, gradients, reshape } from '@whet/compiler';
 import type { Backbone, HeadKind, MomentSource, Moments, ParameterSpec } from '@whet/models';
 import {
   batchMoments,
@@ -32,6 +32,8 @@ export interface TaskSettings {
   readonly queries: number;
   readonly steps: number;
   readonly innerRate: number;
+  /** The query loss after every inner step counts, by the input `stepWeights [steps]` (Antoniou et al. 2019, eq. 3). */
+  readonly stepLosses?: boolean;
 }
 
 /** What the outer loop learns: the start of every weight, and what the rule learns about it. */
@@ -70,11 +72,17 @@ export interface TaskValues {
   readonly adapted: ReadonlyMap<string, Value>;
   /** `[ways * queries, ways]` */
   readonly queryLogits: Value;
+  /** After the last inner step. */
   readonly queryLoss: Value;
+  /** What the outer loop lowers: the query loss, or with `stepLosses` those after each inner step, weighted. */
+  readonly outerLoss: Value;
   /** The support set's moments at the adapted weights, by normalization. */
   readonly supportMoments: ReadonlyMap<string, Moments>;
   readonly builder: GraphBuilder;
 }
+
+/** Input that weights the query losses after each inner step, where they count. */
+export const STEP_WEIGHTS = 'stepWeights';
 
 /** Inputs that hold the population moments of a normalization, `[1, C, 1, 1]` each. */
 export const momentInputs = (name: string) => ({ mean: `${name}.mean`, variance: `${name}.variance` });
@@ -127,33 +135,48 @@ export function buildTask(settings: TaskSettings): TaskValues {
   const start = startHead(g, settings, meta, current.features, supportLabels);
   phi.set('head.weight', start.weight).set('head.bias', start.bias);
 
+  const bodyMoves =
+    steps > 0 && innerParameters(settings).some((parameter) => rule.moves(parameter) && parameter.layer !== 'head');
+  const queryFeatures = (observed: ReadonlyMap<string, Moments>): Value => {
+    if (normalization === 'population') return featuresWithMoments(g, backbone, query, phi, stored);
+    // A task's own moments would make a task's own weights of those that all tasks share.
+    if (normalization === 'support' && bodyMoves) return featuresWithMoments(g, backbone, query, phi, observed);
+    const source: MomentSource = (name, x) => {
+      if (normalization === 'layer') return imageMoments(g, x);
+      if (normalization === 'transductive') return batchMoments(g, x);
+      const { mean, variance } = observed.get(name) as Moments;
+      return { mean, variance };
+    };
+    return backbone.build(g, query, (name) => read(phi, name), source);
+  };
+  const queryLogitsNow = (observed: ReadonlyMap<string, Moments>): Value =>
+    headLogits(g, queryFeatures(observed), headOf(phi));
+
   const supportLosses: Value[] = [];
+  const earlier: Value[] = [];
   const rate = g.scalar(settings.innerRate);
   for (let step = 0; step < steps; step++) {
     if (step > 0) current = g.scope(`support@${step}`, () => supportPass(phi));
+    if (step > 0 && settings.stepLosses) {
+      const { observed } = current;
+      earlier.push(g.scope(`query@${step}`, () => crossEntropy(g, queryLogitsNow(observed), queryLabels)));
+    }
     const loss = crossEntropy(g, headLogits(g, current.features, headOf(phi)), supportLabels);
     supportLosses.push(loss);
     phi = g.scope(`step@${step + 1}`, () => innerStep(g, settings, rule, order, loss, phi, rate, meta));
   }
   const seen = normalization === 'layer' || (steps === 0 && normalization !== 'population');
   const last = seen ? current : g.scope(`support@${steps}`, () => observe(phi));
-
-  const bodyMoves =
-    steps > 0 && innerParameters(settings).some((parameter) => rule.moves(parameter) && parameter.layer !== 'head');
-  const queryFeatures = g.scope('query', () => {
-    if (normalization === 'population') return featuresWithMoments(g, backbone, query, phi, stored);
-    // A task's own moments would make a task's own weights of those that all tasks share.
-    if (normalization === 'support' && bodyMoves) return featuresWithMoments(g, backbone, query, phi, last.observed);
-    const source: MomentSource = (name, x) => {
-      if (normalization === 'layer') return imageMoments(g, x);
-      if (normalization === 'transductive') return batchMoments(g, x);
-      const { mean, variance } = last.observed.get(name) as Moments;
-      return { mean, variance };
-    };
-    return backbone.build(g, query, (name) => read(phi, name), source);
-  });
-  const queryLogits = headLogits(g, queryFeatures, headOf(phi));
+  const queryLogits = g.scope('query', () => queryLogitsNow(last.observed));
   const queryLoss = crossEntropy(g, queryLogits, queryLabels);
+  let outerLoss = queryLoss;
+  if (settings.stepLosses && steps > 0) {
+    const weights = g.input(STEP_WEIGHTS, [steps]);
+    inputs.push(weights);
+    const losses = [...earlier, queryLoss].map((loss) => reshape(g, loss, [1]));
+    const weighted = g.apply('Mul', [g.apply('Concat', losses, { axis: 0 }), weights], {});
+    outerLoss = g.apply('ReduceSum', [weighted], { keepdims: 0 });
+  }
   return {
     inputs,
     meta,
@@ -161,6 +184,7 @@ export function buildTask(settings: TaskSettings): TaskValues {
     adapted: phi,
     queryLogits,
     queryLoss,
+    outerLoss,
     supportMoments: last.observed,
     builder: g,
   };
@@ -221,52 +245,4 @@ function innerStep(
     );
   });
   return next;
-}
-
-/** Outputs: `loss`, `logits`, `grad/<meta-parameter>`, and the support moments `<normalization>.mean@support`, ... */
-export function metaGradientGraph(settings: TaskSettings): Graph {
-  const task = buildTask(settings);
-  const names = [...task.meta.keys()];
-  const found = gradients(task.builder, task.queryLoss, [...task.meta.values()]);
-  const outputs = new Map<string, Value>([
-    ['loss', task.queryLoss],
-    ['logits', task.queryLogits],
-  ]);
-  names.forEach((name, i) => {
-    const gradient = found[i];
-    if (gradient) outputs.set(`grad/${name}`, gradient);
-  });
-  for (const [name, { mean, variance }] of task.supportMoments) {
-    outputs.set(`${name}.mean@support`, mean);
-    outputs.set(`${name}.variance@support`, variance);
-  }
-  return simplify({ name: `meta-gradient/${settings.rule.name}`, inputs: task.inputs, outputs }).graph;
-}
-
-const TASK_INPUTS: ReadonlySet<string> = new Set(['support', 'supportLabels', 'query', 'queryLabels']);
-
-/**
- * {@link metaGradientGraph} for `tasks` tasks at once: what belongs to a task has a leading task axis, and each
- * `grad/...` is summed over the tasks.
- */
-export function taskBatchGraph(settings: TaskSettings, tasks: number): Graph {
-  const one = metaGradientGraph(settings);
-  if (tasks === 1) return one;
-  const many = batchGraph(one, tasks, TASK_INPUTS);
-  const g = new GraphBuilder();
-  const inputs = many.inputs.map(({ name, shape, dtype }) => g.input(name, shape, dtype));
-  const copies = inline(g, many, new Map(many.inputs.map((input, i) => [input, inputs[i] as Value])));
-  const sum = (value: Value) => g.apply('ReduceSum', [value, g.constant(int64s([0]))], { keepdims: 0 });
-  const outputs = [...copies].map(([name, value]) => [name, name.startsWith('grad/') ? sum(value) : value] as const);
-  return { name: one.name, inputs, outputs: new Map(outputs) };
-}
-
-/** Outputs: `logits` of the query set after adaptation, and `loss`. */
-export function evaluationGraph(settings: TaskSettings): Graph {
-  const task = buildTask({ ...settings, order: 1 });
-  const outputs = new Map([
-    ['logits', task.queryLogits],
-    ['loss', task.queryLoss],
-  ]);
-  return { name: `evaluation/${settings.rule.name}`, inputs: task.inputs, outputs };
 }

@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Backend, referenceBackend } from '@whet/compiler';
+import { type Backend, nodesOf, referenceBackend } from '@whet/compiler';
 import { oneHot } from '@whet/runtime';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { adamState, adamStep } from './adam.js';
@@ -118,6 +118,74 @@ describe('training', () => {
       expect(farthest(together.moments.get(name)?.mean, mean), name).toBeLessThan(1e-6);
       expect(farthest(together.moments.get(name)?.variance, variance), name).toBeLessThan(1e-6);
     }
+  });
+
+  it('weights the losses after each inner step, first alike and then the last alone', async () => {
+    const weights: number[][] = [];
+    const backend: Backend = {
+      ...referenceBackend,
+      compile: async (graph) => {
+        const executable = await ortBackend({ threads: 1 }).compile(graph);
+        return {
+          ...executable,
+          run: (feeds) => {
+            const given = feeds.get('stepWeights');
+            if (given) weights.push(Array.from(given.data));
+            return executable.run(feeds);
+          },
+        };
+      },
+    };
+    const checkpoint = await newRun({ ...settings, innerSteps: 2, tasksPerStep: 1, stepLosses: { until: 4 } });
+    await run(checkpoint, { backend });
+    expect(weights).toEqual([
+      [0.5, 0.5],
+      [0.375, 0.625],
+      [0.25, 0.75],
+      [0.125, 0.875],
+      [0, 1],
+      [0, 1],
+    ]);
+  });
+
+  it('ends after validations that are no better, and counts them on when it is resumed', async () => {
+    const patient = {
+      ...settings,
+      rule: 'maml',
+      momentRate: 0,
+      outerRate: 1e-12,
+      outerSteps: 40,
+      validation: { ...settings.validation, every: 1, patience: 3 },
+    };
+    const whole = await newRun(patient);
+    await run(whole);
+    // The first is the best; nothing moves after that.
+    expect(whole.state).toMatchObject({ step: 4, validationsSinceBest: 3 });
+
+    const part = await newRun({ ...patient, outerSteps: 2 });
+    const checkpoints = { last: join(folder, 'patient.safetensors'), best: join(folder, 'patient-best.safetensors') };
+    await run(part, { checkpoints });
+    const resumed = await resumeFrom(checkpoints.last, { outerSteps: 40 });
+    expect(resumed.state.validationsSinceBest).toBe(1);
+    await run(resumed);
+    expect(resumed.state.step).toBe(4);
+  });
+
+  it('validates with inner steps of its own', async () => {
+    const inputs: string[][] = [];
+    const inner = ortBackend({ threads: 1 });
+    const backend: Backend = {
+      ...inner,
+      compile: (graph) => {
+        inputs.push([...new Set(nodesOf(graph.outputs.values()).map(({ name }) => name.split('/')[0] as string))]);
+        return inner.compile(graph);
+      },
+    };
+    await run(await newRun({ ...settings, outerSteps: 1, validation: { ...settings.validation, innerSteps: 4 } }), {
+      backend,
+    });
+    expect(inputs.at(-1)).toContain('step@4');
+    expect(inputs[0]).not.toContain('step@3');
   });
 
   it('refuses a number of tasks in a graph that does not divide those of a step', async () => {

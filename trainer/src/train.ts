@@ -11,8 +11,9 @@ import { accuracyOf, type Interval } from './evaluation.js';
 import { frozenShare } from './masks.js';
 import type { MetricsFile } from './metrics.js';
 import { mixMoments, type TrainingState } from './state.js';
-import { evaluationGraph, taskBatchGraph } from './task-graph.js';
+import { STEP_WEIGHTS } from './task-graph.js';
 import { type Arrays, type TaskRunner, taskRunner } from './task-runner.js';
+import { evaluationGraph, taskBatchGraph } from './training-graphs.js';
 
 /** Key of the validation graph among the runners by number of shots, which are 1 or more. */
 const VALIDATION = 0;
@@ -79,7 +80,9 @@ export async function train(options: TrainOptions): Promise<void> {
     for (const each of new Set(config.shots)) {
       runners.set(each, await taskRunner(backend, taskBatchGraph(taskSettings(config, each), config.taskBatch ?? 1)));
     }
-    const evaluation = await taskRunner(backend, evaluationGraph({ ...taskSettings(config, shots), ways, queries }));
+    const steps = config.validation.innerSteps ?? config.innerSteps;
+    const settings = { ...taskSettings(config, shots), ways, queries, steps };
+    const evaluation = await taskRunner(backend, evaluationGraph(settings));
     runners.set(VALIDATION, evaluation);
     pace.since = performance.now();
     while (state.step < config.outerSteps) {
@@ -108,12 +111,14 @@ export async function train(options: TrainOptions): Promise<void> {
         await options.metrics?.append({ ...progress, time: new Date().toISOString() });
         const improved = validation.mean > (state.bestValidation ?? Number.NEGATIVE_INFINITY);
         if (improved) state.bestValidation = validation.mean;
+        state.validationsSinceBest = improved ? 0 : state.validationsSinceBest + 1;
         if (options.checkpoints) {
           if (improved) await saveCheckpoint(options.checkpoints.best, { config, state });
           await saveCheckpoint(options.checkpoints.last, { config, state });
         }
       }
       options.onProgress?.(progress);
+      if (state.validationsSinceBest >= (config.validation.patience ?? Number.POSITIVE_INFINITY)) break;
       if (validating) Object.assign(window, { loss: 0, accuracy: 0, tasks: 0 });
       pace = { steps: 0, since: performance.now() };
     }
@@ -122,6 +127,12 @@ export async function train(options: TrainOptions): Promise<void> {
     await source.release();
     for (const runner of runners.values()) await runner.release();
   }
+}
+
+/** All inner steps alike at first, only the last from outer step `until` on, and linearly from one to the other between. */
+function stepWeights({ innerSteps }: RunConfig, until: number, step: number): Float32Array {
+  const each = Math.max(0, 1 - step / until) / innerSteps;
+  return Float32Array.from({ length: innerSteps }, (_, i) => (i < innerSteps - 1 ? each : 1 - (innerSteps - 1) * each));
 }
 
 /** The tasks of an outer step, counted from 0. */
@@ -155,6 +166,7 @@ async function outerStep(
   const more = state.step + 1 < config.outerSteps;
   const batches = await source.batches(request, more ? tasksOf(config, state.step + 1) : undefined);
   const feeds = stateFeeds(state);
+  if (config.stepLosses) feeds.set(STEP_WEIGHTS, stepWeights(config, config.stepLosses.until, state.step));
   const sums = new Map([...state.parameters].map(([name, { value }]) => [name, new Float32Array(value.length)]));
   const observed: { tasks: number; outputs: Arrays }[] = [];
   const taken = { loss: 0, accuracy: 0 };

@@ -3,7 +3,7 @@ import { conv4 } from '@whet/models';
 import { generatorFor } from '../data/random.js';
 import { median } from '../measure.js';
 import { maml } from '../rules.js';
-import { metaGradientGraph } from '../task-graph.js';
+import { metaGradientGraph } from '../training-graphs.js';
 
 /** Timings in milliseconds. */
 export interface Trial {
