@@ -92,7 +92,7 @@ function refuseNewSettings(options: TrainOptions): void {
 
 /** The backend that was asked for; for `auto` the fastest kind there is, saying why not another. */
 async function openBackend({ backend: name, device, threads }: TrainOptions): Promise<DeviceBackend> {
-  const { backendNames, chooseBackend, openBackend } = await import('@whet/trainer');
+  const { backendNames, chooseBackend, openBackend, openTfjsBackend } = await import('@whet/trainer');
   const options = { ...(device ? { device } : {}), ...(threads ? { threads } : {}) };
   if (name === 'auto') {
     const { backend, passedOver } = await chooseBackend(options);
@@ -102,8 +102,9 @@ async function openBackend({ backend: name, device, threads }: TrainOptions): Pr
     }
     return backend;
   }
+  if (name === 'tfjs') return openTfjsBackend(name, options);
   const known = backendNames.find((each) => each === name);
-  if (!known) throw new Error(`--backend: expected auto or one of ${backendNames.join(', ')}, got "${name}"`);
+  if (!known) throw new Error(`--backend: expected auto, tfjs or one of ${backendNames.join(', ')}, got "${name}"`);
   return openBackend(known, options);
 }
 
