@@ -156,7 +156,7 @@ describe('whet', () => {
     [
       'a backend that there is not',
       ['train', '--data', 'data', '--run', 'other', '--backend', 'abacus'],
-      /--backend: expected auto or one of ort-cuda, .*, got "abacus"/,
+      /--backend: expected auto, tfjs or one of ort-cuda, .*, got "abacus"/,
     ],
     [
       'a backend whose package is missing',

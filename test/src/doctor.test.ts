@@ -69,4 +69,10 @@ describe('a probe', { timeout: 180_000 }, () => {
     if (!process.env['VK_ICD_FILENAMES']?.includes('swiftshader')) return;
     for (const { reason } of passedOver.slice(2)) expect(reason).toContain('SwiftShader');
   });
+
+  it('does not go to the CPU where a device was named that no GPU has', async () => {
+    await expect(chooseBackend({ device: 'no such card' })).rejects.toThrow(
+      /^backend "auto" cannot be used: no GPU is "no such card": ort-cuda: .*; tfjs-webgpu: /,
+    );
+  });
 });

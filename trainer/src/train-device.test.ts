@@ -88,4 +88,29 @@ describe('a device that fails in mid-run', () => {
     await train({ ...resumed, dataset, backend, checkpoints });
     expect(resumed.state.parameters).toEqual(whole.state.parameters);
   });
+
+  it('does not take how many tasks it had room for to the next device', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'whet-device-'));
+    const checkpoints = { last: join(folder, 'last.safetensors'), best: join(folder, 'best.safetensors') };
+    const lengths = new Set<number | undefined>();
+    const inner = ortBackend({ threads: 1 });
+    const backend: Backend = {
+      ...inner,
+      compile: async (graph) => {
+        lengths.add(graph.outputs.get('loss')?.shape[0] as number | undefined);
+        return inner.compile(graph);
+      },
+    };
+    const run = await newRun({ ...settings, outerSteps: 2 });
+    await train({ ...run, dataset, backend, checkpoints, taskBatch: 2 });
+    // That of training has two losses, that of validation one.
+    expect(lengths).toEqual(new Set([2, undefined]));
+    expect((await resumeFrom(checkpoints.last)).config.taskBatch).toBeUndefined();
+
+    // What was asked for is a setting of the run.
+    lengths.clear();
+    const asked = await newRun({ ...settings, outerSteps: 2, taskBatch: 1 });
+    await train({ ...asked, dataset, backend, taskBatch: 2 });
+    expect(lengths).toEqual(new Set([undefined]));
+  });
 });

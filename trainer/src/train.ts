@@ -42,6 +42,11 @@ export interface TrainOptions {
   readonly state: TrainingState;
   readonly dataset: Dataset;
   readonly backend: Backend;
+  /**
+   * Tasks in one run of the graph where the config says nothing: what suits the device, and so no setting of the run that
+   * its checkpoints would take to another. Has to divide the tasks per step; 1 when absent.
+   */
+  readonly taskBatch?: number;
   readonly metrics?: MetricsFile;
   /** Where checkpoints go: `last`, and `best` by validation accuracy. */
   readonly checkpoints?: { readonly last: string; readonly best: string };
@@ -78,7 +83,7 @@ export async function train(options: TrainOptions): Promise<void> {
   let pace = { steps: 0, since: performance.now() };
   try {
     for (const each of new Set(config.shots)) {
-      runners.set(each, await taskRunner(backend, taskBatchGraph(taskSettings(config, each), config.taskBatch ?? 1)));
+      runners.set(each, await taskRunner(backend, taskBatchGraph(taskSettings(config, each), batchSize(options))));
     }
     const steps = config.validation.innerSteps ?? config.innerSteps;
     const settings = { ...taskSettings(config, shots), ways, queries, steps };
@@ -135,9 +140,13 @@ function stepWeights({ innerSteps }: RunConfig, until: number, step: number): Fl
   return Float32Array.from({ length: innerSteps }, (_, i) => (i < innerSteps - 1 ? each : 1 - (innerSteps - 1) * each));
 }
 
+const batchSize = ({ config, taskBatch }: TrainOptions): number => config.taskBatch ?? taskBatch ?? 1;
+
 /** The tasks of an outer step, counted from 0. */
-function tasksOf(config: RunConfig, step: number): BatchRequest {
-  const { ways, queries, tasksPerStep, taskBatch: tasks = 1 } = config;
+function tasksOf(options: TrainOptions, step: number): BatchRequest {
+  const { config } = options;
+  const { ways, queries, tasksPerStep } = config;
+  const tasks = batchSize(options);
   const shots = config.shots[step % config.shots.length] as number;
   return { shape: { ways, shots, queries }, first: step * tasksPerStep, count: tasksPerStep / tasks, tasks };
 }
@@ -155,16 +164,17 @@ function mixObserved({ moments }: TrainingState, tasks: number, outputs: Arrays,
 }
 
 async function outerStep(
-  { config, state }: TrainOptions,
+  options: TrainOptions,
   runners: ReadonlyMap<number, TaskRunner>,
   source: TaskSource,
 ): Promise<{ loss: number; accuracy: number }> {
+  const { config, state } = options;
   const { tasksPerStep } = config;
-  const request = tasksOf(config, state.step);
+  const request = tasksOf(options, state.step);
   const { ways, shots } = request.shape;
   const runner = runners.get(shots) as TaskRunner;
   const more = state.step + 1 < config.outerSteps;
-  const batches = await source.batches(request, more ? tasksOf(config, state.step + 1) : undefined);
+  const batches = await source.batches(request, more ? tasksOf(options, state.step + 1) : undefined);
   const feeds = stateFeeds(state);
   if (config.stepLosses) feeds.set(STEP_WEIGHTS, stepWeights(config, config.stepLosses.until, state.step));
   const sums = new Map([...state.parameters].map(([name, { value }]) => [name, new Float32Array(value.length)]));

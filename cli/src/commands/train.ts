@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { DeviceBackend } from '@whet/trainer';
+import type { DeviceBackend, DeviceError } from '@whet/trainer';
 import { Command, Option } from 'commander';
 import { collectCounts, count, positiveNumber, wholeNumber } from '../arguments.js';
 import { loadData } from '../data.js';
@@ -92,7 +92,7 @@ function refuseNewSettings(options: TrainOptions): void {
 
 /** The backend that was asked for; for `auto` the fastest kind there is, saying why not another. */
 async function openBackend({ backend: name, device, threads }: TrainOptions): Promise<DeviceBackend> {
-  const { backendNames, chooseBackend, openBackend } = await import('@whet/trainer');
+  const { backendNames, chooseBackend, openBackend, openTfjsBackend } = await import('@whet/trainer');
   const options = { ...(device ? { device } : {}), ...(threads ? { threads } : {}) };
   if (name === 'auto') {
     const { backend, passedOver } = await chooseBackend(options);
@@ -102,9 +102,19 @@ async function openBackend({ backend: name, device, threads }: TrainOptions): Pr
     }
     return backend;
   }
+  if (name === 'tfjs') return openTfjsBackend(name, options);
   const known = backendNames.find((each) => each === name);
-  if (!known) throw new Error(`--backend: expected auto or one of ${backendNames.join(', ')}, got "${name}"`);
+  if (!known) throw new Error(`--backend: expected auto, tfjs or one of ${backendNames.join(', ')}, got "${name}"`);
   return openBackend(known, options);
+}
+
+/** How a run goes on that its device stopped. */
+function wayOn({ backend, failure }: DeviceError, last: string): string {
+  const less = failure === 'memory' ? 'with fewer tasks at a time (--task-batch)' : undefined;
+  if (!existsSync(last)) return less ? `; start again ${less}` : '';
+  const elsewhere = backend === 'ort-cpu' ? undefined : '--resume --backend ort-cpu';
+  const ways = [elsewhere, less && `--resume ${less}`].filter((way) => way !== undefined);
+  return `; ${last} is intact, go on with ${ways.join(' or ') || '--resume'}`;
 }
 
 async function runTraining(options: TrainOptions): Promise<void> {
@@ -123,8 +133,6 @@ async function runTraining(options: TrainOptions): Promise<void> {
   const backend = await openBackend(options);
   process.stderr.write(`${config.rule} on ${backend.name}, from step ${state.step} of ${config.outerSteps}\n`);
   process.stderr.write(`device: ${backend.device}\n`);
-  // A GPU is filled by all tasks of a step at once; on a CPU one after the other is as fast and takes less memory.
-  if (backend.accelerated) config.taskBatch ??= config.tasksPerStep;
 
   const controller = new AbortController();
   const interrupt = () => controller.abort();
@@ -137,6 +145,8 @@ async function runTraining(options: TrainOptions): Promise<void> {
       state,
       dataset,
       backend,
+      // A GPU is filled by all tasks of a step at once; on a CPU one after the other is as fast and takes less memory.
+      ...(backend.accelerated ? { taskBatch: config.tasksPerStep } : {}),
       metrics: await trainer.openMetrics(join(options.run, 'metrics.jsonl'), state.step),
       checkpoints: { last, best },
       prefetch: true,
@@ -156,8 +166,7 @@ async function runTraining(options: TrainOptions): Promise<void> {
     });
   } catch (error) {
     if (!(error instanceof trainer.DeviceError)) throw error;
-    const kept = existsSync(last) ? `; ${last} is intact, go on with --resume --backend ort-cpu` : '';
-    throw new Error(`${error.message}, after step ${state.step}${kept}`, { cause: error });
+    throw new Error(`${error.message}, after step ${state.step}${wayOn(error, last)}`, { cause: error });
   } finally {
     progress.stop();
     process.off('SIGINT', interrupt).off('SIGTERM', interrupt);

@@ -24,12 +24,17 @@ function integersAt({ inputs }: BatchContext<never>, position: number): number[]
 const integers = (g: GraphBuilder, list: readonly number[]): Value => g.constant(int64s(list));
 
 export const reductionRule: BatchRule<Reduction> = (context) => {
-  const { g, inputs, node } = context;
+  const { g, tasks, inputs, node } = context;
   const x = present(inputs, 0);
   const rank = taskShape(x).length;
   const given = integersAt(context as never, 1) ?? [];
   const { keepdims, noop_with_empty_axes } = node.attributes;
   if (given.length === 0 && noop_with_empty_axes) return x;
+  if (rank === 0) {
+    // No axes would mean all, that of the tasks too.
+    const lifted = reshape(g, moveTaskAxis(g, x, 0), [tasks, 1]);
+    return { value: g.apply(node.op, [lifted, integers(g, [1])], { keepdims: 0 }, node.name), axis: 0 };
+  }
   const own = given.length > 0 ? given.map((axis) => normalizeAxis(axis, rank)) : [...Array(rank).keys()];
   const axes = own.map((axis) => shifted(axis, rank, taskAxis(x)));
   const value = g.apply(node.op, [x.value, integers(g, axes)], { keepdims }, node.name);
@@ -91,6 +96,7 @@ export const padRule: BatchRule<'Pad'> = (context) => {
   const { g, inputs, node } = context;
   const x = present(inputs, 0);
   if (inputs[3]) throw new Error('axes of Pad are not supported here');
+  if (inputs[2]?.axis !== undefined) throw new Error('a value of its own for each task is not supported here');
   const pads = integersAt(context as never, 1) ?? [];
   const rank = pads.length / 2;
   const wider = [pads.slice(0, rank), pads.slice(rank)].flatMap((list) => inserted(list, taskAxis(x), 0));

@@ -1,6 +1,7 @@
 import type { Graph, Value } from '../graph.js';
 import { GraphBuilder, GraphError, nodesOf } from '../graph.js';
 import type { OperatorName } from '../operators/attributes.js';
+import { type Shape, sameShape } from '../tensor.js';
 import { alignTo, type Batched, moveTaskAxis, repeated, taskShape } from './batched.js';
 import type { BatchContext, BatchRule } from './rule.js';
 import { batchRules } from './rules.js';
@@ -17,6 +18,14 @@ function elementwise<K extends OperatorName>({ g, inputs, node }: BatchContext<K
   const axis = (leading.axis as number) + rank - taskShape(leading).length;
   const operands = inputs.map((input) => input && alignTo(g, input, rank, axis));
   return { value: g.apply(node.op, operands, node.attributes, node.name), axis };
+}
+
+/** Each task has to see the shape that the node has in one task's graph. */
+function check(copy: Batched, tasks: number, shape: Shape): void {
+  const { value, axis } = copy;
+  if (axis !== undefined && value.shape[axis] === tasks && sameShape(taskShape(copy), shape)) return;
+  const got = `[${value.shape.join(', ')}] with the tasks at axis ${axis}`;
+  throw new Error(`expected [${shape.join(', ')}] for each task, got ${got}`);
 }
 
 /**
@@ -58,7 +67,9 @@ export function batchGraph(graph: Graph, tasks: number, own: ReadonlySet<string>
     const rule = ruleOf(node.op);
     if (rule === 'none') throw new GraphError(`${node.op} "${node.name}" cannot run for many tasks at once`);
     try {
-      copies.set(node.output, rule === 'elementwise' ? elementwise(context) : rule(context));
+      const copy = rule === 'elementwise' ? elementwise(context) : rule(context);
+      check(copy, tasks, node.output.shape);
+      copies.set(node.output, copy);
     } catch (cause) {
       throw new GraphError(`${node.op} "${node.name}" for ${tasks} tasks: ${(cause as Error).message}`, { cause });
     }

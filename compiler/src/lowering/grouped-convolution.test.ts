@@ -71,6 +71,13 @@ describe('convolutions in groups as matrix products', () => {
     }
   });
 
+  it('a group of one channel that makes several', () => {
+    const g = new GraphBuilder();
+    const inputs = [g.input('x', [2, 3, 6, 6]), g.input('w', [12, 1, 3, 2])];
+    const y = g.apply('Conv', inputs, { ...plain, group: 3 });
+    expectSame({ name: 'first block of three tasks', inputs, outputs: new Map([['y', y]]) });
+  });
+
   it('leaves one group, and one channel a group, to the device', () => {
     const g = new GraphBuilder();
     const x = g.input('x', [1, 4, 5, 5]);

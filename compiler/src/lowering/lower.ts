@@ -59,11 +59,11 @@ export const poolByChannel: Pass = lowering(
   },
 );
 
-/** More than one group, and more than one channel in each: depthwise convolutions have kernels of their own. */
-function isGrouped({ op, inputs, attributes }: Node): boolean {
+/** More than one group, and not one channel to one channel in each: depthwise convolutions have kernels of their own. */
+function isGrouped({ op, inputs, output, attributes }: Node): boolean {
   if (op !== 'Conv' && op !== 'ConvTranspose') return false;
   const { group } = attributes as ConvAttributes;
-  return group > 1 && inputs[0]?.shape[1] !== group;
+  return group > 1 && (inputs[0]?.shape[1] !== group || output.shape[1] !== group);
 }
 
 /**

@@ -15,6 +15,8 @@ import {
   openBackend,
   openPackedOmniglot,
   type Probe,
+  TRIAL_TOLERANCE,
+  type Trial,
   taskBatchGraph,
   train,
 } from '@whet/trainer';
@@ -102,7 +104,9 @@ async function pace(name: BackendName, tasks: number, threads?: number): Promise
   }
 }
 
-async function paces(usable: readonly Probe[]): Promise<void> {
+/** Prints a row for each backend; the one that reached the most tasks a second, where any ran. */
+async function paces(usable: readonly Probe[]): Promise<BackendName | undefined> {
+  let fastest: { readonly name: BackendName; readonly pace: number } | undefined;
   const counts = options.tasks.map(Number);
   const base = await pace('ort-cpu', counts[0] ?? 4, 2);
   const text = (value: number | string) =>
@@ -119,10 +123,15 @@ async function paces(usable: readonly Probe[]): Promise<void> {
   say(`| ort-cpu, 2 threads | ${[text(base), ...counts.slice(1).map(() => '')].join(' | ')} |`);
   for (const { name } of usable) {
     const cells: string[] = [];
-    for (const count of counts) cells.push(text(await pace(name, count)));
+    for (const count of counts) {
+      const found = await pace(name, count);
+      cells.push(text(found));
+      if (typeof found === 'number' && found > (fastest?.pace ?? 0)) fastest = { name, pace: found };
+    }
     say(`| ${name} | ${cells.join(' | ')} |`);
   }
   say();
+  return fastest?.name;
 }
 
 /** A prototype network by the support set's moments, until validation is at the target or the time is over. */
@@ -179,16 +188,21 @@ say(`# Whet on ${hardware()}`);
 say();
 const probes = probe();
 const usable = probes.filter((each) => each.usable);
+const wrong = ({ error }: Trial) => !(error <= TRIAL_TOLERANCE);
+const correct = usable.filter(({ trial }) => !trial || !wrong(trial));
 say('| backend | device | a run | off by |');
 say('|---|---|---|---|');
 for (const each of probes) {
   const cells = each.usable
-    ? [each.device, `${each.trial?.run.toFixed(1)} ms`, each.trial?.error.toExponential(0)]
+    ? [
+        each.device,
+        `${each.trial?.run.toFixed(1)} ms`,
+        each.trial && `${each.trial.error.toExponential(0)}${wrong(each.trial) ? ' WRONG' : ''}`,
+      ]
     : [`not usable: ${each.reason}`, '', ''];
   say(`| ${[each.name, ...cells].join(' | ')} |`);
 }
 say();
-const gpus = usable.filter(({ name }) => name !== 'ort-cpu' && name !== 'tfjs-cpu' && name !== 'tfjs-wasm');
-await paces(gpus);
-const fastest = gpus[0] ?? usable[0];
-if (fastest && existsSync(join(options.root, 'data'))) await realRun(fastest.name);
+const gpus = correct.filter(({ name }) => name !== 'ort-cpu' && name !== 'tfjs-cpu' && name !== 'tfjs-wasm');
+const fastest = (await paces(gpus)) ?? correct[0]?.name;
+if (fastest && existsSync(join(options.root, 'data'))) await realRun(fastest);

@@ -62,10 +62,16 @@ describe('onnxruntime’s devices', () => {
   it('tells a GPU in software from a real one by the drivers that are loaded', () => {
     const swiftshader = '/usr/lib/chromium/libvk_swiftshader.so';
     const mesa = ['/usr/lib/libvulkan.so.1', '/usr/lib/libvulkan_lvp.so'];
-    expect(driversAmong([swiftshader])).toEqual({ text: 'SwiftShader, a GPU in software', software: true });
-    expect(driversAmong(mesa)).toEqual({ text: 'llvmpipe, a GPU in software', software: true });
-    expect(driversAmong([...mesa, '/usr/lib/libGLX_nvidia.so.0'])).toEqual({ text: 'NVIDIA', software: false });
-    expect(driversAmong([...mesa, '/usr/lib/libvulkan_radeon.so'])).toEqual({ text: 'AMD', software: false });
-    expect(driversAmong(['/usr/lib/libc.so.6', '/usr/lib/libvulkan.so.1'])).toEqual({ text: '', software: false });
+    expect(driversAmong([swiftshader], true)).toEqual({ text: 'SwiftShader, a GPU in software', software: true });
+    expect(driversAmong(mesa, true)).toEqual({ text: 'llvmpipe, a GPU in software', software: true });
+    expect(driversAmong([...mesa, '/usr/lib/libGLX_nvidia.so.0'], true)).toEqual({ text: 'NVIDIA', software: false });
+    const radeon = [...mesa, '/usr/lib/libvulkan_radeon.so'];
+    expect(driversAmong(radeon, true)).toEqual({ text: 'AMD', software: false });
+    // Its driver is installed, but there is no such device: what computes is Mesa's on the CPU.
+    expect(driversAmong(radeon, false)).toEqual({ text: 'llvmpipe, a GPU in software', software: true });
+    expect(driversAmong(['/usr/lib/libc.so.6', '/usr/lib/libvulkan.so.1'], true)).toEqual({
+      text: '',
+      software: false,
+    });
   });
 });

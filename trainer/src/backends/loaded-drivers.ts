@@ -1,3 +1,5 @@
+import { existsSync, readdirSync } from 'node:fs';
+
 const VULKAN = /(?:libvulkan_|libGLX_|libvk_|vulkan_|nvoglv|amdvlk|igvk)[^/\\]*$/i;
 const SOFTWARE = /swiftshader|lvp|llvmpipe|lavapipe/i;
 const LABELS: readonly (readonly [RegExp, string])[] = [
@@ -8,6 +10,16 @@ const LABELS: readonly (readonly [RegExp, string])[] = [
   [/intel|igvk/i, 'Intel'],
 ];
 
+/** Whether Linux shows a GPU's device file: of the kernel's drivers, NVIDIA's, or WSL's. */
+function hasGpuDevice(): boolean {
+  if (process.platform !== 'linux') return true;
+  const listed = (folder: string): string[] => (existsSync(folder) ? readdirSync(folder) : []);
+  return (
+    listed('/dev').some((name) => /^(nvidia\d+|dxg)$/.test(name)) ||
+    listed('/dev/dri').some((name) => name.startsWith('render'))
+  );
+}
+
 export interface LoadedDrivers {
   /** For people: `SwiftShader, a GPU in software`; empty where no driver was recognized. */
   readonly text: string;
@@ -15,12 +27,17 @@ export interface LoadedDrivers {
   readonly software: boolean;
 }
 
-/** What the Vulkan drivers among the files of shared libraries say about the device they drive. */
-export function driversAmong(files: readonly string[]): LoadedDrivers {
+/**
+ * What the Vulkan drivers among the files of shared libraries say about the device they drive. Drivers of hardware are
+ * loaded where they are installed, also on a machine that has no GPU, and count only where it has one.
+ */
+export function driversAmong(files: readonly string[], hasGpu: boolean): LoadedDrivers {
   const drivers = files.filter((file) => VULKAN.test(file) && !/libvulkan\.so/.test(file));
-  const hardware = drivers.filter((file) => !SOFTWARE.test(file));
+  const hardware = hasGpu ? drivers.filter((file) => !SOFTWARE.test(file)) : [];
   const software = drivers.length > 0 && hardware.length === 0;
-  const names = (software ? drivers : hardware).map((file) => LABELS.find(([pattern]) => pattern.test(file))?.[1]);
+  const names = (software ? drivers.filter((file) => SOFTWARE.test(file)) : hardware).map(
+    (file) => LABELS.find(([pattern]) => pattern.test(file))?.[1],
+  );
   const text = [...new Set(names.filter((name) => name !== undefined))].join(', ');
   return { text: software ? `${text}, a GPU in software` : text, software };
 }
@@ -36,7 +53,7 @@ export function loadedDrivers(): LoadedDrivers {
   report.excludeNetwork = true;
   try {
     const { sharedObjects } = report.getReport() as { sharedObjects?: string[] };
-    return driversAmong(sharedObjects ?? []);
+    return driversAmong(sharedObjects ?? [], hasGpuDevice());
   } finally {
     report.excludeNetwork = kept ?? false;
   }

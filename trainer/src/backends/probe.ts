@@ -86,7 +86,10 @@ export interface Choice {
   readonly passedOver: readonly PassedOver[];
 }
 
-/** Where the first of `gpuBackends` goes that has a GPU in hardware; else onnxruntime on the CPU. */
+/**
+ * Where the first of `gpuBackends` goes that has a GPU in hardware; else onnxruntime on the CPU. Throws
+ * {@link BackendUnavailableError} where a device was named and none of them has it.
+ */
 export async function chooseBackend(options: DeviceOptions = {}): Promise<Choice> {
   const probes = await Promise.all(gpuBackends.map((name) => probeBackend(name, options)));
   const passedOver: PassedOver[] = [];
@@ -103,6 +106,9 @@ export async function chooseBackend(options: DeviceOptions = {}): Promise<Choice
       }
     }
   }
-  const { device: _, ...cpu } = options;
-  return { backend: await openBackend('ort-cpu', cpu), passedOver };
+  if (options.device) {
+    const reasons = passedOver.map(({ name, reason }) => `${name}: ${reason}`).join('; ');
+    throw new BackendUnavailableError('auto', `no GPU is "${options.device}": ${reasons}`);
+  }
+  return { backend: await openBackend('ort-cpu', options), passedOver };
 }

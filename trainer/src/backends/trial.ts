@@ -86,12 +86,14 @@ export async function tryMetaGradient(backend: Backend): Promise<Trial> {
   return { compile, firstRun, run: median(runs), error: Math.max(...errors) };
 }
 
+/** Never infinite or NaN, which JSON would make null of on the way out of the probing process. */
 function relativeError(actual: Tensor | undefined, expected: Tensor): number {
   let [scale, error] = [1e-2, 0];
-  expected.data.forEach((want, i) => {
+  for (const [i, want] of expected.data.entries()) {
     scale = Math.max(scale, Math.abs(want));
     const difference = Math.abs((actual?.data[i] ?? Number.NaN) - want);
-    error = Number.isNaN(difference) ? Number.POSITIVE_INFINITY : Math.max(error, difference);
-  });
+    if (!Number.isFinite(difference)) return Number.MAX_VALUE;
+    error = Math.max(error, difference);
+  }
   return error / scale;
 }

@@ -1,4 +1,6 @@
-import { describe, expect, it } from 'vitest';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { describe, expect, it, vi } from 'vitest';
 import type { Dataset } from './dataset.js';
 import { omniglotPreprocessing } from './omniglot.js';
 import { type BatchRequest, directTasks } from './task-batches.js';
@@ -50,6 +52,30 @@ describe('tasks drawn ahead', () => {
     const empty: Dataset = { ...dataset, splits: { ...dataset.splits, train: [] } };
     const ahead = tasksAhead(empty, options);
     await expect(ahead.batches(request(0))).rejects.toThrow('synthetic: expected classes in train, got none');
+    await ahead.release();
+  });
+
+  it('fail where the thread is released while it draws, and from then on', async () => {
+    const ahead = tasksAhead(dataset, options);
+    const drawing = ahead.batches(request(0));
+    await ahead.release();
+    await expect(drawing).rejects.toThrow('the thread that draws tasks has ended');
+    await expect(ahead.batches(request(4))).rejects.toThrow('the thread that draws tasks has ended');
+  });
+
+  it('are not held once they were handed over', async () => {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    const ahead = tasksAhead(dataset, options);
+    const refs: WeakRef<object>[] = [];
+    for (let step = 0; step < 4; step++) {
+      refs.push(new WeakRef(await ahead.batches(request(4 * step), request(4 * step + 4))));
+    }
+    await vi.waitFor(() => {
+      collect();
+      // The last may still be on the stack.
+      expect(refs.slice(0, -1).map((ref) => ref.deref())).toEqual([undefined, undefined, undefined]);
+    });
     await ahead.release();
   });
 });

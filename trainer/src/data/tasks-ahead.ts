@@ -1,15 +1,20 @@
-import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import type { Dataset, ImageClass, SplitName } from './dataset.js';
 import type { EpisodeSamplerOptions } from './episodes.js';
 import type { BatchRequest, TaskBatch, TaskSource } from './task-batches.js';
 import type { TaskWorkerData } from './task-worker.js';
 
-/** Pixels both threads see, so that a data set is not held twice. */
+/** A copy of the pixels that the thread sees without a copy of its own. */
 function shared({ name, count, pixels }: ImageClass): ImageClass {
   const copy = new Uint8Array(new SharedArrayBuffer(pixels.length));
   copy.set(pixels);
   return { name, count, pixels: copy };
+}
+
+/** Who asked, in the order of questions, which is that of answers. */
+interface Waiting {
+  readonly resolve: (batches: TaskBatch[]) => void;
+  readonly reject: (error: Error) => void;
 }
 
 const key = ({ shape, first, count, tasks }: BatchRequest) => JSON.stringify([shape, first, count, tasks]);
@@ -28,13 +33,24 @@ export function tasksAhead(dataset: Dataset, options: EpisodeSamplerOptions): Ta
   const workerData: TaskWorkerData = { dataset: { ...dataset, splits }, options };
   // From src as from dist: tests run the one, users the other, and a thread loads JavaScript only.
   const worker = new Worker(new URL('../../dist/data/task-worker.js', import.meta.url), { workerData });
-  const failed = new Promise<never>((_, reject) => worker.once('error', reject));
-  failed.catch(() => {});
+  // Not a race with one promise of failure: that would hold the tasks of every step for as long as it may still fail.
+  const waiting: Waiting[] = [];
+  let failure: Error | undefined;
+  const fail = (error: Error) => {
+    failure ??= error;
+    for (const { reject } of waiting.splice(0)) reject(failure);
+  };
+  worker.on('message', (found: TaskBatch[]) => waiting.shift()?.resolve(found));
+  worker.on('error', fail);
+  worker.on('exit', () => fail(new Error('the thread that draws tasks has ended')));
   let ahead: { readonly key: string; readonly batches: Promise<TaskBatch[]> } | undefined;
   const ask = (request: BatchRequest) => {
-    worker.postMessage(request);
-    const batches = Promise.race([once(worker, 'message'), failed]).then(([found]) => found as TaskBatch[]);
+    const batches = new Promise<TaskBatch[]>((resolve, reject) => {
+      if (failure) reject(failure);
+      else waiting.push({ resolve, reject });
+    });
     batches.catch(() => {});
+    worker.postMessage(request);
     return { key: key(request), batches };
   };
   return {
