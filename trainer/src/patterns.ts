@@ -38,7 +38,7 @@ export function patternsOf(checkpoint: Checkpoint): PatternSpec[] {
 }
 
 /** Why a run of these settings cannot be exported as it is; nothing where it can. */
-export function exportObstacles({ head, normalization }: RunConfig): string[] {
+export function exportObstacles({ head, normalization, rule }: RunConfig): string[] {
   const obstacles: string[] = [];
   if (head === 'fixed') {
     obstacles.push(
@@ -47,7 +47,12 @@ export function exportObstacles({ head, normalization }: RunConfig): string[] {
   }
   if (normalization === 'transductive') {
     obstacles.push(
-      'normalization "transductive" is not exported, as a device predicts one image; expected "support" or "population"',
+      'normalization "transductive" is not exported, as a device predicts one image; expected "support", "population" or "layer"',
+    );
+  }
+  if (rules.get(rule)?.rates) {
+    obstacles.push(
+      `rule "${rule}" learns a rate for every weight, which bundles do not hold; expected a rule with one rate`,
     );
   }
   return obstacles;
