@@ -1,17 +1,98 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Preprocessing } from '@whet/runtime/images';
 import type { Dataset } from '@whet/trainer';
 import { startProgress } from './progress.js';
 
-/** Omniglot from a folder, with a progress bar while its drawings are decoded for the first time. */
-export async function loadData(directory: string, size: number): Promise<Dataset> {
-  const { loadOmniglot } = await import('@whet/trainer');
+/** A folder of data, and what its kind decides about a network's images where settings do not. */
+export interface DataFolder {
+  readonly directory: string;
+  readonly kind: 'omniglot' | 'folders' | 'cifar';
+  readonly image: { readonly imageChannels: 1 | 3; readonly imageSize?: number };
+}
+
+export interface LoadDataOptions {
+  readonly size: number;
+  readonly channels: 1 | 3;
+  /** How images become tensors, where a run or a bundle says so already. */
+  readonly preprocessing?: Preprocessing | undefined;
+  readonly skipCorrupt?: boolean | undefined;
+}
+
+const CLASS_SPLIT = 'class-split.json';
+const ZIPS = ['images_background.zip', 'images_evaluation.zip'];
+const CIFAR = /^(data_batch_\d+|test_batch|train|test)\.bin$/;
+const NAMED = 5;
+
+export const dataHelp = 'folder of Omniglot’s zip files, of images <split>/<class>/*, or of CIFAR’s binary files';
+export const skipCorruptHelp = 'leave out images that cannot be decoded (image folders)';
+
+/** What the folder holds, told by its files. Throws naming what was expected where it is none of the kinds. */
+export async function recogniseData(directory: string): Promise<DataFolder> {
+  const { DataError, findSplitFolders } = await import('@whet/trainer');
+  const names = await readdir(directory).catch((cause: NodeJS.ErrnoException) => {
+    const problem = cause.code === 'ENOENT' ? 'no such folder' : cause.code === 'ENOTDIR' ? 'a file' : String(cause);
+    throw new DataError(unknown(directory, problem), { cause });
+  });
+  if (names.some((name) => ZIPS.includes(name))) return { directory, kind: 'omniglot', image: { imageChannels: 1 } };
+  if (names.some((name) => CIFAR.test(name))) {
+    return { directory, kind: 'cifar', image: { imageChannels: 3, imageSize: 32 } };
+  }
+  const { train, validation, test } = await findSplitFolders(directory);
+  if (!train && !validation && !test) throw new DataError(unknown(directory, listed(names) || 'an empty folder'));
+  return { directory, kind: 'folders', image: { imageChannels: train && (await isGrey(train)) ? 1 : 3 } };
+}
+
+/** The data of a folder, with a progress bar while images are decoded for the first time. */
+export async function loadData({ directory, kind }: DataFolder, options: LoadDataOptions): Promise<Dataset> {
+  const { loadCifar, loadImageFolders, loadOmniglot } = await import('@whet/trainer');
+  const { size, channels, preprocessing, skipCorrupt = false } = options;
+  const prepared = preprocessing ? { preprocessing } : {};
   let progress: ReturnType<typeof startProgress> | undefined;
   const onProgress = (done: number, total: number) => {
     progress ??= startProgress('decode', total);
-    progress.update(done, 'drawings, once');
+    progress.update(done, 'images, once');
   };
   try {
-    return await loadOmniglot(directory, { size, onProgress });
+    if (kind === 'omniglot') return await loadOmniglot(directory, { size, onProgress });
+    if (kind === 'cifar') return await loadCifar(directory, join(directory, CLASS_SPLIT), prepared);
+    const dataset = await loadImageFolders(directory, { size, channels, ...prepared, skipCorrupt, onProgress });
+    const { skipped = [] } = dataset;
+    progress?.stop();
+    if (skipped.length > 0) process.stderr.write(`left out ${skipped.length} corrupt images: ${listed(skipped)}\n`);
+    return dataset;
   } finally {
     progress?.stop();
   }
+}
+
+/** Whether the first image of every class is grey; one that cannot be read says nothing. */
+async function isGrey(split: string): Promise<boolean> {
+  const { imagesOf } = await import('@whet/trainer');
+  const { default: sharp } = await import('sharp');
+  const seen = new Set<boolean>();
+  for (const entry of await readdir(split, { withFileTypes: true })) {
+    if (entry.isFile() || entry.name.startsWith('.')) continue;
+    const folder = join(split, entry.name);
+    const [first] = await imagesOf(folder);
+    if (first === undefined) continue;
+    const header = await sharp(join(folder, first))
+      .metadata()
+      .catch(() => undefined);
+    if (header) seen.add(header.space === 'b-w' || header.space === 'grey16');
+  }
+  return seen.has(true) && !seen.has(false);
+}
+
+function unknown(directory: string, got: string): string {
+  return (
+    `--data ${directory}: expected Omniglot (${ZIPS.join(', ')} and its split), ` +
+    'image folders (<split>/<class>/*.png, .jpg or .webp with the splits train, validation and test) or CIFAR ' +
+    `(data_batch_1.bin, ... and test_batch.bin, or train.bin and test.bin, with ${CLASS_SPLIT}), got ${got}`
+  );
+}
+
+function listed(names: readonly string[]): string {
+  const more = names.length > NAMED ? `, and ${names.length - NAMED} more` : '';
+  return names.slice(0, NAMED).join(', ') + more;
 }

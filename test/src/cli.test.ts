@@ -129,7 +129,11 @@ describe('whet', () => {
   });
 
   it.each<[string, string[], RegExp]>([
-    ['a missing data folder', ['train', '--data', 'nowhere'], /images_background\.zip[\s\S]*brendenlake\/omniglot/],
+    [
+      'a missing data folder',
+      ['train', '--data', 'nowhere'],
+      /--data nowhere: expected .*images_background\.zip.*<split>\/<class>.*test_batch\.bin.*got no such folder/,
+    ],
     [
       'a run that is there already',
       ['train', '--data', 'data', '--run', 'run'],

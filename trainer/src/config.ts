@@ -1,4 +1,5 @@
 import { type Backbone, conv4 } from '@whet/models';
+import { preprocessingSchema } from '@whet/runtime';
 import * as z from 'zod';
 import { rules } from './rules.js';
 import type { TaskSettings } from './task-graph.js';
@@ -16,6 +17,8 @@ const settingsSchema = z.strictObject({
     downsample: z.enum(['pool', 'stride']).default('pool'),
     convolutionBias: z.boolean().default(false),
   }),
+  /** How image files become tensors, taken over from the dataset; a bundle made from the run does the same. */
+  preprocessing: z.optional(preprocessingSchema),
   head: z.enum(['fixed', 'shared', 'prototype']).default('prototype'),
   rule: z.string().refine((name) => rules.has(name), { error: `expected one of ${[...rules.keys()].join(', ')}` }),
   /** 1 treats inner gradients as constants, 2 differentiates through them. */

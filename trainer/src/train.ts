@@ -2,7 +2,7 @@ import type { Backend } from '@whet/compiler';
 import { adamStep } from './adam.js';
 import { saveCheckpoint } from './checkpoint.js';
 import { type RunConfig, taskSettings } from './config.js';
-import type { Dataset } from './data/dataset.js';
+import { DataError, type Dataset } from './data/dataset.js';
 import { EpisodeSampler } from './data/episodes.js';
 import { type BatchRequest, directTasks, type TaskSource } from './data/task-batches.js';
 import { tasksAhead } from './data/tasks-ahead.js';
@@ -60,6 +60,16 @@ function outerRate({ outerRate: rate, schedule, outerSteps }: RunConfig, step: n
   return schedule === 'constant' ? rate : rate * 0.5 * (1 + Math.cos((Math.PI * step) / outerSteps));
 }
 
+/** Throws {@link DataError} where the network does not take the data set's images. */
+function checkImages({ model }: RunConfig, { name, preprocessing }: Dataset): void {
+  const { width, height, channels } = preprocessing;
+  if (width === model.imageSize && height === model.imageSize && channels === model.imageChannels) return;
+  throw new DataError(
+    `${name}: expected images of ${model.imageSize} x ${model.imageSize} x ${model.imageChannels} ` +
+      `(model.imageSize, model.imageChannels), got ${width} x ${height} x ${channels}`,
+  );
+}
+
 /**
  * Meta-trains in place, from `state.step` to `config.outerSteps`: each outer step averages the meta-gradients of
  * `tasksPerStep` tasks and takes one step of Adam. Episode streams depend on (seed, step) alone, so a resumed run sees
@@ -70,6 +80,7 @@ export async function train(options: TrainOptions): Promise<void> {
   const { config, state, dataset, backend, signal } = options;
   const { ways, shots, queries } = config.validation;
   const { seed, rotations, augment } = config;
+  checkImages(config, dataset);
   const drawing = { seed, rotations, ...(augment ? { augment } : {}) };
   const sampler = new EpisodeSampler(dataset, 'train', drawing);
   const validationSampler = new EpisodeSampler(dataset, 'validation', { seed: 0, rotations: false });

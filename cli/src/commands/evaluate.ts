@@ -4,12 +4,13 @@ import { type Manifest, type Measurement, manifestSchema } from '@whet/runtime';
 import { Command, Option } from 'commander';
 import writeFileAtomic from 'write-file-atomic';
 import { collectCounts, commandLine, count, defaultBundle, positiveNumber, wholeNumber } from '../arguments.js';
-import { loadData } from '../data.js';
+import { dataHelp, loadData, recogniseData, skipCorruptHelp } from '../data.js';
 import { bytes, formatTable, milliseconds, percent } from '../format.js';
 import { startProgress } from '../progress.js';
 
 interface EvaluateOptions {
   readonly data: string;
+  readonly skipCorrupt?: boolean;
   readonly split: 'validation' | 'test';
   readonly pattern?: string[];
   readonly ways: number;
@@ -28,7 +29,8 @@ export function evaluateCommand(): Command {
   return new Command('evaluate')
     .description('Measure a bundle on tasks of classes it was not trained on, one query image at a time.')
     .argument('[bundle]', 'folder of a bundle', defaultBundle)
-    .requiredOption('--data <dir>', 'folder with the Omniglot files')
+    .requiredOption('--data <dir>', dataHelp)
+    .option('--skip-corrupt', skipCorruptHelp)
     .addOption(new Option('--split <name>', 'classes to draw from').choices(['validation', 'test']).default('test'))
     .option('--pattern <names...>', 'patterns to measure; the default pattern when absent, `all` for all')
     .option('--ways <n>', 'classes per task', count, 5)
@@ -49,7 +51,13 @@ async function runEvaluation(directory: string, options: EvaluateOptions): Promi
   const { loadBundle } = await import('@whet/runtime/node');
   const bundle = await loadBundle(directory, options.threads ? { threads: options.threads } : {});
   const { manifest } = bundle;
-  const dataset = await loadData(options.data, manifest.preprocessing.width);
+  const { preprocessing } = manifest;
+  const dataset = await loadData(await recogniseData(options.data), {
+    size: preprocessing.width,
+    channels: preprocessing.channels,
+    preprocessing,
+    skipCorrupt: options.skipCorrupt,
+  });
   const asked = options.pattern ?? [manifest.defaultPattern];
   const patterns = asked.includes('all') ? Object.keys(manifest.patterns) : asked;
   const measurements: Measurement[] = [];

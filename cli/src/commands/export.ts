@@ -52,7 +52,7 @@ async function runExport(path: string, options: ExportOptions): Promise<void> {
     name,
     version: options.bundleVersion,
     description: options.description ?? `${checkpoint.config.model.architecture}, ${checkpoint.config.rule}`,
-    preprocessing: trainer.omniglotPreprocessing(checkpoint.config.model.imageSize),
+    preprocessing: checkpoint.config.preprocessing ?? trainer.omniglotPreprocessing(checkpoint.config.model.imageSize),
     patterns,
     provenance,
     ...(options.default ? { defaultPattern: options.default } : {}),

@@ -1,15 +1,17 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import type { DeviceBackend, DeviceError } from '@whet/trainer';
 import { Command, Option } from 'commander';
 import { collectCounts, count, positiveNumber, wholeNumber } from '../arguments.js';
-import { loadData } from '../data.js';
+import { type DataFolder, dataHelp, loadData, recogniseData, skipCorruptHelp } from '../data.js';
 import { percent } from '../format.js';
 import { startProgress } from '../progress.js';
 
 interface TrainOptions {
   readonly data: string;
+  readonly skipCorrupt?: boolean;
   readonly run: string;
   readonly config?: string;
   readonly startFrom?: string;
@@ -30,10 +32,16 @@ interface TrainOptions {
   readonly threads?: number;
 }
 
+/** Settings as they come from a file, not checked yet. */
+interface Settings {
+  readonly model?: object;
+}
+
 export function trainCommand(): Command {
   return new Command('train')
-    .description('Meta-train on Omniglot: where a network should start, and which of its weights should move.')
-    .requiredOption('--data <dir>', 'folder with images_background.zip, images_evaluation.zip and vinyals-splits.json')
+    .description('Meta-train on classes of images: where a network should start, and which of its weights should move.')
+    .requiredOption('--data <dir>', dataHelp)
+    .option('--skip-corrupt', skipCorruptHelp)
     .option('--run <dir>', 'folder for checkpoints and metrics', 'runs/omniglot')
     .option('--config <file>', 'settings as JSON, such as models/recipes/*.json; the options below override it')
     .option('--start-from <checkpoint>', 'start from the weights of another run of the same network')
@@ -55,8 +63,8 @@ export function trainCommand(): Command {
     .action(runTraining);
 }
 
-async function readConfig(options: TrainOptions): Promise<unknown> {
-  const file = options.config ? await readSettings(options.config) : { model: { architecture: 'conv4' } };
+async function readConfig(options: TrainOptions, { image }: DataFolder): Promise<unknown> {
+  const file: Settings = options.config ? await readSettings(options.config) : { model: { architecture: 'conv4' } };
   const given = {
     rule: options.rule ?? (options.config ? undefined : 'sparse-maml'),
     order: options.order && Number(options.order),
@@ -70,12 +78,14 @@ async function readConfig(options: TrainOptions): Promise<unknown> {
     taskBatch: options.taskBatch,
     seed: options.seed,
   };
-  return { ...file, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) };
+  const model = file?.model && { ...image, ...file.model };
+  const changes = Object.entries({ ...given, model }).filter(([, value]) => value !== undefined);
+  return { ...file, ...Object.fromEntries(changes) };
 }
 
-async function readSettings(path: string): Promise<object> {
+async function readSettings(path: string): Promise<Settings> {
   try {
-    return JSON.parse(await readFile(path, 'utf8')) as object;
+    return JSON.parse(await readFile(path, 'utf8')) as Settings;
   } catch (cause) {
     throw new Error(`--config ${path}: expected settings as JSON: ${(cause as Error).message}`, { cause });
   }
@@ -83,7 +93,17 @@ async function readSettings(path: string): Promise<object> {
 
 /** A resumed run keeps its settings; only its end and how it runs may change. Throws naming an option that would be ignored. */
 function refuseNewSettings(options: TrainOptions): void {
-  const kept = new Set(['data', 'run', 'resume', 'outerSteps', 'taskBatch', 'backend', 'device', 'threads']);
+  const kept = new Set([
+    'data',
+    'skipCorrupt',
+    'run',
+    'resume',
+    'outerSteps',
+    'taskBatch',
+    'backend',
+    'device',
+    'threads',
+  ]);
   const ignored = Object.keys(options).filter((name) => !kept.has(name));
   if (ignored.length === 0) return;
   const names = ignored.map((name) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`);
@@ -125,11 +145,21 @@ async function runTraining(options: TrainOptions): Promise<void> {
     throw new Error(`${last} exists; go on with --resume, or name another folder with --run`);
   }
   if (options.resume) refuseNewSettings(options);
+  const folder = await recogniseData(options.data);
   const { config, state } = options.resume
     ? await trainer.resumeFrom(last, options)
-    : await trainer.newRun(await readConfig(options), options.startFrom);
+    : await trainer.newRun(await readConfig(options, folder), options.startFrom);
   for (const warning of trainer.exportObstacles(config)) process.stderr.write(`note: ${warning}\n`);
-  const dataset = await loadData(options.data, config.model.imageSize);
+  const dataset = await loadData(folder, {
+    size: config.model.imageSize,
+    channels: config.model.imageChannels,
+    preprocessing: config.preprocessing,
+    skipCorrupt: options.skipCorrupt,
+  });
+  if (config.preprocessing && !isDeepStrictEqual(config.preprocessing, dataset.preprocessing)) {
+    throw new Error(`--data ${options.data}: the run prepares images in another way than ${dataset.name} does`);
+  }
+  config.preprocessing = dataset.preprocessing;
   const backend = await openBackend(options);
   process.stderr.write(`${config.rule} on ${backend.name}, from step ${state.step} of ${config.outerSteps}\n`);
   process.stderr.write(`device: ${backend.device}\n`);

@@ -15,6 +15,8 @@ export interface Dataset {
   /** How the pixels were made from image files, and become tensors. */
   readonly preprocessing: Preprocessing;
   readonly splits: Readonly<Record<SplitName, readonly ImageClass[]>>;
+  /** Images, as paths below the folder, that could not be decoded and were left out, where that was asked for. */
+  readonly skipped?: readonly string[];
 }
 
 /** Data that is missing, damaged, or too little for what is asked of it. */

@@ -7,17 +7,20 @@ import writeFileAtomic from 'write-file-atomic';
 import * as z from 'zod/mini';
 import { DataError, type Dataset, type ImageClass, type SplitName } from './dataset.js';
 
+/** What a cache keeps of a dataset. */
+export type DecodedImages = Pick<Dataset, 'splits' | 'skipped'>;
+
 /** The decoded images of one dataset on disk. */
 export interface ImageCache {
   readonly path: string;
-  /** The splits that were written; `undefined` where there are none, or the file is damaged. */
-  read(): Promise<Dataset['splits'] | undefined>;
+  /** What was written; `undefined` where there is nothing, or the file is damaged. */
+  read(): Promise<DecodedImages | undefined>;
   /**
    * Writes the file whole or not at all.
    *
    * @throws {DataError} where it cannot be written.
    */
-  write(splits: Dataset['splits']): Promise<void>;
+  write(images: DecodedImages): Promise<void>;
 }
 
 const FORMAT = 1;
@@ -27,7 +30,12 @@ const LENGTH_BYTES = 4;
 const classesSchema = z.array(
   z.object({ name: z.string(), count: z.int().check(z.gte(0)), bytes: z.int().check(z.gte(0)) }),
 );
-const headerSchema = z.object({ train: classesSchema, validation: classesSchema, test: classesSchema });
+const headerSchema = z.object({
+  train: classesSchema,
+  validation: classesSchema,
+  test: classesSchema,
+  skipped: z.optional(z.array(z.string())),
+});
 type Header = z.infer<typeof headerSchema>;
 
 const SPLITS = ['train', 'validation', 'test'] as const satisfies readonly SplitName[];
@@ -37,7 +45,7 @@ const SPLITS = ['train', 'validation', 'test'] as const satisfies readonly Split
  * `~/.cache/whet`). `madeFrom` is everything the pixels depend on, as JSON: other content, another file.
  *
  * The file: SHA-256 of all that follows; length of the header, uint32 little-endian; header, JSON, the classes of each
- * split with name, count and bytes; the pixels of all classes in that order.
+ * split with name, count and bytes, and the files left out; the pixels of all classes in that order.
  *
  * @throws {DataError} where the directory cannot be made or written, before anybody has spent time on decoding.
  */
@@ -64,9 +72,9 @@ export async function openImageCache(label: string, madeFrom: unknown, directory
       }
       return decode(bytes);
     },
-    async write(splits) {
+    async write(images) {
       try {
-        await writeFileAtomic(path, encode(splits));
+        await writeFileAtomic(path, encode(images));
       } catch (cause) {
         throw unwritable(folder, cause);
       }
@@ -74,12 +82,13 @@ export async function openImageCache(label: string, madeFrom: unknown, directory
   };
 }
 
-function encode(splits: Dataset['splits']): Buffer {
+function encode({ splits, skipped }: DecodedImages): Buffer {
   const describe = ({ name, count, pixels }: ImageClass) => ({ name, count, bytes: pixels.length });
-  const header: Header = {
+  const header = {
     train: splits.train.map(describe),
     validation: splits.validation.map(describe),
     test: splits.test.map(describe),
+    skipped,
   };
   const text = Buffer.from(JSON.stringify(header));
   const length = Buffer.alloc(LENGTH_BYTES);
@@ -88,7 +97,7 @@ function encode(splits: Dataset['splits']): Buffer {
   return Buffer.concat([sha256(body), body]);
 }
 
-function decode(bytes: Uint8Array): Dataset['splits'] | undefined {
+function decode(bytes: Uint8Array): DecodedImages | undefined {
   const body = bytes.subarray(DIGEST_BYTES);
   if (body.length < LENGTH_BYTES || !sha256(body).equals(bytes.subarray(0, DIGEST_BYTES))) return undefined;
   const length = new DataView(body.buffer, body.byteOffset).getUint32(0, true);
@@ -106,11 +115,12 @@ function decode(bytes: Uint8Array): Dataset['splits'] | undefined {
     at += size;
     return { name, count, pixels: pixels.subarray(at - size, at) };
   };
-  return {
+  const splits = {
     train: header.train.map(take),
     validation: header.validation.map(take),
     test: header.test.map(take),
   };
+  return header.skipped ? { splits, skipped: header.skipped } : { splits };
 }
 
 // The XDG base directory specification: a relative path is to be ignored.

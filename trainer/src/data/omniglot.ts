@@ -75,7 +75,7 @@ export async function loadOmniglot(directory: string, options: OmniglotOptions =
   );
 
   const cache = await openImageCache(`omniglot-${size}`, { sources, preprocessing }, options.cacheDirectory);
-  let splits = await cache.read();
+  let splits = (await cache.read())?.splits;
   if (splits === undefined) {
     const drawings = new Map([
       ...unzipDrawings(background, join(directory, FILES.background)),
@@ -85,7 +85,7 @@ export async function loadOmniglot(directory: string, options: OmniglotOptions =
     requireDistinct(split, splitSource.location);
     requireClasses(split, drawings, splitSource);
     splits = await decodeSplits(split, drawings, preprocessing, options.onProgress);
-    await cache.write(splits);
+    await cache.write({ splits });
   }
   return { name: 'omniglot', preprocessing, splits };
 }

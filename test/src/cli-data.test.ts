@@ -1,0 +1,112 @@
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { loadBundle } from '@whet/runtime/node';
+import { loadCheckpoint } from '@whet/trainer';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const main = fileURLToPath(new URL('../../cli/dist/main.js', import.meta.url));
+const SETTINGS = {
+  rule: 'anil',
+  ways: 2,
+  queries: 1,
+  innerSteps: 1,
+  tasksPerStep: 1,
+  outerSteps: 1,
+  validation: { every: 1, tasks: 1, ways: 2, shots: 1, queries: 1 },
+};
+const CLASSES = { train: ['ape', 'bee'], val: ['cow', 'doe'], test: ['elk', 'fly'] };
+
+let folder: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'whet-cli-data-'));
+  const model = { architecture: 'conv4', channels: 4, blocks: 2 };
+  await writeFile(join(folder, 'small.json'), JSON.stringify({ ...SETTINGS, model: { ...model, imageSize: 12 } }));
+  await writeFile(join(folder, 'cifar.json'), JSON.stringify({ ...SETTINGS, model }));
+  for (const [split, names] of Object.entries(CLASSES)) {
+    for (const [i, name] of names.entries()) {
+      for (const [kind, background] of [
+        ['colour', i ? '#ff2000' : '#20a0ff'],
+        ['grey', i ? '#ffffff' : '#202020'],
+      ] as const) {
+        const path = join(folder, kind, split, name);
+        await mkdir(path, { recursive: true });
+        const image = sharp({ create: { width: 12, height: 12, channels: 3, background } });
+        const bytes = await image
+          .toColourspace(kind === 'grey' ? 'b-w' : 'srgb')
+          .png()
+          .toBuffer();
+        for (const number of [1, 2, 3]) await writeFile(join(path, `${number}.png`), bytes);
+      }
+    }
+  }
+  await mkdir(join(folder, 'cifar'));
+  const record = (label: number, i: number) =>
+    Uint8Array.from({ length: 3073 }, (_, at) => (at ? (at * i) % 256 : label));
+  const batch = (i: number) => Buffer.concat([0, 1, 2, 3, 4, 5].map((label) => record(label, i)));
+  await writeFile(join(folder, 'cifar', 'data_batch_1.bin'), Buffer.concat([batch(1), batch(2)]));
+  await writeFile(join(folder, 'cifar', 'test_batch.bin'), batch(3));
+  const split = { train: [0, 1], validation: [2, 3], test: [4, 5] };
+  await writeFile(join(folder, 'cifar', 'class-split.json'), JSON.stringify(split));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+function whet(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  return new Promise((resolve) => {
+    const env = { ...process.env, XDG_CACHE_HOME: join(folder, 'cache') };
+    execFile(process.execPath, [main, ...args], { cwd: folder, env }, (error, out, err) => {
+      resolve({ code: error ? Number(error.code ?? 1) : 0, out, err });
+    });
+  });
+}
+
+const train = (data: string, config: string, ...more: string[]) =>
+  whet('train', '--data', data, '--config', config, '--run', `run-${data}`, '--backend', 'ort-cpu', ...more);
+
+describe('whet train --data', () => {
+  it.each([
+    ['colour', 'small.json', 3, 12],
+    ['grey', 'small.json', 1, 12],
+    ['cifar', 'cifar.json', 3, 32],
+  ] as const)(
+    'trains on %s, in the channels of the data, to a bundle that decodes alike',
+    async (data, config, channels, size) => {
+      const trained = await train(data, config);
+      expect(trained.err).toContain('anil on ort-cpu');
+      expect(trained.code).toBe(0);
+      const checkpoint = `run-${data}/last.safetensors`;
+      const { model, preprocessing } = (await loadCheckpoint(join(folder, checkpoint))).config;
+      expect(model).toMatchObject({ imageChannels: channels, imageSize: size });
+      expect((await whet('export', checkpoint, '--out', `bundle-${data}`)).code).toBe(0);
+      const { manifest } = await loadBundle(join(folder, `bundle-${data}`));
+      expect(manifest.preprocessing).toEqual(preprocessing);
+      expect(manifest.preprocessing).toMatchObject({ channels, width: size, invert: false });
+      const task = ['--ways', '2', '--shots', '1', '--queries', '1', '--tasks', '2', '--json'];
+      const evaluated = await whet('evaluate', `bundle-${data}`, '--data', data, ...task);
+      expect(evaluated.err).not.toContain('whet:');
+      expect(JSON.parse(evaluated.out)).toHaveLength(1);
+    },
+  );
+
+  it('names a corrupt image, and goes on without it where that is asked for', async () => {
+    await writeFile(join(folder, 'colour', 'train', 'ape', '0.png'), 'no image');
+    const refused = await train('colour', 'small.json', '--run', 'other');
+    expect(refused.code).toBe(1);
+    expect(refused.err).toMatch(/^whet: colour\/train\/ape\/0\.png: expected a PNG, JPEG or WebP image/m);
+    const trained = await train('colour', 'small.json', '--run', 'other', '--skip-corrupt');
+    expect(trained.err).toContain('left out 1 corrupt images: train/ape/0.png');
+    expect(trained.code).toBe(0);
+  });
+
+  it('says what it expected of a folder that is none, and that a network takes other images', async () => {
+    await mkdir(join(folder, 'none', 'cats'), { recursive: true });
+    expect((await train('none', 'small.json')).err).toMatch(/--data none: expected Omniglot .*CIFAR .*, got cats$/m);
+    expect((await train('cifar', 'small.json', '--run', 'third')).err).toContain(
+      'cifar-10: expected images of 12 x 12 x 3 (model.imageSize, model.imageChannels), got 32 x 32 x 3',
+    );
+  });
+});

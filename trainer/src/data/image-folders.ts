@@ -1,0 +1,236 @@
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { basename, join, relative, resolve } from 'node:path';
+import { InputError } from '@whet/runtime';
+import { decodePixels, type Preprocessing } from '@whet/runtime/images';
+import { DataError, type Dataset, type ImageClass, type SplitName } from './dataset.js';
+import { type DecodedImages, openImageCache } from './image-cache.js';
+
+export interface ImageFolderOptions {
+  /** Width and height of the decoded images in pixels; 28 when absent. */
+  readonly size?: number;
+  /** 1 for luminance, 3 for colour; 3 when absent. */
+  readonly channels?: 1 | 3;
+  /** Per channel, of pixels 0..1; 0 when absent. */
+  readonly mean?: readonly number[];
+  /** Per channel, of pixels 0..1; 1 when absent. */
+  readonly std?: readonly number[];
+  /** All of how files become tensors, in place of the four above: that of a bundle, for example. */
+  readonly preprocessing?: Preprocessing;
+  /** Leaves out images that cannot be decoded; `Dataset.skipped` names them. They are an error when absent. */
+  readonly skipCorrupt?: boolean;
+  /** Images decoded at a time; 4 when absent. */
+  readonly concurrency?: number;
+  /** Where decoded images are kept; `$XDG_CACHE_HOME/whet`, else `~/.cache/whet`, when absent. */
+  readonly cacheDirectory?: string;
+  /** Images decoded so far, and in all. Not called when they come from the cache. */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+interface ClassFolder {
+  readonly name: string;
+  /** File names, in order. */
+  readonly files: readonly string[];
+  readonly path: string;
+}
+
+const FOLDERS = {
+  train: ['train'],
+  validation: ['validation', 'val'],
+  test: ['test'],
+} as const satisfies Record<SplitName, readonly string[]>;
+const SPLITS = ['train', 'validation', 'test'] as const satisfies readonly SplitName[];
+const IMAGE = /^[^.].*\.(png|jpe?g|webp)$/i;
+// The user's own files, so above the limit for uploads: cameras make 50 million pixels.
+const MAX_PIXELS = 100_000_000;
+
+/**
+ * Images in folders `<split>/<class>/*.png`, `.jpg`, `.jpeg` or `.webp`, with the splits `train`, `validation` (or
+ * `val`) and `test`. Classes and the images of each are in the order of their names; other files, and names that begin
+ * with a dot, are left alone. An image of another aspect ratio is contained, with white beside it.
+ *
+ * The decoded images are kept in the cache directory, under a name made from the paths, sizes and times of the files
+ * and the preprocessing.
+ *
+ * @throws {DataError} naming the file or folder: a split is missing or has no classes, a class stands in two splits or
+ * has no images, an image cannot be read or decoded, an option is out of range, or the cache cannot be written.
+ */
+export async function loadImageFolders(directory: string, options: ImageFolderOptions = {}): Promise<Dataset> {
+  const preprocessing = options.preprocessing ?? preprocessingOf(options);
+  const concurrency = options.concurrency ?? 4;
+  if (!Number.isInteger(concurrency) || concurrency < 1) {
+    throw new DataError(`image folders: expected a concurrency of 1 or more, got ${concurrency}`);
+  }
+  const skipCorrupt = options.skipCorrupt ?? false;
+  const classes = await listClasses(directory);
+  const sources = [];
+  for (const { path, files } of SPLITS.flatMap((split) => classes[split])) {
+    for (const file of files) {
+      const { size, mtimeMs } = await statImage(join(path, file));
+      sources.push([relative(directory, path), file, size, mtimeMs]);
+    }
+  }
+  const madeFrom = { sources, preprocessing, skipCorrupt };
+  const cache = await openImageCache(`folders-${preprocessing.width}`, madeFrom, options.cacheDirectory);
+  let images = await cache.read();
+  if (images === undefined) {
+    images = await decodeAll(directory, classes, preprocessing, { ...options, skipCorrupt, concurrency });
+    await cache.write(images);
+  }
+  return { name: basename(resolve(directory)), preprocessing, ...images };
+}
+
+/** The folder of each split in `directory` that is there. Throws {@link DataError} where a split has two. */
+export async function findSplitFolders(directory: string): Promise<Partial<Record<SplitName, string>>> {
+  const found: Partial<Record<SplitName, string>> = {};
+  for (const split of SPLITS) {
+    for (const name of FOLDERS[split]) {
+      const path = join(directory, name);
+      if (!(await isFolder(path))) continue;
+      if (found[split])
+        throw new DataError(`${directory}: expected one folder of ${split}, got ${found[split]}, ${path}`);
+      found[split] = path;
+    }
+  }
+  return found;
+}
+
+/** Names of the image files in a folder, in order. */
+export async function imagesOf(folder: string): Promise<string[]> {
+  const names = (await namesIn(folder)).filter((name) => IMAGE.test(name));
+  const files = await Promise.all(names.map(async (name) => !(await isFolder(join(folder, name)))));
+  return names.filter((_, i) => files[i]);
+}
+
+function preprocessingOf(options: ImageFolderOptions): Preprocessing {
+  const { size = 28, channels = 3 } = options;
+  if (!Number.isInteger(size) || size < 1) {
+    throw new DataError(`image folders: expected a size of 1 pixel or more, got ${size}`);
+  }
+  const perChannel = (name: 'mean' | 'std', fallback: number): number[] => {
+    const values = options[name] ?? Array.from({ length: channels }, () => fallback);
+    const fits = values.every((value) => Number.isFinite(value) && (name === 'mean' || value > 0));
+    if (values.length === channels && fits) return [...values];
+    const kind = name === 'mean' ? 'numbers' : 'numbers above 0';
+    throw new DataError(`image folders: ${name}: expected ${channels} ${kind}, one per channel, got ${values}`);
+  };
+  return {
+    width: size,
+    height: size,
+    channels,
+    fit: 'contain',
+    background: 255,
+    kernel: 'lanczos3',
+    invert: false,
+    mean: perChannel('mean', 0),
+    std: perChannel('std', 1),
+  };
+}
+
+async function listClasses(directory: string): Promise<Record<SplitName, ClassFolder[]>> {
+  const folders = await findSplitFolders(directory);
+  const classes: Record<SplitName, ClassFolder[]> = { train: [], validation: [], test: [] };
+  const standsIn = new Map<string, string>();
+  for (const split of SPLITS) {
+    const folder = folders[split];
+    if (!folder) {
+      const got = (await namesIn(directory)).slice(0, 8).join(', ') || 'nothing';
+      throw new DataError(`${directory}: expected a folder ${FOLDERS[split].join(' or ')} of classes, got ${got}`);
+    }
+    for (const name of await namesIn(folder)) {
+      const path = join(folder, name);
+      if (name.startsWith('.') || !(await isFolder(path))) continue;
+      const other = standsIn.get(name);
+      if (other)
+        throw new DataError(`${path}: expected every class in one split, got ${name} in ${other} and ${split}`);
+      standsIn.set(name, split);
+      const files = await imagesOf(path);
+      if (files.length === 0) {
+        throw new DataError(`${path}: expected images (.png, .jpg, .jpeg, .webp) of the class ${name}, got none`);
+      }
+      classes[split].push({ name, files, path });
+    }
+    if (classes[split].length === 0) throw new DataError(`${folder}: expected a folder for each class, got none`);
+  }
+  return classes;
+}
+
+async function decodeAll(
+  directory: string,
+  classes: Record<SplitName, ClassFolder[]>,
+  preprocessing: Preprocessing,
+  { skipCorrupt, concurrency, onProgress }: ImageFolderOptions & { readonly concurrency: number },
+): Promise<DecodedImages> {
+  const length = preprocessing.width * preprocessing.height * preprocessing.channels;
+  const folders = SPLITS.flatMap((split) => classes[split]);
+  const pixels = new Map(folders.map((folder) => [folder, new Uint8Array(folder.files.length * length)]));
+  const jobs = folders.flatMap((folder) =>
+    folder.files.map((file, i) => ({ folder, path: join(folder.path, file), i })),
+  );
+  const corrupt = new Set<string>();
+  let next = 0;
+  let done = 0;
+  const decodeNext = async (): Promise<void> => {
+    for (let job = jobs[next++]; job !== undefined; job = jobs[next++]) {
+      const { folder, path, i } = job;
+      try {
+        const bytes = await readFile(path);
+        const decoded = await decodePixels(bytes, preprocessing, { field: path, maxPixels: MAX_PIXELS });
+        pixels.get(folder)?.set(decoded, i * length);
+      } catch (cause) {
+        if (!(skipCorrupt && cause instanceof InputError)) {
+          next = jobs.length;
+          const message = cause instanceof Error ? cause.message : String(cause);
+          throw new DataError(cause instanceof InputError ? message : `${path}: ${message}`, { cause });
+        }
+        corrupt.add(path);
+      }
+      onProgress?.(++done, jobs.length);
+    }
+  };
+  await Promise.all(Array.from({ length: concurrency }, decodeNext));
+
+  const classOf = (folder: ClassFolder): ImageClass => {
+    const all = pixels.get(folder) as Uint8Array;
+    let count = 0;
+    for (const [i, file] of folder.files.entries()) {
+      if (corrupt.has(join(folder.path, file))) continue;
+      all.copyWithin(count++ * length, i * length, (i + 1) * length);
+    }
+    if (count === 0) {
+      throw new DataError(
+        `${folder.path}: expected an image that can be decoded, got ${folder.files.length} corrupt ones`,
+      );
+    }
+    return { name: folder.name, count, pixels: all.subarray(0, count * length) };
+  };
+  const splits = {
+    train: classes.train.map(classOf),
+    validation: classes.validation.map(classOf),
+    test: classes.test.map(classOf),
+  };
+  if (!skipCorrupt) return { splits };
+  const skipped = jobs.map(({ path }) => path).filter((path) => corrupt.has(path));
+  return { splits, skipped: skipped.map((path) => relative(directory, path)) };
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return (await readdir(folder)).sort();
+  } catch (cause) {
+    throw new DataError(`${folder}: expected a folder that can be read, got ${String(cause)}`, { cause });
+  }
+}
+
+async function statImage(path: string): Promise<{ size: number; mtimeMs: number }> {
+  try {
+    return await stat(path);
+  } catch (cause) {
+    throw new DataError(`${path}: expected an image that can be read, got ${String(cause)}`, { cause });
+  }
+}
+
+/** Follows links; what is not there is no folder. */
+async function isFolder(path: string): Promise<boolean> {
+  const found = await stat(path).catch(() => undefined);
+  return found?.isDirectory() ?? false;
+}
