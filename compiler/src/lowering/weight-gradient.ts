@@ -79,10 +79,10 @@ const asGroups: Form = (g, x, dy, a) => {
 
 export const weightGradientForms = { asConvolution, asMatrices, asRows, asGroups } as const;
 
-/** Up to this many positions in an image, one product over all images beats one for each (test/bench/weight-gradient). */
+/** Up to this many positions in an image, one product over all images beats one for each (docs/bench/weight-gradient.md). */
 const FEW_POSITIONS = 64;
 
-/** The form that is fastest on a CPU for the shapes at hand; test/bench/weight-gradient measures them. */
+/** The form that is fastest on a CPU for the shapes at hand; docs/bench/weight-gradient.md measures them. */
 export const lowerWeightGradient: Form = (g, x, dy, a) => {
   if (a.group > 1) return asGroups(g, x, dy, a);
   const [rows, columns] = imageSizeAt(dy, [2, 3]);
