@@ -34,7 +34,7 @@ export interface Normalization {
 /** A network from images `[N, C, H, W]` to features `[N, F]`, as code that builds a graph. */
 export interface Backbone {
   readonly architecture: string;
-  readonly settings: Readonly<Record<string, number | string | boolean>>;
+  readonly settings: Readonly<Record<string, number | string | boolean | readonly number[]>>;
   /** `[C, H, W]` */
   readonly imageShape: readonly [number, number, number];
   readonly features: number;

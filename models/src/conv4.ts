@@ -4,7 +4,8 @@ import type { Backbone, MomentSource, ParameterSpec } from './backbone.js';
 import { normalize } from './normalization.js';
 
 export interface Conv4Settings {
-  readonly channels: number;
+  /** Output channels of every block, or of each. */
+  readonly channels: number | readonly number[];
   readonly blocks: number;
   readonly imageChannels: number;
   readonly imageSize: number;
@@ -31,7 +32,7 @@ function halved(size: number, downsample: Conv4Settings['downsample']): number {
 /**
  * The four-block convolutional network of the few-shot literature (Vinyals et al. 2016; Finn et al. 2017): each block
  * is a 3x3 convolution with padding 1, normalization with scale and shift, ReLU, and halving of the image.
- * Throws a RangeError where the image is too small for the number of blocks.
+ * Throws a RangeError where the image is too small for the number of blocks, or `channels` lists another number of them.
  */
 export function conv4(partial: Partial<Conv4Settings> = {}): Backbone {
   const settings = { ...conv4Defaults, ...partial };
@@ -41,14 +42,17 @@ export function conv4(partial: Partial<Conv4Settings> = {}): Backbone {
     size = halved(size, downsample);
     if (size < 1) throw new RangeError(`conv4: an image of ${imageSize} pixels is too small for ${blocks} blocks`);
   }
+  if (typeof channels !== 'number' && channels.length !== blocks) {
+    throw new RangeError(`conv4: expected channels of ${blocks} blocks, got ${channels.length}`);
+  }
   const numbers = Array.from({ length: blocks }, (_, i) => i + 1);
   return {
     architecture: 'conv4',
     settings: { ...settings },
     imageShape: [imageChannels, imageSize, imageSize],
-    features: channels * size * size,
+    features: channelsOf(settings, blocks) * size * size,
     parameters: numbers.flatMap((block) => blockParameters(settings, block)),
-    normalizations: numbers.map((block) => ({ name: `norm${block}`, channels })),
+    normalizations: numbers.map((block) => ({ name: `norm${block}`, channels: channelsOf(settings, block) })),
     layers: numbers.map((block) => `block${block}`),
     build: (g, images, parameter, moments) => {
       let x = images;
@@ -61,9 +65,16 @@ export function conv4(partial: Partial<Conv4Settings> = {}): Backbone {
   };
 }
 
+/** Output channels of a block, counted from 1; those of block 0 are the image's. */
+function channelsOf({ channels, imageChannels }: Conv4Settings, block: number): number {
+  if (block === 0) return imageChannels;
+  return typeof channels === 'number' ? channels : (channels[block - 1] as number);
+}
+
 function blockParameters(settings: Conv4Settings, block: number): ParameterSpec[] {
-  const { channels, imageChannels, convolutionBias } = settings;
-  const inputs = block === 1 ? imageChannels : channels;
+  const { convolutionBias } = settings;
+  const inputs = channelsOf(settings, block - 1);
+  const channels = channelsOf(settings, block);
   const layer = `block${block}`;
   const constant = (name: string, value: number): ParameterSpec => ({
     name,

@@ -10,7 +10,8 @@ const positive = z.number().int().positive();
 const settingsSchema = z.strictObject({
   model: z.strictObject({
     architecture: z.literal('conv4'),
-    channels: positive.default(64),
+    /** Of every block, or of each. */
+    channels: z.union([positive, z.array(positive).nonempty()]).default(64),
     blocks: positive.default(4),
     imageChannels: z.union([z.literal(1), z.literal(3)]).default(1),
     imageSize: positive.default(28),
@@ -43,7 +44,15 @@ const settingsSchema = z.strictObject({
   momentRate: z.number().min(0).max(1).default(0.01),
   seed: z.number().int().min(0).default(0),
   rotations: z.boolean().default(true),
-  augment: z.strictObject({ shift: z.number(), degrees: z.number(), scale: z.number() }).optional(),
+  augment: z
+    .strictObject({
+      shift: z.number().default(0),
+      degrees: z.number().default(0),
+      scale: z.number().default(0),
+      shear: z.number().default(0),
+      elastic: z.number().default(0),
+    })
+    .optional(),
   validation: z
     .strictObject({
       every: positive,

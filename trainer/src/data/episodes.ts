@@ -1,5 +1,5 @@
 import { pixelsToTensor } from '@whet/runtime/images';
-import { type Affine, type Augmentation, checkAugmentation, drawAffine, warp } from './augment.js';
+import { type Augmentation, checkAugmentation, type Distortion, drawDistortion, warp } from './augment.js';
 import { DataError, type Dataset, type ImageClass, type SplitName } from './dataset.js';
 import { generatorFor } from './random.js';
 
@@ -108,7 +108,7 @@ export class EpisodeSampler {
       const source = this.#classes[rotations ? Math.floor(drawn / 4) : drawn] as ImageClass;
       classes.push(quarters === 0 ? source.name : `${source.name}@${quarters * 90}`);
       for (const [i, image] of random.sample(source.count, shots + queries).entries()) {
-        const affine = augment && distortions ? drawAffine(augment, distortions) : undefined;
+        const distortion = augment && distortions ? drawDistortion(augment, distortions) : undefined;
         const supports = i < shots;
         const at = supports ? way * shots + i : way * queries + i - shots;
         (supports ? supportLabels : queryLabels)[at] = way;
@@ -118,7 +118,7 @@ export class EpisodeSampler {
           source.pixels,
           image * length,
           quarters,
-          affine,
+          distortion,
         );
       }
     }
@@ -155,7 +155,7 @@ export class EpisodeSampler {
     pixels: Uint8Array,
     from: number,
     quarters: number,
-    affine: Affine | undefined,
+    distortion: Distortion | undefined,
   ): void {
     const { width, height, channels, background } = this.#dataset.preprocessing;
     // Pixel (y, x) of the turned image is read at origin + y * down + x * right.
@@ -164,8 +164,8 @@ export class EpisodeSampler {
       const table = this.#table.subarray(c * 256, (c + 1) * 256);
       const plane = { pixels, start: from + c + origin * channels, down: down * channels, right: right * channels };
       const target = out.subarray(at + c * height * width, at + (c + 1) * height * width);
-      if (affine) {
-        warp(target, plane, { width, height, background }, affine, table);
+      if (distortion) {
+        warp(target, plane, { width, height, background }, distortion, table);
         continue;
       }
       let i = 0;
