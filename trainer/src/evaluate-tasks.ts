@@ -4,6 +4,7 @@ import type { Dataset, SplitName } from './data/dataset.js';
 import { EpisodeSampler, type EpisodeShape } from './data/episodes.js';
 import { type TaskBatch, taskBatch } from './data/task-batches.js';
 import { accuracyOf, type Interval, meanInterval } from './evaluation.js';
+import type { Rule } from './rules.js';
 import type { TrainingState } from './state.js';
 import { momentInputs, type NormalizationMode } from './task-graph.js';
 import { type TaskRunner, taskRunner } from './task-runner.js';
@@ -54,6 +55,8 @@ export interface EvaluateTasksOptions {
   readonly shape?: EpisodeShape;
   /** Whose moments normalize; the run's own when absent. `transductive` takes the query images' together. */
   readonly normalization?: NormalizationMode;
+  /** Which weights move; the run's own rule when absent. */
+  readonly rule?: Rule;
   /** Inner steps and rate; the run's own when absent. */
   readonly steps?: number;
   readonly rate?: number;
@@ -74,6 +77,7 @@ export async function evaluateTasks(options: EvaluateTasksOptions): Promise<Inte
     ...settings,
     ways,
     queries,
+    rule: options.rule ?? settings.rule,
     normalization: options.normalization ?? settings.normalization,
     steps: options.steps ?? settings.steps,
     innerRate: options.rate ?? settings.innerRate,

@@ -46,5 +46,5 @@ export function evaluationGraph(settings: TaskSettings): Graph {
     ['logits', task.queryLogits],
     ['loss', task.queryLoss],
   ]);
-  return { name: `evaluation/${settings.rule.name}`, inputs: task.inputs, outputs };
+  return simplify({ name: `evaluation/${settings.rule.name}`, inputs: task.inputs, outputs }).graph;
 }

@@ -1,0 +1,32 @@
+import { expect, test } from 'vitest';
+import { type Cell, formatStudy } from './study/table.js';
+
+test('the table of rules gives the mean over seeds, its interval, and each seed', () => {
+  const cell = (method: string, normalization: string, seed: number, mean: number, halfWidth: number): Cell => ({
+    method,
+    normalization,
+    seed,
+    moves: method,
+    tasks: 600,
+    accuracies: [{ mean, halfWidth }],
+  });
+  const cells = [
+    cell('maml', 'layer', 1, 0.9, 0.003),
+    cell('maml', 'layer', 2, 0.92, 0.004),
+    cell('anil', 'transductive', 1, 0.5, 0.01),
+  ];
+  expect(formatStudy(cells, [{ ways: 5, shots: 1 }]).split('\n')).toEqual([
+    '### layer',
+    '',
+    '| method | moves | 5-way 1-shot |',
+    '|---|---|---|',
+    '| maml | maml | 91.00 ± 0.25 (90.00, 92.00) |',
+    '',
+    '### transductive',
+    '',
+    '| method | moves | 5-way 1-shot |',
+    '|---|---|---|',
+    '| anil | anil | 50.00 ± 1.00 (50.00) |',
+    '',
+  ]);
+});

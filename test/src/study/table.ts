@@ -1,0 +1,41 @@
+import type { Interval } from '@whet/trainer';
+
+/** A method, trained and evaluated under one normalization from one seed. */
+export interface Cell {
+  readonly method: string;
+  readonly normalization: string;
+  readonly seed: number;
+  /** The rule or layers that adapt. */
+  readonly moves: string;
+  readonly tasks: number;
+  /** By the shapes of {@link formatStudy}. */
+  readonly accuracies: readonly Interval[];
+}
+
+const percent = (share: number) => (100 * share).toFixed(2);
+
+/** The mean over seeds, with the 95 % interval over all their tasks, and the seeds by themselves. */
+function overSeeds(intervals: readonly Interval[]): string {
+  const mean = intervals.reduce((sum, each) => sum + each.mean, 0) / intervals.length;
+  const halfWidth = Math.sqrt(intervals.reduce((sum, each) => sum + each.halfWidth ** 2, 0)) / intervals.length;
+  const seeds = intervals.map((each) => percent(each.mean)).join(', ');
+  return `${percent(mean)} ± ${percent(halfWidth)} (${seeds})`;
+}
+
+/** One Markdown table per normalization, a row per method. */
+export function formatStudy(cells: readonly Cell[], shapes: readonly { ways: number; shots: number }[]): string {
+  return [...new Set(cells.map(({ normalization }) => normalization))]
+    .map((normalization) => {
+      const here = cells.filter((cell) => cell.normalization === normalization);
+      const rows = [...new Set(here.map(({ method }) => method))].map((method) => {
+        const seeds = here.filter((cell) => cell.method === method);
+        const moves = [...new Set(seeds.map((cell) => cell.moves))].join('; ');
+        const accuracies = shapes.map((_, i) => overSeeds(seeds.map((cell) => cell.accuracies[i] as Interval)));
+        return `| ${[method, moves, ...accuracies].join(' | ')} |`;
+      });
+      const head = ['method', 'moves', ...shapes.map(({ ways, shots }) => `${ways}-way ${shots}-shot`)];
+      const lines = [`| ${head.join(' | ')} |`, `|${head.map(() => '---').join('|')}|`, ...rows];
+      return `### ${normalization}\n\n${lines.join('\n')}\n`;
+    })
+    .join('\n');
+}
