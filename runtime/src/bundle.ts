@@ -1,12 +1,12 @@
-import { type InferenceSession, Tensor } from 'onnxruntime-common';
+import type { InferenceSession } from 'onnxruntime-common';
 import { adaptPattern } from './adapt.js';
 import { classesOf } from './classes.js';
-import { BATCH, encodeExamples, encodeQueries, stackImages } from './encode.js';
+import { encodeExamples, stackImages } from './encode.js';
 import { BundleError, InputError, ProfileError } from './errors.js';
 import { type Manifest, parseManifest } from './manifest.js';
 import { loadPattern, momentNames, type Pattern } from './pattern.js';
+import { groupRequests, type PredictionRequest, predictGroup } from './predict.js';
 import { Profile, readProfile } from './profile.js';
-import { run } from './run-session.js';
 import type { BundleSource } from './source.js';
 import type { AdaptOptions, AdaptResult, Example, Prediction } from './types.js';
 
@@ -145,21 +145,24 @@ export class Bundle {
   async predict(profile: Profile, images: readonly Float32Array[]): Promise<Prediction[]> {
     const pattern = this.#fitting(profile);
     for (const [i, image] of images.entries()) this.#checkImage(image, `images[${i}]`);
-    const values = Object.fromEntries(
-      [...profile.values].map(([name, { shape, data }]) => [name, new Tensor('float32', data, shape)]),
-    );
     const predictions: Prediction[] = [];
-    for (let from = 0; from < images.length; from += BATCH) {
-      const stacked = stackImages(images.slice(from, from + BATCH), this.manifest.preprocessing);
-      const features = await encodeQueries(pattern, stacked, values);
-      const { probabilities } = await run(pattern.predict, { ...values, features });
-      const data = probabilities?.data as Float32Array;
-      const ways = profile.classes.length;
-      for (let row = 0; row < data.length / ways; row++) {
-        predictions.push(prediction(profile.classes, data.subarray(row * ways, (row + 1) * ways)));
-      }
-    }
+    const requests = [{ index: 0, request: { profile, images } }];
+    await predictGroup({ pattern, requests }, this.manifest.preprocessing, [predictions]);
     return predictions;
+  }
+
+  /**
+   * {@link predict} for many profiles at once; predictions come by request. What is frozen runs once over the images of
+   * all of them, so that many small requests cost little more than one large one.
+   */
+  async predictMany(requests: readonly PredictionRequest[]): Promise<Prediction[][]> {
+    const groups = groupRequests(requests, (profile) => this.#fitting(profile));
+    for (const [at, { images }] of requests.entries()) {
+      for (const [i, image] of images.entries()) this.#checkImage(image, `requests[${at}].images[${i}]`);
+    }
+    const results = requests.map((): Prediction[] => []);
+    for (const group of groups) await predictGroup(group, this.manifest.preprocessing, results);
+    return results;
   }
 
   /** Reads a profile and checks that it fits this bundle; throws {@link ProfileError} where it does not. */
@@ -222,15 +225,4 @@ export class Bundle {
     const bad = image.findIndex((value) => !Number.isFinite(value));
     if (bad >= 0) throw new InputError(field, `expected finite values, got ${image[bad]} at position ${bad}`);
   }
-}
-
-function prediction(classes: readonly string[], probabilities: Float32Array): Prediction {
-  let best = 0;
-  for (let i = 1; i < probabilities.length; i++) {
-    if ((probabilities[i] as number) > (probabilities[best] as number)) best = i;
-  }
-  // No prototype: a class may be called `constructor` or `__proto__`.
-  const byClass = Object.create(null) as Record<string, number>;
-  for (const [i, name] of classes.entries()) byClass[name] = probabilities[i] as number;
-  return { label: classes[best] as string, probabilities: byClass };
 }

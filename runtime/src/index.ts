@@ -10,6 +10,7 @@ export {
 } from './manifest.js';
 export { oneHot } from './one-hot.js';
 export { momentNames, nextName } from './pattern.js';
+export type { PredictionRequest } from './predict.js';
 export { type Preprocessing, preprocessingSchema } from './preprocessing.js';
 export { Profile, type ProfileValue, readProfile } from './profile.js';
 export {

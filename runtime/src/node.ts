@@ -35,4 +35,5 @@ export function loadBundle(directory: string, options: LoadOptions = {}): Promis
 
 export { Bundle } from './bundle.js';
 export { BundleError, InputError, ProfileError } from './errors.js';
+export type { PredictionRequest } from './predict.js';
 export type { AdaptOptions, AdaptResult, AdaptTimings, Example, Prediction } from './types.js';
