@@ -9,13 +9,14 @@ function productGraph({ batch, m, k, n }: MatrixProduct): Graph {
   return { name: 'product', inputs: [a, b], outputs: new Map([['y', y]]) };
 }
 
-/** Each product of a graph's floor on a backend, to be timed in turns with the graph itself. */
+/** Each product of a graph's floor on a backend, to be timed in turns with the graph itself; `symbols` as {@link matrixProducts} takes them. */
 export async function floorContenders(
   backend: Backend,
   graph: Graph,
+  symbols: Readonly<Record<string, number>> = {},
 ): Promise<{ contender: Contender; count: number }[]> {
   const contenders: { contender: Contender; count: number }[] = [];
-  for (const product of matrixProducts(graph)) {
+  for (const product of matrixProducts(graph, symbols)) {
     const bare = productGraph(product);
     const executable = await backend.compile(bare);
     const feeds = waves(bare);

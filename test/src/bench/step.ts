@@ -1,0 +1,121 @@
+import { parseArgs } from 'node:util';
+import { encodeOnnx, type Graph, matrixProducts, sizeOf } from '@whet/compiler';
+import {
+  buildPatternGraphs,
+  initialState,
+  ortBackend,
+  type PatternParts,
+  type PatternWeight,
+  patternParts,
+  patternsOf,
+  type RunConfig,
+  runConfigSchema,
+} from '@whet/trainer';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { floorContenders } from './floor.js';
+import { type Contender, machine, timeInTurns } from './harness.js';
+
+const { values: options } = parseArgs({
+  options: {
+    normalizations: { type: 'string', multiple: true, default: ['population', 'layer', 'support'] },
+    channels: { type: 'string', default: '64' },
+    ways: { type: 'string', default: '5' },
+    shots: { type: 'string', default: '5' },
+    rounds: { type: 'string', default: '30' },
+    threads: { type: 'string' },
+  },
+});
+const sizes: Readonly<Record<string, number>> = {
+  N: Number(options.ways) * Number(options.shots),
+  W: Number(options.ways),
+};
+
+/** One inner step as a bundle runs it: the ONNX graph, any number of examples and classes. */
+async function stepContender(
+  name: string,
+  graph: Graph,
+  values: ReadonlyMap<string, Float32Array>,
+): Promise<Contender> {
+  const session = await InferenceSession.create(encodeOnnx(graph), {
+    executionProviders: ['cpu'],
+    graphOptimizationLevel: 'all',
+    ...(options.threads ? { intraOpNumThreads: Number(options.threads) } : {}),
+  });
+  const ways = sizes['W'] as number;
+  const feeds: Record<string, Tensor> = {};
+  for (const input of graph.inputs) {
+    const shape = input.shape.map((dimension) => sizes[dimension] ?? Number(dimension));
+    const valueAt = (i: number) => {
+      if (input.name === 'labels') return Number(Math.floor(i / ways) % ways === i % ways);
+      return input.name === 'rate' ? 0.01 : Math.sin(1.7 * i);
+    };
+    const data = Float32Array.from({ length: sizeOf(shape) }, (_, i) => valueAt(i));
+    feeds[input.name] = new Tensor('float32', values.get(input.name) ?? data, shape);
+  }
+  return { name, run: () => session.run(feeds) };
+}
+
+/** Every second output channel of each layer closed, with its scale and shift; the head moves whole. */
+function halfOfChannels(parts: PatternParts): PatternParts {
+  const halve = (weight: PatternWeight): PatternWeight => {
+    const [channels = 1] = weight.shape;
+    const each = weight.start.length / channels;
+    return { ...weight, mask: Uint8Array.from(weight.start, (_, i) => Number(Math.floor(i / each) % 2 === 0)) };
+  };
+  return { ...parts, weights: parts.weights.map(halve) };
+}
+
+async function measure(normalization: RunConfig['normalization']): Promise<string[]> {
+  const model = { architecture: 'conv4', channels: Number(options.channels) };
+  const config = runConfigSchema.parse({ model, rule: 'maml', normalization });
+  const checkpoint = { config, state: initialState(config) };
+  const parts = patternsOf(checkpoint).map((spec) => [spec.name, patternParts(checkpoint, spec)] as const);
+  const full = parts.find(([name]) => name === 'full')?.[1] as PatternParts;
+  const cases = [...parts, ['half of the channels', halfOfChannels(full)] as const];
+
+  const contenders: Contender[] = [];
+  const floors = new Map<string, { readonly name: string; readonly count: number }[]>();
+  const products = new Map<string, Contender>();
+  const flops = new Map<string, number>();
+  for (const [name, each] of cases) {
+    const { step, values } = buildPatternGraphs(each);
+    contenders.push(await stepContender(name, step, values));
+    const floor = await floorContenders(ortBackend(), step, sizes);
+    for (const { contender } of floor) products.set(contender.name, contender);
+    floors.set(
+      name,
+      floor.map(({ contender, count }) => ({ name: contender.name, count })),
+    );
+    const multiplyAdds = matrixProducts(step, sizes).reduce((sum, p) => sum + p.batch * p.m * p.k * p.n * p.count, 0);
+    flops.set(name, 2 * multiplyAdds);
+  }
+  const times = await timeInTurns([...contenders, ...products.values()], Number(options.rounds));
+  const time = (name: string) => times.get(name) ?? Number.NaN;
+  return cases.map(([name]) => {
+    const floor = (floors.get(name) ?? []).reduce((sum, each) => sum + each.count * time(each.name), 0);
+    const cells = [
+      normalization,
+      name,
+      ((flops.get(name) ?? 0) / 1e9).toFixed(2),
+      floor.toFixed(2),
+      time(name).toFixed(2),
+      `${(time(name) / floor).toFixed(2)}x`,
+      (time(name) / time('full')).toFixed(2),
+    ];
+    return `| ${cells.join(' | ')} |`;
+  });
+}
+
+process.stdout.write(
+  [
+    `One inner step of Conv4-${options.channels}, 28 x 28, ${options.ways}-way ${options.shots}-shot, ms (median of ${options.rounds}, in turns). ${machine()}.`,
+    'Floor: the same multiply-adds as bare matrix products.',
+    '',
+    '| normalization | moves | GFLOP | floor | step | over floor | of the dense step |',
+    '|---|---|---|---|---|---|---|',
+    '',
+  ].join('\n'),
+);
+for (const normalization of options.normalizations) {
+  process.stdout.write(`${(await measure(normalization as RunConfig['normalization'])).join('\n')}\n`);
+}
