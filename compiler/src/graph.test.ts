@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { evaluate } from './evaluate.js';
-import { type Graph, GraphBuilder, GraphError, inline, nodesOf } from './graph.js';
+import { copyInputs, type Graph, GraphBuilder, GraphError, inline, nodesOf } from './graph.js';
 import { onnxMessage } from './onnx/schema.js';
 import { encodeOnnx } from './onnx/write.js';
 import { reshape } from './operators/shape-helpers.js';
@@ -111,7 +111,7 @@ describe('building a graph', () => {
   it('checks every node again when it is copied against another shape', () => {
     const graph = twoLayers();
     const g = new GraphBuilder();
-    const bindings = new Map(graph.inputs.map((input) => [input, g.input(input.name, input.shape)]));
+    const bindings = copyInputs(g, graph);
     bindings.set(graph.inputs[1] as never, g.input('w1', [2, 5, 3, 3]));
     expect(() => inline(g, graph, bindings)).toThrow('Conv "conv1"');
   });

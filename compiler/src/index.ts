@@ -5,7 +5,17 @@ export { type Backend, type Executable, referenceBackend } from './executor.js';
 export { bindFeeds, type Tensors } from './feeds.js';
 export { type MatrixProduct, matrixProducts } from './floor.js';
 export { gradients } from './gradients.js';
-export { type Graph, GraphBuilder, GraphError, inline, type Node, nodesOf, staticShape, type Value } from './graph.js';
+export {
+  copyInputs,
+  type Graph,
+  GraphBuilder,
+  GraphError,
+  inline,
+  type Node,
+  nodesOf,
+  staticShape,
+  type Value,
+} from './graph.js';
 export { fromHalf, toHalf } from './half.js';
 export { lowerGroups, lowerOwnOperators } from './lowering/lower.js';
 export { weightGradientForms } from './lowering/weight-gradient.js';
