@@ -148,7 +148,7 @@ describe('training', () => {
     ]);
   });
 
-  it('ends after validations that are no better, and counts them on when it is resumed', async () => {
+  it('ends after validations that are no better, counts them on when it is resumed, and stays ended', async () => {
     const patient = {
       ...settings,
       rule: 'maml',
@@ -167,8 +167,12 @@ describe('training', () => {
     await run(part, { checkpoints });
     const resumed = await resumeFrom(checkpoints.last, { outerSteps: 40 });
     expect(resumed.state.validationsSinceBest).toBe(1);
-    await run(resumed);
+    await run(resumed, { checkpoints });
     expect(resumed.state.step).toBe(4);
+
+    const ended = await resumeFrom(checkpoints.last);
+    await run(ended);
+    expect(ended.state).toMatchObject({ step: 4, validationsSinceBest: 3 });
   });
 
   it('validates with inner steps of its own', async () => {

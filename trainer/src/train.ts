@@ -101,8 +101,8 @@ export async function train(options: TrainOptions): Promise<void> {
     const evaluation = await taskRunner(backend, evaluationGraph(settings));
     runners.set(VALIDATION, evaluation);
     pace.since = performance.now();
-    while (state.step < config.outerSteps) {
-      if (signal?.aborted) break;
+    const patience = config.validation.patience ?? Number.POSITIVE_INFINITY;
+    while (state.step < config.outerSteps && state.validationsSinceBest < patience && !signal?.aborted) {
       const taken = await outerStep(options, runners, source);
       window.loss += taken.loss;
       window.accuracy += taken.accuracy;
@@ -134,7 +134,6 @@ export async function train(options: TrainOptions): Promise<void> {
         }
       }
       options.onProgress?.(progress);
-      if (state.validationsSinceBest >= (config.validation.patience ?? Number.POSITIVE_INFINITY)) break;
       if (validating) Object.assign(window, { loss: 0, accuracy: 0, tasks: 0 });
       pace = { steps: 0, since: performance.now() };
     }

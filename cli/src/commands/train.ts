@@ -201,7 +201,8 @@ async function runTraining(options: TrainOptions): Promise<void> {
     progress.stop();
     process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
   }
-  const outcome = controller.signal.aborted ? `stopped at step ${state.step}; go on with --resume` : validated;
+  const ended = validated || `the run ended at step ${state.step} already`;
+  const outcome = controller.signal.aborted ? `stopped at step ${state.step}; go on with --resume` : ended;
   const written = [last, best].filter((path) => existsSync(path));
   process.stdout.write(`${outcome}\ncheckpoints: ${written.join(', ')}\n`);
 }
