@@ -262,7 +262,7 @@ describe('training', () => {
     expect(checkpoint.state.step).toBe(0);
   });
 
-  it('asks the backend for one executable per number of shots and one to validate, and releases all', async () => {
+  it('asks the backend for one executable of first moments, one per number of shots and one to validate, and releases all', async () => {
     const names: string[] = [];
     let open = 0;
     const inner = ortBackend({ threads: 1 });
@@ -283,7 +283,12 @@ describe('training', () => {
       },
     };
     await train({ ...(await newRun({ ...settings, outerSteps: 1 })), dataset, backend });
-    expect(names).toEqual(['meta-gradient/sparse-maml', 'meta-gradient/sparse-maml', 'evaluation/sparse-maml']);
+    expect(names).toEqual([
+      'initial-moments',
+      'meta-gradient/sparse-maml',
+      'meta-gradient/sparse-maml',
+      'evaluation/sparse-maml',
+    ]);
     expect(open).toBe(0);
   });
 });
