@@ -18,17 +18,31 @@ export function count(text: string): number {
   return value;
 }
 
-export function positiveNumber(text: string): number {
+function finiteNumber(text: string): number {
   const value = Number(text);
-  if (text.trim() === '' || !Number.isFinite(value) || value <= 0) {
-    throw new InvalidArgumentError('expected a positive number.');
-  }
+  if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('expected a number.');
+  return value;
+}
+
+export function positiveNumber(text: string): number {
+  const value = finiteNumber(text);
+  if (value <= 0) throw new InvalidArgumentError('expected a positive number.');
   return value;
 }
 
 /** For options that take several counts: `--shots 1 5`. */
 export function collectCounts(text: string, previous: number[] | undefined): number[] {
   return [...(previous ?? []), count(text)];
+}
+
+/** For options that take several numbers: `--mean 0.5 0.5 0.5`. */
+export function collectNumbers(text: string, previous: number[] | undefined): number[] {
+  return [...(previous ?? []), finiteNumber(text)];
+}
+
+/** For options that take several numbers above 0: `--std 0.2 0.2 0.3`. */
+export function collectPositiveNumbers(text: string, previous: number[] | undefined): number[] {
+  return [...(previous ?? []), positiveNumber(text)];
 }
 
 /** The command line as a person would type it, to record with figures. Folders of this machine are left out. */

@@ -16,6 +16,9 @@ export interface LoadDataOptions {
   readonly channels: 1 | 3;
   /** How images become tensors, where a run or a bundle says so already. */
   readonly preprocessing?: Preprocessing | undefined;
+  /** Per channel, of pixels 0..1, where `preprocessing` does not say. */
+  readonly mean?: readonly number[] | undefined;
+  readonly std?: readonly number[] | undefined;
   readonly skipCorrupt?: boolean | undefined;
 }
 
@@ -46,8 +49,11 @@ export async function recogniseData(directory: string): Promise<DataFolder> {
 /** The data of a folder, with a progress bar while images are decoded for the first time. */
 export async function loadData({ directory, kind }: DataFolder, options: LoadDataOptions): Promise<Dataset> {
   const { loadCifar, loadImageFolders, loadOmniglot } = await import('@whet/trainer');
-  const { size, channels, preprocessing, skipCorrupt = false } = options;
-  const prepared = preprocessing ? { preprocessing } : {};
+  const { size, channels, preprocessing, mean, std, skipCorrupt = false } = options;
+  const normalized = mean !== undefined || std !== undefined;
+  if (normalized && kind === 'omniglot') throw new Error('--mean and --std: Omniglot’s drawings are not normalized');
+  if (normalized && preprocessing) throw new Error('--mean and --std: the settings have a preprocessing already');
+  const prepared = preprocessing ? { preprocessing } : { ...(mean && { mean }), ...(std && { std }) };
   let progress: ReturnType<typeof startProgress> | undefined;
   const onProgress = (done: number, total: number) => {
     progress ??= startProgress('decode', total);

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { evaluate } from './evaluate.js';
-import { type Graph, GraphBuilder, GraphError, inline, nodesOf } from './graph.js';
+import { copyInputs, type Graph, GraphBuilder, GraphError, inline, nodesOf } from './graph.js';
 import { onnxMessage } from './onnx/schema.js';
 import { encodeOnnx } from './onnx/write.js';
 import { reshape } from './operators/shape-helpers.js';
 import { foldConstants } from './passes/fold-constants.js';
+import { frozenBoundary } from './passes/frozen-boundary.js';
 import { removeUnusedInputs } from './passes/remove-unused-inputs.js';
-import { splitAtFrozenPrefix } from './passes/split.js';
 import { printGraph } from './print.js';
 import { makeTensor } from './tensor.js';
 
@@ -111,39 +111,41 @@ describe('building a graph', () => {
   it('checks every node again when it is copied against another shape', () => {
     const graph = twoLayers();
     const g = new GraphBuilder();
-    const bindings = new Map(graph.inputs.map((input) => [input, g.input(input.name, input.shape)]));
+    const bindings = copyInputs(g, graph);
     bindings.set(graph.inputs[1] as never, g.input('w1', [2, 5, 3, 3]));
     expect(() => inline(g, graph, bindings)).toThrow('Conv "conv1"');
   });
 });
 
-describe('splitting at the frozen prefix', () => {
+describe('the boundary of the frozen part', () => {
   it.each([
     [['w2'], ['Conv', 'Relu'], ['Conv']],
     [['w1'], [], ['Conv', 'Relu', 'Conv']],
     [[], ['Conv', 'Relu', 'Conv'], []],
-  ])('with %j moving', (moving, prefixOps, restOps) => {
+  ])('with %j moving', (moving, frozenOps, restOps) => {
     const graph = twoLayers();
-    const { prefix, rest } = splitAtFrozenPrefix(graph, new Set(moving));
-    expect(nodesOf(prefix.outputs.values()).map((node) => node.op)).toEqual(prefixOps);
-    expect(nodesOf(rest.outputs.values()).map((node) => node.op)).toEqual(restOps);
-    const cached = evaluate(prefix, feeds);
-    const result = evaluate(rest, new Map([...feeds, ...cached]));
+    const boundary = frozenBoundary(graph, new Set(moving));
+    expect(nodesOf(boundary).map((node) => node.op)).toEqual(frozenOps);
+    expect(nodesOf(graph.outputs.values(), boundary).map((node) => node.op)).toEqual(restOps);
+    const frozen = removeUnusedInputs({
+      ...graph,
+      outputs: new Map(boundary.map((value) => [value.name, value])),
+    }).graph;
+    // What moves is never read by the frozen part.
+    for (const input of frozen.inputs) expect(moving).not.toContain(input.name);
+    const g = new GraphBuilder();
+    const bindings = copyInputs(g, graph);
+    for (const value of boundary) bindings.set(value, g.input(value.name, value.shape));
+    const rest = { name: 'rest', inputs: [...bindings.values()], outputs: inline(g, graph, bindings) };
+    const result = evaluate(rest, new Map([...feeds, ...evaluate(frozen, feeds)]));
     expect(result.get('y')).toEqual(evaluate(graph, feeds).get('y'));
-    // What moves is never read by the prefix.
-    for (const input of prefix.inputs) expect(moving).not.toContain(input.name);
   });
 
-  it('does not put constants or inputs across the boundary', () => {
+  it('is crossed by no constants or inputs', () => {
     const g = new GraphBuilder();
     const [x, w] = [g.input('x', [2]), g.input('w', [2])];
     const y = g.apply('Add', [g.apply('Mul', [x, w], {}), g.scalar(3)], {});
-    const { prefix, rest } = splitAtFrozenPrefix(
-      { name: 'g', inputs: [x, w], outputs: new Map([['y', y]]) },
-      new Set(['w']),
-    );
-    expect(prefix.outputs.size).toBe(0);
-    expect(rest.inputs.map(({ name }) => name)).toEqual(['x', 'w']);
+    expect(frozenBoundary({ name: 'g', inputs: [x, w], outputs: new Map([['y', y]]) }, new Set(['w']))).toEqual([]);
   });
 });
 

@@ -126,6 +126,11 @@ export function constantsOf(graph: Graph): Value[] {
   return [...found];
 }
 
+/** Declares the inputs of a graph on another builder, by name, shape and dtype; each with its copy, in their order. */
+export function copyInputs(builder: GraphBuilder, graph: Graph): Map<Value, Value> {
+  return new Map(graph.inputs.map((input) => [input, builder.input(input.name, input.shape, input.dtype)]));
+}
+
 /**
  * Copies a graph into `builder` with inputs (or inner values) replaced by `bindings`; returns the copied outputs.
  * Shapes are inferred anew, so binding an input of another shape re-checks every node.

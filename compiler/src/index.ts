@@ -5,7 +5,17 @@ export { type Backend, type Executable, referenceBackend } from './executor.js';
 export { bindFeeds, type Tensors } from './feeds.js';
 export { type MatrixProduct, matrixProducts } from './floor.js';
 export { gradients } from './gradients.js';
-export { type Graph, GraphBuilder, GraphError, inline, type Node, nodesOf, staticShape, type Value } from './graph.js';
+export {
+  copyInputs,
+  type Graph,
+  GraphBuilder,
+  GraphError,
+  inline,
+  type Node,
+  nodesOf,
+  staticShape,
+  type Value,
+} from './graph.js';
 export { fromHalf, toHalf } from './half.js';
 export { lowerGroups, lowerOwnOperators } from './lowering/lower.js';
 export { weightGradientForms } from './lowering/weight-gradient.js';
@@ -25,11 +35,11 @@ export { operators } from './operators/table.js';
 export { mergeCommonSubexpressions } from './passes/common-subexpressions.js';
 export { foldConstants, foldConstantsUpTo } from './passes/fold-constants.js';
 export { foldScales } from './passes/fold-scales.js';
+export { type BoundaryOptions, frozenBoundary } from './passes/frozen-boundary.js';
 export type { Pass } from './passes/pass.js';
 export { removeUnusedInputs } from './passes/remove-unused-inputs.js';
 export { runPasses } from './passes/run-passes.js';
 export { simplify } from './passes/simplify.js';
-export { type BoundaryOptions, frozenBoundary, type SplitGraph, splitAtFrozenPrefix } from './passes/split.js';
 export { printGraph } from './print.js';
 export { type StoredArray, storedArray } from './stored-array.js';
 export * from './tensor.js';

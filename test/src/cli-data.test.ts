@@ -92,6 +92,43 @@ describe('whet train --data', () => {
     },
   );
 
+  it.each([
+    ['colour', 'small.json'],
+    ['cifar', 'cifar.json'],
+  ])(
+    'normalizes %s by the mean and standard deviation that are given, in a run called as its settings',
+    async (data, config) => {
+      const given = ['--mean', '0.5', '0', '-0.25', '--std', '0.25', '0.5', '1'];
+      const trained = await whet('train', '--data', data, '--config', config, '--backend', 'ort-cpu', ...given);
+      expect(trained.err).not.toContain('whet:');
+      const run = join(folder, 'runs', config.slice(0, -'.json'.length));
+      const { preprocessing } = (await loadCheckpoint(join(run, 'last.safetensors'))).config;
+      expect(preprocessing).toMatchObject({ mean: [0.5, 0, -0.25], std: [0.25, 0.5, 1] });
+      await rm(run, { recursive: true });
+    },
+  );
+
+  it.each<[string, string[], RegExp]>([
+    [
+      'one mean for three channels',
+      ['--mean', '0.5'],
+      /image folders: mean: expected 3 numbers, one per channel, got 0\.5/,
+    ],
+    ['a standard deviation of 0', ['--std', '0.5', '0'], /'--std <x\.\.\.>' .* expected a positive number/],
+    ['a mean that is no number', ['--mean', 'half'], /'--mean <x\.\.\.>' .* expected a number/],
+    ['--resume without the folder of a run', ['--resume'], /--resume: expected --run/],
+    [
+      'a run that is there already',
+      ['--rule', 'boil'],
+      /^whet: runs\/colour-boil\/last\.safetensors exists; go on with --resume/m,
+    ],
+  ])('refuses %s', async (_what, args, message) => {
+    await mkdir(join(folder, 'runs', 'colour-boil'), { recursive: true });
+    await writeFile(join(folder, 'runs', 'colour-boil', 'last.safetensors'), '');
+    const refused = await whet('train', '--data', 'colour', '--backend', 'ort-cpu', ...args);
+    expect([refused.code, refused.err]).toEqual([1, expect.stringMatching(message)]);
+  });
+
   it('names a corrupt image, and goes on without it where that is asked for', async () => {
     await writeFile(join(folder, 'colour', 'train', 'ape', '0.png'), 'no image');
     const refused = await train('colour', 'small.json', '--run', 'other');

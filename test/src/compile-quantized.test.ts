@@ -6,6 +6,7 @@ import { type Bundle, loadBundle } from '@whet/runtime/node';
 import { type CompileReport, compileModel, generatorFor } from '@whet/trainer';
 import * as ort from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { lossOf } from './head-loss.js';
 import { CLASSIFIER, findOcrModel } from './ocr-models.js';
 import { quantizeModel } from './quantize-model.js';
 
@@ -187,20 +188,3 @@ describe.skipIf(!path)(`a quantized classifier, compiled${why}`, () => {
     },
   );
 });
-
-/** Mean cross-entropy of a linear head on features `[N, F]`, in float64. */
-function lossOf(features: Float32Array, weight: Float32Array, bias: Float32Array, rows: readonly number[]): number {
-  const length = features.length / rows.length;
-  const losses = rows.map((row, n) => {
-    const logits = Array.from(bias, (b, way) => {
-      let sum = b;
-      for (let f = 0; f < length; f++) {
-        sum += (features[n * length + f] as number) * (weight[way * length + f] as number);
-      }
-      return sum;
-    });
-    const max = Math.max(...logits);
-    return Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - max), 0)) + max - (logits[row] as number);
-  });
-  return losses.reduce((a, b) => a + b, 0) / losses.length;
-}

@@ -11,6 +11,7 @@ import { type CompileOptions, type CompileReport, compileModel, generatorFor } f
 import * as ort from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FEATURES, modelWith, run } from './direction-model.js';
+import { lossOf } from './head-loss.js';
 import { CLASSIFIER, findOcrModel } from './ocr-models.js';
 import { post } from './server-fixture.js';
 
@@ -58,24 +59,6 @@ async function examplesFor(bundle: Bundle, classes: number, shots: number): Prom
   return Promise.all(
     files.map(async ({ label, bytes }) => ({ label, image: await decodeImage(bytes, preprocessing) })),
   );
-}
-
-/** Mean cross-entropy of a linear head on features `[N, F]`, in float64. */
-function lossOf(features: Float32Array, weight: Float32Array, bias: Float32Array, rows: readonly number[]): number {
-  const length = features.length / rows.length;
-  const losses = rows.map((row, n) => {
-    const logits = Array.from(bias, (b, way) => {
-      let sum = b;
-      for (let f = 0; f < length; f++) {
-        sum += (features[n * length + f] as number) * (weight[way * length + f] as number);
-      }
-      return sum;
-    });
-    const max = Math.max(...logits);
-    const total = logits.reduce((sum, logit) => sum + Math.exp(logit - max), 0);
-    return Math.log(total) + max - (logits[row] as number);
-  });
-  return losses.reduce((a, b) => a + b, 0) / losses.length;
 }
 
 describe.skipIf(!modelPath)(`a classifier from elsewhere, compiled${why}`, () => {

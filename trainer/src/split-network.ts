@@ -1,4 +1,5 @@
 import {
+  copyInputs,
   foldConstants,
   foldScales,
   frozenBoundary,
@@ -167,10 +168,10 @@ function restGraph({ whole, images, cut, moving }: SplitNetwork, featureShape: S
 
 export function copyRest(g: GraphBuilder, split: SplitNetwork, featureShape: Shape, stored: boolean): RestOfNetwork {
   const graph = restGraph(split, featureShape, stored);
-  const inputs = graph.inputs.map((input) => g.input(input.name, input.shape, input.dtype));
-  const copies = inline(g, graph, new Map(graph.inputs.map((input, i) => [input, inputs[i] as Value])));
+  const inputs = copyInputs(g, graph);
+  const copies = inline(g, graph, inputs);
   const names = new Set(momentsWanted(split.moving).map(([name]) => name));
-  const [features, ...rest] = inputs as [Value, ...Value[]];
+  const [features, ...rest] = [...inputs.values()] as [Value, ...Value[]];
   const moments = stored ? rest.map((input) => [input.name, input] as const) : [...copies];
   return {
     features,

@@ -1,4 +1,5 @@
 import {
+  copyInputs,
   type Graph,
   GraphBuilder,
   inline,
@@ -43,8 +44,7 @@ export function takeSupportMoments(graph: Graph): {
   readonly normalizations: readonly SupportNormalization[];
 } {
   const g = new GraphBuilder();
-  const inputs = graph.inputs.map((input) => g.input(input.name, input.shape, input.dtype));
-  const bindings = new Map(graph.inputs.map((input, i) => [input, inputs[i] as Value]));
+  const bindings = copyInputs(g, graph);
   const normalizations: SupportNormalization[] = [];
   const outputs = inline(g, graph, bindings, (node, operands) => {
     const [x, scale, shift] = operands as readonly Value[];
@@ -62,7 +62,7 @@ export function takeSupportMoments(graph: Graph): {
     });
     return g.apply('Add', scaled, {}, name);
   });
-  return { features: { name: graph.name, inputs, outputs }, normalizations };
+  return { features: { name: graph.name, inputs: [...bindings.values()], outputs }, normalizations };
 }
 
 /** The moments that the file has for its BatchNormalizations, `[C]` each, by the names that a profile stores them under. */

@@ -148,7 +148,7 @@ describe('training', () => {
     ]);
   });
 
-  it('ends after validations that are no better, and counts them on when it is resumed', async () => {
+  it('ends after validations that are no better, counts them on when it is resumed, and stays ended', async () => {
     const patient = {
       ...settings,
       rule: 'maml',
@@ -167,8 +167,12 @@ describe('training', () => {
     await run(part, { checkpoints });
     const resumed = await resumeFrom(checkpoints.last, { outerSteps: 40 });
     expect(resumed.state.validationsSinceBest).toBe(1);
-    await run(resumed);
+    await run(resumed, { checkpoints });
     expect(resumed.state.step).toBe(4);
+
+    const ended = await resumeFrom(checkpoints.last);
+    await run(ended);
+    expect(ended.state).toMatchObject({ step: 4, validationsSinceBest: 3 });
   });
 
   it('validates with inner steps of its own', async () => {
@@ -258,7 +262,7 @@ describe('training', () => {
     expect(checkpoint.state.step).toBe(0);
   });
 
-  it('asks the backend for one executable per number of shots and one to validate, and releases all', async () => {
+  it('asks the backend for one executable of first moments, one per number of shots and one to validate, and releases all', async () => {
     const names: string[] = [];
     let open = 0;
     const inner = ortBackend({ threads: 1 });
@@ -279,7 +283,12 @@ describe('training', () => {
       },
     };
     await train({ ...(await newRun({ ...settings, outerSteps: 1 })), dataset, backend });
-    expect(names).toEqual(['meta-gradient/sparse-maml', 'meta-gradient/sparse-maml', 'evaluation/sparse-maml']);
+    expect(names).toEqual([
+      'initial-moments',
+      'meta-gradient/sparse-maml',
+      'meta-gradient/sparse-maml',
+      'evaluation/sparse-maml',
+    ]);
     expect(open).toBe(0);
   });
 });

@@ -1,13 +1,14 @@
 import type { Backend } from '@whet/compiler';
 import { adamStep } from './adam.js';
 import { saveCheckpoint } from './checkpoint.js';
-import { type RunConfig, taskSettings } from './config.js';
+import { backboneOf, type RunConfig, taskSettings } from './config.js';
 import { DataError, type Dataset } from './data/dataset.js';
 import { EpisodeSampler } from './data/episodes.js';
-import { type BatchRequest, directTasks, type TaskSource } from './data/task-batches.js';
+import { type BatchRequest, directTasks, drawBatches, type TaskSource } from './data/task-batches.js';
 import { tasksAhead } from './data/tasks-ahead.js';
 import { accuracyOver, stateFeeds, taskFeeds } from './evaluate-tasks.js';
 import { accuracyOf, type Interval } from './evaluation.js';
+import { areMomentsFresh, initializeMoments } from './initial-moments.js';
 import { frozenShare } from './masks.js';
 import type { MetricsFile } from './metrics.js';
 import { mixMoments, type TrainingState } from './state.js';
@@ -17,6 +18,8 @@ import { evaluationGraph, taskBatchGraph } from './training-graphs.js';
 
 /** Key of the validation graph among the runners by number of shots, which are 1 or more. */
 const VALIDATION = 0;
+/** Support images, about, that fresh population moments are taken from. */
+const IMAGES_OBSERVED_FIRST = 128;
 
 /** A run whose loss is no longer a number. The last checkpoint is intact. */
 export class DivergedError extends Error {
@@ -72,7 +75,8 @@ function checkImages({ model }: RunConfig, { name, preprocessing }: Dataset): vo
 
 /**
  * Meta-trains in place, from `state.step` to `config.outerSteps`: each outer step averages the meta-gradients of
- * `tasksPerStep` tasks and takes one step of Adam. Episode streams depend on (seed, step) alone, so a resumed run sees
+ * `tasksPerStep` tasks and takes one step of Adam. Fresh population moments become those of support images
+ * of the first tasks. Episode streams depend on (seed, step) alone, so a resumed run sees
  * exactly the tasks that an uninterrupted one would. Throws {@link DivergedError} at the first loss or
  * gradient that is not finite.
  */
@@ -93,6 +97,13 @@ export async function train(options: TrainOptions): Promise<void> {
   const window = { loss: 0, accuracy: 0, tasks: 0 };
   let pace = { steps: 0, since: performance.now() };
   try {
+    if (config.normalization === 'population' && areMomentsFresh(state)) {
+      const request = tasksOf(options, 0);
+      const tasks = Math.ceil(IMAGES_OBSERVED_FIRST / (request.shape.ways * request.shape.shots));
+      for (const { support } of drawBatches(sampler, { ...request, count: 1, tasks })) {
+        await initializeMoments(state, backboneOf(config), support, backend);
+      }
+    }
     for (const each of new Set(config.shots)) {
       runners.set(each, await taskRunner(backend, taskBatchGraph(taskSettings(config, each), batchSize(options))));
     }
@@ -101,8 +112,8 @@ export async function train(options: TrainOptions): Promise<void> {
     const evaluation = await taskRunner(backend, evaluationGraph(settings));
     runners.set(VALIDATION, evaluation);
     pace.since = performance.now();
-    while (state.step < config.outerSteps) {
-      if (signal?.aborted) break;
+    const patience = config.validation.patience ?? Number.POSITIVE_INFINITY;
+    while (state.step < config.outerSteps && state.validationsSinceBest < patience && !signal?.aborted) {
       const taken = await outerStep(options, runners, source);
       window.loss += taken.loss;
       window.accuracy += taken.accuracy;
@@ -134,7 +145,6 @@ export async function train(options: TrainOptions): Promise<void> {
         }
       }
       options.onProgress?.(progress);
-      if (state.validationsSinceBest >= (config.validation.patience ?? Number.POSITIVE_INFINITY)) break;
       if (validating) Object.assign(window, { loss: 0, accuracy: 0, tasks: 0 });
       pace = { steps: 0, since: performance.now() };
     }

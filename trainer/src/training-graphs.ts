@@ -1,4 +1,14 @@
-import { batchGraph, type Graph, GraphBuilder, gradients, inline, int64s, simplify, type Value } from '@whet/compiler';
+import {
+  batchGraph,
+  copyInputs,
+  type Graph,
+  GraphBuilder,
+  gradients,
+  inline,
+  int64s,
+  simplify,
+  type Value,
+} from '@whet/compiler';
 import { buildTask, type TaskSettings } from './task-graph.js';
 
 /** Outputs: `loss`, `logits`, `grad/<meta-parameter>`, and the support moments `<normalization>.mean@support`, ... */
@@ -32,11 +42,11 @@ export function taskBatchGraph(settings: TaskSettings, tasks: number): Graph {
   if (tasks === 1) return one;
   const many = batchGraph(one, tasks, TASK_INPUTS);
   const g = new GraphBuilder();
-  const inputs = many.inputs.map(({ name, shape, dtype }) => g.input(name, shape, dtype));
-  const copies = inline(g, many, new Map(many.inputs.map((input, i) => [input, inputs[i] as Value])));
+  const inputs = copyInputs(g, many);
+  const copies = inline(g, many, inputs);
   const sum = (value: Value) => g.apply('ReduceSum', [value, g.constant(int64s([0]))], { keepdims: 0 });
   const outputs = [...copies].map(([name, value]) => [name, name.startsWith('grad/') ? sum(value) : value] as const);
-  return { name: one.name, inputs, outputs: new Map(outputs) };
+  return { name: one.name, inputs: [...inputs.values()], outputs: new Map(outputs) };
 }
 
 /** Outputs: `logits` of the query set after adaptation, and `loss`. */

@@ -1,10 +1,17 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, extname, join, resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { DeviceBackend, DeviceError } from '@whet/trainer';
 import { Command, Option } from 'commander';
-import { collectCounts, count, positiveNumber, wholeNumber } from '../arguments.js';
+import {
+  collectCounts,
+  collectNumbers,
+  collectPositiveNumbers,
+  count,
+  positiveNumber,
+  wholeNumber,
+} from '../arguments.js';
 import { type DataFolder, dataHelp, loadData, recogniseData, skipCorruptHelp } from '../data.js';
 import { percent } from '../format.js';
 import { startProgress } from '../progress.js';
@@ -12,7 +19,9 @@ import { startProgress } from '../progress.js';
 interface TrainOptions {
   readonly data: string;
   readonly skipCorrupt?: boolean;
-  readonly run: string;
+  readonly mean?: number[];
+  readonly std?: number[];
+  readonly run?: string;
   readonly config?: string;
   readonly startFrom?: string;
   readonly resume?: boolean;
@@ -37,12 +46,16 @@ interface Settings {
   readonly model?: object;
 }
 
+const DEFAULT_RULE = 'sparse-maml';
+
 export function trainCommand(): Command {
   return new Command('train')
     .description('Meta-train on classes of images: where a network should start, and which of its weights should move.')
     .requiredOption('--data <dir>', dataHelp)
     .option('--skip-corrupt', skipCorruptHelp)
-    .option('--run <dir>', 'folder for checkpoints and metrics', 'runs/omniglot')
+    .option('--mean <x...>', 'taken from pixels 0..1, one number per channel (default: 0)', collectNumbers)
+    .option('--std <x...>', 'what is left is divided by this, one per channel (default: 1)', collectPositiveNumbers)
+    .option('--run <dir>', 'folder for checkpoints and metrics (default: runs/<config>, or runs/<data>-<rule>)')
     .option('--config <file>', 'settings as JSON, such as models/recipes/*.json; the options below override it')
     .option('--start-from <checkpoint>', 'start from the weights of another run of the same network')
     .option('--resume', 'go on from the last checkpoint of --run, on the same stream of tasks')
@@ -66,7 +79,7 @@ export function trainCommand(): Command {
 async function readConfig(options: TrainOptions, { image }: DataFolder): Promise<unknown> {
   const file: Settings = options.config ? await readSettings(options.config) : { model: { architecture: 'conv4' } };
   const given = {
-    rule: options.rule ?? (options.config ? undefined : 'sparse-maml'),
+    rule: options.rule ?? (options.config ? undefined : DEFAULT_RULE),
     order: options.order && Number(options.order),
     ways: options.ways,
     shots: options.shots,
@@ -81,6 +94,13 @@ async function readConfig(options: TrainOptions, { image }: DataFolder): Promise
   const model = file?.model && { ...image, ...file.model };
   const changes = Object.entries({ ...given, model }).filter(([, value]) => value !== undefined);
   return { ...file, ...Object.fromEntries(changes) };
+}
+
+/** The folder of a run: what was asked for, or one called as the settings are, or as data and rule. */
+function runFolder({ run, resume, config, data, rule = DEFAULT_RULE }: TrainOptions): string {
+  if (run !== undefined) return run;
+  if (resume) throw new Error('--resume: expected --run, the folder of the run to go on with');
+  return join('runs', config ? basename(config, extname(config)) : `${basename(resolve(data))}-${rule}`);
 }
 
 async function readSettings(path: string): Promise<Settings> {
@@ -129,20 +149,22 @@ async function openBackend({ backend: name, device, threads }: TrainOptions): Pr
 }
 
 /** How a run goes on that its device stopped. */
-function wayOn({ backend, failure }: DeviceError, last: string): string {
+function wayOn({ backend, failure }: DeviceError, run: string, last: string): string {
   const less = failure === 'memory' ? 'with fewer tasks at a time (--task-batch)' : undefined;
   if (!existsSync(last)) return less ? `; start again ${less}` : '';
-  const elsewhere = backend === 'ort-cpu' ? undefined : '--resume --backend ort-cpu';
-  const ways = [elsewhere, less && `--resume ${less}`].filter((way) => way !== undefined);
-  return `; ${last} is intact, go on with ${ways.join(' or ') || '--resume'}`;
+  const resume = `--resume --run ${run}`;
+  const elsewhere = backend === 'ort-cpu' ? undefined : `${resume} --backend ort-cpu`;
+  const ways = [elsewhere, less && `${resume} ${less}`].filter((way) => way !== undefined);
+  return `; ${last} is intact, go on with ${ways.join(' or ') || resume}`;
 }
 
 async function runTraining(options: TrainOptions): Promise<void> {
   const trainer = await import('@whet/trainer');
-  const last = join(options.run, 'last.safetensors');
-  const best = join(options.run, 'best.safetensors');
+  const run = runFolder(options);
+  const last = join(run, 'last.safetensors');
+  const best = join(run, 'best.safetensors');
   if (!options.resume && existsSync(last)) {
-    throw new Error(`${last} exists; go on with --resume, or name another folder with --run`);
+    throw new Error(`${last} exists; go on with --resume --run ${run}, or name another folder with --run`);
   }
   if (options.resume) refuseNewSettings(options);
   const folder = await recogniseData(options.data);
@@ -154,6 +176,8 @@ async function runTraining(options: TrainOptions): Promise<void> {
     size: config.model.imageSize,
     channels: config.model.imageChannels,
     preprocessing: config.preprocessing,
+    mean: options.mean,
+    std: options.std,
     skipCorrupt: options.skipCorrupt,
   });
   if (config.preprocessing && !isDeepStrictEqual(config.preprocessing, dataset.preprocessing)) {
@@ -177,7 +201,7 @@ async function runTraining(options: TrainOptions): Promise<void> {
       backend,
       // A GPU is filled by all tasks of a step at once; on a CPU one after the other is as fast and takes less memory.
       ...(backend.accelerated ? { taskBatch: config.tasksPerStep } : {}),
-      metrics: await trainer.openMetrics(join(options.run, 'metrics.jsonl'), state.step),
+      metrics: await trainer.openMetrics(join(run, 'metrics.jsonl'), state.step),
       checkpoints: { last, best },
       prefetch: true,
       signal: controller.signal,
@@ -196,12 +220,13 @@ async function runTraining(options: TrainOptions): Promise<void> {
     });
   } catch (error) {
     if (!(error instanceof trainer.DeviceError)) throw error;
-    throw new Error(`${error.message}, after step ${state.step}${wayOn(error, last)}`, { cause: error });
+    throw new Error(`${error.message}, after step ${state.step}${wayOn(error, run, last)}`, { cause: error });
   } finally {
     progress.stop();
     process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
   }
-  const outcome = controller.signal.aborted ? `stopped at step ${state.step}; go on with --resume` : validated;
+  const ended = validated || `the run ended at step ${state.step} already`;
+  const outcome = controller.signal.aborted ? `stopped at step ${state.step}; go on with --resume --run ${run}` : ended;
   const written = [last, best].filter((path) => existsSync(path));
   process.stdout.write(`${outcome}\ncheckpoints: ${written.join(', ')}\n`);
 }

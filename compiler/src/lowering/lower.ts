@@ -1,5 +1,5 @@
 import type { Graph, Node, Value } from '../graph.js';
-import { GraphBuilder, inline, nodesOf } from '../graph.js';
+import { copyInputs, GraphBuilder, inline, nodesOf } from '../graph.js';
 import type { ConvAttributes, ConvTransposeAttributes, MaxPoolAttributes } from '../operators/attributes.js';
 import { multiplyDims } from '../operators/dims.js';
 import { required } from '../operators/operator.js';
@@ -16,12 +16,11 @@ function lowering(applies: (node: Node) => boolean, lower: Lower): Pass {
   return (graph: Graph) => {
     if (!nodesOf(graph.outputs.values()).some(applies)) return { graph, changed: false };
     const g = new GraphBuilder();
-    const inputs = graph.inputs.map((input) => g.input(input.name, input.shape, input.dtype));
-    const bindings = new Map(graph.inputs.map((input, i) => [input, inputs[i] as Value]));
+    const bindings = copyInputs(g, graph);
     const outputs = inline(g, graph, bindings, (node, operands) =>
       applies(node) ? g.scope(node.name, () => lower(g, operands, node)) : undefined,
     );
-    return { graph: { name: graph.name, inputs, outputs }, changed: true };
+    return { graph: { name: graph.name, inputs: [...bindings.values()], outputs }, changed: true };
   };
 }
 

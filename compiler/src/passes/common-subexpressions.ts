@@ -1,5 +1,5 @@
 import type { Node, Value } from '../graph.js';
-import { constantsOf, GraphBuilder, inline } from '../graph.js';
+import { constantsOf, copyInputs, GraphBuilder, inline } from '../graph.js';
 import type { Tensor } from '../tensor.js';
 import { sameShape } from '../tensor.js';
 import type { Pass } from './pass.js';
@@ -52,8 +52,8 @@ function attributesKey(attributes: Node['attributes']): string {
 export const mergeCommonSubexpressions: Pass = (graph) => {
   const g = new GraphBuilder();
   let changed = false;
-  const inputs = graph.inputs.map((input) => g.input(input.name, input.shape, input.dtype));
-  const bindings = new Map(graph.inputs.map((input, i) => [input, inputs[i] as Value]));
+  const bindings = copyInputs(g, graph);
+  const inputs = [...bindings.values()];
   for (const [value, first] of firstOfContent(constantsOf(graph))) {
     if (value !== first) changed = true;
     const copy = bindings.get(first) ?? g.constant(first.constant as Tensor, first.name);

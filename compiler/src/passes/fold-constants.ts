@@ -1,6 +1,6 @@
 import { evaluate } from '../evaluate.js';
 import type { Graph } from '../graph.js';
-import { GraphBuilder, inline } from '../graph.js';
+import { copyInputs, GraphBuilder, inline } from '../graph.js';
 import { isStatic, sizeOf } from '../tensor.js';
 import type { Pass } from './pass.js';
 
@@ -12,8 +12,7 @@ export function foldConstantsUpTo(limit: number): Pass {
   return (graph) => {
     const g = new GraphBuilder();
     let changed = false;
-    const inputs = graph.inputs.map((input) => g.input(input.name, input.shape, input.dtype));
-    const bindings = new Map(graph.inputs.map((input, i) => [input, inputs[i] as (typeof inputs)[number]]));
+    const bindings = copyInputs(g, graph);
     const outputs = inline(g, graph, bindings, (node, operands) => {
       if (!operands.every((operand) => operand === undefined || operand.constant)) return undefined;
       const value = g.apply(node.op, operands, node.attributes, node.name);
@@ -24,7 +23,7 @@ export function foldConstantsUpTo(limit: number): Pass {
       changed = true;
       return g.constant(folded, node.output.name);
     });
-    return { graph: { name: graph.name, inputs, outputs }, changed };
+    return { graph: { name: graph.name, inputs: [...bindings.values()], outputs }, changed };
   };
 }
 

@@ -1,5 +1,5 @@
 import type { Graph, Node, Value } from '../graph.js';
-import { GraphBuilder, inline, nodesOf } from '../graph.js';
+import { copyInputs, GraphBuilder, inline, nodesOf } from '../graph.js';
 import type { ConvAttributes } from '../operators/attributes.js';
 import { required } from '../operators/operator.js';
 import { reshape } from '../operators/shape-helpers.js';
@@ -78,8 +78,7 @@ export function foldScales(moving?: ReadonlySet<string>): Pass {
     for (const node of nodes) if (node.inputs.some((input) => input && moves.has(input))) moves.add(node.output);
 
     const g = new GraphBuilder();
-    const inputs = graph.inputs.map((input) => g.input(input.name, input.shape, input.dtype));
-    const bindings = new Map(graph.inputs.map((input, i) => [input, inputs[i] as Value]));
+    const bindings = copyInputs(g, graph);
     /** Whether the weight of a convolution of the new graph moves. */
     const weightMoves = new Map<Value, boolean>();
     let changed = false;
@@ -102,6 +101,6 @@ export function foldScales(moving?: ReadonlySet<string>): Pass {
       weightMoves.set(folded, weightMoves.get(convolved) ?? false);
       return folded;
     });
-    return { graph: { name: graph.name, inputs, outputs }, changed };
+    return { graph: { name: graph.name, inputs: [...bindings.values()], outputs }, changed };
   };
 }

@@ -1,5 +1,5 @@
 import type { Graph, Node, Value } from '../graph.js';
-import { GraphBuilder, inline } from '../graph.js';
+import { copyInputs, GraphBuilder, inline } from '../graph.js';
 import type { OperatorAttributes, OperatorName } from '../operators/attributes.js';
 import { broadcastShapes, isFloat, type Shape, sameShape } from '../tensor.js';
 import type { Pass } from './pass.js';
@@ -52,13 +52,14 @@ function signAfterSum(g: GraphBuilder, node: Node, [x, axes]: Operands): Value |
  */
 export const simplify: Pass = (graph: Graph) => {
   const g = new GraphBuilder();
-  const inputs = graph.inputs.map((input) => g.input(input.name, input.shape, input.dtype));
-  const bindings = new Map(graph.inputs.map((input, i) => [input, inputs[i] as Value]));
+  const bindings = copyInputs(g, graph);
   let changed = false;
   const outputs = inline(g, graph, bindings, (node, operands) => {
     const simpler = withoutExpansion(g, node, operands) ?? signAfterSum(g, node, operands);
     changed ||= simpler !== undefined;
     return simpler;
   });
-  return changed ? { graph: { name: graph.name, inputs, outputs }, changed } : { graph, changed };
+  return changed
+    ? { graph: { name: graph.name, inputs: [...bindings.values()], outputs }, changed }
+    : { graph, changed };
 };

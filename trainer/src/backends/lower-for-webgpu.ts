@@ -1,4 +1,5 @@
 import {
+  copyInputs,
   GraphBuilder,
   inline,
   int64s,
@@ -39,7 +40,7 @@ export const lowerForWebGpu: Pass = (whole) => {
   const { graph } = lowerOwnOperators(whole);
   const g = new GraphBuilder();
   let changed = false;
-  const bindings = new Map(graph.inputs.map((input) => [input, g.input(input.name, input.shape, input.dtype)]));
+  const bindings = copyInputs(g, graph);
   const outputs = inline(g, graph, bindings, (node, inputs) => {
     let lowered: Value | undefined;
     if (node.op === 'Conv') lowered = padChannels(g, node as Node<'Conv'>, inputs);

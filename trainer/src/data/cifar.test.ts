@@ -69,6 +69,10 @@ describe('loadCifar', () => {
     await writeTen();
     const preprocessing = { ...cifarPreprocessing(), mean: [0, 0, 0.5], std: [1, 1, 0.5] };
     const dataset = await loadCifar(data, splitFile, { preprocessing });
+    expect((await loadCifar(data, splitFile, { mean: [0, 0, 0.5], std: [1, 1, 0.5] })).preprocessing).toEqual(
+      preprocessing,
+    );
+    await expect(loadCifar(data, splitFile, { mean: [0.5] })).rejects.toThrow('CIFAR: mean: expected 3 numbers');
     const sampler = new EpisodeSampler(dataset, 'train', { rotations: false, seed: 0 });
     const { supportImages } = sampler.episode({ ways: 2, shots: 1, queries: 1 }, 0);
     expect(supportImages[PLANE + 5 * 32 + 7]).toBeCloseTo(5 / 255, 6);

@@ -4,9 +4,10 @@ import type { Preprocessing } from '@whet/runtime/images';
 import * as z from 'zod/mini';
 import { nearestNames } from '../nearest-names.js';
 import { DataError, type Dataset, type ImageClass, type SplitName } from './dataset.js';
+import { type PixelNormalization, pixelNormalization } from './pixel-normalization.js';
 
-export interface CifarOptions {
-  /** How pixels become tensors; 32 x 32 in 3 channels. Mean 0 and standard deviation 1 when absent. */
+export interface CifarOptions extends PixelNormalization {
+  /** All of how pixels become tensors, in place of mean and standard deviation; 32 x 32 in 3 channels. */
   readonly preprocessing?: Preprocessing;
 }
 
@@ -26,8 +27,8 @@ const SPLITS = ['train', 'validation', 'test'] as const satisfies readonly Split
 const namesSchema = z.array(z.union([z.string(), z.int()])).check(z.minLength(1));
 const splitSchema = z.strictObject({ train: namesSchema, validation: namesSchema, test: namesSchema });
 
-/** CIFAR's images as they are, 0..1. */
-export function cifarPreprocessing(): Preprocessing {
+/** CIFAR's images as they are, 0..1 before normalization. */
+export function cifarPreprocessing(normalization: PixelNormalization = {}): Preprocessing {
   return {
     width: SIDE,
     height: SIDE,
@@ -36,8 +37,7 @@ export function cifarPreprocessing(): Preprocessing {
     background: 255,
     kernel: 'lanczos3',
     invert: false,
-    mean: [0, 0, 0],
-    std: [1, 1, 1],
+    ...pixelNormalization('CIFAR', 3, normalization),
   };
 }
 
@@ -49,10 +49,10 @@ export function cifarPreprocessing(): Preprocessing {
  * planes R, G and B of 32 x 32; and, for names, `batches.meta.txt` or `fine_label_names.txt`.
  *
  * @throws {DataError} naming the file: missing, of a size that is no multiple of a record, a label out of range, a
- * class in two splits, unknown or without images; or a preprocessing for other images.
+ * class in two splits, unknown or without images; or a preprocessing or normalization for other images.
  */
 export async function loadCifar(directory: string, splitFile: string, options: CifarOptions = {}): Promise<Dataset> {
-  const preprocessing = options.preprocessing ?? cifarPreprocessing();
+  const preprocessing = options.preprocessing ?? cifarPreprocessing(options);
   const { width, height, channels } = preprocessing;
   if (width !== SIDE || height !== SIDE || channels !== 3) {
     throw new DataError(

@@ -4,16 +4,13 @@ import { InputError } from '@whet/runtime';
 import { decodePixels, type Preprocessing } from '@whet/runtime/images';
 import { DataError, type Dataset, type ImageClass, type SplitName } from './dataset.js';
 import { type DecodedImages, openImageCache } from './image-cache.js';
+import { type PixelNormalization, pixelNormalization } from './pixel-normalization.js';
 
-export interface ImageFolderOptions {
+export interface ImageFolderOptions extends PixelNormalization {
   /** Width and height of the decoded images in pixels; 28 when absent. */
   readonly size?: number;
   /** 1 for luminance, 3 for colour; 3 when absent. */
   readonly channels?: 1 | 3;
-  /** Per channel, of pixels 0..1; 0 when absent. */
-  readonly mean?: readonly number[];
-  /** Per channel, of pixels 0..1; 1 when absent. */
-  readonly std?: readonly number[];
   /** All of how files become tensors, in place of the four above: that of a bundle, for example. */
   readonly preprocessing?: Preprocessing;
   /** Leaves out images that cannot be decoded; `Dataset.skipped` names them. They are an error when absent. */
@@ -106,13 +103,6 @@ function preprocessingOf(options: ImageFolderOptions): Preprocessing {
   if (!Number.isInteger(size) || size < 1) {
     throw new DataError(`image folders: expected a size of 1 pixel or more, got ${size}`);
   }
-  const perChannel = (name: 'mean' | 'std', fallback: number): number[] => {
-    const values = options[name] ?? Array.from({ length: channels }, () => fallback);
-    const fits = values.every((value) => Number.isFinite(value) && (name === 'mean' || value > 0));
-    if (values.length === channels && fits) return [...values];
-    const kind = name === 'mean' ? 'numbers' : 'numbers above 0';
-    throw new DataError(`image folders: ${name}: expected ${channels} ${kind}, one per channel, got ${values}`);
-  };
   return {
     width: size,
     height: size,
@@ -121,8 +111,7 @@ function preprocessingOf(options: ImageFolderOptions): Preprocessing {
     background: 255,
     kernel: 'lanczos3',
     invert: false,
-    mean: perChannel('mean', 0),
-    std: perChannel('std', 1),
+    ...pixelNormalization('image folders', channels, options),
   };
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Graph, GraphBuilder, type Value } from '../graph.js';
 import { int64s } from '../tensor.js';
-import { frozenBoundary } from './split.js';
+import { frozenBoundary } from './frozen-boundary.js';
 
 describe('the boundary of the frozen part', () => {
   /** x normalized by its own moments, scaled and shifted: what crosses depends on what moves. */

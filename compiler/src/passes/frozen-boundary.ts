@@ -1,13 +1,5 @@
 import type { Graph, Value } from '../graph.js';
-import { GraphBuilder, inline, nodesOf } from '../graph.js';
-import { removeUnusedInputs } from './remove-unused-inputs.js';
-
-export interface SplitGraph {
-  /** What does not depend on a moving input: runs once per image. Its outputs are `boundary/0`, `boundary/1`, ... */
-  readonly prefix: Graph;
-  /** The rest, with the boundary values as inputs of the same names. */
-  readonly rest: Graph;
-}
+import { nodesOf } from '../graph.js';
 
 export interface BoundaryOptions {
   /** Whether a value may be kept between the parts; what may not is computed in the rest. All may when absent. */
@@ -45,30 +37,4 @@ export function frozenBoundary(
     for (const value of [...refused, ...torn]) moved.add(value);
     if (moved.size === before) return [...boundary];
   }
-}
-
-/**
- * Splits a graph at its frozen prefix: the largest part that depends on no input named in `moving`. Values that are
- * inputs already, and constants, are read by both parts and do not cross the boundary.
- */
-export function splitAtFrozenPrefix(graph: Graph, moving: ReadonlySet<string>): SplitGraph {
-  const crossing = frozenBoundary(graph, moving);
-  const prefix = removeUnusedInputs({
-    name: `${graph.name}/prefix`,
-    inputs: graph.inputs,
-    outputs: new Map(crossing.map((value, i) => [`boundary/${i}`, value])),
-  }).graph;
-  const g = new GraphBuilder();
-  const inputs = graph.inputs.map((input) => g.input(input.name, input.shape, input.dtype));
-  const cuts = crossing.map((value, i) => g.input(`boundary/${i}`, value.shape, value.dtype));
-  const bindings = new Map<Value, Value>();
-  graph.inputs.forEach((input, i) => {
-    bindings.set(input, inputs[i] as Value);
-  });
-  crossing.forEach((value, i) => {
-    bindings.set(value, cuts[i] as Value);
-  });
-  const outputs = inline(g, graph, bindings);
-  const rest = removeUnusedInputs({ name: `${graph.name}/rest`, inputs: [...inputs, ...cuts], outputs }).graph;
-  return { prefix, rest };
 }
