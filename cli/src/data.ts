@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Preprocessing } from '@whet/runtime/images';
-import type { Dataset } from '@whet/trainer';
+import type { Dataset, SplitName } from '@whet/trainer';
 import { startProgress } from './progress.js';
 
 /** A folder of data, and what its kind decides about a network's images where settings do not. */
@@ -20,6 +20,8 @@ export interface LoadDataOptions {
   readonly mean?: readonly number[] | undefined;
   readonly std?: readonly number[] | undefined;
   readonly skipCorrupt?: boolean | undefined;
+  /** The split that is used alone: of image folders the others are not read. */
+  readonly only?: SplitName | undefined;
 }
 
 const CLASS_SPLIT = 'class-split.json';
@@ -30,8 +32,11 @@ const NAMED = 5;
 export const dataHelp = 'folder of Omniglot’s zip files, of images <split>/<class>/*, or of CIFAR’s binary files';
 export const skipCorruptHelp = 'leave out images that cannot be decoded (image folders)';
 
-/** What the folder holds, told by its files. Throws naming what was expected where it is none of the kinds. */
-export async function recogniseData(directory: string): Promise<DataFolder> {
+/**
+ * What the folder holds, told by its files; with `plain`, classes of images may stand in it without folders of splits.
+ * Throws naming what was expected where it is none of the kinds.
+ */
+export async function recogniseData(directory: string, { plain = false } = {}): Promise<DataFolder> {
   const { DataError, findSplitFolders } = await import('@whet/trainer');
   const names = await readdir(directory).catch((cause: NodeJS.ErrnoException) => {
     const problem = cause.code === 'ENOENT' ? 'no such folder' : cause.code === 'ENOTDIR' ? 'a file' : String(cause);
@@ -42,6 +47,9 @@ export async function recogniseData(directory: string): Promise<DataFolder> {
     return { directory, kind: 'cifar', image: { imageChannels: 3, imageSize: 32 } };
   }
   const { train, validation, test } = await findSplitFolders(directory);
+  if (plain && !train && !validation && !test && (await holdsClasses(directory))) {
+    return { directory, kind: 'folders', image: { imageChannels: (await isGrey(directory)) ? 1 : 3 } };
+  }
   if (!train && !validation && !test) throw new DataError(unknown(directory, listed(names) || 'an empty folder'));
   return { directory, kind: 'folders', image: { imageChannels: train && (await isGrey(train)) ? 1 : 3 } };
 }
@@ -49,7 +57,7 @@ export async function recogniseData(directory: string): Promise<DataFolder> {
 /** The data of a folder, with a progress bar while images are decoded for the first time. */
 export async function loadData({ directory, kind }: DataFolder, options: LoadDataOptions): Promise<Dataset> {
   const { loadCifar, loadImageFolders, loadOmniglot } = await import('@whet/trainer');
-  const { size, channels, preprocessing, mean, std, skipCorrupt = false } = options;
+  const { size, channels, preprocessing, mean, std, skipCorrupt = false, only } = options;
   const normalized = mean !== undefined || std !== undefined;
   if (normalized && kind === 'omniglot') throw new Error('--mean and --std: Omniglot’s drawings are not normalized');
   if (normalized && preprocessing) throw new Error('--mean and --std: the settings have a preprocessing already');
@@ -62,7 +70,8 @@ export async function loadData({ directory, kind }: DataFolder, options: LoadDat
   try {
     if (kind === 'omniglot') return await loadOmniglot(directory, { size, onProgress });
     if (kind === 'cifar') return await loadCifar(directory, join(directory, CLASS_SPLIT), prepared);
-    const dataset = await loadImageFolders(directory, { size, channels, ...prepared, skipCorrupt, onProgress });
+    const folders = { size, channels, ...prepared, skipCorrupt, onProgress, ...(only && { only }) };
+    const dataset = await loadImageFolders(directory, folders);
     const { skipped = [] } = dataset;
     progress?.stop();
     if (skipped.length > 0) process.stderr.write(`left out ${skipped.length} corrupt images: ${listed(skipped)}\n`);
@@ -70,6 +79,16 @@ export async function loadData({ directory, kind }: DataFolder, options: LoadDat
   } finally {
     progress?.stop();
   }
+}
+
+/** Whether a folder in `directory` has an image. */
+async function holdsClasses(directory: string): Promise<boolean> {
+  const { imagesOf } = await import('@whet/trainer');
+  const folders = (await readdir(directory, { withFileTypes: true })).filter((entry) => !entry.isFile());
+  for (const { name } of folders) {
+    if ((await imagesOf(join(directory, name)).catch(() => [])).length > 0) return true;
+  }
+  return false;
 }
 
 /** Whether the first image of every class is grey; one that cannot be read says nothing. */

@@ -89,6 +89,10 @@ describe('whet train --data', () => {
       const evaluated = await whet('evaluate', `bundle-${data}`, '--data', data, ...task);
       expect(evaluated.err).not.toContain('whet:');
       expect(JSON.parse(evaluated.out)).toHaveLength(1);
+      if (data === 'cifar') return;
+      const plain = await whet('evaluate', `bundle-${data}`, '--data', `${data}/test`, ...task);
+      const figures = (out: string) => (JSON.parse(out) as { accuracy: number; dataset: string }[])[0];
+      expect(figures(plain.out)).toMatchObject({ dataset: 'test', accuracy: figures(evaluated.out)?.accuracy });
     },
   );
 

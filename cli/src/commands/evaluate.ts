@@ -29,7 +29,7 @@ export function evaluateCommand(): Command {
   return new Command('evaluate')
     .description('Measure a bundle on tasks of classes it was not trained on, one query image at a time.')
     .argument('[bundle]', 'folder of a bundle', defaultBundle)
-    .requiredOption('--data <dir>', dataHelp)
+    .requiredOption('--data <dir>', `${dataHelp}, or of images <class>/* alone`)
     .option('--skip-corrupt', skipCorruptHelp)
     .addOption(new Option('--split <name>', 'classes to draw from').choices(['validation', 'test']).default('test'))
     .option('--pattern <names...>', 'patterns to measure; the default pattern when absent, `all` for all')
@@ -52,11 +52,12 @@ async function runEvaluation(directory: string, options: EvaluateOptions): Promi
   const bundle = await loadBundle(directory, options.threads ? { threads: options.threads } : {});
   const { manifest } = bundle;
   const { preprocessing } = manifest;
-  const dataset = await loadData(await recogniseData(options.data), {
+  const dataset = await loadData(await recogniseData(options.data, { plain: true }), {
     size: preprocessing.width,
     channels: preprocessing.channels,
     preprocessing,
     skipCorrupt: options.skipCorrupt,
+    only: options.split,
   });
   const asked = options.pattern ?? [manifest.defaultPattern];
   const patterns = asked.includes('all') ? Object.keys(manifest.patterns) : asked;

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { decodePixels } from '@whet/runtime/images';
 import sharp from 'sharp';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { DataError } from './dataset.js';
+import { DataError, type Dataset } from './dataset.js';
 import { EpisodeSampler } from './episodes.js';
 import { type ImageFolderOptions, loadImageFolders } from './image-folders.js';
 
@@ -49,6 +49,22 @@ async function refusal(options: ImageFolderOptions = {}): Promise<string> {
 }
 
 describe('loadImageFolders', () => {
+  test('reads one split alone, and classes that stand in no split as the one asked for', async () => {
+    await put('train/cat/broken.png', 'no image');
+    const names = ({ splits }: Dataset) =>
+      Object.entries(splits).map(([split, classes]) => [split, classes.map(({ name }) => name).join()]);
+    const only = { train: '', validation: '', test: 'fox,gnu' };
+    expect(Object.fromEntries(names(await load({ only: 'test' })))).toEqual(only);
+    data = join(data, 'test');
+    expect(Object.fromEntries(names(await load({ only: 'test' })))).toEqual(only);
+    expect(Object.fromEntries(names(await load({ only: 'validation' })))).toEqual({
+      ...only,
+      validation: 'fox,gnu',
+      test: '',
+    });
+    expect(await refusal()).toBe('DATA: expected a folder train of classes, got fox, gnu');
+  });
+
   test('gives the classes of each split to the sampler, in the colours of their files', async () => {
     const dataset = await load();
     expect(dataset.name).toBe('data');

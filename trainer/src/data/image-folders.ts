@@ -13,6 +13,8 @@ export interface ImageFolderOptions extends PixelNormalization {
   readonly channels?: 1 | 3;
   /** All of how files become tensors, in place of the four above: that of a bundle, for example. */
   readonly preprocessing?: Preprocessing;
+  /** Reads this split alone, the others stay empty; a folder without folders of splits holds its classes itself. */
+  readonly only?: SplitName;
   /** Leaves out images that cannot be decoded; `Dataset.skipped` names them. They are an error when absent. */
   readonly skipCorrupt?: boolean;
   /** Images decoded at a time; 4 when absent. */
@@ -42,7 +44,7 @@ const MAX_PIXELS = 100_000_000;
 
 /**
  * Images in folders `<split>/<class>/*.png`, `.jpg`, `.jpeg` or `.webp`, with the splits `train`, `validation` (or
- * `val`) and `test`. Classes and the images of each are in the order of their names; other files, and names that begin
+ * `val`) and `test`; with `only`, one of these or `<class>/*` themselves. Classes and the images of each are in the order of their names; other files, and names that begin
  * with a dot, are left alone. An image of another aspect ratio is contained, with white beside it.
  *
  * The decoded images are kept in the cache directory, under a name made from the paths, sizes and times of the files
@@ -58,7 +60,7 @@ export async function loadImageFolders(directory: string, options: ImageFolderOp
     throw new DataError(`image folders: expected a concurrency of 1 or more, got ${concurrency}`);
   }
   const skipCorrupt = options.skipCorrupt ?? false;
-  const classes = await listClasses(directory);
+  const classes = await listClasses(directory, options.only);
   const sources = [];
   for (const { path, files } of SPLITS.flatMap((split) => classes[split])) {
     for (const file of files) {
@@ -66,7 +68,7 @@ export async function loadImageFolders(directory: string, options: ImageFolderOp
       sources.push([relative(directory, path), file, size, mtimeMs]);
     }
   }
-  const madeFrom = { sources, preprocessing, skipCorrupt };
+  const madeFrom = { sources, preprocessing, skipCorrupt, ...(options.only && { only: options.only }) };
   const cache = await openImageCache(`folders-${preprocessing.width}`, madeFrom, options.cacheDirectory);
   let images = await cache.read();
   if (images === undefined) {
@@ -115,11 +117,13 @@ function preprocessingOf(options: ImageFolderOptions): Preprocessing {
   };
 }
 
-async function listClasses(directory: string): Promise<Record<SplitName, ClassFolder[]>> {
-  const folders = await findSplitFolders(directory);
+async function listClasses(directory: string, only?: SplitName): Promise<Record<SplitName, ClassFolder[]>> {
+  const found = await findSplitFolders(directory);
+  const plain = only !== undefined && Object.keys(found).length === 0;
+  const folders = plain ? { [only]: directory } : found;
   const classes: Record<SplitName, ClassFolder[]> = { train: [], validation: [], test: [] };
   const standsIn = new Map<string, string>();
-  for (const split of SPLITS) {
+  for (const split of only ? [only] : SPLITS) {
     const folder = folders[split];
     if (!folder) {
       const got = (await namesIn(directory)).slice(0, 8).join(', ') || 'nothing';
