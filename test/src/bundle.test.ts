@@ -41,6 +41,26 @@ describe.each(['prototype', 'shared'] as const)('a bundle with a %s head', (head
   });
 });
 
+it.each(['channel', 'layer'])('a bundle of masks per %s adapts as the trainer does', async (maskGranularity) => {
+  const checkpoint = tinyCheckpoint('prototype', { maskGranularity });
+  // Something is closed and something open in every layer.
+  checkpoint.state.parameters.get('mask/block1')?.value.set([-1]);
+  checkpoint.state.parameters.get('mask/block2')?.value.set([1]);
+  const bundle = await loadBundle(await writeTinyBundle(checkpoint));
+  const { results, examples } = adaptedByTaskGraph(checkpoint, sparseMaml, 3, 2, 3);
+  const { profile } = await bundle.adapt(examples, { pattern: 'sparse', steps: 3 });
+  const moving = bundle.manifest.patterns['sparse']?.moving ?? [];
+  expect(moving.length).toBeGreaterThan(0);
+  for (const name of ['head.weight', 'head.bias', ...moving.map((weight) => weight.name)]) {
+    const adapted = Array.from(results.get(name)?.data ?? []);
+    const learned = checkpoint.state.parameters.get(`mask/block${name.includes('1') ? 1 : 2}`)?.value ?? [];
+    const run = adapted.length / learned.length;
+    const open = name.startsWith('head') ? adapted : adapted.filter((_, i) => (learned[Math.floor(i / run)] ?? 0) >= 0);
+    expect(relativeError(profile.values.get(name)?.data as Float32Array, open), name).toBeLessThan(1e-4);
+  }
+  await bundle.release();
+});
+
 describe('a bundle', () => {
   let directory: string;
   let bundle: Bundle;

@@ -1,6 +1,7 @@
 import { type Backbone, conv4 } from '@whet/models';
 import { preprocessingSchema } from '@whet/runtime';
 import * as z from 'zod';
+import { maskGranularities } from './inner-parameters.js';
 import { rules } from './rules.js';
 import type { TaskSettings } from './task-graph.js';
 
@@ -39,6 +40,8 @@ const settingsSchema = z.strictObject({
   outerSteps: positive.default(10_000),
   outerRate: z.number().positive().default(1e-3),
   maskRate: z.number().positive().default(5e-3),
+  /** What one logit of a learned mask opens or closes. */
+  maskGranularity: z.enum(maskGranularities).default('weight'),
   schedule: z.enum(['constant', 'cosine']).default('cosine'),
   /** Share of a task's support moments that goes into the population moments at each outer step. */
   momentRate: z.number().min(0).max(1).default(0.01),
@@ -101,5 +104,6 @@ export function taskSettings(config: RunConfig, shots: number): TaskSettings {
     steps: config.innerSteps,
     innerRate: config.innerRate,
     stepLosses: config.stepLosses !== undefined,
+    maskGranularity: config.maskGranularity,
   };
 }

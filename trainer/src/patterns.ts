@@ -1,8 +1,10 @@
 import { headParameters } from '@whet/models';
 import type { Checkpoint } from './checkpoint.js';
-import { backboneOf, type RunConfig } from './config.js';
+import { backboneOf, type RunConfig, taskSettings } from './config.js';
+import { expandLearned } from './inner-parameters.js';
 import type { PatternParts, PatternWeight } from './pattern-graphs.js';
 import { rules } from './rules.js';
+import { innerParameters } from './task-graph.js';
 
 /** A named choice of moving weights, to be compiled into a bundle. */
 export interface PatternSpec {
@@ -65,16 +67,26 @@ export function patternParts({ config, state }: Checkpoint, spec: PatternSpec): 
   const obstacles = exportObstacles(config);
   if (head === 'fixed' || normalization === 'transductive' || obstacles.length > 0)
     throw new Error(obstacles.join('; '));
-  const rule = rules.get(config.rule);
   const trained = (name: string): Float32Array => {
     const parameter = state.parameters.get(name);
     if (!parameter) throw new Error(`the checkpoint has no parameter "${name}"`);
     return parameter.value;
   };
+  const settings = taskSettings(config, config.shots[0] as number);
+  const { rule } = settings;
+  const inner = new Map(innerParameters(settings).map((parameter) => [parameter.name, parameter]));
+  const learnedOf = (name: string): Float32Array | undefined => {
+    const parameter = inner.get(name);
+    const learned = parameter && rule.moves(parameter) && rule.learns?.(parameter, settings.innerRate);
+    return learned ? trained(learned.name) : undefined;
+  };
   const maskOf = (name: string, layer: string, size: number): Uint8Array => {
     if (spec.layers !== 'trained') return new Uint8Array(size).fill(Number(spec.layers.includes(layer)));
-    if (!rule?.mask) throw new Error(`rule "${config.rule}" learns no masks; pattern "${spec.name}" needs them`);
-    return rule.mask(trained(`mask/${name}`));
+    const learned = learnedOf(name);
+    if (!rule.mask || !learned) {
+      throw new Error(`rule "${config.rule}" learns no mask of "${name}"; pattern "${spec.name}" needs it`);
+    }
+    return expandLearned(rule.mask(learned), size);
   };
   const weights = backbone.parameters.map(({ name, shape, layer, normalizedAway }): PatternWeight => {
     const start = trained(name);
