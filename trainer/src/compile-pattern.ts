@@ -3,11 +3,14 @@ import {
   type Graph,
   GraphBuilder,
   gradients,
+  isStatic,
   makeTensor,
   mergeCommonSubexpressions,
   removeUnusedInputs,
   runPasses,
   simplify,
+  sizeOf,
+  staticShape,
   type Value,
 } from '@whet/compiler';
 import { crossEntropy, type HeadWeights, headLogits } from '@whet/models';
@@ -33,8 +36,11 @@ export interface PatternSource {
   readonly startHead: (g: GraphBuilder, features: Value, labels: Value, kept: HeadWeights | undefined) => HeadWeights;
   /** Classes of the model's own last layer, where the head starts from that. */
   readonly keptClasses?: number;
-  /** 1 for each entry of `head.weight`'s row and of `head.bias` that moves; all move when absent. */
-  readonly headMasks?: { readonly weight: Uint8Array; readonly bias: Uint8Array };
+  /**
+   * By what multiple of the common rate each entry of a value moves, by the value's name; of the head, each entry of the
+   * row that all classes share, 0 where it stays. All move by the common rate when absent.
+   */
+  readonly rates?: ReadonlyMap<string, Float32Array>;
 }
 
 export interface CompiledPattern {
@@ -55,10 +61,12 @@ export interface CompiledPattern {
   readonly boundary: readonly Value[];
 }
 
-/** Masks the gradient of a head value whose frozen entries are the task's own and are stored all the same. */
-function maskHead(g: GraphBuilder, gradient: Value, mask: Uint8Array | undefined): Value {
-  if (!mask?.includes(0)) return gradient;
-  return g.apply('Mul', [gradient, g.constant(makeTensor([mask.length], Float32Array.from(mask)))], {});
+/** A gradient times each entry's multiple of the rate. The head's frozen entries are the task's own, and stored all the same. */
+function scaleByRates(g: GraphBuilder, gradient: Value, rates: Float32Array | undefined): Value {
+  if (!rates || rates.every((rate) => rate === 1)) return gradient;
+  const whole = isStatic(gradient.shape) && sizeOf(gradient.shape) === rates.length;
+  const shape = whole ? staticShape(gradient) : [rates.length];
+  return g.apply('Mul', [gradient, g.constant(makeTensor(shape, rates))], {});
 }
 
 /**
@@ -113,14 +121,10 @@ export function compilePattern(source: PatternSource): CompiledPattern {
     const loss = crossEntropy(g, logitsOf(g, output, all), labels);
     const found = gradients(g, loss, [...all.values()]);
     const outputs = new Map<string, Value>([['loss', loss]]);
-    const masks = new Map([
-      ['head.weight', source.headMasks?.weight],
-      ['head.bias', source.headMasks?.bias],
-    ]);
     [...all].forEach(([name, value], i) => {
       const gradient = found[i];
       if (!gradient) throw new Error(`the loss does not depend on "${name}"`);
-      const direction = maskHead(g, gradient, masks.get(name));
+      const direction = scaleByRates(g, gradient, source.rates?.get(name));
       outputs.set(nextName(name), g.apply('Sub', [value, g.apply('Mul', [rate, direction], {})], {}));
     });
     return { name: 'step', inputs: [features, labels, rate, ...all.values()], outputs };

@@ -51,6 +51,7 @@ export { newRun, resumeFrom } from './run.js';
 export { initialState, mixMoments, type TrainingState } from './state.js';
 export {
   buildTask,
+  innerParameters,
   type MetaParameters,
   metaParameters,
   type NormalizationMode,
