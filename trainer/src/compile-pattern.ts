@@ -2,10 +2,12 @@ import {
   foldConstants,
   type Graph,
   GraphBuilder,
+  gatherSlices,
   gradients,
   isStatic,
   makeTensor,
   mergeCommonSubexpressions,
+  narrow,
   removeUnusedInputs,
   runPasses,
   simplify,
@@ -87,8 +89,9 @@ export function compilePattern(source: PatternSource): CompiledPattern {
   const part = (name: string, moments: 'batch' | 'stored', build: (g: GraphBuilder, rest: RestOfNetwork) => Graph) => {
     const g = new GraphBuilder();
     const built = build(g, copyRest(g, split, featureShape, moments === 'stored'));
-    const passes = { removeUnusedInputs, foldConstants, mergeCommonSubexpressions, simplify };
-    return runPasses({ ...built, name }, passes).graph;
+    const passes = { removeUnusedInputs, gatherSlices, foldConstants, mergeCommonSubexpressions, simplify, narrow };
+    // What is gathered of constants is one.
+    return runPasses({ ...built, name }, { ...passes, foldNarrowed: foldConstants }).graph;
   };
 
   const withHead = (g: GraphBuilder, values: ReadonlyMap<string, Value>) => {

@@ -60,15 +60,21 @@ function bindWeight(g: GraphBuilder, weight: PatternWeight): { dense: Value; inp
     return { dense: input, input };
   }
   const input = g.input(name, [open.length]);
-  const frozen = g.constant(makeTensor([start.length], start), `${name}.start`);
-  const indices = g.constant(makeTensor([open.length], Float64Array.from(open), 'int64'), `${name}.indices`);
-  const scattered = g.apply(
-    'ScatterElements',
-    [frozen, indices, input],
-    { axis: 0, reduction: 'none' },
-    `${name}.dense`,
-  );
+  const rows = openRows(open, shape);
+  const [whole, part] = rows ? [shape, [rows.length, ...shape.slice(1)]] : [[start.length], [open.length]];
+  const frozen = g.constant(makeTensor(whole, start), `${name}.start`);
+  const places = Float64Array.from(open, (i, at) => rows?.[Math.floor((at * rows.length) / open.length)] ?? i);
+  const indices = g.constant(makeTensor(part, places, 'int64'), `${name}.indices`);
+  const operands = [frozen, indices, reshape(g, input, part)];
+  const scattered = g.apply('ScatterElements', operands, { axis: 0, reduction: 'none' }, `${name}.dense`);
   return { dense: reshape(g, scattered, shape), input };
+}
+
+/** The rows, such as output channels, that the open entries fill; undefined where a row is open in part. */
+function openRows(open: readonly number[], [rows = 1, ...rest]: readonly number[]): number[] | undefined {
+  const length = rest.reduce((product, dim) => product * dim, 1);
+  const found = [...new Set(open.map((i) => Math.floor(i / length)))];
+  return rest.length > 0 && rows > 1 && open.length === found.length * length ? found : undefined;
 }
 
 /** Those of a weight's entries that move. */
