@@ -8,6 +8,7 @@ import { type BatchRequest, directTasks, type TaskSource } from './data/task-bat
 import { tasksAhead } from './data/tasks-ahead.js';
 import { accuracyOver, stateFeeds, taskFeeds } from './evaluate-tasks.js';
 import { accuracyOf, type Interval } from './evaluation.js';
+import { type MaskPenalty, maskPenalty } from './mask-cost.js';
 import { frozenShare } from './masks.js';
 import type { MetricsFile } from './metrics.js';
 import { mixMoments, type TrainingState } from './state.js';
@@ -88,6 +89,8 @@ export async function train(options: TrainOptions): Promise<void> {
   for (const each of config.shots) sampler.episode({ ways: config.ways, shots: each, queries: config.queries }, 0);
   validationSampler.episode({ ways, shots, queries }, 0);
 
+  const { mask } = taskSettings(config, shots).rule;
+  const penalty = mask && maskPenalty(config, mask);
   const runners = new Map<number, TaskRunner>();
   const source = (options.prefetch ? tasksAhead : directTasks)(dataset, drawing);
   const window = { loss: 0, accuracy: 0, tasks: 0 };
@@ -103,7 +106,7 @@ export async function train(options: TrainOptions): Promise<void> {
     pace.since = performance.now();
     while (state.step < config.outerSteps) {
       if (signal?.aborted) break;
-      const taken = await outerStep(options, runners, source);
+      const taken = await outerStep(options, runners, source, penalty);
       window.loss += taken.loss;
       window.accuracy += taken.accuracy;
       window.tasks += config.tasksPerStep;
@@ -178,6 +181,7 @@ async function outerStep(
   options: TrainOptions,
   runners: ReadonlyMap<number, TaskRunner>,
   source: TaskSource,
+  penalty: MaskPenalty | undefined,
 ): Promise<{ loss: number; accuracy: number }> {
   const { config, state } = options;
   const { tasksPerStep } = config;
@@ -218,8 +222,11 @@ async function outerStep(
   for (const { tasks, outputs } of observed) mixObserved(state, tasks, outputs, config.momentRate);
   const rate = outerRate(config, state.step);
   state.step++;
-  for (const [name, sum] of sums) {
+  for (const sum of sums.values()) {
     for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) / tasksPerStep;
+  }
+  penalty?.(state, sums);
+  for (const [name, sum] of sums) {
     const parameter = state.parameters.get(name);
     if (!parameter) continue;
     const share = name.startsWith('mask/') ? config.maskRate / config.outerRate : 1;
