@@ -71,6 +71,22 @@ it.each(['channel', 'layer'])('a bundle of masks per %s adapts as the trainer do
   await bundle.release();
 });
 
+it.each(['weight', 'channel', 'layer'])(
+  'a bundle of masks per %s moves nothing where all are closed',
+  async (maskGranularity) => {
+    const checkpoint = tinyCheckpoint('prototype', { maskGranularity });
+    for (const [name, { value }] of checkpoint.state.parameters) if (name.startsWith('mask/')) value.fill(-1);
+    const bundle = await loadBundle(await writeTinyBundle(checkpoint));
+    expect(bundle.manifest.patterns['sparse']).toMatchObject({ moving: [], layers: [] });
+    const examples = examplesOf(randomImages('a', 4), ['x', 'y', 'x', 'y']);
+    const [start, end] = await Promise.all(
+      [0, 3].map(async (steps) => (await bundle.adapt(examples, { pattern: 'sparse', steps })).profile),
+    );
+    expect(end?.values).toEqual(start?.values);
+    await bundle.release();
+  },
+);
+
 describe.each([
   ['meta-sgd', 'weight'],
   ['sparse-relu-maml', 'weight'],

@@ -122,14 +122,21 @@ export function compilePattern(source: PatternSource): CompiledPattern {
     const rate = g.input('rate', []);
     const all = withHead(g, values);
     const loss = crossEntropy(g, logitsOf(g, output, all), labels);
-    const found = gradients(g, loss, [...all.values()]);
+    const stays = (name: string) => source.rates?.get(name)?.every((rate) => rate === 0) ?? false;
+    const moving = [...all.keys()].filter((name) => !stays(name));
+    const found = gradients(
+      g,
+      loss,
+      moving.map((name) => all.get(name) as Value),
+    );
     const outputs = new Map<string, Value>([['loss', loss]]);
-    [...all].forEach(([name, value], i) => {
-      const gradient = found[i];
-      if (!gradient) throw new Error(`the loss does not depend on "${name}"`);
-      const direction = scaleByRates(g, gradient, source.rates?.get(name));
+    for (const [name, value] of all) {
+      const gradient = found[moving.indexOf(name)];
+      if (!gradient && !stays(name)) throw new Error(`the loss does not depend on "${name}"`);
+      // What stays has no gradient, but every step has the input `rate`.
+      const direction = gradient ? scaleByRates(g, gradient, source.rates?.get(name)) : g.scalar(0);
       outputs.set(nextName(name), g.apply('Sub', [value, g.apply('Mul', [rate, direction], {})], {}));
-    });
+    }
     return { name: 'step', inputs: [features, labels, rate, ...all.values()], outputs };
   });
 
