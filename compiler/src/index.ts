@@ -36,6 +36,8 @@ export { mergeCommonSubexpressions } from './passes/common-subexpressions.js';
 export { foldConstants, foldConstantsUpTo } from './passes/fold-constants.js';
 export { foldScales } from './passes/fold-scales.js';
 export { type BoundaryOptions, frozenBoundary } from './passes/frozen-boundary.js';
+export { gatherSlices } from './passes/gather-slices.js';
+export { narrow } from './passes/narrow.js';
 export type { Pass } from './passes/pass.js';
 export { removeUnusedInputs } from './passes/remove-unused-inputs.js';
 export { runPasses } from './passes/run-passes.js';

@@ -45,7 +45,6 @@ describe('an export', () => {
   it.each([
     ['a head of a fixed number of classes', { head: 'fixed' as const }, /a fixed head serves one number of classes/],
     ['moments of the query images', { normalization: 'transductive' as const }, /"transductive" is not exported/],
-    ['rates of each weight', { rule: 'meta-sgd' }, /rule "meta-sgd" learns a rate for every weight/],
   ])('refuses %s', async (_, settings, message) => {
     const { config, state } = tinyCheckpoint();
     const directory = join(await mkdtemp(join(tmpdir(), 'whet-export-')), 'bundle');

@@ -73,7 +73,8 @@ function caseGraph(test: RuleCase, order: 1 | 2, normalization: NormalizationMod
 
 /** What the outer loop learns about a parameter: its mask or its rate. */
 function learnedName(rule: string, name: string): string {
-  const spec = rules.get(rule)?.learns?.({ name, layer: '', learnedShape: [] }, 0);
+  const mask = { name, shape: [], broadcast: [], granularity: 'weight' } as const;
+  const spec = rules.get(rule)?.learns?.({ name, layer: '', learnedShape: [], mask }, 0);
   if (!spec) throw new Error(`rule "${rule}" learns nothing`);
   return spec.name;
 }

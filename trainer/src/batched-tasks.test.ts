@@ -91,6 +91,13 @@ describe('many tasks in one graph', () => {
     expectSameForEveryTask(metaGradientGraph(settings({ head })));
   });
 
+  it.each(['channel', 'layer'] as const)('masks per %s', (maskGranularity) => {
+    for (const name of ['sparse-maml', 'sparse-relu-maml']) {
+      const rule = rules.get(name) as TaskSettings['rule'];
+      expectSameForEveryTask(metaGradientGraph(settings({ rule, maskGranularity, order: 2 })));
+    }
+  });
+
   it('images halved by a stride, and an odd size pooled', () => {
     for (const downsample of ['stride', 'pool'] as const) {
       const backbone = conv4({ channels: 2, blocks: 2, imageSize: 7, downsample });

@@ -2,12 +2,17 @@ import {
   foldConstants,
   type Graph,
   GraphBuilder,
+  gatherSlices,
   gradients,
+  isStatic,
   makeTensor,
   mergeCommonSubexpressions,
+  narrow,
   removeUnusedInputs,
   runPasses,
   simplify,
+  sizeOf,
+  staticShape,
   type Value,
 } from '@whet/compiler';
 import { crossEntropy, type HeadWeights, headLogits } from '@whet/models';
@@ -33,8 +38,11 @@ export interface PatternSource {
   readonly startHead: (g: GraphBuilder, features: Value, labels: Value, kept: HeadWeights | undefined) => HeadWeights;
   /** Classes of the model's own last layer, where the head starts from that. */
   readonly keptClasses?: number;
-  /** 1 for each entry of `head.weight`'s row and of `head.bias` that moves; all move when absent. */
-  readonly headMasks?: { readonly weight: Uint8Array; readonly bias: Uint8Array };
+  /**
+   * By what multiple of the common rate each entry of a value moves, by the value's name; of the head, each entry of the
+   * row that all classes share, 0 where it stays. All move by the common rate when absent.
+   */
+  readonly rates?: ReadonlyMap<string, Float32Array>;
 }
 
 export interface CompiledPattern {
@@ -55,10 +63,12 @@ export interface CompiledPattern {
   readonly boundary: readonly Value[];
 }
 
-/** Masks the gradient of a head value whose frozen entries are the task's own and are stored all the same. */
-function maskHead(g: GraphBuilder, gradient: Value, mask: Uint8Array | undefined): Value {
-  if (!mask?.includes(0)) return gradient;
-  return g.apply('Mul', [gradient, g.constant(makeTensor([mask.length], Float32Array.from(mask)))], {});
+/** A gradient times each entry's multiple of the rate. The head's frozen entries are the task's own, and stored all the same. */
+function scaleByRates(g: GraphBuilder, gradient: Value, rates: Float32Array | undefined): Value {
+  if (!rates || rates.every((rate) => rate === 1)) return gradient;
+  const whole = isStatic(gradient.shape) && sizeOf(gradient.shape) === rates.length;
+  const shape = whole ? staticShape(gradient) : [rates.length];
+  return g.apply('Mul', [gradient, g.constant(makeTensor(shape, rates))], {});
 }
 
 /**
@@ -79,8 +89,9 @@ export function compilePattern(source: PatternSource): CompiledPattern {
   const part = (name: string, moments: 'batch' | 'stored', build: (g: GraphBuilder, rest: RestOfNetwork) => Graph) => {
     const g = new GraphBuilder();
     const built = build(g, copyRest(g, split, featureShape, moments === 'stored'));
-    const passes = { removeUnusedInputs, foldConstants, mergeCommonSubexpressions, simplify };
-    return runPasses({ ...built, name }, passes).graph;
+    const passes = { removeUnusedInputs, gatherSlices, foldConstants, mergeCommonSubexpressions, simplify, narrow };
+    // What is gathered of constants is one.
+    return runPasses({ ...built, name }, { ...passes, foldNarrowed: foldConstants }).graph;
   };
 
   const withHead = (g: GraphBuilder, values: ReadonlyMap<string, Value>) => {
@@ -111,18 +122,21 @@ export function compilePattern(source: PatternSource): CompiledPattern {
     const rate = g.input('rate', []);
     const all = withHead(g, values);
     const loss = crossEntropy(g, logitsOf(g, output, all), labels);
-    const found = gradients(g, loss, [...all.values()]);
+    const stays = (name: string) => source.rates?.get(name)?.every((rate) => rate === 0) ?? false;
+    const moving = [...all.keys()].filter((name) => !stays(name));
+    const found = gradients(
+      g,
+      loss,
+      moving.map((name) => all.get(name) as Value),
+    );
     const outputs = new Map<string, Value>([['loss', loss]]);
-    const masks = new Map([
-      ['head.weight', source.headMasks?.weight],
-      ['head.bias', source.headMasks?.bias],
-    ]);
-    [...all].forEach(([name, value], i) => {
-      const gradient = found[i];
-      if (!gradient) throw new Error(`the loss does not depend on "${name}"`);
-      const direction = maskHead(g, gradient, masks.get(name));
+    for (const [name, value] of all) {
+      const gradient = found[moving.indexOf(name)];
+      if (!gradient && !stays(name)) throw new Error(`the loss does not depend on "${name}"`);
+      // What stays has no gradient, but every step has the input `rate`.
+      const direction = gradient ? scaleByRates(g, gradient, source.rates?.get(name)) : g.scalar(0);
       outputs.set(nextName(name), g.apply('Sub', [value, g.apply('Mul', [rate, direction], {})], {}));
-    });
+    }
     return { name: 'step', inputs: [features, labels, rate, ...all.values()], outputs };
   });
 

@@ -1,6 +1,7 @@
 import { type Backbone, conv4 } from '@whet/models';
 import { preprocessingSchema } from '@whet/runtime';
 import * as z from 'zod';
+import { maskGranularities } from './inner-parameters.js';
 import { rules } from './rules.js';
 import type { TaskSettings } from './task-graph.js';
 
@@ -39,6 +40,10 @@ const settingsSchema = z.strictObject({
   outerSteps: positive.default(10_000),
   outerRate: z.number().positive().default(1e-3),
   maskRate: z.number().positive().default(5e-3),
+  /** What one logit of a learned mask opens or closes. */
+  maskGranularity: z.enum(maskGranularities).default('weight'),
+  /** Adds to the outer loss `weight` times the cost of an inner step, as a share of that in which all weights move. */
+  maskCost: z.strictObject({ weight: z.number().positive() }).optional(),
   schedule: z.enum(['constant', 'cosine']).default('cosine'),
   /** Share of a task's support moments that goes into the population moments at each outer step. */
   momentRate: z.number().min(0).max(1).default(0.01),
@@ -76,6 +81,10 @@ export const runConfigSchema = settingsSchema
   .refine(({ tasksPerStep, taskBatch }) => tasksPerStep % (taskBatch ?? 1) === 0, {
     path: ['taskBatch'],
     error: 'expected a divisor of the tasks per step',
+  })
+  .refine(({ rule, maskCost }) => !maskCost || rules.get(rule)?.mask, {
+    path: ['maskCost'],
+    error: 'expected a rule that learns masks',
   });
 
 export type RunConfig = z.infer<typeof runConfigSchema>;
@@ -101,5 +110,6 @@ export function taskSettings(config: RunConfig, shots: number): TaskSettings {
     steps: config.innerSteps,
     innerRate: config.innerRate,
     stepLosses: config.stepLosses !== undefined,
+    maskGranularity: config.maskGranularity,
   };
 }

@@ -28,6 +28,7 @@ export { generatorFor, type Random } from './data/random.js';
 export { type EvaluateTasksOptions, evaluateTasks } from './evaluate-tasks.js';
 export { accuracyOf, type Interval, meanInterval } from './evaluation.js';
 export { ExportError, type ExportOptions, exportBundle } from './export.js';
+export { type InnerParameter, type MaskGranularity, maskGranularities } from './inner-parameters.js';
 export { parseLabels } from './labels.js';
 export { frozenShare } from './masks.js';
 export { examplesOf, type MeasureOptions, measureBundle, median, quantile } from './measure.js';
@@ -39,7 +40,6 @@ export type { SourceHead } from './read-head.js';
 export {
   anil,
   boil,
-  type InnerParameter,
   maml,
   metaSgd,
   type Rule,
@@ -51,6 +51,7 @@ export { newRun, resumeFrom } from './run.js';
 export { initialState, mixMoments, type TrainingState } from './state.js';
 export {
   buildTask,
+  innerParameters,
   type MetaParameters,
   metaParameters,
   type NormalizationMode,

@@ -18,6 +18,8 @@ export interface PatternWeight {
   readonly start: Float32Array;
   /** 1 for each entry that moves; absent where none moves. A weight that moves whole is stored dense. */
   readonly mask?: Uint8Array;
+  /** By what multiple of the common rate each entry moves; all by 1 when absent. */
+  readonly rates?: Float32Array;
 }
 
 export interface PatternParts {
@@ -29,6 +31,8 @@ export interface PatternParts {
   readonly learnedHead: readonly PatternWeight[];
   /** 1 for each entry of `head.weight`'s row and of `head.bias` that moves, `[F]` and `[1]`. */
   readonly headMasks: { readonly weight: Uint8Array; readonly bias: Uint8Array };
+  /** The same of their multiples of the common rate; all 1 when absent. */
+  readonly headRates?: { readonly weight: Float32Array; readonly bias: Float32Array };
   /** Fixed moments for all tasks, or those of each task's support set. */
   readonly normalization: 'population' | 'support' | 'layer';
   /** Read under `population` only. */
@@ -56,19 +60,37 @@ function bindWeight(g: GraphBuilder, weight: PatternWeight): { dense: Value; inp
     return { dense: input, input };
   }
   const input = g.input(name, [open.length]);
-  const frozen = g.constant(makeTensor([start.length], start), `${name}.start`);
-  const indices = g.constant(makeTensor([open.length], Float64Array.from(open), 'int64'), `${name}.indices`);
-  const scattered = g.apply(
-    'ScatterElements',
-    [frozen, indices, input],
-    { axis: 0, reduction: 'none' },
-    `${name}.dense`,
-  );
+  const rows = openRows(open, shape);
+  const [whole, part] = rows ? [shape, [rows.length, ...shape.slice(1)]] : [[start.length], [open.length]];
+  const frozen = g.constant(makeTensor(whole, start), `${name}.start`);
+  const places = Float64Array.from(open, (i, at) => rows?.[Math.floor((at * rows.length) / open.length)] ?? i);
+  const indices = g.constant(makeTensor(part, places, 'int64'), `${name}.indices`);
+  const operands = [frozen, indices, reshape(g, input, part)];
+  const scattered = g.apply('ScatterElements', operands, { axis: 0, reduction: 'none' }, `${name}.dense`);
   return { dense: reshape(g, scattered, shape), input };
 }
 
-function compactStart({ start, mask }: PatternWeight): Float32Array {
-  return mask ? Float32Array.from(openEntries(mask), (i) => start[i] as number) : start;
+/** The rows, such as output channels, that the open entries fill; undefined where a row is open in part. */
+function openRows(open: readonly number[], [rows = 1, ...rest]: readonly number[]): number[] | undefined {
+  const length = rest.reduce((product, dim) => product * dim, 1);
+  const found = [...new Set(open.map((i) => Math.floor(i / length)))];
+  return rest.length > 0 && rows > 1 && open.length === found.length * length ? found : undefined;
+}
+
+/** Those of a weight's entries that move. */
+function compact(entries: Float32Array, mask: Uint8Array | undefined): Float32Array {
+  return mask ? Float32Array.from(openEntries(mask), (i) => entries[i] as number) : entries;
+}
+
+/** Multiples of the common rate by which moving values move, where they are not all 1, and 0 for what of the head stays. */
+function movingRates({ weights, headMasks, headRates }: PatternParts): Map<string, Float32Array> {
+  const rates = new Map<string, Float32Array>();
+  for (const { name, mask, rates: own } of weights) if (own) rates.set(name, compact(own, mask));
+  for (const part of ['weight', 'bias'] as const) {
+    const multiples = Float32Array.from(headMasks[part], (open, i) => open * (headRates?.[part][i] ?? 1));
+    rates.set(`head.${part}`, multiples);
+  }
+  return rates;
 }
 
 /** Constants for all tasks. Throws where a normalization has none. */
@@ -122,7 +144,7 @@ export function buildPatternGraphs(parts: PatternParts): PatternGraphs {
   const graphs = compilePattern({
     ...featureGraph(parts),
     featureLength: parts.backbone.features,
-    headMasks: parts.headMasks,
+    rates: movingRates(parts),
     startHead: (g, features, labels) =>
       parts.head === 'prototype'
         ? prototypeHead(g, features, labels, learnedConstant(g, parts, 'head.scale'))
@@ -132,7 +154,7 @@ export function buildPatternGraphs(parts: PatternParts): PatternGraphs {
             labels,
           ),
   });
-  return { ...graphs, values: new Map(moving.map((weight) => [weight.name, compactStart(weight)])) };
+  return { ...graphs, values: new Map(moving.map(({ name, start, mask }) => [name, compact(start, mask)])) };
 }
 
 function learnedConstant(g: GraphBuilder, { learnedHead }: PatternParts, name: string): Value {

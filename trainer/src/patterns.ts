@@ -1,8 +1,10 @@
 import { headParameters } from '@whet/models';
 import type { Checkpoint } from './checkpoint.js';
-import { backboneOf, type RunConfig } from './config.js';
+import { backboneOf, type RunConfig, taskSettings } from './config.js';
+import { expandLearned } from './inner-parameters.js';
 import type { PatternParts, PatternWeight } from './pattern-graphs.js';
 import { rules } from './rules.js';
+import { innerParameters } from './task-graph.js';
 
 /** A named choice of moving weights, to be compiled into a bundle. */
 export interface PatternSpec {
@@ -30,15 +32,17 @@ export function patternsOf(checkpoint: Checkpoint): PatternSpec[] {
       };
     }),
   ];
-  if (rules.get(checkpoint.config.rule)?.mask) {
+  const rule = rules.get(checkpoint.config.rule);
+  if (rule?.mask) {
     const description = 'Moves the weights that meta-training left open (sparse-MAML).';
     specs.push({ name: 'sparse', description, layers: 'trained' });
   }
-  return specs;
+  if (!rule?.rates) return specs;
+  return specs.map((spec) => ({ ...spec, description: `${spec.description} Each weight moves by a learned rate.` }));
 }
 
 /** Why a run of these settings cannot be exported as it is; nothing where it can. */
-export function exportObstacles({ head, normalization, rule }: RunConfig): string[] {
+export function exportObstacles({ head, normalization }: RunConfig): string[] {
   const obstacles: string[] = [];
   if (head === 'fixed') {
     obstacles.push(
@@ -48,11 +52,6 @@ export function exportObstacles({ head, normalization, rule }: RunConfig): strin
   if (normalization === 'transductive') {
     obstacles.push(
       'normalization "transductive" is not exported, as a device predicts one image; expected "support", "population" or "layer"',
-    );
-  }
-  if (rules.get(rule)?.rates) {
-    obstacles.push(
-      `rule "${rule}" learns a rate for every weight, which bundles do not hold; expected a rule with one rate`,
     );
   }
   return obstacles;
@@ -65,34 +64,58 @@ export function patternParts({ config, state }: Checkpoint, spec: PatternSpec): 
   const obstacles = exportObstacles(config);
   if (head === 'fixed' || normalization === 'transductive' || obstacles.length > 0)
     throw new Error(obstacles.join('; '));
-  const rule = rules.get(config.rule);
   const trained = (name: string): Float32Array => {
     const parameter = state.parameters.get(name);
     if (!parameter) throw new Error(`the checkpoint has no parameter "${name}"`);
     return parameter.value;
   };
+  const settings = taskSettings(config, config.shots[0] as number);
+  const { rule } = settings;
+  const inner = new Map(innerParameters(settings).map((parameter) => [parameter.name, parameter]));
+  const learnedOf = (name: string): Float32Array | undefined => {
+    const parameter = inner.get(name);
+    const learned = parameter && rule.moves(parameter) && rule.learns?.(parameter, settings.innerRate);
+    return learned ? trained(learned.name) : undefined;
+  };
+  /** Multiples of the inner rate, so that a bundle's common rate scales them all. */
+  const ratesOf = (name: string, size: number): Float32Array | undefined => {
+    const learned = learnedOf(name);
+    if (!rule.rates || !learned) return undefined;
+    return expandLearned(rule.rates(learned), size).map((rate) => rate / settings.innerRate);
+  };
   const maskOf = (name: string, layer: string, size: number): Uint8Array => {
-    if (spec.layers !== 'trained') return new Uint8Array(size).fill(Number(spec.layers.includes(layer)));
-    if (!rule?.mask) throw new Error(`rule "${config.rule}" learns no masks; pattern "${spec.name}" needs them`);
-    return rule.mask(trained(`mask/${name}`));
+    if (spec.layers !== 'trained') {
+      const rates = ratesOf(name, size);
+      const included = spec.layers.includes(layer);
+      // What has no rate of its own does not move in any pattern.
+      return Uint8Array.from({ length: size }, (_, i) => Number(included && rates?.[i] !== 0));
+    }
+    const learned = learnedOf(name);
+    if (!rule.mask || !learned) {
+      throw new Error(`rule "${config.rule}" learns no mask of "${name}"; pattern "${spec.name}" needs it`);
+    }
+    return expandLearned(rule.mask(learned), size);
   };
   const weights = backbone.parameters.map(({ name, shape, layer, normalizedAway }): PatternWeight => {
     const start = trained(name);
     // The support set's own mean takes it out again: nothing would move it.
     if (normalizedAway && normalization === 'support') return { name, shape, start };
-    return { name, shape, start, mask: maskOf(name, layer, start.length) };
+    const rates = ratesOf(name, start.length);
+    return { name, shape, start, mask: maskOf(name, layer, start.length), ...(rates ? { rates } : {}) };
   });
   const learnedHead = headParameters(head, backbone.features, 1).map(({ name, shape }) => ({
     name,
     shape,
     start: trained(name),
   }));
+  const headRates = { weight: ratesOf('head.weight', backbone.features), bias: ratesOf('head.bias', 1) };
   return {
     backbone,
     head,
     weights,
     learnedHead,
     headMasks: { weight: maskOf('head.weight', 'head', backbone.features), bias: maskOf('head.bias', 'head', 1) },
+    ...(headRates.weight && headRates.bias ? { headRates: { weight: headRates.weight, bias: headRates.bias } } : {}),
     normalization,
     moments: state.moments,
   };

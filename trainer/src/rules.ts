@@ -1,13 +1,6 @@
-import type { GraphBuilder, Value } from '@whet/compiler';
-import type { ParameterSpec } from '@whet/models';
-
-/** A parameter the inner loop sees: its `learned` shape broadcasts to its shape in a task. */
-export interface InnerParameter {
-  readonly name: string;
-  readonly layer: string;
-  /** Shape of what the outer loop may learn about it, e.g. `[1, F]` for a head shared by all classes. */
-  readonly learnedShape: readonly number[];
-}
+import { type GraphBuilder, reshape, type Value } from '@whet/compiler';
+import type { Initializer, ParameterSpec } from '@whet/models';
+import type { InnerParameter } from './inner-parameters.js';
 
 export interface InnerUpdate {
   readonly parameter: InnerParameter;
@@ -25,8 +18,8 @@ export interface Rule {
   readonly name: string;
   readonly moves: (parameter: InnerParameter) => boolean;
   /**
-   * A learned tensor per moving parameter, such as mask logits, with where it starts at the given inner rate; absent for
-   * rules that learn none.
+   * What is learned about a moving parameter, such as mask logits, with where it starts at the given inner rate;
+   * parameters with a tensor of one name share it. Absent for rules that learn none.
    */
   readonly learns?: (parameter: InnerParameter, rate: number) => ParameterSpec;
   /** The entries a learned tensor leaves open, as 1 and 0; for sparsity figures and for export. */
@@ -71,48 +64,50 @@ export const metaSgd: Rule = {
   step: (g, update) => gradientStep(g, update.value, learnedOf(update, 'meta-sgd'), update.gradient),
 };
 
+/** The mask of a parameter. One logit for a whole layer starts open, as few draws would decide by chance what is frozen. */
+const maskSpec = ({ layer, mask }: InnerParameter, deviation: number): ParameterSpec => {
+  const value: Initializer =
+    mask.granularity === 'layer' ? { kind: 'constant', value: deviation } : { kind: 'normal', deviation };
+  return { name: `mask/${mask.name}`, shape: mask.shape, layer, initializer: value };
+};
+
+/** The logits of a parameter's mask, in a shape that broadcasts to it. */
+const logitsOf = (g: GraphBuilder, update: InnerUpdate, rule: string): Value =>
+  reshape(g, learnedOf(update, rule), update.parameter.mask.broadcast);
+
 /**
- * phi <- phi - a 1[m >= 0] g with a learned logit m per weight (von Oswald et al. 2021, eq. 5); the step function is
- * learned straight through. Logits start normally distributed around 0, so that half of the weights start frozen.
+ * phi <- phi - a 1[m >= 0] g with a learned logit m per weight (von Oswald et al. 2021, eq. 5), or per channel or layer;
+ * the step function is learned straight through, so that a shared logit has the sum of what its weights would give it.
+ * Logits start normally distributed around 0, so that half of the weights start frozen.
  */
 export const sparseMaml: Rule = {
   name: 'sparse-maml',
   moves: () => true,
-  learns: ({ name, layer, learnedShape }) => ({
-    name: `mask/${name}`,
-    shape: learnedShape,
-    layer,
-    initializer: { kind: 'normal', deviation: 0.1 },
-  }),
+  learns: (parameter) => maskSpec(parameter, 0.1),
   mask: (learned) => Uint8Array.from(learned, (logit) => Number(logit >= 0)),
   step: (g, update) => {
     const { value, rate, gradient } = update;
-    const learned = learnedOf(update, 'sparse-maml');
-    const open = g.apply('Cast', [g.apply('GreaterOrEqual', [learned, g.scalar(0)], {})], { to: 'float32' });
-    const mask = g.apply('StraightThrough', [open, learned], {});
+    const logits = logitsOf(g, update, 'sparse-maml');
+    const open = g.apply('Cast', [g.apply('GreaterOrEqual', [logits, g.scalar(0)], {})], { to: 'float32' });
+    const mask = g.apply('StraightThrough', [open, logits], {});
     return gradientStep(g, value, rate, g.apply('Mul', [mask, gradient], {}));
   },
 };
 
 /**
- * phi <- phi - max(m, 0) g with a learned m per weight and no other rate (von Oswald et al. 2021, eq. 7): what is
- * closed and how fast the rest moves in one. Learned straight through, so that what is closed may open again. Half of
+ * phi <- phi - max(m, 0) g with a learned m per weight, channel or layer and no other rate (von Oswald et al. 2021,
+ * eq. 7): what is closed and how fast the rest moves in one. Learned straight through, so that what is closed may open again. Half of
  * the weights start closed, the others at about the inner rate.
  */
 export const sparseReluMaml: Rule = {
   name: 'sparse-relu-maml',
   moves: () => true,
-  learns: ({ name, layer, learnedShape }, rate) => ({
-    name: `mask/${name}`,
-    shape: learnedShape,
-    layer,
-    initializer: { kind: 'normal', deviation: rate },
-  }),
+  learns: maskSpec,
   mask: (learned) => Uint8Array.from(learned, (logit) => Number(logit > 0)),
   rates: (learned) => learned.map((logit) => Math.max(logit, 0)),
   step: (g, update) => {
-    const learned = learnedOf(update, 'sparse-relu-maml');
-    const rates = g.apply('StraightThrough', [g.apply('Relu', [learned], {}), learned], {});
+    const logits = logitsOf(g, update, 'sparse-relu-maml');
+    const rates = g.apply('StraightThrough', [g.apply('Relu', [logits], {}), logits], {});
     return gradientStep(g, update.value, rates, update.gradient);
   },
 };

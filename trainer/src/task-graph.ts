@@ -12,7 +12,8 @@ import {
   sharedHead,
 } from '@whet/models';
 import { featuresWithMoments } from './given-moments.js';
-import type { InnerParameter, Rule } from './rules.js';
+import { type InnerParameter, innerParametersOf, type MaskGranularity } from './inner-parameters.js';
+import type { Rule } from './rules.js';
 
 /** Whose moments normalize: see "Normalisation" in ARCHITECTURE.md. */
 export type NormalizationMode = 'transductive' | 'support' | 'population' | 'layer';
@@ -34,6 +35,8 @@ export interface TaskSettings {
   readonly innerRate: number;
   /** The query loss after every inner step counts, by the input `stepWeights [steps]` (Antoniou et al. 2019, eq. 3). */
   readonly stepLosses?: boolean;
+  /** What one mask logit stands for, under rules that learn masks; a weight when absent. */
+  readonly maskGranularity?: MaskGranularity;
 }
 
 /** What the outer loop learns: the start of every weight, and what the rule learns about it. */
@@ -42,22 +45,21 @@ export interface MetaParameters {
   readonly learned: readonly ParameterSpec[];
 }
 
-function innerParameters(settings: TaskSettings): InnerParameter[] {
-  const { backbone, head, ways } = settings;
+/** What inner steps may move, from the image upward. */
+export function innerParameters(settings: TaskSettings): InnerParameter[] {
+  const { backbone, head, ways, maskGranularity } = settings;
   const headSpecs = headParameters(head === 'prototype' ? 'shared' : head, backbone.features, ways);
-  return [...backbone.parameters, ...headSpecs].map(({ name, layer, shape }) => ({ name, layer, learnedShape: shape }));
+  return innerParametersOf([...backbone.parameters, ...headSpecs], maskGranularity ?? 'weight');
 }
 
 export function metaParameters(settings: TaskSettings): MetaParameters {
   const { backbone, head, rule, ways } = settings;
   const { learns } = rule;
+  const moving = learns ? innerParameters(settings).filter(rule.moves) : [];
+  const learned = moving.flatMap((parameter) => learns?.(parameter, settings.innerRate) ?? []);
   return {
     start: [...backbone.parameters, ...headParameters(head, backbone.features, ways)],
-    learned: learns
-      ? innerParameters(settings)
-          .filter(rule.moves)
-          .map((parameter) => learns(parameter, settings.innerRate))
-      : [],
+    learned: [...new Map(learned.map((spec) => [spec.name, spec])).values()],
   };
 }
 

@@ -9,6 +9,7 @@ import { tasksAhead } from './data/tasks-ahead.js';
 import { accuracyOver, stateFeeds, taskFeeds } from './evaluate-tasks.js';
 import { accuracyOf, type Interval } from './evaluation.js';
 import { areMomentsFresh, initializeMoments } from './initial-moments.js';
+import { type MaskPenalty, maskPenalty } from './mask-cost.js';
 import { frozenShare } from './masks.js';
 import type { MetricsFile } from './metrics.js';
 import { mixMoments, type TrainingState } from './state.js';
@@ -92,6 +93,8 @@ export async function train(options: TrainOptions): Promise<void> {
   for (const each of config.shots) sampler.episode({ ways: config.ways, shots: each, queries: config.queries }, 0);
   validationSampler.episode({ ways, shots, queries }, 0);
 
+  const { mask } = taskSettings(config, shots).rule;
+  const penalty = mask && maskPenalty(config, mask);
   const runners = new Map<number, TaskRunner>();
   const source = (options.prefetch ? tasksAhead : directTasks)(dataset, drawing);
   const window = { loss: 0, accuracy: 0, tasks: 0 };
@@ -114,7 +117,7 @@ export async function train(options: TrainOptions): Promise<void> {
     pace.since = performance.now();
     const patience = config.validation.patience ?? Number.POSITIVE_INFINITY;
     while (state.step < config.outerSteps && state.validationsSinceBest < patience && !signal?.aborted) {
-      const taken = await outerStep(options, runners, source);
+      const taken = await outerStep(options, runners, source, penalty);
       window.loss += taken.loss;
       window.accuracy += taken.accuracy;
       window.tasks += config.tasksPerStep;
@@ -188,6 +191,7 @@ async function outerStep(
   options: TrainOptions,
   runners: ReadonlyMap<number, TaskRunner>,
   source: TaskSource,
+  penalty: MaskPenalty | undefined,
 ): Promise<{ loss: number; accuracy: number }> {
   const { config, state } = options;
   const { tasksPerStep } = config;
@@ -228,8 +232,11 @@ async function outerStep(
   for (const { tasks, outputs } of observed) mixObserved(state, tasks, outputs, config.momentRate);
   const rate = outerRate(config, state.step);
   state.step++;
-  for (const [name, sum] of sums) {
+  for (const sum of sums.values()) {
     for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) / tasksPerStep;
+  }
+  penalty?.(state, sums);
+  for (const [name, sum] of sums) {
     const parameter = state.parameters.get(name);
     if (!parameter) continue;
     const share = name.startsWith('mask/') ? config.maskRate / config.outerRate : 1;
