@@ -24,7 +24,7 @@ export interface BundleOptions {
   readonly preprocessing: Preprocessing;
   /** All of {@link patternsOf} when absent. */
   readonly patterns?: readonly PatternSpec[];
-  /** The trained masks, or else the head, when absent. */
+  /** The trained masks, or else the head, or else the first pattern, when absent. */
   readonly defaultPattern?: string;
   /** Inner steps and rate; those of training when absent. */
   readonly steps?: number;
@@ -118,7 +118,8 @@ export function buildBundle(options: BundleOptions): { manifest: Manifest; conte
     head: config.head,
     featureLength,
     limits: options.limits ?? { maxClasses: 100, maxExamples: 500 },
-    defaultPattern: options.defaultPattern ?? ('sparse' in patterns ? 'sparse' : 'head'),
+    defaultPattern:
+      options.defaultPattern ?? ['sparse', 'head', ...Object.keys(patterns)].find((name) => name in patterns),
     patterns,
     measurements: [],
     provenance: { ...options.provenance, config, outerSteps: state.step, frozenShare: frozenShare(config, state) },

@@ -7,7 +7,8 @@ export const ink = (name: 'text' | 'muted' | 'line' | 'a' | 'b' | 'c' | 'd' | 'e
 /** Series of a chart, in this order. */
 export const seriesInks = (['a', 'b', 'c', 'd', 'e', 'f'] as const).map(ink);
 
-const FONT = 'system-ui, sans-serif';
+/** Their widths are what text is measured by where there is no browser. */
+const FONT = 'Helvetica, Arial, "Liberation Sans", sans-serif';
 
 /** Two drawings of one chart, as text in a drawing shrinks with it: pixels of a page, and of a phone 360 px wide. */
 const SIZES = [
@@ -31,6 +32,19 @@ export function axis(name: string, more: object = {}): object {
     ...more,
   };
 }
+
+/** A legend above the grid, which starts below {@link legendHeight}. */
+export const legend = {
+  top: 0,
+  left: 0,
+  padding: 0,
+  itemGap: 22,
+  itemWidth: 16,
+  textStyle: { color: ink('text') },
+};
+
+/** Room for a legend of one line, or of three on a phone. */
+export const legendHeight = (size: ChartSize): number => (size === 'wide' ? 40 : 72);
 
 /** Renders a chart to SVG without a browser, in two sizes of which a page shows one. `label` says what it shows. */
 export async function renderChart(label: string, option: (size: ChartSize) => EChartsCoreOption): Promise<Html> {

@@ -8,7 +8,7 @@ const STYLE = `
   --line: #3a424f; --a: #6aa9f4; --b: #f08a4b; --c: #45c29d; --d: #c08af0; --e: #d6b64a; --f: #f07ab5;
   --good: #45c29d; --bad: #f08a4b; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 60rem; padding: 1.25rem 1rem 3rem; background: var(--ground); color: var(--text);
+body { margin: 0 auto; max-width: 62rem; padding: 1.25rem 1rem 3rem; background: var(--ground); color: var(--text);
   font: 16px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.6rem; line-height: 1.2; margin: 0 0 .3rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.2rem; margin: 2.2rem 0 .5rem; }
@@ -16,7 +16,7 @@ h3 { font-size: 1rem; margin: 1.2rem 0 .4rem; }
 p { margin: .4rem 0; max-width: 45rem; }
 .muted, figcaption, caption { color: var(--muted); font-size: .9rem; }
 figure { margin: .8rem 0; }
-.chart svg { display: block; max-width: 100%; height: auto; }
+.chart svg { display: block; width: 100%; height: auto; }
 .narrow { display: none; }
 @media (max-width: 47rem) { .wide { display: none; } .narrow { display: block; } }
 .scroll { overflow-x: auto; }

@@ -1,12 +1,12 @@
 import type { PatternResult, SearchOutcome, SearchSettings } from '@whet/trainer';
-import { milliseconds, percent } from '../format.js';
-import { axis, ink, renderChart } from './chart.js';
+import { milliseconds, percent, pointsOf } from '../format.js';
+import { axis, ink, legend, legendHeight, renderChart } from './chart.js';
 import { type Html, html } from './html.js';
 import { facts, figure, page, table } from './page.js';
 
 const points = (share: number): string => `${share < 0 ? '−' : '+'}${Math.abs(share * 100).toFixed(2)}`;
 const interval = ({ mean, halfWidth }: PatternResult['accuracy']): string =>
-  `${percent(mean, 2)} ± ${(100 * halfWidth).toFixed(2)}`;
+  `${(100 * mean).toFixed(2)} ± ${(100 * halfWidth).toFixed(2)}`;
 const times = (ratio: number): string => `${ratio.toFixed(ratio < 10 ? 2 : 1)}×`;
 
 /** The span of an axis around values, with room at both ends. */
@@ -69,7 +69,7 @@ function paretoChart({ results, chosen, dense, reference, budget }: SearchOutcom
     clip: true,
   };
   const budgetLine = {
-    name: `${budget} points below ${reference === dense ? 'dense' : 'the best'}`,
+    name: `${pointsOf(budget)} below ${reference === dense ? 'dense' : 'the best'}`,
     type: 'line',
     silent: true,
     symbol: 'none',
@@ -84,8 +84,8 @@ function paretoChart({ results, chosen, dense, reference, budget }: SearchOutcom
     `Accuracy against milliseconds to adapt of ${results.length} layer patterns. Chosen: ${chosen}. On the Pareto front, ` +
     `from fast to slow: ${front.map((each) => `${each.name}, ${milliseconds(each.milliseconds.adapt)}, ${percent(each.accuracy.mean, 1)}`).join('; ')}.`;
   return renderChart(alt, (size) => ({
-    grid: { left: 52, right: 16, top: size === 'wide' ? 40 : 64, bottom: 46 },
-    legend: { top: 0, left: 0, textStyle: { color: ink('text') }, itemWidth: 16, itemGap: 14, padding: 0 },
+    grid: { left: 52, right: 16, top: legendHeight(size), bottom: 46 },
+    legend,
     xAxis: axis('ms to adapt (logarithmic)', { type: 'log', ...x, splitLine: { show: false } }),
     yAxis: axis('accuracy, %', { type: 'value', ...y, nameGap: 36 }),
     series: [
@@ -130,25 +130,26 @@ export async function searchPage(
     interval(each.accuracy),
     `${points(each.difference.mean)} ± ${(100 * each.difference.halfWidth).toFixed(2)}`,
     milliseconds(each.milliseconds.adapt),
-    milliseconds(each.milliseconds.encode),
     times(dense.milliseconds.adapt / each.milliseconds.adapt),
     times(dense.milliseconds.adapt / each.milliseconds.rerun),
     times(each.milliseconds.rerun / each.milliseconds.adapt),
-    String(each.rate),
-    [each.withinBudget && 'within budget', each.pareto && 'Pareto'].filter(Boolean).join(', ') +
-      (each.diverged > 0 ? ` (${each.diverged} diverged)` : ''),
+    each.withinBudget ? 'yes' : 'no',
+    each.pareto ? 'yes' : '',
+    ...(rates.length > 1 ? [String(each.rate)] : []),
+    ...(results.some(({ diverged }) => diverged > 0) ? [String(each.diverged)] : []),
   ]);
   const head = [
     'moving layers',
     'accuracy, %',
-    'less reference, points',
+    reference === dense ? 'less dense' : 'less best',
     'adapt',
-    'of it encode',
     'faster',
-    'by moving less',
-    'by caching',
-    'rate',
-    '',
+    'moves less',
+    'caches',
+    'in budget',
+    'on front',
+    ...(rates.length > 1 ? ['rate'] : []),
+    ...(results.some(({ diverged }) => diverged > 0) ? ['diverged'] : []),
   ];
   const marked = results.indexOf(chosen);
   const body = html`<h1>Which layers should move: ${name}</h1>
@@ -157,11 +158,11 @@ export async function searchPage(
   }, ${ways}-way ${shots}-shot, ${queries} queries per class, one image at a time, ${steps} inner steps.</p>
 ${facts([
   [chosen.name, 'chosen: the layers that move'],
-  [interval(chosen.accuracy), `accuracy, 95 % interval; dense has ${percent(dense.accuracy.mean, 2)}`],
+  [`${interval(chosen.accuracy)} %`, `accuracy, 95 % interval; dense has ${percent(dense.accuracy.mean, 2)}`],
   [milliseconds(chosen.milliseconds.adapt), `to adapt; dense takes ${milliseconds(dense.milliseconds.adapt)}`],
   [times(dense.milliseconds.adapt / chosen.milliseconds.adapt), 'faster than dense'],
 ])}
-<p>The fastest pattern within ${budget} points of ${of}. Its accuracy less that of the reference, task by task:
+<p>The fastest pattern within ${pointsOf(budget)} of ${of}. Its accuracy less that of the reference, task by task:
 ${points(chosen.difference.mean)} ± ${(100 * chosen.difference.halfWidth).toFixed(2)} points.</p>
 <h2>Accuracy and speed</h2>
 ${figure(
@@ -189,7 +190,7 @@ ${table(
   { caption: 'What the pattern itself saves, and what caching its prefix saves; medians.', marked: 2 },
 )}
 <h2>All patterns</h2>
-${table(head, rows, { caption: 'From fast to slow. Times are medians of encoding and inner steps; the chosen pattern is bold.', marked })}
+${table(head, rows, { caption: 'From fast to slow. Differences of accuracy are points. Faster than dense = by moving less × by caching. The chosen pattern is bold.', marked })}
 <p class="muted">A pattern whose first layer moves has no prefix to cache. ${
     rates.length > 1 &&
     html`Each pattern has the best of the rates ${rates.join(', ')} on these tasks, which flatters all of them a little. `
