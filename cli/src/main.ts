@@ -18,6 +18,7 @@ const loaders = [
   async () => (await import('./commands/train.js')).trainCommand(),
   async () => (await import('./commands/evaluate.js')).evaluateCommand(),
   async () => (await import('./commands/export.js')).exportCommand(),
+  async () => (await import('./commands/report.js')).reportCommand(),
   async () => (await import('./commands/search.js')).searchCommand(),
   async () => (await import('./commands/compile.js')).compileCommand(),
   async () => (await import('./commands/serve.js')).serveCommand(version),

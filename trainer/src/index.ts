@@ -28,9 +28,10 @@ export { openPackedOmniglot, packOmniglot } from './data/packed-omniglot.js';
 export { generatorFor, type Random } from './data/random.js';
 export { type EvaluateTasksOptions, evaluateTasks } from './evaluate-tasks.js';
 export { accuracyOf, type Interval, meanInterval } from './evaluation.js';
+export { type ExamplePrediction, predictExamples } from './example-predictions.js';
 export { type BundleOptions, buildBundle, ExportError, type ExportOptions, exportBundle } from './export.js';
 export { parseLabels } from './labels.js';
-export { frozenShare } from './masks.js';
+export { frozenShare, masksOf, type WeightMask } from './masks.js';
 export { examplesOf, type MeasureOptions, measureBundle, median, quantile } from './measure.js';
 export { type MetricsFile, openMetrics } from './metrics.js';
 export type { ModelParameter } from './model-parameters.js';
@@ -57,6 +58,7 @@ export {
   sparseReluMaml,
 } from './rules.js';
 export { newRun, resumeFrom } from './run.js';
+export { type MetricsLine, RunError, readMetrics, readRun } from './run-folder.js';
 export { type ChoiceOptions, chooseLayerPattern } from './search/choose.js';
 export { layerSubsets, type MeasurePatternsOptions, measurePatterns } from './search/measure-patterns.js';
 export {

@@ -43,8 +43,9 @@ export const legend = {
   textStyle: { color: ink('text') },
 };
 
-/** Room for a legend of one line, or of three on a phone. */
-export const legendHeight = (size: ChartSize): number => (size === 'wide' ? 40 : 72);
+/** Pixels that a legend takes: one line, or two entries a line on a phone. */
+export const legendHeight = (size: ChartSize, entries: number): number =>
+  size === 'wide' ? 40 : 16 + 24 * Math.ceil(entries / 2);
 
 /** Renders a chart to SVG without a browser, in two sizes of which a page shows one. `label` says what it shows. */
 export async function renderChart(label: string, option: (size: ChartSize) => EChartsCoreOption): Promise<Html> {

@@ -14,18 +14,18 @@ h1 { font-size: 1.6rem; line-height: 1.2; margin: 0 0 .3rem; overflow-wrap: anyw
 h2 { font-size: 1.2rem; margin: 2.2rem 0 .5rem; }
 h3 { font-size: 1rem; margin: 1.2rem 0 .4rem; }
 p { margin: .4rem 0; max-width: 45rem; }
-.muted, figcaption, caption { color: var(--muted); font-size: .9rem; }
+.muted, figcaption, .caption { color: var(--muted); font-size: .9rem; }
 figure { margin: .8rem 0; }
 .chart svg { display: block; width: 100%; height: auto; }
 .narrow { display: none; }
 @media (max-width: 47rem) { .wide { display: none; } .narrow { display: block; } }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; padding: .2rem 0; }
 th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
-thead th { color: var(--muted); font-weight: 600; vertical-align: bottom; }
-tbody th { font-weight: 400; }
+thead th { color: var(--muted); font-weight: 600; vertical-align: bottom; white-space: normal; }
+tbody th { font-weight: 400; white-space: normal; overflow-wrap: anywhere; min-width: 6rem; }
+@media (max-width: 47rem) { table { font-size: .8rem; } th, td { padding: .25rem .35rem; } }
 tr.chosen > * { font-weight: 700; }
 details { margin: .6rem 0; }
 summary { cursor: pointer; color: var(--a); }
@@ -34,6 +34,16 @@ summary { cursor: pointer; color: var(--a); }
 .facts b { display: block; font-size: 1.25rem; }
 pre { background: var(--panel); padding: .7rem; border-radius: .5rem; overflow-x: auto; font-size: .85rem; }
 code { font-size: .92em; }
+.mask { display: block; max-width: none; image-rendering: pixelated; background: var(--panel); outline: 1px solid var(--line);
+  outline-offset: -1px; }
+.examples { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: .7rem; padding: 0;
+  margin: .5rem 0; list-style: none; }
+.examples li { display: flex; gap: .6rem; padding: .6rem; background: var(--panel); border-radius: .5rem;
+  border-left: .3rem solid var(--bad); }
+.examples li.right { border-color: var(--good); }
+.examples figure { margin: 0; flex: 1 1 0; min-width: 0; }
+.examples figcaption { font-size: .8rem; line-height: 1.3; overflow-wrap: anywhere; }
+.example { display: block; width: 4rem; height: auto; border: 1px solid var(--line); image-rendering: pixelated; }
 `;
 
 /** A page that needs nothing but itself: no script, no address. */
@@ -68,8 +78,9 @@ export function table(
 ): Html {
   const cells = ([first, ...others]: readonly (string | Html)[]) =>
     html`<th scope="row">${first}</th>${others.map((cell) => html`<td>${cell}</td>`)}`;
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="${caption ?? head.join(', ')}"><table>
-${caption !== undefined && html`<caption>${caption}</caption>`}
+  // Beside the table, not in it: a caption would be as wide as what scrolls.
+  return html`${caption !== undefined && html`<p class="caption">${caption}</p>`}
+<div class="scroll" tabindex="0" role="region" aria-label="${caption ?? head.join(', ')}"><table>
 <thead><tr>${head.map((name) => html`<th scope="col">${name}</th>`)}</tr></thead>
 <tbody>${rows.map((row, i) => html`<tr${i === marked && html` class="chosen"`}>${cells(row)}</tr>\n`)}</tbody>
 </table></div>`;
