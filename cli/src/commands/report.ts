@@ -100,7 +100,6 @@ async function runReport(run: string, options: ReportOptions): Promise<void> {
       name: basename(resolve(run)),
       ...{ config, step: state.step, bestValidation: state.bestValidation, metrics, split, tasks, queries },
       ...{ dataset: dataset.name, preprocessing: dataset.preprocessing, accuracies, examples },
-      frozen: trainer.frozenShare(config, state),
       masks: trainer.masksOf(config, state),
     });
     await writeFileAtomic(out, text);

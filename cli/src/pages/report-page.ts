@@ -27,8 +27,7 @@ export interface Report {
   readonly dataset: string;
   readonly preprocessing: Preprocessing;
   readonly accuracies: readonly AccuracyRow[];
-  /** Frozen share of each layer at the checkpoint, weighted by parameters; empty for rules without masks. */
-  readonly frozen: Readonly<Record<string, number>>;
+  /** Of the checkpoint; none for rules without masks. */
   readonly masks: readonly WeightMask[];
   /** Or why there are none. */
   readonly examples: readonly ExamplePrediction[] | string;
@@ -126,25 +125,26 @@ ${table(['task', 'one image at a time', 'transductive'], rows, {
 queries are normalized with each other, so what else is asked changes an answer.</p>`;
 }
 
-async function sparsity({ metrics, frozen, masks }: Report): Promise<Html | undefined> {
-  const layers = Object.keys(frozen);
-  if (layers.length === 0) return undefined;
+async function sparsity({ metrics, masks }: Report): Promise<Html | undefined> {
+  if (masks.length === 0) return undefined;
+  const layers = [...new Set(masks.map(({ layer }) => layer))];
+  const counts = layers.map((layer) => {
+    const own = masks.filter((mask) => mask.layer === layer);
+    const all = own.reduce((sum, { open }) => sum + open.length, 0);
+    const moving = own.reduce((sum, { open }) => sum + open.reduce((count, each) => count + each, 0), 0);
+    return { layer, all, moving, frozen: percent((all - moving) / all) };
+  });
   const lines = layers.map((layer, i): Line => {
     const points = metrics.flatMap(({ step, frozen: share }): Point[] =>
       share[layer] === undefined ? [] : [[step, 100 * share[layer]]],
     );
     return { name: layer, points, color: seriesInks[i % seriesInks.length] as string };
   });
-  const words = layers.map((layer) => `${layer} ${percent(frozen[layer] as number)}`).join(', ');
+  const words = counts.map(({ layer, frozen }) => `${layer} ${frozen}`).join(', ');
   const shares = await chart(`Frozen share of each layer over outer steps. Now: ${words}.`, 'frozen, %', lines, {
     y: { min: 0, max: 100, scale: false },
   });
-  const rows = layers.map((layer) => {
-    const own = masks.filter((mask) => mask.layer === layer);
-    const all = own.reduce((sum, { open }) => sum + open.length, 0);
-    const moving = own.reduce((sum, { open }) => sum + open.reduce((count, each) => count + each, 0), 0);
-    return [layer, String(all), String(moving), percent((all - moving) / all)];
-  });
+  const rows = counts.map(({ layer, all, moving, frozen }) => [layer, String(all), String(moving), frozen]);
   const history = table(
     ['outer step', ...layers],
     metrics.map(({ step, frozen: share }) => [
