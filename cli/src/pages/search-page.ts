@@ -9,6 +9,10 @@ const interval = ({ mean, halfWidth }: PatternResult['accuracy']): string =>
   `${(100 * mean).toFixed(2)} ± ${(100 * halfWidth).toFixed(2)}`;
 const times = (ratio: number): string => `${ratio.toFixed(ratio < 10 ? 2 : 1)}×`;
 
+/** A name of several layers, which a narrow page may break between them. */
+const brokenAtPlus = (name: string): Html =>
+  html`${name.split('+').map((layer, i) => (i > 0 ? html`+<wbr>${layer}` : layer))}`;
+
 /** The span of an axis around values, with room at both ends. */
 function around(values: readonly number[], grow: (value: number, by: -1 | 1) => number) {
   return { min: grow(Math.min(...values), -1), max: grow(Math.max(...values), 1) };
@@ -126,7 +130,7 @@ export async function searchPage(
   const { ways, shots, queries, steps, rates } = settings;
   const of = reference === dense ? 'the dense pattern' : `the most accurate pattern, ${reference.name}`;
   const rows = results.map((each) => [
-    each.name === outcome.dense ? `${each.name} (dense)` : each.name,
+    html`${brokenAtPlus(each.name)}${each.name === outcome.dense && ' (dense)'}`,
     interval(each.accuracy),
     `${points(each.difference.mean)} ± ${(100 * each.difference.halfWidth).toFixed(2)}`,
     milliseconds(each.milliseconds.adapt),
