@@ -30,8 +30,8 @@ tr.chosen > * { font-weight: 700; }
 details { margin: .6rem 0; }
 summary { cursor: pointer; color: var(--a); }
 .facts { display: flex; flex-wrap: wrap; gap: .6rem; padding: 0; margin: .8rem 0; list-style: none; }
-.facts li { background: var(--panel); border-radius: .5rem; padding: .5rem .8rem; flex: 1 1 9rem; }
-.facts b { display: block; font-size: 1.25rem; }
+.facts li { background: var(--panel); border-radius: .5rem; padding: .5rem .8rem; flex: 1 1 9rem; min-width: 0; }
+.facts b { display: block; font-size: 1.25rem; overflow-wrap: anywhere; }
 pre { background: var(--panel); padding: .7rem; border-radius: .5rem; overflow-x: auto; font-size: .85rem; }
 code { font-size: .92em; }
 .mask { display: block; max-width: none; image-rendering: pixelated; background: var(--panel); outline: 1px solid var(--line);
@@ -93,6 +93,6 @@ export function figure(chart: Html, caption: string, figures?: Html): Html {
 }
 
 /** Some figures in large type. */
-export function facts(entries: readonly (readonly [value: string, what: string])[]): Html {
+export function facts(entries: readonly (readonly [value: string | Html, what: string])[]): Html {
   return html`<ul class="facts">${entries.map(([value, what]) => html`<li><b>${value}</b> ${what}</li>`)}</ul>`;
 }

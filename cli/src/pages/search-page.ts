@@ -99,6 +99,8 @@ function paretoChart({ results, chosen, dense, reference, budget }: SearchOutcom
       {
         name: 'Pareto front',
         type: 'line',
+        // Between two patterns there is nothing: what a time buys is the one to its left.
+        step: 'end',
         silent: true,
         data: named(front),
         symbol: 'circle',
@@ -161,7 +163,7 @@ export async function searchPage(
     tasks < asked && html` (of ${asked} asked for; the search was interrupted)`
   }, ${ways}-way ${shots}-shot, ${queries} queries per class, one image at a time, ${steps} inner steps.</p>
 ${facts([
-  [chosen.name, 'chosen: the layers that move'],
+  [brokenAtPlus(chosen.name), 'chosen: the layers that move'],
   [`${interval(chosen.accuracy)} %`, `accuracy, 95 % interval; dense has ${percent(dense.accuracy.mean, 2)}`],
   [milliseconds(chosen.milliseconds.adapt), `to adapt; dense takes ${milliseconds(dense.milliseconds.adapt)}`],
   [times(dense.milliseconds.adapt / chosen.milliseconds.adapt), 'faster than dense'],
