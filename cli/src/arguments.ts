@@ -30,6 +30,20 @@ export function positiveNumber(text: string): number {
   return value;
 }
 
+/** A number of 0 or more. */
+export function nonNegative(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value) || value < 0) {
+    throw new InvalidArgumentError('expected a number of 0 or more.');
+  }
+  return value;
+}
+
+/** For options that take several positive numbers: `--rate 0.01 0.1`. */
+export function collectPositive(text: string, previous: number[] | undefined): number[] {
+  return [...(previous ?? []), positiveNumber(text)];
+}
+
 /** For options that take several counts: `--shots 1 5`. */
 export function collectCounts(text: string, previous: number[] | undefined): number[] {
   return [...(previous ?? []), count(text)];

@@ -13,6 +13,9 @@ export function formatTable(head: readonly string[], rows: readonly (readonly st
 
 export const percent = (share: number, digits = 1): string => `${(share * 100).toFixed(digits)} %`;
 
+/** Percentage points. */
+export const pointsOf = (count: number): string => (count === 1 ? '1 point' : `${count} points`);
+
 export const milliseconds = (value: number): string => `${value < 10 ? value.toFixed(2) : value.toFixed(1)} ms`;
 
 export function bytes(count: number): string {

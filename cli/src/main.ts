@@ -8,7 +8,7 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
 
 const program = new Command('whet')
   .description(
-    'Personalise a classifier on the device that uses it: meta-train, export, compile, adapt, predict, serve.',
+    'Personalise a classifier on the device that uses it: meta-train, search, export, compile, adapt, predict, serve.',
   )
   .version(version)
   .showHelpAfterError('(try --help)')
@@ -18,6 +18,8 @@ const loaders = [
   async () => (await import('./commands/train.js')).trainCommand(),
   async () => (await import('./commands/evaluate.js')).evaluateCommand(),
   async () => (await import('./commands/export.js')).exportCommand(),
+  async () => (await import('./commands/report.js')).reportCommand(),
+  async () => (await import('./commands/search.js')).searchCommand(),
   async () => (await import('./commands/compile.js')).compileCommand(),
   async () => (await import('./commands/serve.js')).serveCommand(version),
   async () => (await import('./commands/adapt.js')).adaptCommand(),

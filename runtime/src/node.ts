@@ -4,6 +4,7 @@ import type { InferenceSession } from 'onnxruntime-common';
 import * as ort from 'onnxruntime-node';
 import { Bundle } from './bundle.js';
 import { BundleError } from './errors.js';
+import type { BundleSource } from './source.js';
 
 export interface LoadOptions {
   /** Threads inside an operator; onnxruntime's default (one per core) when absent. */
@@ -15,15 +16,30 @@ export interface LoadOptions {
  * graphs; throws {@link BundleError} naming the file that does not fit.
  */
 export function loadBundle(directory: string, options: LoadOptions = {}): Promise<Bundle> {
+  const read = async (path: string) => {
+    try {
+      return await readFile(join(directory, path));
+    } catch (cause) {
+      throw new BundleError(`${join(directory, path)}: cannot be read: ${(cause as Error).message}`, { cause });
+    }
+  };
+  return open(directory, read, options);
+}
+
+/** The same of files in memory, by their paths in a bundle. */
+export function loadBundleFiles(files: ReadonlyMap<string, Uint8Array>, options: LoadOptions = {}): Promise<Bundle> {
+  const read = async (path: string) => {
+    const bytes = files.get(path);
+    if (!bytes) throw new BundleError(`${path}: expected among ${files.size} files in memory, got nothing`);
+    return bytes;
+  };
+  return open('memory', read, options);
+}
+
+function open(location: string, read: BundleSource['read'], options: LoadOptions): Promise<Bundle> {
   return Bundle.open({
-    location: directory,
-    read: async (path) => {
-      try {
-        return await readFile(join(directory, path));
-      } catch (cause) {
-        throw new BundleError(`${join(directory, path)}: cannot be read: ${(cause as Error).message}`, { cause });
-      }
-    },
+    location,
+    read,
     createSession: (model) =>
       ort.InferenceSession.create(model, {
         executionProviders: ['cpu'],

@@ -39,7 +39,19 @@ const small = ['--inner-steps', '2', '--ways', '3', '--tasks', '1'];
 describe('whet', () => {
   it('says what it can do, and each command what it takes', async () => {
     const { out } = await whet('--help');
-    const commands = ['train', 'evaluate', 'export', 'compile', 'serve', 'adapt', 'predict', 'doctor', 'bench'];
+    const commands = [
+      'train',
+      'report',
+      'search',
+      'evaluate',
+      'export',
+      'compile',
+      'serve',
+      'adapt',
+      'predict',
+      'doctor',
+      'bench',
+    ];
     for (const command of commands) {
       expect(out).toContain(command);
       const help = await whet(command, '--help');

@@ -37,7 +37,7 @@ export function compileMoving(
       return { ...compilePattern({ ...source, ...rest }), exactly: undefined };
     }
     const exactly = movingPart(model, features, new Set(moving.map(({ name }) => name)));
-    const compiled = compilePattern({ features: exactly.graph, cached: true, ...rest });
+    const compiled = compilePattern({ features: exactly.graph, unsplit: true, ...rest });
     return { ...compiled, boundary: isImage(exactly.frozen) ? [] : exactly.frozen, exactly };
   } catch (cause) {
     throw new CompileError(`pattern "${pattern}": ${(cause as Error).message}`, { cause });

@@ -24,8 +24,10 @@ export interface PatternSource {
   /** From `images [N, C, H, W]` and the moving values to `features [N, F]`. */
   readonly features: Graph;
   readonly featureLength: number;
-  /** Whether `images` is what a frozen part made of them, so that no more of the network is split off. */
-  readonly cached?: boolean;
+  /**
+   * Splits no frozen part off: where `images` is what one made of them already, or to measure what caching it saves.
+   */
+  readonly unsplit?: boolean;
   /**
    * Normalizations by the support set's moments, which `features` computes of its own batch; queries are normalized
    * with stored ones. None where all moments are constants of the graph (`population`).
@@ -79,8 +81,8 @@ export function compilePattern(source: PatternSource): CompiledPattern {
   const whole = source.features;
   const images = whole.inputs.find(({ name }) => name === 'images');
   if (!images) throw new Error(`"${whole.name}" has no input "images"`);
-  const split = source.cached
-    ? { whole, images, cut: [], frozen: [], moving: [] }
+  const split = source.unsplit
+    ? { whole, images, cut: [], frozen: [], moving: source.normalizations ?? [] }
     : splitNetwork(whole, images, source.normalizations ?? []);
   const { cut, frozen, moving } = split;
   const encode = cut.length > 0 ? encodeGraph(split, false) : undefined;

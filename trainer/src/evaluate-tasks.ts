@@ -33,6 +33,7 @@ export async function accuracyOver(
   sampler: EpisodeSampler,
   shape: EpisodeShape,
   tasks: number,
+  onTask?: (done: number) => void,
 ): Promise<Interval> {
   const feeds = stateFeeds(state);
   const accuracies: number[] = [];
@@ -40,6 +41,7 @@ export async function accuracyOver(
     const episode = sampler.episode(shape, index);
     const outputs = await runner.run(new Map([...feeds, ...taskFeeds(taskBatch([episode], shape.ways))]));
     accuracies.push(accuracyOf(outputs.get('logits') as Float32Array, episode.queryLabels, shape.ways));
+    onTask?.(index + 1);
   }
   return meanInterval(accuracies);
 }
@@ -62,14 +64,13 @@ export interface EvaluateTasksOptions {
   readonly rate?: number;
   /** Of the tasks; 0 when absent. */
   readonly seed?: number;
+  /** Called after each task, with how many are done. */
+  readonly onTask?: (done: number) => void;
 }
 
-/**
- * Accuracy of a run as it stands on tasks of a split, without rotations. Under `support` and `population` every query
- * image is normalized by itself. Throws `DataError` where the split has too few classes or images.
- */
-export async function evaluateTasks(options: EvaluateTasksOptions): Promise<Interval> {
-  const { config, state, dataset, backend, split, tasks, shape = config.validation } = options;
+/** The first tasks of a split, and a graph that adapts a run as it stands to one of them; to be released. */
+export async function openEvaluation(options: Omit<EvaluateTasksOptions, 'tasks'>) {
+  const { config, dataset, backend, split, shape = config.validation } = options;
   const { ways, shots, queries } = shape;
   const sampler = new EpisodeSampler(dataset, split, { seed: options.seed ?? 0, rotations: false });
   const settings = taskSettings(config, shots);
@@ -82,9 +83,19 @@ export async function evaluateTasks(options: EvaluateTasksOptions): Promise<Inte
     steps: options.steps ?? settings.steps,
     innerRate: options.rate ?? settings.innerRate,
   });
-  const runner = await taskRunner(backend, graph);
+  // Shapes that the data cannot fill show before anything is compiled.
+  sampler.episode({ ways, shots, queries }, 0);
+  return { sampler, runner: await taskRunner(backend, graph), shape: { ways, shots, queries } };
+}
+
+/**
+ * Accuracy of a run as it stands on tasks of a split, without rotations. Under `support` and `population` every query
+ * image is normalized by itself. Throws `DataError` where the split has too few classes or images.
+ */
+export async function evaluateTasks(options: EvaluateTasksOptions): Promise<Interval> {
+  const { runner, sampler, shape } = await openEvaluation(options);
   try {
-    return await accuracyOver(runner, state, sampler, { ways, shots, queries }, tasks);
+    return await accuracyOver(runner, options.state, sampler, shape, options.tasks, options.onTask);
   } finally {
     await runner.release();
   }

@@ -16,17 +16,15 @@ import { frozenShare } from './masks.js';
 import { buildPatternGraphs } from './pattern-graphs.js';
 import { movingLayers, type PatternSpec, patternParts, patternsOf } from './patterns.js';
 
-export interface ExportOptions {
+export interface BundleOptions {
   readonly checkpoint: Checkpoint;
-  /** The bundle's folder; written whole or not at all. */
-  readonly directory: string;
   readonly name: string;
   readonly version: string;
   readonly description: string;
   readonly preprocessing: Preprocessing;
   /** All of {@link patternsOf} when absent. */
   readonly patterns?: readonly PatternSpec[];
-  /** The trained masks, or else the head, when absent. */
+  /** The trained masks, or else the head, or else the first pattern, when absent. */
   readonly defaultPattern?: string;
   /** Inner steps and rate; those of training when absent. */
   readonly steps?: number;
@@ -36,9 +34,24 @@ export interface ExportOptions {
   readonly provenance?: Readonly<Record<string, unknown>>;
 }
 
-/** Compiles a checkpoint into a bundle: per pattern the frozen prefix, the step with its gradients, and the rest. */
+export interface ExportOptions extends BundleOptions {
+  /** The bundle's folder; written whole or not at all. */
+  readonly directory: string;
+}
+
+/** Writes what {@link buildBundle} compiles. Throws {@link ExportError} where the folder holds something else. */
 export async function exportBundle(options: ExportOptions): Promise<Manifest> {
-  const { checkpoint, directory } = options;
+  const { manifest, contents } = buildBundle(options);
+  await writeFolder(options.directory, contents);
+  return manifest;
+}
+
+/**
+ * Compiles a checkpoint into the files of a bundle, by their paths: per pattern the frozen prefix, the step with its
+ * gradients, and the rest.
+ */
+export function buildBundle(options: BundleOptions): { manifest: Manifest; contents: Map<string, Uint8Array> } {
+  const { checkpoint } = options;
   const { config, state } = checkpoint;
   const specs = options.patterns ?? patternsOf(checkpoint);
   const steps = options.steps ?? config.innerSteps;
@@ -86,8 +99,8 @@ export async function exportBundle(options: ExportOptions): Promise<Manifest> {
           entries: start.length,
         })),
       layers: movingLayers(checkpoint, parts),
-      steps,
-      rate,
+      steps: spec.steps ?? steps,
+      rate: spec.rate ?? rate,
       features: [...graphs.features],
     };
   }
@@ -105,15 +118,15 @@ export async function exportBundle(options: ExportOptions): Promise<Manifest> {
     head: config.head,
     featureLength,
     limits: options.limits ?? { maxClasses: 100, maxExamples: 500 },
-    defaultPattern: options.defaultPattern ?? ('sparse' in patterns ? 'sparse' : 'head'),
+    defaultPattern:
+      options.defaultPattern ?? ['sparse', 'head', ...Object.keys(patterns)].find((name) => name in patterns),
     patterns,
     measurements: [],
     provenance: { ...options.provenance, config, outerSteps: state.step, frozenShare: frozenShare(config, state) },
     files,
   });
   contents.set('manifest.json', new TextEncoder().encode(`${JSON.stringify(manifest, null, 2)}\n`));
-  await writeFolder(directory, contents);
-  return manifest;
+  return { manifest, contents };
 }
 
 /** A folder that an export would overwrite and that is not a bundle. */

@@ -13,6 +13,7 @@ export {
 export { type Importer, openTfjsBackend, type TfjsName, tfjsNames } from './backends/tfjs/open.js';
 export { randomFeeds, TRIAL_TOLERANCE, type Trial, tryMetaGradient } from './backends/trial.js';
 export { type BenchResult, benchBundle, type Timing } from './bench.js';
+export { checkImages } from './check-images.js';
 export { type Checkpoint, CheckpointError, loadCheckpoint, saveCheckpoint, startFrom } from './checkpoint.js';
 export { CompileError } from './compile-error.js';
 export { compileModel } from './compile-model.js';
@@ -27,15 +28,24 @@ export { openPackedOmniglot, packOmniglot } from './data/packed-omniglot.js';
 export { generatorFor, type Random } from './data/random.js';
 export { type EvaluateTasksOptions, evaluateTasks } from './evaluate-tasks.js';
 export { accuracyOf, type Interval, meanInterval } from './evaluation.js';
-export { ExportError, type ExportOptions, exportBundle } from './export.js';
+export { type ExamplePrediction, predictExamples } from './example-predictions.js';
+export { type BundleOptions, buildBundle, ExportError, type ExportOptions, exportBundle } from './export.js';
 export { type InnerParameter, type MaskGranularity, maskGranularities } from './inner-parameters.js';
 export { parseLabels } from './labels.js';
-export { frozenShare } from './masks.js';
+export { frozenShare, masksOf, type WeightMask } from './masks.js';
 export { examplesOf, type MeasureOptions, measureBundle, median, quantile } from './measure.js';
 export { type MetricsFile, openMetrics } from './metrics.js';
 export type { ModelParameter } from './model-parameters.js';
 export { buildPatternGraphs, type PatternGraphs, type PatternParts, type PatternWeight } from './pattern-graphs.js';
-export { exportObstacles, movingLayers, type PatternSpec, patternParts, patternsOf } from './patterns.js';
+export {
+  exportObstacles,
+  layerPattern,
+  layersOf,
+  movingLayers,
+  type PatternSpec,
+  patternParts,
+  patternsOf,
+} from './patterns.js';
 export type { SourceHead } from './read-head.js';
 export {
   anil,
@@ -48,6 +58,21 @@ export {
   sparseReluMaml,
 } from './rules.js';
 export { newRun, resumeFrom } from './run.js';
+export { type MetricsLine, RunError, readMetrics, readRun } from './run-folder.js';
+export { type ChoiceOptions, chooseLayerPattern } from './search/choose.js';
+export { layerSubsets, type MeasurePatternsOptions, measurePatterns } from './search/measure-patterns.js';
+export {
+  type MeasuredPattern,
+  measuredSoFar,
+  type PatternResult,
+  readSearch,
+  SEARCH_SCHEMA,
+  SearchError,
+  type SearchOutcome,
+  type SearchRecord,
+  type SearchSettings,
+  writeSearch,
+} from './search/record.js';
 export { initialState, mixMoments, type TrainingState } from './state.js';
 export {
   buildTask,

@@ -1,5 +1,5 @@
 import { backboneOf, type RunConfig, taskSettings } from './config.js';
-import type { InnerParameter } from './inner-parameters.js';
+import { expandLearned, type InnerParameter } from './inner-parameters.js';
 import { rules } from './rules.js';
 import type { TrainingState } from './state.js';
 import { centresChannels, innerParameters } from './task-graph.js';
@@ -26,19 +26,35 @@ export function maskedParameters(config: RunConfig): MaskedParameter[] {
   });
 }
 
+/** Which entries of a weight the rule's mask leaves open. */
+export interface WeightMask {
+  /** Of the weight: `conv2.weight`. */
+  readonly name: string;
+  readonly layer: string;
+  readonly shape: readonly number[];
+  /** 1 for each entry that moves, 0 for each that stays. */
+  readonly open: Uint8Array;
+}
+
+/** The masks that a rule has learned, by weight, from the image upward. None for rules without masks. */
+export function masksOf(config: RunConfig, state: TrainingState): WeightMask[] {
+  const { mask: openOf } = rules.get(config.rule) ?? {};
+  return maskedParameters(config).flatMap(({ parameter: { name, layer, learnedShape }, mask }) => {
+    const logits = state.parameters.get(mask)?.value;
+    if (!logits || !openOf) return [];
+    const size = learnedShape.reduce((a, b) => a * b, 1);
+    return [{ name, layer, shape: learnedShape, open: expandLearned(openOf(logits), size) }];
+  });
+}
+
 /** Share of weights that the rule's masks close, by layer, weighted by parameters. Empty for rules without masks. */
 export function frozenShare(config: RunConfig, state: TrainingState): Record<string, number> {
-  const rule = rules.get(config.rule);
   const counts = new Map<string, { closed: number; all: number }>();
-  for (const { parameter, mask } of maskedParameters(config)) {
-    const logits = state.parameters.get(mask)?.value;
-    if (!logits || !rule?.mask) continue;
-    const size = parameter.learnedShape.reduce((a, b) => a * b, 1);
-    const closed = rule.mask(logits).reduce((sum, open) => sum + (open ? 0 : 1), 0);
-    const count = counts.get(parameter.layer) ?? { closed: 0, all: 0 };
-    count.closed += (closed * size) / logits.length;
-    count.all += size;
-    counts.set(parameter.layer, count);
+  for (const { layer, open } of masksOf(config, state)) {
+    const count = counts.get(layer) ?? { closed: 0, all: 0 };
+    for (const each of open) count.closed += each ? 0 : 1;
+    count.all += open.length;
+    counts.set(layer, count);
   }
   return Object.fromEntries([...counts].map(([layer, { closed, all }]) => [layer, closed / all]));
 }

@@ -35,6 +35,8 @@ export interface PatternParts {
   readonly headRates?: { readonly weight: Float32Array; readonly bias: Float32Array };
   /** Fixed moments for all tasks, or those of each task's support set. */
   readonly normalization: 'population' | 'support' | 'layer';
+  /** Leaves the frozen prefix in the step, which then runs it each time, instead of in `encode`. */
+  readonly rerunsPrefix?: boolean;
   /** Read under `population` only. */
   readonly moments: ReadonlyMap<string, { readonly mean: Float32Array; readonly variance: Float32Array }>;
 }
@@ -145,6 +147,7 @@ export function buildPatternGraphs(parts: PatternParts): PatternGraphs {
     ...featureGraph(parts),
     featureLength: parts.backbone.features,
     rates: movingRates(parts),
+    ...(parts.rerunsPrefix ? { unsplit: true } : {}),
     startHead: (g, features, labels) =>
       parts.head === 'prototype'
         ? prototypeHead(g, features, labels, learnedConstant(g, parts, 'head.scale'))

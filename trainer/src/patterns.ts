@@ -12,6 +12,16 @@ export interface PatternSpec {
   readonly description: string;
   /** Layers that move whole, or `trained`: the entries that the rule's masks leave open. */
   readonly layers: readonly string[] | 'trained';
+  /** Inner steps and rate at adaptation; those of the whole bundle when absent. */
+  readonly steps?: number;
+  readonly rate?: number;
+  /** Runs the frozen prefix in every inner step instead of caching it: only to measure what caching saves. */
+  readonly rerunsPrefix?: boolean;
+}
+
+/** Layers of the network, from the image upward, the head last: what patterns choose from. */
+export function layersOf({ config }: Pick<Checkpoint, 'config'>): string[] {
+  return [...backboneOf(config).layers, 'head'];
 }
 
 /**
@@ -19,7 +29,7 @@ export interface PatternSpec {
  * rule learned masks. A pattern that starts higher caches more of the network.
  */
 export function patternsOf(checkpoint: Checkpoint): PatternSpec[] {
-  const layers = [...backboneOf(checkpoint.config).layers, 'head'];
+  const layers = layersOf(checkpoint);
   const specs: PatternSpec[] = [
     { name: 'full', description: 'All weights move (dense MAML).', layers },
     { name: 'head', description: 'Only the head moves (ANIL); the whole network is cached.', layers: ['head'] },
@@ -55,6 +65,29 @@ export function exportObstacles({ head, normalization }: RunConfig): string[] {
     );
   }
   return obstacles;
+}
+
+/**
+ * A pattern in which `layers` move whole. Throws where it is not named as in a manifest, or names no layer or one that
+ * the network does not have.
+ */
+export function layerPattern(
+  checkpoint: Pick<Checkpoint, 'config'>,
+  name: string,
+  layers: readonly string[],
+  settings: Pick<PatternSpec, 'steps' | 'rate'> & { readonly description?: string } = {},
+): PatternSpec {
+  if (!/^[\w.-]+$/.test(name) || name === '.' || name === '..') {
+    throw new Error(`pattern name "${name}": expected letters, digits, dots, dashes`);
+  }
+  const all = layersOf(checkpoint);
+  const unknown = layers.filter((layer) => !all.includes(layer));
+  if (layers.length === 0 || unknown.length > 0) {
+    const got = layers.length === 0 ? 'none' : `"${unknown.join('", "')}"`;
+    throw new Error(`pattern "${name}": expected layers of ${all.join(', ')}, got ${got}`);
+  }
+  const moving = all.filter((layer) => layers.includes(layer));
+  return { description: `Moves ${moving.join(', ')}.`, ...settings, name, layers: moving };
 }
 
 /** What the graphs of a pattern are built from. Throws where the checkpoint's head or normalization cannot be exported. */
@@ -118,6 +151,7 @@ export function patternParts({ config, state }: Checkpoint, spec: PatternSpec): 
     ...(headRates.weight && headRates.bias ? { headRates: { weight: headRates.weight, bias: headRates.bias } } : {}),
     normalization,
     moments: state.moments,
+    ...(spec.rerunsPrefix ? { rerunsPrefix: true } : {}),
   };
 }
 

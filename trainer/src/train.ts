@@ -1,8 +1,9 @@
 import type { Backend } from '@whet/compiler';
 import { adamStep } from './adam.js';
+import { checkImages } from './check-images.js';
 import { saveCheckpoint } from './checkpoint.js';
 import { backboneOf, type RunConfig, taskSettings } from './config.js';
-import { DataError, type Dataset } from './data/dataset.js';
+import type { Dataset } from './data/dataset.js';
 import { EpisodeSampler } from './data/episodes.js';
 import { type BatchRequest, directTasks, drawBatches, type TaskSource } from './data/task-batches.js';
 import { tasksAhead } from './data/tasks-ahead.js';
@@ -62,16 +63,6 @@ export interface TrainOptions {
 
 function outerRate({ outerRate: rate, schedule, outerSteps }: RunConfig, step: number): number {
   return schedule === 'constant' ? rate : rate * 0.5 * (1 + Math.cos((Math.PI * step) / outerSteps));
-}
-
-/** Throws {@link DataError} where the network does not take the data set's images. */
-function checkImages({ model }: RunConfig, { name, preprocessing }: Dataset): void {
-  const { width, height, channels } = preprocessing;
-  if (width === model.imageSize && height === model.imageSize && channels === model.imageChannels) return;
-  throw new DataError(
-    `${name}: expected images of ${model.imageSize} x ${model.imageSize} x ${model.imageChannels} ` +
-      `(model.imageSize, model.imageChannels), got ${width} x ${height} x ${channels}`,
-  );
 }
 
 /**

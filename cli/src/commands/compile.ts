@@ -5,6 +5,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { positiveNumber, wholeNumber } from '../arguments.js';
 import { externalDataReader } from '../external-data.js';
 import { bytes, formatTable, percent } from '../format.js';
+import { namedLists } from '../patterns.js';
 
 interface CompileOptions {
   readonly out: string;
@@ -47,12 +48,7 @@ function level(text: string): number {
   return value;
 }
 
-function collectPattern(text: string, previous: Map<string, string[]> | undefined): Map<string, string[]> {
-  const [, name, selections] = /^([^=]+)=(.+)$/s.exec(text) ?? [];
-  if (!name || !selections) throw new InvalidArgumentError('expected NAME=SELECTION,... e.g. last=last:3,bias.');
-  if (previous?.has(name)) throw new InvalidArgumentError(`pattern "${name}" is given twice.`);
-  return new Map(previous).set(name, selections.split(','));
-}
+const collectPattern = namedLists('NAME=SELECTION,... e.g. last=last:3,bias');
 
 export function compileCommand(): Command {
   return new Command('compile')

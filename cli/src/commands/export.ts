@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { positiveNumber, wholeNumber } from '../arguments.js';
 import { bytes, formatTable, percent } from '../format.js';
+import { choosePatterns, namedLists, SEARCHED } from '../patterns.js';
 
 interface ExportOptions {
   readonly out: string;
@@ -10,6 +11,8 @@ interface ExportOptions {
   readonly bundleVersion: string;
   readonly description?: string;
   readonly patterns?: string[];
+  readonly pattern?: Map<string, string[]>;
+  readonly search?: string;
   readonly default?: string;
   readonly steps?: number;
   readonly rate?: number;
@@ -24,7 +27,13 @@ export function exportCommand(): Command {
     .option('--name <name>', 'name of the bundle; the folder’s when absent')
     .option('--bundle-version <version>', 'version of the bundle', '0.1.0')
     .option('--description <text>', 'one line that says what the bundle is for')
-    .option('--patterns <names...>', 'patterns to compile; all when absent')
+    .option('--patterns <names...>', 'patterns to compile; all of full, head, from-<layer>, sparse when absent')
+    .option(
+      '--pattern <name=layers>',
+      'one more, in which these layers move, e.g. fast=block4,head; repeat it for several',
+      namedLists('NAME=LAYER,... e.g. fast=block4,head'),
+    )
+    .option('--search <file>', `search.json of \`whet search\`: adds what it chose as "${SEARCHED}", the default`)
     .option('--default <pattern>', 'pattern used where a caller names none')
     .option('--steps <n>', 'inner steps at adaptation; those of training when absent', wholeNumber)
     .option('--rate <x>', 'inner learning rate at adaptation; that of training when absent', positiveNumber)
@@ -35,13 +44,12 @@ export function exportCommand(): Command {
 async function runExport(path: string, options: ExportOptions): Promise<void> {
   const trainer = await import('@whet/trainer');
   const checkpoint = await trainer.loadCheckpoint(path);
-  const known = trainer.patternsOf(checkpoint);
-  const missing = (options.patterns ?? []).filter((name) => !known.some((spec) => spec.name === name));
-  if (missing.length > 0) {
-    const names = known.map(({ name }) => name).join(', ');
-    throw new Error(`--patterns: the checkpoint has no pattern "${missing.join('", "')}"; expected of ${names}`);
+  const { patterns, found } = await choosePatterns(path, checkpoint, options);
+  const defaultPattern = options.default ?? found?.name;
+  if (defaultPattern !== undefined && !patterns.some(({ name }) => name === defaultPattern)) {
+    const names = patterns.map(({ name }) => name).join(', ');
+    throw new Error(`--default: expected one of the patterns ${names}, got "${defaultPattern}"`);
   }
-  const patterns = known.filter(({ name }) => !options.patterns || options.patterns.includes(name));
   const provenance = options.provenance
     ? (JSON.parse(await readFile(options.provenance, 'utf8')) as Record<string, unknown>)
     : {};
@@ -54,8 +62,8 @@ async function runExport(path: string, options: ExportOptions): Promise<void> {
     description: options.description ?? `${checkpoint.config.model.architecture}, ${checkpoint.config.rule}`,
     preprocessing: checkpoint.config.preprocessing ?? trainer.omniglotPreprocessing(checkpoint.config.model.imageSize),
     patterns,
-    provenance,
-    ...(options.default ? { defaultPattern: options.default } : {}),
+    provenance: { ...provenance, ...(found ? { search: found.summary } : {}) },
+    ...(defaultPattern === undefined ? {} : { defaultPattern }),
     ...(options.steps === undefined ? {} : { steps: options.steps }),
     ...(options.rate === undefined ? {} : { rate: options.rate }),
   });

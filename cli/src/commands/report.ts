@@ -1,0 +1,120 @@
+import { basename, join, resolve } from 'node:path';
+import type { EvaluateTasksOptions, Interval } from '@whet/trainer';
+import { Command, Option } from 'commander';
+import writeFileAtomic from 'write-file-atomic';
+import { count, wholeNumber } from '../arguments.js';
+import { dataHelp, loadData, recogniseData, skipCorruptHelp } from '../data.js';
+import type { AccuracyRow } from '../pages/report-page.js';
+import { startProgress } from '../progress.js';
+
+interface ReportOptions {
+  readonly data: string;
+  readonly skipCorrupt?: boolean;
+  readonly split: 'validation' | 'test';
+  readonly tasks: number;
+  readonly queries: number;
+  readonly out?: string;
+  readonly seed: number;
+  readonly threads?: number;
+}
+
+/** Tasks that the report has a row for, and examples to show of the first. */
+const SHAPES = [
+  { ways: 5, shots: 1 },
+  { ways: 5, shots: 5 },
+  { ways: 20, shots: 1 },
+  { ways: 20, shots: 5 },
+] as const;
+const WRONG = 9;
+const RIGHT = 6;
+
+export function reportCommand(): Command {
+  return new Command('report')
+    .description('Write a page about a training run: curves, accuracies, which weights move, examples.')
+    .argument('<run>', 'folder of a run of `whet train`, also of one in progress')
+    .requiredOption('--data <dir>', dataHelp)
+    .option('--skip-corrupt', skipCorruptHelp)
+    .addOption(
+      new Option('--split <name>', 'classes to draw from').choices(['validation', 'test']).default('validation'),
+    )
+    .option('--tasks <n>', 'tasks of each kind', count, 100)
+    .option('--queries <n>', 'query images per class', count, 15)
+    .option('--out <file>', 'the page; <run>/report.html when absent')
+    .option('--seed <n>', 'seed of the tasks', wholeNumber, 0)
+    .option('--threads <n>', 'threads of onnxruntime', count)
+    .action(runReport);
+}
+
+async function runReport(run: string, options: ReportOptions): Promise<void> {
+  const trainer = await import('@whet/trainer');
+  const { checkpoint, metrics } = await trainer.readRun(run);
+  const { config, state } = checkpoint;
+  const dataset = await loadData(await recogniseData(options.data), {
+    size: config.model.imageSize,
+    channels: config.model.imageChannels,
+    preprocessing: config.preprocessing,
+    skipCorrupt: options.skipCorrupt,
+  });
+  trainer.checkImages(config, dataset);
+  const { split, tasks, queries, seed, threads } = options;
+  const backend = trainer.ortBackend(threads ? { threads } : {});
+  const common = { config, state, dataset, backend, split, tasks, seed };
+  const progress = startProgress('report', (2 * SHAPES.length + 1) * tasks);
+  let done = 0;
+  /** An accuracy, or why there is none: too few classes or images say nothing about the rest of the report. */
+  const attempt = async <T>(text: string, compute: (onTask: (task: number) => void) => Promise<T>) => {
+    try {
+      return await compute((task) => progress.update(done + task, text));
+    } catch (error) {
+      if (!(error instanceof trainer.DataError)) throw error;
+      return error.message;
+    } finally {
+      done += tasks;
+    }
+  };
+  const accuracy = async (shape: (typeof SHAPES)[number], normalization: 'transductive' | 'own') => {
+    if (config.head === 'fixed' && config.ways !== shape.ways) return `the head is fixed to ${config.ways} ways`;
+    const text = `${shape.ways}-way ${shape.shots}-shot${normalization === 'own' ? '' : ', transductive'}`;
+    const given = oneImage(config, normalization);
+    return attempt<Interval>(text, (onTask) =>
+      trainer.evaluateTasks({ ...common, ...given, shape: { ...shape, queries }, onTask }),
+    );
+  };
+  try {
+    const accuracies: AccuracyRow[] = [];
+    for (const shape of SHAPES) {
+      const own = await accuracy(shape, 'own');
+      // Every image is normalized by itself in either protocol.
+      const transductive = config.normalization === 'layer' ? 'the same' : await accuracy(shape, 'transductive');
+      accuracies.push({ ...shape, oneImage: own, transductive });
+    }
+    const shape = { ...SHAPES[0], ...(config.head === 'fixed' ? { ways: config.ways } : {}), queries };
+    const wanted = { right: RIGHT, wrong: WRONG, ...oneImage(config, 'own') };
+    const examples = await attempt('examples', (onTask) =>
+      trainer.predictExamples({ ...common, ...wanted, shape, onTask }),
+    );
+    progress.update((2 * SHAPES.length + 1) * tasks, 'page');
+    const { reportPage } = await import('../pages/report-page.js');
+    const out = options.out ?? join(run, 'report.html');
+    const text = await reportPage({
+      name: basename(resolve(run)),
+      ...{ config, step: state.step, bestValidation: state.bestValidation, metrics, split, tasks, queries },
+      ...{ dataset: dataset.name, preprocessing: dataset.preprocessing, accuracies, examples },
+      masks: trainer.masksOf(config, state),
+    });
+    await writeFileAtomic(out, text);
+    progress.stop();
+    process.stdout.write(`${out}\n`);
+  } finally {
+    progress.stop();
+  }
+}
+
+/** Whose moments normalize. What was trained with the queries' own takes the support's where each is by itself. */
+function oneImage(
+  { normalization }: EvaluateTasksOptions['config'],
+  protocol: 'transductive' | 'own',
+): Pick<EvaluateTasksOptions, 'normalization'> {
+  if (protocol === 'transductive') return { normalization: 'transductive' };
+  return { normalization: normalization === 'transductive' ? 'support' : normalization };
+}

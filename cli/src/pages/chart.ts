@@ -1,0 +1,72 @@
+import type { EChartsCoreOption } from 'echarts/core';
+import { Html, html } from './html.js';
+
+/** Names a colour of the page's style, so that a chart follows its light and dark form. */
+export const ink = (name: 'text' | 'muted' | 'line' | 'a' | 'b' | 'c' | 'd' | 'e' | 'f'): string => `var(--${name})`;
+
+/** Series of a chart, in this order. */
+export const seriesInks = (['a', 'b', 'c', 'd', 'e', 'f'] as const).map(ink);
+
+/** Their widths are what text is measured by where there is no browser. */
+const FONT = 'Helvetica, Arial, "Liberation Sans", sans-serif';
+
+/** Two drawings of one chart, as text in a drawing shrinks with it: pixels of a page, and of a phone 360 px wide. */
+const SIZES = [
+  { name: 'wide', width: 760, height: 400 },
+  { name: 'narrow', width: 320, height: 330 },
+] as const;
+
+export type ChartSize = (typeof SIZES)[number]['name'];
+
+/** Common to all axes: lines and words in the page's colours. */
+export function axis(name: string, more: object = {}): object {
+  return {
+    name,
+    nameLocation: 'middle',
+    nameGap: 30,
+    nameTextStyle: { color: ink('muted') },
+    axisLabel: { color: ink('muted'), hideOverlap: true },
+    axisLine: { lineStyle: { color: ink('line') } },
+    axisTick: { lineStyle: { color: ink('line') } },
+    splitLine: { lineStyle: { color: ink('line') } },
+    ...more,
+  };
+}
+
+/** A legend above the grid, which starts below {@link legendHeight}. */
+export const legend = {
+  top: 0,
+  left: 0,
+  padding: 0,
+  itemGap: 22,
+  itemWidth: 16,
+  textStyle: { color: ink('text') },
+};
+
+/** Pixels that a legend takes: one line, or two entries a line on a phone. */
+export const legendHeight = (size: ChartSize, entries: number): number =>
+  size === 'wide' ? 40 : 16 + 24 * Math.ceil(entries / 2);
+
+/** Renders a chart to SVG without a browser, in two sizes of which a page shows one. `label` says what it shows. */
+export async function renderChart(label: string, option: (size: ChartSize) => EChartsCoreOption): Promise<Html> {
+  const echarts = await import('echarts/core');
+  const { CustomChart, LineChart, ScatterChart } = await import('echarts/charts');
+  const { GridComponent, LegendComponent } = await import('echarts/components');
+  const { LabelLayout } = await import('echarts/features');
+  const { SVGRenderer } = await import('echarts/renderers');
+  echarts.use([CustomChart, LineChart, ScatterChart, GridComponent, LegendComponent, LabelLayout, SVGRenderer]);
+  const drawings = SIZES.map(({ name, width, height }) => {
+    const chart = echarts.init(null, null, { renderer: 'svg', ssr: true, width, height });
+    try {
+      chart.setOption({
+        animation: false,
+        textStyle: { fontFamily: FONT, color: ink('text') },
+        ...option(name),
+      });
+      return html`<div class="${name}">${new Html(chart.renderToSVGString())}</div>`;
+    } finally {
+      chart.dispose();
+    }
+  });
+  return html`<div class="chart" role="img" aria-label="${label}">${drawings}</div>`;
+}

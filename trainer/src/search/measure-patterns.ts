@@ -1,0 +1,177 @@
+import { type Bundle, InputError } from '@whet/runtime';
+import { loadBundleFiles } from '@whet/runtime/node';
+import { checkImages } from '../check-images.js';
+import type { Checkpoint } from '../checkpoint.js';
+import type { Dataset } from '../data/dataset.js';
+import { type Episode, EpisodeSampler } from '../data/episodes.js';
+import { buildBundle } from '../export.js';
+import { examplesOf } from '../measure.js';
+import { layerPattern, layersOf, type PatternSpec } from '../patterns.js';
+import type { MeasuredPattern, SearchSettings } from './record.js';
+
+/** Layers that may move together, from the image upward, under the name by which a search has them. */
+export interface LayerSubset {
+  readonly name: string;
+  readonly layers: readonly string[];
+}
+
+/** Every choice of layers to move: all non-empty subsets, the dense one first. Names are layers joined by `+`. */
+export function layerSubsets(checkpoint: Pick<Checkpoint, 'config'>): LayerSubset[] {
+  const layers = layersOf(checkpoint);
+  return Array.from({ length: 2 ** layers.length - 1 }, (_, i) => {
+    const bits = 2 ** layers.length - 1 - i;
+    const moving = layers.filter((__, at) => bits & (1 << at));
+    return { name: moving.join('+'), layers: moving };
+  });
+}
+
+export interface MeasurePatternsOptions {
+  readonly checkpoint: Checkpoint;
+  readonly dataset: Dataset;
+  readonly settings: SearchSettings;
+  /** Tasks that every pattern is measured on, the same ones. */
+  readonly tasks: number;
+  /** What was measured before; gone on from, and added to in place. */
+  readonly measured: Map<string, MeasuredPattern>;
+  /** Called after each task of a pattern, with how many of all are done. */
+  readonly onTask?: (done: number, total: number, pattern: string) => void;
+  /** Called whenever a pattern was measured on some more tasks. */
+  readonly onMeasured?: () => Promise<void>;
+  /** Ends the search after the task it is at; what was measured stays. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Tasks that are measured before the next pattern's turn: few at first, so that there is an outcome soon, and always few,
+ * so that a slow minute of the machine does not meet one pattern alone.
+ */
+const FIRST_TURN = 2;
+const TURN = 10;
+
+type Files = ReadonlyMap<string, Uint8Array>;
+
+/** The bundles of a pattern: as shipped, and with the frozen prefix run again in every step, if anything is frozen. */
+function compile({ checkpoint, dataset, settings }: MeasurePatternsOptions, { layers }: LayerSubset) {
+  const spec = layerPattern(checkpoint, 'searched', layers);
+  const build = (pattern: PatternSpec) =>
+    buildBundle({
+      checkpoint,
+      name: 'search',
+      version: '0.0.0',
+      description: '',
+      preprocessing: dataset.preprocessing,
+      patterns: [pattern],
+      defaultPattern: pattern.name,
+      steps: settings.steps,
+      limits: { maxClasses: settings.ways, maxExamples: settings.ways * settings.shots },
+    });
+  const { manifest, contents } = build(spec);
+  const frozen = manifest.patterns[spec.name]?.graphs.encode !== null;
+  return { cached: contents, rerun: frozen ? build({ ...spec, rerunsPrefix: true }).contents : undefined };
+}
+
+/**
+ * Measures every layer pattern of a checkpoint on the same tasks of validation classes, with the runtime a device has:
+ * accuracy at each rate, every query image by itself, and milliseconds to adapt. Throws `DataError` where the data does
+ * not fit, and an Error where the checkpoint cannot be exported.
+ */
+export async function measurePatterns(options: MeasurePatternsOptions): Promise<void> {
+  const { checkpoint, dataset, settings, tasks, measured } = options;
+  checkImages(checkpoint.config, dataset);
+  const { split, seed, ways, shots, queries } = settings;
+  const sampler = new EpisodeSampler(dataset, split, { seed, rotations: false });
+  const draw = (index: number) => sampler.episode({ ways, shots, queries }, index);
+  draw(0);
+  const specs = layerSubsets(checkpoint);
+  const files = new Map<string, { cached: Files; rerun: Files | undefined }>();
+  const total = specs.length * tasks;
+  for (let turn = Math.min(FIRST_TURN, tasks); ; turn = Math.min(turn + TURN, tasks)) {
+    for (const spec of specs) {
+      if (options.signal?.aborted) return;
+      if (tasksOf(measured.get(spec.name)) >= turn) continue;
+      const compiled = files.get(spec.name) ?? compile(options, spec);
+      files.set(spec.name, compiled);
+      await measureTurn(options, spec, compiled, draw, turn, () => {
+        const done = specs.reduce((sum, { name }) => sum + Math.min(tasks, tasksOf(measured.get(name))), 0);
+        options.onTask?.(done, total, spec.name);
+      });
+      await options.onMeasured?.();
+    }
+    if (turn === tasks) return;
+  }
+}
+
+/** Tasks that a pattern was measured on. */
+export function tasksOf(pattern: MeasuredPattern | undefined): number {
+  return pattern?.accuracies[0]?.tasks.length ?? 0;
+}
+
+/** Measures one pattern on from where it stands to task `until`. */
+async function measureTurn(
+  { settings, measured, signal }: MeasurePatternsOptions,
+  spec: LayerSubset,
+  files: { readonly cached: Files; readonly rerun: Files | undefined },
+  draw: (index: number) => Episode,
+  until: number,
+  onTask: () => void,
+): Promise<void> {
+  const firstRate = settings.rates[0] as number;
+  const pattern: MeasuredPattern = measured.get(spec.name) ?? {
+    layers: [...spec.layers],
+    accuracies: settings.rates.map((rate) => ({ rate, tasks: [] })),
+    adapt: [],
+    encode: [],
+    rerun: [],
+  };
+  const loading = settings.threads ? { threads: settings.threads } : {};
+  const bundles: Bundle[] = [];
+  const load = async (contents: Files): Promise<Bundle> => {
+    const bundle = await loadBundleFiles(contents, loading);
+    bundles.push(bundle);
+    return bundle;
+  };
+  try {
+    const cached = await load(files.cached);
+    const rerun = files.rerun && (await load(files.rerun));
+    const from = tasksOf(pattern);
+    for (const bundle of bundles) await tryTask(bundle, draw(from), firstRate);
+    for (let index = from; index < until && !signal?.aborted; index++) {
+      const episode = draw(index);
+      const outcomes = [];
+      for (const { rate } of pattern.accuracies) outcomes.push(await tryTask(cached, episode, rate));
+      const again = rerun && (await tryTask(rerun, episode, firstRate));
+      // All of a task or nothing: an error leaves the lists of the rates alike.
+      for (const [i, outcome] of outcomes.entries()) {
+        pattern.accuracies[i]?.tasks.push(outcome?.accuracy ?? null);
+        if (!outcome) continue;
+        pattern.adapt.push(outcome.milliseconds.total);
+        pattern.encode.push(outcome.milliseconds.encode);
+      }
+      if (again) pattern.rerun.push(again.milliseconds.total);
+      measured.set(spec.name, pattern);
+      onTask();
+    }
+  } finally {
+    for (const bundle of bundles) await bundle.release();
+  }
+}
+
+/** Adapts to a task and classifies its query images, each by itself; undefined where the steps diverge. */
+async function tryTask(bundle: Bundle, episode: Episode, rate: number) {
+  const { imageLength } = bundle;
+  try {
+    const { profile, milliseconds } = await bundle.adapt(examplesOf(episode, imageLength), { rate });
+    const images = Array.from(episode.queryLabels, (_, i) =>
+      episode.queryImages.subarray(i * imageLength, (i + 1) * imageLength),
+    );
+    // Together, to save calls: a prediction does not depend on the other images of a request.
+    const predictions = await bundle.predict(profile, images);
+    const hits = predictions.filter(
+      ({ label }, i) => label === episode.classes[episode.queryLabels[i] as number],
+    ).length;
+    return { accuracy: hits / images.length, milliseconds };
+  } catch (error) {
+    if (error instanceof InputError && error.field === 'rate') return undefined;
+    throw error;
+  }
+}
