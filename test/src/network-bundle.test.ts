@@ -73,9 +73,29 @@ describe.each(cases)('a bundle of $network, $normalization', ({ model, patterns,
   });
 
   it('caches one value below the first block that moves', () => {
-    const [, [second] = ['']] = patterns as [string, Rule][];
-    expect(bundle.manifest.patterns[second as string]?.features).toEqual(
-      normalization === 'support' ? expect.anything() : cached,
-    );
+    const [, [second]] = patterns as [unknown, [string, Rule]];
+    expect(bundle.manifest.patterns[second]?.features).toEqual(cached);
+  });
+});
+
+describe.each(['support', 'population'] as const)('a residual block of which the middle moves, %s', (normalization) => {
+  it('caches its shortcut beside what the middle reads, and adapts as the trainer does', async () => {
+    const checkpoint = tinyCheckpoint('prototype', { model: resnet12, normalization, innerRate: 0.05 });
+    for (const [name, { value }] of checkpoint.state.parameters) {
+      if (name.startsWith('mask/')) value.fill(name === 'mask/block4.conv2.weight' ? 1 : -1);
+    }
+    const bundle = await loadBundle(await writeTinyBundle(checkpoint), { threads: 1 });
+    // 6 channels of 2 x 2 pixels each.
+    expect(bundle.manifest.patterns['sparse']).toMatchObject({ layers: ['block4'], features: [48] });
+    const { results, examples, query } = adaptedByTaskGraph(checkpoint, sparseMaml, 3, 2, 2);
+    const { profile } = await bundle.adapt(examples, { pattern: 'sparse', steps: 2 });
+    const name = 'block4.conv2.weight';
+    const moved = profile.values.get(name)?.data as Float32Array;
+    expect(relativeError(moved, results.get(name)?.data ?? [])).toBeLessThan(1e-4);
+    expect(relativeError(moved, checkpoint.state.parameters.get(name)?.value ?? [])).toBeGreaterThan(1e-3);
+    const [prediction] = await bundle.predict(profile, query.slice(0, 1));
+    const expected = softmax(Array.from(results.get('logits')?.data.slice(0, 3) ?? []));
+    expect(relativeError(Object.values(prediction?.probabilities ?? {}), expected)).toBeLessThan(1e-4);
+    await bundle.release();
   });
 });
