@@ -12,3 +12,4 @@ export {
   sharedHead,
 } from './head.js';
 export { batchMoments, imageMoments, NORMALIZATION_EPSILON, normalize } from './normalization.js';
+export { type ResNet12Settings, resnet12, resnet12Defaults } from './resnet12.js';

@@ -1,7 +1,7 @@
 import { evaluate, makeTensor, type Tensor } from '@whet/compiler';
 import type { Example } from '@whet/runtime';
 import { buildTask, type Checkpoint, type Rule, taskSettings } from '@whet/trainer';
-import { randomImages, TINY_SIZE } from './tiny-bundle.js';
+import { randomImages } from './tiny-bundle.js';
 
 export const examplesOf = (images: readonly Float32Array[], labels: readonly string[]): Example[] =>
   images.map((image, i) => ({ image, label: labels[i] as string }));
@@ -10,10 +10,11 @@ export const examplesOf = (images: readonly Float32Array[], labels: readonly str
 export function adaptedByTaskGraph(checkpoint: Checkpoint, rule: Rule, ways: number, shots: number, steps: number) {
   const { config, state } = checkpoint;
   const task = buildTask({ ...taskSettings({ ...config, ways, queries: 1 }, shots), rule, steps });
-  const support = randomImages('support', ways * shots);
-  const query = randomImages('query', ways);
+  const { imageSize } = config.model;
+  const support = randomImages('support', ways * shots, imageSize);
+  const query = randomImages('query', ways, imageSize);
   const stacked = (images: readonly Float32Array[]): Tensor =>
-    makeTensor([images.length, 1, TINY_SIZE, TINY_SIZE], Float64Array.from(images.flatMap((image) => [...image])));
+    makeTensor([images.length, 1, imageSize, imageSize], Float64Array.from(images.flatMap((image) => [...image])));
   const labels = (perClass: number): Tensor => {
     const rows = Array.from({ length: ways * perClass }, (_, i) => Math.floor(i / perClass));
     const values = rows.flatMap((row) => Array.from({ length: ways }, (_, way) => Number(way === row)));

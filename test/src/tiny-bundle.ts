@@ -54,13 +54,13 @@ export async function writeTinyBundle(checkpoint: Checkpoint = tinyCheckpoint())
     name: 'tiny',
     version: '0.0.1',
     description: 'Random weights, for tests.',
-    preprocessing: omniglotPreprocessing(TINY_SIZE),
+    preprocessing: omniglotPreprocessing(checkpoint.config.model.imageSize),
   });
   return directory;
 }
 
-/** `count` random images `[1, 12, 12]`, the same for the same stream. */
-export function randomImages(stream: string, count: number): Float32Array[] {
+/** `count` random images `[1, 12, 12]`, or of another size, the same for the same stream. */
+export function randomImages(stream: string, count: number, size = TINY_SIZE): Float32Array[] {
   const random = generatorFor(11, stream, 0);
-  return Array.from({ length: count }, () => Float32Array.from({ length: TINY_SIZE ** 2 }, () => random.normal()));
+  return Array.from({ length: count }, () => Float32Array.from({ length: size ** 2 }, () => random.normal()));
 }

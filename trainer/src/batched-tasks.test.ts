@@ -8,7 +8,7 @@ import {
   sizeOf,
   type Tensor,
 } from '@whet/compiler';
-import { conv4, type HeadKind } from '@whet/models';
+import { conv4, type HeadKind, resnet12 } from '@whet/models';
 import { describe, expect, it } from 'vitest';
 import { rules } from './rules.js';
 import type { NormalizationMode, TaskSettings } from './task-graph.js';
@@ -104,6 +104,14 @@ describe('many tasks in one graph', () => {
       expectSameForEveryTask(metaGradientGraph(settings({ backbone, order: 2 })));
     }
   });
+
+  it.each(modes.flatMap((normalization) => ([1, 2] as const).map((order) => ({ normalization, order }))))(
+    'residual blocks, $normalization, order $order',
+    ({ normalization, order }) => {
+      const backbone = resnet12({ channels: [2, 3, 2, 3], imageChannels: 1, imageSize: 17 });
+      expectSameForEveryTask(metaGradientGraph(settings({ backbone, normalization, order, shots: 1, steps: 1 })));
+    },
+  );
 
   it('runs what all tasks share once, and shared weights over all images at once', () => {
     const graph = metaGradientGraph(settings({ steps: 0 }));

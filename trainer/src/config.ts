@@ -1,4 +1,4 @@
-import { type Backbone, conv4 } from '@whet/models';
+import { type Backbone, conv4, resnet12, resnet12Defaults } from '@whet/models';
 import { preprocessingSchema } from '@whet/runtime';
 import * as z from 'zod';
 import { maskGranularities } from './inner-parameters.js';
@@ -7,17 +7,31 @@ import type { TaskSettings } from './task-graph.js';
 
 const positive = z.number().int().positive();
 
+const imageChannels = z.union([z.literal(1), z.literal(3)]);
+
+const conv4Schema = z.strictObject({
+  architecture: z.literal('conv4'),
+  /** Of every block, or of each. */
+  channels: z.union([positive, z.array(positive).nonempty()]).default(64),
+  blocks: positive.default(4),
+  imageChannels: imageChannels.default(1),
+  imageSize: positive.default(28),
+  downsample: z.enum(['pool', 'stride']).default('pool'),
+  convolutionBias: z.boolean().default(false),
+});
+
+const resnet12Schema = z.strictObject({
+  architecture: z.literal('resnet12'),
+  /** Of each block. */
+  channels: z.tuple([positive, positive, positive, positive]).default([...resnet12Defaults.channels]),
+  imageChannels: imageChannels.default(3),
+  imageSize: positive.default(resnet12Defaults.imageSize),
+});
+
 /** Everything that decides a training run; stored in its checkpoints and in the bundles made from it. */
 const settingsSchema = z.strictObject({
-  model: z.strictObject({
-    architecture: z.literal('conv4'),
-    /** Of every block, or of each. */
-    channels: z.union([positive, z.array(positive).nonempty()]).default(64),
-    blocks: positive.default(4),
-    imageChannels: z.union([z.literal(1), z.literal(3)]).default(1),
-    imageSize: positive.default(28),
-    downsample: z.enum(['pool', 'stride']).default('pool'),
-    convolutionBias: z.boolean().default(false),
+  model: z.discriminatedUnion('architecture', [conv4Schema, resnet12Schema], {
+    error: 'expected architecture conv4 or resnet12',
   }),
   /** How image files become tensors, taken over from the dataset; a bundle made from the run does the same. */
   preprocessing: z.optional(preprocessingSchema),
@@ -90,6 +104,10 @@ export const runConfigSchema = settingsSchema
 export type RunConfig = z.infer<typeof runConfigSchema>;
 
 export function backboneOf({ model }: Pick<RunConfig, 'model'>): Backbone {
+  if (model.architecture === 'resnet12') {
+    const { architecture: _, ...settings } = model;
+    return resnet12(settings);
+  }
   const { architecture: _, ...settings } = model;
   return conv4(settings);
 }

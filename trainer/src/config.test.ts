@@ -1,0 +1,42 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { bundlesDirectory, conv4, DEFAULT_BUNDLE, resnet12 } from '@whet/models';
+import { describe, expect, it } from 'vitest';
+import { backboneOf, runConfigSchema } from './config.js';
+import { newRun } from './run.js';
+
+const configOf = (model: object) => runConfigSchema.parse({ model, rule: 'maml' });
+
+describe('the network of a run', () => {
+  it('is Conv4 by the settings of a run from before there were others, which stay as they are', async () => {
+    const manifest = JSON.parse(await readFile(join(bundlesDirectory, DEFAULT_BUNDLE, 'manifest.json'), 'utf8'));
+    const { config } = manifest.provenance;
+    const parsed = runConfigSchema.parse(config);
+    expect(JSON.stringify(parsed.model)).toBe(JSON.stringify(config.model));
+    expect(backboneOf(parsed)).toMatchObject({ architecture: 'conv4', settings: { channels: 32, imageSize: 28 } });
+  });
+
+  it.each([conv4(), resnet12()])('is $architecture with its own defaults', ({ architecture, settings }) => {
+    const { model } = configOf({ architecture });
+    expect(model).toEqual({ architecture, ...settings });
+    expect(backboneOf({ model })).toMatchObject({ architecture, settings });
+  });
+
+  it.each([
+    [{ architecture: 'resnet18' }, 'settings: model.architecture: expected architecture conv4 or resnet12'],
+    [{ channels: 64 }, 'settings: model.architecture: expected architecture conv4 or resnet12'],
+    [{ architecture: 'resnet12', blocks: 4 }, 'settings: model: Unrecognized key: "blocks"'],
+    [{ architecture: 'resnet12', channels: [64, 128] }, 'settings: model.channels'],
+    [{ architecture: 'resnet12', imageSize: 15 }, 'resnet12: an image of 15 pixels is too small for 4 blocks'],
+  ])('is refused as %j', async (model, message) => {
+    await expect(newRun({ model, rule: 'maml' })).rejects.toThrow(message);
+  });
+});
+
+it.each(['omniglot-1-embedding', 'omniglot-2-sparse', 'omniglot-layer-embedding', 'cifar-resnet12'])(
+  'the recipe %s is a run',
+  async (name) => {
+    const settings = JSON.parse(await readFile(join(bundlesDirectory, `../recipes/${name}.json`), 'utf8'));
+    expect(runConfigSchema.parse(settings)).toMatchObject(settings);
+  },
+);
