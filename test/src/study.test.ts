@@ -7,6 +7,7 @@ test('the table of rules gives the mean over seeds, its interval, and each seed'
     normalization,
     seed,
     moves: method,
+    rate: 0.1,
     tasks: 600,
     accuracies: [{ mean, halfWidth }],
   });
@@ -18,15 +19,15 @@ test('the table of rules gives the mean over seeds, its interval, and each seed'
   expect(formatStudy(cells, [{ ways: 5, shots: 1 }]).split('\n')).toEqual([
     '### layer',
     '',
-    '| method | moves | 5-way 1-shot |',
-    '|---|---|---|',
-    '| maml | maml | 91.00 ± 0.25 (90.00, 92.00) |',
+    '| method | moves | inner rate | 5-way 1-shot |',
+    '|---|---|---|---|',
+    '| maml | maml | 0.1 | 91.00 ± 0.25 (90.00, 92.00) |',
     '',
     '### transductive',
     '',
-    '| method | moves | 5-way 1-shot |',
-    '|---|---|---|',
-    '| anil | anil | 50.00 ± 1.00 (50.00) |',
+    '| method | moves | inner rate | 5-way 1-shot |',
+    '|---|---|---|---|',
+    '| anil | anil | 0.1 | 50.00 ± 1.00 (50.00) |',
     '',
   ]);
 });

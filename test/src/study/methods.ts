@@ -25,6 +25,11 @@ export const methods: readonly Method[] = [
   { name: 'prototype network', ...prototype, steps: 0 },
   { name: 'head only', ...prototype, adapts: anil },
   ...[maml, anil, boil, metaSgd, sparseMaml, sparseReluMaml].map((rule) => trainedBy(rule)),
+  {
+    name: 'cost-aware sparse-maml',
+    run: 'cost-aware',
+    training: { rule: 'sparse-maml', maskGranularity: 'channel', maskCost: { weight: 0.3 } },
+  },
   { name: 'lambda pattern', run: 'maml', training: { rule: 'maml' }, adapts: 'search' },
 ];
 

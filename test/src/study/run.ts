@@ -3,8 +3,10 @@ import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import {
+  backboneOf,
   type Checkpoint,
   evaluateTasks,
+  frozenShare,
   type Interval,
   loadCheckpoint,
   loadOmniglot,
@@ -13,6 +15,7 @@ import {
   ortBackend,
   type Rule,
   resumeFrom,
+  rules,
   train,
 } from '@whet/trainer';
 import { layersMove, type Method, methods } from './methods.js';
@@ -29,6 +32,8 @@ const { values: options } = parseArgs({
     methods: { type: 'string', multiple: true },
     tasks: { type: 'string', default: '600' },
     threads: { type: 'string', default: '1' },
+    /** Inner rates to choose from on validation tasks, for each method and seed. */
+    rates: { type: 'string', multiple: true, default: ['0.01', '0.03', '0.1'] },
     /** Points of validation accuracy that a lambda pattern may lose. */
     budget: { type: 'string', default: '1' },
   },
@@ -66,23 +71,32 @@ async function trained(directory: string, settings: object, from?: string): Prom
   return loadCheckpoint(last);
 }
 
+/** The inner rate that is most accurate on validation tasks of 10 ways, 1-shot and 5-shot alike. */
+async function bestRate(checkpoint: Checkpoint, steps: number, rule: Rule): Promise<number> {
+  // A rule that learned its rates takes those, and none from here.
+  if (rule.rates || steps === 0) return checkpoint.config.innerRate;
+  const found: { rate: number; mean: number }[] = [];
+  for (const rate of options.rates.map(Number)) {
+    let mean = 0;
+    for (const shots of [1, 5]) {
+      const shape = { ways: 10, shots, queries: 15 };
+      const on = { dataset, backend, split: 'validation', tasks: 40, shape } as const;
+      mean += (await evaluateTasks({ ...checkpoint, ...on, rule, steps, rate })).mean / 2;
+    }
+    found.push({ rate, mean });
+  }
+  return found.reduce((a, b) => (b.mean > a.mean ? b : a)).rate;
+}
+
 /** The smallest lambda pattern within the budget of the best on validation tasks, by how much of a step it leaves out. */
-async function searched(checkpoint: Checkpoint): Promise<Rule> {
-  const layers = ['block1', 'block2', 'block3', 'block4', 'head'];
+async function searched(checkpoint: Checkpoint, rate: number): Promise<Rule> {
+  const layers = [...backboneOf(checkpoint.config).layers, 'head'];
   const shape = { ways: 20, shots: 1, queries: 15 };
+  const on = { dataset, backend, split: 'validation', tasks: 60, shape, rate } as const;
   const found: { chosen: readonly string[]; mean: number }[] = [];
   for (let bits = 1; bits < 1 << layers.length; bits++) {
     const chosen = layers.filter((_, i) => bits & (1 << i));
-    const rule = layersMove(chosen);
-    const { mean } = await evaluateTasks({
-      ...checkpoint,
-      dataset,
-      backend,
-      split: 'validation',
-      tasks: 100,
-      shape,
-      rule,
-    });
+    const { mean } = await evaluateTasks({ ...checkpoint, ...on, rule: layersMove(chosen) });
     found.push({ chosen, mean });
   }
   const best = Math.max(...found.map(({ mean }) => mean));
@@ -107,7 +121,11 @@ async function measure(method: Method, normalization: string, seed: number): Pro
     join(embedding, 'last.safetensors'),
   );
   const innerSteps = (recipe.rule as { innerSteps: number }).innerSteps;
-  const rule = method.adapts === 'search' ? await searched(checkpoint) : method.adapts;
+  const steps = method.steps ?? innerSteps;
+  const trainedRule = rules.get(checkpoint.config.rule) as Rule;
+  const known = method.adapts === 'search' ? undefined : (method.adapts ?? trainedRule);
+  const rate = await bestRate(checkpoint, steps, known ?? trainedRule);
+  const rule = known ?? (await searched(checkpoint, rate));
   const accuracies: Interval[] = [];
   for (const shape of SHAPES) {
     accuracies.push(
@@ -118,8 +136,9 @@ async function measure(method: Method, normalization: string, seed: number): Pro
         split: 'test',
         tasks: Number(options.tasks),
         shape,
-        steps: method.steps ?? innerSteps,
-        ...(rule ? { rule } : {}),
+        steps,
+        rate,
+        rule,
       }),
     );
     log(
@@ -130,8 +149,10 @@ async function measure(method: Method, normalization: string, seed: number): Pro
     method: method.name,
     normalization,
     seed,
-    moves: rule?.name ?? checkpoint.config.rule,
+    moves: rule.name,
+    rate,
     tasks: Number(options.tasks),
+    frozen: frozenShare(checkpoint.config, checkpoint.state),
     accuracies,
   };
 }

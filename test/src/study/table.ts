@@ -7,6 +7,10 @@ export interface Cell {
   readonly seed: number;
   /** The rule or layers that adapt. */
   readonly moves: string;
+  /** Inner rate at test, chosen on validation tasks. */
+  readonly rate: number;
+  /** Share of each layer's weights that learned masks closed; empty for rules without masks. */
+  readonly frozen?: Readonly<Record<string, number>>;
   readonly tasks: number;
   /** By the shapes of {@link formatStudy}. */
   readonly accuracies: readonly Interval[];
@@ -30,10 +34,11 @@ export function formatStudy(cells: readonly Cell[], shapes: readonly { ways: num
       const rows = [...new Set(here.map(({ method }) => method))].map((method) => {
         const seeds = here.filter((cell) => cell.method === method);
         const moves = [...new Set(seeds.map((cell) => cell.moves))].join('; ');
+        const rates = [...new Set(seeds.map((cell) => cell.rate))].join('; ');
         const accuracies = shapes.map((_, i) => overSeeds(seeds.map((cell) => cell.accuracies[i] as Interval)));
-        return `| ${[method, moves, ...accuracies].join(' | ')} |`;
+        return `| ${[method, moves, rates, ...accuracies].join(' | ')} |`;
       });
-      const head = ['method', 'moves', ...shapes.map(({ ways, shots }) => `${ways}-way ${shots}-shot`)];
+      const head = ['method', 'moves', 'inner rate', ...shapes.map(({ ways, shots }) => `${ways}-way ${shots}-shot`)];
       const lines = [`| ${head.join(' | ')} |`, `|${head.map(() => '---').join('|')}|`, ...rows];
       return `### ${normalization}\n\n${lines.join('\n')}\n`;
     })
