@@ -112,6 +112,17 @@ describe('whet train --data', () => {
     },
   );
 
+  it('learns masks at the granularity and the cost of a step that are asked for', async () => {
+    const masks = ['--rule', 'sparse-maml', '--mask-granularity', 'channel', '--mask-cost', '0.3'];
+    const trained = await train('grey', 'small.json', '--run', 'masks', ...masks);
+    expect(trained.err).not.toContain('whet:');
+    const { config, state } = await loadCheckpoint(join(folder, 'masks', 'last.safetensors'));
+    expect(config).toMatchObject({ maskGranularity: 'channel', maskCost: { weight: 0.3 } });
+    expect(state.parameters.get('mask/block1')?.value).toHaveLength(4);
+    const refused = await train('grey', 'small.json', '--run', 'no-masks', '--mask-cost', '0.3');
+    expect([refused.code, refused.err]).toEqual([1, expect.stringMatching(/maskCost: expected/)]);
+  });
+
   it.each<[string, string[], RegExp]>([
     [
       'one mean for three channels',

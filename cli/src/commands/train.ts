@@ -33,6 +33,8 @@ interface TrainOptions {
   readonly innerRate?: number;
   readonly outerSteps?: number;
   readonly outerRate?: number;
+  readonly maskGranularity?: string;
+  readonly maskCost?: number;
   readonly tasks?: number;
   readonly taskBatch?: number;
   readonly seed?: number;
@@ -67,6 +69,14 @@ export function trainCommand(): Command {
     .option('--inner-rate <x>', 'inner learning rate', positiveNumber)
     .option('--outer-steps <n>', 'outer steps in all; the cosine schedule of rates ends there', count)
     .option('--outer-rate <x>', 'outer learning rate (Adam)', positiveNumber)
+    .addOption(
+      new Option('--mask-granularity <what>', 'what a learned mask opens or closes at a time').choices([
+        'weight',
+        'channel',
+        'layer',
+      ]),
+    )
+    .option('--mask-cost <x>', 'weight of a step’s cost in the outer loss of learned masks', positiveNumber)
     .option('--tasks <n>', 'tasks per outer step', count)
     .option('--task-batch <n>', 'tasks in one run of the graph (default: all of a step on a GPU, 1 on a CPU)', count)
     .option('--backend <name>', 'where to compute: auto takes a GPU if there is one; `whet doctor` lists them', 'auto')
@@ -87,6 +97,8 @@ async function readConfig(options: TrainOptions, { image }: DataFolder): Promise
     innerRate: options.innerRate,
     outerSteps: options.outerSteps,
     outerRate: options.outerRate,
+    maskGranularity: options.maskGranularity,
+    maskCost: options.maskCost && { weight: options.maskCost },
     tasksPerStep: options.tasks,
     taskBatch: options.taskBatch,
     seed: options.seed,
