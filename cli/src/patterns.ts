@@ -26,6 +26,7 @@ export interface ChosenPatterns {
 export interface PatternOptions {
   readonly patterns?: readonly string[] | undefined;
   readonly pattern?: ReadonlyMap<string, readonly string[]> | undefined;
+  readonly views?: boolean | undefined;
   readonly search?: string | undefined;
 }
 
@@ -36,9 +37,9 @@ export interface PatternOptions {
 export async function choosePatterns(
   path: string,
   checkpoint: Checkpoint,
-  { patterns: wanted, pattern = new Map(), search }: PatternOptions,
+  { patterns: wanted, pattern = new Map(), views, search }: PatternOptions,
 ): Promise<ChosenPatterns> {
-  const { layerPattern, patternsOf } = await import('@whet/trainer');
+  const { layerPattern, patternsOf, viewsPattern } = await import('@whet/trainer');
   const known = patternsOf(checkpoint);
   const missing = (wanted ?? []).filter((name) => !known.some((spec) => spec.name === name));
   if (missing.length > 0) {
@@ -59,6 +60,7 @@ export async function choosePatterns(
       throw new Error(`--pattern ${name}=${layers.join(',')}: ${(cause as Error).message}`, { cause });
     }
   }
+  if (views) add(viewsPattern);
   if (!search) return { patterns: specs };
   const { settings, outcome } = await searchOf(search, path);
   const result = outcome.results.find(({ name }) => name === outcome.chosen) as (typeof outcome.results)[number];

@@ -45,6 +45,7 @@ export {
   type PatternSpec,
   patternParts,
   patternsOf,
+  viewsPattern,
 } from './patterns.js';
 export type { SourceHead } from './read-head.js';
 export {
@@ -86,3 +87,4 @@ export {
 } from './task-graph.js';
 export { DivergedError, type TrainingProgress, train } from './train.js';
 export { evaluationGraph, metaGradientGraph, taskBatchGraph } from './training-graphs.js';
+export { neighbours, type Shift } from './views.js';

@@ -10,6 +10,7 @@ import {
 } from '@whet/models';
 import { type CompiledPattern, compilePattern } from './compile-pattern.js';
 import type { SupportNormalization } from './support-moments.js';
+import { meanOverViews, type Shift } from './views.js';
 
 /** A weight of the network in a pattern: its trained start, and which of its entries move. */
 export interface PatternWeight {
@@ -35,6 +36,8 @@ export interface PatternParts {
   readonly headRates?: { readonly weight: Float32Array; readonly bias: Float32Array };
   /** Fixed moments for all tasks, or those of each task's support set. */
   readonly normalization: 'population' | 'support' | 'layer';
+  /** Features are means over each image and its shifts; only for a frozen network whose moments are not the examples'. */
+  readonly views?: readonly Shift[];
   /** Leaves the frozen prefix in the step, which then runs it each time, instead of in `encode`. */
   readonly rerunsPrefix?: boolean;
   /** Read under `population` only. */
@@ -122,15 +125,13 @@ function featureGraph(parts: PatternParts) {
     population: populationMoments(g, parts),
     layer: (_, input) => imageMoments(g, input),
   };
-  const features = backbone.build(
-    g,
-    images,
-    (name) => {
-      const weight = bound.get(name);
-      if (!weight) throw new Error(`no weight "${name}"`);
-      return weight.dense;
-    },
-    sources[normalization],
+  const weightOf = (name: string): Value => {
+    const weight = bound.get(name);
+    if (!weight) throw new Error(`no weight "${name}"`);
+    return weight.dense;
+  };
+  const features = meanOverViews(g, images, parts.views ?? [], (view) =>
+    backbone.build(g, view, weightOf, sources[normalization]),
   );
   const inputs = [...bound.values()].flatMap(({ input }) => (input ? [input] : []));
   const graph: Graph = { name: 'features', inputs: [images, ...inputs], outputs: new Map([['features', features]]) };

@@ -5,6 +5,7 @@ import { expandLearned } from './inner-parameters.js';
 import type { PatternParts, PatternWeight } from './pattern-graphs.js';
 import { rules } from './rules.js';
 import { innerParameters } from './task-graph.js';
+import { neighbours, type Shift } from './views.js';
 
 /** A named choice of moving weights, to be compiled into a bundle. */
 export interface PatternSpec {
@@ -15,6 +16,8 @@ export interface PatternSpec {
   /** Inner steps and rate at adaptation; those of the whole bundle when absent. */
   readonly steps?: number;
   readonly rate?: number;
+  /** Features are means over each image and these shifts of it, where the head alone moves. */
+  readonly views?: readonly Shift[];
   /** Runs the frozen prefix in every inner step instead of caching it: only to measure what caching saves. */
   readonly rerunsPrefix?: boolean;
 }
@@ -90,6 +93,18 @@ export function layerPattern(
   return { description: `Moves ${moving.join(', ')}.`, ...settings, name, layers: moving };
 }
 
+/**
+ * The head alone, on features that are means over each image and its four neighbours by one pixel: steadier features, for
+ * five times the encoding.
+ */
+export const viewsPattern: PatternSpec = {
+  name: 'head-views',
+  description:
+    'Only the head moves, on mean features of each image and its shifts by one pixel; the network is cached.',
+  layers: ['head'],
+  views: neighbours,
+};
+
 /** What the graphs of a pattern are built from. Throws where the checkpoint's head or normalization cannot be exported. */
 export function patternParts({ config, state }: Checkpoint, spec: PatternSpec): PatternParts {
   const backbone = backboneOf(config);
@@ -97,6 +112,16 @@ export function patternParts({ config, state }: Checkpoint, spec: PatternSpec): 
   const obstacles = exportObstacles(config);
   if (head === 'fixed' || normalization === 'transductive' || obstacles.length > 0)
     throw new Error(obstacles.join('; '));
+  const { views } = spec;
+  if (
+    views &&
+    (normalization === 'support' || spec.layers === 'trained' || spec.layers.some((layer) => layer !== 'head'))
+  ) {
+    const got = `${normalization} moments and ${spec.layers === 'trained' ? 'learned masks' : spec.layers.join(', ')}`;
+    throw new Error(
+      `pattern "${spec.name}": expected views with moments that are not the examples', and the head alone moving, got ${got}`,
+    );
+  }
   const trained = (name: string): Float32Array => {
     const parameter = state.parameters.get(name);
     if (!parameter) throw new Error(`the checkpoint has no parameter "${name}"`);
@@ -151,6 +176,7 @@ export function patternParts({ config, state }: Checkpoint, spec: PatternSpec): 
     ...(headRates.weight && headRates.bias ? { headRates: { weight: headRates.weight, bias: headRates.bias } } : {}),
     normalization,
     moments: state.moments,
+    ...(views ? { views } : {}),
     ...(spec.rerunsPrefix ? { rerunsPrefix: true } : {}),
   };
 }

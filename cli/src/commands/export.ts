@@ -12,6 +12,7 @@ interface ExportOptions {
   readonly description?: string;
   readonly patterns?: string[];
   readonly pattern?: Map<string, string[]>;
+  readonly views?: boolean;
   readonly search?: string;
   readonly default?: string;
   readonly steps?: number;
@@ -32,6 +33,10 @@ export function exportCommand(): Command {
       '--pattern <name=layers>',
       'one more, in which these layers move, e.g. fast=block4,head; repeat it for several',
       namedLists('NAME=LAYER,... e.g. fast=block4,head'),
+    )
+    .option(
+      '--views',
+      'one more, "head-views": only the head moves, on features averaged over small shifts of each image',
     )
     .option('--search <file>', `search.json of \`whet search\`: adds what it chose as "${SEARCHED}", the default`)
     .option('--default <pattern>', 'pattern used where a caller names none')
