@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, test } from 'vitest';
 import { graphCost } from './cost.js';
 import { type Graph, GraphBuilder, GraphError, type Value } from './graph.js';
 import { makeTensor, type Shape } from './tensor.js';
@@ -40,7 +40,10 @@ describe('the cost of a graph', () => {
     ],
   ])('counts %s', (_, shape, build, multiplyAdds, activationBytes) => {
     const g = new GraphBuilder();
-    expect(graphCost(graphOf(build(g, g.input('x', shape))), { N: 2 })).toEqual({ multiplyAdds, activationBytes });
+    expect(graphCost(graphOf(build(g, g.input('x', shape))), { N: 2 })).toMatchObject({
+      multiplyAdds,
+      activationBytes,
+    });
   });
 
   it('refuses a symbol without a size', () => {
@@ -49,4 +52,22 @@ describe('the cost of a graph', () => {
     expect(() => graphCost(graphOf(y), { N: 2 })).toThrow(GraphError);
     expect(() => graphCost(graphOf(y), { N: 2 })).toThrow('no size is given for "W"');
   });
+});
+
+test('counts what is held at once: from a node to its last reader, and outputs to the end', () => {
+  const g = new GraphBuilder();
+  const x = g.input('x', ['N', 8]);
+  // 64 bytes each for N = 2. a is held beside b and c; b is let go after c, a after d.
+  const a = g.apply('Exp', [x], {});
+  const b = g.apply('Neg', [a], {});
+  const c = g.apply('ReduceSum', [b], { keepdims: 0 });
+  const d = g.apply('Mul', [a, c], {});
+  const cost = (outputs: [string, typeof x][]) =>
+    graphCost({ name: 'held', inputs: [x], outputs: new Map(outputs) }, { N: 2 });
+  expect(cost([['d', d]])).toMatchObject({ activationBytes: 3 * 64 + 4, peakActivationBytes: 2 * 64 + 4 });
+  const both: [string, typeof x][] = [
+    ['d', d],
+    ['b', b],
+  ];
+  expect(cost(both)).toMatchObject({ activationBytes: 3 * 64 + 4, peakActivationBytes: 3 * 64 + 4 });
 });

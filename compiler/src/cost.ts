@@ -9,6 +9,8 @@ export interface GraphCost {
   readonly multiplyAdds: number;
   /** Bytes of everything the nodes write, each value once. */
   readonly activationBytes: number;
+  /** The most bytes of these that are held at once, each from its node to its last reader, nodes in the order of the file. */
+  readonly peakActivationBytes: number;
 }
 
 const elementBytes = { float64: 8, int64: 8, float32: 4, int32: 4, float16: 2, int8: 1, uint8: 1, bool: 1 } as const;
@@ -66,11 +68,25 @@ function multiplyAddsOf(node: Node, sizeOf: (shape: Shape) => number): number {
 /** What one run of a graph costs, where its symbols have the sizes given, e.g. `{ N: 1, W: 5 }`. */
 export function graphCost(graph: Graph, symbols: Readonly<Record<string, number>> = {}): GraphCost {
   const sizeOf = (shape: Shape) => sizeWith(shape, symbols);
+  const bytesOf = ({ shape, dtype }: Value) => sizeOf(shape) * elementBytes[dtype];
+  const { outputs } = lowerOwnOperators(graph).graph;
+  const nodes = nodesOf(outputs.values());
+  const kept = new Set(outputs.values());
+  const lastReader = new Map<Value, Node>();
+  for (const node of nodes) for (const input of node.inputs) if (input) lastReader.set(input, node);
   let multiplyAdds = 0;
   let activationBytes = 0;
-  for (const node of nodesOf(lowerOwnOperators(graph).graph.outputs.values())) {
+  let held = 0;
+  let peakActivationBytes = 0;
+  for (const node of nodes) {
     multiplyAdds += multiplyAddsOf(node, sizeOf);
-    activationBytes += sizeOf(node.output.shape) * elementBytes[node.output.dtype];
+    const bytes = bytesOf(node.output);
+    activationBytes += bytes;
+    held += bytes;
+    peakActivationBytes = Math.max(peakActivationBytes, held);
+    for (const input of new Set(node.inputs)) {
+      if (input?.producer && lastReader.get(input) === node && !kept.has(input)) held -= bytesOf(input);
+    }
   }
-  return { multiplyAdds, activationBytes };
+  return { multiplyAdds, activationBytes, peakActivationBytes };
 }

@@ -46,6 +46,11 @@ export const patternSchema = z.object({
   rate: z.number().check(z.positive()),
   /** Shape of the cached features of one image. */
   features: z.array(positive),
+  /**
+   * The most bytes of activations that a step on so many examples of so many classes holds at once, counted from its
+   * graph; it grows with the examples.
+   */
+  stepMemory: z.optional(z.object({ examples: positive, classes: positive, peakActivationBytes: positive })),
 });
 
 export const measurementSchema = z.object({

@@ -12,6 +12,7 @@ import type { ModelParameter } from './model-parameters.js';
 import type { SourceHead } from './read-head.js';
 import { readModel, type SourceModel } from './read-model.js';
 import { selectParameters } from './select-parameters.js';
+import { stepMemory } from './step-memory.js';
 import { momentsOfFile } from './support-moments.js';
 
 /** Examples and classes that a step's cost is told for. */
@@ -80,6 +81,7 @@ async function patternFiles(
     steps: options.steps ?? 5,
     rate: options.rate ?? 0.01,
     features: [...compiled.features],
+    stepMemory: stepMemory(compiled.step, head?.classes),
   };
   const report: PatternReport = {
     name,

@@ -15,6 +15,7 @@ import type { Checkpoint } from './checkpoint.js';
 import { frozenShare } from './masks.js';
 import { buildPatternGraphs } from './pattern-graphs.js';
 import { movingLayers, type PatternSpec, patternParts, patternsOf } from './patterns.js';
+import { stepMemory } from './step-memory.js';
 
 export interface BundleOptions {
   readonly checkpoint: Checkpoint;
@@ -102,6 +103,7 @@ export function buildBundle(options: BundleOptions): { manifest: Manifest; conte
       steps: spec.steps ?? steps,
       rate: spec.rate ?? rate,
       features: [...graphs.features],
+      stepMemory: stepMemory(graphs.step),
     };
   }
   const files: Manifest['files'] = {};
