@@ -23,7 +23,6 @@ export type ReadFile = (path: string) => Promise<Uint8Array>;
  * names of all graphs; throws {@link BundleError} naming the file that does not fit.
  */
 export function loadBundle(source: string | URL | ReadFile, options: WebLoadOptions = {}): Promise<Bundle> {
-  ort.env.wasm.numThreads = options.threads ?? 1;
   const [location, read] = typeof source === 'function' ? ['bundle', source] : [String(source), fetchFrom(source)];
   return Bundle.open({
     location,
@@ -35,12 +34,17 @@ export function loadBundle(source: string | URL | ReadFile, options: WebLoadOpti
         throw new BundleError(`${location}/${path}: cannot be read: ${(cause as Error).message}`, { cause });
       }
     },
-    createSession: (model) =>
-      ort.InferenceSession.create(model, {
-        executionProviders: ['wasm'],
-        graphOptimizationLevel: 'all',
-      }) as Promise<InferenceSession>,
+    createSession: (model) => createSession(model, options),
   });
+}
+
+/** A session of an ONNX model on onnxruntime-web's WebAssembly, as bundles run on. */
+export function createSession(model: Uint8Array, options: WebLoadOptions = {}): Promise<InferenceSession> {
+  ort.env.wasm.numThreads = options.threads ?? 1;
+  return ort.InferenceSession.create(model, {
+    executionProviders: ['wasm'],
+    graphOptimizationLevel: 'all',
+  }) as Promise<InferenceSession>;
 }
 
 function fetchFrom(address: string | URL): ReadFile {
