@@ -67,6 +67,25 @@ describe('whet bench', () => {
     expect(await text('all.html')).toContain('Bench of tiny');
   });
 
+  it('compares two files, and says at the top what else differs', async () => {
+    for (const [bundle, file] of [
+      ['one', 'a.json'],
+      ['other', 'b.json'],
+    ] as const) {
+      const benched = await whet('bench', bundle, '--runs', '1', '--shots', '1', '--json', file, ...small);
+      expect(benched.code).toBe(0);
+    }
+    const same = await whet('bench', '--compare', 'a.json', 'a.json');
+    expect(same).toMatchObject({ code: 0, out: expect.not.stringContaining('NOT LIKE WITH LIKE') });
+    expect(same.out).toMatch(/head .* 1\.00 .* too few runs/);
+    const { out } = await whet('bench', '--compare', 'a.json', 'b.json');
+    expect(out).toMatch(/^NOT LIKE WITH LIKE:\n- bundle tiny: 0\.0\.1 \(\w{8}\) before, 0\.0\.1 \(\w{8}\) after\n/);
+    expect((await whet('bench', '--compare', 'a.json')).err).toMatch(/expected two files of .*, got 1/);
+    const wrong = await whet('bench', '--compare', 'a.json', join('one', 'manifest.json'));
+    expect(wrong).toMatchObject({ code: 1 });
+    expect(wrong.err).toMatch(/manifest\.json: expected a bench file \(whet-bench\/1\): schema/);
+  });
+
   it('says what does not load or has too few images, and measures the rest', async () => {
     const args = ['bench', 'one', 'broken', 'other', '--runs', '1', '--shots', '1', '30', '--no-floor', ...small];
     const { code, out, err } = await whet(...args, '--data', 'data', '--tasks', '1', '--json', 'rest.json');

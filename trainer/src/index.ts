@@ -19,6 +19,12 @@ export {
   openBenchBackend,
   readBundleFile,
 } from './bench/backends.js';
+export {
+  type BenchChange,
+  type BenchComparison,
+  compareBenches,
+  type TimeChange,
+} from './bench/compare.js';
 export { type Floor, openFloor, productsGraph } from './bench/floor.js';
 export { measureMemory } from './bench/memory.js';
 export {

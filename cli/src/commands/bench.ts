@@ -3,6 +3,7 @@ import type { BenchBackendName, BenchRecord } from '@whet/trainer';
 import { Command, Option } from 'commander';
 import { collectCounts, count, defaultBundle, wholeNumber } from '../arguments.js';
 import { benchMarkdown, benchTable, machineText, notesOf } from '../bench/columns.js';
+import { compareFiles } from '../bench/compare.js';
 import { measureBench } from '../bench/measure.js';
 import { dataHelp, skipCorruptHelp } from '../data.js';
 import { formatTable } from '../format.js';
@@ -24,6 +25,7 @@ interface BenchOptions {
   readonly json?: string;
   readonly markdown?: string;
   readonly html?: string;
+  readonly compare?: string[];
 }
 
 export function benchCommand(): Command {
@@ -50,10 +52,12 @@ export function benchCommand(): Command {
     .option('--json <file>', 'also write the figures as JSON')
     .option('--markdown <file>', 'also write the table as Markdown')
     .option('--html <file>', 'also write a page with a chart of accuracy against milliseconds')
+    .option('--compare <files...>', 'measure nothing; print what changed between two files of --json')
     .action(runBench);
 }
 
 async function runBench(directories: string[], options: BenchOptions): Promise<void> {
+  if (options.compare) return compareFiles(options.compare);
   const controller = new AbortController();
   const interrupt = () => controller.abort();
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
