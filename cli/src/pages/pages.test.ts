@@ -36,6 +36,8 @@ function expectSelfContained(page: string): void {
   const addresses = [...page.matchAll(/(?:src|href)="([^"]*)"/g)].map(([, address]) => address);
   expect(addresses.filter((address) => !address?.startsWith('data:image/png;base64,'))).toEqual([]);
   expect(page.match(/.*(?:NaN|undefined|\[object).*/)?.[0]).toBeUndefined();
+  // Attributes as drawings write them: a quote within one would end it.
+  for (const [, style] of page.matchAll(/<text [^>]*?style="([^"]*)"/g)) expect(style).toMatch(/;$/);
   for (const [, label] of page.matchAll(/class="chart" role="img" aria-label="([^"]*)"/g)) expect(label).toMatch(/\d/);
   for (const [image] of page.matchAll(/<img [^>]*>/g)) expect(image).toMatch(/alt="[^"]+"/);
 }
