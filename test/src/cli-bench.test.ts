@@ -137,5 +137,8 @@ describe('whet bench', () => {
     expect(code).toBe(1);
     expect(err).toMatch(/nowhere on node: .*cannot be read[\s\S]*nothing was measured/);
     await access(join(folder, 'none.json'));
+    const unwritable = await whet('bench', 'one', '--html', 'missing/bench.html');
+    expect(unwritable).toMatchObject({ code: 1, out: '' });
+    expect(unwritable.err).toMatch(/missing\/bench\.html: expected a folder that can be written to, got ENOENT/);
   });
 });

@@ -139,7 +139,8 @@ async function timeAll(
     for (const each of loaded) {
       const { label, bundle, backend } = each;
       for (const pattern of Object.keys(bundle.manifest.patterns)) {
-        const floor = settings.floor ? await floorOf(each, pattern, ways, shots, steps) : undefined;
+        if (signal.aborted) return [];
+        const floor = settings.floor ? await floorOf(each, pattern, ways, shots, steps, problems) : undefined;
         contenders.push({ label, backend: backend.name, bundle, pattern, floor });
       }
     }
@@ -156,26 +157,26 @@ async function timeAll(
 }
 
 async function floorOf(
-  { directory, bundle, backend }: Loaded,
+  { directory, label, bundle, backend }: Loaded,
   name: string,
   ways: number,
   shots: number,
   steps: number,
+  problems: string[],
 ): Promise<Floor | undefined> {
   const { openFloor, readBundleFile } = await import('@whet/trainer');
   const pattern = bundle.manifest.patterns[name];
-  return (
-    pattern &&
-    openFloor({
-      pattern,
-      read: (path) => readBundleFile(directory, path),
-      createSession: backend.createSession,
-      examples: ways * shots,
-      // A kept head's own classes stay beside those of the examples.
-      classes: ways + (bundle.labels?.length ?? 0),
-      steps,
-    })
-  );
+  if (!pattern) return undefined;
+  const read = (path: string) => readBundleFile(directory, path);
+  // A kept head's own classes stay beside those of the examples.
+  const classes = ways + (bundle.labels?.length ?? 0);
+  const { createSession } = backend;
+  try {
+    return await openFloor({ pattern, read, createSession, examples: ways * shots, classes, steps });
+  } catch (error) {
+    problems.push(`floor of ${label}, pattern "${name}" on ${backend.name}, ${ways}-way ${shots}-shot: ${said(error)}`);
+    return undefined;
+  }
 }
 
 /** Replaces a result by one that says more. */

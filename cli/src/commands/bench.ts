@@ -1,4 +1,5 @@
-import { writeFile } from 'node:fs/promises';
+import { access, constants, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { BenchBackendName, BenchRecord } from '@whet/trainer';
 import { Command, Option } from 'commander';
 import { collectCounts, count, defaultBundle, wholeNumber } from '../arguments.js';
@@ -58,6 +59,7 @@ export function benchCommand(): Command {
 
 async function runBench(directories: string[], options: BenchOptions): Promise<void> {
   if (options.compare) return compareFiles(options.compare);
+  await checkFolders([options.json, options.markdown, options.html]);
   const controller = new AbortController();
   const interrupt = () => controller.abort();
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
@@ -79,4 +81,14 @@ async function runBench(directories: string[], options: BenchOptions): Promise<v
   for (const problem of record.problems) process.stderr.write(`whet: not measured: ${problem}\n`);
   if (record.results.length === 0) process.stderr.write('whet: nothing was measured\n');
   if (record.problems.length > 0 || record.results.length === 0) process.exitCode = 1;
+}
+
+/** Throws where a file could not be written, before anything is measured for it. */
+async function checkFolders(files: readonly (string | undefined)[]): Promise<void> {
+  for (const file of files) {
+    if (file === undefined) continue;
+    await access(dirname(file), constants.W_OK).catch((cause: Error) => {
+      throw new Error(`${file}: expected a folder that can be written to, got ${cause.message}`, { cause });
+    });
+  }
 }
