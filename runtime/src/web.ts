@@ -5,8 +5,8 @@ import { BundleError } from './errors.js';
 
 export interface WebLoadOptions {
   /**
-   * Threads of the WebAssembly module; 1 when absent. It counts when the first bundle of a page or process is loaded, and
-   * more than 1 needs `SharedArrayBuffer`: in a browser a page that is isolated from other origins.
+   * Threads of the WebAssembly module; 1 when absent. It counts when the first bundle of a page is loaded. More than 1 needs
+   * `SharedArrayBuffer`, so a page that is isolated from other origins; in Node.js the module starts with 1 only.
    */
   readonly threads?: number;
 }

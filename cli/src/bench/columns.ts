@@ -50,9 +50,9 @@ export function benchTable(record: BenchRecord): { head: string[]; rows: string[
 /** The machine and what ran on it, in one line. */
 export function machineText({ machine, backends, options }: BenchRecord): string {
   const cores = `${machine.cores} ${machine.cores === 1 ? 'core' : 'cores'}`;
-  const threads = options.threads === null ? [] : [`${options.threads} threads`];
-  const versions = backends.map(({ name, version }) => `${version} (${name})`);
-  return [`${machine.cpu}, ${cores}`, machine.platform, `Node ${machine.node}`, ...versions, ...threads].join('; ');
+  const own = options.threads === null ? '' : `, ${options.threads} ${options.threads === 1 ? 'thread' : 'threads'}`;
+  const versions = backends.map(({ name, version }) => `${version} (${name}${name === 'wasm' ? ', 1 thread' : own})`);
+  return [`${machine.cpu}, ${cores}`, machine.platform, `Node ${machine.node}`, ...versions].join('; ');
 }
 
 /** Sentences that say what the columns are. */

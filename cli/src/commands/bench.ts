@@ -42,7 +42,7 @@ export function benchCommand(): Command {
     .option('--shots <n...>', 'examples per class (1 and 5 when absent)', collectCounts)
     .option('--steps <n>', 'inner steps', wholeNumber, 5)
     .option('--runs <n>', 'timed runs of each, after 3 to warm up', count, 30)
-    .option('--threads <n>', 'threads of onnxruntime', count)
+    .option('--threads <n>', 'threads of onnxruntime-node (WebAssembly has one)', count)
     .option('--no-floor', 'leave out timing the matrix products alone')
     .option('--memory', 'also measure peak memory, each pattern in a process of its own')
     .option('--data <dir>', `measure accuracies on ${dataHelp}, or of images <class>/* alone`)

@@ -18,7 +18,7 @@ export interface BenchBackend {
 }
 
 export interface BenchBackendOptions {
-  /** Threads inside an operator; onnxruntime's default when absent: one per core natively, one as WebAssembly. */
+  /** Threads inside an operator of onnxruntime-node, one per core when absent. WebAssembly has one in Node.js. */
   readonly threads?: number;
 }
 
@@ -42,13 +42,13 @@ const openers: Readonly<Record<BenchBackendName, (options: BenchBackendOptions) 
       createSession: (model) => createSession(model, options),
     };
   },
-  wasm: async (options) => {
+  wasm: async () => {
     const { createSession, loadBundle, ortVersion } = await import('@whet/runtime/web');
     return {
       name: 'wasm',
       version: `onnxruntime-web ${ortVersion}`,
-      load: (directory) => loadBundle((path) => readBundleFile(directory, path), options),
-      createSession: (model) => createSession(model, options),
+      load: (directory) => loadBundle((path) => readBundleFile(directory, path)),
+      createSession,
     };
   },
 };

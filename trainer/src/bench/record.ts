@@ -65,7 +65,7 @@ const recordSchema = z.strictObject({
     shots: z.array(positive),
     steps: z.int().min(0),
     runs: positive,
-    /** onnxruntime's default where null. */
+    /** Of onnxruntime-node; its default where null. WebAssembly has one. */
     threads: positive.nullable(),
     /** Tasks that accuracies were measured on; null without data. */
     tasks: positive.nullable(),
