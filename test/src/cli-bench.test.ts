@@ -87,7 +87,20 @@ describe('whet bench', () => {
   });
 
   it('says what does not load or has too few images, and measures the rest', async () => {
-    const args = ['bench', 'one', 'broken', 'other', '--runs', '1', '--shots', '1', '30', '--no-floor', ...small];
+    const args = [
+      'bench',
+      'one',
+      'broken',
+      'other',
+      './one',
+      '--runs',
+      '1',
+      '--shots',
+      '1',
+      '30',
+      '--no-floor',
+      ...small,
+    ];
     const { code, out, err } = await whet(...args, '--data', 'data', '--tasks', '1', '--json', 'rest.json');
     expect(code).toBe(1);
     expect(err).toMatch(/not measured: broken on node: .*manifest\.json: schema version: expected/);
@@ -96,7 +109,8 @@ describe('whet bench', () => {
     const { results, problems } = await readBench(join(folder, 'rest.json'));
     expect(results).toHaveLength(2 * 2 * PATTERNS);
     expect(results.every(({ accuracy, shots }) => (accuracy === null) === (shots === 30))).toBe(true);
-    expect(problems).toHaveLength(3);
+    expect(problems).toHaveLength(4);
+    expect(problems).toContain('./one on node: is the same bundle as one');
   });
 
   it('keeps what it measured when it is interrupted', async () => {

@@ -98,7 +98,13 @@ async function loadAll(
   for (const directory of directories) {
     for (const backend of backends) {
       try {
-        loaded.push({ directory, backend, bundle: await backend.load(directory) });
+        const bundle = await backend.load(directory);
+        const same = loaded.find((each) => each.backend === backend && each.bundle.digest === bundle.digest);
+        if (!same) loaded.push({ directory, backend, bundle });
+        else {
+          await bundle.release();
+          problems.push(`${directory} on ${backend.name}: is the same bundle as ${same.directory}`);
+        }
       } catch (error) {
         problems.push(`${directory} on ${backend.name}: ${said(error)}`);
       }
