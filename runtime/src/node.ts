@@ -11,6 +11,9 @@ export interface LoadOptions {
   readonly threads?: number;
 }
 
+/** The version of onnxruntime-node that runs the graphs. */
+export const ortVersion: string = ort.env.versions.node ?? ort.env.versions.common;
+
 /**
  * Loads a bundle from a folder, to run on onnxruntime-node. Checks the digests of all files and the tensor names of all
  * graphs; throws {@link BundleError} naming the file that does not fit.
@@ -40,13 +43,17 @@ function open(location: string, read: BundleSource['read'], options: LoadOptions
   return Bundle.open({
     location,
     read,
-    createSession: (model) =>
-      ort.InferenceSession.create(model, {
-        executionProviders: ['cpu'],
-        graphOptimizationLevel: 'all',
-        ...(options.threads ? { intraOpNumThreads: options.threads } : {}),
-      }) as Promise<InferenceSession>,
+    createSession: (model) => createSession(model, options),
   });
+}
+
+/** A session of an ONNX model on onnxruntime-node, as bundles run on. */
+export function createSession(model: Uint8Array, options: LoadOptions = {}): Promise<InferenceSession> {
+  return ort.InferenceSession.create(model, {
+    executionProviders: ['cpu'],
+    graphOptimizationLevel: 'all',
+    ...(options.threads ? { intraOpNumThreads: options.threads } : {}),
+  }) as Promise<InferenceSession>;
 }
 
 export { Bundle } from './bundle.js';

@@ -3,6 +3,7 @@ import { cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { readBench } from '@whet/trainer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeSyntheticOmniglot } from './synthetic-omniglot.js';
 
@@ -133,10 +134,7 @@ describe('whet', () => {
       'bench.json',
     );
     expect(benched.out).toContain('speed-up');
-    const results = JSON.parse(await readFile(join(folder, 'bench.json'), 'utf8')) as {
-      pattern: string;
-      speedUp: number;
-    }[];
+    const { results } = await readBench(join(folder, 'bench.json'));
     expect(results.find(({ pattern }) => pattern === 'full')?.speedUp).toBe(1);
   });
 

@@ -12,7 +12,32 @@ export {
 } from './backends/probe.js';
 export { type Importer, openTfjsBackend, type TfjsName, tfjsNames } from './backends/tfjs/open.js';
 export { randomFeeds, TRIAL_TOLERANCE, type Trial, tryMetaGradient } from './backends/trial.js';
-export { type BenchResult, benchBundle, type Timing } from './bench.js';
+export {
+  type BenchBackend,
+  type BenchBackendName,
+  benchBackends,
+  openBenchBackend,
+  readBundleFile,
+} from './bench/backends.js';
+export {
+  type BenchChange,
+  type BenchComparison,
+  compareBenches,
+  type TimeChange,
+} from './bench/compare.js';
+export { type Floor, openFloor, productsGraph } from './bench/floor.js';
+export { measureMemory } from './bench/memory.js';
+export {
+  BENCH_SCHEMA,
+  BenchError,
+  type BenchRecord,
+  type BenchResult,
+  readBench,
+  type Timing,
+  thisMachine,
+  writeBench,
+} from './bench/record.js';
+export { type Contender, movesEverything, timePatterns, WARM_UP } from './bench/time-patterns.js';
 export { checkImages } from './check-images.js';
 export { type Checkpoint, CheckpointError, loadCheckpoint, saveCheckpoint, startFrom } from './checkpoint.js';
 export { CompileError } from './compile-error.js';

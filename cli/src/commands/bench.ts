@@ -1,70 +1,94 @@
-import { writeFile } from 'node:fs/promises';
-import { Command } from 'commander';
+import { access, constants, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { BenchBackendName, BenchRecord } from '@whet/trainer';
+import { Command, Option } from 'commander';
 import { collectCounts, count, defaultBundle, wholeNumber } from '../arguments.js';
-import { bytes, formatTable, milliseconds } from '../format.js';
-import { startProgress } from '../progress.js';
+import { benchMarkdown, benchTable, machineText, notesOf } from '../bench/columns.js';
+import { compareFiles } from '../bench/compare.js';
+import { measureBench } from '../bench/measure.js';
+import { dataHelp, skipCorruptHelp } from '../data.js';
+import { formatTable } from '../format.js';
 
 interface BenchOptions {
+  readonly backend: BenchBackendName[];
   readonly ways: number;
   readonly shots?: number[];
   readonly steps: number;
   readonly runs: number;
   readonly threads?: number;
+  readonly floor: boolean;
+  readonly memory?: boolean;
+  readonly data?: string;
+  readonly skipCorrupt?: boolean;
+  readonly split: 'validation' | 'test';
+  readonly tasks: number;
+  readonly queries: number;
   readonly json?: string;
+  readonly markdown?: string;
+  readonly html?: string;
+  readonly compare?: string[];
 }
 
 export function benchCommand(): Command {
   return new Command('bench')
-    .description('Time adaptation and prediction of every pattern of a bundle, on noise images, within one run.')
-    .argument('[bundle]', 'folder of a bundle', defaultBundle)
+    .description('Time adaptation and prediction of every pattern of bundles, on noise images, within one run.')
+    .argument('[bundle...]', 'folders of bundles', [defaultBundle])
+    .addOption(
+      new Option('--backend <names...>', 'runtimes: onnxruntime-node, onnxruntime-web')
+        .choices(['node', 'wasm'])
+        .default(['node']),
+    )
     .option('--ways <n>', 'classes', count, 5)
     .option('--shots <n...>', 'examples per class (1 and 5 when absent)', collectCounts)
     .option('--steps <n>', 'inner steps', wholeNumber, 5)
     .option('--runs <n>', 'timed runs of each, after 3 to warm up', count, 30)
-    .option('--threads <n>', 'threads of onnxruntime', count)
+    .option('--threads <n>', 'threads of onnxruntime-node (WebAssembly has one)', count)
+    .option('--no-floor', 'leave out timing the matrix products alone')
+    .option('--memory', 'also measure peak memory, each pattern in a process of its own')
+    .option('--data <dir>', `measure accuracies on ${dataHelp}, or of images <class>/* alone`)
+    .option('--skip-corrupt', skipCorruptHelp)
+    .addOption(new Option('--split <name>', 'classes of --data').choices(['validation', 'test']).default('test'))
+    .option('--tasks <n>', 'tasks of --data', count, 100)
+    .option('--queries <n>', 'query images per class of --data', count, 15)
     .option('--json <file>', 'also write the figures as JSON')
+    .option('--markdown <file>', 'also write the table as Markdown')
+    .option('--html <file>', 'also write a page with a chart of accuracy against milliseconds')
+    .option('--compare <files...>', 'measure nothing; print what changed between two files of --json')
     .action(runBench);
 }
 
-async function runBench(directory: string, options: BenchOptions): Promise<void> {
-  const { benchBundle } = await import('@whet/trainer');
-  const { loadBundle } = await import('@whet/runtime/node');
-  const bundle = await loadBundle(directory, options.threads ? { threads: options.threads } : {});
-  const shots = options.shots ?? [1, 5];
-  const progress = startProgress('bench', shots.length * (options.runs + 3));
-  const results = [];
-  for (const [i, count] of shots.entries()) {
-    const { ways, steps, runs } = options;
-    const onRun = (run: number) => progress.update(i * (runs + 3) + run, `${ways}-way ${count}-shot`);
-    results.push(...(await benchBundle({ bundle, ways, shots: count, steps, runs, onRun })));
+async function runBench(directories: string[], options: BenchOptions): Promise<void> {
+  if (options.compare) return compareFiles(options.compare);
+  await checkFolders([options.json, options.markdown, options.html]);
+  const controller = new AbortController();
+  const interrupt = () => controller.abort();
+  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+  let record: BenchRecord;
+  try {
+    const { backend, memory = false, shots = [1, 5], ...others } = options;
+    const settings = { ...others, memory, shots: [...new Set(shots)], backends: [...new Set(backend)] };
+    record = await measureBench({ ...settings, bundles: [...new Set(directories)] }, controller.signal);
+  } finally {
+    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
   }
-  progress.stop();
-  await bundle.release();
-  const rows = results.map((r) => [
-    r.pattern,
-    `${r.ways}-way ${r.shots}-shot`,
-    String(r.movingWeights),
-    bytes(r.storedBytes),
-    milliseconds(r.encode.median),
-    milliseconds(r.step.median),
-    `${milliseconds(r.adapt.median)} (p95 ${milliseconds(r.adapt.p95)})`,
-    milliseconds(r.predict.median),
-    `${r.speedUp.toFixed(1)}x`,
-  ]);
-  const head = [
-    'pattern',
-    'task',
-    'moving',
-    'stored',
-    'encode',
-    'step',
-    `adapt, ${options.steps} steps`,
-    'predict one',
-    'speed-up',
-  ];
-  process.stdout.write(`${formatTable(head, rows)}\n`);
-  process.stdout.write(
-    `Medians of ${options.runs} interleaved runs; speed-up of adapting (encoding included) over the pattern that moves most.\n`,
-  );
-  if (options.json) await writeFile(options.json, `${JSON.stringify(results, null, 2)}\n`);
+  if (record.results.length > 0) {
+    const { head, rows } = benchTable(record);
+    process.stdout.write(`${formatTable(head, rows)}\n${notesOf(record).join('\n')}\n${machineText(record)}\n`);
+  }
+  if (options.json) await (await import('@whet/trainer')).writeBench(options.json, record);
+  if (options.markdown) await writeFile(options.markdown, benchMarkdown(record));
+  if (options.html) await writeFile(options.html, await (await import('../pages/bench-page.js')).benchPage(record));
+  for (const problem of record.problems) process.stderr.write(`whet: not measured: ${problem}\n`);
+  if (record.results.length === 0) process.stderr.write('whet: nothing was measured\n');
+  if (record.problems.length > 0 || record.results.length === 0) process.exitCode = 1;
+}
+
+/** Throws where a file could not be written, before anything is measured for it. */
+async function checkFolders(files: readonly (string | undefined)[]): Promise<void> {
+  for (const file of files) {
+    if (file === undefined) continue;
+    await access(dirname(file), constants.W_OK).catch((cause: Error) => {
+      throw new Error(`${file}: expected a folder that can be written to, got ${cause.message}`, { cause });
+    });
+  }
 }

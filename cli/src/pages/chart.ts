@@ -7,8 +7,8 @@ export const ink = (name: 'text' | 'muted' | 'line' | 'a' | 'b' | 'c' | 'd' | 'e
 /** Series of a chart, in this order. */
 export const seriesInks = (['a', 'b', 'c', 'd', 'e', 'f'] as const).map(ink);
 
-/** Their widths are what text is measured by where there is no browser. */
-const FONT = 'Helvetica, Arial, "Liberation Sans", sans-serif';
+/** Their widths are what text is measured by where there is no browser. Without quotes, which would end a drawing's attribute. */
+const FONT = 'Helvetica, Arial, Liberation Sans, sans-serif';
 
 /** Two drawings of one chart, as text in a drawing shrinks with it: pixels of a page, and of a phone 360 px wide. */
 const SIZES = [

@@ -1,5 +1,13 @@
-import { generatorFor, omniglotPreprocessing, runConfigSchema } from '@whet/trainer';
+import {
+  BENCH_SCHEMA,
+  type BenchRecord,
+  type BenchResult,
+  generatorFor,
+  omniglotPreprocessing,
+  runConfigSchema,
+} from '@whet/trainer';
 import { describe, expect, it } from 'vitest';
+import { benchPage } from './bench-page.js';
 import { html } from './html.js';
 import { table } from './page.js';
 import { type Report, reportPage } from './report-page.js';
@@ -28,11 +36,60 @@ function expectSelfContained(page: string): void {
   const addresses = [...page.matchAll(/(?:src|href)="([^"]*)"/g)].map(([, address]) => address);
   expect(addresses.filter((address) => !address?.startsWith('data:image/png;base64,'))).toEqual([]);
   expect(page.match(/.*(?:NaN|undefined|\[object).*/)?.[0]).toBeUndefined();
+  // Attributes as drawings write them: a quote within one would end it.
+  for (const [, style] of page.matchAll(/<text [^>]*?style="([^"]*)"/g)) expect(style).toMatch(/;$/);
   for (const [, label] of page.matchAll(/class="chart" role="img" aria-label="([^"]*)"/g)) expect(label).toMatch(/\d/);
   for (const [image] of page.matchAll(/<img [^>]*>/g)) expect(image).toMatch(/alt="[^"]+"/);
 }
 
 const interval = (mean: number) => ({ mean, halfWidth: 0.01 });
+
+describe('the page of a bench', () => {
+  const timing = (median: number) => ({ median, p25: 0.9 * median, p75: 1.1 * median, p95: 2 * median });
+  const result = (pattern: string, adapt: number, mean: number | null, more: object = {}): BenchResult => ({
+    ...{ bundle: '<tiny>', backend: 'node', pattern, ways: 5, shots: 1, steps: 5, runs: 30 },
+    ...{ movingWeights: 100, storedBytes: 400, encode: timing(1), step: timing(adapt / 5), adapt: timing(adapt) },
+    ...{ predict: timing(0.5), speedUp: 100 / adapt, floor: timing(adapt / 2), peakBytes: null },
+    accuracy: mean === null ? null : { ...interval(mean), dataset: 'x', split: 'test', tasks: 600, from: 'manifest' },
+    ...more,
+  });
+  const record: BenchRecord = {
+    schema: BENCH_SCHEMA,
+    machine: { cpu: 'Abacus', cores: 2, platform: 'linux-x64', node: '20.0.0' },
+    backends: [
+      { name: 'node', version: 'onnxruntime-node 1.30.0' },
+      { name: 'wasm', version: 'onnxruntime-web 1.30.0' },
+    ],
+    bundles: [{ label: '<tiny>', name: 'tiny', version: '1', digest: 'a'.repeat(64) }],
+    options: { ways: 5, shots: [1], steps: 5, runs: 30, threads: null, tasks: null },
+    interrupted: false,
+    problems: [],
+    results: [result('full', 100, 0.97), result('head', 5, 0.96, { backend: 'wasm' }), result('sparse', 90, null)],
+  };
+
+  it('draws what has an accuracy, and has all figures and where they are from', async () => {
+    const page = await benchPage(record);
+    expectSelfContained(page);
+    expect(page).toContain('Bench of &lt;tiny&gt;');
+    expect(page).toContain('head (5-way 1-shot, wasm), 5.00 ms, 96.00 ± 1.00 %');
+    expect(page).toContain('<td>20.0x</td>');
+    expect(page).toContain('Abacus, 2 cores; linux-x64; Node 20.0.0; onnxruntime-node 1.30.0 (node)');
+    expect(page).toContain('600 test tasks of x, from the bundle’s manifest');
+    expect(page).not.toContain('peak memory');
+  });
+
+  it('says what was not measured, and where nothing has an accuracy', async () => {
+    const results = record.results.slice(2);
+    const page = await benchPage({ ...record, results, problems: ['<b>: does not load'], interrupted: true });
+    expectSelfContained(page);
+    expect(page).toContain('<li>&lt;b&gt;: does not load</li>');
+    expect(page).toContain('Stopped before all was measured.');
+    expect(page).toContain('No accuracy is known');
+    const nothing = await benchPage({ ...record, bundles: [], results: [] });
+    expectSelfContained(nothing);
+    expect(nothing).toContain('Nothing was measured.');
+  });
+});
 
 describe('the page of a search', () => {
   const result = (name: string, adapt: number, mean: number, more: object = {}) => ({

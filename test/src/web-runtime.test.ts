@@ -1,0 +1,75 @@
+import { readFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import type { Bundle, Example } from '@whet/runtime';
+import * as node from '@whet/runtime/node';
+import * as web from '@whet/runtime/web';
+import { afterAll, describe, expect, it } from 'vitest';
+import { relativeError } from './reference.js';
+import { randomImages, supportCheckpoint, tinyCheckpoint, writeTinyBundle } from './tiny-bundle.js';
+
+const examples: Example[] = randomImages('web-support', 6).map((image, i) => ({ label: `class ${i % 3}`, image }));
+const query = randomImages('web-query', 8);
+
+describe.each([
+  ['population', tinyCheckpoint],
+  ['support', supportCheckpoint],
+] as const)('a bundle under %s normalization, as WebAssembly and natively', (_, checkpoint) => {
+  it('adapts to the same values, and reads the same profiles', async () => {
+    const directory = await writeTinyBundle(checkpoint());
+    const native = await node.loadBundle(directory);
+    const wasm = await web.loadBundle((path) => readFile(join(directory, path)));
+    expect(wasm.digest).toBe(native.digest);
+    const probabilities = async (bundle: Bundle, bytes: Uint8Array) => {
+      const predictions = await bundle.predict(bundle.profileFromBytes(bytes), query);
+      return predictions.flatMap((prediction) => Object.values(prediction.probabilities));
+    };
+    for (const pattern of Object.keys(native.manifest.patterns)) {
+      const options = { pattern, steps: 3 };
+      const [one, other] = [await native.adapt(examples, options), await wasm.adapt(examples, options)];
+      expect(relativeError(other.losses, one.losses), pattern).toBeLessThan(1e-4);
+      for (const [name, { data }] of one.profile.values) {
+        const found = other.profile.values.get(name)?.data ?? [];
+        expect(relativeError(found, data), `${pattern} ${name}`).toBeLessThan(1e-4);
+      }
+      const expected = await probabilities(native, one.profile.toBytes());
+      for (const [bundle, profile] of [
+        [wasm, one.profile],
+        [wasm, other.profile],
+        [native, other.profile],
+      ] as const) {
+        expect(relativeError(await probabilities(bundle, profile.toBytes()), expected), pattern).toBeLessThan(1e-4);
+      }
+    }
+    await native.release();
+    await wasm.release();
+  });
+});
+
+describe('a bundle from an address', () => {
+  let server: Server | undefined;
+  afterAll(() => server?.close());
+
+  it('is fetched; a missing file is named', async () => {
+    const directory = await writeTinyBundle();
+    server = createServer(async (request, response) => {
+      const path = (request.url ?? '').replace(/^\/bundle\//, '');
+      const bytes = await readFile(join(directory, path)).catch(() => undefined);
+      response.writeHead(bytes ? 200 : 404).end(bytes);
+    });
+    await new Promise<void>((resolve) => server?.listen(0, '127.0.0.1', resolve));
+    const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const bundle = await web.loadBundle(new URL('/bundle/', origin));
+    expect((await bundle.adapt(examples, { steps: 1 })).losses).toHaveLength(1);
+    await bundle.release();
+    await expect(web.loadBundle(`${origin}/elsewhere/x`)).rejects.toThrow(
+      /elsewhere\/x\/manifest\.json: expected the file, got HTTP 404/,
+    );
+  });
+
+  it('names the file that a reader fails on', async () => {
+    const read = () => Promise.reject(new Error('out of paper'));
+    await expect(web.loadBundle(read)).rejects.toThrow('bundle/manifest.json: cannot be read: out of paper');
+  });
+});

@@ -1,0 +1,73 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Bundle, BundleError, type BundleSource } from '@whet/runtime';
+import { BackendUnavailableError, firstLine } from '../backends/errors.js';
+
+/** What runs a bundle's graphs: onnxruntime-node, or onnxruntime-web's WebAssembly in this process. */
+export const benchBackends = ['node', 'wasm'] as const;
+export type BenchBackendName = (typeof benchBackends)[number];
+
+/** A runtime that bundles are loaded into. */
+export interface BenchBackend {
+  readonly name: BenchBackendName;
+  /** `onnxruntime-node 1.30.0` */
+  readonly version: string;
+  /** Loads a bundle from a folder; throws `BundleError` naming the file that does not fit. */
+  load(directory: string): Promise<Bundle>;
+  readonly createSession: BundleSource['createSession'];
+}
+
+export interface BenchBackendOptions {
+  /** Threads inside an operator of onnxruntime-node, one per core when absent. WebAssembly has one in Node.js. */
+  readonly threads?: number;
+}
+
+/** Reads a file of a bundle's folder; throws `BundleError` where it cannot be read. */
+export async function readBundleFile(directory: string, path: string): Promise<Uint8Array> {
+  const file = join(directory, path);
+  try {
+    return await readFile(file);
+  } catch (cause) {
+    throw new BundleError(`${file}: cannot be read: ${(cause as Error).message}`, { cause });
+  }
+}
+
+const openers: Readonly<Record<BenchBackendName, (options: BenchBackendOptions) => Promise<BenchBackend>>> = {
+  node: async (options) => {
+    const { createSession, loadBundle, ortVersion } = await import('@whet/runtime/node');
+    return {
+      name: 'node',
+      version: `onnxruntime-node ${ortVersion}`,
+      load: (directory) => loadBundle(directory, options),
+      createSession: (model) => createSession(model, options),
+    };
+  },
+  wasm: async () => {
+    const { createSession, loadBundle, ortVersion } = await import('@whet/runtime/web');
+    return {
+      name: 'wasm',
+      version: `onnxruntime-web ${ortVersion}`,
+      load: (directory) => loadBundle((path) => readBundleFile(directory, path)),
+      createSession,
+    };
+  },
+};
+
+const packages: Readonly<Record<BenchBackendName, string>> = { node: 'onnxruntime-node', wasm: 'onnxruntime-web' };
+
+/** Opens a runtime by name. Throws {@link BackendUnavailableError} saying what to install where its package is missing. */
+export async function openBenchBackend(
+  name: BenchBackendName,
+  options: BenchBackendOptions = {},
+): Promise<BenchBackend> {
+  try {
+    return await openers[name](options);
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    const reason =
+      code === 'ERR_MODULE_NOT_FOUND' && message.includes(packages[name])
+        ? `${packages[name]} is not installed; run \`npm install ${packages[name]}\``
+        : firstLine(cause);
+    throw new BackendUnavailableError(name, reason, { cause });
+  }
+}
