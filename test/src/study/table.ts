@@ -7,8 +7,8 @@ export interface Cell {
   readonly seed: number;
   /** The rule or layers that adapt. */
   readonly moves: string;
-  /** Inner rate at test, chosen on validation tasks. */
-  readonly rate: number;
+  /** Inner rate at test, chosen on validation tasks; absent where none is, or where the rule learned its rates. */
+  readonly rate?: number;
   /** Share of each layer's weights that learned masks closed; empty for rules without masks. */
   readonly frozen?: Readonly<Record<string, number>>;
   readonly tasks: number;
@@ -34,7 +34,7 @@ export function formatStudy(cells: readonly Cell[], shapes: readonly { ways: num
       const rows = [...new Set(here.map(({ method }) => method))].map((method) => {
         const seeds = here.filter((cell) => cell.method === method);
         const moves = [...new Set(seeds.map((cell) => cell.moves))].join('; ');
-        const rates = [...new Set(seeds.map((cell) => cell.rate))].join('; ');
+        const rates = [...new Set(seeds.map((cell) => cell.rate ?? '-'))].join('; ');
         const accuracies = shapes.map((_, i) => overSeeds(seeds.map((cell) => cell.accuracies[i] as Interval)));
         return `| ${[method, moves, rates, ...accuracies].join(' | ')} |`;
       });
