@@ -26,6 +26,9 @@ export interface Moments {
 /** Decides whose moments normalize the activations `x [N, C, H, W]` of the normalization `name`. */
 export type MomentSource = (name: string, x: Value) => Moments;
 
+/** A source of moments, or `image`: each image by its own over all channels, in whatever way costs least. */
+export type NormalizeBy = MomentSource | 'image';
+
 export interface Normalization {
   readonly name: string;
   readonly channels: number;
@@ -42,5 +45,5 @@ export interface Backbone {
   readonly normalizations: readonly Normalization[];
   /** Layers from the image upward. */
   readonly layers: readonly string[];
-  build(g: GraphBuilder, images: Value, parameter: (name: string) => Value, moments: MomentSource): Value;
+  build(g: GraphBuilder, images: Value, parameter: (name: string) => Value, normalizeBy: NormalizeBy): Value;
 }

@@ -1,7 +1,7 @@
 import type { GraphBuilder, Value } from '@whet/compiler';
 import { reshape } from '@whet/compiler';
-import type { Backbone, MomentSource, ParameterSpec } from './backbone.js';
-import { normalize } from './normalization.js';
+import type { Backbone, NormalizeBy, ParameterSpec } from './backbone.js';
+import { momentsBy, normalize, normalizePooled, signsOf } from './normalization.js';
 
 export interface Conv4Settings {
   /** Output channels of every block, or of each. */
@@ -54,10 +54,10 @@ export function conv4(partial: Partial<Conv4Settings> = {}): Backbone {
     parameters: numbers.flatMap((block) => blockParameters(settings, block)),
     normalizations: numbers.map((block) => ({ name: `norm${block}`, channels: channelsOf(settings, block) })),
     layers: numbers.map((block) => `block${block}`),
-    build: (g, images, parameter, moments) => {
+    build: (g, images, parameter, normalizeBy) => {
       let x = images;
       for (const block of numbers) {
-        x = g.scope(`block${block}`, () => buildBlock(g, x, block, settings, parameter, moments));
+        x = g.scope(`block${block}`, () => buildBlock(g, x, block, settings, parameter, normalizeBy));
       }
       const [n, ...rest] = x.shape as [number | string, ...number[]];
       return reshape(g, x, [n, rest.reduce((a, b) => a * b, 1)]);
@@ -101,24 +101,39 @@ function buildBlock(
   block: number,
   settings: Conv4Settings,
   parameter: (name: string) => Value,
-  moments: MomentSource,
+  normalizeBy: NormalizeBy,
 ): Value {
   const stride = settings.downsample === 'stride' ? 2 : 1;
-  const bias = settings.convolutionBias ? [parameter(`conv${block}.bias`)] : [];
-  const convolved = g.apply(
-    'Conv',
-    [x, parameter(`conv${block}.weight`), ...bias],
-    { kernel_shape: [3, 3], strides: [stride, stride], pads: [1, 1, 1, 1], dilations: [1, 1], group: 1 },
-    'conv',
-  );
-  const name = `norm${block}`;
-  const scale = parameter(`${name}.weight`);
-  const shift = parameter(`${name}.bias`);
-  const normal = g.scope('norm', () => normalize(g, convolved, moments(name, convolved), scale, shift));
+  const scale = parameter(`norm${block}.weight`);
+  const shift = parameter(`norm${block}.bias`);
+  const pool = (value: Value): Value =>
+    g.apply('MaxPool', [value], { kernel_shape: [2, 2], strides: [2, 2], pads: [0, 0, 0, 0] }, 'pool');
+  const convolve = (turn: (value: Value) => Value): Value =>
+    g.apply(
+      'Conv',
+      [
+        x,
+        turn(parameter(`conv${block}.weight`)),
+        ...(settings.convolutionBias ? [turn(parameter(`conv${block}.bias`))] : []),
+      ],
+      { kernel_shape: [3, 3], strides: [stride, stride], pads: [1, 1, 1, 1], dilations: [1, 1], group: 1 },
+      'conv',
+    );
   // Pooling before ReLU gives the same values and leaves three quarters of the ReLU out.
-  const halvedImage =
-    stride === 2
-      ? normal
-      : g.apply('MaxPool', [normal], { kernel_shape: [2, 2], strides: [2, 2], pads: [0, 0, 0, 0] }, 'pool');
-  return g.apply('Relu', [halvedImage], {}, 'relu');
+  return g.apply('Relu', [halvedImage()], {}, 'relu');
+
+  function halvedImage(): Value {
+    if (stride === 1 && normalizeBy === 'image') {
+      const signs = signsOf(g, scale);
+      const turned = convolve((value) =>
+        g.apply('Mul', [value, reshape(g, signs, [...signs.shape, ...value.shape.slice(1).map(() => 1)])], {}),
+      );
+      return g.scope('norm', () => normalizePooled(g, turned, signs, scale, shift, pool));
+    }
+    const convolved = convolve((value) => value);
+    const normal = g.scope('norm', () =>
+      normalize(g, convolved, momentsBy(g, normalizeBy, `norm${block}`, convolved), scale, shift),
+    );
+    return stride === 2 ? normal : pool(normal);
+  }
 }

@@ -1,4 +1,12 @@
-export type { Backbone, Initializer, MomentSource, Moments, Normalization, ParameterSpec } from './backbone.js';
+export type {
+  Backbone,
+  Initializer,
+  MomentSource,
+  Moments,
+  Normalization,
+  NormalizeBy,
+  ParameterSpec,
+} from './backbone.js';
 export { bundlesDirectory, DEFAULT_BUNDLE } from './bundles.js';
 export { type Conv4Settings, conv4, conv4Defaults } from './conv4.js';
 export { grownHead } from './grown-head.js';

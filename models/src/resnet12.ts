@@ -1,7 +1,7 @@
 import type { GraphBuilder, Value } from '@whet/compiler';
 import { int64s } from '@whet/compiler';
-import type { Backbone, MomentSource, ParameterSpec } from './backbone.js';
-import { normalize } from './normalization.js';
+import type { Backbone, NormalizeBy, ParameterSpec } from './backbone.js';
+import { momentsBy, normalize } from './normalization.js';
 
 export interface ResNet12Settings {
   /** Output channels of each block. */
@@ -91,9 +91,9 @@ export function resnet12(partial: Partial<ResNet12Settings> = {}): Backbone {
     parameters: blocks.flatMap(parametersOf),
     normalizations: blocks.flatMap(convolutionsOf).map(({ norm, outputs }) => ({ name: norm, channels: outputs })),
     layers: blocks.map(({ name }) => name),
-    build: (g, images, parameter, moments) => {
+    build: (g, images, parameter, normalizeBy) => {
       let x = images;
-      for (const block of blocks) x = g.scope(block.name, () => buildBlock(g, x, block, parameter, moments));
+      for (const block of blocks) x = g.scope(block.name, () => buildBlock(g, x, block, parameter, normalizeBy));
       return g.apply('ReduceMean', [x, g.constant(int64s([2, 3]))], { keepdims: 0 }, 'average');
     },
   };
@@ -104,7 +104,7 @@ function buildBlock(
   input: Value,
   { residual, shortcut }: Block,
   parameter: (name: string) => Value,
-  moments: MomentSource,
+  normalizeBy: NormalizeBy,
 ): Value {
   const convolve = (x: Value, { weight, norm, kernel }: Convolution): Value => {
     const border = (kernel - 1) / 2;
@@ -112,7 +112,7 @@ function buildBlock(
     const attributes = { kernel_shape: [kernel, kernel], strides: [1, 1], pads, dilations: [1, 1], group: 1 } as const;
     const convolved = g.apply('Conv', [x, parameter(weight)], attributes, 'conv');
     const [scale, shift] = [parameter(`${norm}.weight`), parameter(`${norm}.bias`)];
-    return g.scope('norm', () => normalize(g, convolved, moments(norm, convolved), scale, shift));
+    return g.scope('norm', () => normalize(g, convolved, momentsBy(g, normalizeBy, norm, convolved), scale, shift));
   };
   const activate = (x: Value): Value => g.apply('LeakyRelu', [x], { alpha: SLOPE }, 'relu');
   let x = input;

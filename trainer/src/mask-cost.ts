@@ -1,5 +1,5 @@
 import { type Graph, GraphBuilder, graphCost, nodesOf, type Value } from '@whet/compiler';
-import { headLogits, imageMoments } from '@whet/models';
+import { headLogits } from '@whet/models';
 import { backboneOf, type RunConfig } from './config.js';
 import { maskedParameters } from './masks.js';
 import type { TrainingState } from './state.js';
@@ -27,7 +27,7 @@ export function layerCosts(config: RunConfig): Map<string, number> {
   );
   const images = g.input('images', [1, ...backbone.imageShape]);
   const read = (name: string) => parameters.get(name) as Value;
-  const features = backbone.build(g, images, read, (_, x) => imageMoments(g, x));
+  const features = backbone.build(g, images, read, 'image');
   const weight = input('head.weight', [config.ways, backbone.features], 'head');
   const logits = headLogits(g, features, { weight, bias: input('head.bias', [config.ways], 'head') });
 

@@ -3,8 +3,8 @@ import {
   type Backbone,
   batchMoments,
   type HeadKind,
-  imageMoments,
   type MomentSource,
+  type NormalizeBy,
   prototypeHead,
   sharedHead,
 } from '@whet/models';
@@ -120,10 +120,10 @@ function featureGraph(parts: PatternParts) {
     normalizations.push({ name, channels: input.shape[1] as number, input, ...moments });
     return moments;
   };
-  const sources: Record<PatternParts['normalization'], MomentSource> = {
+  const sources: Record<PatternParts['normalization'], NormalizeBy> = {
     support: supportMoments,
     population: populationMoments(g, parts),
-    layer: (_, input) => imageMoments(g, input),
+    layer: 'image',
   };
   const weightOf = (name: string): Value => {
     const weight = bound.get(name);

@@ -7,7 +7,6 @@ import {
   type HeadWeights,
   headLogits,
   headParameters,
-  imageMoments,
   prototypeHead,
   sharedHead,
 } from '@whet/models';
@@ -120,12 +119,12 @@ export function buildTask(settings: TaskSettings): TaskValues {
   const observe = (phi: ReadonlyMap<string, Value>) => {
     const observed = new Map<string, Moments>();
     const source: MomentSource = (name, x) => {
-      if (normalization === 'layer') return imageMoments(g, x);
       const moments = batchMoments(g, x);
       observed.set(name, moments);
       return stored.get(name) ?? moments;
     };
-    return { features: backbone.build(g, support, (name) => read(phi, name), source), observed };
+    const by = normalization === 'layer' ? 'image' : source;
+    return { features: backbone.build(g, support, (name) => read(phi, name), by), observed };
   };
   const supportPass = (phi: ReadonlyMap<string, Value>): ReturnType<typeof observe> =>
     normalization === 'population'
@@ -144,12 +143,12 @@ export function buildTask(settings: TaskSettings): TaskValues {
     // A task's own moments would make a task's own weights of those that all tasks share.
     if (normalization === 'support' && bodyMoves) return featuresWithMoments(g, backbone, query, phi, observed);
     const source: MomentSource = (name, x) => {
-      if (normalization === 'layer') return imageMoments(g, x);
       if (normalization === 'transductive') return batchMoments(g, x);
       const { mean, variance } = observed.get(name) as Moments;
       return { mean, variance };
     };
-    return backbone.build(g, query, (name) => read(phi, name), source);
+    const by = normalization === 'layer' ? 'image' : source;
+    return backbone.build(g, query, (name) => read(phi, name), by);
   };
   const queryLogitsNow = (observed: ReadonlyMap<string, Moments>): Value =>
     headLogits(g, queryFeatures(observed), headOf(phi));

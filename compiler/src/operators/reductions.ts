@@ -172,7 +172,7 @@ export const ReduceL2 = reduction<'ReduceL2'>(
 // d sum(x^2) = sum(2 x dx)
 export const ReduceSumSquare = reduction<'ReduceSumSquare'>(
   (line) => sum(line.map((v) => v * v)),
-  ({ g, x, wideC }) => g.apply('Mul', [g.apply('Mul', [x, g.scalar(2, x.dtype)], {}), wideC()], {}),
+  ({ g, x, wideC }) => g.apply('Mul', [x, g.apply('Mul', [wideC(), g.scalar(2, x.dtype)], {})], {}),
 );
 
 // d log(sum(exp(x))) = sum(exp(x - y) dx)

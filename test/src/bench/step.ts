@@ -25,6 +25,7 @@ const { values: options } = parseArgs({
     threads: { type: 'string' },
   },
 });
+const threads = options.threads ? { threads: Number(options.threads) } : {};
 const sizes: Readonly<Record<string, number>> = {
   N: Number(options.ways) * Number(options.shots),
   W: Number(options.ways),
@@ -80,7 +81,7 @@ async function measure(normalization: RunConfig['normalization']): Promise<strin
   for (const [name, each] of cases) {
     const { step, values } = buildPatternGraphs(each);
     contenders.push(await stepContender(name, step, values));
-    const floor = await floorContenders(ortBackend(), step, sizes);
+    const floor = await floorContenders(ortBackend(threads), step, sizes);
     for (const { contender } of floor) products.set(contender.name, contender);
     floors.set(
       name,
