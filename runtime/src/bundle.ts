@@ -1,14 +1,14 @@
 import type { InferenceSession } from 'onnxruntime-common';
 import { adaptPattern } from './adapt.js';
 import { classesOf } from './classes.js';
-import { encodeExamples, stackImages } from './encode.js';
+import { encodeExamples, isEncoded } from './encode.js';
 import { BundleError, InputError, ProfileError } from './errors.js';
 import { type Manifest, parseManifest } from './manifest.js';
 import { loadPattern, momentNames, type Pattern } from './pattern.js';
 import { groupRequests, type PredictionRequest, predictGroup } from './predict.js';
 import { Profile, readProfile } from './profile.js';
 import type { BundleSource } from './source.js';
-import type { AdaptOptions, AdaptResult, Example, Prediction } from './types.js';
+import type { AdaptOptions, AdaptResult, EncodedImage, Example, ImageInput, Prediction } from './types.js';
 
 async function sha256(bytes: Uint8Array): Promise<string> {
   const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>));
@@ -81,7 +81,7 @@ export class Bundle {
    * takes examples of any of them, and adds a class for any other label. Throws {@link InputError} naming the field that
    * does not fit, and the signal's reason where it aborts.
    */
-  async adapt(examples: readonly Example[], options: AdaptOptions = {}): Promise<AdaptResult> {
+  async adapt(examples: readonly Example<ImageInput>[], options: AdaptOptions = {}): Promise<AdaptResult> {
     const pattern = this.#pattern(options.pattern ?? this.manifest.defaultPattern);
     const { maxExamples } = this.manifest.limits;
     if (examples.length === 0) throw new InputError('examples', 'expected labelled examples, got none');
@@ -90,7 +90,7 @@ export class Bundle {
     }
     for (const [i, { label, image }] of examples.entries()) {
       if (label === '') throw new InputError(`examples[${i}].label`, 'expected a class name, got an empty string');
-      this.#checkImage(image, `examples[${i}].image`);
+      this.#checkImage(image, pattern, `examples[${i}].image`);
     }
     const classes = classesOf(
       examples.map(({ label }) => label),
@@ -103,11 +103,8 @@ export class Bundle {
     if (!(Number.isFinite(rate) && rate > 0)) throw new InputError('rate', `expected a positive number, got ${rate}`);
 
     const began = performance.now();
-    const images = stackImages(
-      examples.map(({ image }) => image),
-      this.manifest.preprocessing,
-    );
-    const encoding = await encodeExamples(pattern, images, options.signal);
+    const images = examples.map(({ image }) => image);
+    const encoding = await encodeExamples(pattern, images, this.manifest.preprocessing, options.signal);
     const encoded = performance.now();
     const { values, losses } = await adaptPattern(pattern, encoding, classes.rows, classes.names.length, {
       ...options,
@@ -141,10 +138,35 @@ export class Bundle {
     return new Profile(this.digest, name, labels, new Array<number>(labels.length).fill(0), 0, values);
   }
 
+  /**
+   * What is left of images above the frozen part of a pattern, each by itself: to be kept in their place as examples to adapt
+   * to again, with others added, or to predict for several profiles. Throws {@link InputError} where the frozen part is
+   * normalized by the moments of the examples that are adapted to, and for images that do not fit.
+   */
+  async encode(
+    images: readonly Float32Array[],
+    options: Pick<AdaptOptions, 'pattern' | 'signal'> = {},
+  ): Promise<EncodedImage[]> {
+    const pattern = this.#pattern(options.pattern ?? this.manifest.defaultPattern);
+    for (const [i, image] of images.entries()) this.#checkImage(image, pattern, `images[${i}]`);
+    if (pattern.moments.frozen.size > 0) {
+      const got = `"${pattern.name}", whose frozen part is normalized by the examples of each adaptation`;
+      throw new InputError('pattern', `expected one whose features depend on an image alone, got ${got}`);
+    }
+    const { features } = await encodeExamples(pattern, images, this.manifest.preprocessing, options.signal);
+    const values = features?.data as Float32Array;
+    const length = values.length / images.length;
+    return images.map((_, i) => ({
+      bundle: this.digest,
+      pattern: pattern.name,
+      features: values.slice(i * length, (i + 1) * length),
+    }));
+  }
+
   /** Classifies images, each by itself: what else is in the list changes nothing. Throws {@link InputError}. */
-  async predict(profile: Profile, images: readonly Float32Array[]): Promise<Prediction[]> {
+  async predict(profile: Profile, images: readonly ImageInput[]): Promise<Prediction[]> {
     const pattern = this.#fitting(profile);
-    for (const [i, image] of images.entries()) this.#checkImage(image, `images[${i}]`);
+    for (const [i, image] of images.entries()) this.#checkImage(image, pattern, `images[${i}]`);
     const predictions: Prediction[] = [];
     const requests = [{ index: 0, request: { profile, images } }];
     await predictGroup({ pattern, requests }, this.manifest.preprocessing, [predictions]);
@@ -157,8 +179,9 @@ export class Bundle {
    */
   async predictMany(requests: readonly PredictionRequest[]): Promise<Prediction[][]> {
     const groups = groupRequests(requests, (profile) => this.#fitting(profile));
-    for (const [at, { images }] of requests.entries()) {
-      for (const [i, image] of images.entries()) this.#checkImage(image, `requests[${at}].images[${i}]`);
+    for (const [at, { profile, images }] of requests.entries()) {
+      const pattern = this.#pattern(profile.pattern);
+      for (const [i, image] of images.entries()) this.#checkImage(image, pattern, `requests[${at}].images[${i}]`);
     }
     const results = requests.map((): Prediction[] => []);
     for (const group of groups) await predictGroup(group, this.manifest.preprocessing, results);
@@ -216,7 +239,11 @@ export class Bundle {
     return pattern;
   }
 
-  #checkImage(image: Float32Array, field: string): void {
+  #checkImage(image: ImageInput, pattern: Pattern, field: string): void {
+    if (isEncoded(image)) {
+      this.#checkEncoded(image, pattern, field);
+      return;
+    }
     if (image.length !== this.imageLength) {
       const { channels, height, width } = this.manifest.preprocessing;
       const shape = `[${channels}, ${height}, ${width}]`;
@@ -224,5 +251,18 @@ export class Bundle {
     }
     const bad = image.findIndex((value) => !Number.isFinite(value));
     if (bad >= 0) throw new InputError(field, `expected finite values, got ${image[bad]} at position ${bad}`);
+  }
+  #checkEncoded({ bundle, pattern: name, features }: EncodedImage, pattern: Pattern, field: string): void {
+    if (bundle !== this.digest || name !== pattern.name) {
+      const [expected, got] = [this.digest.slice(0, 12), bundle.slice(0, 12)];
+      throw new InputError(
+        field,
+        `expected an image or one encoded for pattern "${pattern.name}" of bundle ${expected}..., got one for pattern "${name}" of bundle ${got}...`,
+      );
+    }
+    const length = pattern.manifest.features.reduce((a, b) => a * b, 1);
+    if (features.length !== length || !features.every(Number.isFinite)) {
+      throw new InputError(field, `expected ${length} finite features, got ${features.length}`);
+    }
   }
 }

@@ -3,9 +3,13 @@ import { InputError } from './errors.js';
 import type { Pattern } from './pattern.js';
 import type { Preprocessing } from './preprocessing.js';
 import { run } from './run-session.js';
+import type { EncodedImage, ImageInput } from './types.js';
 
 /** Images that are encoded or predicted at once. A step takes all examples at once; `limits.maxExamples` bounds those. */
 export const BATCH = 64;
+
+/** Whether an image was encoded before. */
+export const isEncoded = (image: ImageInput): image is EncodedImage => !ArrayBuffer.isView(image);
 
 /** Preprocessed images as one tensor `[N, C, H, W]`. */
 export function stackImages(
@@ -24,14 +28,16 @@ export function stackImages(
  */
 export async function encodeExamples(
   pattern: Pattern,
-  images: Tensor,
+  images: readonly ImageInput[],
+  preprocessing: Preprocessing,
   signal?: AbortSignal,
 ): Promise<Record<string, Tensor>> {
   const { encode, moments } = pattern;
-  if (!encode) return { features: images };
-  if (moments.frozen.size === 0) return { features: await inBatches(pattern, images, signal) };
+  if (!encode || moments.frozen.size === 0) {
+    return { features: await inBatches(pattern, images, preprocessing, signal) };
+  }
   signal?.throwIfAborted();
-  const encoded = await run(encode, { images });
+  const encoded = await run(encode, { images: stackImages(images as readonly Float32Array[], preprocessing) });
   for (const name of moments.frozen.keys()) {
     const { data } = encoded[name] as Tensor;
     if ((data as Float32Array).every(Number.isFinite)) continue;
@@ -40,24 +46,46 @@ export async function encodeExamples(
   return encoded;
 }
 
-async function inBatches(pattern: Pattern, images: Tensor, signal?: AbortSignal): Promise<Tensor> {
-  const count = images.dims[0] as number;
-  const [pixels, shape] = [images.data as Float32Array, images.dims.slice(1)];
-  const imageLength = pixels.length / count;
+async function inBatches(
+  pattern: Pattern,
+  images: readonly ImageInput[],
+  preprocessing: Preprocessing,
+  signal?: AbortSignal,
+): Promise<Tensor> {
   const length = pattern.manifest.features.reduce((a, b) => a * b, 1);
-  const features = new Float32Array(count * length);
-  for (let from = 0; from < count; from += BATCH) {
+  const features = new Float32Array(images.length * length);
+  for (let from = 0; from < images.length; from += BATCH) {
     signal?.throwIfAborted();
-    const part = pixels.subarray(from * imageLength, (from + BATCH) * imageLength);
-    const batch = new Tensor('float32', part, [part.length / imageLength, ...shape]);
-    const output = await encodeQueries(pattern, batch, {});
-    features.set(output.data as Float32Array, from * length);
+    const batch = await featuresOf(pattern, images.slice(from, from + BATCH), preprocessing, {});
+    features.set(batch.data as Float32Array, from * length);
   }
-  return new Tensor('float32', features, [count, ...pattern.manifest.features]);
+  return new Tensor('float32', features, [images.length, ...pattern.manifest.features]);
+}
+
+/** `features` of images, of which those that are kept encoded need no run. */
+export async function featuresOf(
+  pattern: Pattern,
+  images: readonly ImageInput[],
+  preprocessing: Preprocessing,
+  moments: Readonly<Record<string, Tensor>>,
+): Promise<Tensor> {
+  const pixels = images.filter((image): image is Float32Array => !isEncoded(image));
+  const encodePixels = () => encodeQueries(pattern, stackImages(pixels, preprocessing), moments);
+  if (pixels.length === images.length) return encodePixels();
+  const computed = pixels.length > 0 ? (await encodePixels()).data : [];
+  const shape = pattern.manifest.features;
+  const length = shape.reduce((a, b) => a * b, 1);
+  const features = new Float32Array(images.length * length);
+  let next = 0;
+  for (const [at, image] of images.entries()) {
+    const row = isEncoded(image) ? image.features : (computed as Float32Array).subarray(next * length, ++next * length);
+    features.set(row, at * length);
+  }
+  return new Tensor('float32', features, [images.length, ...shape]);
 }
 
 /** `features` of images, each by itself; normalized with the stored `moments` where the frozen part takes them. */
-export async function encodeQueries(
+async function encodeQueries(
   pattern: Pattern,
   images: Tensor,
   moments: Readonly<Record<string, Tensor>>,

@@ -22,4 +22,12 @@ export {
   writeSafetensors,
 } from './safetensors.js';
 export type { BundleSource } from './source.js';
-export type { AdaptOptions, AdaptResult, AdaptTimings, Example, Prediction } from './types.js';
+export type {
+  AdaptOptions,
+  AdaptResult,
+  AdaptTimings,
+  EncodedImage,
+  Example,
+  ImageInput,
+  Prediction,
+} from './types.js';

@@ -1,16 +1,16 @@
 import { Tensor } from 'onnxruntime-common';
-import { BATCH, encodeQueries, stackImages } from './encode.js';
+import { BATCH, featuresOf } from './encode.js';
 import type { Pattern } from './pattern.js';
 import type { Preprocessing } from './preprocessing.js';
 import type { Profile } from './profile.js';
 import { run } from './run-session.js';
-import type { Prediction } from './types.js';
+import type { ImageInput, Prediction } from './types.js';
 
 /** Images to be classified for one profile. */
 export interface PredictionRequest {
   readonly profile: Profile;
-  /** Preprocessed, `C * H * W` values each. */
-  readonly images: readonly Float32Array[];
+  /** Preprocessed, `C * H * W` values each, or encoded before. */
+  readonly images: readonly ImageInput[];
 }
 
 /** Requests whose images may go through the frozen part together, as that does not depend on the profile. */
@@ -51,12 +51,9 @@ export async function predictGroup(
   const values = requests.map(({ request }) => tensorsOf(request.profile));
   for (let from = 0; from < images.length; from += BATCH) {
     const batch = images.slice(from, from + BATCH);
-    const stacked = stackImages(
-      batch.map(({ image }) => image),
-      preprocessing,
-    );
+    const pixels = batch.map(({ image }) => image);
     const first = batch[0]?.at ?? 0;
-    const features = await encodeQueries(pattern, stacked, values[first] ?? {});
+    const features = await featuresOf(pattern, pixels, preprocessing, values[first] ?? {});
     const [length, shape] = [(features.data as Float32Array).length / batch.length, features.dims.slice(1)];
     for (let start = 0; start < batch.length; ) {
       const { at } = batch[start] as { at: number };

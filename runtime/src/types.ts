@@ -1,9 +1,24 @@
 import type { Profile } from './profile.js';
 
-/** One labelled image: `image` is the preprocessed tensor `[C, H, W]`, row by row. */
-export interface Example {
+/**
+ * What an image becomes below the moving weights of a pattern: enough to adapt and predict with that pattern again, without
+ * the image. Made by `Bundle.encode`.
+ */
+export interface EncodedImage {
+  /** Digest of the bundle and name of the pattern, which alone can read it. */
+  readonly bundle: string;
+  readonly pattern: string;
+  /** As many values as the pattern's `features` in the manifest say. */
+  readonly features: Float32Array;
+}
+
+/** A preprocessed image `[C, H, W]`, row by row, or what was kept of it. */
+export type ImageInput = Float32Array | EncodedImage;
+
+/** One labelled image. */
+export interface Example<Image extends ImageInput = Float32Array> {
   readonly label: string;
-  readonly image: Float32Array;
+  readonly image: Image;
 }
 
 export interface AdaptOptions {

@@ -1,8 +1,6 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { Bundle } from '@whet/runtime';
-import { InferenceSession } from 'onnxruntime-node';
+import type { Bundle } from '@whet/runtime';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type CountedBundle, openCounted } from './counted-bundle.js';
 import { relativeError } from './reference.js';
 import { randomImages, supportCheckpoint, tinyCheckpoint, writeTinyBundle } from './tiny-bundle.js';
 
@@ -12,25 +10,11 @@ const normalizations = [
 ] as const;
 
 describe.each(normalizations)('predictions for many profiles, %s moments', (normalization, checkpoint) => {
+  let counted: CountedBundle;
   let bundle: Bundle;
-  /** Runs of frozen parts. */
-  let encoded = 0;
   beforeAll(async () => {
-    const directory = await writeTinyBundle(checkpoint());
-    bundle = await Bundle.open({
-      location: directory,
-      read: (path) => readFile(join(directory, path)),
-      createSession: async (model) => {
-        const session = await InferenceSession.create(model, { intraOpNumThreads: 1 });
-        const counted: typeof session.run = (feeds: object, ...rest: unknown[]) => {
-          if ('images' in feeds) encoded++;
-          return Reflect.apply(run, session, [feeds, ...rest]);
-        };
-        const { run } = session;
-        session.run = counted;
-        return session;
-      },
-    });
+    counted = await openCounted(await writeTinyBundle(checkpoint()));
+    bundle = counted.bundle;
   });
   afterAll(() => bundle.release());
 
@@ -67,9 +51,9 @@ describe.each(normalizations)('predictions for many profiles, %s moments', (norm
         images: randomImages(`query ${i}`, 1),
       })),
     );
-    encoded = 0;
+    counted.runs = 0;
     await bundle.predictMany(requests);
-    expect(encoded).toBe(normalization === 'support' ? 5 : 1);
+    expect(counted.runs).toBe(normalization === 'support' ? 5 : 1);
   });
 
   it('name the request and the image that do not fit', async () => {

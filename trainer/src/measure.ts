@@ -1,4 +1,4 @@
-import type { Bundle, Example, Measurement } from '@whet/runtime';
+import type { Bundle, Example, ImageInput, Measurement } from '@whet/runtime';
 import type { Dataset, SplitName } from './data/dataset.js';
 import { DataError } from './data/dataset.js';
 import { type Episode, EpisodeSampler } from './data/episodes.js';
@@ -75,21 +75,26 @@ export async function measureBundle(options: MeasureOptions): Promise<Measuremen
     ...(options.steps === undefined ? {} : { steps: options.steps }),
     ...(options.rate === undefined ? {} : { rate: options.rate }),
   };
+  // Where features do not depend on the examples, what is encoded once serves the start of the head too.
+  const encode = async (images: Float32Array[]): Promise<readonly ImageInput[]> =>
+    bundle.manifest.normalization === 'support' ? images : bundle.encode(images, { pattern });
   for (let index = 0; index < tasks; index++) {
     options.signal?.throwIfAborted();
     const episode = sampler.episode({ ways, shots, queries }, index);
     const examples = examplesOf(episode, length);
     const { profile, milliseconds } = await bundle.adapt(examples, adaptOptions);
-    const { profile: start } = await bundle.adapt(examples, { ...adaptOptions, steps: 0 });
+    const support = await encode(examples.map(({ image }) => image));
+    const encoded = examples.map(({ label }, i): Example<ImageInput> => ({ label, image: support[i] as ImageInput }));
+    const { profile: start } = await bundle.adapt(encoded, { ...adaptOptions, steps: 0 });
     let hits = 0;
-    const images: Float32Array[] = [];
+    const images: ImageInput[] = [];
     for (const [i, label] of episode.queryLabels.entries()) {
-      const image = episode.queryImages.subarray(i * length, (i + 1) * length);
-      images.push(image);
       const began = performance.now();
-      const [prediction] = await bundle.predict(profile, [image]);
+      const [image] = await encode([episode.queryImages.subarray(i * length, (i + 1) * length)]);
+      const [prediction] = await bundle.predict(profile, [image as ImageInput]);
       times.predict.push(performance.now() - began);
       if (prediction?.label === episode.classes[label]) hits++;
+      images.push(image as ImageInput);
     }
     const before = await bundle.predict(start, images);
     const beforeHits = before.filter(({ label }, i) => label === episode.classes[episode.queryLabels[i] as number]);
