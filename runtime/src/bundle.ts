@@ -3,16 +3,36 @@ import { adaptPattern } from './adapt.js';
 import { classesOf } from './classes.js';
 import { encodeExamples, isEncoded } from './encode.js';
 import { BundleError, InputError, ProfileError } from './errors.js';
-import { type Manifest, parseManifest } from './manifest.js';
+import { type Manifest, type PatternManifest, parseManifest } from './manifest.js';
 import { loadPattern, momentNames, type Pattern } from './pattern.js';
 import { groupRequests, type PredictionRequest, predictGroup } from './predict.js';
 import { Profile, readProfile } from './profile.js';
 import type { BundleSource } from './source.js';
 import type { AdaptOptions, AdaptResult, EncodedImage, Example, ImageInput, Prediction } from './types.js';
 
+export interface OpenOptions {
+  /** Patterns to load, by name or chosen from the manifest; all when absent. Files of the others are not read. */
+  readonly patterns?: readonly string[] | ((manifest: Manifest) => readonly string[]);
+}
+
 async function sha256(bytes: Uint8Array): Promise<string> {
   const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>));
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+function chosenPatterns(
+  manifest: Manifest,
+  location: string,
+  asked: OpenOptions['patterns'],
+): [string, PatternManifest][] {
+  const { patterns } = manifest;
+  const names = typeof asked === 'function' ? asked(manifest) : (asked ?? Object.keys(patterns));
+  return names.map((name) => {
+    const pattern = patterns[name];
+    if (pattern) return [name, pattern];
+    const known = Object.keys(patterns).join(', ');
+    throw new BundleError(`${location}: pattern: expected one of ${known}, got "${name.slice(0, 100)}"`);
+  });
 }
 
 /** A loaded bundle: one set of sessions per pattern, shared by all profiles. */
@@ -26,14 +46,18 @@ export class Bundle {
   ) {}
 
   /**
-   * Loads a bundle and checks every file's digest and every graph's tensor names.
-   * Throws {@link BundleError} naming the file that does not fit.
+   * Loads a bundle, or some patterns of it, and checks every file's digest and every graph's tensor names.
+   * Throws {@link BundleError} naming the file that does not fit, or the pattern that the bundle has not got.
    */
-  static async open(source: BundleSource): Promise<Bundle> {
+  static async open(source: BundleSource, options: OpenOptions = {}): Promise<Bundle> {
     const text = new TextDecoder().decode(await source.read('manifest.json'));
     const manifest = parseManifest(text, source.location);
     const files = new Map<string, Uint8Array>();
+    const chosen = chosenPatterns(manifest, source.location, options.patterns);
+    const needed =
+      options.patterns && new Set(chosen.flatMap(([, { graphs, init }]) => [init, ...Object.values(graphs)]));
     for (const [name, { sha256: expected }] of Object.entries(manifest.files)) {
+      if (needed && !needed.has(name)) continue;
       const bytes = await source.read(name);
       const actual = await sha256(bytes);
       if (actual !== expected) {
@@ -46,7 +70,7 @@ export class Bundle {
     const keptShape = labels && ([labels.length, featureLength] as const);
     const sessions: InferenceSession[] = [];
     try {
-      for (const [name, pattern] of Object.entries(manifest.patterns)) {
+      for (const [name, pattern] of chosen) {
         patterns.set(name, await loadPattern(source, files, name, pattern, keptShape, sessions));
       }
     } catch (cause) {
@@ -216,7 +240,10 @@ export class Bundle {
       );
     }
     const pattern = this.patterns.get(profile.pattern);
-    if (!pattern) throw new ProfileError(`profile: the bundle has no pattern "${profile.pattern.slice(0, 100)}"`);
+    if (!pattern) {
+      const has = profile.pattern in this.manifest.patterns ? 'was loaded without its' : 'has no';
+      throw new ProfileError(`profile: the bundle ${has} pattern "${profile.pattern.slice(0, 100)}"`);
+    }
     const ways = profile.classes.length;
     const expected = new Map([...pattern.start].map(([name, { shape }]) => [name, shape.join()]));
     expected.set('head.weight', `${ways},${this.manifest.featureLength}`).set('head.bias', `${ways}`);

@@ -1,4 +1,4 @@
-export { Bundle } from './bundle.js';
+export { Bundle, type OpenOptions } from './bundle.js';
 export { BundleError, InputError, ProfileError } from './errors.js';
 export {
   BUNDLE_SCHEMA,

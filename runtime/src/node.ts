@@ -2,11 +2,11 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { InferenceSession } from 'onnxruntime-common';
 import * as ort from 'onnxruntime-node';
-import { Bundle } from './bundle.js';
+import { Bundle, type OpenOptions } from './bundle.js';
 import { BundleError } from './errors.js';
 import type { BundleSource } from './source.js';
 
-export interface LoadOptions {
+export interface LoadOptions extends OpenOptions {
   /** Threads inside an operator; onnxruntime's default (one per core) when absent. */
   readonly threads?: number;
 }
@@ -40,15 +40,14 @@ export function loadBundleFiles(files: ReadonlyMap<string, Uint8Array>, options:
 }
 
 function open(location: string, read: BundleSource['read'], options: LoadOptions): Promise<Bundle> {
-  return Bundle.open({
-    location,
-    read,
-    createSession: (model) => createSession(model, options),
-  });
+  return Bundle.open({ location, read, createSession: (model) => createSession(model, options) }, options);
 }
 
 /** A session of an ONNX model on onnxruntime-node, as bundles run on. */
-export function createSession(model: Uint8Array, options: LoadOptions = {}): Promise<InferenceSession> {
+export function createSession(
+  model: Uint8Array,
+  options: Pick<LoadOptions, 'threads'> = {},
+): Promise<InferenceSession> {
   return ort.InferenceSession.create(model, {
     executionProviders: ['cpu'],
     graphOptimizationLevel: 'all',
@@ -56,7 +55,15 @@ export function createSession(model: Uint8Array, options: LoadOptions = {}): Pro
   }) as Promise<InferenceSession>;
 }
 
-export { Bundle } from './bundle.js';
+export { Bundle, type OpenOptions } from './bundle.js';
 export { BundleError, InputError, ProfileError } from './errors.js';
 export type { PredictionRequest } from './predict.js';
-export type { AdaptOptions, AdaptResult, AdaptTimings, Example, Prediction } from './types.js';
+export type {
+  AdaptOptions,
+  AdaptResult,
+  AdaptTimings,
+  EncodedImage,
+  Example,
+  ImageInput,
+  Prediction,
+} from './types.js';

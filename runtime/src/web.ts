@@ -1,9 +1,10 @@
 import type { InferenceSession } from 'onnxruntime-common';
 import * as ort from 'onnxruntime-web/wasm';
-import { Bundle } from './bundle.js';
+import { Bundle, type OpenOptions } from './bundle.js';
 import { BundleError } from './errors.js';
+import type { BundleSource } from './source.js';
 
-export interface WebLoadOptions {
+export interface WebLoadOptions extends OpenOptions {
   /**
    * Threads of the WebAssembly module; 1 when absent. It counts when the first bundle of a page is loaded. More than 1 needs
    * `SharedArrayBuffer`, so a page that is isolated from other origins; in Node.js the module starts with 1 only.
@@ -24,7 +25,7 @@ export type ReadFile = (path: string) => Promise<Uint8Array>;
  */
 export function loadBundle(source: string | URL | ReadFile, options: WebLoadOptions = {}): Promise<Bundle> {
   const [location, read] = typeof source === 'function' ? ['bundle', source] : [String(source), fetchFrom(source)];
-  return Bundle.open({
+  const files: BundleSource = {
     location,
     read: async (path) => {
       try {
@@ -35,7 +36,8 @@ export function loadBundle(source: string | URL | ReadFile, options: WebLoadOpti
       }
     },
     createSession: (model) => createSession(model, options),
-  });
+  };
+  return Bundle.open(files, options);
 }
 
 /** A session of an ONNX model on onnxruntime-web's WebAssembly, as bundles run on. */
@@ -58,7 +60,15 @@ function fetchFrom(address: string | URL): ReadFile {
   };
 }
 
-export { Bundle } from './bundle.js';
+export { Bundle, type OpenOptions } from './bundle.js';
 export { BundleError, InputError, ProfileError } from './errors.js';
 export type { PredictionRequest } from './predict.js';
-export type { AdaptOptions, AdaptResult, AdaptTimings, Example, Prediction } from './types.js';
+export type {
+  AdaptOptions,
+  AdaptResult,
+  AdaptTimings,
+  EncodedImage,
+  Example,
+  ImageInput,
+  Prediction,
+} from './types.js';

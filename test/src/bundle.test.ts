@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BundleError, type Example, InputError, ProfileError } from '@whet/runtime';
 import { type Bundle, loadBundle } from '@whet/runtime/node';
@@ -222,6 +222,24 @@ describe('a bundle', () => {
     for (const { name, moving } of bundle.manifest.patterns['sparse']?.moving ?? []) {
       expect(sparse.values.get(name)?.data).toHaveLength(moving);
     }
+  });
+
+  it('loads the patterns that are asked for, and reads no file of the others', async () => {
+    const directory = await writeTinyBundle();
+    await rm(join(directory, 'full'), { recursive: true });
+    await expect(loadBundle(directory)).rejects.toThrow(/full.*cannot be read/);
+    const some = await loadBundle(directory, { patterns: ({ defaultPattern }) => [defaultPattern, 'head'] });
+    const examples = examplesOf(randomImages('a', 2), ['x', 'y']);
+    const { profile } = await some.adapt(examples, { pattern: 'head' });
+    expect((await bundle.adapt(examples, { pattern: 'head' })).profile.toBytes()).toEqual(profile.toBytes());
+    expect((await some.adapt(examples)).profile.pattern).toBe('sparse');
+    await expect(some.adapt(examples, { pattern: 'full' })).rejects.toThrow('expected one of sparse, head, got "full"');
+    const { profile: dense } = await bundle.adapt(examples, { pattern: 'full' });
+    await expect(some.predict(dense, [])).rejects.toThrow('the bundle was loaded without its pattern "full"');
+    await some.release();
+    await expect(loadBundle(directory, { patterns: ['tail'] })).rejects.toThrow(
+      /pattern: expected one of full, head, .*, got "tail"/,
+    );
   });
 
   it('takes no step with steps 0: the head stands at the class prototypes', async () => {

@@ -28,7 +28,7 @@ export function adaptCommand(): Command {
 async function runAdapt(directory: string, options: AdaptOptions): Promise<void> {
   const { loadBundle } = await import('@whet/runtime/node');
   const { readExamples } = await import('../image-files.js');
-  const bundle = await loadBundle(directory);
+  const bundle = await loadBundle(directory, { patterns: ({ defaultPattern }) => [options.pattern ?? defaultPattern] });
   const examples = await readExamples(options.examples, bundle.manifest.preprocessing, options.perClass);
   const {
     profile,

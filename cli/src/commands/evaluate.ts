@@ -49,7 +49,14 @@ export function evaluateCommand(): Command {
 async function runEvaluation(directory: string, options: EvaluateOptions): Promise<void> {
   const trainer = await import('@whet/trainer');
   const { loadBundle } = await import('@whet/runtime/node');
-  const bundle = await loadBundle(directory, options.threads ? { threads: options.threads } : {});
+  const chosen = (manifest: Manifest): readonly string[] => {
+    const asked = options.pattern ?? [manifest.defaultPattern];
+    return asked.includes('all') ? Object.keys(manifest.patterns) : asked;
+  };
+  const bundle = await loadBundle(directory, {
+    patterns: chosen,
+    ...(options.threads ? { threads: options.threads } : {}),
+  });
   const { manifest } = bundle;
   const { preprocessing } = manifest;
   const dataset = await loadData(await recogniseData(options.data, { plain: true }), {
@@ -59,11 +66,9 @@ async function runEvaluation(directory: string, options: EvaluateOptions): Promi
     skipCorrupt: options.skipCorrupt,
     only: options.split,
   });
-  const asked = options.pattern ?? [manifest.defaultPattern];
-  const patterns = asked.includes('all') ? Object.keys(manifest.patterns) : asked;
   const measurements: Measurement[] = [];
   for (const shots of options.shots ?? [1, 5]) {
-    for (const pattern of patterns) {
+    for (const pattern of chosen(manifest)) {
       const { ways, queries, tasks, steps, rate, split, seed } = options;
       const progress = startProgress(`${pattern} ${ways}-way ${shots}-shot`, tasks);
       const task = { split, pattern, ways, shots, queries, tasks, seed };

@@ -21,10 +21,16 @@ export function predictCommand(): Command {
 }
 
 async function runPredict(paths: readonly string[], options: PredictOptions): Promise<void> {
+  const { readProfile } = await import('@whet/runtime');
   const { loadBundle } = await import('@whet/runtime/node');
   const { readImage } = await import('../image-files.js');
-  const bundle = await loadBundle(options.bundle);
-  const profile = options.profile ? bundle.profileFromBytes(await readFile(options.profile)) : bundle.initialProfile();
+  const stored = options.profile ? await readFile(options.profile) : undefined;
+  const wanted = stored && readProfile(stored).pattern;
+  const bundle = await loadBundle(options.bundle, {
+    // A pattern that the bundle has not got: the profile is another bundle's, which is said below.
+    patterns: ({ defaultPattern, patterns }) => [wanted ?? defaultPattern].filter((name) => name in patterns),
+  });
+  const profile = stored ? bundle.profileFromBytes(stored) : bundle.initialProfile();
   const images = await Promise.all(paths.map((path) => readImage(path, bundle.manifest.preprocessing)));
   const predictions = await bundle.predict(profile, images);
   await bundle.release();
