@@ -30,4 +30,15 @@ test('the table of rules gives the mean over seeds, its interval, and each seed'
     '| anil | anil | 0.1 | 50.00 ± 1.00 (50.00) |',
     '',
   ]);
+  const times = { shapes: [{ ways: 5, shots: 5 }], milliseconds: new Map([['maml', [12.34]]]) };
+  const timed = formatStudy([...cells, cell('boil', 'layer', 1, 0.8, 0.01)], [{ ways: 5, shots: 1 }], times);
+  expect(timed.split('\n').slice(2, 9)).toEqual([
+    '| method | moves | inner rate | 5-way 1-shot | ms to adapt, 5-way 5-shot |',
+    '|---|---|---|---|---|',
+    '| maml | maml | 0.1 | 91.00 ± 0.25 (90.00, 92.00) | 12.3 |',
+    '| boil | boil | 0.1 | 80.00 ± 1.00 (80.00) | - |',
+    '',
+    '### transductive',
+    '',
+  ]);
 });

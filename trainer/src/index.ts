@@ -37,7 +37,7 @@ export {
   thisMachine,
   writeBench,
 } from './bench/record.js';
-export { type Contender, movesEverything, timePatterns, WARM_UP } from './bench/time-patterns.js';
+export { type Contender, movesEverything, noiseExamples, timePatterns, WARM_UP } from './bench/time-patterns.js';
 export { checkImages } from './check-images.js';
 export { type Checkpoint, CheckpointError, loadCheckpoint, saveCheckpoint, startFrom } from './checkpoint.js';
 export { CompileError } from './compile-error.js';

@@ -20,6 +20,7 @@ import {
 } from '@whet/trainer';
 import { layersMove, type Method, methods } from './methods.js';
 import { type Cell, formatStudy } from './table.js';
+import { type Exportable, timeMethods } from './times.js';
 
 const { values: options } = parseArgs({
   options: {
@@ -36,6 +37,8 @@ const { values: options } = parseArgs({
     rates: { type: 'string', multiple: true, default: ['0.01', '0.03', '0.1'] },
     /** Points of validation accuracy that a lambda pattern may lose. */
     budget: { type: 'string', default: '1' },
+    /** Rounds of timing adaptation, of `layer` networks of the first seed; wants an idle machine. */
+    times: { type: 'string' },
   },
 });
 const { data, out } = options;
@@ -51,6 +54,12 @@ const SHAPES = [
   { ways: 20, shots: 1 },
   { ways: 20, shots: 5 },
 ].map((shape) => ({ ...shape, queries: 15 }));
+
+/** Adaptations that are timed. */
+const TIMED = [
+  { ways: 5, shots: 5 },
+  { ways: 20, shots: 5 },
+];
 
 /** The last checkpoint of a run that is trained to its end, or from where it was left. */
 async function trained(directory: string, settings: object, from?: string): Promise<Checkpoint> {
@@ -173,4 +182,19 @@ for (const method of methods) {
     }
   }
 }
-process.stdout.write(formatStudy(cells, SHAPES));
+const timesFile = join(out, 'times.json');
+if (options.times) {
+  const exportable: Exportable[] = [];
+  for (const { name, run, adapts, steps } of methods) {
+    const cell = cells.find(({ method, normalization }) => method === name && normalization === 'layer');
+    if (!cell) continue;
+    const checkpoint = await loadCheckpoint(join(out, 'layer', `${run}-${cell.seed}`, 'last.safetensors'));
+    const known = adapts === 'search' ? layersMove(cell.moves.split('+')) : adapts;
+    const rule = known ?? (rules.get(checkpoint.config.rule) as Rule);
+    exportable.push({ method: name, checkpoint, rule, steps: steps ?? checkpoint.config.innerSteps });
+  }
+  const found = await timeMethods(exportable, TIMED, Number(options.times));
+  await writeFile(timesFile, JSON.stringify([...found]));
+}
+const times = existsSync(timesFile) ? (JSON.parse(await readFile(timesFile, 'utf8')) as [string, number[]][]) : [];
+process.stdout.write(formatStudy(cells, SHAPES, { shapes: TIMED, milliseconds: new Map(times) }));

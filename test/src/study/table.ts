@@ -26,19 +26,34 @@ function overSeeds(intervals: readonly Interval[]): string {
   return `${percent(mean)} ± ${percent(halfWidth)} (${seeds})`;
 }
 
+interface Shape {
+  readonly ways: number;
+  readonly shots: number;
+}
+
+/** Median milliseconds to adapt by method, for each shape; those of `layer` networks. */
+export interface Times {
+  readonly shapes: readonly Shape[];
+  readonly milliseconds: ReadonlyMap<string, readonly number[]>;
+}
+
 /** One Markdown table per normalization, a row per method. */
-export function formatStudy(cells: readonly Cell[], shapes: readonly { ways: number; shots: number }[]): string {
+export function formatStudy(cells: readonly Cell[], shapes: readonly Shape[], times?: Times): string {
   return [...new Set(cells.map(({ normalization }) => normalization))]
     .map((normalization) => {
+      const timed = normalization === 'layer' && times?.milliseconds.size ? times.shapes : [];
       const here = cells.filter((cell) => cell.normalization === normalization);
       const rows = [...new Set(here.map(({ method }) => method))].map((method) => {
         const seeds = here.filter((cell) => cell.method === method);
         const moves = [...new Set(seeds.map((cell) => cell.moves))].join('; ');
         const rates = [...new Set(seeds.map((cell) => cell.rate ?? '-'))].join('; ');
         const accuracies = shapes.map((_, i) => overSeeds(seeds.map((cell) => cell.accuracies[i] as Interval)));
-        return `| ${[method, moves, rates, ...accuracies].join(' | ')} |`;
+        const adapt = timed.map((_, i) => times?.milliseconds.get(method)?.[i]?.toFixed(1) ?? '-');
+        return `| ${[method, moves, rates, ...accuracies, ...adapt].join(' | ')} |`;
       });
-      const head = ['method', 'moves', 'inner rate', ...shapes.map(({ ways, shots }) => `${ways}-way ${shots}-shot`)];
+      const named = shapes.map(({ ways, shots }) => `${ways}-way ${shots}-shot`);
+      const adapting = timed.map(({ ways, shots }) => `ms to adapt, ${ways}-way ${shots}-shot`);
+      const head = ['method', 'moves', 'inner rate', ...named, ...adapting];
       const lines = [`| ${head.join(' | ')} |`, `|${head.map(() => '---').join('|')}|`, ...rows];
       return `### ${normalization}\n\n${lines.join('\n')}\n`;
     })
