@@ -6,6 +6,8 @@ export default defineConfig({
     testTimeout: 180_000,
     hookTimeout: 120_000,
     maxWorkers: 2,
+    // Two workers, and the processes that they start, on two cores: threads that wait for work would take it from others.
+    env: { WHET_THREADS: '1' },
     reporters: ['default', './test/summary-reporter.ts'],
   },
 });

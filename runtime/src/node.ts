@@ -5,9 +5,10 @@ import * as ort from 'onnxruntime-node';
 import { Bundle, type OpenOptions } from './bundle.js';
 import { BundleError } from './errors.js';
 import type { BundleSource } from './source.js';
+import { defaultThreads } from './threads.js';
 
 export interface LoadOptions extends OpenOptions {
-  /** Threads inside an operator; onnxruntime's default (one per core) when absent. */
+  /** Threads inside an operator; those of the environment variable `WHET_THREADS`, or one per core, when absent. */
   readonly threads?: number;
 }
 
@@ -48,16 +49,18 @@ export function createSession(
   model: Uint8Array,
   options: Pick<LoadOptions, 'threads'> = {},
 ): Promise<InferenceSession> {
+  const threads = options.threads ?? defaultThreads();
   return ort.InferenceSession.create(model, {
     executionProviders: ['cpu'],
     graphOptimizationLevel: 'all',
-    ...(options.threads ? { intraOpNumThreads: options.threads } : {}),
+    ...(threads ? { intraOpNumThreads: threads } : {}),
   }) as Promise<InferenceSession>;
 }
 
 export { Bundle, type OpenOptions } from './bundle.js';
 export { BundleError, InputError, ProfileError } from './errors.js';
 export type { PredictionRequest } from './predict.js';
+export { defaultThreads } from './threads.js';
 export type {
   AdaptOptions,
   AdaptResult,

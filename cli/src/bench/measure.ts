@@ -49,7 +49,8 @@ const said = (error: unknown): string => (error instanceof Error ? error.message
  */
 export async function measureBench(settings: BenchSettings, signal: AbortSignal): Promise<BenchRecord> {
   const trainer = await import('@whet/trainer');
-  const { ways, shots, steps, runs, threads } = settings;
+  const { defaultThreads } = await import('@whet/runtime/node');
+  const { ways, shots, steps, runs, threads = defaultThreads() } = settings;
   const problems: string[] = [];
   const backends: BenchBackend[] = [];
   for (const name of settings.backends) {

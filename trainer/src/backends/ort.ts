@@ -15,6 +15,7 @@ import {
   storedArray,
   type Tensor,
 } from '@whet/compiler';
+import { defaultThreads } from '@whet/runtime/node';
 import * as ort from 'onnxruntime-node';
 import { type DeviceBackend, type DeviceOptions, reportingFailures } from './device-backend.js';
 import { BackendUnavailableError, firstLine, NO_ADAPTER } from './errors.js';
@@ -55,7 +56,7 @@ const lowerings: Readonly<Record<OrtProvider, Pass>> = {
 /** `CPU (AMD EPYC 9354, 2 threads)` */
 export function cpuText(threads?: number): string {
   const cores = cpus();
-  const count = threads ?? cores.length;
+  const count = threads ?? defaultThreads() ?? cores.length;
   return `CPU (${cores[0]?.model.trim() || process.arch}, ${count} ${count === 1 ? 'thread' : 'threads'})`;
 }
 
@@ -71,11 +72,12 @@ export function ortBackend(options: OrtOptions = {}): Backend {
     compile: async (whole) => {
       const lowered = lowerings[provider](whole).graph;
       const { graph } = removeUnusedInputs(lowered);
+      const threads = options.threads ?? defaultThreads();
       const session = await ort.InferenceSession.create(encodeOnnx(graph), {
         executionProviders: providers[provider](options),
         graphOptimizationLevel: 'all',
         logSeverityLevel: 3,
-        ...(options.threads ? { intraOpNumThreads: options.threads } : {}),
+        ...(threads ? { intraOpNumThreads: threads } : {}),
       });
       return {
         run: async (feeds) => {
