@@ -37,6 +37,20 @@ describe('pooling by channel', () => {
     expect(evaluate(lowered, feeds).get('y')).toEqual(evaluate(graph, feeds).get('y'));
   });
 
+  it('keeps the counts in the gradient of max pooling, whatever is below', () => {
+    const g = new GraphBuilder();
+    const x = g.input('x', ['N', 2, 6, 4]);
+    const large = g.apply('Cast', [g.apply('Greater', [x, g.scalar(0)], {})], { to: 'float32' });
+    const y = g.apply('AveragePool', [large], { kernel_shape: [2, 2], strides: [2, 2], pads: [0, 0, 0, 0] });
+    const graph = { name: 'g', inputs: [x], outputs: new Map([['y', y]]) };
+    const { graph: lowered, changed } = poolByChannel(graph);
+    expect(changed).toBe(true);
+    const pooling = nodesOf(lowered.outputs.values()).find(({ op }) => op === 'AveragePool');
+    expect(pooling?.inputs[0]?.shape).toEqual(['2N', 1, 6, 4]);
+    const feeds = new Map([['x', wave([3, 2, 6, 4])]]);
+    expect(evaluate(lowered, feeds).get('y')).toEqual(evaluate(graph, feeds).get('y'));
+  });
+
   it.each<[string, Graph]>([
     ['a convolution with a constant weight, whose layout pooling shares', graphOf(['N', 2, 6, 5], true)],
     ['images of unknown size', graphOf(['N', 2, 'H', 5], false)],

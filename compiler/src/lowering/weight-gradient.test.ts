@@ -10,6 +10,15 @@ type Case = readonly [name: string, x: readonly number[], out: number, attribute
 
 const cases: readonly Case[] = [
   ['padded', [2, 3, 6, 5], 4, { pads: [1, 1, 1, 1] }],
+  ['of fewer channels than the input has', [2, 5, 6, 7], 2, { pads: [1, 1, 1, 1] }],
+  ['of fewer channels, asymmetric', [2, 3, 6, 5], 2, { pads: [0, 1, 1, 0], kernel_shape: [2, 3] }],
+  [
+    'of fewer channels, padded more than the kernel reaches',
+    [2, 3, 6, 5],
+    2,
+    { pads: [2, 0, 0, 0], kernel_shape: [2, 3] },
+  ],
+  ['of fewer channels, of many positions', [1, 3, 12, 12], 1, {}],
   ['asymmetric', [2, 3, 6, 5], 4, { pads: [0, 1, 2, 0], kernel_shape: [2, 3] }],
   ['strided, with rows left over', [2, 3, 8, 7], 4, { strides: [2, 3], pads: [1, 0, 0, 1] }],
   ['dilated', [2, 2, 9, 8], 3, { dilations: [2, 3], pads: [1, 2, 1, 2] }],

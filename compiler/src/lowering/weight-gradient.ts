@@ -77,6 +77,26 @@ const asGroups: Form = (g, x, dy, a) => {
   return g.apply('Transpose', [reshape(g, product, [out, kh, kw, channels / a.group])], { perm: [0, 3, 1, 2] });
 };
 
+/**
+ * The same with the roles exchanged: the cotangent is unfolded, and what comes out are the kernels turned around, of the
+ * channels exchanged. For convolutions without strides, dilations and groups.
+ */
+const turned =
+  (form: Form): Form =>
+  (g, x, dy, a) => {
+    const [kh, kw] = a.kernel_shape;
+    const [top, left, bottom, right] = a.pads;
+    const pads = [kh - 1 - top, kw - 1 - left, kh - 1 - bottom, kw - 1 - right] as const;
+    const around = form(g, dy, x, { ...a, pads });
+    const upright = slice(g, around, [2, 3], [kh - 1, kw - 1], [-kh - 1, -kw - 1], [-1, -1]);
+    return g.apply('Transpose', [upright], { perm: [1, 0, 2, 3] });
+  };
+
+const canTurn = ({ strides, dilations, group, pads, kernel_shape: [kh, kw] }: ConvAttributes): boolean =>
+  group === 1 &&
+  [...strides, ...dilations].every((each) => each === 1) &&
+  pads.every((pad, side) => pad <= (side % 2 === 0 ? kh : kw) - 1);
+
 export const weightGradientForms = { asConvolution, asMatrices, asRows, asGroups } as const;
 
 /** Up to this many positions in an image, one product over all images beats one for each (docs/bench/weight-gradient.md). */
@@ -86,5 +106,8 @@ const FEW_POSITIONS = 64;
 export const lowerWeightGradient: Form = (g, x, dy, a) => {
   if (a.group > 1) return asGroups(g, x, dy, a);
   const [rows, columns] = imageSizeAt(dy, [2, 3]);
-  return (rows * columns <= FEW_POSITIONS ? asRows : asMatrices)(g, x, dy, a);
+  const form = rows * columns <= FEW_POSITIONS ? asRows : asMatrices;
+  const [channels, out] = [x, dy].map(({ shape }) => knownDim(shape[1], 'the number of channels')) as [number, number];
+  // Unfolding copies every channel once for each position of the kernel.
+  return (out < channels && canTurn(a) ? turned(form) : form)(g, x, dy, a);
 };

@@ -2,11 +2,11 @@ import type { GraphBuilder, Value } from '../graph.js';
 import type { Dim } from '../tensor.js';
 import { int64s, makeTensor, sizeOf } from '../tensor.js';
 import type { ImagePads, MaxPoolAttributes } from './attributes.js';
-import { knownDim, multiplyDims } from './dims.js';
+import { knownDim } from './dims.js';
 import type { Operator } from './operator.js';
 import { required } from './operator.js';
 import { forEachWindow, inferPool, pooledShape, reachedPads } from './pooling.js';
-import { pad, reshape, reshapeLike, slice } from './shape-helpers.js';
+import { pad, slice } from './shape-helpers.js';
 import { scatterSlice } from './slicing.js';
 
 /** Lower than any float32 activation, and finite, so that 0 times it is 0. */
@@ -32,10 +32,7 @@ function tiledGradient(g: GraphBuilder, x: Value, y: Value, cotangent: Value, a:
   const { kernel_shape, strides } = a;
   const equal = g.apply('GreaterOrEqual', [tiled, repeatOverWindows(g, y, kernel_shape)], {});
   const maxima = g.apply('Cast', [equal], { to: x.dtype });
-  // One channel an image: with more, onnxruntime reorders them for a pooling that is no faster for it.
-  const planes = reshape(g, maxima, [multiplyDims(maxima.shape.slice(0, 2)), 1, covered, across]);
-  const pooled = g.apply('AveragePool', [planes], { kernel_shape, strides, pads: [0, 0, 0, 0] });
-  const share = reshapeLike(g, pooled, y);
+  const share = g.apply('AveragePool', [maxima], { kernel_shape, strides, pads: [0, 0, 0, 0] });
   const count = g.apply('Mul', [share, g.scalar(sizeOf(kernel_shape), x.dtype)], {});
   const each = repeatOverWindows(g, g.apply('Div', [cotangent, count], {}), kernel_shape);
   return pad(g, g.apply('Mul', [maxima, each], {}), [0, 0, 0, 0, 0, 0, height - covered, width - across]);

@@ -19,6 +19,9 @@ const reshapeRule: Rule<'Reshape' | 'Squeeze' | 'Unsqueeze' | 'Flatten'> = ({ in
   return at < 0 ? undefined : [at, null];
 };
 
+/** Pooling leaves images and channels apart. */
+const poolingRule: Rule<'MaxPool' | 'AveragePool'> = (_, axis) => (axis < 2 ? [axis] : undefined);
+
 const integersAt = ({ inputs }: Node, position: number): number[] | undefined => {
   const constant = inputs[position]?.constant;
   return constant && Array.from(constant.data);
@@ -49,6 +52,8 @@ const rules: { readonly [K in OperatorName]?: Rule<K> } = {
     if (a < 2 || b < 2 || axis < output.shape.length - 2) return undefined;
     return axis === output.shape.length - 1 ? [null, b - 1] : [a - 2, null];
   },
+  MaxPool: poolingRule,
+  AveragePool: poolingRule,
   Transpose: ({ attributes }, axis) => [attributes.perm[axis] as number],
   Reshape: reshapeRule,
   Squeeze: reshapeRule,

@@ -108,6 +108,20 @@ describe('narrowing', () => {
     expect(narrow(narrowed).changed).toBe(false);
   });
 
+  it('gathers before a run of cheap operators where less is computed so', () => {
+    const { graph, feeds } = graphOf((g, input) => {
+      // The counts in the gradient of max pooling, of which every second channel is read.
+      const x = input('x', [2, 4, 6, 6]);
+      const window = { kernel_shape: [2, 2], strides: [2, 2], pads: [0, 0, 0, 0] } as const;
+      const largest = g.apply('Cast', [g.apply('Greater', [x, g.scalar(0.5)], {})], { to: 'float32' });
+      const count = g.apply('AveragePool', [largest], window);
+      return [take(g, largest, 1, [1, 3]), take(g, count, 1, [1, 3])];
+    });
+    const { graph: narrowed } = runPasses(graph, { narrow });
+    expect(opsOf(narrowed)).toEqual(['Gather[2,2,6,6]', 'Greater[2,2,6,6]', 'Cast[2,2,6,6]', 'AveragePool[2,2,3,3]']);
+    expect(evaluate(narrowed, feeds)).toEqual(evaluate(graph, feeds));
+  });
+
   it.each<[string, Build]>([
     [
       'a product that is read whole too',
@@ -153,6 +167,13 @@ describe('narrowing', () => {
           1,
           [1],
         ),
+    ],
+    [
+      'a sum of many, of which more would be gathered than is saved',
+      (g, input) => {
+        const total = ['a', 'b', 'c'].map((name) => input(name, [4, 5])).reduce((a, b) => g.apply('Add', [a, b], {}));
+        return take(g, total, 0, [0, 2]);
+      },
     ],
     [
       'sums without a product, which are as cheap',

@@ -49,28 +49,92 @@ function wantedOf(graph: Graph, nodes: readonly Node[]): Map<Value, Wanted> {
 const slicesAt = ({ indices, key }: Wanted, axis: number | null | undefined): Wanted | undefined =>
   typeof axis === 'number' ? { axis, indices, key: key.replace(/^\d+/, `${axis}`) } : undefined;
 
-/** Nodes that compute only the slices wanted: products, and what reads what is narrowed already. */
-function narrowedNodes(nodes: readonly Node[], wanted: ReadonlyMap<Value, Wanted>): Map<Value, OperandAxes> {
+/** Nodes that compute only the slices wanted: products, what reads what is narrowed already, and `others`. */
+function narrowedNodes(
+  nodes: readonly Node[],
+  wanted: ReadonlyMap<Value, Wanted>,
+  others: ReadonlySet<Value> = new Set(),
+): Map<Value, OperandAxes> {
   const narrowed = new Map<Value, OperandAxes>();
   for (const node of nodes) {
     const own = wanted.get(node.output);
     const axes = own && operandAxes(node, own.axis);
     if (!axes) continue;
     const follows = node.inputs.some((input, i) => input && typeof axes[i] === 'number' && narrowed.has(input));
-    if (products.has(node.op) || follows) narrowed.set(node.output, axes);
+    if (products.has(node.op) || follows || others.has(node.output)) narrowed.set(node.output, axes);
   }
   return narrowed;
+}
+
+/** Elements of a value; a symbol, such as the number of images, counts once. */
+const elementsOf = ({ shape }: Value): number =>
+  shape.reduce<number>((product, dim) => product * (typeof dim === 'number' ? dim : 1), 1);
+
+/** A run of connected nodes, none of them narrowed, of which the same slices are wanted. */
+interface Run {
+  /** Share of the slices that are wanted. */
+  readonly share: number;
+  readonly outputs: Set<Value>;
+  /** What the run reads slices of. */
+  readonly sources: Set<Value>;
+}
+
+function runsOf(
+  nodes: readonly Node[],
+  wanted: ReadonlyMap<Value, Wanted>,
+  narrowed: ReadonlyMap<Value, OperandAxes>,
+): Set<Run> {
+  const runs = new Map<Value, Run>();
+  for (const node of nodes) {
+    const own = wanted.get(node.output);
+    const axes = own && operandAxes(node, own.axis);
+    if (!axes || narrowed.has(node.output)) continue;
+    const share = (own.indices.shape[0] as number) / (node.output.shape[own.axis] as number);
+    const run: Run = { share, outputs: new Set([node.output]), sources: new Set() };
+    node.inputs.forEach((input, i) => {
+      if (!input || typeof axes[i] !== 'number') return;
+      const before = runs.get(input);
+      if (!before) run.sources.add(input);
+      for (const output of before?.outputs ?? []) run.outputs.add(output);
+      for (const source of before?.sources ?? []) run.sources.add(source);
+    });
+    for (const output of run.outputs) runs.set(output, run);
+  }
+  return new Set(runs.values());
+}
+
+/** Outputs of runs that cost less on the slices wanted, what has to be gathered for them included. */
+function worthwhile(
+  nodes: readonly Node[],
+  wanted: ReadonlyMap<Value, Wanted>,
+  narrowed: ReadonlyMap<Value, OperandAxes>,
+): Set<Value> {
+  const readers = new Map<Value, Value[]>();
+  for (const { inputs, output } of nodes) {
+    for (const input of inputs) if (input) readers.set(input, [...(readers.get(input) ?? []), output]);
+  }
+  const total = (values: Iterable<Value>) => [...values].reduce((sum, value) => sum + elementsOf(value), 0);
+  const chosen = new Set<Value>();
+  for (const { share, outputs, sources } of runsOf(nodes, wanted, narrowed)) {
+    const read = [...outputs].filter((value) => readers.get(value)?.some((reader) => !outputs.has(reader)));
+    const whole = total(outputs) + share * total(read);
+    const part = share * (total(outputs) + total([...sources].filter(({ constant }) => !constant)));
+    if (part < whole) for (const output of outputs) chosen.add(output);
+  }
+  return chosen;
 }
 
 /**
  * Computes only those slices of a value that are read of it: a `Gather` moves down to the operands of the products it
  * takes slices of, as of a convolution's weight gradient whose channels move in part. Everything between is narrowed
- * with it where nobody else reads it; what is read whole elsewhere is gathered where a narrowed node reads it.
+ * with it where nobody else reads it; what is read whole elsewhere is gathered where a narrowed node reads it. So is what
+ * costs less in part than whole and then gathered.
  */
 export const narrow: Pass = (graph: Graph) => {
   const nodes = nodesOf(graph.outputs.values());
   const wanted = wantedOf(graph, nodes);
-  const narrowed = narrowedNodes(nodes, wanted);
+  const following = narrowedNodes(nodes, wanted);
+  const narrowed = narrowedNodes(nodes, wanted, worthwhile(nodes, wanted, following));
   if (narrowed.size === 0) return { graph, changed: false };
   const g = new GraphBuilder();
   const inputs = graph.inputs.map((input) => g.input(input.name, input.shape, input.dtype));
