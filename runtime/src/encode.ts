@@ -5,8 +5,11 @@ import type { Preprocessing } from './preprocessing.js';
 import { run } from './run-session.js';
 import type { EncodedImage, ImageInput } from './types.js';
 
-/** Images that are encoded or predicted at once. A step takes all examples at once; `limits.maxExamples` bounds those. */
-export const BATCH = 64;
+/**
+ * Images that are encoded or predicted at once: more take more memory and no less time (docs/bench/memory.md). A step takes all
+ * examples at once; `limits.maxExamples` bounds those.
+ */
+export const BATCH = 16;
 
 /** Whether an image was encoded before. */
 export const isEncoded = (image: ImageInput): image is EncodedImage => !ArrayBuffer.isView(image);

@@ -10,6 +10,11 @@ import { defaultThreads } from './threads.js';
 export interface LoadOptions extends OpenOptions {
   /** Threads inside an operator; those of the environment variable `WHET_THREADS`, or one per core, when absent. */
   readonly threads?: number;
+  /**
+   * `small` gives memory back after every run, for a fifth more time where many weights move; `fast`, when absent, keeps what an
+   * adaptation took for the next (docs/bench/memory.md).
+   */
+  readonly memory?: 'fast' | 'small';
 }
 
 /** The version of onnxruntime-node that runs the graphs. */
@@ -47,12 +52,15 @@ function open(location: string, read: BundleSource['read'], options: LoadOptions
 /** A session of an ONNX model on onnxruntime-node, as bundles run on. */
 export function createSession(
   model: Uint8Array,
-  options: Pick<LoadOptions, 'threads'> = {},
+  options: Pick<LoadOptions, 'threads' | 'memory'> = {},
 ): Promise<InferenceSession> {
   const threads = options.threads ?? defaultThreads();
   return ort.InferenceSession.create(model, {
     executionProviders: ['cpu'],
     graphOptimizationLevel: 'all',
+    // A plan of one block for each number of examples: a third more memory, and no faster.
+    enableMemPattern: false,
+    enableCpuMemArena: options.memory !== 'small',
     ...(threads ? { intraOpNumThreads: threads } : {}),
   }) as Promise<InferenceSession>;
 }

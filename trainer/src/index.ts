@@ -26,7 +26,7 @@ export {
   type TimeChange,
 } from './bench/compare.js';
 export { type Floor, openFloor, productsGraph } from './bench/floor.js';
-export { measureMemory } from './bench/memory.js';
+export { type MemoryUse, measureMemory } from './bench/memory.js';
 export {
   BENCH_SCHEMA,
   BenchError,

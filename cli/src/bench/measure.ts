@@ -209,7 +209,8 @@ async function addMemory(
     const { backend, pattern, ways, shots, steps } = result;
     try {
       const request = { backend, directory, pattern, ways, shots, steps, threads };
-      extend(results, result, { peakBytes: await measureMemory(request, signal) });
+      const { peakBytes } = await measureMemory(request, signal);
+      extend(results, result, { peakBytes });
     } catch (error) {
       if (!signal.aborted)
         problems.push(`memory of ${result.bundle}, pattern "${pattern}" on ${backend}: ${said(error)}`);

@@ -20,6 +20,8 @@ export interface BenchBackend {
 export interface BenchBackendOptions {
   /** Threads inside an operator of onnxruntime-node, one per core when absent. WebAssembly has one in Node.js. */
   readonly threads?: number;
+  /** What onnxruntime-node does with an adaptation's memory; `fast` when absent. WebAssembly never gives any back. */
+  readonly memory?: 'fast' | 'small';
 }
 
 /** Reads a file of a bundle's folder; throws `BundleError` where it cannot be read. */

@@ -1,7 +1,7 @@
 /** The child process of `measureMemory`: adapts with one pattern, answers once, and is ended. */
 import { writeFileSync } from 'node:fs';
 import { openBenchBackend } from './backends.js';
-import type { MemoryAnswer, MemoryRequest } from './memory.js';
+import type { MemoryAnswer, MemoryRequest, MemoryUse } from './memory.js';
 import { noiseExamples } from './time-patterns.js';
 
 const ADAPTATIONS = 3;
@@ -18,8 +18,9 @@ function forgetHighest(): void {
   }
 }
 
-async function measure({ backend, directory, threads, ways, shots, ...options }: MemoryRequest): Promise<number> {
-  const { load } = await openBenchBackend(backend, threads ? { threads } : {});
+async function measure(request: MemoryRequest): Promise<MemoryUse> {
+  const { backend, directory, threads, memory, ways, shots, ...options } = request;
+  const { load } = await openBenchBackend(backend, { ...(threads && { threads }), ...(memory && { memory }) });
   const bundle = await load(directory);
   const examples = noiseExamples(bundle, ways, shots);
   forgetHighest();
@@ -33,12 +34,12 @@ async function measure({ backend, directory, threads, ways, shots, ...options }:
     look();
   }
   const peak = highest() > loaded ? Math.max(highest(), seen) : seen;
-  return peak - before;
+  return { peakBytes: peak - before, keptBytes: process.memoryUsage.rss() - before };
 }
 
 process.once('message', async (request: MemoryRequest) => {
   const answer: MemoryAnswer = await measure(request).then(
-    (peakBytes) => ({ peakBytes }),
+    (use) => use,
     (error: unknown) => ({ problem: error instanceof Error ? error.message : String(error) }),
   );
   process.send?.(answer);

@@ -1,6 +1,6 @@
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { BenchBackendName } from './backends.js';
+import type { BenchBackendName, BenchBackendOptions } from './backends.js';
 
 /** What the child process is asked. */
 export interface MemoryRequest {
@@ -12,19 +12,28 @@ export interface MemoryRequest {
   readonly shots: number;
   readonly steps: number;
   readonly threads?: number | undefined;
+  readonly memory?: BenchBackendOptions['memory'];
+}
+
+/** Bytes of resident memory above those of the process with the bundle loaded. */
+export interface MemoryUse {
+  /** The most while it adapts. */
+  readonly peakBytes: number;
+  /** What is left after the last adaptation. */
+  readonly keptBytes: number;
 }
 
 /** Its answer: bytes, or what went wrong. */
-export type MemoryAnswer = { readonly peakBytes: number } | { readonly problem: string };
+export type MemoryAnswer = MemoryUse | { readonly problem: string };
 
 const PROGRAM = fileURLToPath(new URL('./memory-process.js', import.meta.url));
 
 /**
- * Peak bytes of resident memory while a pattern adapts, above what the process holds when the bundle is loaded. Measured in a
+ * Memory while a pattern adapts, and afterwards. Measured in a
  * process of its own, since memory that another pattern has used is not given back. Throws what went wrong there, and the
  * signal's reason where it aborts.
  */
-export async function measureMemory(request: MemoryRequest, signal?: AbortSignal): Promise<number> {
+export async function measureMemory(request: MemoryRequest, signal?: AbortSignal): Promise<MemoryUse> {
   signal?.throwIfAborted();
   const child = fork(PROGRAM, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'], execArgv: [] });
   const stop = () => child.kill('SIGKILL');
@@ -38,7 +47,7 @@ export async function measureMemory(request: MemoryRequest, signal?: AbortSignal
     });
     signal?.throwIfAborted();
     if ('problem' in answer) throw new Error(answer.problem);
-    return answer.peakBytes;
+    return answer;
   } finally {
     signal?.removeEventListener('abort', stop);
     stop();
