@@ -1,2 +1,3 @@
 export { bytes, formatTable, milliseconds, percent } from './format.js';
+export { whetProgram } from './program.js';
 export { type Progress, startProgress } from './progress.js';

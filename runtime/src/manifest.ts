@@ -96,7 +96,7 @@ export const manifestSchema = z.object({
   featureLength: positive,
   limits: z.object({ maxClasses: positive, maxExamples: positive }),
   defaultPattern: z.string(),
-  patterns: z.record(z.string().check(z.regex(/^[\w.+-]+$/)), patternSchema),
+  patterns: z.record(z.string().check(z.regex(/^[\w.-]+$/)), patternSchema),
   measurements: z.array(measurementSchema),
   /** How the bundle was made: commands, seeds, training settings. */
   provenance: z.record(z.string(), z.unknown()),

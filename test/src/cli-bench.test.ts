@@ -1,14 +1,14 @@
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { access, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { pathToFileURL } from 'node:url';
 import { readBench } from '@whet/trainer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeSyntheticOmniglot } from './synthetic-omniglot.js';
 import { tinyCheckpoint, writeTinyBundle } from './tiny-bundle.js';
+import { inFolder, runWhet, whetMain } from './whet-process.js';
 
-const main = fileURLToPath(new URL('../../cli/dist/main.js', import.meta.url));
 /** Of a tiny bundle. */
 const PATTERNS = 4;
 
@@ -23,15 +23,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-const inFolder = () => ({ cwd: folder, env: { ...process.env, XDG_CACHE_HOME: join(folder, 'cache') } });
-
-function whet(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [main, ...args], inFolder(), (error, out, err) => {
-      resolve({ code: error ? Number(error.code ?? 1) : 0, out, err });
-    });
-  });
-}
+const whet = (...args: string[]) => runWhet(folder, args);
 
 const small = ['--ways', '2', '--steps', '1', '--threads', '1'];
 const text = (name: string) => readFile(join(folder, name), 'utf8');
@@ -116,7 +108,7 @@ describe('whet bench', () => {
   it('keeps what it measured when it is interrupted', async () => {
     const args = ['bench', 'one', '--runs', '3000', '--shots', '1', ...small, '--json', 'part.json'];
     const code = await new Promise<number | null>((resolve) => {
-      const child = spawn(process.execPath, [main, ...args], inFolder());
+      const child = spawn(process.execPath, [whetMain, ...args], inFolder(folder));
       // Off a terminal, progress is a line every tenth of the way.
       child.stderr.once('data', () => child.kill('SIGINT'));
       child.on('exit', resolve);
@@ -135,12 +127,8 @@ describe('whet bench', () => {
     await writeFile(join(folder, 'hooks.mjs'), hooks);
     const register = `import { register } from 'node:module'; register(${JSON.stringify(pathToFileURL(join(folder, 'hooks.mjs')))});`;
     await writeFile(join(folder, 'hide.mjs'), register);
-    const args = [main, 'bench', 'one', '--backend', 'wasm', 'node', '--runs', '1', '--shots', '1', ...small];
-    const { code, out, err } = await new Promise<{ code: number; out: string; err: string }>((resolve) => {
-      execFile(process.execPath, ['--import', join(folder, 'hide.mjs'), ...args], inFolder(), (error, out, err) => {
-        resolve({ code: Number(error?.code ?? 0), out, err });
-      });
-    });
+    const args = ['bench', 'one', '--backend', 'wasm', 'node', '--runs', '1', '--shots', '1', ...small];
+    const { code, out, err } = await runWhet(folder, args, ['--import', join(folder, 'hide.mjs')]);
     expect(code).toBe(1);
     expect(err).toContain('backend "wasm" cannot be used: onnxruntime-web is not installed; run `npm install');
     expect(out).toContain('head');

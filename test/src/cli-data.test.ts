@@ -1,14 +1,12 @@
-import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { loadBundle } from '@whet/runtime/node';
 import { loadCheckpoint } from '@whet/trainer';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { runWhet } from './whet-process.js';
 
-const main = fileURLToPath(new URL('../../cli/dist/main.js', import.meta.url));
 const SETTINGS = {
   rule: 'anil',
   ways: 2,
@@ -55,14 +53,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-function whet(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  return new Promise((resolve) => {
-    const env = { ...process.env, XDG_CACHE_HOME: join(folder, 'cache') };
-    execFile(process.execPath, [main, ...args], { cwd: folder, env }, (error, out, err) => {
-      resolve({ code: error ? Number(error.code ?? 1) : 0, out, err });
-    });
-  });
-}
+const whet = (...args: string[]) => runWhet(folder, args);
 
 const train = (data: string, config: string, ...more: string[]) =>
   whet('train', '--data', data, '--config', config, '--run', `run-${data}`, '--backend', 'ort-cpu', ...more);

@@ -1,15 +1,14 @@
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { loadBundle } from '@whet/runtime/node';
 import { type SearchRecord, saveCheckpoint } from '@whet/trainer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeSyntheticOmniglot } from './synthetic-omniglot.js';
 import { tinyCheckpoint } from './tiny-bundle.js';
+import { inFolder, runWhet, whetMain } from './whet-process.js';
 
-const main = fileURLToPath(new URL('../../cli/dist/main.js', import.meta.url));
 const PATTERNS = 7;
 
 let folder: string;
@@ -36,15 +35,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-const inFolder = () => ({ cwd: folder, env: { ...process.env, XDG_CACHE_HOME: join(folder, 'cache') } });
-
-function whet(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [main, ...args], inFolder(), (error, out, err) => {
-      resolve({ code: error ? Number(error.code ?? 1) : 0, out, err });
-    });
-  });
-}
+const whet = (...args: string[]) => runWhet(folder, args);
 
 const small = ['--data', 'data', '--ways', '3', '--queries', '2', '--threads', '1'];
 const search = (out: string, tasks: number, ...more: string[]) => [
@@ -94,7 +85,7 @@ describe('whet search', () => {
 
   it('keeps what it measured when it is interrupted, and goes on', async () => {
     const stopped = await new Promise<{ code: number | null; out: string }>((resolve) => {
-      const child = spawn(process.execPath, [main, ...search('part', 2000)], inFolder());
+      const child = spawn(process.execPath, [whetMain, ...search('part', 2000)], inFolder(folder));
       let out = '';
       child.stdout.on('data', (text) => {
         out += text;

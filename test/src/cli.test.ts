@@ -1,13 +1,13 @@
-import { execFile } from 'node:child_process';
 import { cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { whetProgram } from '@whet/cli';
 import { readBench } from '@whet/trainer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeSyntheticOmniglot } from './synthetic-omniglot.js';
+import { runWhet } from './whet-process.js';
 
-const main = fileURLToPath(new URL('../../cli/dist/main.js', import.meta.url));
 const demo = fileURLToPath(new URL('../demo/images', import.meta.url));
 
 let folder: string;
@@ -19,21 +19,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-interface Outcome {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-/** Runs `whet` as a person would, in the test's folder. */
-function whet(...args: string[]): Promise<Outcome> {
-  return new Promise((resolve) => {
-    const env = { ...process.env, XDG_CACHE_HOME: join(folder, 'cache') };
-    execFile(process.execPath, [main, ...args], { cwd: folder, env }, (error, out, err) => {
-      resolve({ code: error ? Number(error.code ?? 1) : 0, out, err });
-    });
-  });
-}
+const whet = (...args: string[]) => runWhet(folder, args);
 
 const small = ['--inner-steps', '2', '--ways', '3', '--tasks', '1'];
 
@@ -55,10 +41,13 @@ describe('whet', () => {
     ];
     for (const command of commands) {
       expect(out).toContain(command);
-      const help = await whet(command, '--help');
-      expect(help.code).toBe(0);
-      expect(help.out).toContain(`Usage: whet ${command}`);
     }
+    const { commands: parts } = await whetProgram('0.0.0');
+    expect(parts.map((part) => part.name()).sort()).toEqual(commands.sort());
+    for (const part of parts) expect(part.helpInformation()).toContain(`Usage: whet ${part.name()}`);
+    const help = await whet('train', '--help');
+    expect(help.code).toBe(0);
+    expect(help.out).toContain('Usage: whet train');
   });
 
   it('trains, resumes, exports, evaluates, adapts, predicts and benches', { timeout: 180_000 }, async () => {

@@ -216,6 +216,11 @@ describe.skipIf(!modelPath)(`a classifier from elsewhere, compiled${why}`, () =>
     ['features that are not there', { features: 'reshape2_0.tmp' }, /no tensor "reshape2_0\.tmp"; nearest: reshape2_0/],
     ['no size for images of any size', { imageSize: undefined as never }, /give the height and width/],
     ['means of another number of channels', { mean: [0, 0] }, /mean: expected 1 or 3 numbers, got 2/],
+    [
+      'a name that is none of a file',
+      { patterns: { 'a+b': ['none'] } },
+      /pattern name "a\+b": expected letters, digits/,
+    ],
     ['a name that is a path', { patterns: { '..': ['none'] } }, /pattern name "\.\."/],
     ['a bundle name that is no name', { name: 'a/b' }, /name: /],
   ])('refuses %s and leaves nothing behind', async (_, overrides, message) => {

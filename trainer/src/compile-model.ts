@@ -9,6 +9,7 @@ import { findBundle, writeFolder } from './export.js';
 import { tensorOf } from './exported-prefix.js';
 import { describeLayout } from './feature-layout.js';
 import type { ModelParameter } from './model-parameters.js';
+import { patternNameProblem } from './patterns.js';
 import type { SourceHead } from './read-head.js';
 import { readModel, type SourceModel } from './read-model.js';
 import { selectParameters } from './select-parameters.js';
@@ -107,9 +108,8 @@ export async function compileModel(options: CompileOptions): Promise<CompileRepo
   const model = await readModel(options.model, options);
   const { head, labels } = headOf(options, model);
   const chosen = named.map(([name, selections]) => {
-    if (!/^[\w.+-]+$/.test(name) || name === '.' || name === '..') {
-      throw new CompileError(`pattern name "${name}": expected letters, digits, dots, dashes`);
-    }
+    const problem = patternNameProblem(name);
+    if (problem) throw new CompileError(problem);
     const moving = selectParameters(selections, model.parameters);
     checkMovable(model, name, moving);
     return [name, moving] as const;

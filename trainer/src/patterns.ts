@@ -70,6 +70,12 @@ export function exportObstacles({ head, normalization }: RunConfig): string[] {
   return obstacles;
 }
 
+/** Why a pattern cannot be called so: its name is that of a folder of the bundle, too. */
+export function patternNameProblem(name: string): string | undefined {
+  if (/^[\w.-]+$/.test(name) && name !== '.' && name !== '..') return undefined;
+  return `pattern name "${name}": expected letters, digits, dots, dashes`;
+}
+
 /**
  * A pattern in which `layers` move whole. Throws where it is not named as in a manifest, or names no layer or one that
  * the network does not have.
@@ -80,9 +86,8 @@ export function layerPattern(
   layers: readonly string[],
   settings: Pick<PatternSpec, 'steps' | 'rate'> & { readonly description?: string } = {},
 ): PatternSpec {
-  if (!/^[\w.-]+$/.test(name) || name === '.' || name === '..') {
-    throw new Error(`pattern name "${name}": expected letters, digits, dots, dashes`);
-  }
+  const problem = patternNameProblem(name);
+  if (problem) throw new Error(problem);
   const all = layersOf(checkpoint);
   const unknown = layers.filter((layer) => !all.includes(layer));
   if (layers.length === 0 || unknown.length > 0) {

@@ -1,7 +1,7 @@
 import type { BenchRecord, BenchResult } from '@whet/trainer';
 import { accuracyText, benchTable, machineText, notesOf, taskOf } from '../bench/columns.js';
 import { milliseconds } from '../format.js';
-import { axis, ink, legend, legendHeight, renderChart, seriesInks } from './chart.js';
+import { axis, ink, legend, legendHeight, renderChart, seriesInks, upright } from './chart.js';
 import { type Html, html } from './html.js';
 import { figure, page, table } from './page.js';
 
@@ -21,21 +21,13 @@ function accuracyChart({ bundles, backends }: BenchRecord, results: readonly Pla
   const alt =
     'Accuracy against milliseconds to adapt: ' +
     `${results.map((each) => `${each.pattern} (${nameOf(each)}), ${milliseconds(each.adapt.median)}, ${accuracyText(each.accuracy)}`).join('; ')}.`;
-  const intervals = {
-    type: 'custom',
-    silent: true,
-    data: results.map(({ adapt, accuracy: { mean, halfWidth } }) => [
+  const intervals = upright(
+    results.map(({ adapt, accuracy: { mean, halfWidth } }) => [
       adapt.median,
       100 * (mean - halfWidth),
       100 * (mean + halfWidth),
     ]),
-    renderItem: (_: unknown, api: { value(i: number): number; coord(at: number[]): number[] }) => {
-      const [x1, y1] = api.coord([api.value(0), api.value(1)]);
-      const [x2, y2] = api.coord([api.value(0), api.value(2)]);
-      return { type: 'line', shape: { x1, y1, x2, y2 }, style: { stroke: ink('line'), lineWidth: 1 } };
-    },
-    clip: true,
-  };
+  );
   return renderChart(alt, (size) => ({
     grid: { left: 52, right: 16, top: legendHeight(size, names.length), bottom: 46 },
     legend,

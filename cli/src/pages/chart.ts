@@ -47,6 +47,19 @@ export const legend = {
 export const legendHeight = (size: ChartSize, entries: number): number =>
   size === 'wide' ? 40 : 16 + 24 * Math.ceil(entries / 2);
 
+/** Upright lines without marks, each from one value to another at its place along the horizontal axis. */
+export const upright = (lines: readonly (readonly [at: number, from: number, to: number])[]): object => ({
+  type: 'custom',
+  silent: true,
+  data: lines,
+  renderItem: (_: unknown, api: { value(i: number): number; coord(at: number[]): number[] }) => {
+    const [x1, y1] = api.coord([api.value(0), api.value(1)]);
+    const [x2, y2] = api.coord([api.value(0), api.value(2)]);
+    return { type: 'line', shape: { x1, y1, x2, y2 }, style: { stroke: ink('line'), lineWidth: 1 } };
+  },
+  clip: true,
+});
+
 /** Renders a chart to SVG without a browser, in two sizes of which a page shows one. `label` says what it shows. */
 export async function renderChart(label: string, option: (size: ChartSize) => EChartsCoreOption): Promise<Html> {
   const echarts = await import('echarts/core');

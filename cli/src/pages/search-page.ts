@@ -1,6 +1,6 @@
 import type { PatternResult, SearchOutcome, SearchSettings } from '@whet/trainer';
 import { milliseconds, percent, pointsOf } from '../format.js';
-import { axis, ink, legend, legendHeight, renderChart } from './chart.js';
+import { axis, ink, legend, legendHeight, renderChart, upright } from './chart.js';
 import { type Html, html } from './html.js';
 import { facts, figure, page, table } from './page.js';
 
@@ -57,21 +57,13 @@ function paretoChart({ results, chosen, dense, reference, budget }: SearchOutcom
     fontSize: 11,
     textBorderWidth: 0,
   };
-  const intervals = {
-    type: 'custom',
-    silent: true,
-    data: results.map(({ milliseconds: { adapt }, accuracy: { mean, halfWidth } }) => [
+  const intervals = upright(
+    results.map(({ milliseconds: { adapt }, accuracy: { mean, halfWidth } }) => [
       adapt,
       100 * (mean - halfWidth),
       100 * (mean + halfWidth),
     ]),
-    renderItem: (_: unknown, api: { value(i: number): number; coord(at: number[]): number[] }) => {
-      const [x1, y1] = api.coord([api.value(0), api.value(1)]);
-      const [x2, y2] = api.coord([api.value(0), api.value(2)]);
-      return { type: 'line', shape: { x1, y1, x2, y2 }, style: { stroke: ink('line'), lineWidth: 1 } };
-    },
-    clip: true,
-  };
+  );
   const budgetLine = {
     name: `${pointsOf(budget)} below ${reference === dense ? 'dense' : 'the best'}`,
     type: 'line',
