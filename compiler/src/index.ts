@@ -17,7 +17,7 @@ export {
   type Value,
 } from './graph.js';
 export { fromHalf, toHalf } from './half.js';
-export { lowerGroups, lowerOwnOperators } from './lowering/lower.js';
+export { lowerGroups, lowerOwnOperators, transposedAsConvolution } from './lowering/lower.js';
 export { weightGradientForms } from './lowering/weight-gradient.js';
 export { type Cut, cutOnnx, exposeOnnx } from './onnx/cut.js';
 export { listProblems, OnnxError, type OnnxProblem } from './onnx/errors.js';

@@ -14,6 +14,7 @@ import {
   removeUnusedInputs,
   storedArray,
   type Tensor,
+  transposedAsConvolution,
 } from '@whet/compiler';
 import { defaultThreads } from '@whet/runtime/node';
 import * as ort from 'onnxruntime-node';
@@ -48,7 +49,7 @@ const providers: Readonly<
 
 /** A GPU runs the groups of a convolution, which many tasks are, one by one or in small kernels: better as products. */
 const lowerings: Readonly<Record<OrtProvider, Pass>> = {
-  cpu: (graph) => ({ graph, changed: false }),
+  cpu: transposedAsConvolution,
   webgpu: (graph) => lowerForWebGpu(lowerGroups(graph).graph),
   cuda: lowerGroups,
 };
