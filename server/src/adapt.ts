@@ -8,7 +8,7 @@ import { checkLabel } from './labels.js';
 import type { Limits } from './limits.js';
 import { Problem, show } from './problems.js';
 import { type AdaptRequestOptions, adaptOptionsSchema, adaptSchema, check, exampleSchema } from './schemas.js';
-import { abortedBy, findBundle, roundMilliseconds, type Service, serverTiming } from './service.js';
+import { abortedBy, findBundle, LOCAL, roundMilliseconds, type Service, serverTiming } from './service.js';
 
 interface LabelledSource {
   readonly label: string;
@@ -50,8 +50,7 @@ export function adaptHandler(service: Service): RequestHandler {
     const id = randomUUID();
     const { pattern, classes } = profile;
     const bytes = profile.toBytes();
-    const created = new Date().toISOString();
-    await store.put(id, { model, pattern, classes, examples: profile.examples, bytes, created });
+    await store.put(LOCAL, id, { model, pattern, classes, examples: profile.examples, bytes }, undefined);
     const { encode, steps } = milliseconds;
     const times = roundMilliseconds({ decode, encode, steps, total: performance.now() - began });
     response

@@ -5,8 +5,8 @@ import { healthHandler, modelsHandler, profileHandler } from './info.js';
 import { defaultLimits, type Limits } from './limits.js';
 import { predictHandler } from './predict.js';
 import { Problem, show, toProblem } from './problems.js';
-import type { ProfileStore } from './profile-store.js';
 import type { Service } from './service.js';
+import type { ProfileStore } from './stores/contract.js';
 
 export interface AppOptions {
   /** Bundles by name; the first is used where a request names none. */

@@ -7,7 +7,13 @@ export function healthHandler({ bundles, store, version }: Service): RequestHand
   const started = performance.now();
   return async (_request, response) => {
     const uptime = Math.round(performance.now() - started) / 1000;
-    response.json({ status: 'ok', version, uptime, models: [...bundles.keys()], profiles: await store.size() });
+    response.json({
+      status: 'ok',
+      version,
+      uptime,
+      models: [...bundles.keys()],
+      profiles: (await store.usage()).profiles,
+    });
   };
 }
 

@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 import type { Bundle } from '@whet/runtime';
 import type { Limits } from './limits.js';
 import { Problem, show } from './problems.js';
-import type { ProfileRecord, ProfileStore } from './profile-store.js';
+import type { ProfileRecord, ProfileStore } from './stores/contract.js';
 
 /** What every handler works with. */
 export interface Service {
@@ -12,6 +12,9 @@ export interface Service {
   readonly limits: Limits;
   readonly version: string;
 }
+
+/** Owner of all profiles where no keys are asked for. */
+export const LOCAL = 'local';
 
 /** The bundle of that name, or the first, with its name. Throws {@link Problem} `not-found`. */
 export function findBundle({ bundles }: Service, name: string | undefined): { model: string; bundle: Bundle } {
@@ -23,7 +26,7 @@ export function findBundle({ bundles }: Service, name: string | undefined): { mo
 
 /** The stored profile of that id. Throws {@link Problem} `not-found`. */
 export async function findProfile({ store }: Service, id: string): Promise<ProfileRecord> {
-  const record = await store.get(id);
+  const record = await store.get(LOCAL, id);
   if (record) return record;
   throw new Problem('not-found', 'profile', `expected the id of a stored profile, got ${show(id)}`);
 }

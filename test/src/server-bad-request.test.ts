@@ -169,7 +169,7 @@ test.each(['multipart/form-data; boundary=x', 'application/json'])(
     await new Promise((resolve) => setTimeout(resolve, 50));
     socket.destroy();
     await new Promise((resolve) => setTimeout(resolve, 50));
-    expect(await server.store.size()).toBe(0);
+    expect((await server.store.usage()).profiles).toBe(0);
     expect(server.errors).toEqual([]);
     expect((await fetch(`${server.url}/health`)).status).toBe(200);
   },
@@ -194,7 +194,7 @@ test('a client that goes away while it is adapted for stops the work and leaves 
   const { work } = await started;
   socket.destroy();
   await expect(work).rejects.toThrow(/abort/i);
-  expect(await patient.store.size()).toBe(0);
+  expect((await patient.store.usage()).profiles).toBe(0);
   expect(patient.errors).toEqual([]);
   await patient.close();
 });
