@@ -120,7 +120,9 @@ describe('routes', () => {
     ['PUT', '/predict', 'POST'],
     ['POST', '/health', 'GET, HEAD'],
     ['DELETE', '/models', 'GET, HEAD'],
-    ['DELETE', '/profiles/x', 'GET, HEAD'],
+    ['POST', '/profiles/x', 'GET, HEAD, PUT, DELETE'],
+    ['PUT', '/profiles', 'GET, HEAD, POST'],
+    ['PUT', '/profiles/x/export', 'GET, HEAD'],
   ])('%s %s is refused, and told what is allowed', async (method, path, allow) => {
     const response = await fetch(server.url + path, { method });
     expect(response.headers.get('allow')).toBe(allow);
@@ -134,7 +136,7 @@ describe('routes', () => {
   });
 
   test('that do not exist are refused', async () => {
-    const paths = ['/', '/adapt/x', '/profiles', '/%2e%2e/etc/passwd', '/__proto__', `/${'x'.repeat(5000)}`];
+    const paths = ['/', '/adapt/x', '/profiles/x/y', '/%2e%2e/etc/passwd', '/__proto__', `/${'x'.repeat(5000)}`];
     for (const path of paths) {
       await expectRefusal(server, () => fetch(server.url + path), {
         status: 404,

@@ -245,8 +245,9 @@ describe('GET', () => {
   test('/profiles/:id tells what is known of a profile', async () => {
     const began = Date.now();
     const { profile, bytes } = await adapt({ examples: tensorExamples(), pattern: 'full' });
-    const { created, ...rest } = (await (await fetch(`${server.url}/profiles/${profile}`)).json()) as {
+    const { created, updated, ...rest } = (await (await fetch(`${server.url}/profiles/${profile}`)).json()) as {
       created: string;
+      updated: string;
     };
     expect(rest).toEqual({
       profile,
@@ -255,7 +256,9 @@ describe('GET', () => {
       classes: SHAPES,
       examples: { left: 1, top: 1, corner: 1 },
       bytes,
+      version: 1,
     });
+    expect(updated).toBe(created);
     expect(new Date(created).toISOString()).toBe(created);
     expect(Date.parse(created)).toBeGreaterThanOrEqual(began);
   });
