@@ -32,6 +32,8 @@ export async function readForm(request: Request, response: Response, options: Bo
     throw new Problem('unsupported-media', 'content-encoding', `expected a form as it is, got ${show(encoding)}`);
   }
   await runParser(formParser(options), request, response, (error) => formProblem(error, options));
+  // A content type that the parser does not take for a form's after all, such as one with a boundary that is none.
+  if (request.body === undefined) throw formProblem(new Error('a header that cannot be read'), options);
   const files = (request.files ?? []) as Express.Multer.File[];
   return {
     fields: request.body as Record<string, unknown>,

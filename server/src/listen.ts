@@ -36,6 +36,7 @@ export async function startServer({ host = '127.0.0.1', port = 0, ...options }: 
   const timeouts = { ...defaultTimeouts, ...options.timeouts };
   const app: AppOptions = { ...options, auth: options.auth ?? (isLoopback(host) ? 'off' : 'keys') };
   const service = createService(app);
+  const handle = appOf(service, app);
   const server = createServer(
     {
       headersTimeout: timeouts.headMs,
@@ -43,8 +44,10 @@ export async function startServer({ host = '127.0.0.1', port = 0, ...options }: 
       keepAliveTimeout: timeouts.idleMs,
       connectionsCheckingInterval: 1000,
     },
-    appOf(service, app),
+    handle,
   );
+  // An expectation that nobody knows is passed over, as HTTP allows; Node.js would refuse it without a word.
+  server.on('checkExpectation', handle);
   // A connection that was busy when the server closed is kept alive after its answer, and would hold the server up.
   server.on('request', (_request, response) => {
     response.once('close', () => {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { RequestError, WhetClient } from '@whet/runtime/client';
+import { type RequestError, WhetClient } from '@whet/runtime/client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { findPostgres, startPostgres, type TestPostgres } from './postgres.js';
 import { randomImages, tinyCheckpoint, writeTinyBundle } from './tiny-bundle.js';
@@ -25,7 +25,11 @@ afterAll(async () => {
 const examples = randomImages('examples', 4).map((image, i) => ({ label: 'ab'[i % 2] as string, image }));
 const [image] = randomImages('query', 1) as [Float32Array];
 const whet = (...args: string[]) => promisify(execFile)(process.execPath, [whetMain, ...args]);
-const refusal = (work: Promise<unknown>) => work.then(() => undefined, (error: unknown) => error as RequestError);
+const refusal = (work: Promise<unknown>) =>
+  work.then(
+    () => undefined,
+    (error: unknown) => error as RequestError,
+  );
 
 test('keys, reload and the end of a running service', { timeout: 120_000 }, async () => {
   const store = join(folder, 'profiles');
@@ -93,7 +97,14 @@ test('keys, reload and the end of a running service', { timeout: 120_000 }, asyn
 });
 
 test('settings are printed without passwords, and refused by name', async () => {
-  const { stdout } = await whet('serve', '--print-config', '--store', 'postgres://whet:secret@db/whet', '--adapt-queue', '7');
+  const { stdout } = await whet(
+    'serve',
+    '--print-config',
+    '--store',
+    'postgres://whet:secret@db/whet',
+    '--adapt-queue',
+    '7',
+  );
   expect(JSON.parse(stdout)).toMatchObject({ store: 'postgres://whet:***@db/whet', adaptQueue: 7, host: '127.0.0.1' });
   await expect(whet('serve', '--batch-images', '0')).rejects.toThrow('--batch-images: expected a whole number from 1');
 });
@@ -114,7 +125,9 @@ describe.skipIf(!programs)('two processes on one PostgreSQL (Debian: postgresql)
     await postgres?.close();
   });
 
-  test('serve each other\'s profiles, in the newest version, and lose none while it is away for 5 s', { timeout: 120_000 }, async () => {
+  test("serve each other's profiles, in the newest version, and lose none while it is away for 5 s", {
+    timeout: 120_000,
+  }, async () => {
     const [one, other] = services.map(({ url }) => new WhetClient(url)) as [WhetClient, WhetClient];
     const { profile } = await one.adapt({ examples });
     const first = await one.predict({ profile }, [image]);

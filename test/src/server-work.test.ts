@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
-import { RequestError, WhetClient } from '@whet/runtime/client';
+import { type RequestError, WhetClient } from '@whet/runtime/client';
 import { type Engine, threadedEngine } from '@whet/server';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from './server-fixture.js';
@@ -32,7 +32,11 @@ afterAll(async () => {
 const examples = randomImages('examples', 4).map((image, i) => ({ label: 'ab'[i % 2] as string, image }));
 /** Minutes of work, unless it is ended. */
 const endless = { examples, pattern: 'full', steps: 1_000_000, rate: 1e-9 };
-const refusal = (work: Promise<unknown>) => work.then(() => undefined, (error: unknown) => error as RequestError);
+const refusal = (work: Promise<unknown>) =>
+  work.then(
+    () => undefined,
+    (error: unknown) => error as RequestError,
+  );
 const gauge = async (url: string, name: string) => {
   const text = await (await fetch(`${url}/metrics`)).text();
   return Number(new RegExp(`^${name} (.*)$`, 'm').exec(text)?.[1]);
@@ -52,7 +56,10 @@ test('predictions go on while it adapts; the queue has an end, and callers who g
   const gone = new AbortController();
   const running = refusal(client.adapt(endless, { signal: gone.signal }));
   await until(async () => (await gauge(url, 'whet_adaptations_running')) === 1);
-  const waiting = [refusal(client.adapt(endless, { signal: gone.signal })), refusal(client.adapt(endless, { signal: gone.signal }))];
+  const waiting = [
+    refusal(client.adapt(endless, { signal: gone.signal })),
+    refusal(client.adapt(endless, { signal: gone.signal })),
+  ];
   await until(async () => (await gauge(url, 'whet_adaptations_waiting')) === 2);
   expect(await refusal(client.adapt({ examples }))).toMatchObject({ status: 429, retryAfter: expect.any(Number) });
   for (const image of randomImages('queries', 50)) {
@@ -80,12 +87,17 @@ test('an adaptation that takes too long is given up, and stores nothing', async 
 test('requests at the same time are predicted together, each with its own profile and the right answer', async () => {
   const { client, server } = await startThreaded({ batchImages: 8 });
   const patterns = ['head', 'full', 'sparse'];
-  const profiles = await Promise.all(patterns.map(async (pattern) => (await client.adapt({ examples, pattern })).profile));
+  const profiles = await Promise.all(
+    patterns.map(async (pattern) => (await client.adapt({ examples, pattern })).profile),
+  );
   const images = randomImages('queries', 90);
   const alone = [];
-  for (const [i, image] of images.entries()) alone.push(await client.predict({ profile: profiles[i % 3] as string }, [image]));
+  for (const [i, image] of images.entries())
+    alone.push(await client.predict({ profile: profiles[i % 3] as string }, [image]));
   const before = await gauge(server.url, 'whet_batch_requests_count');
-  const together = await Promise.all(images.map((image, i) => client.predict({ profile: profiles[i % 3] as string }, [image])));
+  const together = await Promise.all(
+    images.map((image, i) => client.predict({ profile: profiles[i % 3] as string }, [image])),
+  );
   for (const [i, { predictions }] of together.entries()) {
     const expected = alone[i]?.predictions[0];
     expect(predictions[0]?.label).toBe(expected?.label);

@@ -185,19 +185,34 @@ try {
     for (const batching of [true, false]) {
       const own = results.filter((each) => each.adapting === adapting && each.batching === batching);
       const of = (name: 'rate' | 'p50' | 'p99' | 'adaptations') => median(own.map((each) => each[name]));
-      rows.push({ batching, adapting, rate: of('rate'), p50: of('p50'), p99: of('p99'), adaptations: of('adaptations') });
+      rows.push({
+        batching,
+        adapting,
+        rate: of('rate'),
+        p50: of('p50'),
+        p99: of('p99'),
+        adaptations: of('adaptations'),
+      });
     }
   }
   const sizes = soak > 0 ? await soakFor(folder, ids, soak) : [];
   const machine = `${cpus().length} x ${cpus()[0]?.model}, Node.js ${process.version}`;
   const settings = { ...values, machine };
-  if (values.json) await writeFile(values.json, `${JSON.stringify({ settings, rows, results, soak: sizes }, null, 2)}\n`);
+  if (values.json)
+    await writeFile(values.json, `${JSON.stringify({ settings, rows, results, soak: sizes }, null, 2)}\n`);
   process.stdout.write(
     `${machine}; ${connections} connections, ${profiles} profiles (${values.pattern}), ${rounds} x ${seconds} s, medians\n\n` +
       '| batching | while it adapts | predictions/s | p50 | p99 | adaptations |\n|---|---|--:|--:|--:|--:|\n' +
       rows
         .map(({ batching, adapting, rate, p50, p99, adaptations }) => {
-          const cells = [batching ? 'on' : 'off', adapting ? 'yes' : 'no', rate.toFixed(0), `${p50} ms`, `${p99} ms`, adaptations];
+          const cells = [
+            batching ? 'on' : 'off',
+            adapting ? 'yes' : 'no',
+            rate.toFixed(0),
+            `${p50} ms`,
+            `${p99} ms`,
+            adaptations,
+          ];
           return `| ${cells.join(' | ')} |\n`;
         })
         .join('') +
