@@ -67,8 +67,9 @@ async function start(folder: string, args: readonly string[]): Promise<Service> 
 const random = generatorFor(1, 'load', 0);
 
 async function imageLength(client: WhetClient): Promise<number> {
-  const { channels, height, width } = (await client.models()).models[0]?.['preprocessing'] as Record<string, number>;
-  return (channels as number) * (height as number) * (width as number);
+  const [model] = (await client.models()).models;
+  const { channels = 0, height = 0, width = 0 } = (model?.['preprocessing'] ?? {}) as Record<string, number>;
+  return channels * height * width;
 }
 
 const images = (length: number, count: number) =>
