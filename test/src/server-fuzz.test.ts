@@ -1,28 +1,35 @@
 import { randomUUID } from 'node:crypto';
+import { rm } from 'node:fs/promises';
 import { Agent, request as send } from 'node:http';
+import { WhetClient } from '@whet/runtime/client';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { fileOf, float32Base64, startTestServer, type TestServer, tensorOf } from './server-fixture.js';
-import { goodExamples, storeProfile } from './server-refusals.js';
+import { fileOf, float32Base64, tensorOf } from './server-fixture.js';
+import { goodExamples } from './server-refusals.js';
+import { randomImages, writeTinyBundle } from './tiny-bundle.js';
+import { type ServeProcess, startServe } from './whet-serve.js';
 
 // 20,000 by WHET_FUZZ=20000; fewer in the suite.
 const REQUESTS = Number(process.env['WHET_FUZZ'] ?? 1500);
 
-let server: TestServer;
+let service: ServeProcess;
+let directory: string;
 let profile: string;
 const agent = new Agent({ keepAlive: true, maxSockets: 8 });
 const files: Buffer[] = [];
 beforeAll(async () => {
-  server = await startTestServer(
-    { imagePixels: 1_000_000, bodyBytes: 200_000 },
-    { work: { adaptDeadlineMs: 600_000 } },
-  );
-  profile = await storeProfile(server);
+  directory = await writeTinyBundle();
+  const limits = ['--body-bytes', '200000', '--image-pixels', '1000000', '--adapt-deadline-ms', '600000'];
+  service = await startServe([directory, '--store', 'memory:', '--threads', '1', '--log-level', 'error', ...limits]);
+  const examples = randomImages('examples', 4).map((image, i) => ({ label: 'ab'[i % 2] as string, image }));
+  profile = (await new WhetClient(service.url).adapt({ examples })).profile;
   for (const format of ['png', 'jpeg', 'webp'] as const) files.push(await fileOf('left', format));
 });
 afterAll(async () => {
   agent.destroy();
-  await server.close();
+  service.kill('SIGTERM');
+  await service.ended;
+  await rm(directory, { recursive: true, force: true });
 });
 
 interface Raw {
@@ -42,7 +49,7 @@ function ask({
   return new Promise((resolve) => {
     let client: ReturnType<typeof send>;
     try {
-      const { hostname, port } = new URL(server.url);
+      const { hostname, port } = new URL(service.url);
       client = send({ hostname, port, method, path, headers: { ...headers, 'Content-Length': body.length }, agent });
     } catch {
       // Node.js does not send what is no header or path at all.
@@ -211,7 +218,11 @@ const anyRequest = fc.oneof(
   { weight: 1, arbitrary: other },
 );
 
-const resident = () => process.memoryUsage().rss / 2 ** 20;
+/** MiB of the service, which runs in a process of its own. */
+async function resident(): Promise<number> {
+  const text = await (await fetch(`${service.url}/metrics`)).text();
+  return Number(/^process_resident_memory_bytes (\S+)/m.exec(text)?.[1]) / 2 ** 20;
+}
 
 test(`${REQUESTS} malformed requests: no crash, no fault of the server, no growth of memory`, {
   timeout: 3_600_000,
@@ -222,18 +233,17 @@ test(`${REQUESTS} malformed requests: no crash, no fault of the server, no growt
   const property = fc.asyncProperty(fc.array(anyRequest, { minLength: 8, maxLength: 8 }), async (requests) => {
     const answers = await Promise.all(requests.map(ask));
     for (const [i, answer] of answers.entries()) {
-      if (++count === Math.floor(REQUESTS / 2)) early = resident();
+      if (++count === Math.floor(REQUESTS / 2)) early = await resident();
       if (!answer) continue;
       seen.set(answer.status, (seen.get(answer.status) ?? 0) + 1);
       const what = `${requests[i]?.method} ${requests[i]?.path}: ${answer.text}`;
-      const fault = server.errors.map((error) => (error as Error).stack).join('\n');
-      expect(answer.status, `${what} ${fault}`).toBeLessThan(500);
+      expect(answer.status, `${what} ${service.log.join('\n')}`).toBeLessThan(500);
       if (answer.status < 400 || requests[i]?.method === 'HEAD') continue;
       expect(answer.type, what).toMatch(/^application\/problem\+json/);
       expect(answer.text.length, what).toBeLessThan(1500);
       expect(answer.text, what).not.toMatch(/node_modules|\.js:\d/);
     }
-    expect(server.errors).toEqual([]);
+    expect(service.log).toEqual([]);
   });
   const numRuns = Math.ceil(REQUESTS / 8);
   await fc.assert(property, {
@@ -246,8 +256,8 @@ test(`${REQUESTS} malformed requests: no crash, no fault of the server, no growt
     },
   });
   for (const status of [200, 400, 404, 409, 415, 422]) expect([status, seen.has(status)]).toEqual([status, true]);
-  expect((await fetch(`${server.url}/health`)).status).toBe(200);
-  const late = resident();
+  expect((await fetch(`${service.url}/health`)).status).toBe(200);
+  const late = await resident();
   process.stdout.write(
     `${count} requests: ${JSON.stringify(Object.fromEntries(seen))}; resident ${early.toFixed(0)} MiB half-way, ${late.toFixed(0)} at the end\n`,
   );

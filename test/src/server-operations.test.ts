@@ -8,7 +8,8 @@ import { type RequestError, WhetClient } from '@whet/runtime/client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { findPostgres, startPostgres, type TestPostgres } from './postgres.js';
 import { randomImages, tinyCheckpoint, writeTinyBundle } from './tiny-bundle.js';
-import { type ServeProcess, startServe, whetMain } from './whet-serve.js';
+import { whetMain } from './whet-process.js';
+import { type ServeProcess, startServe } from './whet-serve.js';
 
 let folder: string;
 let bundle: string;

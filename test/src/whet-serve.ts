@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
+import { whetMain } from './whet-process.js';
 
 export interface ServeProcess {
   readonly url: string;
@@ -10,8 +10,6 @@ export interface ServeProcess {
   readonly log: readonly string[];
   kill(signal: NodeJS.Signals): void;
 }
-
-export const whetMain = fileURLToPath(import.meta.resolve('@whet/cli/main'));
 
 /** `whet serve` in a process of its own, on a free port; resolves when it listens. */
 export async function startServe(args: readonly string[], env: Record<string, string> = {}): Promise<ServeProcess> {
