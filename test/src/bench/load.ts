@@ -102,6 +102,7 @@ async function load(url: string, ids: readonly string[], bodies: readonly Buffer
     url,
     connections,
     duration,
+    timeout: 60,
     setupClient: (client) => client.setRequests(random.shuffle([...ids]).map(requestOf)),
   });
   const bad = result.non2xx + result.errors + result.timeouts;
