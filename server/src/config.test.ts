@@ -19,6 +19,7 @@ test('every setting has a flag, a variable and a member of a file, which mean th
     proxies: '1',
     threads: '2',
     adaptThreads: '2',
+    adaptNiceness: '5',
     batchWaitMs: '5',
     corsOrigins: 'https://a.example,https://b.example',
     profileDays: '0.5',

@@ -64,6 +64,11 @@ export const settings = {
     'threads inside an operator',
   ),
   adaptThreads: setting(whole(1, 64).default(defaultWork.adaptThreads), 'n', 'adaptations at the same time'),
+  adaptNiceness: setting(
+    whole(0, 19).default(10),
+    'n',
+    'how far adaptations give way to predictions and to whatever else runs, 0 to 19; on Linux',
+  ),
   adaptQueue: setting(whole(0).default(defaultWork.adaptQueue), 'n', 'adaptations that wait at most'),
   adaptDeadlineMs: setting(
     whole(1).default(defaultWork.adaptDeadlineMs),

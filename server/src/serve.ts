@@ -27,7 +27,8 @@ export async function serve(config: Config, directories: readonly string[], vers
     ...(ttlMs === undefined ? {} : { ttlMs }),
     ...(config.storeBytes === undefined ? {} : { maxBytes: config.storeBytes }),
   });
-  const load = () => threadedEngine(directories, { threads: config.threads, adaptThreads: config.adaptThreads });
+  const { threads, adaptThreads, adaptNiceness } = config;
+  const load = () => threadedEngine(directories, { threads, adaptThreads, adaptNiceness });
   let server: RunningServer;
   let models: string[];
   try {
@@ -40,7 +41,7 @@ export async function serve(config: Config, directories: readonly string[], vers
     const engine = await load();
     models = [...engine.models.keys()];
     const { bodyBytes, imagePixels, headMs, bodyMs, idleMs, drainDelayMs, drainMs } = config;
-    const { batchImages, batchWaitMs, predictQueue, adaptThreads, adaptQueue, adaptDeadlineMs } = config;
+    const { batchImages, batchWaitMs, predictQueue, adaptQueue, adaptDeadlineMs } = config;
     server = await startServer({
       engine,
       store,

@@ -9,7 +9,7 @@ import { randomImages, writeTinyBundle } from './tiny-bundle.js';
 let directory: string;
 const engines: Engine[] = [];
 const load = async () => {
-  const engine = await threadedEngine([directory], { threads: 1 });
+  const engine = await threadedEngine([directory], { threads: 1, adaptNiceness: 0 });
   engines.push(engine);
   return engine;
 };

@@ -13,7 +13,7 @@ export interface ServeProcess {
 
 /** `whet serve` in a process of its own, on a free port; resolves when it listens. */
 export async function startServe(args: readonly string[], env: Record<string, string> = {}): Promise<ServeProcess> {
-  const child = spawn(process.execPath, [whetMain, 'serve', '--port', '0', ...args], {
+  const child = spawn(process.execPath, [whetMain, 'serve', '--port', '0', '--adapt-niceness', '0', ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...env },
   });

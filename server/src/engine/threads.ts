@@ -11,10 +11,12 @@ export interface ThreadOptions {
   readonly threads?: number;
   /** Adaptations that run at the same time, each in a thread with sessions of its own; 1 when absent. */
   readonly adaptThreads?: number;
+  /**
+   * How far adaptations give way to predictions, to the thread that answers requests, and to whatever else runs on the
+   * machine: 0 not at all, to 19; 10 when absent. On Linux only.
+   */
+  readonly adaptNiceness?: number;
 }
-
-/** Adaptations give way to predictions, and to the thread that answers requests. */
-const ADAPT_NICENESS = 10;
 /** Profiles that the predicting thread is known to have; it forgets none by itself before its own, larger limit. */
 const KNOWN_BYTES = 128 * 1024 * 1024;
 
@@ -23,10 +25,10 @@ const KNOWN_BYTES = 128 * 1024 * 1024;
  * requests nor predictions wait for an inner step. Rejects with `BundleError` where a folder is no bundle.
  */
 export async function threadedEngine(directories: readonly string[], options: ThreadOptions = {}): Promise<Engine> {
-  const { threads = availableParallelism(), adaptThreads = 1 } = options;
+  const { threads = availableParallelism(), adaptThreads = 1, adaptNiceness = 10 } = options;
   const started = await Promise.allSettled([
     Thread.start({ directories, threads, niceness: 0 }),
-    ...Array.from({ length: adaptThreads }, () => Thread.start({ directories, threads, niceness: ADAPT_NICENESS })),
+    ...Array.from({ length: adaptThreads }, () => Thread.start({ directories, threads, niceness: adaptNiceness })),
   ]);
   const failure = started.find(({ status }) => status === 'rejected') as PromiseRejectedResult | undefined;
   const [predictor, ...adapters] = started.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
