@@ -60,12 +60,55 @@ describe('a bundle from an address', () => {
     });
     await new Promise<void>((resolve) => server?.listen(0, '127.0.0.1', resolve));
     const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    const bundle = await web.loadBundle(new URL('/bundle/', origin));
+    const progress: web.Progress[] = [];
+    const onProgress = (now: web.Progress) => progress.push(now);
+    const bundle = await web.loadBundle(new URL('/bundle/', origin), { onProgress });
+    const sizes = Object.values(bundle.manifest.files).map(({ bytes }) => bytes);
+    const { loaded, total } = progress.at(-1) as web.Progress;
+    expect(total).toBe(sizes.reduce((a, b) => a + b, 0));
+    expect(loaded).toBe(total);
     expect((await bundle.adapt(examples, { steps: 1 })).losses).toHaveLength(1);
     await bundle.release();
     await expect(web.loadBundle(`${origin}/elsewhere/x`)).rejects.toThrow(
       /elsewhere\/x\/manifest\.json: expected the file, got HTTP 404/,
     );
+  });
+
+  it('is loaded pattern by pattern, and says how far it is', async () => {
+    const directory = await writeTinyBundle();
+    const read: string[] = [];
+    const reader = (path: string) => {
+      read.push(path);
+      return readFile(join(directory, path));
+    };
+    const whole = await node.loadBundle(directory);
+    const bundle = await web.loadBundle(reader, {
+      patterns: ({ defaultPattern }) => [defaultPattern],
+    });
+    const { defaultPattern, patterns } = bundle.manifest;
+    expect(bundle.digest).toBe(whole.digest);
+    expect(bundle.loaded).toEqual([defaultPattern]);
+    const other = Object.keys(patterns).find((name) => name !== defaultPattern) as string;
+    expect(read.filter((path) => path.startsWith(`${other}/`))).toEqual([]);
+    await expect(bundle.adapt(examples, { pattern: other })).rejects.toThrow(`got "${other}"; load it first`);
+    const { profile } = await whole.adapt(examples, { pattern: other });
+    expect(() => bundle.profileFromBytes(profile.toBytes())).toThrow('loaded without its pattern');
+    await Promise.all([bundle.load(other), bundle.load(other)]);
+    expect(new Set(read).size).toBe(read.length);
+    expect(bundle.profileFromBytes(profile.toBytes()).classes).toEqual(profile.classes);
+    await expect(bundle.load('nowhere')).rejects.toThrow(/expected one of .*, got "nowhere"/);
+    await bundle.release();
+    await whole.release();
+  });
+
+  it('lets a cancel in between steps, and stops', async () => {
+    const directory = await writeTinyBundle();
+    const bundle = await web.loadBundle((path) => readFile(join(directory, path)));
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(new Error('enough')), 50);
+    const options = { pattern: 'full', steps: 100_000, rate: 1e-9, signal: controller.signal };
+    await expect(bundle.adapt(examples, options)).rejects.toThrow('enough');
+    await bundle.release();
   });
 
   it('names the file that a reader fails on', async () => {
