@@ -54,7 +54,7 @@ describe('a bundle from an address', () => {
   it('is fetched; a missing file is named', async () => {
     const directory = await writeTinyBundle();
     server = createServer(async (request, response) => {
-      const path = (request.url ?? '').replace(/^\/bundle\//, '');
+      const path = new URL(request.url ?? '', 'http://localhost').pathname.replace(/^\/bundle\//, '');
       const bytes = await readFile(join(directory, path)).catch(() => undefined);
       response.writeHead(bytes ? 200 : 404).end(bytes);
     });

@@ -19,21 +19,23 @@ export interface FetchOptions {
 }
 
 /**
- * Fetches files from an address. Throws {@link BundleError} naming the file where the server does not have it or the
+ * Fetches files from an address. Files of a manifest are asked for with their digest (`step.onnx?sha256=...`), so that no cache
+ * gives an older bundle's. Throws {@link BundleError} naming the file where the server does not have it or the
  * network fails, and the signal's reason where it aborts.
  */
 export function fetchFrom(address: string | URL, { onProgress, signal }: FetchOptions = {}): ReadFile {
   const base = String(address).replace(/\/*$/, '/');
   let [loaded, total] = [0, 0];
-  let sizes: Readonly<Record<string, { readonly bytes?: number } | undefined>> = {};
+  let files: Readonly<Record<string, { readonly bytes: number; readonly sha256: string } | undefined>> = {};
   return async (file) => {
-    total += sizes[file]?.bytes ?? 0;
+    const known = files[file];
+    total += known?.bytes ?? 0;
     const failed = (got: string, cause?: unknown) => {
       signal?.throwIfAborted();
       return new BundleError(`${base}${file}: expected the file, got ${got}`, { cause });
     };
     try {
-      const response = await fetch(base + file, signal ? { signal } : {});
+      const response = await fetch(base + file + (known ? `?sha256=${known.sha256}` : ''), signal ? { signal } : {});
       if (!response.ok) throw failed(`HTTP ${response.status} ${response.statusText}`);
       const parts: Uint8Array<ArrayBuffer>[] = [];
       const reader = response.body?.getReader();
@@ -41,12 +43,12 @@ export function fetchFrom(address: string | URL, { onProgress, signal }: FetchOp
         const { done, value } = await reader.read();
         if (done) break;
         parts.push(value);
-        if (!(file in sizes)) continue;
+        if (!known) continue;
         loaded += value.byteLength;
         onProgress?.({ file, loaded, total });
       }
       const bytes = new Uint8Array(await new Blob(parts).arrayBuffer());
-      if (file === 'manifest.json') sizes = sizesIn(bytes);
+      if (file === 'manifest.json') files = filesIn(bytes);
       return bytes;
     } catch (cause) {
       if (cause instanceof BundleError) throw cause;
@@ -56,10 +58,9 @@ export function fetchFrom(address: string | URL, { onProgress, signal }: FetchOp
 }
 
 /** What a manifest says of its files. Whether it is one is checked where it is used. */
-function sizesIn(manifest: Uint8Array): Readonly<Record<string, { readonly bytes?: number }>> {
+function filesIn(manifest: Uint8Array): Readonly<Record<string, { readonly bytes: number; readonly sha256: string }>> {
   try {
-    const { files } = JSON.parse(new TextDecoder().decode(manifest)) as { files?: Record<string, { bytes: number }> };
-    return files ?? {};
+    return (JSON.parse(new TextDecoder().decode(manifest)) as { files?: Record<string, never> }).files ?? {};
   } catch {
     return {};
   }

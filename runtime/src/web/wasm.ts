@@ -27,6 +27,7 @@ export async function createWasmSession(
   const session = (await ort.InferenceSession.create(model, {
     executionProviders: ['wasm'],
     graphOptimizationLevel: 'all',
+    logSeverityLevel: 3,
   })) as InferenceSession;
   return breathe(session);
 }

@@ -51,6 +51,7 @@ const SILENCE_MS = 60_000;
 export async function openWebGpu({ files, fallback, onLost }: WebGpuOptions) {
   const ort = await import('onnxruntime-web/webgpu');
   ort.env.wasm.numThreads = 1;
+  ort.env.logLevel = 'error';
   if (files) useOrtFiles(ort.env.wasm, files);
   let lost: string | undefined;
   let announce: (reason: string) => void = () => {};
@@ -80,6 +81,8 @@ export async function openWebGpu({ files, fallback, onLost }: WebGpuOptions) {
         primary = (await ort.InferenceSession.create(model, {
           executionProviders: ['webgpu'],
           graphOptimizationLevel: 'all',
+          // Warnings, such as of nodes that WebGPU leaves to the CPU, would be errors in a page's console.
+          logSeverityLevel: 3,
         })) as InferenceSession;
         await watch();
       }
