@@ -94,3 +94,18 @@ export function AdaptCard() {
     </section>
   );
 }
+
+/** On a narrow screen, the way to adapt while the card is out of sight. */
+export function AdaptBar() {
+  const now = person.value;
+  const isDue = now && (now.extra.stale || !now.bytes) && missing.value === undefined;
+  if (!isDue || adapting.value || comparing.value) return null;
+  return (
+    <div class="go">
+      <span>{now.bytes ? 'Classes changed.' : 'Ready to adapt.'}</span>
+      <button type="button" class="primary" onClick={adapt}>
+        {now.bytes ? 'Adapt to the changes' : 'Adapt now'}
+      </button>
+    </div>
+  );
+}

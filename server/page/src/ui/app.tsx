@@ -1,6 +1,6 @@
 import { bundleName, bundles, memoryOnly, notice, openBundle, opened, phase, retry } from '../state/app.js';
 import { About } from './about.js';
-import { AdaptCard } from './adapt-card.js';
+import { AdaptBar, AdaptCard } from './adapt-card.js';
 import { ClassesCard } from './classes-card.js';
 import { CompareCard } from './compare-card.js';
 import { PersonBar } from './person-bar.js';
@@ -61,6 +61,7 @@ export function App() {
         {opened.value && <p class="quiet">{opened.value.manifest.description}.</p>}
         <About />
       </footer>
+      {kind === 'ready' && <AdaptBar />}
       <Notices />
     </>
   );

@@ -77,9 +77,19 @@ function ClassRow({ one }: { one: ClassOf }) {
           type="button"
           class="plain danger"
           aria-label={`Delete the class ${name}`}
+          title="Delete this class"
           onClick={() => removeClass(one.id)}
         >
-          Delete
+          <svg viewBox="0 0 24 24" width="20" height="20" aria-hidden="true">
+            <path
+              d="M4 7h16M10 4h4M6 7l1 13h10l1-13M10 11v5M14 11v5"
+              fill="none"
+              stroke="currentColor"
+              stroke-width="2"
+              stroke-linecap="round"
+              stroke-linejoin="round"
+            />
+          </svg>
         </button>
       </div>
       <ul class="thumbs">
@@ -92,7 +102,7 @@ function ClassRow({ one }: { one: ClassOf }) {
               title="Remove this example"
               onClick={() => removePicture(one.id, id)}
             >
-              <PixelsView pixels={pixels} label="" />
+              <PixelsView pixels={pixels} />
             </button>
           </li>
         ))}

@@ -2,7 +2,7 @@ import { useId, useState } from 'preact/hooks';
 import { adapting, cancel, classes, compare, compared, comparing, missing, opened } from '../state/app.js';
 import type { PatternResult } from '../workers/compute.js';
 
-const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [360, 190, 46, 16, 14, 34];
+const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [360, 196, 46, 30, 28, 34];
 const accuracyOf = ({ right, count }: PatternResult) => right / count;
 const percent = (value: number) => `${Math.round(100 * value)} %`;
 const time = (value: number) => `${value < 100 ? value.toFixed(1) : Math.round(value)} ms`;

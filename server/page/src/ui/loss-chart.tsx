@@ -1,7 +1,7 @@
 const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT] = [360, 116, 62, 24, 10, 12];
 
 const short = (value: number): string =>
-  value === 0 ? '0' : value < 0.001 ? value.toExponential(0) : value.toPrecision(2);
+  value === 0 ? '0' : value < 0.001 ? value.toExponential(3) : value.toPrecision(4);
 
 /** The loss of the examples before each step. */
 export function LossChart({ losses, steps }: { losses: readonly number[]; steps: number }) {

@@ -18,6 +18,7 @@ export function PersonBar() {
   const renaming = useRef<DialogHandle>(null);
   const deleting = useRef<DialogHandle>(null);
   const file = useRef<HTMLInputElement>(null);
+  const menu = useRef<HTMLDetailsElement>(null);
   const now = person.value;
   if (!now) return null;
   const download = () => {
@@ -45,7 +46,21 @@ export function PersonBar() {
       <button type="button" onClick={() => naming.current?.open(`Profile ${people.value.length + 1}`)}>
         New
       </button>
-      <details class="menu">
+      <details
+        ref={menu}
+        class="menu"
+        onClick={(event) => {
+          if (menu.current && event.target instanceof HTMLButtonElement) menu.current.open = false;
+        }}
+        onKeyDown={(event) => {
+          if (menu.current && event.key === 'Escape') menu.current.open = false;
+        }}
+        onFocusOut={(event) => {
+          const { relatedTarget } = event;
+          if (relatedTarget instanceof Node && !menu.current?.contains(relatedTarget) && menu.current)
+            menu.current.open = false;
+        }}
+      >
         <summary aria-label="More about this profile">More</summary>
         <div class="menu-items">
           <button type="button" onClick={() => renaming.current?.open(now.name)}>

@@ -1,8 +1,8 @@
 import { useEffect, useRef } from 'preact/hooks';
 import { opened } from '../state/app.js';
 
-/** Pixels as the bundle sees them. */
-export function PixelsView({ pixels, label }: { pixels: Uint8Array; label: string }) {
+/** Pixels as the bundle sees them; without a label where what is around says it. */
+export function PixelsView({ pixels, label }: { pixels: Uint8Array; label?: string }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const { width = 1, height = 1, channels = 1 } = opened.value?.manifest.preprocessing ?? {};
   useEffect(() => {
@@ -15,5 +15,6 @@ export function PixelsView({ pixels, label }: { pixels: Uint8Array; label: strin
     }
     context.putImageData(image, 0, 0);
   }, [pixels, width, height, channels]);
-  return <canvas ref={canvas} class="pixels" width={width} height={height} role="img" aria-label={label} />;
+  const named = label ? ({ role: 'img', 'aria-label': label } as const) : ({ 'aria-hidden': true } as const);
+  return <canvas ref={canvas} class="pixels" width={width} height={height} {...named} />;
 }
