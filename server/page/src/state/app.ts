@@ -114,11 +114,17 @@ async function backendFor(name: string): Promise<'wasm' | 'webgpu'> {
   return measured?.backend ?? 'wasm';
 }
 
+/** `?threads=1` in the address, for measuring. */
+function wantedThreads(): number | 'auto' {
+  const threads = Number(new URLSearchParams(location.search).get('threads'));
+  return Number.isInteger(threads) && threads > 0 ? threads : 'auto';
+}
+
 async function openWith(name: string, taken: 'wasm' | 'webgpu'): Promise<Opened> {
   client?.close();
   client = new ComputeClient(
     loader as LoaderClient,
-    { bundle: name, backend: taken, threads: 'auto' },
+    { bundle: name, backend: taken, threads: wantedThreads() },
     {
       onProgress: ({ loaded, total }) => {
         if (phase.value.kind === 'loading') phase.value = { kind: 'loading', loaded, total };

@@ -66,7 +66,7 @@ export function AdaptCard() {
         <LossChart losses={running?.losses ?? last?.losses ?? []} steps={running?.steps ?? last?.losses.length ?? 0} />
       )}
       {!running && last && (
-        <dl class="figures">
+        <dl class="figures" data-milliseconds={last.total}>
           <div>
             <dt>Adapted in</dt>
             <dd>{milliseconds(last.total)}</dd>

@@ -24,7 +24,7 @@ export function Prediction() {
     </li>
   );
   return (
-    <div class="prediction" aria-live="polite" data-query={now?.id}>
+    <div class="prediction" aria-live="polite" data-query={now?.id} data-milliseconds={predicted.milliseconds}>
       <p class="verdict">
         It is <strong>{predicted.label}</strong>
         <span class="quiet">{predicted.milliseconds.toFixed(1)} ms</span>
