@@ -1,5 +1,5 @@
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { bundlesDirectory, DEFAULT_BUNDLE } from '@whet/models';
 import { loadBundle } from '@whet/runtime/node';
@@ -231,5 +231,30 @@ describe.skipIf(!chromiumPath)(`the page with a damaged bundle${skipReason}`, ()
     await browser.close();
     await server.close();
     await rm(parent, { recursive: true });
+  });
+});
+
+/** An address of this machine that browsers do not take for their own. */
+const address = Object.values(networkInterfaces())
+  .flat()
+  .find((one) => one?.family === 'IPv4' && !one.internal)?.address;
+
+describe.skipIf(!chromiumPath || !address)(`the page over plain HTTP from another machine${skipReason}`, () => {
+  it('adapts all the same, and says what is missing', async () => {
+    const server = await startPageServer(undefined, '0.0.0.0');
+    const browser = await openBrowser();
+    const driver = new PageDriver(browser.context.pages()[0] ?? (await browser.context.newPage()));
+    await driver.open(server.url.replace('0.0.0.0', address as string));
+    expect(await driver.page.evaluate(() => [isSecureContext, crossOriginIsolated])).toEqual([false, false]);
+    await driver.button('Start with 5 example characters').click();
+    await driver.page.locator('.thumb').nth(24).waitFor();
+    expect(await driver.adapt()).toContain('Adapted to 25 examples of 5 classes.');
+    await driver.page.getByText('Privacy and technology').click();
+    await driver.page.getByText('This page came over plain HTTP').waitFor();
+    await driver.source('Camera');
+    await driver.button('Switch the camera on').click();
+    await driver.page.getByRole('alert').filter({ hasText: 'over HTTPS only' }).waitFor();
+    await browser.close();
+    await server.close();
   });
 });

@@ -1,15 +1,19 @@
 import { execFile } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { bundlesDirectory, DEFAULT_BUNDLE } from '@whet/models';
-import { headersOf, pageDirectory, writePage } from '@whet/page';
+import { headersOf, pageDirectory } from '@whet/page';
 import { build, type Rollup } from 'vite';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { chromiumPath, openBrowser, skipReason } from './page/browser.js';
+import { PageDriver } from './page/driver.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const require = createRequire(import.meta.url);
@@ -58,7 +62,8 @@ describe('the page as static files', () => {
   let directory: string;
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'whet-static-'));
-    await writePage(directory, new Map([[DEFAULT_BUNDLE, join(bundlesDirectory, DEFAULT_BUNDLE)]]));
+    const main = fileURLToPath(import.meta.resolve('@whet/cli/main'));
+    await run(process.execPath, [main, 'page', '--out', directory, join(bundlesDirectory, DEFAULT_BUNDLE)]);
   });
   afterAll(() => rm(directory, { recursive: true }));
 
@@ -67,7 +72,7 @@ describe('the page as static files', () => {
       bundles: [DEFAULT_BUNDLE],
     });
     await stat(join(directory, 'bundles', DEFAULT_BUNDLE, 'head/encode.onnx'));
-    const html = await readFile(join(directory, 'index.html'), 'utf8');
+    const html = (await readFile(join(directory, 'index.html'), 'utf8')).replaceAll('&#39;', "'");
     expect(html).toMatch(/<meta http-equiv="Content-Security-Policy" content="[^"]*connect-src 'none'"/);
     expect(html).not.toMatch(/(src|href)="\/|https?:\/\/(?!www\.w3\.org)/);
     expect(await readdir(join(directory, 'assets'))).not.toContainEqual(expect.stringMatching(/\.gz$/));
@@ -82,6 +87,7 @@ describe('the page as static files', () => {
       [expect.stringMatching(/^\/assets\/loader-.*\.js$/), 'self'],
     ]);
     for (const file of await readdir(join(pageDirectory, 'assets'))) {
+      if (file.endsWith('.gz')) continue;
       const expected = file.startsWith('loader-') ? "connect-src 'self'" : "connect-src 'none'";
       expect(headersOf(`/assets/${file}`)['Content-Security-Policy']).toContain(expected);
     }
@@ -100,4 +106,59 @@ describe('the page as static files', () => {
       expect(Math.abs(size - Number(recorded)), `docs/page.md: \`${name}\` is ${size.toFixed(1)} kB`).toBeLessThan(1);
     }
   });
+
+  it.skipIf(!chromiumPath)(
+    `is isolated from the second visit on, on a host that sends no headers${skipReason}`,
+    async () => {
+      const types = {
+        html: 'text/html',
+        js: 'text/javascript',
+        mjs: 'text/javascript',
+        css: 'text/css',
+        wasm: 'application/wasm',
+      };
+      const server = createServer(async (request, response) => {
+        // In a folder of the host, as of a project's page.
+        const path = new URL(request.url ?? '', 'http://localhost').pathname
+          .replace(/^\/folder\//, '/')
+          .replace(/\/$/, '/index.html');
+        const bytes = await readFile(join(directory, path)).catch(() => undefined);
+        const type = types[path.split('.').at(-1) as keyof typeof types] ?? 'application/octet-stream';
+        response.writeHead(bytes ? 200 : 404, { 'Content-Type': type }).end(bytes);
+      });
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      const browser = await openBrowser();
+      const driver = new PageDriver(browser.context.pages()[0] ?? (await browser.context.newPage()));
+      await driver.open(`http://127.0.0.1:${(server.address() as AddressInfo).port}/folder/`);
+      const isolated = () => driver.page.evaluate(() => crossOriginIsolated);
+      const fetches = () =>
+        driver.page.evaluate(() =>
+          fetch('./').then(
+            () => true,
+            () => false,
+          ),
+        );
+      expect([await isolated(), await fetches()]).toEqual([false, false]);
+      await driver.page.evaluate(() => navigator.serviceWorker.ready);
+      await driver.page.waitForFunction(() => navigator.serviceWorker.controller !== null);
+      await driver.page.reload();
+      await driver.ready();
+      expect([await isolated(), await fetches()]).toEqual([true, false]);
+      const compute = driver.page.workers().find((worker) => /compute-/.test(worker.url()));
+      expect(
+        await compute?.evaluate(() =>
+          fetch('./').then(
+            () => true,
+            () => false,
+          ),
+        ),
+      ).toBe(false);
+      await driver.button('Start with 5 example characters').click();
+      await driver.page.locator('.thumb').nth(24).waitFor();
+      expect(await driver.adapt()).toContain('Adapted to 25 examples of 5 classes.');
+      await browser.close();
+      server.closeAllConnections();
+      server.close();
+    },
+  );
 });

@@ -58,11 +58,8 @@ const rowOf = (runtime: string, { load, warmUp, adapt, predict }: Times): Row =>
 
 async function inPage(url: string, query: string, runtime: string, gpu: boolean): Promise<Row> {
   const times = noTimes();
-  const picture = join(
-    demoImagesDirectory,
-    'plus',
-    `${((await loadDemoImages()).get('plus')?.[9] as DemoImage).font}.png`,
-  );
+  const image = (await loadDemoImages()).get('plus')?.[9] as DemoImage;
+  const picture = join(demoImagesDirectory, 'plus', `${image.font}.png`);
   for (let launch = 0; launch < launches; launch++) {
     const browser = await openBrowser({ gpu });
     const driver = new PageDriver(browser.context.pages()[0] ?? (await browser.context.newPage()));
@@ -136,9 +133,10 @@ if (!chromiumPath) throw new Error('expected Chromium at /usr/bin/chromium or in
 const server = await startPageServer();
 const rows: Row[] = [await inNode(1)];
 if (cpus().length > 1) rows.push(await inNode(2));
-rows.push(await inPage(server.url, '?threads=1', 'page, WebAssembly, 1 thread', false));
-if (cpus().length > 1) rows.push(await inPage(server.url, '?threads=2', 'page, WebAssembly, 2 threads', false));
-rows.push(await inPage(server.url, '', 'page, WebGPU (SwiftShader)', true));
+rows.push(await inPage(server.url, '?reuse=no&threads=1', 'page, WebAssembly, 1 thread', false));
+if (cpus().length > 1)
+  rows.push(await inPage(server.url, '?reuse=no&threads=2', 'page, WebAssembly, 2 threads', false));
+rows.push(await inPage(server.url, '?reuse=no', 'page, WebGPU (SwiftShader)', true));
 await server.close();
 if (values.json) await writeFile(values.json, `${JSON.stringify(rows, null, 2)}\n`);
 const ms = (value: number) =>

@@ -23,7 +23,10 @@ export interface PageServer {
 }
 
 /** The service with the shipped bundle and its page; it keeps account of every request. */
-export async function startPageServer(directory = join(bundlesDirectory, DEFAULT_BUNDLE)): Promise<PageServer> {
+export async function startPageServer(
+  directory = join(bundlesDirectory, DEFAULT_BUNDLE),
+  host = '127.0.0.1',
+): Promise<PageServer> {
   const bundle = await loadBundle(directory, { threads: 1 });
   const { name } = bundle.manifest;
   const app = createApp({
@@ -41,9 +44,9 @@ export async function startPageServer(directory = join(bundlesDirectory, DEFAULT
     });
     app(request, response);
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(0, host, resolve));
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+    url: `http://${host}:${(server.address() as AddressInfo).port}/`,
     bundle,
     requests,
     close: async () => {

@@ -114,7 +114,9 @@ async function backendFor(name: string): Promise<'wasm' | 'webgpu'> {
   return measured?.backend ?? 'wasm';
 }
 
-/** `?threads=1` in the address, for measuring. */
+/** `?reuse=no` in the address encodes all examples in every adaptation, for measuring; `?threads=1`, with so many threads. */
+const reuses = new URLSearchParams(location.search).get('reuse') !== 'no';
+
 function wantedThreads(): number | 'auto' {
   const threads = Number(new URLSearchParams(location.search).get('threads'));
   return Number.isInteger(threads) && threads > 0 ? threads : 'auto';
@@ -320,7 +322,9 @@ export async function readPicture(
 // Computing
 
 export const examplesOf = (): LabelledPixels[] =>
-  classes.value.flatMap(({ name, pictures }) => pictures.map(({ pixels }) => ({ label: name, pixels })));
+  classes.value.flatMap(({ name, pictures }) =>
+    pictures.map(({ id, pixels }) => ({ ...(reuses ? { id } : {}), label: name, pixels })),
+  );
 
 export async function adapt(): Promise<void> {
   const [now, open] = [person.value, opened.value];
@@ -339,7 +343,8 @@ export async function adapt(): Promise<void> {
   running = work;
   try {
     const result = await work;
-    const last = { pattern, losses: result.losses, ...result.milliseconds, examples: examples.length };
+    const { encoded, losses: all, milliseconds } = result;
+    const last = { pattern, losses: all, ...milliseconds, examples: examples.length, encoded };
     const changed = new Date().toISOString();
     const backendNow = choice.value?.backend ?? 'wasm';
     // The person may have changed names meanwhile: what is stored belongs to the examples that were adapted to.

@@ -23,6 +23,8 @@ export interface LastAdaptation {
   readonly steps: number;
   readonly total: number;
   readonly examples: number;
+  /** Those of them that had to be encoded. */
+  readonly encoded: number;
   readonly backend: string;
   /** ms of moving everything, for the speed-up; absent until measured. */
   readonly dense?: number;

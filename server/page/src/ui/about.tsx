@@ -51,6 +51,12 @@ export function About() {
           </p>
         </>
       )}
+      {!isSecureContext && (
+        <p>
+          This page came over plain HTTP: browsers give such pages neither a camera nor a way to work without a network,
+          and no threads. HTTPS does.
+        </p>
+      )}
       {install.value && (
         <button
           type="button"

@@ -71,8 +71,9 @@ export function AdaptCard() {
             <dt>Adapted in</dt>
             <dd>{milliseconds(last.total)}</dd>
             <dd class="quiet">
-              {milliseconds(last.encode)} to encode {last.examples} examples, {milliseconds(last.steps)} for{' '}
-              {last.losses.length} steps
+              {last.encoded > 0 && `${milliseconds(last.encode)} to encode ${last.encoded} examples, `}
+              {milliseconds(last.steps)} for {last.losses.length} steps
+              {last.encoded < last.examples && `; ${last.examples - last.encoded} examples were encoded before`}
             </dd>
           </div>
           <div>

@@ -4,6 +4,9 @@ import {
   type BackendName,
   type Bundle,
   decodeRgba,
+  type EncodedImage,
+  type Example,
+  type ImageInput,
   loadBundle,
   type Manifest,
   type OrtFiles,
@@ -44,6 +47,8 @@ export interface Opened {
 }
 
 export interface LabelledPixels {
+  /** By which what was computed of it is found again; absent where it is not to be kept. */
+  readonly id?: string;
   readonly label: string;
   /** `[H, W, C]`, 0..255. */
   readonly pixels: Uint8Array;
@@ -54,6 +59,8 @@ export interface Adapted {
   readonly classes: readonly string[];
   readonly losses: readonly number[];
   readonly milliseconds: AdaptTimings;
+  /** Examples that had to be encoded; the others were before. */
+  readonly encoded: number;
 }
 
 export interface PredictedImage {
@@ -107,6 +114,44 @@ function densePattern({ patterns }: Manifest): string | undefined {
   return Object.keys(patterns).find((name) => isDense(patterns[name] as PatternManifest, most));
 }
 
+/** What is left of pictures above the frozen part, by pattern and picture: a class that is added costs its own pictures only. */
+const kept = new Map<string, Map<string, EncodedImage>>();
+/** Values that are kept at most, of all patterns: 64 MB. */
+const MOST_KEPT = 16_000_000;
+
+/** Examples for a pattern, encoded or found again where its features depend on a picture alone and are small enough to be kept. */
+async function encodeOnce(
+  open: Bundle,
+  name: string,
+  examples: readonly LabelledPixels[],
+  signal: AbortSignal,
+): Promise<{ inputs: Example<ImageInput>[]; encoded: number }> {
+  const { graphs, features, normalizations = [] } = open.manifest.patterns[name] as PatternManifest;
+  const length = features.reduce((a, b) => a * b, 1);
+  const canKeep = graphs.encode !== null && !normalizations.some(({ frozen }) => frozen);
+  if (!canKeep || length * examples.length > MOST_KEPT) {
+    return {
+      inputs: examples.map(({ label, pixels }) => ({ label, image: tensorOf(pixels) })),
+      encoded: examples.length,
+    };
+  }
+  const found = kept.get(name) ?? new Map<string, EncodedImage>();
+  const missing = examples.filter(({ id }) => id === undefined || !found.has(id));
+  const tensors = missing.map(({ pixels }) => tensorOf(pixels));
+  const images = tensors.length > 0 ? await open.encode(tensors, { pattern: name, signal }) : [];
+  const fresh = new Map(missing.map((example, i) => [example, images[i] as EncodedImage]));
+  const inputs = examples.map((example) => {
+    const image = fresh.get(example) ?? (found.get(example.id as string) as EncodedImage);
+    return { label: example.label, image };
+  });
+  // Of the other patterns nothing is kept when it becomes too much; of this one, what these examples need.
+  const others = [...kept].filter(([other]) => other !== name);
+  const size = others.reduce((sum, [, all]) => sum + [...all.values()].reduce((a, b) => a + b.features.length, 0), 0);
+  if (size + length * examples.length > MOST_KEPT) kept.clear();
+  kept.set(name, new Map(examples.flatMap(({ id }, i) => (id ? [[id, inputs[i]?.image as EncodedImage]] : []))));
+  return { inputs, encoded: missing.length };
+}
+
 async function warmUp(open: Bundle): Promise<number> {
   const began = performance.now();
   const blank = () => new Float32Array(open.imageLength);
@@ -143,7 +188,7 @@ const compute = {
     const options: WebLoadOptions = {
       backend,
       threads,
-      patterns: 'default',
+      patterns: ({ defaultPattern }) => [defaultPattern],
       files: webgpu ? { wasm, webgpu } : { wasm },
       onBackend: (taken) => {
         choice = taken;
@@ -156,6 +201,7 @@ const compute = {
       },
       ...(memory ? { memory } : {}),
     };
+    kept.clear();
     bundle = await loadBundle((path) => loader.readBundleFile(name, path, onProgress), options);
     const load = performance.now() - began;
     const { manifest, digest } = bundle;
@@ -185,13 +231,16 @@ const compute = {
     const controller = begin();
     await open.load(options.pattern);
     controller.signal.throwIfAborted();
-    const tensors = examples.map(({ label, pixels }) => ({ label, image: tensorOf(pixels) }));
-    const { profile, losses, milliseconds } = await open.adapt(tensors, {
+    const began = performance.now();
+    const { inputs, encoded } = await encodeOnce(open, options.pattern, examples, controller.signal);
+    const encode = performance.now() - began;
+    const { profile, losses, milliseconds } = await open.adapt(inputs, {
       ...options,
       onStep,
       signal: controller.signal,
     });
-    return { bytes: profile.toBytes(), classes: profile.classes, losses, milliseconds };
+    const times = { ...milliseconds, encode: encode + milliseconds.encode, total: encode + milliseconds.total };
+    return { bytes: profile.toBytes(), classes: profile.classes, losses, milliseconds: times, encoded };
   },
 
   cancel(): void {

@@ -39,6 +39,8 @@ const loader = {
   /** Starts a bundle's progress anew, and forgets what caches hold of it. */
   async forget(bundle: string): Promise<void> {
     readers.delete(bundle);
+    // There are none over plain HTTP.
+    if (!('caches' in self)) return;
     for (const name of await caches.keys()) {
       const cache = await caches.open(name);
       for (const request of await cache.keys()) {
