@@ -114,9 +114,10 @@ async function backendFor(name: string): Promise<'wasm' | 'webgpu'> {
   return measured?.backend ?? 'wasm';
 }
 
-/** `?reuse=no` in the address encodes all examples in every adaptation, for measuring; `?threads=1`, with so many threads. */
-const reuses = new URLSearchParams(location.search).get('reuse') !== 'no';
+/** `?measure` in the address, for timing: every adaptation encodes all examples, and nothing is measured after it. */
+const isTimed = new URLSearchParams(location.search).has('measure');
 
+/** `?threads=1` in the address: so many threads. */
 function wantedThreads(): number | 'auto' {
   const threads = Number(new URLSearchParams(location.search).get('threads'));
   return Number.isInteger(threads) && threads > 0 ? threads : 'auto';
@@ -323,7 +324,7 @@ export async function readPicture(
 
 export const examplesOf = (): LabelledPixels[] =>
   classes.value.flatMap(({ name, pictures }) =>
-    pictures.map(({ id, pixels }) => ({ ...(reuses ? { id } : {}), label: name, pixels })),
+    pictures.map(({ id, pixels }) => ({ ...(isTimed ? {} : { id }), label: name, pixels })),
   );
 
 export async function adapt(): Promise<void> {
@@ -369,7 +370,7 @@ export async function adapt(): Promise<void> {
 /** What moving everything would have taken, measured once the profile is there. */
 async function measureSpeedUp(id: string, examples: readonly LabelledPixels[]): Promise<void> {
   const last = people.value.find((one) => one.id === id)?.extra.last;
-  if (!last || !client || comparing.value) return;
+  if (!last || !client || comparing.value || isTimed) return;
   const work = client.call((compute) => compute.measureDense(examples, last.losses.length));
   running = work;
   try {
