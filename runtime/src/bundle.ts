@@ -20,7 +20,7 @@ async function sha256(bytes: Uint8Array): Promise<string> {
   // Browsers leave it out of pages over plain HTTP, such as those of a machine in the same house.
   const digest = subtle
     ? new Uint8Array(await subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>))
-    : (await import('@noble/hashes/sha2.js')).sha256(bytes);
+    : (await import('./sha256.js')).sha256(bytes);
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 

@@ -148,7 +148,7 @@ export type {
 } from './types.js';
 export type { OrtFiles } from './web/assets.js';
 export type { BackendChoice, BackendName, ChoiceMemory } from './web/choose.js';
-export { measureBundle } from './web/choose.js';
+export { compareBundles, measureBundle } from './web/choose.js';
 export { type BrowserDecodeOptions, decodePixels, decodeRgba } from './web/decode-image.js';
 export { fetchFrom, type Progress, type ReadFile } from './web/fetch-files.js';
 export {

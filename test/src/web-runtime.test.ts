@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Bundle, Example } from '@whet/runtime';
 import * as node from '@whet/runtime/node';
 import * as web from '@whet/runtime/web';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
 import { relativeError } from './reference.js';
 import { randomImages, supportCheckpoint, tinyCheckpoint, writeTinyBundle } from './tiny-bundle.js';
 
@@ -44,6 +44,78 @@ describe.each([
     }
     await native.release();
     await wasm.release();
+  });
+});
+
+describe('the backend', () => {
+  const withGpu = { gpu: { requestAdapter: async () => ({ info: { vendor: 'acme', architecture: 'one' } }) } };
+  afterEach(() => vi.unstubAllGlobals());
+  const open = async (options: web.WebLoadOptions) => {
+    const directory = await writeTinyBundle();
+    const choices: web.BackendChoice[] = [];
+    const onBackend = (choice: web.BackendChoice) => choices.push(choice);
+    const bundle = await web.loadBundle((path) => readFile(join(directory, path)), {
+      patterns: ({ defaultPattern }) => [defaultPattern],
+      ...options,
+      onBackend,
+    });
+    return { bundle, choice: choices[0] };
+  };
+
+  it('is WebAssembly by itself where there is no GPU', async () => {
+    vi.stubGlobal('navigator', {});
+    const { bundle, choice } = await open({ backend: 'auto' });
+    expect(choice).toEqual({ backend: 'wasm', threads: 1, reason: 'this browser offers no GPU' });
+    await bundle.release();
+  });
+
+  it('is not a GPU in software', async () => {
+    const requestAdapter = async () => ({ info: { vendor: 'google', architecture: 'swiftshader' } });
+    vi.stubGlobal('navigator', { gpu: { requestAdapter } });
+    const { bundle, choice } = await open({ backend: 'auto' });
+    expect(choice?.reason).toBe('google swiftshader computes on the CPU');
+    await bundle.release();
+  });
+
+  it('is what was remembered of this GPU and this bundle', async () => {
+    vi.stubGlobal('navigator', withGpu);
+    const asked: string[] = [];
+    const before: web.BackendChoice = { backend: 'wasm', threads: 1, reason: 'measured before' };
+    const get = async (key: string) => {
+      asked.push(key);
+      return before;
+    };
+    const { bundle, choice } = await open({ backend: 'auto', memory: { get, set: async () => {} } });
+    expect(choice).toEqual(before);
+    expect(asked).toEqual([
+      expect.stringMatching(`^whet backend: ${web.ortVersion}, 1 threads, acme one, ${bundle.digest}$`),
+    ]);
+    await bundle.release();
+  });
+
+  it('is WebAssembly where WebGPU does not start, which is not remembered', async () => {
+    vi.stubGlobal('navigator', withGpu);
+    const set = vi.fn(async () => {});
+    const { bundle, choice } = await open({ backend: 'auto', memory: { get: async () => undefined, set } });
+    expect(choice?.backend).toBe('wasm');
+    expect(choice?.reason).toMatch(/^WebGPU does not work here: /);
+    expect(set).not.toHaveBeenCalled();
+    expect((await bundle.adapt(examples)).losses).toHaveLength(3);
+    await bundle.release();
+  });
+
+  it('is measured, and never one that computes something else', async () => {
+    const [one, same] = [(await open({})).bundle, (await open({})).bundle];
+    const directory = await writeTinyBundle(tinyCheckpoint('prototype', { seed: 8 }));
+    const other = await web.loadBundle((path) => readFile(join(directory, path)));
+    const equal = await web.compareBundles(one, same, 1);
+    expect(equal.reason).toMatch(/^measured [\d.]+ ms on WebAssembly, [\d.]+ ms on WebGPU$/);
+    const { wasm = 0, webgpu = 0 } = equal.milliseconds ?? {};
+    expect(equal.backend).toBe(webgpu < wasm ? 'webgpu' : 'wasm');
+    const different = await web.compareBundles(one, other, 1);
+    expect(different.backend).toBe('wasm');
+    expect(different.reason).toMatch(/^WebGPU computes something else here: probabilities differ by /);
+    for (const bundle of [one, same, other]) await bundle.release();
   });
 });
 

@@ -24,9 +24,12 @@ export function Prediction() {
     </li>
   );
   return (
-    <div class="prediction" aria-live="polite" data-query={now?.id} data-milliseconds={predicted.milliseconds}>
+    <div class="prediction" data-query={now?.id} data-milliseconds={predicted.milliseconds}>
       <p class="verdict">
-        It is <strong>{predicted.label}</strong>
+        {/* Told again only where it changes: the camera predicts several times a second. */}
+        <span role="status">
+          It is <strong>{predicted.label}</strong>
+        </span>
         <span class="quiet">{predicted.milliseconds.toFixed(1)} ms</span>
       </p>
       <ol class="bars" aria-label="Probabilities">

@@ -68,7 +68,12 @@ async function fetchedOrKept(request: Request, key: string = request.url): Promi
 /** Storage that is full must not keep the page from working. */
 async function keep(name: string, key: string, response: Response): Promise<void> {
   try {
-    await (await caches.open(name)).put(key, response);
+    const cache = await caches.open(name);
+    await cache.put(key, response);
+    // What an older bundle had at this place, by another digest.
+    for (const old of await cache.keys(key, { ignoreSearch: true })) {
+      if (old.url !== new URL(key, scope).href) await cache.delete(old);
+    }
   } catch (cause) {
     console.warn(`not kept for later: ${key}: ${(cause as Error).message}`);
   }
