@@ -31,15 +31,15 @@ describe.skipIf(!chromiumPath)(`the page on WebGPU (SwiftShader)${skipReason}`, 
   });
   const needsAdapter = (context: TestContext) => context.skip(!adapter, 'this Chromium gives no WebGPU adapter');
 
-  it('adapts to the same probabilities as Node.js', async (context) => {
+  it('adapts to the same probabilities as Node.js', { timeout: 400_000 }, async (context) => {
     needsAdapter(context);
     await driver.button('Start with 5 example characters').click();
     await driver.page.locator('.thumb').nth(24).waitFor();
     await driver.page.getByText('Privacy and technology').click();
     await driver.page.getByLabel('Computes on').selectOption('webgpu');
-    await driver.page.getByText('Now WebGPU').waitFor({ timeout: 60_000 });
+    await driver.page.getByText('Now WebGPU').waitFor({ timeout: 170_000 });
     await driver.adapt();
-    await driver.page.getByText(/over moving everything/).waitFor({ timeout: 60_000 });
+    await driver.page.getByText(/over moving everything/).waitFor({ timeout: 170_000 });
     const demo = await loadDemoImages();
     const tensor = (image: DemoImage) => decodeImage(image.bytes, server.bundle.manifest.preprocessing);
     const labels = ['plus', 'question-mark', 'percent', 'dollar', 'equals'];
@@ -61,7 +61,9 @@ describe.skipIf(!chromiumPath)(`the page on WebGPU (SwiftShader)${skipReason}`, 
     expect(browser.problems).toEqual([]);
   });
 
-  it('goes on with WebAssembly, to the same result, when the GPU is lost while it adapts', async (context) => {
+  it('goes on with WebAssembly, to the same result, when the GPU is lost while it adapts', {
+    timeout: 400_000,
+  }, async (context) => {
     needsAdapter(context);
     const before = server.bundle.profileFromBytes(await driver.export());
     await driver.page.getByLabel('Pattern: what may move').selectOption('from-block4');
@@ -71,9 +73,9 @@ describe.skipIf(!chromiumPath)(`the page on WebGPU (SwiftShader)${skipReason}`, 
     const client = await browser.context.browser()?.newBrowserCDPSession();
     if (!client) throw new Error('expected a session with the browser');
     await client.send('Browser.crashGpuProcess').catch(() => {});
-    await driver.page.getByText(/^(Adapted to|WebGPU was lost)/).waitFor({ timeout: 60_000 });
-    await driver.page.getByText(/Now WebAssembly.*WebGPU was lost/).waitFor({ timeout: 60_000 });
-    await driver.button('Cancel').waitFor({ state: 'hidden', timeout: 60_000 });
+    await driver.page.getByText(/^(Adapted to|WebGPU was lost)/).waitFor({ timeout: 170_000 });
+    await driver.page.getByText(/Now WebAssembly.*WebGPU was lost/).waitFor({ timeout: 170_000 });
+    await driver.button('Cancel').waitFor({ state: 'hidden', timeout: 170_000 });
     const profile = server.bundle.profileFromBytes(await driver.export());
     expect(profile.pattern).toBe('from-block4');
     expect(profile.classes).toEqual(before.classes);

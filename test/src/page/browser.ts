@@ -51,6 +51,8 @@ export async function openBrowser({ gpu = false, context, ...options }: BrowserO
     acceptDownloads: true,
     ...context,
   });
+  // A machine that does other things too is slow, not wrong.
+  opened.setDefaultTimeout(90_000);
   const problems: string[] = [];
   opened.on('console', (message) => {
     // Chromium's own word where there is no GPU.

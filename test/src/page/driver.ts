@@ -20,7 +20,7 @@ export class PageDriver {
   }
 
   ready(): Promise<void> {
-    return this.page.getByRole('heading', { name: 'Classes' }).waitFor({ timeout: 60_000 });
+    return this.page.getByRole('heading', { name: 'Classes' }).waitFor({ timeout: 150_000 });
   }
 
   source(name: 'Draw' | 'Upload' | 'Camera'): Promise<void> {
