@@ -2,6 +2,7 @@ export { Bundle, type OpenOptions } from './bundle.js';
 export { BundleError, InputError, ProfileError } from './errors.js';
 export {
   BUNDLE_SCHEMA,
+  filesOf,
   type Manifest,
   type Measurement,
   manifestSchema,

@@ -3,6 +3,7 @@ import express, { type ErrorRequestHandler, type Express, type RequestHandler } 
 import { adaptHandler } from './adapt.js';
 import { healthHandler, modelsHandler, profileHandler } from './info.js';
 import { defaultLimits, type Limits } from './limits.js';
+import { type PageOptions, pageRouter } from './page.js';
 import { predictHandler } from './predict.js';
 import { Problem, show, toProblem } from './problems.js';
 import type { ProfileStore } from './profile-store.js';
@@ -13,6 +14,8 @@ export interface AppOptions {
   readonly bundles: ReadonlyMap<string, Bundle>;
   readonly store: ProfileStore;
   readonly limits?: Partial<Limits>;
+  /** The page at `/`; there is none when absent. */
+  readonly page?: PageOptions | undefined;
   /** The version that `/health` tells. */
   readonly version: string;
   /** Told of every error that is the server's own fault (status 500); the client learns nothing of it. */
@@ -22,7 +25,7 @@ export interface AppOptions {
 /**
  * The HTTP service as an Express application that does not listen. Throws a RangeError where there is no bundle.
  */
-export function createApp({ bundles, store, version, limits, onError }: AppOptions): Express {
+export function createApp({ bundles, store, version, limits, page, onError }: AppOptions): Express {
   if (bundles.size === 0) throw new RangeError('bundles: expected at least one bundle, got none');
   const service: Service = { bundles, store, version, limits: { ...defaultLimits, ...limits } };
   const app = express().disable('x-powered-by');
@@ -31,6 +34,7 @@ export function createApp({ bundles, store, version, limits, onError }: AppOptio
   app.get('/health', healthHandler(service)).all('/health', methodNotAllowed('GET, HEAD'));
   app.get('/models', modelsHandler(service)).all('/models', methodNotAllowed('GET, HEAD'));
   app.get('/profiles/:id', profileHandler(service)).all('/profiles/:id', methodNotAllowed('GET, HEAD'));
+  if (page) app.use(pageRouter(page));
   app.use(notFound);
   app.use(answerProblem(onError));
   return app;

@@ -7,16 +7,20 @@ interface ServeOptions {
   readonly port: number;
   readonly threads?: number;
   readonly demo?: string;
+  readonly page: boolean;
 }
 
 export function serveCommand(version: string): Command {
   return new Command('serve')
-    .description('Serve bundles over HTTP: POST /adapt, POST /predict, GET /health, /models, /profiles/:id.')
+    .description(
+      'Serve bundles over HTTP: POST /adapt, POST /predict, GET /health, /models, /profiles/:id; and at / a page that adapts on the device that shows it.',
+    )
     .argument('[bundles...]', 'folders of bundles')
     .option('--host <address>', 'address to listen on', '127.0.0.1')
     .option('--port <n>', 'port to listen on; 0 takes a free one', wholeNumber, 8080)
     .option('--threads <n>', 'threads of onnxruntime', wholeNumber)
     .option('--demo <dir>', 'folder with one folder of images per class, for the curl commands it prints')
+    .option('--no-page', 'leave out the page at /')
     .action((bundles: string[], options: ServeOptions) => runServer(version, bundles, options));
 }
 
@@ -24,8 +28,11 @@ async function runServer(version: string, directories: string[], options: ServeO
   const { createMemoryStore, curlExamples, startServer } = await import('@whet/server');
   const { loadBundle } = await import('@whet/runtime/node');
   const loaded = [];
+  const folders = new Map<string, string>();
   for (const directory of directories.length > 0 ? directories : [defaultBundle]) {
-    loaded.push(await loadBundle(directory, options.threads ? { threads: options.threads } : {}));
+    const bundle = await loadBundle(directory, options.threads ? { threads: options.threads } : {});
+    loaded.push(bundle);
+    folders.set(bundle.manifest.name, directory);
   }
   const bundles = new Map(loaded.map((bundle) => [bundle.manifest.name, bundle]));
   if (bundles.size < loaded.length) throw new Error('two bundles have the same name; names must differ');
@@ -34,7 +41,8 @@ async function runServer(version: string, directories: string[], options: ServeO
   const onError = (error: unknown) => {
     process.stderr.write(`whet: ${error instanceof Error ? error.stack : String(error)}\n`);
   };
-  const server = await startServer({ bundles, store: createMemoryStore(), version, host, port, onError });
+  const page = options.page ? { bundles: folders } : undefined;
+  const server = await startServer({ bundles, store: createMemoryStore(), version, host, port, page, onError });
   process.stdout.write(`whet ${version} serves ${[...bundles.keys()].join(', ')} at ${server.url}\n`);
   const demo = options.demo ? await demoImages(options.demo) : undefined;
   if (demo) {
