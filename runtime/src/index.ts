@@ -23,12 +23,4 @@ export {
   writeSafetensors,
 } from './safetensors.js';
 export type { BundleSource } from './source.js';
-export type {
-  AdaptOptions,
-  AdaptResult,
-  AdaptTimings,
-  EncodedImage,
-  Example,
-  ImageInput,
-  Prediction,
-} from './types.js';
+export type * from './types.js';

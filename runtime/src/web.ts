@@ -137,15 +137,7 @@ export { pixelsToTensor, type RgbaImage, resizePixels } from './pixels.js';
 export type { PredictionRequest } from './predict.js';
 export type { Preprocessing } from './preprocessing.js';
 export { Profile, readProfile } from './profile.js';
-export type {
-  AdaptOptions,
-  AdaptResult,
-  AdaptTimings,
-  EncodedImage,
-  Example,
-  ImageInput,
-  Prediction,
-} from './types.js';
+export type * from './types.js';
 export type { OrtFiles } from './web/assets.js';
 export type { BackendChoice, BackendName, ChoiceMemory } from './web/choose.js';
 export { compareBundles, measureBundle } from './web/choose.js';
