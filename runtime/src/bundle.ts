@@ -3,7 +3,7 @@ import { adaptPattern } from './adapt.js';
 import { classesOf } from './classes.js';
 import { encodeExamples, isEncoded } from './encode.js';
 import { BundleError, InputError, ProfileError } from './errors.js';
-import { type Manifest, type PatternManifest, parseManifest } from './manifest.js';
+import { filesOf, type Manifest, type PatternManifest, parseManifest } from './manifest.js';
 import { loadPattern, momentNames, type Pattern } from './pattern.js';
 import { groupRequests, type PredictionRequest, predictGroup } from './predict.js';
 import { Profile, readProfile } from './profile.js';
@@ -16,7 +16,11 @@ export interface OpenOptions {
 }
 
 async function sha256(bytes: Uint8Array): Promise<string> {
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>));
+  const { subtle } = crypto as { readonly subtle?: SubtleCrypto };
+  // Browsers leave it out of pages over plain HTTP, such as those of a machine in the same house.
+  const digest = subtle
+    ? new Uint8Array(await subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>))
+    : (await import('./sha256.js')).sha256(bytes);
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
@@ -35,14 +39,34 @@ function chosenPatterns(
   });
 }
 
+/** Reads files of a bundle, together, and checks their digests. */
+async function readChecked(
+  source: BundleSource,
+  names: readonly string[],
+  { files }: Manifest,
+): Promise<Map<string, Uint8Array>> {
+  const read = async (name: string): Promise<[string, Uint8Array]> => {
+    const bytes = await source.read(name);
+    const [expected, actual] = [files[name]?.sha256, await sha256(bytes)];
+    if (actual !== expected) {
+      throw new BundleError(`${source.location}/${name}: SHA-256: expected ${expected}, got ${actual}`);
+    }
+    return [name, bytes];
+  };
+  return new Map(await Promise.all(names.map(read)));
+}
+
 /** A loaded bundle: one set of sessions per pattern, shared by all profiles. */
 export class Bundle {
+  readonly #patterns = new Map<string, Pattern>();
+  readonly #loading = new Map<string, Promise<void>>();
+  readonly #sessions: InferenceSession[] = [];
+
   private constructor(
     readonly manifest: Manifest,
     /** SHA-256 of what decides predictions (every file but measurements and texts); profiles name it. */
     readonly digest: string,
-    private readonly patterns: ReadonlyMap<string, Pattern>,
-    private readonly sessions: readonly InferenceSession[],
+    private readonly source: BundleSource,
   ) {}
 
   /**
@@ -52,31 +76,7 @@ export class Bundle {
   static async open(source: BundleSource, options: OpenOptions = {}): Promise<Bundle> {
     const text = new TextDecoder().decode(await source.read('manifest.json'));
     const manifest = parseManifest(text, source.location);
-    const files = new Map<string, Uint8Array>();
-    const chosen = chosenPatterns(manifest, source.location, options.patterns);
-    const needed =
-      options.patterns && new Set(chosen.flatMap(([, { graphs, init }]) => [init, ...Object.values(graphs)]));
-    for (const [name, { sha256: expected }] of Object.entries(manifest.files)) {
-      if (needed && !needed.has(name)) continue;
-      const bytes = await source.read(name);
-      const actual = await sha256(bytes);
-      if (actual !== expected) {
-        throw new BundleError(`${source.location}/${name}: SHA-256: expected ${expected}, got ${actual}`);
-      }
-      files.set(name, bytes);
-    }
-    const patterns = new Map<string, Pattern>();
-    const { labels, featureLength } = manifest;
-    const keptShape = labels && ([labels.length, featureLength] as const);
-    const sessions: InferenceSession[] = [];
-    try {
-      for (const [name, pattern] of chosen) {
-        patterns.set(name, await loadPattern(source, files, name, pattern, keptShape, sessions));
-      }
-    } catch (cause) {
-      for (const session of sessions) await session.release();
-      throw cause;
-    }
+    const { labels } = manifest;
     const identity = [
       ...Object.entries(manifest.files).map(([name, file]) => `${name} ${file.sha256}`),
       ...Object.entries(manifest.patterns).map(
@@ -86,7 +86,57 @@ export class Bundle {
     const form = [manifest.schema, manifest.head, manifest.normalization, JSON.stringify(manifest.preprocessing)];
     if (labels) form.push(JSON.stringify(labels));
     const digest = await sha256(new TextEncoder().encode([...form, ...identity].join('\n')));
-    return new Bundle(manifest, digest, patterns, sessions);
+    const bundle = new Bundle(manifest, digest, source);
+    const chosen = chosenPatterns(manifest, source.location, options.patterns);
+    const needed = options.patterns
+      ? new Set(chosen.flatMap(([, pattern]) => filesOf(pattern)))
+      : Object.keys(manifest.files);
+    const files = await readChecked(source, [...needed], manifest);
+    try {
+      for (const [name] of chosen) await bundle.#open(name, files);
+    } catch (cause) {
+      await bundle.release();
+      throw cause;
+    }
+    return bundle;
+  }
+
+  /** Patterns that are loaded. */
+  get loaded(): readonly string[] {
+    return [...this.#patterns.keys()];
+  }
+
+  /**
+   * Loads one more pattern; does nothing where it is loaded. Throws {@link BundleError} as {@link open}, {@link InputError} where the
+   * bundle has not got it.
+   */
+  async load(name: string): Promise<void> {
+    if (this.#patterns.has(name)) return;
+    const pattern = this.#known(name);
+    const loading =
+      this.#loading.get(name) ??
+      readChecked(this.source, filesOf(pattern), this.manifest).then((files) => this.#open(name, files));
+    this.#loading.set(name, loading);
+    try {
+      await loading;
+    } finally {
+      this.#loading.delete(name);
+    }
+  }
+
+  /** Creates a pattern's sessions out of checked files. */
+  async #open(name: string, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
+    const { labels, featureLength } = this.manifest;
+    const keptShape = labels && ([labels.length, featureLength] as const);
+    const sessions: InferenceSession[] = [];
+    try {
+      const pattern = await loadPattern(this.source, files, name, this.#known(name), keptShape, sessions);
+      this.#patterns.set(name, pattern);
+      this.#sessions.push(...sessions);
+    } catch (cause) {
+      for (const session of sessions) await session.release();
+      throw cause;
+    }
   }
 
   /** Classes that the bundle has of its own: those of a kept head. */
@@ -96,7 +146,7 @@ export class Bundle {
 
   /** How many sessions of onnxruntime it holds. */
   get sessionCount(): number {
-    return this.sessions.length;
+    return this.#sessions.length;
   }
 
   /** Length of one preprocessed image, `C * H * W`. */
@@ -235,16 +285,24 @@ export class Bundle {
 
   /** Frees the sessions; the bundle cannot be used afterwards. */
   async release(): Promise<void> {
-    for (const session of this.sessions) await session.release();
+    for (const session of this.#sessions.splice(0)) await session.release();
+  }
+
+  /** What the manifest says of a pattern. */
+  #known(name: string): PatternManifest {
+    const { patterns } = this.manifest;
+    const pattern = Object.hasOwn(patterns, name) ? patterns[name] : undefined;
+    if (pattern) return pattern;
+    const known = Object.keys(patterns).join(', ');
+    throw new InputError('pattern', `expected one of ${known}, got "${name.slice(0, 100)}"`);
   }
 
   #pattern(name: string): Pattern {
-    const pattern = this.patterns.get(name);
-    if (!pattern) {
-      const known = [...this.patterns.keys()].join(', ');
-      throw new InputError('pattern', `expected one of ${known}, got "${name.slice(0, 100)}"`);
-    }
-    return pattern;
+    this.#known(name);
+    const pattern = this.#patterns.get(name);
+    if (pattern) return pattern;
+    const loaded = this.loaded.join(', ');
+    throw new InputError('pattern', `expected one of ${loaded}, got "${name}"; load it first`);
   }
 
   #fitting(profile: Profile): Pattern {
@@ -253,9 +311,9 @@ export class Bundle {
         `profile: made with another bundle: expected ${this.digest.slice(0, 12)}..., got ${profile.bundle.slice(0, 12)}...`,
       );
     }
-    const pattern = this.patterns.get(profile.pattern);
+    const pattern = this.#patterns.get(profile.pattern);
     if (!pattern) {
-      const has = profile.pattern in this.manifest.patterns ? 'was loaded without its' : 'has no';
+      const has = Object.hasOwn(this.manifest.patterns, profile.pattern) ? 'was loaded without its' : 'has no';
       throw new ProfileError(`profile: the bundle ${has} pattern "${profile.pattern.slice(0, 100)}"`);
     }
     const ways = profile.classes.length;

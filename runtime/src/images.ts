@@ -1,7 +1,9 @@
 import type { Metadata } from 'sharp';
 import { InputError } from './errors.js';
+import { pixelsToTensor } from './pixels.js';
 import type { Preprocessing } from './preprocessing.js';
 
+export { pixelsToTensor } from './pixels.js';
 export type { Preprocessing } from './preprocessing.js';
 
 export interface DecodeOptions {
@@ -56,45 +58,6 @@ export async function decodePixels(
   } catch (cause) {
     throw undecodable(field, cause);
   }
-}
-
-/**
- * Turns pixels `[H, W, C]`, 0..255, into the planar tensor `[C, H, W]` by the formula of `Preprocessing`. Written into
- * `out` from `offset` on where `out` is given, so that a batch is filled without copies. Returns `out`.
- *
- * @throws {InputError} where `pixels`, `mean`, `std` or `out` has another length than the preprocessing asks for.
- */
-export function pixelsToTensor(pixels: Uint8Array, p: Preprocessing, out?: Float32Array, offset = 0): Float32Array {
-  const plane = p.width * p.height;
-  const length = plane * p.channels;
-  const shape = `[${p.height}, ${p.width}, ${p.channels}]`;
-  if (pixels.length !== length) {
-    throw new InputError('pixels', `pixels: expected ${length} values ${shape}, got ${pixels.length}`);
-  }
-  for (const name of ['mean', 'std'] as const) {
-    if (p[name].length !== p.channels) {
-      throw new InputError(
-        `preprocessing.${name}`,
-        `preprocessing.${name}: expected ${p.channels} values, one per channel, got ${p[name].length}`,
-      );
-    }
-  }
-  const target = out ?? new Float32Array(offset + length);
-  if (!Number.isInteger(offset) || offset < 0 || offset + length > target.length) {
-    throw new InputError(
-      'out',
-      `out: expected room for ${length} values from ${offset} on, got ${target.length} in all`,
-    );
-  }
-  for (let c = 0; c < p.channels; c++) {
-    const mean = p.mean[c] as number;
-    const std = p.std[c] as number;
-    for (let i = 0, at = offset + c * plane; i < plane; i++, at++) {
-      const v = (pixels[i * p.channels + c] as number) / 255;
-      target[at] = ((p.invert ? 1 - v : v) - mean) / std;
-    }
-  }
-  return target;
 }
 
 /**

@@ -2,6 +2,7 @@ export { Bundle, type OpenOptions } from './bundle.js';
 export { BundleError, InputError, ProfileError } from './errors.js';
 export {
   BUNDLE_SCHEMA,
+  filesOf,
   type Manifest,
   type Measurement,
   manifestSchema,
@@ -22,12 +23,4 @@ export {
   writeSafetensors,
 } from './safetensors.js';
 export type { BundleSource } from './source.js';
-export type {
-  AdaptOptions,
-  AdaptResult,
-  AdaptTimings,
-  EncodedImage,
-  Example,
-  ImageInput,
-  Prediction,
-} from './types.js';
+export type * from './types.js';

@@ -107,6 +107,11 @@ export type Manifest = z.infer<typeof manifestSchema>;
 export type PatternManifest = z.infer<typeof patternSchema>;
 export type Measurement = z.infer<typeof measurementSchema>;
 
+/** The files that a pattern needs, by their paths in the bundle. */
+export function filesOf({ graphs, init }: PatternManifest): string[] {
+  return [...new Set([...Object.values(graphs), init])].filter((file) => typeof file === 'string');
+}
+
 /** Parses `manifest.json`; throws {@link BundleError} naming the first field that does not fit. */
 export function parseManifest(text: string, location = '.'): Manifest {
   const where = `${location}/manifest.json`;
@@ -142,15 +147,16 @@ export function parseManifest(text: string, location = '.'): Manifest {
   if (!Object.hasOwn(manifest.patterns, manifest.defaultPattern)) {
     throw new BundleError(`${where}: defaultPattern "${manifest.defaultPattern}" is not one of its patterns`);
   }
-  for (const [name, { graphs, init, normalizations }] of Object.entries(manifest.patterns)) {
+  for (const [name, pattern] of Object.entries(manifest.patterns)) {
+    const { normalizations } = pattern;
     if ((manifest.normalization === 'support') !== (normalizations !== undefined)) {
       const expected = normalizations ? 'none' : 'a list';
       throw new BundleError(
         `${where}: pattern "${name}": normalizations: expected ${expected} under normalization "${manifest.normalization}"`,
       );
     }
-    for (const file of [...Object.values(graphs), init]) {
-      if (typeof file === 'string' && !Object.hasOwn(manifest.files, file)) {
+    for (const file of filesOf(pattern)) {
+      if (!Object.hasOwn(manifest.files, file)) {
         throw new BundleError(`${where}: pattern "${name}" names "${file}", which is not among its files`);
       }
     }

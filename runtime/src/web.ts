@@ -1,74 +1,153 @@
 import type { InferenceSession } from 'onnxruntime-common';
-import * as ort from 'onnxruntime-web/wasm';
 import { Bundle, type OpenOptions } from './bundle.js';
 import { BundleError } from './errors.js';
 import type { BundleSource } from './source.js';
+import type { OrtFiles } from './web/assets.js';
+import { type BackendChoice, type BackendName, type ChoiceMemory, compareBundles, readChoice } from './web/choose.js';
+import { type FetchOptions, fetchFrom, type ReadFile } from './web/fetch-files.js';
+import { createWasmSession, ortVersion, usableThreads } from './web/wasm.js';
+import { findAdapter, openWebGpu } from './web/webgpu.js';
 
-export interface WebLoadOptions extends OpenOptions {
+export interface WebLoadOptions extends OpenOptions, FetchOptions {
+  /**
+   * `wasm` when absent. `webgpu` throws {@link BundleError} where there is none. `auto` loads the bundle on both, where there is a
+   * GPU, and takes the faster one that computes the same; `memory` keeps the answer for the next time.
+   */
+  readonly backend?: BackendName | 'auto';
   /**
    * Threads of the WebAssembly module; 1 when absent. It counts when the first bundle of a page is loaded. More than 1 needs
-   * `SharedArrayBuffer`, so a page that is isolated from other origins; in Node.js the module starts with 1 only.
+   * `SharedArrayBuffer`, so a page that is isolated from other origins; `auto` takes up to four there. In Node.js the module starts with 1 only.
    */
-  readonly threads?: number;
+  readonly threads?: number | 'auto';
+  /** Where onnxruntime-web's files are; beside its script when absent. */
+  readonly files?: { readonly wasm?: OrtFiles; readonly webgpu?: OrtFiles };
+  readonly memory?: ChoiceMemory;
+  /** Told once what runs the graphs. */
+  readonly onBackend?: (choice: BackendChoice) => void;
+  /** Told, with the reason, when WebGPU was lost and WebAssembly goes on, from the step that failed. */
+  readonly onLost?: (reason: string) => void;
 }
 
-/** The version of onnxruntime-web that runs the graphs. */
-export const ortVersion: string = ort.env.versions.web ?? ort.env.versions.common;
-
-/** Reads a file of a bundle by its path in the bundle's folder, e.g. `sparse/step.onnx`. */
-export type ReadFile = (path: string) => Promise<Uint8Array>;
-
 /**
- * Loads a bundle to run as WebAssembly on onnxruntime-web, in a browser or in Node.js. `source` is the address of the
- * bundle's folder, whose files are fetched, or a function that reads them. Checks the digests of all files and the tensor
- * names of all graphs; throws {@link BundleError} naming the file that does not fit.
+ * Loads a bundle to run on onnxruntime-web, in a browser, in a worker of one or in Node.js. `source` is the address of the
+ * bundle's folder, whose files are fetched, or a function that reads them. Checks the digests of all files it reads and the
+ * tensor names of all graphs; throws {@link BundleError} naming the file that does not fit.
  */
-export function loadBundle(source: string | URL | ReadFile, options: WebLoadOptions = {}): Promise<Bundle> {
-  const [location, read] = typeof source === 'function' ? ['bundle', source] : [String(source), fetchFrom(source)];
-  const files: BundleSource = {
+export async function loadBundle(source: string | URL | ReadFile, options: WebLoadOptions = {}): Promise<Bundle> {
+  const { backend = 'wasm', onBackend } = options;
+  const threads = options.threads === 'auto' ? usableThreads() : (options.threads ?? 1);
+  const read = readerOf(source, options);
+  const openWasm = () => open(read, wasmSessions(options, threads), options);
+  const openGpu = async () => {
+    const fallback = wasmSessions(options, threads);
+    return open(read, await openWebGpu({ files: options.files?.webgpu, fallback, onLost: options.onLost }), options);
+  };
+  if (backend !== 'auto') {
+    const bundle = await (backend === 'wasm' ? openWasm() : openGpu());
+    onBackend?.({ backend, threads, reason: 'chosen' });
+    return bundle;
+  }
+  const { bundle, choice } = await openFaster(openWasm, openGpu, threads, options.memory);
+  onBackend?.(choice);
+  return bundle;
+}
+
+/** Opens what is faster here, by memory or by measuring. */
+async function openFaster(
+  openWasm: () => Promise<Bundle>,
+  openGpu: () => Promise<Bundle>,
+  threads: number,
+  memory: ChoiceMemory | undefined,
+): Promise<{ bundle: Bundle; choice: BackendChoice }> {
+  const adapter = await findAdapter();
+  const wasm = await openWasm();
+  if (!adapter || adapter.software) {
+    const reason = adapter ? `${adapter.name} computes on the CPU` : 'this browser offers no GPU';
+    return { bundle: wasm, choice: { backend: 'wasm', threads, reason } };
+  }
+  const key = `whet backend: ${ortVersion}, ${threads} threads, ${adapter.name}, ${wasm.digest}`;
+  const remembered = readChoice(await memory?.get(key));
+  if (remembered?.backend === 'wasm') return { bundle: wasm, choice: remembered };
+  let gpu: Bundle | undefined;
+  try {
+    gpu = await openGpu();
+    const choice = remembered ?? (await compareBundles(wasm, gpu, threads));
+    await memory?.set(key, choice);
+    const [taken, left] = choice.backend === 'webgpu' ? [gpu, wasm] : [wasm, gpu];
+    await left.release();
+    return { bundle: taken, choice };
+  } catch (cause) {
+    await gpu?.release();
+    const reason = `WebGPU does not work here: ${(cause as Error).message}`;
+    return { bundle: wasm, choice: { backend: 'wasm', threads, reason } };
+  }
+}
+
+type Source = Pick<BundleSource, 'location' | 'read'>;
+
+/** Files are read once, also where a bundle is opened on two backends. */
+function readerOf(source: string | URL | ReadFile, options: WebLoadOptions): Source {
+  const [location, read] =
+    typeof source === 'function' ? ['bundle', source] : [String(source), fetchFrom(source, options)];
+  const files = new Map<string, Promise<Uint8Array>>();
+  const once = options.backend === 'auto';
+  return {
     location,
     read: async (path) => {
       try {
-        return await read(path);
+        const reading = (once ? files.get(path) : undefined) ?? read(path);
+        if (once) files.set(path, reading);
+        return await reading;
       } catch (cause) {
+        files.delete(path);
+        options.signal?.throwIfAborted();
         if (cause instanceof BundleError) throw cause;
         throw new BundleError(`${location}/${path}: cannot be read: ${(cause as Error).message}`, { cause });
       }
     },
-    createSession: (model) => createSession(model, options),
   };
-  return Bundle.open(files, options);
+}
+
+const wasmSessions =
+  ({ files }: WebLoadOptions, threads: number) =>
+  (model: Uint8Array) =>
+    createWasmSession(model, { threads, files: files?.wasm });
+
+function open(
+  source: Source,
+  createSession: BundleSource['createSession'],
+  { patterns }: OpenOptions,
+): Promise<Bundle> {
+  return Bundle.open({ ...source, createSession }, patterns === undefined ? {} : { patterns });
 }
 
 /** A session of an ONNX model on onnxruntime-web's WebAssembly, as bundles run on. */
-export function createSession(model: Uint8Array, options: WebLoadOptions = {}): Promise<InferenceSession> {
-  ort.env.wasm.numThreads = options.threads ?? 1;
-  return ort.InferenceSession.create(model, {
-    executionProviders: ['wasm'],
-    graphOptimizationLevel: 'all',
-  }) as Promise<InferenceSession>;
-}
-
-function fetchFrom(address: string | URL): ReadFile {
-  const base = String(address).replace(/\/*$/, '/');
-  return async (path) => {
-    const response = await fetch(base + path);
-    if (!response.ok) {
-      throw new BundleError(`${base}${path}: expected the file, got HTTP ${response.status} ${response.statusText}`);
-    }
-    return new Uint8Array(await response.arrayBuffer());
-  };
+export function createSession(
+  model: Uint8Array,
+  { threads = 1 }: { threads?: number } = {},
+): Promise<InferenceSession> {
+  return createWasmSession(model, { threads });
 }
 
 export { Bundle, type OpenOptions } from './bundle.js';
 export { BundleError, InputError, ProfileError } from './errors.js';
+export type { Manifest, PatternManifest } from './manifest.js';
+export { filesOf } from './manifest.js';
+export { pixelsToTensor, type RgbaImage, resizePixels } from './pixels.js';
 export type { PredictionRequest } from './predict.js';
-export type {
-  AdaptOptions,
-  AdaptResult,
-  AdaptTimings,
-  EncodedImage,
-  Example,
-  ImageInput,
-  Prediction,
-} from './types.js';
+export type { Preprocessing } from './preprocessing.js';
+export { Profile, readProfile } from './profile.js';
+export type * from './types.js';
+export type { OrtFiles } from './web/assets.js';
+export type { BackendChoice, BackendName, ChoiceMemory } from './web/choose.js';
+export { compareBundles, measureBundle } from './web/choose.js';
+export { type BrowserDecodeOptions, decodePixels, decodeRgba } from './web/decode-image.js';
+export { fetchFrom, type Progress, type ReadFile } from './web/fetch-files.js';
+export {
+  openProfileStore,
+  type ProfileStore,
+  type ProfileStoreOptions,
+  type StoredProfile,
+} from './web/profile-store.js';
+export { ortVersion, usableThreads } from './web/wasm.js';
+export { findAdapter } from './web/webgpu.js';

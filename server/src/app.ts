@@ -13,6 +13,7 @@ import { defaultLimits, type Limits } from './limits.js';
 import { createMetrics, type Metrics, metricsHandler } from './metrics.js';
 import { observe } from './observe.js';
 import { openApiDocument } from './openapi.js';
+import { type PageOptions, pageRouter } from './page.js';
 import { predictHandler } from './predict.js';
 import { Problem, show, toProblem } from './problems.js';
 import {
@@ -46,6 +47,8 @@ export interface AppOptions {
   readonly proxies?: number;
   /** Whether metrics are of this process too: memory, processor, event loop. */
   readonly processMetrics?: boolean;
+  /** The page at `/`; there is none when absent. */
+  readonly page?: PageOptions | undefined;
   /** The version that `/health` tells. */
   readonly version: string;
   readonly logger?: Logger;
@@ -92,7 +95,8 @@ export function workloadOf(engine: Engine, { work }: Pick<AppOptions, 'work'>, m
 }
 
 /** The application of a service. */
-export function appOf(service: Service, { rateLimit = 0, corsOrigins = [], proxies = 0, logger }: AppOptions): Express {
+export function appOf(service: Service, options: AppOptions): Express {
+  const { rateLimit = 0, corsOrigins = [], proxies = 0, logger, page } = options;
   const app = express().disable('x-powered-by').set('trust proxy', proxies).set('etag', false);
   app.use(observe(service, logger));
   // Pages are served over plain HTTP too: nothing of them may be asked for by HTTPS only.
@@ -126,6 +130,7 @@ export function appOf(service: Service, { rateLimit = 0, corsOrigins = [], proxi
     for (const method of Object.keys(handlers) as Method[]) route[method](...(handlers[method] ?? []));
     route.all(methodNotAllowed(Object.keys(handlers) as Method[]));
   }
+  if (page) app.use(pageRouter(page));
   app.use(notFound(Object.keys(routes)));
   app.use(answerProblem(service));
   return app;

@@ -7,6 +7,7 @@ export { localEngine } from './engine/local.js';
 export { type ThreadOptions, threadedEngine } from './engine/threads.js';
 export { defaultLimits, type Limits } from './limits.js';
 export { type RunningServer, type ServerOptions, startServer } from './listen.js';
+export type { PageOptions } from './page.js';
 export type { ProblemBody, ProblemKind } from './problems.js';
 export { type Serving, serve } from './serve.js';
 export {

@@ -17,8 +17,13 @@ export interface Serving {
   close(): Promise<void>;
 }
 
-/** Runs the service by its settings, on the bundles in these folders. Rejects where it cannot start. */
-export async function serve(config: Config, directories: readonly string[], version: string): Promise<Serving> {
+/** Runs the service by its settings, on the bundles in these folders, with the page at `/` if it is to be there. Rejects where it cannot start. */
+export async function serve(
+  config: Config,
+  directories: readonly string[],
+  version: string,
+  { page = false }: { readonly page?: boolean } = {},
+): Promise<Serving> {
   const logger = pino({ level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination(2));
   const auth = config.auth === 'auto' ? (isLoopback(config.host) ? 'off' : 'keys') : config.auth;
   logger.info({ version, directories, config: { ...maskConfig(config), auth } }, 'start');
@@ -46,6 +51,7 @@ export async function serve(config: Config, directories: readonly string[], vers
       engine,
       store,
       version,
+      page: page ? { bundles: new Map(models.map((name, i) => [name, directories[i] as string])) } : undefined,
       auth,
       logger,
       processMetrics: true,

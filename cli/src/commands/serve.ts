@@ -8,15 +8,19 @@ interface ServeOptions extends Partial<Record<SettingName, string>> {
   readonly config?: string;
   readonly printConfig?: boolean;
   readonly demo?: string;
+  readonly page?: boolean;
 }
 
 export function serveCommand(version: string): Command {
   const command = new Command('serve')
-    .description('Serve bundles over HTTP: POST /adapt, POST /predict, /profiles, /models, /metrics, /docs.')
+    .description(
+      'Serve bundles over HTTP: POST /adapt, POST /predict, /profiles, /models, /metrics, /docs; and at / a page that adapts on the device that shows it.',
+    )
     .argument('[bundles...]', 'folders of bundles')
     .option('--config <file>', 'settings in JSON (env: WHET_CONFIG); flags and the environment come before')
     .option('--print-config', 'print the settings, without passwords, and end')
-    .option('--demo <dir>', 'folder with one folder of images per class, for the curl commands it prints');
+    .option('--demo <dir>', 'folder with one folder of images per class, for the curl commands it prints')
+    .option('--no-page', 'leave out the page at /');
   for (const name of Object.keys(settings) as SettingName[]) {
     const { value, help } = settings[name];
     command.addOption(new Option(`${flagOf(name)} <${value}>`, `${help} (env: ${variableOf(name)})`));
@@ -31,7 +35,9 @@ async function runServer(version: string, directories: string[], options: ServeO
     process.stdout.write(`${JSON.stringify(maskConfig(config), null, 2)}\n`);
     return;
   }
-  const serving = await serve(config, directories.length > 0 ? directories : [defaultBundle], version);
+  const serving = await serve(config, directories.length > 0 ? directories : [defaultBundle], version, {
+    page: options.page !== false,
+  });
   process.stdout.write(`whet ${version} serves ${serving.models.join(', ')} at ${serving.url}\n`);
   const demo = options.demo ? await demoImages(options.demo) : undefined;
   if (demo) {

@@ -2,6 +2,15 @@ import os from 'node:os';
 import { type Graph, sizeOf, type Tensor } from '@whet/compiler';
 import { median, ortBackend } from '@whet/trainer';
 
+/** A convolution that keeps the size of its images. */
+export const convolution3x3 = {
+  kernel_shape: [3, 3],
+  strides: [1, 1],
+  pads: [1, 1, 1, 1],
+  dilations: [1, 1],
+  group: 1,
+} as const;
+
 /** Something to be timed beside others. */
 export interface Contender {
   readonly name: string;

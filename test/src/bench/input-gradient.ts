@@ -2,7 +2,7 @@ import { encodeOnnx, type Graph, GraphBuilder, int64s, transposedAsConvolution, 
 import { createSession as createNodeSession } from '@whet/runtime/node';
 import { createSession as createWebSession } from '@whet/runtime/web';
 import { Tensor } from 'onnxruntime-common';
-import { type Contender, machine, timeInTurns, waves } from './harness.js';
+import { type Contender, convolution3x3, machine, timeInTurns, waves } from './harness.js';
 
 /** Images, channels in and out, height and width (the convolution keeps them): blocks of Conv4 in training and adapting. */
 const shapes: readonly (readonly [number, number, number, number])[] = [
@@ -15,19 +15,11 @@ const shapes: readonly (readonly [number, number, number, number])[] = [
   [25, 64, 64, 3],
 ];
 
-const attributes = {
-  kernel_shape: [3, 3],
-  strides: [1, 1],
-  pads: [1, 1, 1, 1],
-  dilations: [1, 1],
-  group: 1,
-} as const;
-
 /** The gradient for the input, and of it one number for each image, as the way back from the device is not what is timed. */
 function graphOf(n: number, channels: number, out: number, size: number, turn: boolean): Graph {
   const g = new GraphBuilder();
   const [dy, w] = [g.input('dy', [n, out, size, size]), g.input('w', [out, channels, 3, 3])];
-  const dx = g.apply('ConvTranspose', [dy, w], { ...attributes, output_padding: [0, 0] });
+  const dx = g.apply('ConvTranspose', [dy, w], { ...convolution3x3, output_padding: [0, 0] });
   const sums = (value: Value) => g.apply('ReduceSum', [value, g.constant(int64s([1, 2, 3]))], { keepdims: 0 });
   const graph = { name: 'dx', inputs: [dy, w], outputs: new Map([['sums', sums(dx)]]) };
   return turn ? transposedAsConvolution(graph).graph : graph;

@@ -1,5 +1,5 @@
 import { GraphBuilder, weightGradientForms } from '@whet/compiler';
-import { type Contender, graphContender, machine, timeInTurns } from './harness.js';
+import { type Contender, convolution3x3, graphContender, machine, timeInTurns } from './harness.js';
 
 /** Images, channels in and out, height and width (the convolution keeps them): blocks of Conv4 in training and adapting. */
 const shapes: readonly (readonly [number, number, number, number])[] = [
@@ -11,14 +11,6 @@ const shapes: readonly (readonly [number, number, number, number])[] = [
   [75, 64, 64, 14],
   [100, 32, 32, 7],
 ];
-
-const attributes = {
-  kernel_shape: [3, 3],
-  strides: [1, 1],
-  pads: [1, 1, 1, 1],
-  dilations: [1, 1],
-  group: 1,
-} as const;
 
 /** The same multiply-adds as one bare matrix product. */
 async function floor(n: number, channels: number, out: number, size: number): Promise<Contender> {
@@ -35,7 +27,7 @@ for (const [n, channels, out, size] of shapes) {
   for (const name of names) {
     const g = new GraphBuilder();
     const [x, dy] = [g.input('x', [n, channels, size, size]), g.input('dy', [n, out, size, size])];
-    const outputs = new Map([['dw', weightGradientForms[name](g, x, dy, attributes)]]);
+    const outputs = new Map([['dw', weightGradientForms[name](g, x, dy, convolution3x3)]]);
     contenders.push(await graphContender(name, { name, inputs: [x, dy], outputs }));
   }
   const times = await timeInTurns(contenders, 30);

@@ -9,13 +9,14 @@ export interface DemoImage {
   readonly bytes: Uint8Array;
 }
 
-const IMAGES_FOLDER = fileURLToPath(new URL('../../demo/images/', import.meta.url));
+/** Folder of the demo images, a folder of them for each label. */
+export const demoImagesDirectory: string = fileURLToPath(new URL('../../demo/images/', import.meta.url));
 
 /**
  * Returns the demo images by label, labels and fonts in the order of their names' code units.
  * Throws where `folder` cannot be read, has no labels, or has a label without images.
  */
-export async function loadDemoImages(folder = IMAGES_FOLDER): Promise<ReadonlyMap<string, readonly DemoImage[]>> {
+export async function loadDemoImages(folder = demoImagesDirectory): Promise<ReadonlyMap<string, readonly DemoImage[]>> {
   const labels = await listLabels(folder);
   const images = new Map<string, readonly DemoImage[]>();
   for (const label of labels) images.set(label, await loadLabel(folder, label));

@@ -1,0 +1,145 @@
+import { type DBSchema, type IDBPDatabase, openDB } from 'idb';
+
+/** What is kept of one person on the device. */
+export interface StoredProfile<Extra = unknown> {
+  readonly id: string;
+  /** What people call it. */
+  readonly name: string;
+  /** Digest of the bundle it belongs to. */
+  readonly bundle: string;
+  /** `Profile.toBytes()`; absent before the first adaptation. */
+  readonly bytes?: Uint8Array | undefined;
+  /** ISO 8601, UTC. */
+  readonly created: string;
+  readonly changed: string;
+  /** Whatever else belongs to it and can be cloned, such as its examples. */
+  readonly extra: Extra;
+}
+
+/** Profiles on the device: in IndexedDB, or in memory where that is denied, full or broken. */
+export interface ProfileStore<Extra = unknown> {
+  /** Why profiles are not kept beyond this page; undefined where they are. */
+  readonly problem: string | undefined;
+  /** Writes a profile whole, in place of one of the same id. */
+  put(profile: StoredProfile<Extra>): Promise<void>;
+  get(id: string): Promise<StoredProfile<Extra> | undefined>;
+  /** All of a bundle, the last changed first. */
+  list(bundle: string): Promise<StoredProfile<Extra>[]>;
+  delete(id: string): Promise<void>;
+  /** A small value by name, such as a setting or a measurement. */
+  getSetting(key: string): Promise<unknown>;
+  setSetting(key: string, value: unknown): Promise<void>;
+  close(): void;
+}
+
+export interface ProfileStoreOptions {
+  /** Name of the database; `whet` when absent. */
+  readonly name?: string;
+  /** Told, with the reason, when a write fails and the store goes on in memory. */
+  readonly onProblem?: (reason: string) => void;
+}
+
+interface Schema extends DBSchema {
+  profiles: { key: string; value: StoredProfile; indexes: { bundle: string } };
+  settings: { key: string; value: unknown };
+}
+
+/**
+ * Opens the device's profiles. Never rejects: where IndexedDB is denied, or a write fails because the device is full, the
+ * store goes on in memory, over what was written before, and says so in `problem`.
+ */
+export async function openProfileStore<Extra = unknown>(
+  options: ProfileStoreOptions = {},
+): Promise<ProfileStore<Extra>> {
+  let database: IDBPDatabase<Schema> | undefined;
+  let problem: string | undefined;
+  const profiles = new Map<string, StoredProfile | undefined>();
+  const settings = new Map<string, unknown>();
+  const degrade = (cause: unknown) => {
+    const { name, message } = cause as Error;
+    const full = name === 'QuotaExceededError';
+    const reason = full ? 'the storage of this browser is full' : `this browser does not store: ${message || name}`;
+    if (problem !== undefined) return;
+    problem = reason;
+    options.onProblem?.(reason);
+  };
+  /** What the database does; the answer without one where it cannot. */
+  const attempt = async <T>(work: (open: IDBPDatabase<Schema>) => Promise<T>, otherwise: () => T): Promise<T> => {
+    if (!database) return otherwise();
+    try {
+      return await work(database);
+    } catch (cause) {
+      degrade(cause);
+      return otherwise();
+    }
+  };
+
+  try {
+    database = await openDB<Schema>(options.name ?? 'whet', 1, {
+      upgrade(created) {
+        created.createObjectStore('profiles', { keyPath: 'id' }).createIndex('bundle', 'bundle');
+        created.createObjectStore('settings');
+      },
+      // Another tab has a newer version of the page: let it.
+      blocking: (_current, _blocked, event) => (event.target as IDBDatabase).close(),
+      terminated: () => degrade(new Error('the database was closed')),
+    });
+  } catch (cause) {
+    degrade(cause);
+  }
+
+  return {
+    get problem() {
+      return problem;
+    },
+    put: (profile) =>
+      attempt(
+        async (open) => {
+          await open.put('profiles', profile);
+          profiles.delete(profile.id);
+        },
+        () => void profiles.set(profile.id, profile),
+      ),
+    async get(id) {
+      if (profiles.has(id)) return profiles.get(id) as StoredProfile<Extra> | undefined;
+      return (await attempt(
+        (open) => open.get('profiles', id),
+        () => undefined,
+      )) as StoredProfile<Extra> | undefined;
+    },
+    async list(bundle) {
+      const stored = await attempt(
+        (open) => open.getAllFromIndex('profiles', 'bundle', bundle),
+        () => [],
+      );
+      const found = new Map<string, StoredProfile | undefined>(stored.map((profile) => [profile.id, profile]));
+      for (const [id, profile] of profiles) if (!profile || profile.bundle === bundle) found.set(id, profile);
+      const all = [...found.values()].filter((profile) => profile !== undefined);
+      return all.sort((a, b) => (a.changed < b.changed ? 1 : -1)) as StoredProfile<Extra>[];
+    },
+    delete: (id) =>
+      attempt(
+        async (open) => {
+          await open.delete('profiles', id);
+          profiles.delete(id);
+        },
+        () => void profiles.set(id, undefined),
+      ),
+    getSetting: (key) =>
+      settings.has(key)
+        ? Promise.resolve(settings.get(key))
+        : attempt(
+            (open) => open.get('settings', key),
+            () => undefined,
+          ),
+    setSetting: (key, value) =>
+      attempt(
+        async (open) => {
+          await open.put('settings', value, key);
+          settings.delete(key);
+        },
+        () => void settings.set(key, value),
+      ),
+    close: () => database?.close(),
+  };
+}

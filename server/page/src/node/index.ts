@@ -1,0 +1,31 @@
+import { cp, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { BundleList } from '../shared/bundle-list.js';
+import { headersOf } from '../shared/headers.js';
+
+export { headersOf, isImmutable } from '../shared/headers.js';
+
+/** Folder of the built page: static files with relative addresses, and a `.gz` beside each large one. */
+export const pageDirectory: string = fileURLToPath(new URL('../page', import.meta.url));
+
+/**
+ * Writes the page with bundles into a folder, to be served by any host of static files: bundles by name, from their folders.
+ * `_headers` states the headers in the form that Netlify and Cloudflare Pages read.
+ */
+export async function writePage(directory: string, bundles: ReadonlyMap<string, string>): Promise<void> {
+  await mkdir(directory, { recursive: true });
+  const files = await readdir(pageDirectory, { recursive: true, withFileTypes: true });
+  await cp(pageDirectory, directory, { recursive: true, filter: (source) => !source.endsWith('.gz') });
+  for (const [name, folder] of bundles) await cp(folder, join(directory, 'bundles', name), { recursive: true });
+  const list: BundleList = { bundles: [...bundles.keys()] };
+  await writeFile(join(directory, 'bundles', 'index.json'), JSON.stringify(list));
+  const connecting = files.map(({ name }) => name).filter((name) => /^loader-.*\.js$/.test(name));
+  const rules = ['/*', '/sw.js', ...connecting.map((name) => `/assets/${name}`)].map((path) => {
+    const lines = Object.entries(headersOf(path)).map(([name, value]) => `  ${name}: ${value}`);
+    // Headers of several rules add up; a more special rule takes the general one's policy away first.
+    const detached = path === '/*' ? [] : ['  ! Content-Security-Policy'];
+    return [path, ...detached, ...lines].join('\n');
+  });
+  await writeFile(join(directory, '_headers'), `${rules.join('\n')}\n`);
+}

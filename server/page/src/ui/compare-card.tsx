@@ -1,0 +1,141 @@
+import { useId, useState } from 'preact/hooks';
+import { adapting, cancel, classes, compare, compared, comparing, missing, opened } from '../state/app.js';
+import type { PatternResult } from '../workers/compute.js';
+
+const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [360, 196, 46, 30, 28, 34];
+const accuracyOf = ({ right, count }: PatternResult) => right / count;
+const percent = (value: number) => `${Math.round(100 * value)} %`;
+const time = (value: number) => `${value < 100 ? value.toFixed(1) : Math.round(value)} ms`;
+
+/** Time against accuracy of a bundle's patterns, on examples that are held back in turn. */
+export function CompareCard() {
+  const id = useId();
+  const { manifest } = opened.value ?? {};
+  const [left, setLeft] = useState<ReadonlySet<string>>(new Set());
+  if (!manifest) return null;
+  const names = Object.keys(manifest.patterns);
+  const wanted = names.filter((name) => !left.has(name));
+  const fewest = Math.min(...classes.value.map(({ pictures }) => pictures.length));
+  const reason =
+    missing.value ?? (fewest < 2 ? 'Every class needs two examples, one of them to be held back.' : undefined);
+  const results = compared.value;
+  return (
+    <section class="card" aria-labelledby={id}>
+      <details class="fold" open={results.length > 0 || comparing.value}>
+        <summary>
+          <h2 id={id}>Compare patterns</h2>
+        </summary>
+        <p class="quiet">
+          Every example is predicted by a profile that was adapted without it, for each pattern. Those that move more
+          fetch more of the model.
+        </p>
+        <fieldset class="checks">
+          <legend>Patterns</legend>
+          {names.map((name) => (
+            <label key={name} class="check">
+              <input
+                type="checkbox"
+                checked={!left.has(name)}
+                onChange={() => {
+                  const next = new Set(left);
+                  if (!next.delete(name)) next.add(name);
+                  setLeft(next);
+                }}
+              />
+              {name}
+            </label>
+          ))}
+        </fieldset>
+        <div class="row">
+          {comparing.value ? (
+            <button type="button" class="danger filled" onClick={cancel}>
+              Cancel
+            </button>
+          ) : (
+            <button
+              type="button"
+              disabled={reason !== undefined || wanted.length === 0 || adapting.value !== undefined}
+              onClick={() => compare(wanted)}
+            >
+              Compare
+            </button>
+          )}
+          <p class="hint" role="status">
+            {comparing.value ? `${results.length} of ${wanted.length} patterns` : reason}
+          </p>
+        </div>
+        {results.length > 0 && <Results results={results} />}
+      </details>
+    </section>
+  );
+}
+
+function Results({ results }: { results: readonly PatternResult[] }) {
+  const times = results.map(({ adapt }) => adapt);
+  const [least, most] = [Math.min(...times) / 1.5, Math.max(...times) * 1.5];
+  const worst = Math.min(0.9, ...results.map(accuracyOf)) - 0.05;
+  const x = (value: number) => LEFT + ((WIDTH - LEFT - RIGHT) * Math.log(value / least)) / Math.log(most / least);
+  const y = (value: number) => TOP + ((HEIGHT - TOP - BOTTOM) * (1 - value)) / (1 - worst);
+  const ticks = [1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000].filter((tick) => tick >= least && tick <= most);
+  const sorted = [...results].sort((a, b) => a.adapt - b.adapt);
+  // Labels of points at the same height would run into each other: each stands one line above or below the one before.
+  const label = (i: number) => (i % 2 === 0 ? -9 : 17);
+  return (
+    <>
+      <svg
+        class="chart scatter"
+        viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
+        role="img"
+        aria-label="Accuracy against ms to adapt; the table below has the figures"
+      >
+        <line x1={LEFT} x2={WIDTH - RIGHT} y1={HEIGHT - BOTTOM} y2={HEIGHT - BOTTOM} class="axis" />
+        {[1, (1 + worst) / 2].map((value) => (
+          <g key={value}>
+            <line x1={LEFT} x2={WIDTH - RIGHT} y1={y(value)} y2={y(value)} class="grid" />
+            <text x={LEFT - 6} y={y(value) + 4} text-anchor="end">
+              {percent(value)}
+            </text>
+          </g>
+        ))}
+        {ticks.map((tick) => (
+          <text key={tick} x={x(tick)} y={HEIGHT - BOTTOM + 15} text-anchor="middle">
+            {tick < 1000 ? tick : `${tick / 1000}k`}
+          </text>
+        ))}
+        <text x={WIDTH - RIGHT} y={HEIGHT - 4} text-anchor="end">
+          ms to adapt
+        </text>
+        {sorted.map((result, i) => (
+          <g key={result.pattern}>
+            <circle cx={x(result.adapt)} cy={y(accuracyOf(result))} r="5" class="dot" />
+            <text x={x(result.adapt)} y={y(accuracyOf(result)) + label(i)} text-anchor="middle" class="name">
+              {result.pattern}
+            </text>
+          </g>
+        ))}
+      </svg>
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">pattern</th>
+            <th scope="col">held back, right</th>
+            <th scope="col">adapt</th>
+            <th scope="col">kept</th>
+          </tr>
+        </thead>
+        <tbody>
+          {sorted.map((result) => (
+            <tr key={result.pattern} data-pattern={result.pattern}>
+              <th scope="row">{result.pattern}</th>
+              <td>
+                {result.right} of {result.count} ({percent(accuracyOf(result))})
+              </td>
+              <td>{time(result.adapt)}</td>
+              <td>{(result.bytes / 1000).toFixed(1)} kB</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </>
+  );
+}

@@ -1,0 +1,5 @@
+/// <reference types="vite/client" />
+declare module 'virtual:demo-url' {
+  const url: string;
+  export default url;
+}

@@ -1,0 +1,378 @@
+import {
+  type AdaptTimings,
+  type BackendChoice,
+  type BackendName,
+  type Bundle,
+  decodeRgba,
+  type EncodedImage,
+  type Example,
+  type ImageInput,
+  loadBundle,
+  type Manifest,
+  type OrtFiles,
+  type PatternManifest,
+  type Progress,
+  pixelsToTensor,
+  readProfile,
+  resizePixels,
+  usableThreads,
+  type WebLoadOptions,
+} from '@whet/runtime/web';
+import * as Comlink from 'comlink';
+import { flattenLight } from './flatten-light.js';
+import type { Loader } from './loader.js';
+
+// Everything that computes, in a thread of its own, so that the page never waits. It sees pictures, and may open no connection:
+// files come from the loader through a port.
+
+/** Addresses of onnxruntime-web's module and binary, as the build placed them. */
+export interface OrtUrls {
+  readonly mjs: string;
+  readonly wasm: string;
+}
+
+export interface OpenRequest {
+  readonly bundle: string;
+  readonly backend: BackendName | 'auto';
+  readonly urls: { readonly wasm: OrtUrls; readonly webgpu: OrtUrls };
+  readonly threads: number | 'auto';
+}
+
+export interface Opened {
+  readonly manifest: Manifest;
+  readonly digest: string;
+  readonly choice: BackendChoice;
+  /** Fetching, compiling and opening; a first adaptation and prediction. */
+  readonly milliseconds: { readonly load: number; readonly warmUp: number };
+}
+
+export interface LabelledPixels {
+  /** By which what was computed of it is found again; absent where it is not to be kept. */
+  readonly id?: string;
+  readonly label: string;
+  /** `[H, W, C]`, 0..255. */
+  readonly pixels: Uint8Array;
+}
+
+export interface Adapted {
+  readonly bytes: Uint8Array;
+  readonly classes: readonly string[];
+  readonly losses: readonly number[];
+  readonly milliseconds: AdaptTimings;
+  /** Examples that had to be encoded; the others were before. */
+  readonly encoded: number;
+}
+
+export interface PredictedImage {
+  readonly label: string;
+  readonly probabilities: readonly { readonly label: string; readonly probability: number }[];
+  readonly milliseconds: number;
+}
+
+export interface PatternResult {
+  readonly pattern: string;
+  /** Median ms to adapt. */
+  readonly adapt: number;
+  readonly right: number;
+  readonly count: number;
+  /** Bytes of a profile. */
+  readonly bytes: number;
+}
+
+export interface PictureOptions {
+  /** Takes the square in the middle, as a camera's frame shows it. */
+  readonly square?: boolean;
+  /** Evens out the light of a photographed drawing. */
+  readonly flatten?: boolean;
+}
+
+let bundle: Bundle | undefined;
+let cancelled: AbortController | undefined;
+
+function opened(): Bundle {
+  if (!bundle) throw new Error('expected an open bundle');
+  return bundle;
+}
+
+/** One thing is computed at a time: what is under way gives way. */
+function begin(): AbortController {
+  compute.cancel();
+  cancelled = new AbortController();
+  return cancelled;
+}
+
+const tensorOf = (pixels: Uint8Array): Float32Array => pixelsToTensor(pixels, opened().manifest.preprocessing);
+
+const isDense = ({ graphs, moving }: PatternManifest, most: number) =>
+  graphs.encode === null && moving.reduce((sum, value) => sum + value.moving, 0) === most;
+
+/** The pattern that moves every weight and caches nothing, if the bundle has one. */
+function densePattern({ patterns }: Manifest): string | undefined {
+  const most = Math.max(
+    ...Object.values(patterns).map(({ moving }) => moving.reduce((sum, value) => sum + value.entries, 0)),
+  );
+  return Object.keys(patterns).find((name) => isDense(patterns[name] as PatternManifest, most));
+}
+
+/** What is left of pictures above the frozen part, by pattern and picture: a class that is added costs its own pictures only. */
+const kept = new Map<string, Map<string, EncodedImage>>();
+/** Values that are kept at most, of all patterns: 64 MB. */
+const MOST_KEPT = 16_000_000;
+
+/** Examples for a pattern, encoded or found again where its features depend on a picture alone and are small enough to be kept. */
+async function encodeOnce(
+  open: Bundle,
+  name: string,
+  examples: readonly LabelledPixels[],
+  signal: AbortSignal,
+): Promise<{ inputs: Example<ImageInput>[]; encoded: number }> {
+  const { graphs, features, normalizations = [] } = open.manifest.patterns[name] as PatternManifest;
+  const length = features.reduce((a, b) => a * b, 1);
+  const canKeep = graphs.encode !== null && !normalizations.some(({ frozen }) => frozen);
+  if (!canKeep || length * examples.length > MOST_KEPT) {
+    return {
+      inputs: examples.map(({ label, pixels }) => ({ label, image: tensorOf(pixels) })),
+      encoded: examples.length,
+    };
+  }
+  const found = kept.get(name) ?? new Map<string, EncodedImage>();
+  const missing = examples.filter(({ id }) => id === undefined || !found.has(id));
+  const tensors = missing.map(({ pixels }) => tensorOf(pixels));
+  const images = tensors.length > 0 ? await open.encode(tensors, { pattern: name, signal }) : [];
+  const fresh = new Map(missing.map((example, i) => [example, images[i] as EncodedImage]));
+  const inputs = examples.map((example) => {
+    const image = fresh.get(example) ?? (found.get(example.id as string) as EncodedImage);
+    return { label: example.label, image };
+  });
+  // Of the other patterns nothing is kept when it becomes too much; of this one, what these examples need.
+  const others = [...kept].filter(([other]) => other !== name);
+  const size = others.reduce((sum, [, all]) => sum + [...all.values()].reduce((a, b) => a + b.features.length, 0), 0);
+  if (size + length * examples.length > MOST_KEPT) kept.clear();
+  kept.set(name, new Map(examples.flatMap(({ id }, i) => (id ? [[id, inputs[i]?.image as EncodedImage]] : []))));
+  return { inputs, encoded: missing.length };
+}
+
+async function warmUp(open: Bundle): Promise<number> {
+  const began = performance.now();
+  const blank = () => new Float32Array(open.imageLength);
+  const [a, b] = open.labels ?? ['a', 'b'];
+  const examples = [a as string, b as string].map((label) => ({ label, image: blank() }));
+  const { profile } = await open.adapt(examples, { steps: 1 });
+  await open.predict(profile, [blank()]);
+  return performance.now() - began;
+}
+
+async function ortFiles(loader: Comlink.Remote<Loader>, urls: OrtUrls): Promise<OrtFiles> {
+  return { mjs: urls.mjs, wasm: await loader.readAsset(urls.wasm) };
+}
+
+const compute = {
+  /** Opens a bundle's default pattern. `remember` keeps which backend was the faster one. */
+  async open(
+    { bundle: name, backend, urls, threads }: OpenRequest,
+    loaderPort: MessagePort,
+    told: {
+      onProgress(progress: Progress): void;
+      onLost(reason: string): void;
+    },
+    memory?: { get(key: string): Promise<unknown>; set(key: string, value: unknown): Promise<void> },
+  ): Promise<Opened> {
+    const loader = Comlink.wrap<Loader>(loaderPort);
+    const began = performance.now();
+    const [wasm, webgpu] = await Promise.all([
+      ortFiles(loader, urls.wasm),
+      backend === 'wasm' ? undefined : ortFiles(loader, urls.webgpu),
+    ]);
+    let choice: BackendChoice = { backend: 'wasm', threads: 1, reason: '' };
+    const onProgress = Comlink.proxy((progress: Progress) => told.onProgress(progress));
+    const options: WebLoadOptions = {
+      backend,
+      threads,
+      patterns: ({ defaultPattern }) => [defaultPattern],
+      files: webgpu ? { wasm, webgpu } : { wasm },
+      onBackend: (taken) => {
+        choice = taken;
+      },
+      onLost: (reason) => {
+        // Callbacks of the lost device may still throw, in the code of onnxruntime-web.
+        addEventListener('error', (event) => event.preventDefault());
+        addEventListener('unhandledrejection', (event) => event.preventDefault());
+        told.onLost(reason);
+      },
+      ...(memory ? { memory } : {}),
+    };
+    kept.clear();
+    bundle = await loadBundle((path) => loader.readBundleFile(name, path, onProgress), options);
+    const load = performance.now() - began;
+    const { manifest, digest } = bundle;
+    return { manifest, digest, choice, milliseconds: { load, warmUp: await warmUp(bundle) } };
+  },
+
+  /** The pixels that the bundle would see of a picture. */
+  async pixels(
+    picture: Blob | ImageBitmap,
+    { square = false, flatten = false }: PictureOptions = {},
+  ): Promise<Uint8Array> {
+    const { preprocessing } = opened().manifest;
+    let image = picture instanceof Blob ? await decodeRgba(picture, { field: 'picture' }) : readBitmap(picture);
+    if (square) image = middle(image);
+    if (flatten && preprocessing.channels === 1) image = flattenLight(image);
+    const pixels = resizePixels(image, preprocessing);
+    return Comlink.transfer(pixels, [pixels.buffer]);
+  },
+
+  /** Adapts; rejects with an AbortError after {@link cancel}. */
+  async adapt(
+    examples: readonly LabelledPixels[],
+    options: { readonly pattern: string; readonly steps?: number; readonly rate?: number },
+    onStep: (step: number, loss: number) => void,
+  ): Promise<Adapted> {
+    const open = opened();
+    const controller = begin();
+    await open.load(options.pattern);
+    controller.signal.throwIfAborted();
+    const began = performance.now();
+    const { inputs, encoded } = await encodeOnce(open, options.pattern, examples, controller.signal);
+    const encode = performance.now() - began;
+    const { profile, losses, milliseconds } = await open.adapt(inputs, {
+      ...options,
+      onStep,
+      signal: controller.signal,
+    });
+    const times = { ...milliseconds, encode: encode + milliseconds.encode, total: encode + milliseconds.total };
+    return { bytes: profile.toBytes(), classes: profile.classes, losses, milliseconds: times, encoded };
+  },
+
+  cancel(): void {
+    cancelled?.abort(new DOMException('cancelled', 'AbortError'));
+  },
+
+  /** Reads a profile and says what is in it; throws where it is damaged or of another bundle. */
+  async inspect(bytes: Uint8Array) {
+    const found = readProfile(bytes);
+    if (found.bundle === opened().digest) await opened().load(found.pattern);
+    const { pattern, classes, examples, steps } = opened().profileFromBytes(bytes);
+    return { pattern, classes, examples, steps };
+  },
+
+  async predict(bytes: Uint8Array, pixels: readonly Uint8Array[]): Promise<PredictedImage[]> {
+    const open = opened();
+    await open.load(readProfile(bytes).pattern);
+    const profile = open.profileFromBytes(bytes);
+    const began = performance.now();
+    const predictions = await open.predict(profile, pixels.map(tensorOf));
+    const milliseconds = (performance.now() - began) / Math.max(1, pixels.length);
+    return predictions.map(({ label, probabilities }) => ({
+      label,
+      milliseconds,
+      probabilities: profile.classes.map((name) => ({ label: name, probability: probabilities[name] as number })),
+    }));
+  },
+
+  /**
+   * Ms that adapting to these examples takes where all weights move and nothing is cached: one step is measured and taken times the
+   * steps. Undefined where the bundle has no such pattern.
+   */
+  async measureDense(examples: readonly LabelledPixels[], steps: number): Promise<number | undefined> {
+    const open = opened();
+    const pattern = densePattern(open.manifest);
+    if (!pattern) return undefined;
+    const controller = new AbortController();
+    cancelled = controller;
+    await open.load(pattern);
+    controller.signal.throwIfAborted();
+    const tensors = examples.map(({ label, pixels }) => ({ label, image: tensorOf(pixels) }));
+    const took = async (count: number) => {
+      const { milliseconds } = await open.adapt(tensors, { pattern, steps: count, signal: controller.signal });
+      return milliseconds.total;
+    };
+    const start = await took(0);
+    await took(1);
+    return start + ((await took(1)) - start) * steps;
+  },
+
+  /**
+   * Compares patterns on examples that were held back: every example is predicted once by a profile that was adapted without
+   * it, in as many rounds as each class allows, three at most.
+   */
+  async compare(
+    examples: readonly LabelledPixels[],
+    patterns: readonly string[],
+    onResult: (result: PatternResult) => void,
+  ): Promise<void> {
+    const open = opened();
+    const controller = begin();
+    const rounds = roundsOf(examples);
+    const tensors = examples.map(({ label, pixels }) => ({ label, image: tensorOf(pixels) }));
+    for (const pattern of patterns) {
+      await open.load(pattern);
+      const times: number[] = [];
+      let [right, count, bytes] = [0, 0, 0];
+      const signal = controller.signal;
+      await open.adapt(tensors, { pattern, steps: 1, signal });
+      for (let round = 0; round < Math.max(...rounds) + 1; round++) {
+        const [kept, held] = [
+          tensors.filter((_, i) => rounds[i] !== round),
+          tensors.filter((_, i) => rounds[i] === round),
+        ];
+        const { profile, milliseconds } = await open.adapt(kept, { pattern, signal });
+        times.push(milliseconds.total);
+        bytes = profile.byteLength;
+        const predictions = await open.predict(
+          profile,
+          held.map(({ image }) => image),
+        );
+        right += predictions.filter(({ label }, i) => label === held[i]?.label).length;
+        count += held.length;
+      }
+      times.sort((a, b) => a - b);
+      onResult({ pattern, adapt: times[Math.floor(times.length / 2)] as number, right, count, bytes });
+    }
+  },
+
+  threads: usableThreads,
+
+  async close(): Promise<void> {
+    await bundle?.release();
+    bundle = undefined;
+  },
+};
+
+export type Compute = typeof compute;
+
+/** Which round holds back each example: the examples of a class take turns. */
+function roundsOf(examples: readonly LabelledPixels[]): number[] {
+  const counts = new Map<string, number>();
+  for (const { label } of examples) counts.set(label, (counts.get(label) ?? 0) + 1);
+  const rounds = Math.min(3, ...counts.values());
+  if (rounds < 2) throw new Error('expected two examples or more of every class, one to adapt to and one to hold back');
+  const seen = new Map<string, number>();
+  return examples.map(({ label }) => {
+    const index = seen.get(label) ?? 0;
+    seen.set(label, index + 1);
+    return index % rounds;
+  });
+}
+
+function readBitmap(bitmap: ImageBitmap) {
+  const { width, height } = bitmap;
+  const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
+  if (!context) throw new Error('this browser gives no canvas');
+  context.drawImage(bitmap, 0, 0);
+  bitmap.close();
+  return { width, height, data: context.getImageData(0, 0, width, height).data };
+}
+
+function middle(image: { width: number; height: number; data: Uint8ClampedArray | Uint8Array }) {
+  const { width, height, data } = image;
+  const side = Math.min(width, height);
+  const [left, top] = [Math.floor((width - side) / 2), Math.floor((height - side) / 2)];
+  const out = new Uint8ClampedArray(side * side * 4);
+  for (let y = 0; y < side; y++) {
+    const from = ((y + top) * width + left) * 4;
+    out.set(data.subarray(from, from + side * 4), y * side * 4);
+  }
+  return { width: side, height: side, data: out };
+}
+
+Comlink.expose(compute);

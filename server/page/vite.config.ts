@@ -1,0 +1,86 @@
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { defineConfig, type Plugin } from 'vite';
+import { META_POLICY } from './src/shared/headers.js';
+
+const demoImages = fileURLToPath(new URL('../../test/demo/images', import.meta.url));
+const DEMO_CLASSES = ['plus', 'question-mark', 'percent', 'dollar', 'equals'];
+const DEMO_SHOTS = 5;
+
+/** A few characters to start with, as base64 of image files by class. */
+function demo(): Plugin {
+  return {
+    name: 'whet-demo',
+    resolveId: (id) => (id === 'virtual:demo-url' ? '\0demo-url' : undefined),
+    load(id) {
+      if (id !== '\0demo-url') return undefined;
+      const read = (label: string) =>
+        readdirSync(`${demoImages}/${label}`)
+          .filter((name) => name.endsWith('.png'))
+          .slice(0, DEMO_SHOTS)
+          .map((name) => readFileSync(`${demoImages}/${label}/${name}`).toString('base64'));
+      const source = JSON.stringify(Object.fromEntries(DEMO_CLASSES.map((label) => [label, read(label)])));
+      const reference = this.emitFile({ type: 'asset', name: 'demo.json', source });
+      return `export default import.meta.ROLLUP_FILE_URL_${reference};`;
+    },
+  };
+}
+
+/** The web app's manifest. Its icons stand inside it, as the policy lets the page load no image from an address. */
+function manifest(): string {
+  const read = (name: string) => readFileSync(new URL(`src/icons/${name}`, import.meta.url));
+  const { icons, ...rest } = JSON.parse(read('manifest.json').toString()) as { icons: { src: string }[] };
+  const inlined = icons.map((icon) => ({ ...icon, src: `data:image/png;base64,${read(icon.src).toString('base64')}` }));
+  return JSON.stringify({ ...rest, icons: inlined });
+}
+
+/** The policy in the page's own text, and in the service worker the files that it keeps. */
+function policyAndFiles(): Plugin {
+  return {
+    name: 'whet-page',
+    enforce: 'post',
+    transformIndexHtml: () => [
+      { tag: 'link', attrs: { rel: 'manifest', href: './manifest.webmanifest' }, injectTo: 'head' },
+      {
+        tag: 'meta',
+        attrs: { 'http-equiv': 'Content-Security-Policy', content: META_POLICY },
+        injectTo: 'head-prepend',
+      },
+    ],
+    generateBundle(_, bundle) {
+      // WebGPU's binary is fetched where it is used: most devices never do.
+      const files = Object.keys(bundle).filter((name) => name !== 'sw.js' && !/asyncify|\.map$/.test(name));
+      this.emitFile({ type: 'asset', fileName: 'manifest.webmanifest', source: manifest() });
+      const all = ['./', ...files.filter((name) => name !== 'index.html'), 'manifest.webmanifest'];
+      const html = bundle['index.html'];
+      if (html?.type !== 'asset') throw new Error('index.html: expected it in the build');
+      const hash = createHash('sha256').update(JSON.stringify(all)).update(String(html.source)).update(manifest());
+      const list = JSON.stringify({ version: hash.digest('hex').slice(0, 12), files: all });
+      const worker = bundle['sw.js'];
+      if (worker?.type !== 'chunk' || !worker.code.includes('__FILES__'))
+        throw new Error('sw.js: expected __FILES__ in it');
+      worker.code = `const __FILES__ = ${list};\n${worker.code}`;
+    },
+  };
+}
+
+export default defineConfig({
+  base: './',
+  resolve: { conditions: ['onnxruntime-web-use-extern-wasm', 'module', 'browser', 'production'] },
+  oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
+  plugins: [demo(), policyAndFiles()],
+  build: {
+    outDir: 'dist/page',
+    emptyOutDir: true,
+    target: 'es2022',
+    modulePreload: { polyfill: false },
+    assetsInlineLimit: 0,
+    reportCompressedSize: false,
+    rollupOptions: {
+      input: { index: 'index.html', sw: 'src/workers/sw.ts' },
+      output: { entryFileNames: ({ name }) => (name === 'sw' ? 'sw.js' : 'assets/[name]-[hash].js') },
+    },
+  },
+  worker: { format: 'es', rollupOptions: { output: { entryFileNames: 'assets/[name]-[hash].js' } } },
+});

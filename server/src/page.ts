@@ -1,0 +1,44 @@
+import { headersOf, isImmutable, pageDirectory } from '@whet/page';
+import { Router } from 'express';
+import sirv from 'sirv';
+
+export interface PageOptions {
+  /** Folders of the bundles that the page may fetch, by name; the first is shown first. */
+  readonly bundles: ReadonlyMap<string, string>;
+}
+
+/**
+ * The page that adapts on the device that shows it, at `/`, and the files of bundles, at `/bundles/<name>/`. It sends
+ * nothing back: its content security policy (`headersOf`) lets no picture out.
+ */
+export function pageRouter({ bundles }: PageOptions): Router {
+  const router = Router();
+  router.get('/bundles/index.json', (_request, response) => {
+    response.set(headersOf('bundles/index.json')).set('Cache-Control', 'no-cache');
+    response.json({ bundles: [...bundles.keys()] });
+  });
+  for (const [name, directory] of bundles) {
+    router.use(
+      `/bundles/${name}`,
+      // Looked up at each request, as a bundle may be replaced while the server runs.
+      sirv(directory, {
+        dev: true,
+        etag: true,
+        setHeaders: (response) => {
+          for (const [header, value] of Object.entries(headersOf('bundles/'))) response.setHeader(header, value);
+        },
+      }),
+    );
+  }
+  router.use(
+    sirv(pageDirectory, {
+      gzip: true,
+      etag: true,
+      setHeaders: (response, path) => {
+        for (const [header, value] of Object.entries(headersOf(path))) response.setHeader(header, value);
+        response.setHeader('Cache-Control', isImmutable(path) ? 'public, max-age=31536000, immutable' : 'no-cache');
+      },
+    }),
+  );
+  return router;
+}
