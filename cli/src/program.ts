@@ -9,6 +9,7 @@ const loaders: readonly ((version: string) => Promise<Command>)[] = [
   async () => (await import('./commands/search.js')).searchCommand(),
   async () => (await import('./commands/compile.js')).compileCommand(),
   async (version) => (await import('./commands/serve.js')).serveCommand(version),
+  async () => (await import('./commands/keys.js')).keysCommand(),
   async () => (await import('./commands/page.js')).pageCommand(),
   async () => (await import('./commands/adapt.js')).adaptCommand(),
   async () => (await import('./commands/predict.js')).predictCommand(),

@@ -1,16 +1,21 @@
 import { Tensor } from 'onnxruntime-common';
 import { InputError } from './errors.js';
 import { oneHot } from './one-hot.js';
-import { nextName, type Pattern } from './pattern.js';
-import type { ProfileValue } from './profile.js';
+import { type KeptHead, nextName, type Pattern } from './pattern.js';
+import type { Profile, ProfileValue } from './profile.js';
 import { run } from './run-session.js';
 import { startHead } from './start-head.js';
 import type { AdaptOptions } from './types.js';
 
 const diverged = (got: string) => new InputError('rate', `expected steps that converge, got ${got}; take a lower rate`);
 
+const headOf = ({ values }: Profile): KeptHead => ({
+  weight: values.get('head.weight') as ProfileValue,
+  bias: values.get('head.bias') as ProfileValue,
+});
+
 /**
- * The inner loop: starts the head from the support features, then takes `steps` gradient steps. Under `support`
+ * The inner loop: starts the head from the support features, or where `from` ended, then takes `steps` gradient steps. Under `support`
  * normalization the moments follow, at the values after the last step; those of the frozen part come with `encoded`.
  */
 export async function adaptPattern(
@@ -21,14 +26,19 @@ export async function adaptPattern(
   options: AdaptOptions & { readonly steps: number; readonly rate: number },
 ): Promise<{ values: Map<string, ProfileValue>; losses: number[] }> {
   let values: Record<string, Tensor> = {};
-  for (const [name, { shape, data }] of pattern.start) values[name] = new Tensor('float32', data, shape);
+  const { from } = options;
+  for (const [name, start] of pattern.start) {
+    const { shape, data } = from?.values.get(name) ?? start;
+    values[name] = new Tensor('float32', data, shape);
+  }
   const constants = {
     ...encoded,
     labels: new Tensor('float32', oneHot(labels, ways), [labels.length, ways]),
     rate: new Tensor('float32', Float32Array.of(options.rate), []),
   };
   options.signal?.throwIfAborted();
-  values = { ...values, ...(await startHead(pattern, encoded['features'] as Tensor, labels, ways, values)) };
+  const features = encoded['features'] as Tensor;
+  values = { ...values, ...(await startHead(pattern, features, labels, ways, values, from && headOf(from))) };
   const losses: number[] = [];
   for (let step = 1; step <= options.steps; step++) {
     options.signal?.throwIfAborted();

@@ -144,6 +144,11 @@ export class Bundle {
     return this.manifest.labels;
   }
 
+  /** How many sessions of onnxruntime it holds. */
+  get sessionCount(): number {
+    return this.#sessions.length;
+  }
+
   /** Length of one preprocessed image, `C * H * W`. */
   get imageLength(): number {
     const { channels, height, width } = this.manifest.preprocessing;
@@ -151,12 +156,17 @@ export class Bundle {
   }
 
   /**
-   * Adapts to labelled examples: two classes or more, any number of examples of each. A bundle with classes of its own
-   * takes examples of any of them, and adds a class for any other label. Throws {@link InputError} naming the field that
+   * Adapts to labelled examples: two classes or more, any number of examples of each. A bundle with classes of its own, and
+   * a profile to go on from (`options.from`), take examples of any of their classes and add one for any other label. Throws {@link InputError} naming the field that
    * does not fit, and the signal's reason where it aborts.
    */
   async adapt(examples: readonly Example<ImageInput>[], options: AdaptOptions = {}): Promise<AdaptResult> {
-    const pattern = this.#pattern(options.pattern ?? this.manifest.defaultPattern);
+    const { from } = options;
+    const pattern = from ? this.#fitting(from) : this.#pattern(options.pattern ?? this.manifest.defaultPattern);
+    if (options.pattern !== undefined && options.pattern !== pattern.name) {
+      const got = `"${options.pattern.slice(0, 100)}"`;
+      throw new InputError('pattern', `expected "${pattern.name}", that of the profile to go on from, got ${got}`);
+    }
     const { maxExamples } = this.manifest.limits;
     if (examples.length === 0) throw new InputError('examples', 'expected labelled examples, got none');
     if (examples.length > maxExamples) {
@@ -169,6 +179,7 @@ export class Bundle {
     const classes = classesOf(
       examples.map(({ label }) => label),
       this.manifest,
+      from?.classes,
     );
     const { steps = pattern.manifest.steps, rate = pattern.manifest.rate } = options;
     if (!Number.isSafeInteger(steps) || steps < 0) {
@@ -186,10 +197,13 @@ export class Bundle {
       rate,
     });
     const ended = performance.now();
-    const profile = new Profile(this.digest, pattern.name, classes.names, classes.counts, steps, values);
+    const counts = classes.counts.map((count, row) => count + (from?.examples[row] ?? 0));
+    const taken = steps + (from?.steps ?? 0);
+    const profile = new Profile(this.digest, pattern.name, classes.names, counts, taken, values);
+    const known = from?.classes ?? this.labels;
     return {
       profile,
-      added: this.labels ? classes.names.slice(this.labels.length) : [],
+      added: known ? classes.names.slice(known.length) : [],
       losses,
       milliseconds: { encode: encoded - began, steps: ended - encoded, total: ended - began },
     };

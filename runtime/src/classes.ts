@@ -3,7 +3,7 @@ import type { Manifest } from './manifest.js';
 
 /** The classes that examples are of, in the order of a head's rows. */
 export interface ExampleClasses {
-  /** A kept head's own classes first, then those that the examples add, as they come. */
+  /** The known classes first, then those that the examples add, as they come. */
   readonly names: readonly string[];
   /** Examples of each. */
   readonly counts: readonly number[];
@@ -11,9 +11,15 @@ export interface ExampleClasses {
   readonly rows: Int32Array;
 }
 
-/** Throws {@link InputError} where there are fewer than two classes, or more than the bundle takes. */
-export function classesOf(labels: readonly string[], manifest: Manifest): ExampleClasses {
-  const own = manifest.labels ?? [];
+/**
+ * The classes that are known before (a kept head's own, or those of a profile to go on from) and those of the examples.
+ * Throws {@link InputError} where there are fewer than two classes, or more than the bundle takes.
+ */
+export function classesOf(
+  labels: readonly string[],
+  manifest: Manifest,
+  own: readonly string[] = manifest.labels ?? [],
+): ExampleClasses {
   const rows = new Map(own.map((name, row) => [name, row]));
   for (const label of labels) if (!rows.has(label)) rows.set(label, rows.size);
   const names = [...rows.keys()];
@@ -22,7 +28,8 @@ export function classesOf(labels: readonly string[], manifest: Manifest): Exampl
     throw new InputError('examples', `expected examples of at least 2 classes, got only "${names[0]}"`);
   }
   if (names.length > maxClasses) {
-    const added = own.length > 0 ? `, ${own.length} of them the bundle's own` : '';
+    const whose = own === manifest.labels ? "the bundle's own" : "the profile's";
+    const added = own.length > 0 ? `, ${own.length} of them ${whose}` : '';
     throw new InputError('examples', `expected at most ${maxClasses} classes, got ${names.length}${added}`);
   }
   const found = Int32Array.from(labels, (label) => rows.get(label) as number);

@@ -15,6 +15,11 @@ export interface LoadOptions extends OpenOptions {
    * adaptation took for the next (docs/bench/memory.md).
    */
   readonly memory?: 'fast' | 'small';
+  /**
+   * Whether threads inside an operator wait for more work by spinning, onnxruntime's default. Without it they sleep: a
+   * little slower by itself, and better where many sessions or other work share the cores.
+   */
+  readonly spinning?: boolean;
 }
 
 /** The version of onnxruntime-node that runs the graphs. */
@@ -52,7 +57,7 @@ function open(location: string, read: BundleSource['read'], options: LoadOptions
 /** A session of an ONNX model on onnxruntime-node, as bundles run on. */
 export function createSession(
   model: Uint8Array,
-  options: Pick<LoadOptions, 'threads' | 'memory'> = {},
+  options: Pick<LoadOptions, 'threads' | 'memory' | 'spinning'> = {},
 ): Promise<InferenceSession> {
   const threads = options.threads ?? defaultThreads();
   return ort.InferenceSession.create(model, {
@@ -62,6 +67,7 @@ export function createSession(
     enableMemPattern: false,
     enableCpuMemArena: options.memory !== 'small',
     ...(threads ? { intraOpNumThreads: threads } : {}),
+    ...(options.spinning === false ? { extra: { session: { intra_op: { allow_spinning: '0' } } } } : {}),
   }) as Promise<InferenceSession>;
 }
 

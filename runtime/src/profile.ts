@@ -20,7 +20,7 @@ export class Profile {
     readonly classes: readonly string[],
     /** Examples of each class it was adapted to; 0 of a kept head's class that had none. */
     readonly examples: readonly number[],
-    /** Inner steps taken. */
+    /** Inner steps taken, with those of the profiles it went on from. */
     readonly steps: number,
     /** Moved values by name; under `support` normalization also `<normalization>.mean` and `.variance`, `[C]` each. */
     readonly values: ReadonlyMap<string, ProfileValue>,

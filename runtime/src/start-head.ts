@@ -1,6 +1,6 @@
 import { Tensor } from 'onnxruntime-common';
 import { oneHot } from './one-hot.js';
-import type { Pattern } from './pattern.js';
+import type { KeptHead, Pattern } from './pattern.js';
 import type { ProfileValue } from './profile.js';
 import { run } from './run-session.js';
 
@@ -17,12 +17,18 @@ function stack(a: Tensor, b: Tensor): Tensor {
 }
 
 /**
- * The head a task starts from, `head.weight [ways, F]` and `head.bias [ways]`: from the examples, or a kept head with
- * a row more for each class that it does not have.
+ * The head a task starts from, `head.weight [ways, F]` and `head.bias [ways]`: from the examples; or `known`, a kept head
+ * or that of a profile to go on from, with a row more for each class that it does not have.
  */
-export async function startHead(pattern: Pattern, features: Tensor, rows: Int32Array, ways: number, values: Feeds) {
-  const { keptHead } = pattern;
-  const own = keptHead ? keptHead.bias.data.length : 0;
+export async function startHead(
+  pattern: Pattern,
+  features: Tensor,
+  rows: Int32Array,
+  ways: number,
+  values: Feeds,
+  known: KeptHead | undefined = pattern.keptHead,
+) {
+  const own = known ? known.bias.data.length : 0;
   const added = ways - own;
   const labels = new Tensor(
     'float32',
@@ -32,13 +38,23 @@ export async function startHead(pattern: Pattern, features: Tensor, rows: Int32A
     ),
     [rows.length, added],
   );
-  if (!keptHead) return run(pattern.startHead, { features, labels, ...values });
-  const [weight, bias] = [tensorOf(keptHead.weight), tensorOf(keptHead.bias)];
+  if (!known) return run(pattern.startHead, { features, labels, ...values });
+  const [weight, bias] = [tensorOf(known.weight), tensorOf(known.bias)];
   if (added === 0) return { 'head.weight': weight, 'head.bias': bias };
-  const kept = { 'kept.weight': weight, 'kept.bias': bias };
+  const kept = keptRows(pattern, known);
   const grown = await run(pattern.startHead, { features, labels, ...kept, ...values });
   return {
     'head.weight': stack(weight, grown['head.weight'] as Tensor),
     'head.bias': stack(bias, grown['head.bias'] as Tensor),
+  };
+}
+
+/** Rows of the classes that the compiled model has itself, which other classes' rows are made beside. */
+function keptRows({ keptHead }: Pattern, { weight, bias }: KeptHead): Feeds {
+  if (!keptHead) return {};
+  const [classes, features] = keptHead.weight.shape as [number, number];
+  return {
+    'kept.weight': new Tensor('float32', weight.data.subarray(0, classes * features), [classes, features]),
+    'kept.bias': new Tensor('float32', bias.data.subarray(0, classes), [classes]),
   };
 }

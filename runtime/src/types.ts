@@ -31,6 +31,11 @@ export interface AdaptOptions {
   /** Called after each inner step (counted from 1) with the support loss before it. */
   readonly onStep?: (step: number, loss: number) => void;
   readonly signal?: AbortSignal;
+  /**
+   * A profile to go on from: its values and head are where the steps start, its classes are kept, and examples of others
+   * add classes. Its pattern is taken; under `support` normalization its moments give way to those of the new examples.
+   */
+  readonly from?: Profile;
 }
 
 /** Milliseconds. `steps` covers the head's start and all inner steps. */
@@ -42,7 +47,7 @@ export interface AdaptTimings {
 
 export interface AdaptResult {
   readonly profile: Profile;
-  /** Classes of the examples that a bundle with classes of its own has not got, and that the profile adds to them. */
+  /** Classes of the examples that neither the bundle's own classes nor the profile it went on from had. */
   readonly added: readonly string[];
   /** Support loss before each inner step. */
   readonly losses: readonly number[];

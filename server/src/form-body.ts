@@ -32,6 +32,8 @@ export async function readForm(request: Request, response: Response, options: Bo
     throw new Problem('unsupported-media', 'content-encoding', `expected a form as it is, got ${show(encoding)}`);
   }
   await runParser(formParser(options), request, response, (error) => formProblem(error, options));
+  // A content type that the parser does not take for a form's after all, such as one with a boundary that is none.
+  if (request.body === undefined) throw formProblem(new Error('a header that cannot be read'), options);
   const files = (request.files ?? []) as Express.Multer.File[];
   return {
     fields: request.body as Record<string, unknown>,
@@ -40,12 +42,23 @@ export async function readForm(request: Request, response: Response, options: Bo
 }
 
 /** A form's fields with `names` turned into numbers where they are spelt as one. */
-export function withNumbers(fields: Readonly<Record<string, unknown>>, names: readonly string[]): unknown {
+export function withNumbers(fields: Readonly<Record<string, unknown>>, names: readonly string[]): object {
   return Object.fromEntries(
     Object.entries(fields).map(([name, value]) => {
       const isNumber = typeof value === 'string' && /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(value.trim());
       return [name, isNumber && names.includes(name) ? Number(value) : value];
     }),
+  );
+}
+
+/** A form's fields with `names` turned into booleans where they are spelt as one. */
+export function withBooleans(fields: object, names: readonly string[]): unknown {
+  const spelt = new Map<unknown, boolean>([
+    ['true', true],
+    ['false', false],
+  ]);
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [name, names.includes(name) ? (spelt.get(value) ?? value) : value]),
   );
 }
 

@@ -61,6 +61,37 @@ export function decodeSources(
   });
 }
 
+/**
+ * The tensors of a body that is nothing but their little-endian float32 values, `[N, C, H, W]`.
+ *
+ * @throws {Problem} where its length does not fit, there are too many, or a value is not finite.
+ */
+export function tensorsOfBytes(bytes: Uint8Array, p: Preprocessing, maxImages: number): Float32Array[] {
+  const length = p.channels * p.height * p.width;
+  const count = bytes.length / (length * 4);
+  if (count === 0 || !Number.isInteger(count)) {
+    const shape = `[${p.channels}, ${p.height}, ${p.width}]`;
+    const expected = `expected images of ${length * 4} bytes, little-endian float32 ${shape}`;
+    throw new Problem('invalid-input', 'body', `${expected}, got ${bytes.length} bytes`);
+  }
+  if (count > maxImages) {
+    throw new Problem('too-large', 'body', `expected at most ${maxImages} images, got ${count}`);
+  }
+  return Array.from({ length: count }, (_, at) => {
+    return checkFinite(float32(bytes.subarray(at * length * 4, (at + 1) * length * 4)), `body[${at}]`);
+  });
+}
+
+const littleEndian = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
+
+/** Little-endian float32 values. */
+function float32(bytes: Uint8Array): Float32Array {
+  const copy = new Uint8Array(bytes);
+  if (littleEndian) return new Float32Array(copy.buffer);
+  const view = new DataView(copy.buffer);
+  return Float32Array.from({ length: copy.length / 4 }, (_, i) => view.getFloat32(i * 4, true));
+}
+
 function readBase64Image(text: string, field: string): Uint8Array {
   if (!/^data:/i.test(text)) return readBase64(text, field);
   // A media type is short; where no comma follows soon, there is none.
@@ -109,11 +140,7 @@ function readTensor(tensor: unknown, field: string, p: Preprocessing): Float32Ar
       `expected ${length * 4} bytes, little-endian float32 ${shape}, got ${bytes.length}`,
     );
   }
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return checkFinite(
-    Float32Array.from({ length }, (_, i) => view.getFloat32(i * 4, true)),
-    `${field}.data`,
-  );
+  return checkFinite(float32(bytes), `${field}.data`);
 }
 
 function readNumbers(values: readonly unknown[], field: string, length: number, shape: string): Float32Array {

@@ -1,7 +1,32 @@
 export { type AppOptions, createApp } from './app.js';
+export { addKey, type NewKey } from './auth.js';
+export { type Config, ConfigError, maskConfig, readConfig } from './config.js';
 export { type CurlImages, curlExamples } from './curl.js';
+export type { Adapted, AdaptJob, Answer, Engine, Model, Query } from './engine/engine.js';
+export { localEngine } from './engine/local.js';
+export { type ThreadOptions, threadedEngine } from './engine/threads.js';
 export { defaultLimits, type Limits } from './limits.js';
 export { type RunningServer, type ServerOptions, startServer } from './listen.js';
 export type { PageOptions } from './page.js';
 export type { ProblemBody, ProblemKind } from './problems.js';
-export { createMemoryStore, type ProfileRecord, type ProfileStore } from './profile-store.js';
+export { type Serving, serve } from './serve.js';
+export {
+  KeyNameError,
+  type KeyRecord,
+  type KeyStore,
+  type Page,
+  type ProfileDraft,
+  type ProfileInfo,
+  type ProfileRecord,
+  type ProfileState,
+  type ProfileStore,
+  StoreFullError,
+  type StoreLimits,
+  StoreUnavailableError,
+  type Usage,
+  VersionConflictError,
+} from './stores/contract.js';
+export { createMemoryStore } from './stores/memory.js';
+export { openStore } from './stores/open.js';
+export { defaultTimeouts, type Timeouts } from './timeouts.js';
+export { defaultWork, type WorkOptions } from './work/options.js';

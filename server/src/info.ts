@@ -1,36 +1,45 @@
-import type { Bundle } from '@whet/runtime';
+import type { HealthAnswer } from '@whet/runtime/client';
 import type { RequestHandler } from 'express';
-import { findProfile, type Service } from './service.js';
+import type { Model } from './engine/engine.js';
+import { Problem } from './problems.js';
+import type { Service } from './service.js';
 
 /** `GET /health` */
-export function healthHandler({ bundles, store, version }: Service): RequestHandler {
+export function healthHandler(service: Service): RequestHandler {
   const started = performance.now();
   return async (_request, response) => {
     const uptime = Math.round(performance.now() - started) / 1000;
-    response.json({ status: 'ok', version, uptime, models: [...bundles.keys()], profiles: await store.size() });
+    const models = [...service.workload.engine.models.keys()];
+    const answer: HealthAnswer = { status: 'ok', version: service.version, uptime, models };
+    // How many profiles others have is nobody's business where users are told apart.
+    response.json(service.auth === 'off' ? { ...answer, profiles: (await service.store.usage()).profiles } : answer);
+  };
+}
+
+/** `GET /health/live`: whether the process answers at all. */
+export const liveHandler: RequestHandler = (_request, response) => {
+  response.json({ status: 'live' });
+};
+
+/** `GET /health/ready`: whether requests should be sent here. */
+export function readyHandler(service: Service): RequestHandler {
+  return async (_request, response) => {
+    if (service.draining) {
+      throw new Problem('unavailable', 'request', 'expected a service that stays, got one that is about to end');
+    }
+    await service.store.check();
+    response.json({ status: 'ready' });
   };
 }
 
 /** `GET /models`: what the bundles can do, as their manifests say it. */
-export function modelsHandler({ bundles }: Service): RequestHandler {
-  const models = [...bundles].map(([name, bundle]) => describe(name, bundle));
+export function modelsHandler(service: Service): RequestHandler {
   return (_request, response) => {
-    response.json({ models });
+    response.json({ models: [...service.workload.engine.models.values()].map(describe) });
   };
 }
 
-/** `GET /profiles/:id`: what is known of a profile, without its values. */
-export function profileHandler(service: Service): RequestHandler<{ id: string }> {
-  return async (request, response) => {
-    const { id } = request.params;
-    const { model, pattern, classes, examples, bytes, created } = await findProfile(service, id);
-    // `fromEntries` defines members, so a class may be called `__proto__`.
-    const counts = Object.fromEntries(classes.map((name, i) => [name, examples[i]]));
-    response.json({ profile: id, model, pattern, classes, examples: counts, bytes: bytes.byteLength, created });
-  };
-}
-
-function describe(name: string, { manifest, digest }: Bundle) {
+function describe({ name, manifest, digest }: Model) {
   const { version, description, preprocessing, normalization, head, labels, limits, defaultPattern } = manifest;
   const patterns = Object.entries(manifest.patterns).map(([key, { graphs: _, init: __, ...pattern }]) => {
     return [key, { default: key === defaultPattern, ...pattern }];

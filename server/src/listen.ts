@@ -1,49 +1,60 @@
-import { createServer, STATUS_CODES } from 'node:http';
+import { createServer, type Server, STATUS_CODES } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { type AppOptions, createApp } from './app.js';
+import { setTimeout as pause } from 'node:timers/promises';
+import { type AppOptions, appOf, createService, workloadOf } from './app.js';
+import type { Engine } from './engine/engine.js';
 import { Problem } from './problems.js';
+import { defaultTimeouts, type Timeouts } from './timeouts.js';
 
 export interface ServerOptions extends AppOptions {
   /** Address to listen on; this machine only when absent. */
   readonly host?: string;
   /** Port to listen on; a free one when 0 or absent. */
   readonly port?: number;
+  readonly timeouts?: Partial<Timeouts>;
 }
 
 export interface RunningServer {
   /** Where it answers, as in `http://127.0.0.1:8080`. */
   readonly url: string;
-  /** Stops listening, lets requests under way finish for a while, and ends all connections. */
+  /** Runs the requests that come from now on on another engine, and closes the one before when its last has ended. */
+  replace(engine: Engine): Promise<void>;
+  /** Stops listening, lets requests under way finish for a while, ends all connections and closes the engine. */
   close(): Promise<void>;
 }
 
-const GRACE_MS = 5000;
+/** Whether an address is of this machine alone. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+}
 
-/** Serves {@link createApp} over HTTP. Rejects with the system's error where the address cannot be had. */
-export async function startServer({ host = '127.0.0.1', port = 0, ...app }: ServerOptions): Promise<RunningServer> {
-  const server = createServer(createApp(app));
+/**
+ * Serves {@link createApp} over HTTP. Rejects with the system's error where the address cannot be had. Unless `auth` says
+ * otherwise, keys are asked for at every address that is not of this machine alone.
+ */
+export async function startServer({ host = '127.0.0.1', port = 0, ...options }: ServerOptions): Promise<RunningServer> {
+  const timeouts = { ...defaultTimeouts, ...options.timeouts };
+  const app: AppOptions = { ...options, auth: options.auth ?? (isLoopback(host) ? 'off' : 'keys') };
+  const service = createService(app);
+  const handle = appOf(service, app);
+  const server = createServer(
+    {
+      headersTimeout: timeouts.headMs,
+      requestTimeout: timeouts.headMs + timeouts.bodyMs,
+      keepAliveTimeout: timeouts.idleMs,
+      connectionsCheckingInterval: 1000,
+    },
+    handle,
+  );
+  // An expectation that nobody knows is passed over, as HTTP allows; Node.js would refuse it without a word.
+  server.on('checkExpectation', handle);
   // A connection that was busy when the server closed is kept alive after its answer, and would hold the server up.
   server.on('request', (_request, response) => {
     response.once('close', () => {
       if (!server.listening) setImmediate(() => server.closeIdleConnections());
     });
   });
-  // What never becomes a request, such as a header of a megabyte, is refused in the same form.
-  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    if (error.code === 'ECONNRESET' || !socket.writable) {
-      socket.destroy();
-      return;
-    }
-    const problem = new Problem('malformed-request', 'request', `expected an HTTP/1.1 request, got ${error.message}`);
-    const body = JSON.stringify(problem.toBody());
-    const head = [
-      `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
-      'Connection: close',
-      'Content-Type: application/problem+json',
-      `Content-Length: ${Buffer.byteLength(body)}`,
-    ];
-    socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
-  });
+  refuseWhatIsNoRequest(server);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, () => {
@@ -53,16 +64,52 @@ export async function startServer({ host = '127.0.0.1', port = 0, ...app }: Serv
   });
   return {
     url: urlOf(server.address() as AddressInfo),
-    close: () =>
-      new Promise((resolve, reject) => {
-        const timer = setTimeout(() => server.closeAllConnections(), GRACE_MS);
-        server.close((error) => {
-          clearTimeout(timer);
-          if (error) reject(error);
-          else resolve();
-        });
-      }),
+    async replace(engine) {
+      const { workload } = service;
+      service.workload = workloadOf(engine, app, service.metrics);
+      await workload.close();
+    },
+    async close() {
+      service.draining = true;
+      if (timeouts.drainDelayMs > 0) await pause(timeouts.drainDelayMs);
+      await stopListening(server, timeouts.drainMs);
+      await service.workload.close();
+    },
   };
+}
+
+function stopListening(server: Server, graceMs: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => server.closeAllConnections(), graceMs);
+    server.close((error) => {
+      clearTimeout(timer);
+      if (error) reject(error);
+      else resolve();
+    });
+  });
+}
+
+/** What never becomes a request, such as a head of a megabyte or one that takes minutes, is refused in the same form. */
+function refuseWhatIsNoRequest(server: Server): void {
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    if (error.code === 'ECONNRESET' || !socket.writable) {
+      socket.destroy();
+      return;
+    }
+    const problem =
+      error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? new Problem('timeout', 'request', 'expected a whole request in time, got a part of one')
+        : new Problem('malformed-request', 'request', `expected an HTTP/1.1 request, got ${error.message}`);
+    const body = JSON.stringify(problem.toBody());
+    const head = [
+      `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
+      'Connection: close',
+      'Server-Timing: total;dur=0',
+      'Content-Type: application/problem+json',
+      `Content-Length: ${Buffer.byteLength(body)}`,
+    ];
+    socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+  });
 }
 
 // "Every address" is no address a client can ask for.

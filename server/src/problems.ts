@@ -1,15 +1,23 @@
 import { InputError, ProfileError } from '@whet/runtime';
+import { StoreFullError, StoreUnavailableError, VersionConflictError } from './stores/contract.js';
 
-const kinds = {
+export const kinds = {
   'malformed-request': { status: 400, title: 'The request cannot be read' },
   'missing-input': { status: 400, title: 'Something required is missing' },
+  unauthorized: { status: 401, title: 'An API key is needed' },
+  forbidden: { status: 403, title: 'The API key does not allow this' },
   'not-found': { status: 404, title: 'Not found' },
   'method-not-allowed': { status: 405, title: 'Method not allowed' },
+  timeout: { status: 408, title: 'The request took too long to arrive' },
   'profile-mismatch': { status: 409, title: 'The profile does not fit its model' },
+  'version-conflict': { status: 409, title: 'The profile has changed' },
   'too-large': { status: 413, title: 'The request is too large' },
   'unsupported-media': { status: 415, title: 'Unsupported media type' },
   'invalid-input': { status: 422, title: 'Invalid input' },
+  busy: { status: 429, title: 'Too many requests' },
   'internal-error': { status: 500, title: 'Internal error' },
+  unavailable: { status: 503, title: 'Unavailable' },
+  deadline: { status: 503, title: 'It would take too long' },
 } as const satisfies Record<string, { status: number; title: string }>;
 
 export type ProblemKind = keyof typeof kinds;
@@ -21,6 +29,8 @@ export interface ProblemBody {
   readonly status: number;
   readonly detail: string;
   readonly field: string;
+  /** Of a `version-conflict`: the version that is stored; absent where there is no such profile any more. */
+  readonly current?: number;
 }
 
 const MAX_DETAIL = 600;
@@ -33,6 +43,8 @@ export class Problem extends Error {
     readonly field: string,
     detail: string,
     readonly headers: Readonly<Record<string, string>> = {},
+    /** Of a `version-conflict`. */
+    readonly current?: number,
   ) {
     super(detail.startsWith(`${field}: `) ? detail : `${field}: ${detail}`);
   }
@@ -49,6 +61,7 @@ export class Problem extends Error {
       status,
       detail: truncate(this.message, MAX_DETAIL),
       field: truncate(this.field, 200),
+      ...(this.current === undefined ? {} : { current: this.current }),
     };
   }
 }
@@ -57,6 +70,14 @@ export class Problem extends Error {
 export function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof InputError) return new Problem('invalid-input', error.field, error.message);
+  if (error instanceof VersionConflictError) {
+    return new Problem('version-conflict', 'version', error.message, {}, error.current);
+  }
+  if (error instanceof StoreFullError) return new Problem('too-large', 'profile', error.message);
+  if (error instanceof StoreUnavailableError) {
+    const detail = 'expected a store that answers, got none; try again soon';
+    return new Problem('unavailable', 'request', detail, { 'Retry-After': '2' });
+  }
   if (error instanceof ProfileError) return new Problem('profile-mismatch', 'profile', error.message);
   // Express's router, of a parameter in the path.
   if (error instanceof URIError) {

@@ -1,31 +1,74 @@
 import type { ServerResponse } from 'node:http';
-import type { Bundle } from '@whet/runtime';
+import type { Response } from 'express';
+import type { Model } from './engine/engine.js';
 import type { Limits } from './limits.js';
+import type { Metrics } from './metrics.js';
 import { Problem, show } from './problems.js';
-import type { ProfileRecord, ProfileStore } from './profile-store.js';
+import type { KeyRecord, ProfileRecord, ProfileStore } from './stores/contract.js';
+import type { Workload } from './work/workload.js';
 
 /** What every handler works with. */
 export interface Service {
-  /** Bundles by name; the first is the one used where a request names none. */
-  readonly bundles: ReadonlyMap<string, Bundle>;
+  /** What requests that begin now run on; another after bundles were loaded anew. */
+  workload: Workload;
+  /** Set when the service is to end: it is not ready for more requests. */
+  draining: boolean;
   readonly store: ProfileStore;
   readonly limits: Limits;
   readonly version: string;
+  readonly auth: 'off' | 'keys';
+  readonly metrics: Metrics;
+  /** The refusal that an error stands for; faults of the server are told to the operator. */
+  problemOf(error: unknown): Problem;
 }
 
-/** The bundle of that name, or the first, with its name. Throws {@link Problem} `not-found`. */
-export function findBundle({ bundles }: Service, name: string | undefined): { model: string; bundle: Bundle } {
-  const model = name ?? (bundles.keys().next().value as string);
-  const bundle = bundles.get(model);
-  if (bundle) return { model, bundle };
-  throw new Problem('not-found', 'model', `expected one of ${[...bundles.keys()].join(', ')}, got ${show(model)}`);
+/** Who asks. */
+export interface Caller {
+  /** Owner of the profiles that are read and written. */
+  readonly namespace: string;
+  /** Absent where no keys are asked for. */
+  readonly key?: KeyRecord;
 }
 
-/** The stored profile of that id. Throws {@link Problem} `not-found`. */
-export async function findProfile({ store }: Service, id: string): Promise<ProfileRecord> {
-  const record = await store.get(id);
+/** Owner of all profiles where no keys are asked for. */
+export const LOCAL = 'local';
+
+export function callerOf(response: Response): Caller {
+  return response.locals['caller'] as Caller;
+}
+
+/** The workload for a request, which is not closed before the request has ended. */
+export function enter({ workload }: Service, response: ServerResponse): Workload {
+  workload.enter();
+  response.once('close', () => workload.leave());
+  return workload;
+}
+
+/** The model of that name, or the first. Throws {@link Problem} `not-found`. */
+export function findModel({ engine: { models } }: Workload, name: string | undefined): Model {
+  const wanted = name ?? (models.keys().next().value as string);
+  const model = models.get(wanted);
+  if (model) return model;
+  throw new Problem('not-found', 'model', `expected one of ${[...models.keys()].join(', ')}, got ${show(wanted)}`);
+}
+
+const ID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/;
+
+/** The id, if it may be one. Throws {@link Problem} `not-found`, the same as for an id that is nobody's. */
+export function checkId(id: string): string {
+  if (ID.test(id)) return id;
+  throw noProfile(id);
+}
+
+export function noProfile(id: string): Problem {
+  return new Problem('not-found', 'profile', `expected the id of a stored profile, got ${show(id)}`);
+}
+
+/** The caller's stored profile of that id. Throws {@link Problem} `not-found`. */
+export async function findProfile({ store }: Service, { namespace }: Caller, id: string): Promise<ProfileRecord> {
+  const record = await store.get(namespace, checkId(id));
   if (record) return record;
-  throw new Problem('not-found', 'profile', `expected the id of a stored profile, got ${show(id)}`);
+  throw noProfile(id);
 }
 
 /** A signal that aborts when the client goes away before it has its answer. */

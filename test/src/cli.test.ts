@@ -34,6 +34,7 @@ describe('whet', () => {
       'export',
       'compile',
       'serve',
+      'keys',
       'adapt',
       'predict',
       'doctor',

@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+import type { ProfileDraft } from '@whet/server';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { formOf, post, SIZE, startTestServer, type TestServer } from './server-fixture.js';
 import {
@@ -85,18 +87,25 @@ describe('POST /predict refuses', () => {
   });
 
   test('a profile of another bundle, and one whose bytes are damaged', async () => {
-    const record = await server.store.get(profile);
+    const record = await server.store.get('local', profile);
     if (!record) throw new Error('no record');
     const text = Buffer.from(record.bytes).toString('latin1');
     const foreign = Buffer.from(text.replace(server.bundle.digest, '0'.repeat(64)), 'latin1');
-    await server.store.put('foreign', { ...record, bytes: foreign });
-    await server.store.put('damaged', { ...record, bytes: record.bytes.subarray(0, 100) });
-    await server.store.put('orphan', { ...record, model: 'gone' });
+    const put = async (draft: ProfileDraft) => {
+      const id = randomUUID();
+      await server.store.put('local', id, draft, undefined);
+      return id;
+    };
+    const ids = {
+      foreign: await put({ ...record, bytes: foreign }),
+      damaged: await put({ ...record, bytes: record.bytes.subarray(0, 100) }),
+      orphan: await put({ ...record, model: 'gone' }),
+    };
     const refuse = async (id: string, refusal: Refusal) =>
       expectRefusal(server, () => post(`${server.url}/predict`, { profile: id, image }), refusal);
-    await refuse('foreign', { status: 409, field: 'profile', detail: /another bundle/ });
-    await refuse('orphan', { status: 404, field: 'model', detail: /got "gone"/ });
-    const damaged = await post(`${server.url}/predict`, { profile: 'damaged', image });
+    await refuse(ids.foreign, { status: 409, field: 'profile', detail: /another bundle/ });
+    await refuse(ids.orphan, { status: 404, field: 'model', detail: /got "gone"/ });
+    const damaged = await post(`${server.url}/predict`, { profile: ids.damaged, image });
     expect(damaged.status).toBe(409);
   });
 });

@@ -120,7 +120,9 @@ describe('routes', () => {
     ['PUT', '/predict', 'POST'],
     ['POST', '/health', 'GET, HEAD'],
     ['DELETE', '/models', 'GET, HEAD'],
-    ['DELETE', '/profiles/x', 'GET, HEAD'],
+    ['POST', '/profiles/x', 'GET, HEAD, PUT, DELETE'],
+    ['PUT', '/profiles', 'GET, HEAD, POST'],
+    ['PUT', '/profiles/x/export', 'GET, HEAD'],
   ])('%s %s is refused, and told what is allowed', async (method, path, allow) => {
     const response = await fetch(server.url + path, { method });
     expect(response.headers.get('allow')).toBe(allow);
@@ -134,7 +136,7 @@ describe('routes', () => {
   });
 
   test('that do not exist are refused', async () => {
-    const paths = ['/', '/adapt/x', '/profiles', '/%2e%2e/etc/passwd', '/__proto__', `/${'x'.repeat(5000)}`];
+    const paths = ['/', '/adapt/x', '/profiles/x/y', '/%2e%2e/etc/passwd', '/__proto__', `/${'x'.repeat(5000)}`];
     for (const path of paths) {
       await expectRefusal(server, () => fetch(server.url + path), {
         status: 404,
@@ -169,7 +171,7 @@ test.each(['multipart/form-data; boundary=x', 'application/json'])(
     await new Promise((resolve) => setTimeout(resolve, 50));
     socket.destroy();
     await new Promise((resolve) => setTimeout(resolve, 50));
-    expect(await server.store.size()).toBe(0);
+    expect((await server.store.usage()).profiles).toBe(0);
     expect(server.errors).toEqual([]);
     expect((await fetch(`${server.url}/health`)).status).toBe(200);
   },
@@ -194,7 +196,7 @@ test('a client that goes away while it is adapted for stops the work and leaves 
   const { work } = await started;
   socket.destroy();
   await expect(work).rejects.toThrow(/abort/i);
-  expect(await patient.store.size()).toBe(0);
+  expect((await patient.store.usage()).profiles).toBe(0);
   expect(patient.errors).toEqual([]);
   await patient.close();
 });

@@ -33,7 +33,7 @@ describe('a fault of the server', () => {
   });
 
   test('is not told where nobody listens, and ends nothing', async () => {
-    const store = { ...createMemoryStore(), size: () => Promise.reject(new Error('gone')) };
+    const store = { ...createMemoryStore(), usage: () => Promise.reject(new Error('gone')) };
     const server = await startServer({ bundles: new Map([['tiny', bundle]]), store, version: '0' });
     try {
       expect((await fetch(`${server.url}/health`)).status).toBe(500);

@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Bundle } from '@whet/runtime';
 import { loadBundle } from '@whet/runtime/node';
-import { createMemoryStore, type Limits, type ProfileStore, startServer } from '@whet/server';
+import { createMemoryStore, type Limits, type ProfileStore, type ServerOptions, startServer } from '@whet/server';
 import { exportBundle, omniglotPreprocessing } from '@whet/trainer';
 import sharp from 'sharp';
+import { checkAnswersOf } from './check-answers.js';
 import { TINY_SIZE, tinyCheckpoint } from './tiny-bundle.js';
 
 /** Side of the tiny bundle's images, in pixels. */
@@ -39,10 +40,16 @@ export interface TestServer {
   close(): Promise<void>;
 }
 
-/** A server of the tiny bundle, called `tiny` and, a second time, `other`. */
-export async function startTestServer(limits: Partial<Limits> = {}): Promise<TestServer> {
+/**
+ * A server of the tiny bundle, called `tiny` and, a second time, `other`. Every answer that is fetched from it is compared
+ * with its OpenAPI document.
+ */
+export async function startTestServer(
+  limits: Partial<Limits> = {},
+  options: Partial<ServerOptions> = {},
+): Promise<TestServer> {
   const bundle = await openTinyBundle();
-  const store = createMemoryStore();
+  const store = options.store ?? createMemoryStore();
   const errors: unknown[] = [];
   const bundles = new Map([
     ['tiny', bundle],
@@ -54,13 +61,16 @@ export async function startTestServer(limits: Partial<Limits> = {}): Promise<Tes
     version: '1.2.3',
     limits,
     onError: (error) => errors.push(error),
+    ...options,
   });
+  const stopChecking = await checkAnswersOf(server.url);
   return {
     url: server.url,
     store,
     bundle,
     errors,
     close: async () => {
+      stopChecking();
       await server.close();
       await bundle.release();
     },

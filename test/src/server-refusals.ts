@@ -41,7 +41,7 @@ export async function expectRefusal(
   request: () => Promise<Response>,
   { status, field, detail }: Refusal,
 ): Promise<void> {
-  const stored = await server.store.size();
+  const stored = (await server.store.usage()).profiles;
   const response = await request();
   const text = await response.text();
   expect(response.status, text).toBe(status);
@@ -53,7 +53,7 @@ export async function expectRefusal(
   expect(problem['detail']).toMatch(/expected .+, got /);
   expect(text.length).toBeLessThan(1200);
   expect(text).not.toMatch(/node_modules|\.js\b|\bat \w+ \(/);
-  expect(await server.store.size()).toBe(stored);
+  expect((await server.store.usage()).profiles).toBe(stored);
   expect(server.errors).toEqual([]);
   expect((await fetch(`${server.url}/health`)).status).toBe(200);
 }

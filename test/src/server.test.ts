@@ -178,7 +178,7 @@ describe('POST /adapt and POST /predict', () => {
   test('store what the runtime stores, and with no steps start from class prototypes', async () => {
     const { profile, bytes, losses } = await adapt({ examples: tensorExamples(), steps: 0, pattern: 'head' });
     expect(losses).toEqual([]);
-    const record = await server.store.get(profile);
+    const record = await server.store.get('local', profile);
     expect(record?.bytes.byteLength).toBe(bytes);
     const examples = SHAPES.map((label) => ({ label, image: Float32Array.from(tensorOf(label)) }));
     const direct = await server.bundle.adapt(examples, { steps: 0, pattern: 'head' });
@@ -194,10 +194,10 @@ describe('POST /adapt and POST /predict', () => {
   });
 
   test('serve many at once', async () => {
-    const before = await server.store.size();
+    const before = (await server.store.usage()).profiles;
     const profiles = await Promise.all(Array.from({ length: 20 }, () => adapt({ examples: tensorExamples() })));
     expect(new Set(profiles.map(({ profile }) => profile)).size).toBe(20);
-    expect(await server.store.size()).toBe(before + 20);
+    expect((await server.store.usage()).profiles).toBe(before + 20);
     const labels = await Promise.all(
       profiles.map(async ({ profile }) => (await predict({ profile, tensor: tensorOf('corner') })).label),
     );
@@ -211,7 +211,7 @@ describe('GET', () => {
     const { uptime, profiles, ...rest } = (await response.json()) as Record<string, unknown>;
     expect(rest).toEqual({ status: 'ok', version: '1.2.3', models: ['tiny', 'other'] });
     expect(uptime).toBeGreaterThan(0);
-    expect(profiles).toBe(await server.store.size());
+    expect(profiles).toBe((await server.store.usage()).profiles);
     expect(response.headers.has('x-powered-by')).toBe(false);
     expect((await fetch(`${server.url}/health`, { method: 'HEAD' })).status).toBe(200);
   });
@@ -245,8 +245,9 @@ describe('GET', () => {
   test('/profiles/:id tells what is known of a profile', async () => {
     const began = Date.now();
     const { profile, bytes } = await adapt({ examples: tensorExamples(), pattern: 'full' });
-    const { created, ...rest } = (await (await fetch(`${server.url}/profiles/${profile}`)).json()) as {
+    const { created, updated, ...rest } = (await (await fetch(`${server.url}/profiles/${profile}`)).json()) as {
       created: string;
+      updated: string;
     };
     expect(rest).toEqual({
       profile,
@@ -255,7 +256,9 @@ describe('GET', () => {
       classes: SHAPES,
       examples: { left: 1, top: 1, corner: 1 },
       bytes,
+      version: 1,
     });
+    expect(updated).toBe(created);
     expect(new Date(created).toISOString()).toBe(created);
     expect(Date.parse(created)).toBeGreaterThanOrEqual(began);
   });

@@ -1,61 +1,64 @@
+import { readFile } from 'node:fs/promises';
 import { relative } from 'node:path';
-import { Command } from 'commander';
-import { defaultBundle, wholeNumber } from '../arguments.js';
+import { flagOf, type SettingName, settings, variableOf } from '@whet/server/config';
+import { Command, Option } from 'commander';
+import { defaultBundle } from '../arguments.js';
 
-interface ServeOptions {
-  readonly host: string;
-  readonly port: number;
-  readonly threads?: number;
+interface ServeOptions extends Partial<Record<SettingName, string>> {
+  readonly config?: string;
+  readonly printConfig?: boolean;
   readonly demo?: string;
-  readonly page: boolean;
+  readonly page?: boolean;
 }
 
 export function serveCommand(version: string): Command {
-  return new Command('serve')
+  const command = new Command('serve')
     .description(
-      'Serve bundles over HTTP: POST /adapt, POST /predict, GET /health, /models, /profiles/:id; and at / a page that adapts on the device that shows it.',
+      'Serve bundles over HTTP: POST /adapt, POST /predict, /profiles, /models, /metrics, /docs; and at / a page that adapts on the device that shows it.',
     )
     .argument('[bundles...]', 'folders of bundles')
-    .option('--host <address>', 'address to listen on', '127.0.0.1')
-    .option('--port <n>', 'port to listen on; 0 takes a free one', wholeNumber, 8080)
-    .option('--threads <n>', 'threads of onnxruntime', wholeNumber)
+    .option('--config <file>', 'settings in JSON (env: WHET_CONFIG); flags and the environment come before')
+    .option('--print-config', 'print the settings, without passwords, and end')
     .option('--demo <dir>', 'folder with one folder of images per class, for the curl commands it prints')
-    .option('--no-page', 'leave out the page at /')
-    .action((bundles: string[], options: ServeOptions) => runServer(version, bundles, options));
+    .option('--no-page', 'leave out the page at /');
+  for (const name of Object.keys(settings) as SettingName[]) {
+    const { value, help } = settings[name];
+    command.addOption(new Option(`${flagOf(name)} <${value}>`, `${help} (env: ${variableOf(name)})`));
+  }
+  return command.action((bundles: string[], options: ServeOptions) => runServer(version, bundles, options));
 }
 
 async function runServer(version: string, directories: string[], options: ServeOptions): Promise<void> {
-  const { createMemoryStore, curlExamples, startServer } = await import('@whet/server');
-  const { loadBundle } = await import('@whet/runtime/node');
-  const loaded = [];
-  const folders = new Map<string, string>();
-  for (const directory of directories.length > 0 ? directories : [defaultBundle]) {
-    const bundle = await loadBundle(directory, options.threads ? { threads: options.threads } : {});
-    loaded.push(bundle);
-    folders.set(bundle.manifest.name, directory);
+  const { curlExamples, maskConfig, serve } = await import('@whet/server');
+  const config = await configOf(options);
+  if (options.printConfig) {
+    process.stdout.write(`${JSON.stringify(maskConfig(config), null, 2)}\n`);
+    return;
   }
-  const bundles = new Map(loaded.map((bundle) => [bundle.manifest.name, bundle]));
-  if (bundles.size < loaded.length) throw new Error('two bundles have the same name; names must differ');
-  const { host, port } = options;
-  if (port > 65_535) throw new Error(`--port: expected 0 to 65535, got ${port}`);
-  const onError = (error: unknown) => {
-    process.stderr.write(`whet: ${error instanceof Error ? error.stack : String(error)}\n`);
-  };
-  const page = options.page ? { bundles: folders } : undefined;
-  const server = await startServer({ bundles, store: createMemoryStore(), version, host, port, page, onError });
-  process.stdout.write(`whet ${version} serves ${[...bundles.keys()].join(', ')} at ${server.url}\n`);
+  const serving = await serve(config, directories.length > 0 ? directories : [defaultBundle], version, {
+    page: options.page !== false,
+  });
+  process.stdout.write(`whet ${version} serves ${serving.models.join(', ')} at ${serving.url}\n`);
   const demo = options.demo ? await demoImages(options.demo) : undefined;
   if (demo) {
     process.stdout.write(
-      `\nTry it (paste into another shell in this folder):\n\n${curlExamples(server.url, demo).join('\n')}\n\n`,
+      `\nTry it (paste into another shell in this folder):\n\n${curlExamples(serving.url, demo).join('\n')}\n\n`,
     );
   }
+  process.on('SIGHUP', () => void serving.reload());
   await new Promise<void>((resolve) => {
     process.once('SIGINT', resolve);
     process.once('SIGTERM', resolve);
   });
-  await server.close();
-  for (const bundle of loaded) await bundle.release();
+  await serving.close();
+}
+
+/** Settings from flags, environment and file. */
+export async function configOf({ config: flag, ...flags }: ServeOptions) {
+  const { readConfig } = await import('@whet/server/config');
+  const path = flag ?? process.env['WHET_CONFIG'];
+  const file = path === undefined ? undefined : { path, text: await readFile(path, 'utf8') };
+  return readConfig({ flags, environment: process.env, ...(file ? { file } : {}) });
 }
 
 /** Two examples each of three classes, and one more image of each to predict. */

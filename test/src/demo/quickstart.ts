@@ -33,7 +33,13 @@ interface Task {
 /** Starts `whet serve` on a free port and returns its address. */
 async function startService(): Promise<{ url: string; process: ChildProcess }> {
   const main = fileURLToPath(import.meta.resolve('@whet/cli/main'));
-  const child = spawn(process.execPath, [main, 'serve', '--port', '0'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(
+    process.execPath,
+    [main, 'serve', '--port', '0', '--store', 'memory:', '--log-level', 'warn', '--adapt-niceness', '0'],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
   for await (const line of createInterface({ input: child.stdout })) {
     const url = /http:\/\/\S+/.exec(line)?.[0];
     if (url) return { url, process: child };

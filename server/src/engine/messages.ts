@@ -1,0 +1,31 @@
+import type { Manifest } from '@whet/runtime';
+import type { AdaptJob, Answer, Query } from './engine.js';
+import type { SentError } from './local.js';
+
+/** What a thread is started with. */
+export interface ThreadSettings {
+  readonly directories: readonly string[];
+  /** Threads inside an operator. */
+  readonly threads: number;
+  /** Added to the niceness of the thread and of its operators' threads, where the system has such; 0 to 19. */
+  readonly niceness: number;
+}
+
+export type ToThread =
+  | { readonly type: 'adapt'; readonly id: number; readonly job: AdaptJob }
+  | { readonly type: 'abort'; readonly id: number }
+  | { readonly type: 'predict'; readonly id: number; readonly model: string; readonly queries: readonly Query[] }
+  | { readonly type: 'inspect'; readonly id: number; readonly model: string; readonly bytes: Uint8Array }
+  | { readonly type: 'close' };
+
+export type SentAnswer = Exclude<Answer, { kind: 'error' }> | { readonly kind: 'error'; readonly sent: SentError };
+
+export type FromThread =
+  | {
+      readonly type: 'ready';
+      readonly models: readonly { readonly manifest: Manifest; readonly digest: string }[];
+      readonly sessions: number;
+    }
+  | { readonly type: 'step'; readonly id: number; readonly step: number; readonly loss: number }
+  | { readonly type: 'done'; readonly id: number; readonly value: unknown }
+  | { readonly type: 'failed'; readonly id: number; readonly error: SentError };

@@ -1,0 +1,63 @@
+import { setPriority } from 'node:os';
+import { parentPort, workerData } from 'node:worker_threads';
+import { type Bundle, loadBundle } from '@whet/runtime/node';
+import type { Answer } from './engine.js';
+import { localEngine, sendError } from './local.js';
+import type { FromThread, SentAnswer, ThreadSettings, ToThread } from './messages.js';
+
+// The body of a thread that adapts or predicts, so that the thread that answers requests never waits for a graph.
+
+const port = parentPort;
+if (!port) throw new Error('expected to be run as a thread');
+const { directories, threads, niceness } = workerData as ThreadSettings;
+// Of this thread alone on Linux, and handed on to the threads that onnxruntime starts from it.
+if (niceness > 0 && process.platform === 'linux') setPriority(niceness);
+
+const bundles: Bundle[] = [];
+for (const directory of directories) bundles.push(await loadBundle(directory, { threads, spinning: false }));
+const engine = localEngine(new Map(bundles.map((bundle) => [bundle.manifest.name, bundle])));
+const running = new Map<number, AbortController>();
+const send = (message: FromThread, transfer: ArrayBuffer[] = []) => port.postMessage(message, transfer);
+
+port.on('message', (message: ToThread) => void handle(message));
+send({
+  type: 'ready',
+  models: bundles.map(({ manifest, digest }) => ({ manifest, digest })),
+  sessions: engine.sessions,
+});
+
+async function handle(message: ToThread): Promise<void> {
+  if (message.type === 'abort') {
+    running.get(message.id)?.abort();
+    return;
+  }
+  if (message.type === 'close') {
+    for (const bundle of bundles) await bundle.release();
+    port?.close();
+    return;
+  }
+  const { id } = message;
+  try {
+    send({ type: 'done', id, value: await answer(message) });
+  } catch (error) {
+    send({ type: 'failed', id, error: sendError(error) });
+  } finally {
+    running.delete(id);
+  }
+}
+
+async function answer(message: Exclude<ToThread, { type: 'abort' | 'close' }>): Promise<unknown> {
+  if (message.type === 'inspect') return engine.inspect(message.model, message.bytes);
+  if (message.type === 'predict') return (await engine.predict(message.model, message.queries)).map(sendAnswer);
+  const { id, job } = message;
+  const controller = new AbortController();
+  running.set(id, controller);
+  return engine.adapt(job, {
+    signal: controller.signal,
+    onStep: (step, loss) => send({ type: 'step', id, step, loss }),
+  });
+}
+
+function sendAnswer(answer: Answer): SentAnswer {
+  return answer.kind === 'error' ? { kind: 'error', sent: sendError(answer.error) } : answer;
+}

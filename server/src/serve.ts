@@ -1,0 +1,102 @@
+import { destination, type Logger, pino } from 'pino';
+import { type Config, maskAddress, maskConfig, ttlOf } from './config.js';
+import { threadedEngine } from './engine/threads.js';
+import { isLoopback, type RunningServer, startServer } from './listen.js';
+import { openStore } from './stores/open.js';
+
+const SWEEP_MS = 60_000;
+
+export interface Serving {
+  /** Where it answers. */
+  readonly url: string;
+  readonly models: readonly string[];
+  readonly logger: Logger;
+  /** Loads the bundles anew, for the requests that come from then on. Goes on with the old ones where they do not load. */
+  reload(): Promise<void>;
+  /** Finishes the requests under way and ends. */
+  close(): Promise<void>;
+}
+
+/** Runs the service by its settings, on the bundles in these folders, with the page at `/` if it is to be there. Rejects where it cannot start. */
+export async function serve(
+  config: Config,
+  directories: readonly string[],
+  version: string,
+  { page = false }: { readonly page?: boolean } = {},
+): Promise<Serving> {
+  const logger = pino({ level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination(2));
+  const auth = config.auth === 'auto' ? (isLoopback(config.host) ? 'off' : 'keys') : config.auth;
+  logger.info({ version, directories, config: { ...maskConfig(config), auth } }, 'start');
+  const ttlMs = ttlOf(config);
+  const store = await openStore(config.store, {
+    ...(ttlMs === undefined ? {} : { ttlMs }),
+    ...(config.storeBytes === undefined ? {} : { maxBytes: config.storeBytes }),
+  });
+  const { threads, adaptThreads, adaptNiceness } = config;
+  const load = () => threadedEngine(directories, { threads, adaptThreads, adaptNiceness });
+  let server: RunningServer;
+  let models: string[];
+  try {
+    if (auth === 'keys' && (await store.keys.list()).length === 0) {
+      logger.warn(
+        { store: maskAddress(config.store) },
+        'no request is answered before there is a key: whet keys add NAME',
+      );
+    }
+    const engine = await load();
+    models = [...engine.models.keys()];
+    const { bodyBytes, imagePixels, headMs, bodyMs, idleMs, drainDelayMs, drainMs } = config;
+    const { batchImages, batchWaitMs, predictQueue, adaptQueue, adaptDeadlineMs } = config;
+    server = await startServer({
+      engine,
+      store,
+      version,
+      page: page ? { bundles: new Map(models.map((name, i) => [name, directories[i] as string])) } : undefined,
+      auth,
+      logger,
+      processMetrics: true,
+      host: config.host,
+      port: config.port,
+      rateLimit: config.rateLimit,
+      corsOrigins: config.corsOrigins,
+      proxies: config.proxies,
+      limits: { bodyBytes, imagePixels },
+      work: { batchImages, batchWaitMs, predictQueue, adaptThreads, adaptQueue, adaptDeadlineMs },
+      timeouts: { headMs, bodyMs, idleMs, drainDelayMs, drainMs },
+    }).catch(async (error: unknown) => {
+      await engine.close();
+      throw error;
+    });
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+  const sweep = () => {
+    store.sweep().then(
+      (count) => count > 0 && logger.info({ count }, 'expired profiles'),
+      (error: unknown) => logger.warn({ err: error }, 'expired profiles stay'),
+    );
+  };
+  const timer = ttlMs === undefined ? undefined : setInterval(sweep, SWEEP_MS).unref();
+  return {
+    url: server.url,
+    models,
+    logger,
+    async reload() {
+      try {
+        const engine = await load();
+        logger.info({ models: [...engine.models].map(([name, { digest }]) => ({ name, digest })) }, 'reload');
+        await server.replace(engine);
+      } catch (error) {
+        logger.error({ err: error }, 'the bundles do not load; the old ones stay');
+      }
+    },
+    async close() {
+      logger.info('drain');
+      clearInterval(timer);
+      await server.close();
+      await store.close();
+      logger.info('end');
+    },
+  };
+}

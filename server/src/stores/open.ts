@@ -1,0 +1,18 @@
+import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { ProfileStore, StoreLimits } from './contract.js';
+import { createMemoryStore } from './memory.js';
+
+/**
+ * Opens a store by its address: `memory:`, `postgres://USER:PASSWORD@HOST/DATABASE`, or a folder (its path, or `file:`).
+ * Loads only what that store needs. Rejects with `StoreUnavailableError` where it cannot be used.
+ */
+export async function openStore(address: string, limits: StoreLimits = {}): Promise<ProfileStore> {
+  if (address === 'memory:') return createMemoryStore(limits);
+  if (/^postgres(ql)?:\/\//.test(address)) {
+    const { openPostgresStore } = await import('./postgres.js');
+    return openPostgresStore(address, limits);
+  }
+  const { openLmdbStore } = await import('./lmdb.js');
+  return openLmdbStore(resolve(address.startsWith('file:') ? fileURLToPath(address) : address), limits);
+}

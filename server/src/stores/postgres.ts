@@ -1,0 +1,289 @@
+import type { Pool, PoolClient, QueryResultRow } from 'pg';
+import {
+  KeyNameError,
+  type KeyRecord,
+  type KeyStore,
+  type ProfileInfo,
+  type ProfileState,
+  type ProfileStore,
+  StoreFullError,
+  type StoreLimits,
+  StoreUnavailableError,
+  VersionConflictError,
+} from './contract.js';
+import { migrate } from './postgres-schema.js';
+
+/** Milliseconds until a server that does not answer counts as away. */
+const TIMEOUT_MS = 3000;
+const TOUCH_MS = 1000;
+/** SQLSTATE classes of a server that is away, starting, stopping or full; others are faults of this code. */
+const AWAY = /^(08|53|57P|58)|^25006$/;
+const UNIQUE = '23505';
+
+const INFO = 'version, created, updated, model, pattern, classes, examples, size';
+
+interface Row extends QueryResultRow {
+  readonly id: string;
+  readonly version: number;
+  readonly created: Date;
+  readonly updated: Date;
+  readonly model: string;
+  readonly pattern: string;
+  readonly classes: string[];
+  readonly examples: number[];
+  readonly size: number;
+  readonly bytes: Buffer;
+}
+
+/**
+ * Profiles and keys in PostgreSQL 13 or newer, for several servers behind one address; needs the package `pg`. Brings the
+ * schema up to date first. Rejects with {@link StoreUnavailableError} where the server does not answer.
+ */
+export async function openPostgresStore(url: string, limits: StoreLimits = {}): Promise<ProfileStore> {
+  const { default: pg } = await import('pg').catch((cause) => {
+    throw new StoreUnavailableError('a store in PostgreSQL needs the package "pg": npm install pg', { cause });
+  });
+  const pool = new pg.Pool({
+    connectionString: url,
+    connectionTimeoutMillis: TIMEOUT_MS,
+    query_timeout: TIMEOUT_MS * 2,
+    application_name: 'whet',
+    max: 10,
+  });
+  // An idle connection that breaks is replaced by the next query, which says what is wrong if it is still.
+  pool.on('error', () => undefined);
+  try {
+    await reach(() => migrate(pool));
+  } catch (error) {
+    await pool.end();
+    throw error;
+  }
+  return createStore(pool, limits);
+}
+
+/** Runs a query; errors of a server that is away become {@link StoreUnavailableError}. */
+async function reach<T>(query: () => Promise<T>): Promise<T> {
+  try {
+    return await query();
+  } catch (error) {
+    const { code, message } = error as { code?: unknown; message?: string };
+    if (!isOfClient(error) && !AWAY.test(String(code))) throw error;
+    throw new StoreUnavailableError(`PostgreSQL does not answer: ${message}`, { cause: error });
+  }
+}
+
+const OWN_ERRORS = [StoreUnavailableError, VersionConflictError, RangeError, TypeError];
+
+/** Whether an error did not come from the server (those have a severity): a socket's, or a time-out. */
+function isOfClient(error: unknown): boolean {
+  if (!(error instanceof Error) || 'severity' in error) return false;
+  return !OWN_ERRORS.some((own) => error instanceof own);
+}
+
+function createStore(pool: Pool, { ttlMs, maxBytes, now = Date.now }: StoreLimits): ProfileStore {
+  const touched = new Map<string, readonly [owner: string, id: string, used: Date]>();
+  let timer: NodeJS.Timeout | undefined;
+  /** Profiles that changed later are there. */
+  const horizon = () => (ttlMs === undefined ? new Date(0) : new Date(now() - ttlMs));
+
+  const one = async (columns: string, owner: string, id: string): Promise<Row | undefined> => {
+    const text = `SELECT ${columns} FROM whet_profiles WHERE owner = $1 AND id = $2 AND updated > $3`;
+    const { rows } = await reach(() =>
+      pool.query<Row>({ name: `whet-${columns.length}`, text, values: [owner, id, horizon()] }),
+    );
+    return rows[0];
+  };
+  const inTransaction = <T>(action: (client: PoolClient) => Promise<T>): Promise<T> =>
+    reach(async () => {
+      const client = await pool.connect();
+      let broken: Error | undefined;
+      // A connection that breaks between two queries says so here, and nobody else listens.
+      const onError = (error: Error) => {
+        broken = error;
+      };
+      client.on('error', onError);
+      try {
+        await client.query('BEGIN');
+        const result = await action(client);
+        await client.query('COMMIT');
+        return result;
+      } catch (error) {
+        // A connection that timed out is not asked again: the next answer on it might be of the last query.
+        if (isOfClient(error)) broken = error as Error;
+        else {
+          await client.query('ROLLBACK').catch((failure: Error) => {
+            broken = failure;
+          });
+        }
+        throw error;
+      } finally {
+        client.off('error', onError);
+        client.release(broken);
+      }
+    });
+  const flushTouched = async () => {
+    const uses = [...touched.values()];
+    touched.clear();
+    const text = `UPDATE whet_profiles p SET used = t.used
+      FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS t (owner, id, used)
+      WHERE p.owner = t.owner AND p.id = t.id AND p.used < t.used`;
+    const values = [uses.map(([owner]) => owner), uses.map(([, id]) => id), uses.map(([, , used]) => used)];
+    await reach(() => pool.query(text, values));
+  };
+  const currentVersion = async (client: PoolClient, owner: string, id: string) => {
+    const text = 'SELECT version FROM whet_profiles WHERE owner = $1 AND id = $2 AND updated > $3';
+    return (await client.query<Row>(text, [owner, id, horizon()])).rows[0]?.version;
+  };
+  const evict = async (client: PoolClient, owner: string, kept: string) => {
+    const text = `DELETE FROM whet_profiles WHERE owner = $1 AND id IN (
+      SELECT id FROM (
+        SELECT id, sum(size) OVER (ORDER BY (id = $2) DESC, used DESC, id) AS filled FROM whet_profiles WHERE owner = $1
+      ) AS ranked WHERE filled > $3 AND id <> $2)`;
+    await client.query(text, [owner, kept, maxBytes]);
+  };
+
+  return {
+    kind: 'postgres',
+    keys: postgresKeys(pool),
+    async get(owner, id) {
+      const row = await one(`${INFO}, bytes`, owner, id);
+      return row && { ...infoOf(row), bytes: new Uint8Array(row.bytes) };
+    },
+    async info(owner, id) {
+      const row = await one(INFO, owner, id);
+      return row && infoOf(row);
+    },
+    async put(owner, id, draft, expected) {
+      const size = draft.bytes.byteLength;
+      if (maxBytes !== undefined && size > maxBytes) throw new StoreFullError(size, maxBytes);
+      if (maxBytes !== undefined && touched.size > 0) await flushTouched();
+      return inTransaction(async (client) => {
+        // One writer at a time per owner, where what they write together is limited.
+        if (maxBytes !== undefined)
+          await client.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [owner]);
+        const at = new Date(now());
+        const { model, pattern, classes, examples, bytes } = draft;
+        const values = [owner, id, at, model, pattern, classes, examples, size, Buffer.from(bytes)];
+        const { rows } = expected
+          ? await client.query<Row>(
+              `UPDATE whet_profiles SET version = version + 1, updated = $3, used = $3, model = $4, pattern = $5,
+                 classes = $6, examples = $7, size = $8, bytes = $9
+               WHERE owner = $1 AND id = $2 AND version = $10 AND created = $11 AND updated > $12 RETURNING ${INFO}`,
+              [...values, expected.version, new Date(expected.created), horizon()],
+            )
+          : await client.query<Row>(
+              `INSERT INTO whet_profiles (owner, id, version, created, updated, used, model, pattern, classes, examples, size, bytes)
+               VALUES ($1, $2, 1, $3, $3, $3, $4, $5, $6, $7, $8, $9)
+               ON CONFLICT (owner, id) DO UPDATE SET version = 1, created = $3, updated = $3, used = $3, model = $4,
+                 pattern = $5, classes = $6, examples = $7, size = $8, bytes = $9
+               WHERE whet_profiles.updated <= $10 RETURNING ${INFO}`,
+              [...values, horizon()],
+            );
+        const [row] = rows;
+        if (!row) throw new VersionConflictError(await currentVersion(client, owner, id), expected?.version);
+        if (maxBytes !== undefined) await evict(client, owner, id);
+        return infoOf(row);
+      });
+    },
+    delete: (owner, id, expected) =>
+      inTransaction(async (client) => {
+        const values: unknown[] = [owner, id, horizon()];
+        const state = expected ? ' AND version = $4 AND created = $5' : '';
+        if (expected) values.push(expected.version, new Date(expected.created));
+        const { rowCount } = await client.query(
+          `DELETE FROM whet_profiles WHERE owner = $1 AND id = $2 AND updated > $3${state}`,
+          values,
+        );
+        if (rowCount === 0 && expected) {
+          throw new VersionConflictError(await currentVersion(client, owner, id), expected.version);
+        }
+        return rowCount === 1;
+      }),
+    async list(owner, limit, after) {
+      const text = `SELECT id, ${INFO} FROM whet_profiles WHERE owner = $1 AND updated > $2 AND id > $3 ORDER BY id LIMIT $4`;
+      const { rows } = await reach(() => pool.query<Row>(text, [owner, horizon(), after ?? '', limit + 1]));
+      const profiles = rows.slice(0, limit).map((row) => ({ id: row.id, ...infoOf(row) }));
+      const last = profiles.at(-1);
+      return { profiles, ...(rows.length > limit && last ? { next: last.id } : {}) };
+    },
+    async usage(owner) {
+      const text = `SELECT count(*)::int AS profiles, coalesce(sum(size), 0)::float8 AS bytes
+        FROM whet_profiles WHERE updated > $1 AND ($2::text IS NULL OR owner = $2)`;
+      const query = () => pool.query<{ profiles: number; bytes: number }>(text, [horizon(), owner ?? null]);
+      const { profiles, bytes } = (await reach(query)).rows[0] as { profiles: number; bytes: number };
+      return { profiles, bytes };
+    },
+    touch(owner, id) {
+      if (maxBytes === undefined) return;
+      touched.set(JSON.stringify([owner, id]), [owner, id, new Date(now())]);
+      timer ??= setTimeout(() => {
+        timer = undefined;
+        flushTouched().catch(() => undefined);
+      }, TOUCH_MS).unref();
+    },
+    async sweep() {
+      if (ttlMs === undefined) return 0;
+      const text = 'DELETE FROM whet_profiles WHERE updated <= $1';
+      return (await reach(() => pool.query(text, [horizon()]))).rowCount ?? 0;
+    },
+    async check() {
+      await reach(() => pool.query('SELECT 1'));
+    },
+    async close() {
+      clearTimeout(timer);
+      if (touched.size > 0) await flushTouched().catch(() => undefined);
+      await pool.end();
+    },
+  };
+}
+
+function infoOf(row: Row): ProfileInfo {
+  const { model, pattern, classes, examples, version, size } = row;
+  const [created, updated] = [row.created.toISOString(), row.updated.toISOString()];
+  const state: ProfileState = { version, created };
+  return { model, pattern, classes, examples, ...state, updated, size };
+}
+
+interface KeyRow extends QueryResultRow {
+  readonly id: string;
+  readonly name: string;
+  readonly hash: string;
+  readonly namespace: string;
+  readonly role: KeyRecord['role'];
+  readonly rate_limit: number | null;
+  readonly created: Date;
+}
+
+function postgresKeys(pool: Pool): KeyStore {
+  const columns = 'id, name, hash, namespace, role, rate_limit, created';
+  const keyOf = ({ rate_limit, created, ...key }: KeyRow): KeyRecord => ({
+    ...key,
+    ...(rate_limit === null ? {} : { rateLimit: rate_limit }),
+    created: created.toISOString(),
+  });
+  return {
+    async add({ id, name, hash, namespace, role, rateLimit, created }) {
+      const text = `INSERT INTO whet_keys (${columns}) VALUES ($1, $2, $3, $4, $5, $6, $7)`;
+      const values = [id, name, hash, namespace, role, rateLimit ?? null, new Date(created)];
+      try {
+        await reach(() => pool.query(text, values));
+      } catch (error) {
+        if ((error as { code?: unknown }).code === UNIQUE) throw new KeyNameError(name);
+        throw error;
+      }
+    },
+    async find(hash) {
+      const text = `SELECT ${columns} FROM whet_keys WHERE hash = $1`;
+      const { rows } = await reach(() => pool.query<KeyRow>({ name: 'whet-key', text, values: [hash] }));
+      return rows[0] && keyOf(rows[0]);
+    },
+    async list() {
+      const { rows } = await reach(() => pool.query<KeyRow>(`SELECT ${columns} FROM whet_keys ORDER BY created, id`));
+      return rows.map(keyOf);
+    },
+    async revoke(idOrName) {
+      const text = 'DELETE FROM whet_keys WHERE id = $1 OR name = $1';
+      return ((await reach(() => pool.query(text, [idOrName]))).rowCount ?? 0) > 0;
+    },
+  };
+}

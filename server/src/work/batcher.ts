@@ -1,0 +1,117 @@
+export interface BatcherOptions {
+  /** Weight of a batch at most; an item that is heavier alone is a batch of its own. */
+  readonly maxBatch: number;
+  /** Milliseconds that an item waits for others at most, while nothing runs. */
+  readonly maxWaitMs: number;
+  /** Weight of all that waits at most. */
+  readonly maxWaiting: number;
+}
+
+interface Waiting<Q, R> {
+  readonly item: Q;
+  readonly weight: number;
+  readonly since: number;
+  readonly signal: AbortSignal;
+  resolve(result: R): void;
+  reject(error: unknown): void;
+}
+
+/** More waits than may. */
+export class FullError extends Error {
+  override readonly name = 'FullError';
+}
+
+/**
+ * Runs items of many callers together, one batch at a time and in their order. While a batch runs the next one gathers;
+ * while nothing runs an item waits for others no longer than it was told to. Items of callers who went away are left out.
+ */
+export class Batcher<Q, R> {
+  #waiting: Waiting<Q, R>[] = [];
+  #weight = 0;
+  #running = false;
+  #timer: NodeJS.Timeout | NodeJS.Immediate | undefined;
+
+  constructor(
+    private readonly run: (items: readonly Q[]) => Promise<readonly R[]>,
+    private readonly options: BatcherOptions,
+    /** Told of each batch: how many items, and the milliseconds that the first of them waited. */
+    private readonly onBatch: (items: number, waited: number) => void = () => undefined,
+  ) {}
+
+  /** Weight of all that waits. */
+  get waiting(): number {
+    return this.#weight;
+  }
+
+  /** Rejects with {@link FullError}, the signal's reason, or what the batch fails with. */
+  submit(item: Q, weight: number, signal: AbortSignal): Promise<R> {
+    signal.throwIfAborted();
+    const { maxBatch, maxWaiting } = this.options;
+    if (this.#weight > 0 && this.#weight + weight > maxWaiting) {
+      throw new FullError(`expected at most ${maxWaiting} images that wait, got ${this.#weight + weight}`);
+    }
+    return new Promise<R>((resolve, reject) => {
+      this.#waiting.push({ item, weight, since: performance.now(), signal, resolve, reject });
+      this.#weight += weight;
+      if (this.#weight >= maxBatch) this.#start();
+      else this.#startLater();
+    });
+  }
+
+  #startLater(): void {
+    if (this.#running || this.#timer) return;
+    const begin = () => {
+      this.#timer = undefined;
+      this.#start();
+    };
+    const { maxWaitMs } = this.options;
+    this.#timer = maxWaitMs > 0 ? setTimeout(begin, maxWaitMs) : setImmediate(begin);
+  }
+
+  #start(): void {
+    if (this.#running) return;
+    this.#cancelTimer();
+    const batch = this.#take();
+    if (batch.length === 0) return;
+    this.#running = true;
+    this.onBatch(batch.length, performance.now() - (batch[0]?.since ?? 0));
+    this.run(batch.map(({ item }) => item))
+      .then(
+        (results) => {
+          for (const [i, { resolve }] of batch.entries()) resolve(results[i] as R);
+        },
+        (error) => {
+          for (const { reject } of batch) reject(error);
+        },
+      )
+      .finally(() => {
+        this.#running = false;
+        // What gathered meanwhile has waited already.
+        if (this.#waiting.length > 0) this.#start();
+      });
+  }
+
+  #cancelTimer(): void {
+    if (!this.#timer) return;
+    clearTimeout(this.#timer as NodeJS.Timeout);
+    clearImmediate(this.#timer as NodeJS.Immediate);
+    this.#timer = undefined;
+  }
+
+  #take(): Waiting<Q, R>[] {
+    const batch: Waiting<Q, R>[] = [];
+    let [taken, weight] = [0, 0];
+    for (const each of this.#waiting) {
+      if (each.signal.aborted) each.reject(each.signal.reason);
+      else {
+        if (batch.length > 0 && weight + each.weight > this.options.maxBatch) break;
+        batch.push(each);
+        weight += each.weight;
+      }
+      taken++;
+      this.#weight -= each.weight;
+    }
+    this.#waiting = this.#waiting.slice(taken);
+    return batch;
+  }
+}

@@ -1,0 +1,220 @@
+import { randomUUID } from 'node:crypto';
+import { connect } from 'node:net';
+import { type RequestError, WhetClient } from '@whet/runtime/client';
+import { addKey, createMemoryStore } from '@whet/server';
+import { pino } from 'pino';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Shape, startTestServer, type TestServer, tensorOf } from './server-fixture.js';
+
+let server: TestServer;
+let url: string;
+const lines: string[] = [];
+const clients: Record<'a' | 'a2' | 'b' | 'operator' | 'slow', WhetClient> = {} as never;
+const keys: Record<string, string> = {};
+
+beforeAll(async () => {
+  const store = createMemoryStore();
+  const logger = pino({ base: null }, { write: (line: string) => lines.push(line) });
+  server = await startTestServer({}, { store, auth: 'keys', logger });
+  url = server.url;
+  const add = async (name: keyof typeof clients, rest: object = {}) => {
+    const { key, record } = await addKey(store.keys, { name, ...rest });
+    keys[name] = key;
+    clients[name] = new WhetClient(url, { key });
+    return record;
+  };
+  const { namespace } = await add('a');
+  await add('a2', { namespace });
+  await add('b');
+  await add('operator', { role: 'operator' });
+  await add('slow', { rateLimit: 3 });
+});
+afterAll(() => server.close());
+
+const image = (shape: Shape) => Float32Array.from(tensorOf(shape));
+const examples = (['left', 'top'] as const).map((label) => ({ label, image: image(label) }));
+const status = (work: Promise<unknown>) =>
+  work.then(
+    () => 200,
+    (error: RequestError) => error.status,
+  );
+
+describe('keys', () => {
+  test('are asked for wherever profiles or models are told, and nowhere else', async () => {
+    for (const path of [
+      '/profiles',
+      `/profiles/${randomUUID()}`,
+      '/models',
+      '/metrics',
+      `/profiles/${randomUUID()}/export`,
+    ]) {
+      const response = await fetch(url + path);
+      expect(response.status).toBe(401);
+      expect(response.headers.get('www-authenticate')).toBe('Bearer realm="whet"');
+    }
+    for (const path of ['/adapt', '/predict', '/profiles']) {
+      expect((await fetch(url + path, { method: 'POST', body: '{}' })).status).toBe(401);
+    }
+    for (const path of ['/health', '/health/live', '/health/ready', '/openapi.json', '/docs']) {
+      expect((await fetch(url + path)).status).toBe(200);
+    }
+    expect(await (await fetch(`${url}/health`)).json()).not.toHaveProperty('profiles');
+  });
+
+  test.each(['', 'Bearer', 'Bearer x', 'Basic abc', 'Bearer whet_', `Bearer ${'x'.repeat(5000)}`])(
+    'are not taken as %j',
+    async (authorization) => {
+      const response = await fetch(`${url}/profiles`, { headers: { authorization } });
+      expect(response.status).toBe(401);
+    },
+  );
+
+  test('are taken in either header, and are kept as hashes alone', async () => {
+    const key = keys['a'] as string;
+    expect((await fetch(`${url}/models`, { headers: { 'X-API-Key': key } })).status).toBe(200);
+    expect((await fetch(`${url}/models`, { headers: { Authorization: `bearer ${key}` } })).status).toBe(200);
+    expect(JSON.stringify(await server.store.keys.list())).not.toContain(key.slice(5, 20));
+  });
+
+  test('let only operators read the metrics', async () => {
+    const metrics = (key: string) => fetch(`${url}/metrics`, { headers: { 'X-API-Key': key } });
+    expect((await metrics(keys['a'] as string)).status).toBe(403);
+    expect((await metrics(keys['operator'] as string)).status).toBe(200);
+  });
+
+  test('are of no use once they are revoked', async () => {
+    const { key, record } = await addKey(server.store.keys, { name: 'short' });
+    const client = new WhetClient(url, { key });
+    expect(await status(client.profiles())).toBe(200);
+    await server.store.keys.revoke(record.name);
+    expect(await status(client.profiles())).toBe(401);
+  });
+});
+
+describe('profiles of another key', () => {
+  test('are not there: to read, list, predict with, change, overwrite or delete', async () => {
+    const { a, b } = clients;
+    const { profile } = await b.adapt({ examples });
+    const { bytes, etag } = await b.exportProfile(profile);
+    const before = await b.profile(profile);
+    const nobodys = randomUUID();
+    const tries = (id: string) => [
+      status(a.profile(id)),
+      status(a.exportProfile(id)),
+      status(a.predict({ profile: id }, [image('left')])),
+      status(a.adapt({ examples, profile: id })),
+      status(a.adapt({ examples, profile: id, continue: true, version: 1 })),
+      status(a.deleteProfile(id)),
+      status(a.deleteProfile(id, { etag })),
+    ];
+    const answers = await Promise.all(tries(profile));
+    expect(answers).toEqual(new Array(7).fill(404));
+    expect(answers).toEqual(await Promise.all(tries(nobodys)));
+    expect((await a.profiles()).profiles).toEqual([]);
+    // The same id in another namespace is another profile, whose making tells nothing of the first.
+    expect(await a.importProfile(bytes, { id: profile })).toMatchObject({ version: 1 });
+    await a.deleteProfile(profile);
+    expect(await b.profile(profile)).toEqual(before);
+    expect((await b.profiles()).profiles).toHaveLength(1);
+  });
+
+  test('have the words of a refusal of any id, and take as long', async () => {
+    const { profile } = await clients.b.adapt({ examples });
+    const headers = { 'X-API-Key': keys['a'] as string };
+    const ask = async (id: string) => {
+      const began = performance.now();
+      const response = await fetch(`${url}/profiles/${id}`, { headers });
+      const text = (await response.text()).replaceAll(id, 'ID');
+      const names = [...response.headers.keys()].sort();
+      return { time: performance.now() - began, told: JSON.stringify([response.status, text, names]) };
+    };
+    const times: { theirs: number[]; nobodys: number[] } = { theirs: [], nobodys: [] };
+    for (let i = 0; i < 150; i++) {
+      const [theirs, nobodys] = [await ask(profile), await ask(randomUUID())];
+      expect(theirs.told).toBe(nobodys.told);
+      times.theirs.push(theirs.time);
+      times.nobodys.push(nobodys.time);
+    }
+    const quarter = (list: number[], share: number) =>
+      list.sort((x, y) => x - y)[Math.floor(list.length * share)] as number;
+    // The middle halves overlap by far: each median lies between the other's quartiles.
+    for (const [one, other] of [
+      [times.theirs, times.nobodys],
+      [times.nobodys, times.theirs],
+    ] as const) {
+      const median = quarter(one, 0.5);
+      expect(median).toBeGreaterThan(quarter(other, 0.1));
+      expect(median).toBeLessThan(quarter(other, 0.9));
+    }
+  });
+
+  test('are shared by keys of one namespace', async () => {
+    const { profile } = await clients.a.adapt({ examples });
+    expect(await clients.a2.profile(profile)).toEqual(await clients.a.profile(profile));
+  });
+});
+
+describe('limits', () => {
+  test('of requests a minute are per key', async () => {
+    const { slow, b } = clients;
+    for (let i = 0; i < 3; i++) expect(await status(slow.models())).toBe(200);
+    const refusal = await slow.models().catch((error: RequestError) => error);
+    expect(refusal).toMatchObject({ status: 429, retryAfter: expect.any(Number) });
+    expect(await status(b.models())).toBe(200);
+  });
+
+  test('of other origins: none may call unless they are named', async () => {
+    const from = (server: string) => fetch(`${server}/health`, { headers: { Origin: 'https://a.example' } });
+    expect((await from(url)).headers.has('access-control-allow-origin')).toBe(false);
+    const open = await startTestServer({}, { corsOrigins: ['https://a.example'] });
+    expect((await from(open.url)).headers.get('access-control-allow-origin')).toBe('https://a.example');
+    await open.close();
+  });
+
+  test('of time: a request that dribbles in is cut off, others are served meanwhile', async () => {
+    const strict = await startTestServer({}, { timeouts: { headMs: 300, bodyMs: 300 } });
+    const { hostname, port } = new URL(strict.url);
+    const dribble = (text: string) =>
+      new Promise<string>((resolve) => {
+        const socket = connect(Number(port), hostname);
+        let got = '';
+        let at = 0;
+        const timer = setInterval(() => socket.write(text[at++ % text.length] as string), 50);
+        socket.on('data', (data) => {
+          got += data;
+        });
+        socket.on('error', () => undefined);
+        socket.on('close', () => {
+          clearInterval(timer);
+          resolve(got);
+        });
+      });
+    const head = dribble(
+      'GET /health HTTP/1.1\r\nX-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa',
+    );
+    expect((await fetch(`${strict.url}/health`)).status).toBe(200);
+    expect(await head).toMatch(/^HTTP\/1.1 408 [\s\S]*"type":"\/problems\/timeout"/);
+    await strict.close();
+  });
+});
+
+test('logs tell who asked for what and how it went, without keys, images or labels', async () => {
+  lines.length = 0;
+  const { profile } = await clients.a.adapt({
+    examples: examples.map((each) => ({ ...each, label: `secret ${each.label}` })),
+  });
+  await status(clients.a.profile(profile));
+  await fetch(`${url}/secret-path?x=secret`, { headers: { 'X-API-Key': keys['a'] as string } });
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  const logged = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+  expect(logged.map(({ method, route, status: code }) => [method, route, code])).toEqual([
+    ['POST', '/adapt', 201],
+    ['GET', '/profiles/:id', 200],
+    ['GET', 'other', 404],
+  ]);
+  const [record] = (await server.store.keys.list()).filter(({ name }) => name === 'a');
+  expect(logged[0]).toMatchObject({ key: record?.id, milliseconds: expect.any(Number) });
+  const text = lines.join('');
+  expect(text).not.toContain('secret');
+  for (const key of Object.values(keys)) expect(text).not.toContain(key.slice(5));
+});

@@ -1,0 +1,325 @@
+import { createHash, randomUUID } from 'node:crypto';
+import {
+  KeyNameError,
+  type KeyRecord,
+  type ProfileDraft,
+  type ProfileStore,
+  StoreFullError,
+  type StoreLimits,
+  VersionConflictError,
+} from '@whet/server';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+
+export interface StoreCase {
+  /** Opens an empty store. */
+  open(limits?: StoreLimits): Promise<ProfileStore>;
+  /** Opens what the last `open` opened once more, as another process would; absent where nothing is kept. */
+  reopen?(limits?: StoreLimits): Promise<ProfileStore>;
+}
+
+export function draftOf(text: string, bytes: Uint8Array = Buffer.from(text)): ProfileDraft {
+  return { model: 'tiny', pattern: 'head', classes: ['a', text], examples: [1, 2], bytes: new Uint8Array(bytes) };
+}
+
+const key = (name: string, rest: Partial<KeyRecord> = {}): KeyRecord => ({
+  id: `id-${name}`,
+  name,
+  hash: createHash('sha256').update(name).digest('hex'),
+  namespace: `space-${name}`,
+  role: 'user',
+  created: new Date(1_700_000_000_000).toISOString(),
+  ...rest,
+});
+
+/** What every store promises, tried on one of them. */
+export function describeStore(name: string, { open, reopen }: StoreCase): void {
+  describe(`the ${name} store`, () => {
+    let store: ProfileStore;
+    let time: number;
+    const now = () => time;
+    const id = randomUUID();
+    beforeEach(async () => {
+      time = 1_700_000_000_123;
+      store = await open({ now });
+    });
+    afterEach(() => store.close());
+    const reopened = async (limits: StoreLimits) => {
+      await store.close();
+      store = await open({ now, ...limits });
+    };
+
+    test('gives back what was put, with its state', async () => {
+      expect(await store.get('me', id)).toBeUndefined();
+      expect(await store.info('me', id)).toBeUndefined();
+      const draft = { ...draftOf('__proto__ 日本 "\\'), classes: ['constructor', '__proto__ 日本 "\\', ''] };
+      const first = await store.put('me', id, draft, undefined);
+      const at = new Date(time).toISOString();
+      const { bytes, ...rest } = draft;
+      expect(first).toEqual({ ...rest, version: 1, created: at, updated: at, size: bytes.length });
+      expect(await store.info('me', id)).toEqual(first);
+      expect(await store.get('me', id)).toEqual({ ...first, bytes });
+      time += 5;
+      const second = await store.put('me', id, draftOf('later'), first);
+      expect(second).toMatchObject({ version: 2, created: at, updated: new Date(time).toISOString() });
+      expect((await store.get('me', id))?.bytes).toEqual(draftOf('later').bytes);
+    });
+
+    test.each([0, 1, 4095, 100_003, 5_000_000])('keeps %i bytes exactly', async (length) => {
+      const bytes = Uint8Array.from({ length }, (_, i) => (i * 31 + (i >> 8)) & 255);
+      await store.put('me', id, draftOf('x', bytes), undefined);
+      const got = (await store.get('me', id))?.bytes ?? new Uint8Array(1);
+      expect(got.length === length && Buffer.from(got).equals(bytes)).toBe(true);
+    });
+
+    test('keeps its own copy of the bytes', async () => {
+      const draft = draftOf('abc');
+      await store.put('me', id, draft, undefined);
+      draft.bytes.fill(0);
+      expect((await store.get('me', id))?.bytes).toEqual(draftOf('abc').bytes);
+    });
+
+    test('refuses a write or a deletion of another state, and says which version there is', async () => {
+      const conflict = (current: number | undefined, expected: number | undefined) =>
+        expect.objectContaining({ name: 'VersionConflictError', current, expected });
+      const first = await store.put('me', id, draftOf('1'), undefined);
+      await expect(store.put('me', id, draftOf('x'), undefined)).rejects.toEqual(conflict(1, undefined));
+      await store.put('me', id, draftOf('2'), first);
+      await expect(store.put('me', id, draftOf('x'), first)).rejects.toEqual(conflict(2, 1));
+      await expect(store.delete('me', id, first)).rejects.toEqual(conflict(2, 1));
+      await expect(store.put('me', randomUUID(), draftOf('x'), first)).rejects.toEqual(conflict(undefined, 1));
+      expect((await store.get('me', id))?.bytes).toEqual(draftOf('2').bytes);
+    });
+
+    test('does not take a profile for another that had its id', async () => {
+      const first = await store.put('me', id, draftOf('first'), undefined);
+      expect(await store.delete('me', id, first)).toBe(true);
+      time += 1;
+      await store.put('me', id, draftOf('second'), undefined);
+      await expect(store.put('me', id, draftOf('x'), first)).rejects.toBeInstanceOf(VersionConflictError);
+      expect((await store.get('me', id))?.bytes).toEqual(draftOf('second').bytes);
+    });
+
+    test('lets one of many writers at a time win, and loses no update', async () => {
+      const increments = 30;
+      await store.put('me', id, draftOf('x', Uint8Array.of(0)), undefined);
+      const rivals = await Promise.allSettled(
+        Array.from({ length: 20 }, async () => store.put('me', id, draftOf('x', Uint8Array.of(0)), await state())),
+      );
+      expect(rivals.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+      async function state() {
+        return (await store.info('me', id)) as { version: number; created: string };
+      }
+      await Promise.all(
+        Array.from({ length: increments }, async () => {
+          for (;;) {
+            const record = await store.get('me', id);
+            if (!record) throw new Error('the profile is gone');
+            try {
+              return await store.put(
+                'me',
+                id,
+                draftOf(
+                  'x',
+                  record.bytes.map((value) => value + 1),
+                ),
+                record,
+              );
+            } catch (error) {
+              if (!(error instanceof VersionConflictError)) throw error;
+            }
+          }
+        }),
+      );
+      expect((await store.get('me', id))?.bytes).toEqual(Uint8Array.of(increments));
+      expect((await store.info('me', id))?.version).toBe(increments + 2);
+    });
+
+    test('keeps owners apart', async () => {
+      await store.put('a', id, draftOf('of a'), undefined);
+      await store.put('b', id, draftOf('of b'), undefined);
+      for (const other of ['', 'A', 'a ', 'a/', 'ab', '%', 'constructor']) {
+        expect(await store.get(other, id)).toBeUndefined();
+        expect(await store.delete(other, id)).toBe(false);
+        expect((await store.list(other, 10)).profiles).toEqual([]);
+        expect(await store.usage(other)).toEqual({ profiles: 0, bytes: 0 });
+      }
+      expect(await store.delete('b', id)).toBe(true);
+      expect(await store.delete('b', id)).toBe(false);
+      expect((await store.get('a', id))?.bytes).toEqual(draftOf('of a').bytes);
+    });
+
+    test('lists pages in the order of ids', async () => {
+      const ids = Array.from({ length: 7 }, () => randomUUID()).sort();
+      for (const each of [...ids].reverse()) await store.put('me', each, draftOf(each), undefined);
+      await store.put('m', randomUUID(), draftOf('other'), undefined);
+      await store.put('me2', randomUUID(), draftOf('other'), undefined);
+      const found: string[] = [];
+      const sizes: number[] = [];
+      let after: string | undefined;
+      do {
+        const page = await store.list('me', 3, after);
+        sizes.push(page.profiles.length);
+        for (const profile of page.profiles) {
+          found.push(profile.id);
+          const { id: own, ...info } = profile;
+          expect(info).toEqual(await store.info('me', own));
+        }
+        after = page.next;
+      } while (after !== undefined);
+      expect(found).toEqual(ids);
+      expect(sizes).toEqual([3, 3, 1]);
+      expect(await store.list('me', 7)).not.toHaveProperty('next');
+      expect((await store.list('me', 2, ids[5])).profiles.map((each) => each.id)).toEqual([ids[6]]);
+    });
+
+    test('counts profiles and bytes, of an owner and of all', async () => {
+      const first = await store.put('a', id, draftOf('x', new Uint8Array(10)), undefined);
+      await store.put('a', id, draftOf('x', new Uint8Array(7)), first);
+      await store.put('a', randomUUID(), draftOf('x', new Uint8Array(100)), undefined);
+      await store.put('b', id, draftOf('x', new Uint8Array(1000)), undefined);
+      expect(await store.usage('a')).toEqual({ profiles: 2, bytes: 107 });
+      expect(await store.usage()).toEqual({ profiles: 3, bytes: 1107 });
+      await store.delete('a', id);
+      await store.delete('b', id);
+      expect(await store.usage()).toEqual({ profiles: 1, bytes: 100 });
+    });
+
+    test('forgets what is older than its time to live, and frees its room when it is swept', async () => {
+      await reopened({ ttlMs: 1000 });
+      const ids = [randomUUID(), randomUUID()].sort() as [string, string];
+      const first = await store.put('me', ids[0], draftOf('x'), undefined);
+      time += 600;
+      const second = await store.put('me', ids[1], draftOf('x'), undefined);
+      time += 399;
+      expect((await store.list('me', 10)).profiles).toHaveLength(2);
+      time += 1;
+      expect(await store.get('me', ids[0])).toBeUndefined();
+      expect(await store.info('me', ids[0])).toBeUndefined();
+      expect((await store.list('me', 10)).profiles.map((each) => each.id)).toEqual([ids[1]]);
+      expect(await store.usage('me')).toEqual({ profiles: 1, bytes: 1 });
+      await expect(store.put('me', ids[0], draftOf('x'), first)).rejects.toMatchObject({ current: undefined });
+      expect(await store.sweep()).toBe(1);
+      expect(await store.sweep()).toBe(0);
+      // A change starts the time anew, and an expired id may be taken again.
+      await store.put('me', ids[1], draftOf('y'), second);
+      expect(await store.put('me', ids[0], draftOf('z'), undefined)).toMatchObject({ version: 1 });
+      time += 999;
+      expect(await store.usage()).toEqual({ profiles: 2, bytes: 2 });
+      time += 1;
+      expect(await store.put('me', ids[0], draftOf('again'), undefined)).toMatchObject({ version: 1 });
+      expect(await store.sweep()).toBe(1);
+      expect(await store.usage()).toEqual({ profiles: 1, bytes: 5 });
+    });
+
+    test('drops what was not used for longest over its size limit, of that owner only', async () => {
+      await reopened({ maxBytes: 100 });
+      const [a, b, c, d] = Array.from({ length: 4 }, () => randomUUID()) as [string, string, string, string];
+      const put = (owner: string, each: string, size: number) => {
+        time += 10;
+        return store.put(owner, each, draftOf('x', new Uint8Array(size)), undefined);
+      };
+      const there = async (owner: string) => {
+        const found = await store.list(owner, 10);
+        return found.profiles.map((each) => each.id);
+      };
+      await put('other', a, 100);
+      for (const each of [a, b, c]) await put('me', each, 30);
+      time += 10;
+      store.touch('me', a);
+      await put('me', d, 30);
+      expect(await there('me')).toEqual([a, c, d].sort());
+      await put('me', b, 50);
+      expect((await there('me')).sort()).toEqual([d, b].sort());
+      expect(await store.usage('me')).toEqual({ profiles: 2, bytes: 80 });
+      await expect(put('me', randomUUID(), 101)).rejects.toBeInstanceOf(StoreFullError);
+      expect(await there('other')).toEqual([a]);
+    });
+
+    test('keeps keys by their hash, with one of each name', async () => {
+      const operator = key('b', {
+        role: 'operator',
+        rateLimit: 60,
+        created: new Date(1_700_000_000_001).toISOString(),
+      });
+      await store.keys.add(key('a'));
+      await store.keys.add(operator);
+      await expect(store.keys.add(key('a', { id: 'x', hash: 'y' }))).rejects.toBeInstanceOf(KeyNameError);
+      expect(await store.keys.find(operator.hash)).toEqual(operator);
+      expect(await store.keys.find('nothing')).toBeUndefined();
+      expect(await store.keys.list()).toEqual([key('a'), operator]);
+      expect(await store.keys.revoke('a')).toBe(true);
+      expect(await store.keys.revoke('id-b')).toBe(true);
+      expect(await store.keys.revoke('a')).toBe(false);
+      expect(await store.keys.list()).toEqual([]);
+    });
+
+    test('answers as the simplest store would, whatever is asked', async () => {
+      const owners = ['p', 'q'];
+      const ids = Array.from({ length: 3 }, () => randomUUID()).sort();
+      const target = fc.record({ owner: fc.constantFrom(...owners), id: fc.constantFrom(...ids) });
+      const operation = fc.oneof(
+        fc.record({
+          kind: fc.constant('put' as const),
+          target,
+          bytes: fc.uint8Array({ maxLength: 40 }),
+          stale: fc.boolean(),
+        }),
+        fc.record({ kind: fc.constant('delete' as const), target }),
+        fc.record({ kind: fc.constant('list' as const), target, limit: fc.integer({ min: 1, max: 4 }) }),
+      );
+      const run = async (operations: readonly (typeof operation extends fc.Arbitrary<infer T> ? T : never)[]) => {
+        for (const owner of owners) for (const each of ids) await store.delete(owner, each);
+        const model = new Map<string, { bytes: Uint8Array; version: number }>();
+        for (const { target, ...step } of operations) {
+          time += 1;
+          const { owner, id: each } = target;
+          const name = `${owner} ${each}`;
+          const known = model.get(name);
+          if (step.kind === 'put') {
+            const state = await store.info(owner, each);
+            expect(state?.version).toBe(known?.version);
+            const expected = step.stale ? { version: 99, created: new Date(0).toISOString() } : state;
+            const written = store.put(owner, each, draftOf('x', step.bytes), expected);
+            if (step.stale) await expect(written).rejects.toMatchObject({ current: known?.version });
+            else {
+              model.set(name, { bytes: step.bytes, version: (await written).version });
+              expect((await store.get(owner, each))?.bytes).toEqual(new Uint8Array(step.bytes));
+            }
+          } else if (step.kind === 'delete') expect(await store.delete(owner, each)).toBe(model.delete(name));
+          else {
+            const after = ids.filter((other) => other > each && model.has(`${owner} ${other}`));
+            const page = await store.list(owner, step.limit, each);
+            expect(page.profiles.map((profile) => profile.id)).toEqual(after.slice(0, step.limit));
+            expect('next' in page).toBe(after.length > step.limit);
+          }
+        }
+        const bytes = [...model.values()].reduce((sum, profile) => sum + profile.bytes.length, 0);
+        expect(await store.usage()).toEqual({ profiles: model.size, bytes });
+      };
+      await fc.assert(fc.asyncProperty(fc.array(operation, { maxLength: 15 }), run), { numRuns: 25 });
+    });
+
+    test('answers when it is asked how it is', async () => {
+      await store.check();
+      expect(store.kind).toBe(name);
+    });
+
+    if (!reopen) return;
+    test('is shared with whoever opens it besides, and is there when it is opened again', async () => {
+      const other = await reopen({ now });
+      const first = await store.put('me', id, draftOf('first'), undefined);
+      expect(await other.get('me', id)).toEqual({ ...first, bytes: draftOf('first').bytes });
+      const second = await other.put('me', id, draftOf('second'), first);
+      await expect(store.put('me', id, draftOf('x'), first)).rejects.toMatchObject({ current: 2 });
+      await other.keys.add(key('a'));
+      expect(await store.keys.list()).toEqual([key('a')]);
+      await other.close();
+      await store.close();
+      store = await reopen({ now });
+      expect(await store.get('me', id)).toEqual({ ...second, bytes: draftOf('second').bytes });
+      expect(await store.keys.list()).toEqual([key('a')]);
+      expect(await store.usage()).toEqual({ profiles: 1, bytes: 6 });
+    });
+  });
+}

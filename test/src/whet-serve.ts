@@ -1,0 +1,30 @@
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { whetMain } from './whet-process.js';
+
+export interface ServeProcess {
+  readonly url: string;
+  /** Exit code, or the signal that ended it. */
+  readonly ended: Promise<number | NodeJS.Signals | null>;
+  /** Lines of its log. */
+  readonly log: readonly string[];
+  kill(signal: NodeJS.Signals): void;
+}
+
+/** `whet serve` in a process of its own, on a free port; resolves when it listens. */
+export async function startServe(args: readonly string[], env: Record<string, string> = {}): Promise<ServeProcess> {
+  const child = spawn(process.execPath, [whetMain, 'serve', '--port', '0', '--adapt-niceness', '0', ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
+  });
+  const log: string[] = [];
+  createInterface({ input: child.stderr }).on('line', (line) => log.push(line));
+  const ended = new Promise<number | NodeJS.Signals | null>((resolve) => {
+    child.once('exit', (code, signal) => resolve(code ?? signal));
+  });
+  for await (const line of createInterface({ input: child.stdout })) {
+    const url = /http:\/\/\S+/.exec(line)?.[0];
+    if (url) return { url, ended, log, kill: (signal) => child.kill(signal) };
+  }
+  throw new Error(`whet serve ended before it was listening: ${log.join('\n')}`);
+}
