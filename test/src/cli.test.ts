@@ -39,6 +39,7 @@ describe('whet', () => {
       'predict',
       'doctor',
       'bench',
+      'page',
     ];
     for (const command of commands) {
       expect(out).toContain(command);
