@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pageDirectory } from '@whet/page';
 import type { Example } from '@whet/runtime';
+import { WhetClient } from '@whet/runtime/client';
 import { decodeImage } from '@whet/runtime/images';
 import type { AxeResults } from 'axe-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -89,7 +90,7 @@ describe.skipIf(!chromiumPath)(`the page in Chromium${skipReason}`, () => {
     expect(last).toBeLessThan(first);
   });
 
-  it('exports a profile that the runtime in Node.js reads, with the same predictions, and imports it again', async () => {
+  it('exports a profile that the runtime in Node.js and the service take, with the same predictions, and imports it again', async () => {
     const bytes = await driver.export();
     const profile = server.bundle.profileFromBytes(bytes);
     expect(profile.classes).toEqual(
@@ -97,6 +98,21 @@ describe.skipIf(!chromiumPath)(`the page in Chromium${skipReason}`, () => {
     );
     const image = held('dollar')[0] as DemoImage;
     const [expected] = await server.bundle.predict(profile, [await tensor(image)]);
+
+    // Another server than the page's, whose log shows that the page sends nothing.
+    const service = await startPageServer();
+    try {
+      const client = new WhetClient(service.url);
+      const { profile: id } = await client.importProfile(bytes);
+      const { predictions } = await client.predict({ profile: id }, [image.bytes]);
+      expect(predictions[0]?.label).toBe(expected?.label);
+      for (const [name, value] of Object.entries(expected?.probabilities ?? {})) {
+        expect(Math.abs(value - (predictions[0]?.probabilities[name] ?? Number.NaN))).toBeLessThan(1e-4);
+      }
+    } finally {
+      await service.close();
+    }
+
     await driver.import('from elsewhere.whet-profile', bytes);
     await driver.page.getByText('Imported "from elsewhere" with 5 classes.').waitFor();
     const probabilities = await driver.predict(fileOf(image));

@@ -103,13 +103,11 @@ export function describeStore(name: string, { open, reopen }: StoreCase): void {
     test('lets one of many writers at a time win, and loses no update', async () => {
       const increments = 30;
       await store.put('me', id, draftOf('x', Uint8Array.of(0)), undefined);
+      const state = (await store.info('me', id)) as { version: number; created: string };
       const rivals = await Promise.allSettled(
-        Array.from({ length: 20 }, async () => store.put('me', id, draftOf('x', Uint8Array.of(0)), await state())),
+        Array.from({ length: 20 }, () => store.put('me', id, draftOf('x', Uint8Array.of(0)), state)),
       );
       expect(rivals.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
-      async function state() {
-        return (await store.info('me', id)) as { version: number; created: string };
-      }
       await Promise.all(
         Array.from({ length: increments }, async () => {
           for (;;) {

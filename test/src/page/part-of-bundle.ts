@@ -1,0 +1,20 @@
+import { cp, mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Manifest } from '@whet/runtime';
+
+/** Copies a bundle with some of its patterns into a new temporary folder and returns the folder. */
+export async function partOfBundle(directory: string, names: readonly string[]): Promise<string> {
+  const manifest = JSON.parse(await readFile(join(directory, 'manifest.json'), 'utf8')) as Manifest;
+  const kept = ([path]: [string, unknown]) => names.some((name) => path.startsWith(`${name}/`));
+  const folder = await mkdtemp(join(tmpdir(), 'whet-part-'));
+  for (const name of names) await cp(join(directory, name), join(folder, name), { recursive: true });
+  const part = {
+    ...manifest,
+    patterns: Object.fromEntries(Object.entries(manifest.patterns).filter(([name]) => names.includes(name))),
+    files: Object.fromEntries(Object.entries(manifest.files).filter(kept)),
+    measurements: [],
+  };
+  await writeFile(join(folder, 'manifest.json'), JSON.stringify(part));
+  return folder;
+}
