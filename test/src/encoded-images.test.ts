@@ -52,6 +52,13 @@ describe('images that are kept encoded', () => {
     },
   );
 
+  it('warm-up runs what is loaded, and nothing of it stays', async () => {
+    const frozen = Object.values(bundle.manifest.patterns).filter(({ graphs }) => graphs.encode !== null).length;
+    counted.runs = 0;
+    expect(await bundle.warmUp()).toBeGreaterThan(0);
+    expect(counted.runs).toBe(2 * frozen);
+  });
+
   it('need no run of the frozen part', async () => {
     const encoded = await bundle.encode(images);
     const kept = labels.map((label, i) => ({ label, image: encoded[i] as EncodedImage }));

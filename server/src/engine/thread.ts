@@ -14,7 +14,11 @@ const { directories, threads, niceness } = workerData as ThreadSettings;
 if (niceness > 0 && process.platform === 'linux') setPriority(niceness);
 
 const bundles: Bundle[] = [];
-for (const directory of directories) bundles.push(await loadBundle(directory, { threads, spinning: false }));
+for (const directory of directories) {
+  const bundle = await loadBundle(directory, { threads, spinning: false });
+  await bundle.warmUp();
+  bundles.push(bundle);
+}
 const engine = localEngine(new Map(bundles.map((bundle) => [bundle.manifest.name, bundle])));
 const running = new Map<number, AbortController>();
 const send = (message: FromThread, transfer: ArrayBuffer[] = []) => port.postMessage(message, transfer);

@@ -10,8 +10,8 @@ import { createApp, createMemoryStore } from '@whet/server';
 export interface Seen {
   readonly method: string;
   readonly url: string;
-  /** Bytes of its body. */
-  bytes: number;
+  /** Bytes of its body; Infinity where its headers do not say how many. */
+  readonly bytes: number;
 }
 
 export interface PageServer {
@@ -37,11 +37,10 @@ export async function startPageServer(
   });
   const requests: Seen[] = [];
   const server = createServer((request, response) => {
-    const seen: Seen = { method: request.method ?? '', url: request.url ?? '', bytes: 0 };
-    requests.push(seen);
-    request.on('data', (chunk: Buffer) => {
-      seen.bytes += chunk.length;
-    });
+    // By the headers: a listener here would take the body from the service.
+    const { 'content-length': length = 0, 'transfer-encoding': coding } = request.headers;
+    const bytes = coding === undefined ? Number(length) : Number.POSITIVE_INFINITY;
+    requests.push({ method: request.method ?? '', url: request.url ?? '', bytes });
     app(request, response);
   });
   await new Promise<void>((resolve) => server.listen(0, host, resolve));

@@ -152,16 +152,6 @@ async function encodeOnce(
   return { inputs, encoded: missing.length };
 }
 
-async function warmUp(open: Bundle): Promise<number> {
-  const began = performance.now();
-  const blank = () => new Float32Array(open.imageLength);
-  const [a, b] = open.labels ?? ['a', 'b'];
-  const examples = [a as string, b as string].map((label) => ({ label, image: blank() }));
-  const { profile } = await open.adapt(examples, { steps: 1 });
-  await open.predict(profile, [blank()]);
-  return performance.now() - began;
-}
-
 async function ortFiles(loader: Comlink.Remote<Loader>, urls: OrtUrls): Promise<OrtFiles> {
   return { mjs: urls.mjs, wasm: await loader.readAsset(urls.wasm) };
 }
@@ -205,7 +195,7 @@ const compute = {
     bundle = await loadBundle((path) => loader.readBundleFile(name, path, onProgress), options);
     const load = performance.now() - began;
     const { manifest, digest } = bundle;
-    return { manifest, digest, choice, milliseconds: { load, warmUp: await warmUp(bundle) } };
+    return { manifest, digest, choice, milliseconds: { load, warmUp: await bundle.warmUp() } };
   },
 
   /** The pixels that the bundle would see of a picture. */
