@@ -269,7 +269,8 @@ describe.skipIf(!chromiumPath)(`the page in Chromium${skipReason}`, () => {
     const source = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
     await driver.page.evaluate(source);
     for (const colorScheme of ['light', 'dark'] as const) {
-      await driver.page.emulateMedia({ colorScheme });
+      // Without motion, or the colours of the last scheme would still fade while they are looked at.
+      await driver.page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
       for (const tab of ['Draw', 'Camera', 'Upload'] as const) {
         await driver.source(tab);
         const { violations } = (await driver.page.evaluate('axe.run()')) as AxeResults;
