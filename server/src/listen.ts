@@ -48,8 +48,10 @@ export async function startServer({ host = '127.0.0.1', port = 0, ...options }: 
   );
   // An expectation that nobody knows is passed over, as HTTP allows; Node.js would refuse it without a word.
   server.on('checkExpectation', handle);
-  // A connection that was busy when the server closed is kept alive after its answer, and would hold the server up.
-  server.on('request', (_request, response) => {
+  server.prependListener('request', (_request, response) => {
+    // Whoever keeps connections, such as a proxy, takes new ones elsewhere before this server hangs up on them.
+    if (service.draining) response.shouldKeepAlive = false;
+    // A connection that was busy when the server closed is kept alive after its answer, and would hold the server up.
     response.once('close', () => {
       if (!server.listening) setImmediate(() => server.closeIdleConnections());
     });

@@ -14,7 +14,7 @@ export interface WorkOptions {
 }
 
 export const defaultWork: WorkOptions = {
-  batchImages: 16,
+  batchImages: 32,
   batchWaitMs: 0,
   predictQueue: 4096,
   adaptThreads: 1,
