@@ -271,7 +271,7 @@ export function openApiDocument({ limits, version, auth }: Service): OpenApiDocu
 /** Refusals by status, with what any answer may be. */
 function refusalsOf(refusals: readonly ProblemKind[]): ZodOpenApiResponsesObject {
   const byStatus = new Map<string, string[]>();
-  for (const kind of new Set([...refusals, 'malformed-request', 'internal-error', 'unavailable'] as const)) {
+  for (const kind of new Set([...refusals, 'malformed-request', 'timeout', 'internal-error', 'unavailable'] as const)) {
     const { status, title } = kinds[kind];
     byStatus.set(`${status}`, [...(byStatus.get(`${status}`) ?? []), `${title} (\`${kind}\`)`]);
   }

@@ -13,6 +13,8 @@ export interface PageOptions {
  */
 export function pageRouter({ bundles }: PageOptions): Router {
   const router = Router();
+  // The files are answered to whatever method asks for them, which HTTP does not mean by POST.
+  router.use((request, _response, next) => next(['GET', 'HEAD'].includes(request.method) ? undefined : 'router'));
   router.get('/bundles/index.json', (_request, response) => {
     response.set(headersOf('bundles/index.json')).set('Cache-Control', 'no-cache');
     response.json({ bundles: [...bundles.keys()] });

@@ -1,7 +1,7 @@
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 
-// Every answer that a test gets from a service by `fetch` is compared with the service's own OpenAPI document.
+// Every answer that a test gets from a service is compared with the service's own OpenAPI document.
 
 interface Answer {
   readonly headers?: Readonly<Record<string, { readonly required?: boolean }>>;
@@ -32,6 +32,8 @@ class Checker {
     const type = response.headers.get('content-type')?.split(';', 1)[0] ?? '';
     if (!response.headers.has('server-timing')) throw new Error(`${where}: no Server-Timing`);
     if (!operation) {
+      // A file of the page, which is no part of the API.
+      if (method === 'GET' && response.ok && !type.endsWith('json')) return;
       // Of a path or a method that is not there, only a problem is promised.
       if (response.status === 204 && method === 'OPTIONS') return;
       if (method === 'HEAD') return;
@@ -94,14 +96,17 @@ export async function checkAnswersOf(url: string): Promise<() => void> {
   return () => checkers.delete(url);
 }
 
+/** Compares an answer with the document of the service that gave it, where that is looked after. */
+export async function checkAnswer(method: string, url: URL, response: Response): Promise<void> {
+  const checker = checkers.get(url.origin);
+  if (!checker) return;
+  await checker.check(method, url.pathname, response);
+  checked++;
+}
+
 globalThis.fetch = async (input, init) => {
   const response = await plainFetch(input, init);
   const request = typeof input === 'string' || input instanceof URL ? undefined : input;
-  const { origin, pathname } = new URL(request?.url ?? String(input));
-  const checker = checkers.get(origin);
-  if (checker) {
-    await checker.check(init?.method ?? request?.method ?? 'GET', pathname, response);
-    checked++;
-  }
+  await checkAnswer(init?.method ?? request?.method ?? 'GET', new URL(request?.url ?? String(input)), response);
   return response;
 };

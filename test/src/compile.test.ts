@@ -10,6 +10,7 @@ import { createMemoryStore, type RunningServer, startServer } from '@whet/server
 import { type CompileOptions, type CompileReport, compileModel, generatorFor } from '@whet/trainer';
 import * as ort from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { checkAnswersOf } from './check-answers.js';
 import { FEATURES, modelWith, run } from './direction-model.js';
 import { lossOf } from './head-loss.js';
 import { CLASSIFIER, findOcrModel } from './ocr-models.js';
@@ -173,6 +174,7 @@ describe.skipIf(!modelPath)(`a classifier from elsewhere, compiled${why}`, () =>
     beforeAll(async () => {
       const bundles = new Map([['direction', bundle]]);
       server = await startServer({ bundles, store: createMemoryStore(), version: '1.2.3' });
+      await checkAnswersOf(server.url);
     });
     afterAll(() => server?.close());
 

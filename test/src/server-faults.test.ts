@@ -1,6 +1,7 @@
 import type { Bundle } from '@whet/runtime';
 import { createApp, createMemoryStore, startServer } from '@whet/server';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { checkAnswersOf } from './check-answers.js';
 import { openTinyBundle, post, tensorOf } from './server-fixture.js';
 
 let bundle: Bundle;
@@ -18,6 +19,7 @@ describe('a fault of the server', () => {
     const store = { ...createMemoryStore(), put: () => Promise.reject(failure) };
     const bundles = new Map([['tiny', bundle]]);
     const server = await startServer({ bundles, store, version: '0', onError: (error) => errors.push(error) });
+    await checkAnswersOf(server.url);
     try {
       const response = await post(`${server.url}/adapt`, body);
       expect(response.status).toBe(500);
@@ -35,6 +37,7 @@ describe('a fault of the server', () => {
   test('is not told where nobody listens, and ends nothing', async () => {
     const store = { ...createMemoryStore(), usage: () => Promise.reject(new Error('gone')) };
     const server = await startServer({ bundles: new Map([['tiny', bundle]]), store, version: '0' });
+    await checkAnswersOf(server.url);
     try {
       expect((await fetch(`${server.url}/health`)).status).toBe(500);
       expect((await fetch(`${server.url}/models`)).status).toBe(200);
@@ -49,6 +52,7 @@ describe('startServer', () => {
 
   test('rejects where the port is taken', async () => {
     const server = await startServer(options());
+    await checkAnswersOf(server.url);
     try {
       const port = Number(new URL(server.url).port);
       await expect(startServer({ ...options(), port })).rejects.toThrow(/EADDRINUSE/);
@@ -59,6 +63,7 @@ describe('startServer', () => {
 
   test('closes after the requests under way are answered, and then refuses', async () => {
     const server = await startServer(options());
+    await checkAnswersOf(server.url);
     const answer = post(`${server.url}/adapt`, { ...body, steps: 100 });
     await new Promise((resolve) => setTimeout(resolve, 20));
     const [response] = await Promise.all([answer, server.close()]);
@@ -68,6 +73,7 @@ describe('startServer', () => {
 
   test('names an address that answers', async () => {
     const server = await startServer({ ...options(), host: '0.0.0.0' });
+    await checkAnswersOf(server.url);
     try {
       expect(server.url).toMatch(/^http:\/\/localhost:\d+$/);
       expect((await fetch(`${server.url.replace('localhost', '127.0.0.1')}/health`)).status).toBe(200);

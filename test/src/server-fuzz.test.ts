@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
-import { Agent, request as send } from 'node:http';
+import { Agent, type IncomingHttpHeaders, request as send } from 'node:http';
 import { WhetClient } from '@whet/runtime/client';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { checkAnswer } from './check-answers.js';
 import { fileOf, float32Base64, tensorOf } from './server-fixture.js';
 import { goodExamples } from './server-refusals.js';
 import { randomImages, writeTinyBundle } from './tiny-bundle.js';
@@ -46,7 +47,7 @@ function ask({
   headers,
   body,
 }: Raw): Promise<{ status: number; type: string; text: string } | undefined> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     let client: ReturnType<typeof send>;
     try {
       const { hostname, port } = new URL(service.url);
@@ -60,8 +61,13 @@ function ask({
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));
       response.on('end', () => {
-        const { statusCode = 0, headers: got } = response;
-        resolve({ status: statusCode, type: String(got['content-type']), text: Buffer.concat(chunks).toString() });
+        const { statusCode: status = 0, headers: got } = response;
+        const text = Buffer.concat(chunks).toString();
+        const answer = new Response([204, 304].includes(status) ? null : text, { status, headers: headersOf(got) });
+        checkAnswer(method, new URL(path, service.url), answer).then(
+          () => resolve({ status, type: String(got['content-type']), text }),
+          reject,
+        );
       });
       response.on('error', () => resolve(undefined));
     });
@@ -69,6 +75,9 @@ function ask({
     client.end(body);
   });
 }
+
+const headersOf = (headers: IncomingHttpHeaders) =>
+  Object.entries(headers).map(([name, value]) => [name, String(value)] as [string, string]);
 
 /** A file with bytes changed, cut off or put in. */
 const brokenImage = fc

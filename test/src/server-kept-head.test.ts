@@ -5,6 +5,7 @@ import { type Bundle, loadBundle } from '@whet/runtime/node';
 import { createMemoryStore, type RunningServer, startServer } from '@whet/server';
 import { compileModel } from '@whet/trainer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { checkAnswersOf } from './check-answers.js';
 import { fileOf, formOf, post } from './server-fixture.js';
 import { gemm, LENGTH, noise, smallClassifier } from './small-classifier.js';
 
@@ -24,6 +25,7 @@ beforeAll(async () => {
     bundles.set(head, await loadBundle(directory, { threads: 1 }));
   }
   server = await startServer({ bundles, store: createMemoryStore(), version: '1.2.3' });
+  await checkAnswersOf(server.url);
 });
 afterAll(async () => {
   await server?.close();

@@ -1,6 +1,7 @@
 import { type Bundle, loadBundle } from '@whet/runtime/node';
 import { createMemoryStore, type RunningServer, startServer } from '@whet/server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { checkAnswersOf } from './check-answers.js';
 import { base64Of, post, type Shape, tensorOf } from './server-fixture.js';
 import { supportCheckpoint, writeTinyBundle } from './tiny-bundle.js';
 
@@ -18,6 +19,7 @@ describe('a server of a bundle normalized by the support set', () => {
   beforeAll(async () => {
     bundle = await loadBundle(await writeTinyBundle(supportCheckpoint()), { threads: 1 });
     server = await startServer({ bundles: new Map([['tiny', bundle]]), store: createMemoryStore(), version: '1.2.3' });
+    await checkAnswersOf(server.url);
   });
   afterAll(async () => {
     await server.close();

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { checkAnswersOf } from './check-answers.js';
 import { whetMain } from './whet-process.js';
 
 export interface ServeProcess {
@@ -11,7 +12,7 @@ export interface ServeProcess {
   kill(signal: NodeJS.Signals): void;
 }
 
-/** `whet serve` in a process of its own, on a free port; resolves when it listens. */
+/** `whet serve` in a process of its own, on a free port; resolves when it listens. Its answers are compared with its OpenAPI document. */
 export async function startServe(args: readonly string[], env: Record<string, string> = {}): Promise<ServeProcess> {
   const child = spawn(process.execPath, [whetMain, 'serve', '--port', '0', '--adapt-niceness', '0', ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -24,7 +25,10 @@ export async function startServe(args: readonly string[], env: Record<string, st
   });
   for await (const line of createInterface({ input: child.stdout })) {
     const url = /http:\/\/\S+/.exec(line)?.[0];
-    if (url) return { url, ended, log, kill: (signal) => child.kill(signal) };
+    if (!url) continue;
+    const stopChecking = await checkAnswersOf(url);
+    void ended.then(stopChecking);
+    return { url, ended, log, kill: (signal) => child.kill(signal) };
   }
   throw new Error(`whet serve ended before it was listening: ${log.join('\n')}`);
 }
