@@ -97,16 +97,17 @@ export async function checkAnswersOf(url: string): Promise<() => void> {
 }
 
 /** Compares an answer with the document of the service that gave it, where that is looked after. */
-export async function checkAnswer(method: string, url: URL, response: Response): Promise<void> {
-  const checker = checkers.get(url.origin);
+export async function checkAnswer(origin: string, method: string, path: string, response: Response): Promise<void> {
+  const checker = checkers.get(origin);
   if (!checker) return;
-  await checker.check(method, url.pathname, response);
+  await checker.check(method, path, response);
   checked++;
 }
 
 globalThis.fetch = async (input, init) => {
   const response = await plainFetch(input, init);
   const request = typeof input === 'string' || input instanceof URL ? undefined : input;
-  await checkAnswer(init?.method ?? request?.method ?? 'GET', new URL(request?.url ?? String(input)), response);
+  const { origin, pathname } = new URL(request?.url ?? String(input));
+  await checkAnswer(origin, init?.method ?? request?.method ?? 'GET', pathname, response);
   return response;
 };

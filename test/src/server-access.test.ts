@@ -201,7 +201,7 @@ describe('limits', () => {
       .split('\r\n')
       .slice(1)
       .map((line) => line.split(': ') as [string, string]);
-    await checkAnswer('GET', new URL('/health', strict.url), new Response(body, { status: 408, headers }));
+    await checkAnswer(strict.url, 'GET', '/health', new Response(body, { status: 408, headers }));
     await strict.close();
   });
 });

@@ -63,11 +63,12 @@ function ask({
       response.on('end', () => {
         const { statusCode: status = 0, headers: got } = response;
         const text = Buffer.concat(chunks).toString();
-        const answer = new Response([204, 304].includes(status) ? null : text, { status, headers: headersOf(got) });
-        checkAnswer(method, new URL(path, service.url), answer).then(
-          () => resolve({ status, type: String(got['content-type']), text }),
-          reject,
-        );
+        const check = async () => {
+          const answer = new Response([204, 304].includes(status) ? null : text, { status, headers: headersOf(got) });
+          await checkAnswer(service.url, method, path.split(/[?#]/, 1)[0] as string, answer);
+          return { status, type: String(got['content-type']), text };
+        };
+        check().then(resolve, reject);
       });
       response.on('error', () => resolve(undefined));
     });
