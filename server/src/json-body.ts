@@ -4,6 +4,9 @@ import { Problem, show } from './problems.js';
 
 /** How deep arrays and objects may stand in each other; a request needs 4. */
 const MAX_DEPTH = 16;
+/** How many arrays and objects, and how many texts and names; a request has at most a few of each image. */
+const MAX_VALUES = 20_000;
+const MAX_TEXTS = 60_000;
 
 /**
  * The value of a JSON body, `undefined` of an empty one.
@@ -21,7 +24,7 @@ export async function readJson(request: Request, response: Response, bodyBytes: 
   );
   const body: unknown = request.body;
   if (!Buffer.isBuffer(body) || body.length === 0) return undefined;
-  checkDepth(body);
+  checkStructure(body);
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
   } catch (error) {
@@ -29,19 +32,23 @@ export async function readJson(request: Request, response: Response, bodyBytes: 
   }
 }
 
-// JSON.parse takes seconds over megabytes of opening brackets, and nobody else is served meanwhile.
-function checkDepth(bytes: Uint8Array): void {
-  let depth = 0;
+// JSON.parse takes seconds over megabytes of brackets or names, and nobody else is served meanwhile. A few kilobytes of
+// gzip are enough to send them.
+function checkStructure(bytes: Uint8Array): void {
+  let [depth, values, texts] = [0, 0, 0];
   let quoted = false;
   for (let i = 0; i < bytes.length; i++) {
     const byte = bytes[i];
     if (quoted) {
       if (byte === 0x5c) i++;
       else if (byte === 0x22) quoted = false;
-    } else if (byte === 0x22) quoted = true;
-    else if (byte === 0x5b || byte === 0x7b) {
+    } else if (byte === 0x22) {
+      quoted = true;
+      if (++texts > MAX_TEXTS) throw tooMany(MAX_TEXTS, 'texts and names');
+    } else if (byte === 0x5b || byte === 0x7b) {
       depth++;
       if (depth > MAX_DEPTH) throw malformed(`arrays or objects more than ${MAX_DEPTH} deep`);
+      if (++values > MAX_VALUES) throw tooMany(MAX_VALUES, 'arrays and objects');
     } else if (byte === 0x5d || byte === 0x7d) depth--;
   }
 }
@@ -49,6 +56,9 @@ function checkDepth(bytes: Uint8Array): void {
 function malformed(got: string): Problem {
   return new Problem('malformed-request', 'body', `expected JSON in UTF-8, got ${got}`);
 }
+
+const tooMany = (most: number, what: string) =>
+  new Problem('too-large', 'body', `expected at most ${most} ${what}, got more`);
 
 function bodyProblem(error: unknown, bodyBytes: number): Problem {
   const { type } = error as { type?: unknown };

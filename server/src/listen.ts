@@ -6,6 +6,9 @@ import type { Engine } from './engine/engine.js';
 import { Problem } from './problems.js';
 import { defaultTimeouts, type Timeouts } from './timeouts.js';
 
+/** Milliseconds in which a client that was refused may read why. */
+const LINGER_MS = 1000;
+
 export interface ServerOptions extends AppOptions {
   /** Address to listen on; this machine only when absent. */
   readonly host?: string;
@@ -51,6 +54,10 @@ export async function startServer({ host = '127.0.0.1', port = 0, ...options }: 
   server.prependListener('request', (_request, response) => {
     // Whoever keeps connections, such as a proxy, takes new ones elsewhere before this server hangs up on them.
     if (service.draining) response.shouldKeepAlive = false;
+    // Of an answer that waits to be read, some has to be read in that time.
+    response.setTimeout(timeouts.bodyMs, () => {
+      if (response.headersSent && response.writableLength > 0) response.destroy();
+    });
     // A connection that was busy when the server closed is kept alive after its answer, and would hold the server up.
     response.once('close', () => {
       if (!server.listening) setImmediate(() => server.closeIdleConnections());
@@ -111,6 +118,8 @@ function refuseWhatIsNoRequest(server: Server): void {
       `Content-Length: ${Buffer.byteLength(body)}`,
     ];
     socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+    // Whoever does not hang up then, and may go on sending, is hung up on.
+    setTimeout(() => socket.destroy(), LINGER_MS).unref();
   });
 }
 

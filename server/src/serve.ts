@@ -17,12 +17,15 @@ export interface Serving {
   close(): Promise<void>;
 }
 
-/** Runs the service by its settings, on the bundles in these folders, with the page at `/` if it is to be there. Rejects where it cannot start. */
+/**
+ * Runs the service by its settings, on the bundles in these folders. The page at `/`, from which everybody can fetch the
+ * bundles, is there where no keys are asked for, unless `page` says otherwise. Rejects where it cannot start.
+ */
 export async function serve(
   config: Config,
   directories: readonly string[],
   version: string,
-  { page = false }: { readonly page?: boolean } = {},
+  { page }: { readonly page?: boolean | undefined } = {},
 ): Promise<Serving> {
   const logger = pino({ level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination(2));
   const auth = config.auth === 'auto' ? (isLoopback(config.host) ? 'off' : 'keys') : config.auth;
@@ -51,7 +54,10 @@ export async function serve(
       engine,
       store,
       version,
-      page: page ? { bundles: new Map(models.map((name, i) => [name, directories[i] as string])) } : undefined,
+      page:
+        (page ?? auth === 'off')
+          ? { bundles: new Map(models.map((name, i) => [name, directories[i] as string])) }
+          : undefined,
       auth,
       logger,
       processMetrics: true,
@@ -77,24 +83,36 @@ export async function serve(
       (error: unknown) => logger.warn({ err: error }, 'expired profiles stay'),
     );
   };
+  /** The reload under way; they run one after another, the last of them last. */
+  let reloading = Promise.resolve();
+  let closing = false;
+  const reload = async () => {
+    if (closing) return;
+    try {
+      const engine = await load();
+      // The service ended meanwhile: nobody else would close its threads.
+      if (closing) return await engine.close();
+      logger.info({ models: [...engine.models].map(([name, { digest }]) => ({ name, digest })) }, 'reload');
+      await server.replace(engine);
+    } catch (error) {
+      logger.error({ err: error }, 'the bundles do not load; the old ones stay');
+    }
+  };
   const timer = ttlMs === undefined ? undefined : setInterval(sweep, SWEEP_MS).unref();
   return {
     url: server.url,
     models,
     logger,
-    async reload() {
-      try {
-        const engine = await load();
-        logger.info({ models: [...engine.models].map(([name, { digest }]) => ({ name, digest })) }, 'reload');
-        await server.replace(engine);
-      } catch (error) {
-        logger.error({ err: error }, 'the bundles do not load; the old ones stay');
-      }
+    reload() {
+      reloading = reloading.then(reload);
+      return reloading;
     },
     async close() {
       logger.info('drain');
+      closing = true;
       clearInterval(timer);
       await server.close();
+      await reloading;
       await store.close();
       logger.info('end');
     },

@@ -37,8 +37,9 @@ export function callerOf(response: Response): Caller {
   return response.locals['caller'] as Caller;
 }
 
-/** The workload for a request, which is not closed before the request has ended. */
+/** The workload for a request, which is not closed before the request has ended. Throws where the client has gone away. */
 export function enter({ workload }: Service, response: ServerResponse): Workload {
+  if (response.destroyed) throw new Error('the client went away');
   workload.enter();
   response.once('close', () => workload.leave());
   return workload;
@@ -74,6 +75,7 @@ export async function findProfile({ store }: Service, { namespace }: Caller, id:
 /** A signal that aborts when the client goes away before it has its answer. */
 export function abortedBy(response: ServerResponse): AbortSignal {
   const controller = new AbortController();
+  if (response.destroyed && !response.writableFinished) controller.abort();
   response.once('close', () => {
     if (!response.writableFinished) controller.abort();
   });

@@ -33,7 +33,7 @@ class Checker {
     if (!response.headers.has('server-timing')) throw new Error(`${where}: no Server-Timing`);
     if (!operation) {
       // A file of the page, which is no part of the API.
-      if (method === 'GET' && response.ok && !type.endsWith('json')) return;
+      if (method === 'GET' && response.ok && (!type.endsWith('json') || pathname.startsWith('/bundles/'))) return;
       // Of a path or a method that is not there, only a problem is promised.
       if (response.status === 204 && method === 'OPTIONS') return;
       if (method === 'HEAD') return;

@@ -5,7 +5,7 @@ import { addKey, createMemoryStore } from '@whet/server';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { checkAnswer } from './check-answers.js';
-import { type Shape, startTestServer, type TestServer, tensorOf } from './server-fixture.js';
+import { type Shape, SIZE, startTestServer, type TestServer, tensorOf } from './server-fixture.js';
 
 let server: TestServer;
 let url: string;
@@ -172,15 +172,29 @@ describe('limits', () => {
     await open.close();
   });
 
-  test('of time: a request that dribbles in is cut off, others are served meanwhile', async () => {
-    const strict = await startTestServer({}, { timeouts: { headMs: 300, bodyMs: 300 } });
-    const { hostname, port } = new URL(strict.url);
-    const dribble = (text: string) =>
-      new Promise<string>((resolve) => {
-        const socket = connect(Number(port), hostname);
+  test.each([
+    ['head', 'GET /health HTTP/1.1\r\nX-Slow: a', 408, 'timeout'],
+    [
+      'body',
+      'POST /adapt HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n',
+      408,
+      'timeout',
+    ],
+    ['rest of nonsense', 'nonsense\r\n\r\n', 400, 'malformed-request'],
+  ] as const)(
+    'of time: a client whose %s dribbles in is refused and hung up on, others are served meanwhile',
+    {
+      timeout: 20_000,
+    },
+    async (_what, begin, expected, kind) => {
+      const strict = await startTestServer({}, { timeouts: { headMs: 300, bodyMs: 300 } });
+      const { hostname, port } = new URL(strict.url);
+      const dribble = new Promise<string>((resolve) => {
+        // A client that goes on where it was told to go.
+        const socket = connect({ port: Number(port), host: hostname, allowHalfOpen: true });
         let got = '';
-        let at = 0;
-        const timer = setInterval(() => socket.write(text[at++ % text.length] as string), 50);
+        socket.write(begin);
+        const timer = setInterval(() => socket.write('a'), 50);
         socket.on('data', (data) => {
           got += data;
         });
@@ -190,18 +204,37 @@ describe('limits', () => {
           resolve(got);
         });
       });
-    const head = dribble(
-      'GET /health HTTP/1.1\r\nX-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa',
-    );
-    expect((await fetch(`${strict.url}/health`)).status).toBe(200);
-    const [start = '', body = ''] = (await head).split('\r\n\r\n');
-    expect(start).toMatch(/^HTTP\/1.1 408 /);
-    expect(JSON.parse(body)).toMatchObject({ type: '/problems/timeout' });
-    const headers = start
-      .split('\r\n')
-      .slice(1)
-      .map((line) => line.split(': ') as [string, string]);
-    await checkAnswer(strict.url, 'GET', '/health', new Response(body, { status: 408, headers }));
+      expect((await fetch(`${strict.url}/health`)).status).toBe(200);
+      const [start = '', body = ''] = (await dribble).split('\r\n\r\n');
+      expect(start).toMatch(new RegExp(`^HTTP/1.1 ${expected} `));
+      expect(JSON.parse(body)).toMatchObject({ type: `/problems/${kind}` });
+      const headers = start
+        .split('\r\n')
+        .slice(1)
+        .map((line) => line.split(': ') as [string, string]);
+      await checkAnswer(strict.url, 'GET', '/health', new Response(body, { status: expected, headers }));
+      await strict.close();
+    },
+  );
+
+  test('of time: an answer that is not read', { timeout: 20_000 }, async () => {
+    const count = 8000;
+    const strict = await startTestServer({ predictImages: count }, { timeouts: { bodyMs: 500 } });
+    const client = new WhetClient(strict.url);
+    const long = examples.map((each) => ({ ...each, label: each.label.padEnd(256, 'x') }));
+    const { profile } = await client.adapt({ examples: long });
+    const { hostname, port } = new URL(strict.url);
+    const socket = connect({ port: Number(port), host: hostname });
+    const length = count * SIZE * SIZE * 4;
+    const head = `POST /predict?profile=${profile} HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream`;
+    socket.pause();
+    socket.write(`${head}\r\nContent-Length: ${length}\r\n\r\n`);
+    socket.write(Buffer.alloc(length));
+    const cut = new Promise<unknown>((resolve) => socket.once('error', resolve));
+    // Not read, but written to: where the server is still there, this is no error.
+    const timer = setInterval(() => socket.write('GET /health HTTP/1.1\r\nHost: x\r\n\r\n'), 100);
+    expect(await cut).toMatchObject({ code: expect.stringMatching(/ECONNRESET|EPIPE/) });
+    clearInterval(timer);
     await strict.close();
   });
 });

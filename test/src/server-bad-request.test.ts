@@ -38,6 +38,19 @@ describe('bodies', () => {
     await expectRefusal(server, () => postText(server.url + path, utf16, json), refusals['malformed'] as Refusal);
   });
 
+  test.each([
+    ['objects', `{"profile":"x","images":[${'{},'.repeat(200_000)}{}]}`, /at most 20000 arrays and objects, got more/],
+    ['names', `{${Array.from({ length: 40_000 }, (_, i) => `"${i}":"",`).join('')}"a":1}`, /at most 60000 texts/],
+  ])(
+    'of more %s than any request needs are refused before they are looked at, however small they were sent',
+    async (_what, text, detail) => {
+      const packed = gzipSync(text);
+      expect(packed.length).toBeLessThan(300_000);
+      const send = () => postText(`${server.url}/predict`, packed, { ...json, 'Content-Encoding': 'gzip' });
+      await expectRefusal(server, send, { status: 413, field: 'body', detail });
+    },
+  );
+
   test('that nest without end are refused, and brackets inside texts are not counted', async () => {
     const depth = 1_000_000;
     const refusal = { status: 400, field: 'body', detail: /got arrays or objects more than 16 deep/ };

@@ -1,5 +1,6 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Bundle } from '@whet/runtime';
-import { createApp, createMemoryStore, startServer } from '@whet/server';
+import { addKey, createApp, createMemoryStore, startServer } from '@whet/server';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { checkAnswersOf } from './check-answers.js';
 import { openTinyBundle, post, tensorOf } from './server-fixture.js';
@@ -69,6 +70,31 @@ describe('startServer', () => {
     const [response] = await Promise.all([answer, server.close()]);
     expect(response.status).toBe(201);
     await expect(fetch(`${server.url}/health`)).rejects.toThrow();
+  });
+
+  test('closes after a client went away while a slow store was asked who it is', async () => {
+    const memory = createMemoryStore();
+    const { key } = await addKey(memory.keys, { name: 'phone' });
+    let asked = 0;
+    const find = async (hash: string) => {
+      asked++;
+      await pause(200);
+      return memory.keys.find(hash);
+    };
+    const store = { ...memory, keys: { ...memory.keys, find } };
+    const server = await startServer({ ...options(), store, auth: 'keys', timeouts: { drainMs: 500 } });
+    const headers = { 'X-API-Key': key, 'Content-Type': 'application/json' };
+    const controller = new AbortController();
+    const sent = ['/adapt', '/predict'].map((path) =>
+      fetch(server.url + path, { method: 'POST', headers, body: JSON.stringify(body), signal: controller.signal }),
+    );
+    const gone = Promise.allSettled(sent);
+    while (asked < sent.length) await pause(5);
+    controller.abort();
+    await gone;
+    await pause(400);
+    expect(await Promise.race([server.close().then(() => 'closed'), pause(3000, 'still open')])).toBe('closed');
+    expect((await memory.usage()).profiles).toBe(0);
   });
 
   test('names an address that answers', async () => {

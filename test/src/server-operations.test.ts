@@ -110,6 +110,67 @@ test('settings are printed without passwords, and refused by name', async () => 
   await expect(whet('serve', '--batch-images', '0')).rejects.toThrow('--batch-images: expected a whole number from 1');
 });
 
+test('signals while it starts and while it ends are no trouble, and keys close the page', {
+  timeout: 60_000,
+}, async () => {
+  const args = [bundle, '--store', join(folder, 'signals'), '--auth', 'keys', '--threads', '1'];
+  const service = await startServe(args);
+  for (const file of ['', 'bundles/index.json', 'bundles/tiny/manifest.json']) {
+    expect((await fetch(`${service.url}/${file}`)).status).toBe(404);
+  }
+  // Whatever the reload has started is ended as well.
+  service.kill('SIGHUP');
+  service.kill('SIGTERM');
+  expect(await service.ended).toBe(0);
+  const open = await startServe([...args, '--page']);
+  expect(await (await fetch(`${open.url}/bundles/index.json`)).json()).toEqual({ bundles: ['tiny'] });
+  open.kill('SIGTERM');
+  expect(await open.ended).toBe(0);
+});
+
+test('ends where two bundles have one name', { timeout: 60_000 }, async () => {
+  await expect(whet('serve', bundle, bundle, '--port', '0', '--store', 'memory:')).rejects.toThrow(
+    'two bundles are called "tiny"',
+  );
+});
+
+test.skipIf(process.platform !== 'linux')(
+  'goes on without a loss where the disk is full',
+  { timeout: 60_000 },
+  async () => {
+    // No file of the service may become larger than this, in KiB; the signal that says so is not listened to.
+    const limited = `trap '' XFSZ; ulimit -f 300; exec "$0" "$@"`;
+    const store = join(folder, 'full');
+    const service = await startServe([bundle, '--store', store, '--threads', '1', '--log-level', 'error'], {}, limited);
+    try {
+      const client = new WhetClient(service.url);
+      const kept: string[] = [];
+      let refused: RequestError | undefined;
+      const { profile: first } = await client.adapt({ examples, pattern: 'full' });
+      const { bytes } = await client.exportProfile(first);
+      for (let i = 0; i < 200 && !refused; i++) {
+        await client.importProfile(bytes).then(
+          ({ profile }) => kept.push(profile),
+          (error: RequestError) => {
+            refused = error;
+          },
+        );
+      }
+      expect(refused?.status, `${kept.length} of ${bytes.length} bytes were taken`).toBe(503);
+      await pause(200);
+      expect(await refusal(client.adapt({ examples, pattern: 'full' }))).toMatchObject({ status: 503 });
+      expect((await client.predict({ profile: first }, [image])).predictions).toHaveLength(1);
+      for (const id of kept) expect((await client.exportProfile(id)).bytes).toEqual(bytes);
+      // Room again.
+      await client.deleteProfile(kept[0] as string);
+      service.kill('SIGTERM');
+      expect(await service.ended).toBe(0);
+    } finally {
+      service.kill('SIGKILL');
+    }
+  },
+);
+
 const programs = findPostgres();
 describe.skipIf(!programs)('two processes on one PostgreSQL (Debian: postgresql)', () => {
   let postgres: TestPostgres;

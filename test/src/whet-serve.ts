@@ -13,8 +13,18 @@ export interface ServeProcess {
 }
 
 /** `whet serve` in a process of its own, on a free port; resolves when it listens. Its answers are compared with its OpenAPI document. */
-export async function startServe(args: readonly string[], env: Record<string, string> = {}): Promise<ServeProcess> {
-  const child = spawn(process.execPath, [whetMain, 'serve', '--port', '0', '--adapt-niceness', '0', ...args], {
+export async function startServe(
+  args: readonly string[],
+  env: Record<string, string> = {},
+  /** Commands of a shell that end in `exec "$0" "$@"`. */
+  shell?: string,
+): Promise<ServeProcess> {
+  const command = [process.execPath, whetMain, 'serve', '--port', '0', '--adapt-niceness', '0', ...args];
+  const [program, ...rest] = (shell === undefined ? command : ['bash', '-c', shell, ...command]) as [
+    string,
+    ...string[],
+  ];
+  const child = spawn(program, rest, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...env },
   });

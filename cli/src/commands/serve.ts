@@ -4,6 +4,9 @@ import { flagOf, type SettingName, settings, variableOf } from '@whet/server/con
 import { Command, Option } from 'commander';
 import { defaultBundle } from '../arguments.js';
 
+/** Milliseconds that the end may take after the last request. */
+const ENDING_MS = 10_000;
+
 interface ServeOptions extends Partial<Record<SettingName, string>> {
   readonly config?: string;
   readonly printConfig?: boolean;
@@ -20,6 +23,7 @@ export function serveCommand(version: string): Command {
     .option('--config <file>', 'settings in JSON (env: WHET_CONFIG); flags and the environment come before')
     .option('--print-config', 'print the settings, without passwords, and end')
     .option('--demo <dir>', 'folder with one folder of images per class, for the curl commands it prints')
+    .option('--page', 'the page at /, and the bundles for it, also where keys are asked for: everybody may fetch them')
     .option('--no-page', 'leave out the page at /');
   for (const name of Object.keys(settings) as SettingName[]) {
     const { value, help } = settings[name];
@@ -35,9 +39,16 @@ async function runServer(version: string, directories: string[], options: ServeO
     process.stdout.write(`${JSON.stringify(maskConfig(config), null, 2)}\n`);
     return;
   }
-  const serving = await serve(config, directories.length > 0 ? directories : [defaultBundle], version, {
-    page: options.page !== false,
+  const folders = directories.length > 0 ? directories : [defaultBundle];
+  const starting = serve(config, folders, version, { page: options.page });
+  // Also while it starts, when the signal would end the process otherwise.
+  process.on('SIGHUP', () => {
+    starting.then(
+      (serving) => serving.reload(),
+      () => undefined,
+    );
   });
+  const serving = await starting;
   process.stdout.write(`whet ${version} serves ${serving.models.join(', ')} at ${serving.url}\n`);
   const demo = options.demo ? await demoImages(options.demo) : undefined;
   if (demo) {
@@ -45,11 +56,13 @@ async function runServer(version: string, directories: string[], options: ServeO
       `\nTry it (paste into another shell in this folder):\n\n${curlExamples(serving.url, demo).join('\n')}\n\n`,
     );
   }
-  process.on('SIGHUP', () => void serving.reload());
   await new Promise<void>((resolve) => {
     process.once('SIGINT', resolve);
     process.once('SIGTERM', resolve);
   });
+  // Whatever still holds the process up then, a database that hangs for instance, the end does not wait for.
+  const { drainDelayMs, drainMs } = config;
+  setTimeout(() => process.exit(1), drainDelayMs + drainMs + ENDING_MS).unref();
   await serving.close();
 }
 

@@ -38,8 +38,10 @@ export async function threadedEngine(directories: readonly string[], options: Th
   }
   const models = new Map<string, Model>();
   for (const { manifest, digest } of predictor.models) {
-    if (models.has(manifest.name))
+    if (models.has(manifest.name)) {
+      for (const thread of [predictor, ...adapters]) await thread.close();
       throw new BundleError(`two bundles are called "${manifest.name}"; names must differ`);
+    }
     models.set(manifest.name, { name: manifest.name, manifest, digest });
   }
   const known = new LRUCache<string, true>({ maxSize: KNOWN_BYTES });

@@ -29,8 +29,10 @@ export function openLmdbStore(folder: string, limits: StoreLimits = {}): Profile
   try {
     // Profiles are personal: nobody else on the machine reads them.
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-    // Not overlapping: a write is acknowledged when it is synced to the disk.
-    root = open({ path: folder, noSubdir: false, overlappingSync: false, maxDbs: 8, cache: false });
+    // Not overlapping: a write is acknowledged when it is synced to the disk. Without the batches of a turn, whose
+    // promises nobody holds: their rejection, on a full disk, would end the process.
+    const unbatched = { overlappingSync: false, eventTurnBatching: false };
+    root = open({ path: folder, noSubdir: false, ...unbatched, maxDbs: 8, cache: false });
   } catch (cause) {
     throw new StoreUnavailableError(`${folder}: expected a folder for profiles: ${(cause as Error).message}`, {
       cause,
@@ -107,6 +109,8 @@ function createStore(root: RootDatabase, { ttlMs, maxBytes, now = Date.now }: St
         }
       });
     } catch (cause) {
+      // Rejected later, with what LMDB has said on standard error; unhandled it would end the process.
+      (cause as { commitError?: Promise<unknown> }).commitError?.catch(() => undefined);
       throw new StoreUnavailableError(`the disk does not take a profile: ${(cause as Error).message}`, { cause });
     }
     if (outcome && 'value' in outcome) return outcome.value;
