@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Bundle } from '@whet/runtime';
 import { addKey, createApp, createMemoryStore, startServer } from '@whet/server';
@@ -70,6 +72,23 @@ describe('startServer', () => {
     const [response] = await Promise.all([answer, server.close()]);
     expect(response.status).toBe(201);
     await expect(fetch(`${server.url}/health`)).rejects.toThrow();
+  });
+
+  test('answers who has connected before it closed, and hangs up on who is idle', async () => {
+    const server = await startServer(options());
+    await checkAnswersOf(server.url);
+    expect((await fetch(`${server.url}/health`)).status).toBe(200);
+    const { hostname, port } = new URL(server.url);
+    const socket = connect(Number(port), hostname);
+    await once(socket, 'connect');
+    // The server has accepted it.
+    expect((await fetch(`${server.url}/health`)).status).toBe(200);
+    const closed = server.close();
+    await pause(50);
+    socket.write('GET /health HTTP/1.1\r\nHost: x\r\n\r\n');
+    const [answer] = (await once(socket, 'data')) as [Buffer];
+    expect(String(answer)).toMatch(/^HTTP\/1.1 200 [\s\S]*\r\nConnection: close\r\n/);
+    await closed;
   });
 
   test('closes after a client went away while a slow store was asked who it is', async () => {
