@@ -1,5 +1,5 @@
 import { createServer, type Server, STATUS_CODES } from 'node:http';
-import { type AddressInfo, Server as NetServer, type Socket } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { type AppOptions, appOf, createService, workloadOf } from './app.js';
 import type { Engine } from './engine/engine.js';
@@ -8,8 +8,6 @@ import { defaultTimeouts, type Timeouts } from './timeouts.js';
 
 /** Milliseconds in which a client that was refused may read why, and one that has just connected may ask. */
 const LINGER_MS = 1000;
-/** Milliseconds between looks for connections that have become idle, at the end. */
-const IDLE_CHECK_MS = 50;
 
 export interface ServerOptions extends AppOptions {
   /** Address to listen on; this machine only when absent. */
@@ -60,6 +58,10 @@ export async function startServer({ host = '127.0.0.1', port = 0, ...options }: 
     response.setTimeout(timeouts.bodyMs, () => {
       if (response.headersSent && response.writableLength > 0) response.destroy();
     });
+    // A connection that was busy when the server closed is kept alive after its answer, and would hold the server up.
+    response.once('close', () => {
+      if (!server.listening) setImmediate(() => server.closeIdleConnections());
+    });
   });
   const fresh = freshConnections(server);
   refuseWhatIsNoRequest(server);
@@ -99,21 +101,17 @@ function freshConnections(server: Server): ReadonlySet<Socket> {
 
 function stopListening(server: Server, fresh: ReadonlySet<Socket>, graceMs: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    const began = performance.now();
-    // Idle connections go, but for those whose first request may be on its way; those that were busy follow.
-    const closeIdle = () => {
-      if (fresh.size === 0 || performance.now() - began > LINGER_MS) server.closeIdleConnections();
-    };
-    const idle = setInterval(closeIdle, IDLE_CHECK_MS);
     const timer = setTimeout(() => server.closeAllConnections(), graceMs);
-    // Not the HTTP server's own, which since Node.js 22 hangs up on fresh connections as well.
-    NetServer.prototype.close.call(server, (error) => {
-      clearInterval(idle);
+    // The first request of a connection may be on its way; one that never asks would hold the server up.
+    const linger = setTimeout(() => {
+      for (const socket of fresh) socket.destroy();
+    }, LINGER_MS);
+    server.close((error) => {
+      clearTimeout(linger);
       clearTimeout(timer);
       if (error) reject(error);
       else resolve();
     });
-    closeIdle();
   });
 }
 
