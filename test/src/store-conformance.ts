@@ -234,6 +234,26 @@ export function describeStore(name: string, { open, reopen }: StoreCase): void {
       expect(await there('other')).toEqual([a]);
     });
 
+    test.each([
+      ['leaves those that live', true, 60, ['old', 'new']],
+      ['takes no room for free that it never took', false, 80, ['new']],
+    ])('over its size limit drops what has expired first, and %s', async (_what, touched, size, left) => {
+      await reopened({ ttlMs: 1000, maxBytes: 100 });
+      const put = (name: string, length: number) => {
+        return store.put('me', name, draftOf('x', new Uint8Array(length)), undefined);
+      };
+      await put('expired', 60);
+      time += 600;
+      await put('old', 40);
+      time += 100;
+      if (touched) store.touch('me', 'expired');
+      time += 300;
+      await put('new', size);
+      const { profiles } = await store.list('me', 10);
+      expect(profiles.map(({ id: name }) => name)).toEqual([...left].sort());
+      expect((await store.usage('me')).bytes).toBeLessThanOrEqual(100);
+    });
+
     test('keeps keys by their hash, with one of each name', async () => {
       const operator = key('b', {
         role: 'operator',

@@ -1,10 +1,12 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openStore, StoreUnavailableError } from '@whet/server';
+import { setTimeout as pause } from 'node:timers/promises';
+import { openStore, StoreUnavailableError, VersionConflictError } from '@whet/server';
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { findPostgres, startPostgres, type TestPostgres } from './postgres.js';
-import { describeStore } from './store-conformance.js';
+import { describeStore, draftOf } from './store-conformance.js';
 
 let folder: string;
 let opened = 0;
@@ -45,13 +47,106 @@ describe.skipIf(!programs)('with PostgreSQL (Debian: postgresql)', () => {
       expect(await store.usage()).toEqual({ profiles: 0, bytes: 0 });
       await store.close();
     }
-    const { default: pg } = await import('pg');
     const client = new pg.Client(address);
     await client.connect();
     expect((await client.query('SELECT version FROM whet_schema')).rows).toEqual([{ version: 1 }]);
     await client.query('UPDATE whet_schema SET version = 1000');
     await client.end();
     await expect(openStore(address)).rejects.toThrow('expected version 1 or older, got 1000');
+  });
+
+  /** Names of a namespace's profiles, in the order in which they would be dropped. */
+  const dropOrder = async (client: pg.Client, owner: string) => {
+    const { rows } = await client.query('SELECT id FROM whet_profiles WHERE owner = $1 ORDER BY used', [owner]);
+    return rows.map(({ id }) => id as string);
+  };
+  const waiting = async (client: pg.Client, count: number) => {
+    const text = `SELECT count(*)::int AS n FROM pg_stat_activity
+      WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+    for (let i = 0; i < 200; i++) {
+      if ((await client.query<{ n: number }>(text)).rows[0]?.n === count) return;
+      await pause(20);
+    }
+    throw new Error(`${count} transactions do not wait`);
+  };
+
+  test('noted uses wait for whoever changes profiles of that namespace, and are not lost', async () => {
+    const address = await postgres.database('uses');
+    const [store, client, watch] = [
+      await openStore(address, { maxBytes: 1000 }),
+      new pg.Client(address),
+      new pg.Client(address),
+    ];
+    await Promise.all([client.connect(), watch.connect()]);
+    try {
+      const ids = Array.from({ length: 9 }, (_, i) => `p${i}`);
+      for (const id of ids) await store.put('me', id, draftOf(id), undefined);
+      // As another server's write does, which drops profiles in an order of its own.
+      await client.query('BEGIN');
+      await client.query("SELECT pg_advisory_xact_lock(hashtextextended('me', 0))");
+      await client.query("DELETE FROM whet_profiles WHERE owner = 'me' AND id = 'p4'");
+      for (const id of ids.slice(0, 6)) store.touch('me', id);
+      const [mine, others] = [
+        store.put('me', 'new', draftOf('new'), undefined),
+        store.put('you', 'new', draftOf('new'), undefined),
+      ];
+      await others;
+      await waiting(watch, 1);
+      await client.query("DELETE FROM whet_profiles WHERE owner = 'me' AND id <> 'p0'");
+      await client.query('ROLLBACK');
+      expect(await mine).toMatchObject({ version: 1 });
+      const order = await dropOrder(watch, 'me');
+      expect([order.slice(0, 3).sort(), order.at(-1)]).toEqual([['p6', 'p7', 'p8'], 'new']);
+      // A write that is refused loses no use.
+      store.touch('me', 'p6');
+      await expect(store.put('me', 'new', draftOf('x'), undefined)).rejects.toBeInstanceOf(VersionConflictError);
+      await store.put('me', 'last', draftOf('x'), undefined);
+      expect((await dropOrder(watch, 'me')).slice(0, 2).sort()).toEqual(['p7', 'p8']);
+    } finally {
+      await Promise.all([client.end(), watch.end(), store.close()]);
+    }
+  });
+
+  test('a write that a deadlock ends is tried again, and at last said to be not possible now', async () => {
+    const address = await postgres.database('deadlock');
+    const client = new pg.Client(address);
+    await client.connect();
+    const store = await openStore(address);
+    try {
+      await client.query(`CREATE SEQUENCE attempts; CREATE FUNCTION torn() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+          IF nextval('attempts') % 3 <> 0 OR NEW.id = 'never' THEN RAISE 'deadlock detected' USING ERRCODE = '40P01'; END IF;
+          RETURN NEW;
+        END $$; CREATE TRIGGER torn BEFORE INSERT ON whet_profiles FOR EACH ROW EXECUTE FUNCTION torn()`);
+      expect(await store.put('me', 'third', draftOf('x'), undefined)).toMatchObject({ version: 1 });
+      await expect(store.put('me', 'never', draftOf('x'), undefined)).rejects.toBeInstanceOf(StoreUnavailableError);
+    } finally {
+      await Promise.all([client.end(), store.close()]);
+    }
+  });
+
+  test('a server that says nothing any more does not keep the store from closing', async () => {
+    const address = await postgres.database('frozen');
+    const client = new pg.Client(address);
+    await client.connect();
+    // What is open keeps a process from ending.
+    const open = () => process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap').length;
+    const before = open();
+    const store = await openStore(address, { maxBytes: 1000 });
+    await Promise.all([store.put('me', 'x', draftOf('x'), undefined), store.usage(), store.list('me', 1)]);
+    const text = "SELECT pid FROM pg_stat_activity WHERE datname = 'frozen' AND application_name = 'whet'";
+    const { rows } = await client.query<{ pid: number }>(text);
+    expect(rows.length).toBeGreaterThan(1);
+    const signal = (name: NodeJS.Signals) => rows.map(({ pid }) => process.kill(pid, name));
+    signal('SIGSTOP');
+    try {
+      store.touch('me', 'x');
+      await expect(Promise.race([store.close(), pause(15_000, 'still open')])).resolves.toBeUndefined();
+      expect(open()).toBe(before);
+    } finally {
+      signal('SIGCONT');
+      await client.end();
+    }
   });
 
   test('a server that is gone is said to be, and is found again', async () => {

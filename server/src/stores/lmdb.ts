@@ -84,8 +84,18 @@ function createStore(root: RootDatabase, { ttlMs, maxBytes, now = Date.now }: St
     }
     touched.clear();
   };
+  /** Of one owner, or of all. */
+  const dropExpiredSync = (of?: string) => {
+    if (ttlMs === undefined) return 0;
+    const expired = [...changes.getKeys({ end: [now() - ttlMs, '\uffff'] })] as [number, string, string][];
+    const dropped = expired.filter(([, owner]) => of === undefined || owner === of);
+    for (const [, owner, id] of dropped) removeSync(owner, id);
+    return dropped.length;
+  };
   const evictSync = (owner: string, kept: string) => {
-    if (maxBytes === undefined) return;
+    const { bytes: filled } = totals.get(owner) ?? EMPTY;
+    if (maxBytes === undefined || filled <= maxBytes) return;
+    dropExpiredSync(owner);
     const dropped: string[] = [];
     let { bytes } = totals.get(owner) ?? EMPTY;
     for (const { key } of uses.getRange({ start: [owner, 0], end: [owner, Number.MAX_VALUE] })) {
@@ -185,13 +195,7 @@ function createStore(root: RootDatabase, { ttlMs, maxBytes, now = Date.now }: St
         write(touchSync).catch(() => undefined);
       }, TOUCH_MS).unref();
     },
-    sweep: () =>
-      write(() => {
-        if (ttlMs === undefined) return 0;
-        const expired = [...changes.getKeys({ end: [now() - ttlMs, '\uffff'] })];
-        for (const [, owner, id] of expired) removeSync(owner as string, id as string);
-        return expired.length;
-      }),
+    sweep: () => write(() => dropExpiredSync()),
     async check() {
       try {
         totals.get('');

@@ -28,8 +28,14 @@ export function createMemoryStore({ ttlMs, maxBytes, now = Date.now }: StoreLimi
     }
     return { profiles, bytes };
   };
+  const dropExpired = (records: Map<string, ProfileRecord>) => {
+    let dropped = 0;
+    for (const [id, record] of records) if (isExpired(record) && records.delete(id)) dropped++;
+    return dropped;
+  };
   const evict = (records: Map<string, ProfileRecord>, kept: string) => {
     if (maxBytes === undefined) return;
+    dropExpired(records);
     let { bytes } = usageOf(records.values());
     for (const [id, { size }] of records) {
       if (bytes <= maxBytes) break;
@@ -95,11 +101,7 @@ export function createMemoryStore({ ttlMs, maxBytes, now = Date.now }: StoreLimi
     async sweep() {
       let swept = 0;
       for (const [owner, records] of owners) {
-        for (const [id, record] of records) {
-          if (!isExpired(record)) continue;
-          records.delete(id);
-          swept++;
-        }
+        swept += dropExpired(records);
         if (records.size === 0) owners.delete(owner);
       }
       return swept;

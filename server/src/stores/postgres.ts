@@ -1,3 +1,5 @@
+import { Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Pool, PoolClient, QueryResultRow } from 'pg';
 import {
   KeyNameError,
@@ -16,8 +18,11 @@ import { migrate } from './postgres-schema.js';
 /** Milliseconds until a server that does not answer counts as away. */
 const TIMEOUT_MS = 3000;
 const TOUCH_MS = 1000;
-/** SQLSTATE classes of a server that is away, starting, stopping or full; others are faults of this code. */
-const AWAY = /^(08|53|57P|58)|^25006$/;
+/** SQLSTATE classes of a server that is away, starting, stopping, full or torn by others; others are faults of this code. */
+const AWAY = /^(08|40|53|57P|58)|^25006$/;
+/** SQLSTATEs of transactions that did nothing, as others were in their way: deadlocks and serialization failures. */
+const AGAIN = /^40(P01|001)$/;
+const ATTEMPTS = 3;
 const UNIQUE = '23505';
 
 const INFO = 'version, created, updated, model, pattern, classes, examples, size';
@@ -43,8 +48,14 @@ export async function openPostgresStore(url: string, limits: StoreLimits = {}): 
   const { default: pg } = await import('pg').catch((cause) => {
     throw new StoreUnavailableError('a store in PostgreSQL needs the package "pg": npm install pg', { cause });
   });
+  const sockets = new Set<Socket>();
   const pool = new pg.Pool({
     connectionString: url,
+    stream: () => {
+      const socket = new Socket();
+      sockets.add(socket);
+      return socket.once('close', () => sockets.delete(socket));
+    },
     connectionTimeoutMillis: TIMEOUT_MS,
     query_timeout: TIMEOUT_MS * 2,
     application_name: 'whet',
@@ -52,13 +63,23 @@ export async function openPostgresStore(url: string, limits: StoreLimits = {}): 
   });
   // An idle connection that breaks is replaced by the next query, which says what is wrong if it is still.
   pool.on('error', () => undefined);
+  /** Ends all connections after some last work, also those on which the server says nothing any more. */
+  const endPool = async (lastWork?: () => Promise<void>) => {
+    const timer = setTimeout(() => {
+      for (const socket of sockets) socket.destroy();
+    }, TIMEOUT_MS);
+    await lastWork?.().catch(() => undefined);
+    await pool.end();
+    await Promise.all([...sockets].map((socket) => new Promise((resolve) => socket.once('close', resolve))));
+    clearTimeout(timer);
+  };
   try {
     await reach(() => migrate(pool));
   } catch (error) {
-    await pool.end();
+    await endPool();
     throw error;
   }
-  return createStore(pool, limits);
+  return createStore(pool, limits, endPool);
 }
 
 /** Runs a query; errors of a server that is away become {@link StoreUnavailableError}. */
@@ -80,8 +101,13 @@ function isOfClient(error: unknown): boolean {
   return !OWN_ERRORS.some((own) => error instanceof own);
 }
 
-function createStore(pool: Pool, { ttlMs, maxBytes, now = Date.now }: StoreLimits): ProfileStore {
-  const touched = new Map<string, readonly [owner: string, id: string, used: Date]>();
+function createStore(
+  pool: Pool,
+  { ttlMs, maxBytes, now = Date.now }: StoreLimits,
+  endPool: (lastWork: () => Promise<void>) => Promise<void>,
+): ProfileStore {
+  /** When profiles were used that the server does not know of yet, by owner and id. */
+  const touched = new Map<string, Map<string, Date>>();
   let timer: NodeJS.Timeout | undefined;
   /** Profiles that changed later are there. */
   const horizon = () => (ttlMs === undefined ? new Date(0) : new Date(now() - ttlMs));
@@ -95,51 +121,82 @@ function createStore(pool: Pool, { ttlMs, maxBytes, now = Date.now }: StoreLimit
   };
   const inTransaction = <T>(action: (client: PoolClient) => Promise<T>): Promise<T> =>
     reach(async () => {
-      const client = await pool.connect();
-      let broken: Error | undefined;
-      // A connection that breaks between two queries says so here, and nobody else listens.
-      const onError = (error: Error) => {
-        broken = error;
-      };
-      client.on('error', onError);
-      try {
-        await client.query('BEGIN');
-        const result = await action(client);
-        await client.query('COMMIT');
-        return result;
-      } catch (error) {
-        // A connection that timed out is not asked again: the next answer on it might be of the last query.
-        if (isOfClient(error)) broken = error as Error;
-        else {
-          await client.query('ROLLBACK').catch((failure: Error) => {
-            broken = failure;
-          });
+      for (let attempt = 1; ; attempt++) {
+        try {
+          return await attemptTransaction(action);
+        } catch (error) {
+          if (attempt === ATTEMPTS || !AGAIN.test(String((error as { code?: unknown }).code))) throw error;
+          await pause(Math.random() * 20 * attempt);
         }
-        throw error;
-      } finally {
-        client.off('error', onError);
-        client.release(broken);
       }
     });
+  const attemptTransaction = async <T>(action: (client: PoolClient) => Promise<T>): Promise<T> => {
+    const client = await pool.connect();
+    let broken: Error | undefined;
+    // A connection that breaks between two queries says so here, and nobody else listens.
+    const onError = (error: Error) => {
+      broken = error;
+    };
+    client.on('error', onError);
+    try {
+      await client.query('BEGIN');
+      const result = await action(client);
+      await client.query('COMMIT');
+      return result;
+    } catch (error) {
+      // A connection that timed out is not asked again: the next answer on it might be of the last query.
+      if (isOfClient(error)) broken = error as Error;
+      else {
+        await client.query('ROLLBACK').catch((failure: Error) => {
+          broken = failure;
+        });
+      }
+      throw error;
+    } finally {
+      client.off('error', onError);
+      client.release(broken);
+    }
+  };
+  /** Lets one transaction at a time write several of an owner's profiles: none waits for what another holds. */
+  const lockOwner = (client: PoolClient, owner: string) =>
+    client.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [owner]);
+  /** Runs a transaction that has locked the owner, after the noted uses of its profiles were written. */
+  const withUses = async <T>(owner: string, action: (client: PoolClient) => Promise<T>): Promise<T> => {
+    const uses = touched.get(owner) ?? new Map<string, Date>();
+    touched.delete(owner);
+    try {
+      return await inTransaction(async (client) => {
+        await lockOwner(client, owner);
+        if (uses.size > 0) {
+          const text = `UPDATE whet_profiles p SET used = t.used FROM unnest($2::text[], $3::timestamptz[]) AS t (id, used)
+            WHERE p.owner = $1 AND p.id = t.id AND p.used < t.used`;
+          await client.query(text, [owner, [...uses.keys()], [...uses.values()]]);
+        }
+        return action(client);
+      });
+    } catch (error) {
+      // Nothing was written, so the uses are noted still; those that were noted meanwhile are newer.
+      if (uses.size > 0) touched.set(owner, new Map([...uses, ...(touched.get(owner) ?? [])]));
+      throw error;
+    }
+  };
+  const change = <T>(owner: string, action: (client: PoolClient) => Promise<T>): Promise<T> =>
+    maxBytes === undefined ? inTransaction(action) : withUses(owner, action);
   const flushTouched = async () => {
-    const uses = [...touched.values()];
-    touched.clear();
-    const text = `UPDATE whet_profiles p SET used = t.used
-      FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS t (owner, id, used)
-      WHERE p.owner = t.owner AND p.id = t.id AND p.used < t.used`;
-    const values = [uses.map(([owner]) => owner), uses.map(([, id]) => id), uses.map(([, , used]) => used)];
-    await reach(() => pool.query(text, values));
+    for (const owner of [...touched.keys()]) await withUses(owner, async () => undefined);
   };
   const currentVersion = async (client: PoolClient, owner: string, id: string) => {
     const text = 'SELECT version FROM whet_profiles WHERE owner = $1 AND id = $2 AND updated > $3';
     return (await client.query<Row>(text, [owner, id, horizon()])).rows[0]?.version;
   };
   const evict = async (client: PoolClient, owner: string, kept: string) => {
+    // The expired ones first, which take no room from those that live.
     const text = `DELETE FROM whet_profiles WHERE owner = $1 AND id IN (
       SELECT id FROM (
-        SELECT id, sum(size) OVER (ORDER BY (id = $2) DESC, used DESC, id) AS filled FROM whet_profiles WHERE owner = $1
-      ) AS ranked WHERE filled > $3 AND id <> $2)`;
-    await client.query(text, [owner, kept, maxBytes]);
+        SELECT id, updated, sum(size) FILTER (WHERE updated > $4)
+          OVER (ORDER BY (id = $2) DESC, used DESC, id) AS filled FROM whet_profiles WHERE owner = $1
+      ) AS ranked WHERE (filled > $3 OR updated <= $4) AND id <> $2)`;
+    await client.query(text, [owner, kept, maxBytes, horizon()]);
   };
 
   return {
@@ -156,11 +213,7 @@ function createStore(pool: Pool, { ttlMs, maxBytes, now = Date.now }: StoreLimit
     async put(owner, id, draft, expected) {
       const size = draft.bytes.byteLength;
       if (maxBytes !== undefined && size > maxBytes) throw new StoreFullError(size, maxBytes);
-      if (maxBytes !== undefined && touched.size > 0) await flushTouched();
-      return inTransaction(async (client) => {
-        // One writer at a time per owner, where what they write together is limited.
-        if (maxBytes !== undefined)
-          await client.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [owner]);
+      return change(owner, async (client) => {
         const at = new Date(now());
         const { model, pattern, classes, examples, bytes } = draft;
         const values = [owner, id, at, model, pattern, classes, examples, size, Buffer.from(bytes)];
@@ -215,7 +268,8 @@ function createStore(pool: Pool, { ttlMs, maxBytes, now = Date.now }: StoreLimit
     },
     touch(owner, id) {
       if (maxBytes === undefined) return;
-      touched.set(JSON.stringify([owner, id]), [owner, id, new Date(now())]);
+      const uses = touched.get(owner) ?? new Map<string, Date>();
+      touched.set(owner, uses.set(id, new Date(now())));
       timer ??= setTimeout(() => {
         timer = undefined;
         flushTouched().catch(() => undefined);
@@ -223,7 +277,9 @@ function createStore(pool: Pool, { ttlMs, maxBytes, now = Date.now }: StoreLimit
     },
     async sweep() {
       if (ttlMs === undefined) return 0;
-      const text = 'DELETE FROM whet_profiles WHERE updated <= $1';
+      // What another transaction has in hand is left for the next time: this one waits for nobody.
+      const text = `DELETE FROM whet_profiles WHERE (owner, id) IN (
+        SELECT owner, id FROM whet_profiles WHERE updated <= $1 FOR UPDATE SKIP LOCKED)`;
       return (await reach(() => pool.query(text, [horizon()]))).rowCount ?? 0;
     },
     async check() {
@@ -231,8 +287,7 @@ function createStore(pool: Pool, { ttlMs, maxBytes, now = Date.now }: StoreLimit
     },
     async close() {
       clearTimeout(timer);
-      if (touched.size > 0) await flushTouched().catch(() => undefined);
-      await pool.end();
+      await endPool(flushTouched);
     },
   };
 }
