@@ -245,8 +245,8 @@ async function readEvents(response: Response, onStep: AdaptCall['onStep']): Prom
     const events = buffered.split('\n\n');
     buffered = events.pop() ?? '';
     for (const event of events) {
-      const name = /^event: (.*)$/m.exec(event)?.[1];
-      const data: unknown = JSON.parse(/^data: (.*)$/m.exec(event)?.[1] ?? 'null');
+      const name = fieldOf(event, 'event');
+      const data: unknown = JSON.parse(fieldOf(event, 'data') ?? 'null');
       if (name === 'done') return data as AdaptAnswer;
       if (name === 'problem') throw new RequestError(data as ProblemAnswer, undefined);
       if (name === 'step') {
@@ -256,4 +256,13 @@ async function readEvents(response: Response, onStep: AdaptCall['onStep']): Prom
     }
   }
   throw new Error('the service ended the stream before the profile was stored');
+}
+
+/** A field of an event. Only line feeds part its lines: to a regular expression's `.` and `$`, some of a label's would too. */
+function fieldOf(event: string, name: string): string | undefined {
+  const start = `${name}: `;
+  return event
+    .split('\n')
+    .find((line) => line.startsWith(start))
+    ?.slice(start.length);
 }

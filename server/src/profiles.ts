@@ -2,10 +2,14 @@ import { randomUUID } from 'node:crypto';
 import type { ProfileAnswer, ProfilesAnswer } from '@whet/runtime/client';
 import type { Request, RequestHandler, Response } from 'express';
 import { readBytes } from './bodies.js';
+import { checkLabel } from './labels.js';
 import { Problem, show } from './problems.js';
 import { check, importSchema, listSchema } from './schemas.js';
 import { callerOf, checkId, enter, findModel, findProfile, noProfile, type Service } from './service.js';
 import { checkState, type ProfileInfo, type ProfileState } from './stores/contract.js';
+
+/** Examples of a class that a profile from elsewhere may count: a database's integer, with room for those to come. */
+const MAX_EXAMPLES = 1_000_000_000;
 
 type OfProfile = RequestHandler<{ id: string }>;
 
@@ -70,6 +74,9 @@ export function replaceHandler(service: Service): OfProfile {
     const stored = await service.store.info(callerOf(response).namespace, id);
     const wanted = readTag(request);
     if (wanted) checkState(stored, wanted);
+    if (request.headers['if-match'] === '*' && !stored) {
+      throw new Problem('version-conflict', 'version', 'expected a stored profile, got none');
+    }
     if (request.headers['if-none-match'] === '*') checkState(stored, undefined);
     await storeBytes(service, request, response, id, stored);
   };
@@ -83,10 +90,17 @@ async function storeBytes(
   stored: ProfileInfo | undefined,
 ): Promise<void> {
   const workload = enter(service, response);
-  const { name: model } = findModel(workload, check(importSchema, request.query).model);
+  const { name: model, manifest } = findModel(workload, check(importSchema, request.query).model);
   const bytes = await readBytes(request as Request, response, service.limits);
   if (bytes.length === 0) throw new Problem('missing-input', 'body', "expected a profile's bytes, got none");
   const { pattern, classes, examples } = await workload.engine.inspect(model, bytes);
+  const own = new Set(manifest.labels);
+  for (const [i, name] of classes.entries()) {
+    if (!own.has(name)) checkLabel(name, `classes[${i}]`, service.limits.labelBytes);
+    const count = examples[i] as number;
+    if (count <= MAX_EXAMPLES) continue;
+    throw new Problem('invalid-input', `examples[${i}]`, `expected a count of at most ${MAX_EXAMPLES}, got ${count}`);
+  }
   const draft = { model, pattern, classes, examples, bytes };
   const info = await service.store.put(callerOf(response).namespace, id, draft, stored);
   response

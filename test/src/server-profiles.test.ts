@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { Validator } from '@seriousme/openapi-schema-validator';
+import { Profile, readProfile } from '@whet/runtime';
 import { RequestError, WhetClient } from '@whet/runtime/client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { checkedAnswers } from './check-answers.js';
@@ -107,6 +108,17 @@ describe('events', () => {
     expect(await client.profile(answer.profile)).toMatchObject({ version: 1 });
   });
 
+  test('are read whatever a label holds', async () => {
+    const label = 'a\u2028data: {}\u2029event: problem';
+    const named = [
+      { label, image: tensor('left') },
+      { label: 'top', image: tensor('top') },
+    ];
+    const steps: number[] = [];
+    const answer = await client.adapt({ examples: named, steps: 1 }, { onStep: (step) => steps.push(step) });
+    expect([steps, answer.classes]).toEqual([[1], named.map(({ label: name }) => name)]);
+  });
+
   test('refuse with a status before the first, and with an event after', async () => {
     const onStep = () => undefined;
     await expect(client.adapt({ examples: [] }, { onStep })).rejects.toEqual(refused(422, 'examples'));
@@ -181,6 +193,33 @@ describe('/profiles', () => {
     await expect(client.importProfile(bytes)).rejects.toEqual(refused(status, field));
     await expect(client.importProfile(bytes, { model: 'gone' })).rejects.toEqual(refused(404, 'model'));
     expect(await server.store.usage()).toEqual(before);
+  });
+
+  test.each([
+    ['a class with NUL', ['a\u0000', 'b'], [1, 1], 'classes[0]'],
+    ['a class with a control character', ['a', '\u001b[31m'], [1, 1], 'classes[1]'],
+    ['a class of 100,000 characters', ['a', 'x'.repeat(100_000)], [1, 1], 'classes[1]'],
+    ['a class with half a surrogate pair', ['a\ud800', 'b'], [1, 1], 'classes[0]'],
+    ['a class of space', ['a', ' '], [1, 1], 'classes[1]'],
+    ['2^31 examples', ['a', 'b'], [1, 2 ** 31], 'examples[1]'],
+  ])('refuses to import a profile with %s', async (_what, classes, counts, field) => {
+    const { profile } = await client.adapt({ examples });
+    const { bytes } = await client.exportProfile(profile);
+    const { bundle, pattern, steps, values } = readProfile(bytes);
+    const odd = new Profile(bundle, pattern, classes, counts, steps, values).toBytes();
+    const before = await server.store.usage();
+    await expect(client.importProfile(odd)).rejects.toEqual(refused(422, field));
+    await expect(client.importProfile(odd, { id: profile })).rejects.toEqual(refused(422, field));
+    expect(await server.store.usage()).toEqual(before);
+    expect(await client.profile(profile)).toMatchObject({ version: 1 });
+  });
+
+  test('refuses to replace what is not there, where it is to be', async () => {
+    const { profile } = await client.adapt({ examples });
+    const { bytes } = await client.exportProfile(profile);
+    expect(await client.importProfile(bytes, { id: profile, etag: '*' })).toMatchObject({ version: 2 });
+    await expect(client.importProfile(bytes, { id: randomUUID(), etag: '*' })).rejects.toEqual(refused(409, 'version'));
+    await expect(client.deleteProfile(randomUUID(), { etag: '*' })).rejects.toEqual(refused(404, 'profile'));
   });
 
   test.each(['limit=0', 'limit=1001', 'limit=x', 'limit=1.5', 'after=x', 'limt=1'])(
