@@ -25,6 +25,7 @@ import {
   replaceHandler,
 } from './profiles.js';
 import type { Service } from './service.js';
+import { refuseOtherSites } from './sites.js';
 import type { ProfileStore } from './stores/contract.js';
 import { defaultWork, type WorkOptions } from './work/options.js';
 import { Workload } from './work/workload.js';
@@ -43,6 +44,8 @@ export interface AppOptions {
   readonly rateLimit?: number;
   /** Origins whose pages may call; none when absent. */
   readonly corsOrigins?: readonly string[];
+  /** Where no keys are asked for: names besides addresses and this machine's that requests may be for; none when absent. */
+  readonly hostNames?: readonly string[];
   /** Proxies in front, whose word on a client's address counts; 0 when absent. */
   readonly proxies?: number;
   /** Whether metrics are of this process too: memory, processor, event loop. */
@@ -106,7 +109,7 @@ export function appOf(service: Service, options: AppOptions): Express {
     app.use(cors({ origin: [...corsOrigins], exposedHeaders, preflightContinue: false }));
   }
   const document = openApiDocument(service);
-  const caller = [authenticate(service), limitRate(rateLimit)];
+  const caller = [refuseOtherSites(service, options), authenticate(service), limitRate(rateLimit)];
   const routes: Routes = {
     '/adapt': { post: [...caller, adaptHandler(service)] },
     '/predict': { post: [...caller, predictHandler(service)] },

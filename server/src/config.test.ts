@@ -1,3 +1,5 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { ConfigError, flagOf, maskConfig, readConfig, type SettingName, settings, variableOf } from './config.js';
 
@@ -21,6 +23,7 @@ test('every setting has a flag, a variable and a member of a file, which mean th
     adaptThreads: '2',
     adaptNiceness: '5',
     batchWaitMs: '5',
+    hostNames: 'whet.example.org,whet',
     corsOrigins: 'https://a.example,https://b.example',
     profileDays: '0.5',
     logLevel: 'warn',
@@ -37,6 +40,12 @@ test('every setting has a flag, a variable and a member of a file, which mean th
 
 test.each([
   [{ flags: { port: '65536' } }, '--port: expected a whole number from 0 to 65535, got "65536"'],
+  [{ flags: { corsOrigins: 'https://a.example/' } }, '--cors-origins: expected origins as https://example.org'],
+  [{ flags: { corsOrigins: 'https://a.example,a.example' } }, '--cors-origins: expected origins'],
+  [{ file: file({ corsOrigins: ['HTTPS://A.example'] }) }, 'whet.json: corsOrigins: expected origins'],
+  [{ flags: { hostNames: 'a.example:80' } }, '--host-names: expected names'],
+  [{ environment: { WHET_RATELIMIT: '5' } }, 'WHET_RATELIMIT: expected WHET_HOST, '],
+  [{ flags: { store: 'mysql://u:secret@h/d' } }, '--store: expected a folder, postgres://... or memory:, got another'],
   [{ flags: { port: '-1' } }, '--port: expected a whole number'],
   [{ environment: { WHET_BATCH_IMAGES: '' } }, 'WHET_BATCH_IMAGES: expected a whole number from 1'],
   [{ environment: { WHET_AUTH: 'maybe' } }, 'WHET_AUTH: '],
@@ -49,9 +58,28 @@ test.each([
   expect(() => readConfig(sources)).toThrow(message);
 });
 
+test('keeps profiles in the home folder where the environment names no other', () => {
+  const before = process.env['XDG_DATA_HOME'];
+  try {
+    process.env['XDG_DATA_HOME'] = '';
+    expect(readConfig({}).store).toBe(join(homedir(), '.local', 'share', 'whet', 'profiles'));
+    process.env['XDG_DATA_HOME'] = '/data';
+    expect(readConfig({}).store).toBe(join('/data', 'whet', 'profiles'));
+  } finally {
+    if (before === undefined) delete process.env['XDG_DATA_HOME'];
+    else process.env['XDG_DATA_HOME'] = before;
+  }
+});
+
+test('knows the variables that are no settings', () => {
+  const environment = { WHET_CONFIG: 'x', WHET_FUZZ: '5', WHET_THREADS: '3', XWHET_PORT: 'x' };
+  expect(readConfig({ environment }).threads).toBe(3);
+});
+
 test('shows no passwords', () => {
   for (const store of [
     'postgres://whet:secret@db/whet',
+    'Postgres://whet:secret@db/whet',
     'postgres://db/whet?password=secret',
     'postgres://u:secret@[bad',
   ]) {

@@ -18,8 +18,14 @@ function whole(min: number, max = Number.MAX_SAFE_INTEGER) {
   return z.preprocess(toNumber, z.int(expected).min(min, expected).max(max, expected));
 }
 
+const origins = 'expected origins as https://example.org, without a path';
+const isOrigin = (text: string) => URL.canParse(text) && new URL(text).origin === text;
+
+const isAddress = (text: string) => !/^[a-z][a-z\d+.-]*:\/\//i.test(text) || /^(postgres(ql)?|file):/i.test(text);
+const address = 'expected a folder, postgres://... or memory:';
+
 const DAY_MS = 86_400_000;
-const dataFolder = () => process.env['XDG_DATA_HOME'] ?? join(homedir(), '.local', 'share');
+const dataFolder = () => process.env['XDG_DATA_HOME'] || join(homedir(), '.local', 'share');
 
 interface Setting<T extends z.ZodType = z.ZodType> {
   readonly schema: T;
@@ -27,6 +33,17 @@ interface Setting<T extends z.ZodType = z.ZodType> {
   readonly value: string;
   readonly help: string;
 }
+
+/** Variables called `WHET_...` that are no settings of the service: of the command line, of studies and of tests. */
+const OTHER_VARIABLES = [
+  'WHET_CONFIG',
+  'WHET_CHROMIUM',
+  'WHET_DATA',
+  'WHET_DEBUG',
+  'WHET_FUZZ',
+  'WHET_ONNX_NODE_TESTS',
+  'WHET_REFERENCE_DIR',
+];
 
 const setting = <T extends z.ZodType>(schema: T, value: string, help: string): Setting<T> => ({ schema, value, help });
 
@@ -38,6 +55,7 @@ export const settings = {
     z
       .string()
       .min(1)
+      .refine(isAddress, address)
       .default(() => join(dataFolder(), 'whet', 'profiles')),
     'address',
     'where profiles are kept: a folder, postgres://..., or memory:',
@@ -45,7 +63,7 @@ export const settings = {
   auth: setting(
     z.enum(['off', 'keys', 'auto']).default('auto'),
     'mode',
-    'off, keys, or auto: keys at every address that is not of this machine alone',
+    'off, keys, or auto: keys behind a proxy and at every address that is not of this machine alone',
   ),
   rateLimit: setting(
     whole(0).default(0),
@@ -53,9 +71,14 @@ export const settings = {
     'requests a minute of each key, or of each address without keys; 0: no limit',
   ),
   corsOrigins: setting(
-    z.preprocess(toList, z.array(z.url('expected origins as https://example.org'))).default([]),
+    z.preprocess(toList, z.array(z.string().refine(isOrigin, origins), origins)).default([]),
     'list',
     'origins whose pages may call, by commas',
+  ),
+  hostNames: setting(
+    z.preprocess(toList, z.array(z.hostname('expected names as whet.example.org'))).default([]),
+    'list',
+    "names that requests may be for without keys, besides addresses and this machine's, by commas",
   ),
   proxies: setting(whole(0, 10).default(0), 'n', "proxies in front, whose word on a client's address counts"),
   threads: setting(
@@ -141,6 +164,7 @@ export interface ConfigSources {
  * first that does not fit.
  */
 export function readConfig({ flags = {}, environment = {}, file }: ConfigSources): Config {
+  checkVariables(environment);
   const inFile = file ? readFile(file) : {};
   const config: Record<string, unknown> = {};
   for (const name of Object.keys(settings) as SettingName[]) {
@@ -158,6 +182,15 @@ export function readConfig({ flags = {}, environment = {}, file }: ConfigSources
     config[name] = result.data;
   }
   return config as Config;
+}
+
+/** A variable that is misspelt would be a limit or an access rule that is not there. */
+function checkVariables(environment: NonNullable<ConfigSources['environment']>): void {
+  const names = Object.keys(settings) as SettingName[];
+  const known = new Set([...names.map(variableOf), ...OTHER_VARIABLES]);
+  const unknown = Object.keys(environment).find((name) => name.startsWith('WHET_') && !known.has(name));
+  if (unknown === undefined) return;
+  throw new ConfigError(`${unknown}: expected ${[...known].join(', ')} of the variables called WHET_..., got another`);
 }
 
 function readFile({ path, text }: { readonly path: string; readonly text: string }): Readonly<Record<string, unknown>> {
@@ -182,7 +215,7 @@ export function maskConfig(config: Config): Config {
 
 /** A store's address without its password. */
 export function maskAddress(address: string): string {
-  if (!/^[a-z]+:\/\//.test(address)) return address;
+  if (!/^[a-z][a-z\d+.-]*:\/\//i.test(address)) return address;
   try {
     const url = new URL(address);
     if (url.password !== '') url.password = '***';

@@ -27,17 +27,23 @@ export interface RunningServer {
 }
 
 /** Whether an address is of this machine alone. */
-export function isLoopback(host: string): boolean {
+function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+/** Whether keys are asked for where nobody said: wherever others may reach the address, or a proxy that passes them on. */
+export function defaultAuth(host: string, proxies = 0): 'off' | 'keys' {
+  return isLoopback(host) && proxies === 0 ? 'off' : 'keys';
 }
 
 /**
  * Serves {@link createApp} over HTTP. Rejects with the system's error where the address cannot be had. Unless `auth` says
- * otherwise, keys are asked for at every address that is not of this machine alone.
+ * otherwise, keys are asked for behind a proxy and at every address that is not of this machine alone.
  */
 export async function startServer({ host = '127.0.0.1', port = 0, ...options }: ServerOptions): Promise<RunningServer> {
   const timeouts = { ...defaultTimeouts, ...options.timeouts };
-  const app: AppOptions = { ...options, auth: options.auth ?? (isLoopback(host) ? 'off' : 'keys') };
+  const { auth = defaultAuth(host, options.proxies), hostNames = [] } = options;
+  const app: AppOptions = { ...options, auth, hostNames: [host, ...hostNames] };
   const service = createService(app);
   const handle = appOf(service, app);
   const server = createServer(

@@ -61,7 +61,14 @@ export function openApiDocument({ limits, version, auth }: Service): OpenApiDocu
   ): ZodOpenApiOperationObject => ({
     operationId,
     summary,
-    responses: { ...responses, ...refusalsOf([...refusals, ...(secured ? (['unauthorized'] as const) : []), 'busy']) },
+    responses: {
+      ...responses,
+      ...refusalsOf([
+        ...refusals,
+        ...(secured ? (['unauthorized'] as const) : (['foreign-origin', 'misdirected'] as const)),
+        'busy',
+      ]),
+    },
     ...(secured ? { security: [{ key: [] }] } : {}),
     ...rest,
   });

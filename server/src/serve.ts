@@ -1,7 +1,7 @@
 import { destination, type Logger, pino } from 'pino';
 import { type Config, maskAddress, maskConfig, ttlOf } from './config.js';
 import { threadedEngine } from './engine/threads.js';
-import { isLoopback, type RunningServer, startServer } from './listen.js';
+import { defaultAuth, type RunningServer, startServer } from './listen.js';
 import { openStore } from './stores/open.js';
 
 const SWEEP_MS = 60_000;
@@ -28,7 +28,7 @@ export async function serve(
   { page }: { readonly page?: boolean | undefined } = {},
 ): Promise<Serving> {
   const logger = pino({ level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination(2));
-  const auth = config.auth === 'auto' ? (isLoopback(config.host) ? 'off' : 'keys') : config.auth;
+  const auth = config.auth === 'auto' ? defaultAuth(config.host, config.proxies) : config.auth;
   logger.info({ version, directories, config: { ...maskConfig(config), auth } }, 'start');
   const ttlMs = ttlOf(config);
   const store = await openStore(config.store, {
@@ -65,6 +65,7 @@ export async function serve(
       port: config.port,
       rateLimit: config.rateLimit,
       corsOrigins: config.corsOrigins,
+      hostNames: config.hostNames,
       proxies: config.proxies,
       limits: { bodyBytes, imagePixels },
       work: { batchImages, batchWaitMs, predictQueue, adaptThreads, adaptQueue, adaptDeadlineMs },

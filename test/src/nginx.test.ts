@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { WhetClient } from '@whet/runtime/client';
+import { addKey, openStore } from '@whet/server';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { findPostgres, freePort, startPostgres, type TestPostgres } from './postgres.js';
 import { randomImages, writeTinyBundle } from './tiny-bundle.js';
@@ -22,6 +23,8 @@ describe.skipIf(!programs || !existsSync(NGINX))('behind nginx (Debian: nginx-li
   let bundle: string;
   let nginx: ChildProcess;
   let url: string;
+  /** An operator's: behind a proxy keys are asked for, whatever address a service listens on. */
+  let key: string;
   const services: ServeProcess[] = [];
   const examples = randomImages('examples', 4).map((image, i) => ({ label: 'ab'[i % 2] as string, image }));
   const images = randomImages('query', 1);
@@ -33,6 +36,9 @@ describe.skipIf(!programs || !existsSync(NGINX))('behind nginx (Debian: nginx-li
     bundle = await writeTinyBundle();
     postgres = await startPostgres(programs as string);
     const store = await postgres.database('whet');
+    const opened = await openStore(store);
+    key = (await addKey(opened.keys, { name: 'test', role: 'operator' })).key;
+    await opened.close();
     const config = join(folder, 'whet.json');
     await writeFile(config, JSON.stringify({ store, proxies: 1, drainDelayMs: 500, threads: 1, logLevel: 'error' }));
     services.push(...(await Promise.all([1, 2].map(() => startServe([bundle, '--config', config])))));
@@ -53,7 +59,8 @@ describe.skipIf(!programs || !existsSync(NGINX))('behind nginx (Debian: nginx-li
   test('keeps metrics inside, streams steps as they come, and goes on without a failure when a server ends', {
     timeout: 60_000,
   }, async () => {
-    const client = new WhetClient(url);
+    const client = new WhetClient(url, { key });
+    await expect(new WhetClient(url).models()).rejects.toMatchObject({ status: 401 });
     expect((await fetch(`${url}/metrics`)).status).toBe(403);
     const at: number[] = [];
     const { profile } = await client.adapt(
@@ -65,9 +72,9 @@ describe.skipIf(!programs || !existsSync(NGINX))('behind nginx (Debian: nginx-li
     // Both serve it, whichever made it.
     const first = (await client.predict({ profile }, images)).predictions;
     for (const service of services) {
-      expect((await new WhetClient(service.url).predict({ profile }, images)).predictions).toEqual(first);
+      expect((await new WhetClient(service.url, { key }).predict({ profile }, images)).predictions).toEqual(first);
     }
-    const before = await Promise.all(services.map(predictions));
+    const before = await Promise.all(services.map((service) => predictions(service, key)));
     let stop = false;
     let answered = 0;
     const failures: unknown[] = [];
@@ -83,7 +90,7 @@ describe.skipIf(!programs || !existsSync(NGINX))('behind nginx (Debian: nginx-li
     await pause(500);
     const [ending, staying] = services as [ServeProcess, ServeProcess];
     for (const [i, service] of services.entries())
-      expect(await predictions(service)).toBeGreaterThan(before[i] as number);
+      expect(await predictions(service, key)).toBeGreaterThan(before[i] as number);
     ending.kill('SIGTERM');
     expect(await ending.ended).toBe(0);
     const sofar = answered;
@@ -92,13 +99,13 @@ describe.skipIf(!programs || !existsSync(NGINX))('behind nginx (Debian: nginx-li
     await Promise.all(streams);
     expect(failures).toEqual([]);
     expect(answered).toBeGreaterThan(sofar);
-    expect(await predictions(staying)).toBeGreaterThan(0);
+    expect(await predictions(staying, key)).toBeGreaterThan(0);
   });
 });
 
 /** How many predictions a service has answered. */
-async function predictions({ url }: ServeProcess): Promise<number> {
-  const text = await (await fetch(`${url}/metrics`)).text();
+async function predictions({ url }: ServeProcess, key: string): Promise<number> {
+  const text = await (await fetch(`${url}/metrics`, { headers: { 'X-API-Key': key } })).text();
   return Number(/^whet_request_seconds_count\{.*route="\/predict",status="200"\} (\d+)/m.exec(text)?.[1] ?? 0);
 }
 

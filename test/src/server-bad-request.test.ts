@@ -180,7 +180,9 @@ test.each(['multipart/form-data; boundary=x', 'application/json'])(
     const { hostname, port } = new URL(server.url);
     const socket = connect(Number(port), hostname);
     const part = '--x\r\nContent-Disposition: form-data; name="a"; filename="a.png"\r\n\r\n';
-    socket.write(`POST /adapt HTTP/1.1\r\nHost: x\r\nContent-Type: ${type}\r\nContent-Length: 1000\r\n\r\n${part}`);
+    socket.write(
+      `POST /adapt HTTP/1.1\r\nHost: localhost\r\nContent-Type: ${type}\r\nContent-Length: 1000\r\n\r\n${part}`,
+    );
     await new Promise((resolve) => setTimeout(resolve, 50));
     socket.destroy();
     await new Promise((resolve) => setTimeout(resolve, 50));
@@ -204,7 +206,7 @@ test('a client that goes away while it is adapted for stops the work and leaves 
   const body = JSON.stringify({ examples: goodExamples(), pattern: 'full', steps: 1_000_000, rate: 1e-9 });
   const { hostname, port } = new URL(patient.url);
   const socket = connect(Number(port), hostname);
-  const head = `POST /adapt HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}`;
+  const head = `POST /adapt HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${body.length}`;
   socket.write(`${head}\r\n\r\n${body}`);
   const { work } = await started;
   socket.destroy();

@@ -42,8 +42,10 @@ describe.skipIf(!programs)('with PostgreSQL (Debian: postgresql)', () => {
 
   test('several servers that start at once make one schema; a newer one is refused', async () => {
     const address = await postgres.database('schema');
-    const stores = await Promise.all(Array.from({ length: 4 }, () => openStore(address)));
+    const spelt = ['postgres', 'postgres', 'Postgres', 'postgresql'].map((scheme) => address.replace(/^\w+/, scheme));
+    const stores = await Promise.all(spelt.map((each) => openStore(each)));
     for (const store of stores) {
+      expect(store.kind).toBe('postgres');
       expect(await store.usage()).toEqual({ profiles: 0, bytes: 0 });
       await store.close();
     }
@@ -169,4 +171,5 @@ test('an address that cannot be used is refused', async () => {
   const file = join(folder, 'file');
   await writeFile(file, 'not a folder');
   await expect(openStore(file)).rejects.toBeInstanceOf(StoreUnavailableError);
+  await expect(openStore('mysql://u:secret@h/d')).rejects.toThrow('or memory:, got mysql://...');
 });

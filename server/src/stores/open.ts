@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { ProfileStore, StoreLimits } from './contract.js';
+import { type ProfileStore, type StoreLimits, StoreUnavailableError } from './contract.js';
 import { createMemoryStore } from './memory.js';
 
 /**
@@ -9,10 +9,15 @@ import { createMemoryStore } from './memory.js';
  */
 export async function openStore(address: string, limits: StoreLimits = {}): Promise<ProfileStore> {
   if (address === 'memory:') return createMemoryStore(limits);
-  if (/^postgres(ql)?:\/\//.test(address)) {
+  if (/^postgres(ql)?:\/\//i.test(address)) {
     const { openPostgresStore } = await import('./postgres.js');
     return openPostgresStore(address, limits);
   }
+  const isFile = /^file:/i.test(address);
+  if (!isFile && /^[a-z][a-z\d+.-]*:\/\//i.test(address)) {
+    const [scheme] = address.split('//');
+    throw new StoreUnavailableError(`store: expected a folder, postgres://... or memory:, got ${scheme}//...`);
+  }
   const { openLmdbStore } = await import('./lmdb.js');
-  return openLmdbStore(resolve(address.startsWith('file:') ? fileURLToPath(address) : address), limits);
+  return openLmdbStore(resolve(isFile ? fileURLToPath(address) : address), limits);
 }
