@@ -27,6 +27,6 @@ export {
   VersionConflictError,
 } from './stores/contract.js';
 export { createMemoryStore } from './stores/memory.js';
-export { openStore } from './stores/open.js';
+export { holdsStore, openStore } from './stores/open.js';
 export { defaultTimeouts, type Timeouts } from './timeouts.js';
 export { defaultWork, type WorkOptions } from './work/options.js';

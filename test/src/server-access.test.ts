@@ -176,7 +176,7 @@ describe('limits', () => {
     ['head', 'GET /health HTTP/1.1\r\nX-Slow: a', 408, 'timeout'],
     [
       'body',
-      'POST /adapt HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n',
+      'POST /adapt HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n',
       408,
       'timeout',
     ],
@@ -226,13 +226,13 @@ describe('limits', () => {
     const { hostname, port } = new URL(strict.url);
     const socket = connect({ port: Number(port), host: hostname });
     const length = count * SIZE * SIZE * 4;
-    const head = `POST /predict?profile=${profile} HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream`;
+    const head = `POST /predict?profile=${profile} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream`;
     socket.pause();
     socket.write(`${head}\r\nContent-Length: ${length}\r\n\r\n`);
     socket.write(Buffer.alloc(length));
     const cut = new Promise<unknown>((resolve) => socket.once('error', resolve));
     // Not read, but written to: where the server is still there, this is no error.
-    const timer = setInterval(() => socket.write('GET /health HTTP/1.1\r\nHost: x\r\n\r\n'), 100);
+    const timer = setInterval(() => socket.write('GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n'), 100);
     expect(await cut).toMatchObject({ code: expect.stringMatching(/ECONNRESET|EPIPE/) });
     clearInterval(timer);
     await strict.close();

@@ -1,10 +1,12 @@
 import { execFile } from 'node:child_process';
-import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type RequestError, WhetClient } from '@whet/runtime/client';
+import { readConfig } from '@whet/server';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { findPostgres, startPostgres, type TestPostgres } from './postgres.js';
 import { randomImages, tinyCheckpoint, writeTinyBundle } from './tiny-bundle.js';
@@ -97,6 +99,29 @@ test('keys, reload and the end of a running service', { timeout: 120_000 }, asyn
   }
 });
 
+test('keys are in the store of the service and in no other', async () => {
+  const missing = join(folder, 'missing');
+  for (const command of [['list'], ['revoke', 'phone']]) {
+    await expect(whet('keys', ...command, '--store', missing)).rejects.toThrow(`got ${missing} with none`);
+  }
+  expect(existsSync(missing)).toBe(false);
+  const { stderr } = await whet('keys', 'add', 'phone', '--store', missing);
+  expect(stderr).toContain(`, in ${missing}; `);
+  expect((await whet('keys', 'list', '--store', missing)).stdout).toContain('phone');
+});
+
+test('the unit and its settings say together where profiles are, for `whet keys` as for the service', async () => {
+  const shipped = (name: string) => readFile(new URL(`../../deploy/${name}`, import.meta.url), 'utf8');
+  const [unit, text] = [await shipped('whet.service'), await shipped('whet.json')];
+  // What the unit alone knew, a command at a shell would not.
+  expect(unit).not.toMatch(/^Environment=.*WHET_/m);
+  const state = /^StateDirectory=(.+)$/m.exec(unit)?.[1];
+  expect(readConfig({ file: { path: 'whet.json', text } }).store).toBe(`/var/lib/${state}/profiles`);
+  const page = await readFile(new URL('../../docs/deployment.md', import.meta.url), 'utf8');
+  const [, path] = /^ExecStart=\S+ (\S+) serve --config \/etc\/whet\/whet.json$/m.exec(unit) ?? [];
+  expect(page).toContain(`node ${path} keys add phone --config /etc/whet/whet.json`);
+});
+
 test('settings are printed without passwords, and refused by name', async () => {
   const { stdout } = await whet(
     'serve',
@@ -107,6 +132,7 @@ test('settings are printed without passwords, and refused by name', async () => 
     '7',
   );
   expect(JSON.parse(stdout)).toMatchObject({ store: 'postgres://whet:***@db/whet', adaptQueue: 7, host: '127.0.0.1' });
+  await expect(whet('serve', '--store', 'mysql://u:secret@db/whet')).rejects.toThrow('--store: expected a folder');
   await expect(whet('serve', '--batch-images', '0')).rejects.toThrow('--batch-images: expected a whole number from 1');
 });
 

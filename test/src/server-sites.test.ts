@@ -31,7 +31,7 @@ function ask({ method = 'GET', path = '/profiles', headers = {}, body = '' }: As
       for await (const chunk of response) text += chunk;
       const { statusCode: status = 0, headers: got } = response;
       const named = Object.entries(got).map(([name, value]) => [name, String(value)] as [string, string]);
-      await checkAnswer(method, new URL(path, url), new Response(text, { status, headers: named })).catch(reject);
+      await checkAnswer(url, method, path, new Response(text, { status, headers: named })).catch(reject);
       const problem = got['content-type']?.startsWith('application/problem+json') ? JSON.parse(text) : {};
       resolve({ status, type: problem.type, field: problem.field });
     });

@@ -45,16 +45,30 @@ function plainName(text: string): string {
   throw new InvalidArgumentError('expected 1 to 64 letters, digits, ".", "_", "@" or "-".');
 }
 
-async function withStore<T>({ store, config }: KeyOptions, use: (keys: import('@whet/server').KeyStore) => Promise<T>) {
-  const { openStore } = await import('@whet/server');
+interface StoreUse {
+  /** Whether a folder may be made into a store. */
+  readonly make?: boolean;
+}
+
+/** Works on the keys of the store by these settings; with its address, without a password. */
+async function withStore<T>(
+  { store, config }: KeyOptions,
+  use: (keys: import('@whet/server').KeyStore, address: string) => Promise<T>,
+  { make = false }: StoreUse = {},
+) {
+  const { holdsStore, maskConfig, openStore } = await import('@whet/server');
   const settings = await configOf({
     ...(store === undefined ? {} : { store }),
     ...(config === undefined ? {} : { config }),
   });
   if (settings.store === 'memory:') throw new Error('--store: expected a folder or postgres://..., got memory:');
+  const address = maskConfig(settings).store;
+  // A mistaken path would be a new store without keys, and the service would go on with its own.
+  if (!make && !holdsStore(settings.store))
+    throw new Error(`store: expected that of a service, got ${address} with none`);
   const opened = await openStore(settings.store);
   try {
-    return await use(opened.keys);
+    return await use(opened.keys, address);
   } finally {
     await opened.close();
   }
@@ -63,15 +77,18 @@ async function withStore<T>({ store, config }: KeyOptions, use: (keys: import('@
 async function addAction(name: string, options: KeyOptions): Promise<void> {
   const { addKey } = await import('@whet/server');
   const { namespace, operator, rateLimit } = options;
-  const { key, record } = await withStore(options, (keys) =>
-    addKey(keys, {
-      name,
-      ...(namespace === undefined ? {} : { namespace }),
-      ...(operator ? { role: 'operator' as const } : {}),
-      ...(rateLimit === undefined ? {} : { rateLimit }),
-    }),
+  const wanted = {
+    name,
+    ...(namespace === undefined ? {} : { namespace }),
+    ...(operator ? { role: 'operator' as const } : {}),
+    ...(rateLimit === undefined ? {} : { rateLimit }),
+  };
+  const { key, record, address } = await withStore(
+    options,
+    async (keys, address) => ({ ...(await addKey(keys, wanted)), address }),
+    { make: true },
   );
-  process.stderr.write(`key ${record.id}, namespace ${record.namespace}; it is not shown again:\n`);
+  process.stderr.write(`key ${record.id}, namespace ${record.namespace}, in ${address}; it is not shown again:\n`);
   process.stdout.write(`${key}\n`);
 }
 
