@@ -219,7 +219,16 @@ const other = fc
       fc.string().map((path) => `/profiles/${path}`),
     ),
     headers: fc.dictionary(
-      fc.constantFrom('Content-Type', 'Content-Encoding', 'Accept', 'If-Match', 'Authorization', 'Expect'),
+      fc.constantFrom(
+        'Content-Type',
+        'Content-Encoding',
+        'Accept',
+        'If-Match',
+        'Authorization',
+        'Expect',
+        'Host',
+        'Origin',
+      ),
       fc.string(),
     ),
   })
