@@ -32,6 +32,22 @@ describe.skipIf(!programs)('with PostgreSQL (Debian: postgresql)', () => {
   });
   afterAll(() => postgres?.close());
 
+  // First, as PostgreSQL syncs all that was ever written to it when it comes back.
+  test('a server that is gone is said to be, and is found again', async () => {
+    const address = await postgres.database('gone');
+    const store = await openStore(address);
+    const draft = { model: 'm', pattern: 'p', classes: ['a', 'b'], examples: [1, 1], bytes: Uint8Array.of(1) };
+    const first = await store.put('me', 'x', draft, undefined);
+    await postgres.kill();
+    for (const action of [store.get('me', 'x'), store.put('me', 'x', draft, first), store.check(), store.keys.list()]) {
+      await expect(action).rejects.toBeInstanceOf(StoreUnavailableError);
+    }
+    await expect(openStore(address)).rejects.toBeInstanceOf(StoreUnavailableError);
+    await postgres.start();
+    expect(await store.get('me', 'x')).toEqual({ ...first, bytes: draft.bytes });
+    await store.close();
+  });
+
   describeStore('postgres', {
     open: async (limits) => {
       await postgres.empty(url);
@@ -149,21 +165,6 @@ describe.skipIf(!programs)('with PostgreSQL (Debian: postgresql)', () => {
       signal('SIGCONT');
       await client.end();
     }
-  });
-
-  test('a server that is gone is said to be, and is found again', async () => {
-    const address = await postgres.database('gone');
-    const store = await openStore(address);
-    const draft = { model: 'm', pattern: 'p', classes: ['a', 'b'], examples: [1, 1], bytes: Uint8Array.of(1) };
-    const first = await store.put('me', 'x', draft, undefined);
-    await postgres.kill();
-    for (const action of [store.get('me', 'x'), store.put('me', 'x', draft, first), store.check(), store.keys.list()]) {
-      await expect(action).rejects.toBeInstanceOf(StoreUnavailableError);
-    }
-    await expect(openStore(address)).rejects.toBeInstanceOf(StoreUnavailableError);
-    await postgres.start();
-    expect(await store.get('me', 'x')).toEqual({ ...first, bytes: draft.bytes });
-    await store.close();
   });
 });
 
