@@ -219,7 +219,7 @@ export class Bundle {
     });
     const ended = performance.now();
     const counts = classes.counts.map((count, row) => count + (from?.examples[row] ?? 0));
-    const taken = steps + (from?.steps ?? 0);
+    const taken = Math.min(steps + (from?.steps ?? 0), Number.MAX_SAFE_INTEGER);
     const profile = new Profile(this.digest, pattern.name, classes.names, counts, taken, values);
     const known = from?.classes ?? this.labels;
     return {
