@@ -109,7 +109,9 @@ export function appOf(service: Service, options: AppOptions): Express {
     app.use(cors({ origin: [...corsOrigins], exposedHeaders, preflightContinue: false }));
   }
   const document = openApiDocument(service);
-  const caller = [refuseOtherSites(service, options), authenticate(service), limitRate(rateLimit)];
+  // A key may have a limit of its own.
+  const limits = service.auth === 'keys' || rateLimit > 0 ? [limitRate(rateLimit)] : [];
+  const caller = [refuseOtherSites(service, options), authenticate(service), ...limits];
   const routes: Routes = {
     '/adapt': { post: [...caller, adaptHandler(service)] },
     '/predict': { post: [...caller, predictHandler(service)] },
