@@ -7,6 +7,8 @@ export interface StoredProfile<Extra = unknown> {
   readonly name: string;
   /** Digest of the bundle it belongs to. */
   readonly bundle: string;
+  /** What the bundle is called where it came from, by which its next version finds the profile. */
+  readonly model?: string;
   /** `Profile.toBytes()`; absent before the first adaptation. */
   readonly bytes?: Uint8Array | undefined;
   /** ISO 8601, UTC. */
@@ -23,8 +25,17 @@ export interface ProfileStore<Extra = unknown> {
   /** Writes a profile whole, in place of one of the same id. */
   put(profile: StoredProfile<Extra>): Promise<void>;
   get(id: string): Promise<StoredProfile<Extra> | undefined>;
-  /** All of a bundle, the last changed first. */
-  list(bundle: string): Promise<StoredProfile<Extra>[]>;
+  /**
+   * Changes a profile as it is stored now, in one transaction: nothing that other pages write gets lost. Resolves to what was
+   * written; to undefined where there is no such profile (another page may have deleted it) or `change` returns nothing.
+   * `change` may be called twice, and throws what it throws.
+   */
+  update(
+    id: string,
+    change: (stored: StoredProfile<Extra>) => StoredProfile<Extra> | undefined,
+  ): Promise<StoredProfile<Extra> | undefined>;
+  /** All of a bundle, or of all bundles, the last changed first. */
+  list(bundle?: string): Promise<StoredProfile<Extra>[]>;
   delete(id: string): Promise<void>;
   /** A small value by name, such as a setting or a measurement. */
   getSetting(key: string): Promise<unknown>;
@@ -37,6 +48,8 @@ export interface ProfileStoreOptions {
   readonly name?: string;
   /** Told, with the reason, when a write fails and the store goes on in memory. */
   readonly onProblem?: (reason: string) => void;
+  /** Told when another page of this origin has written or deleted profiles. */
+  readonly onChange?: () => void;
 }
 
 interface Schema extends DBSchema {
@@ -53,7 +66,10 @@ export async function openProfileStore<Extra = unknown>(
 ): Promise<ProfileStore<Extra>> {
   let database: IDBPDatabase<Schema> | undefined;
   let problem: string | undefined;
+  /** What could be written in memory only; undefined where it was deleted there. */
   const profiles = new Map<string, StoredProfile | undefined>();
+  /** What was read or written last: all that is left of a database that fails. */
+  const seen = new Map<string, StoredProfile>();
   const settings = new Map<string, unknown>();
   const degrade = (cause: unknown) => {
     const { name, message } = cause as Error;
@@ -74,6 +90,12 @@ export async function openProfileStore<Extra = unknown>(
     }
   };
 
+  const channel =
+    typeof BroadcastChannel === 'undefined' ? undefined : new BroadcastChannel(`${options.name ?? 'whet'} profiles`);
+  channel?.addEventListener('message', () => options.onChange?.());
+  /** Told to other pages once it is written where they can read it. */
+  const tell = () => channel?.postMessage('changed');
+
   try {
     database = await openDB<Schema>(options.name ?? 'whet', 1, {
       upgrade(created) {
@@ -88,43 +110,89 @@ export async function openProfileStore<Extra = unknown>(
     degrade(cause);
   }
 
+  const write = (profile: StoredProfile): Promise<void> =>
+    attempt(
+      async (open) => {
+        await open.put('profiles', profile);
+        profiles.delete(profile.id);
+        tell();
+      },
+      () => void profiles.set(profile.id, profile),
+    );
+
   return {
     get problem() {
       return problem;
     },
-    put: (profile) =>
-      attempt(
-        async (open) => {
-          await open.put('profiles', profile);
-          profiles.delete(profile.id);
-        },
-        () => void profiles.set(profile.id, profile),
-      ),
+    put: async (profile) => {
+      seen.set(profile.id, profile);
+      await write(profile);
+    },
     async get(id) {
       if (profiles.has(id)) return profiles.get(id) as StoredProfile<Extra> | undefined;
       return (await attempt(
         (open) => open.get('profiles', id),
-        () => undefined,
+        () => seen.get(id),
       )) as StoredProfile<Extra> | undefined;
     },
+    async update(id, change) {
+      let refused: { readonly cause: unknown } | undefined;
+      const changedOf = (stored: StoredProfile | undefined): StoredProfile<Extra> | undefined => {
+        try {
+          return stored && change(stored as StoredProfile<Extra>);
+        } catch (cause) {
+          refused = { cause };
+          return undefined;
+        }
+      };
+      let changed: StoredProfile<Extra> | undefined;
+      if (profiles.has(id)) {
+        changed = changedOf(profiles.get(id));
+        if (changed) await write(changed);
+      } else {
+        changed = await attempt(
+          async (open) => {
+            const transaction = open.transaction('profiles', 'readwrite');
+            const written = changedOf(await transaction.store.get(id));
+            await Promise.all([written && transaction.store.put(written), transaction.done]);
+            if (written) tell();
+            return written;
+          },
+          () => {
+            const kept = changedOf(seen.get(id));
+            if (kept) profiles.set(id, kept);
+            return kept;
+          },
+        );
+      }
+      if (refused) throw refused.cause;
+      if (changed) seen.set(id, changed);
+      return changed;
+    },
     async list(bundle) {
-      const stored = await attempt(
-        (open) => open.getAllFromIndex('profiles', 'bundle', bundle),
-        () => [],
+      const stored = await attempt<StoredProfile[]>(
+        (open) => (bundle === undefined ? open.getAll('profiles') : open.getAllFromIndex('profiles', 'bundle', bundle)),
+        () => [...seen.values()].filter((profile) => bundle === undefined || profile.bundle === bundle),
       );
       const found = new Map<string, StoredProfile | undefined>(stored.map((profile) => [profile.id, profile]));
-      for (const [id, profile] of profiles) if (!profile || profile.bundle === bundle) found.set(id, profile);
+      for (const [id, profile] of profiles) {
+        if (!profile || bundle === undefined || profile.bundle === bundle) found.set(id, profile);
+      }
       const all = [...found.values()].filter((profile) => profile !== undefined);
+      for (const profile of all) seen.set(profile.id, profile);
       return all.sort((a, b) => (a.changed < b.changed ? 1 : -1)) as StoredProfile<Extra>[];
     },
-    delete: (id) =>
-      attempt(
+    delete: (id) => {
+      seen.delete(id);
+      return attempt(
         async (open) => {
           await open.delete('profiles', id);
           profiles.delete(id);
+          tell();
         },
         () => void profiles.set(id, undefined),
-      ),
+      );
+    },
     getSetting: (key) =>
       settings.has(key)
         ? Promise.resolve(settings.get(key))
@@ -140,6 +208,9 @@ export async function openProfileStore<Extra = unknown>(
         },
         () => void settings.set(key, value),
       ),
-    close: () => database?.close(),
+    close: () => {
+      channel?.close();
+      database?.close();
+    },
   };
 }

@@ -1,5 +1,5 @@
 import { render } from 'preact';
-import { start } from './state/app.js';
+import { start } from './state/opening.js';
 import './styles.css';
 import { App } from './ui/app.js';
 

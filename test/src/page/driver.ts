@@ -27,6 +27,28 @@ export class PageDriver {
     return this.page.getByRole('tab', { name }).click();
   }
 
+  /** Adds the example characters: 5 classes of 5. */
+  async demo(): Promise<void> {
+    await this.button('Start with 5 example characters').click();
+    await this.page.locator('.thumb').nth(24).waitFor();
+  }
+
+  /** Renames the profile that is shown. */
+  async rename(name: string): Promise<void> {
+    await this.page.getByLabel('More about this profile').click();
+    await this.button('Rename').first().click();
+    await this.page.getByRole('dialog').getByRole('textbox').fill(name);
+    await this.page.getByRole('dialog').getByRole('button', { name: 'Rename' }).click();
+  }
+
+  /** Deletes the profile that is shown. */
+  async delete(): Promise<void> {
+    await this.page.getByLabel('More about this profile').click();
+    await this.button('Delete').click();
+    await this.page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
+    await this.page.getByText(/^Deleted "/).waitFor();
+  }
+
   /** A folder with a folder of pictures for each class. */
   async addFolder(directory: string, pictures: number): Promise<void> {
     await this.source('Upload');

@@ -31,7 +31,35 @@ const aborted = () => new DOMException('cancelled', 'AbortError');
 /** The worker that fetches files, for all workers of the page. */
 export class LoaderClient {
   readonly #worker = new Worker(new URL('../workers/loader.ts', import.meta.url), { type: 'module', name: 'loader' });
-  readonly remote: Comlink.Remote<Loader> = Comlink.wrap<Loader>(this.#worker);
+  readonly #remote: Comlink.Remote<Loader> = Comlink.wrap<Loader>(this.#worker);
+  #hasStarted = false;
+  #end: (reason: Error) => void = () => {};
+  /** Rejects where the worker does not start, or is closed. */
+  readonly ended = new Promise<never>((_, reject) => {
+    this.#end = reject;
+  });
+
+  constructor() {
+    this.ended.catch(() => {});
+    this.#worker.addEventListener('error', ({ message, filename }) => {
+      // Of one that answered, errors are answers.
+      if (this.#hasStarted) return;
+      const reason = message ? `${message} (${filename})` : 'its script cannot be loaded';
+      this.#end(new Error(`the worker that fetches the model does not start: ${reason}`));
+    });
+  }
+
+  /** Asks the worker for something; rejects where it does not start. */
+  async call<T>(ask: (loader: Comlink.Remote<Loader>) => Promise<T>): Promise<T> {
+    const answer = await Promise.race([ask(this.#remote), this.ended]);
+    this.#hasStarted = true;
+    return answer;
+  }
+
+  close(): void {
+    this.#worker.terminate();
+    this.#end(aborted());
+  }
 
   /** A port on which a worker may ask for files. */
   port(): MessagePort {
@@ -84,6 +112,7 @@ export class ComputeClient {
     this.#opening = Promise.race([
       remote.open(request, Comlink.transfer(port, [port]), told, memory) as Promise<Opened>,
       this.#ended,
+      this.loader.ended,
     ]);
     // Later errors are those of a lost GPU's callbacks; what was asked for is answered by WebAssembly.
     this.#opening.then(

@@ -1,4 +1,4 @@
-import type { StoredProfile } from '@whet/runtime/web';
+import type { Manifest, Preprocessing, StoredProfile } from '@whet/runtime/web';
 
 /** One example picture, as the bundle sees it: `[H, W, C]`, 0..255. */
 export interface Picture {
@@ -35,6 +35,10 @@ export interface Extra {
   readonly pattern: string;
   /** Classes and examples changed since the last adaptation. */
   readonly stale: boolean;
+  /** An older version of the model learned from these examples, and this one not yet. */
+  readonly isOlder?: boolean;
+  /** {@link pictureForm} of the bundle that the pictures were made for. */
+  readonly form?: string;
   readonly last?: LastAdaptation;
 }
 
@@ -46,6 +50,45 @@ export const newId = (): string =>
 export function newPerson(bundle: string, name: string, pattern: string): Person {
   const now = new Date().toISOString();
   return { id: newId(), name, bundle, created: now, changed: now, extra: { classes: [], pattern, stale: false } };
+}
+
+/** What of a bundle's preprocessing decides the pixels of a picture. */
+export const pictureForm = ({ width, height, channels, fit, background, kernel }: Preprocessing): string =>
+  JSON.stringify([width, height, channels, fit, background, kernel]);
+
+/**
+ * A profile of an older version of a bundle for the one that is open: with its examples, to be adapted again. Undefined where its
+ * pictures are of another form, or it has classes whose examples are elsewhere, so that what it learned could not be learned again.
+ */
+export function carriedOver({ bytes, ...rest }: Person, digest: string, manifest: Manifest): Person | undefined {
+  const { last: _, isOlder = false, pattern, classes, ...extra } = rest.extra;
+  if (extra.form !== pictureForm(manifest.preprocessing)) return undefined;
+  if (bytes && classes.some(({ pictures, elsewhere }) => elsewhere > 0 || pictures.length === 0)) return undefined;
+  const taken = manifest.patterns[pattern] ? pattern : manifest.defaultPattern;
+  const older = { ...extra, classes, pattern: taken, stale: true, isOlder: isOlder || bytes !== undefined };
+  return { ...rest, bundle: digest, extra: older };
+}
+
+/** Whether two lists of classes give the same examples, by their names and the ids of their pictures. */
+export function sameExamples(one: readonly ClassOf[], other: readonly ClassOf[]): boolean {
+  const keyOf = (all: readonly ClassOf[]) =>
+    JSON.stringify(all.map(({ name, pictures }) => [name, pictures.map(({ id }) => id)]));
+  return keyOf(one) === keyOf(other);
+}
+
+const sameBytes = (one: Uint8Array, other: Uint8Array) =>
+  one.length === other.length && one.every((value, i) => value === other[i]);
+
+/** A profile as it was read, with the pictures and bytes of the one that is shown where they are equal: nothing of it is drawn anew. */
+export function reusing(read: Person, shown: Person | undefined): Person {
+  if (!shown) return read;
+  const pictures = new Map(shown.extra.classes.flatMap((one) => one.pictures.map((picture) => [picture.id, picture])));
+  const classes = read.extra.classes.map((one) => ({
+    ...one,
+    pictures: one.pictures.map((picture) => pictures.get(picture.id) ?? picture),
+  }));
+  const isSame = read.bytes && shown.bytes && sameBytes(read.bytes, shown.bytes);
+  return { ...read, ...(isSame ? { bytes: shown.bytes } : {}), extra: { ...read.extra, classes } };
 }
 
 export const picturesOf = (classes: readonly ClassOf[]): number =>

@@ -1,5 +1,6 @@
 import { signal } from '@preact/signals';
-import { type BackendSetting, backend, choice, opened, phase, setBackend } from '../state/app.js';
+import { setBackend } from '../state/opening.js';
+import { type BackendSetting, backend, choice, opened, phase } from '../state/signals.js';
 
 interface InstallEvent extends Event {
   prompt(): Promise<unknown>;

@@ -1,7 +1,12 @@
-import { useId } from 'preact/hooks';
-import { adapt, adapting, cancel, classes, comparing, missing, opened, person, setPattern } from '../state/app.js';
-import { picturesOf } from '../state/model.js';
+import { useEffect, useId, useRef, useState } from 'preact/hooks';
+import { adapt, cancel } from '../state/computing.js';
+import { type Person, picturesOf } from '../state/model.js';
+import { setPattern } from '../state/profiles.js';
+import { type Adapting, adapting, classes, comparing, missing, opened, people, person } from '../state/signals.js';
 import { LossChart } from './loss-chart.js';
+
+/** ms in which *Cancel*, which takes the place of *Adapt*, does nothing yet: it may be the second half of a double click. */
+const DOUBLE_CLICK_MS = 400;
 
 const milliseconds = (value: number) => `${value < 100 ? value.toFixed(1) : Math.round(value)} ms`;
 const bytes = (value: number) => (value < 1000 ? `${value} B` : `${(value / 1000).toFixed(1)} kB`);
@@ -12,8 +17,26 @@ export function AdaptCard() {
   const { manifest } = opened.value ?? {};
   const now = person.value;
   const running = adapting.value;
+  const go = useRef<HTMLButtonElement>(null);
+  const end = useRef<HTMLButtonElement>(null);
+  const [canCancel, setCanCancel] = useState(false);
+  const isRunning = running !== undefined;
+  const wasRunning = useRef(false);
+  useEffect(() => {
+    // One button takes the place of the other, and the focus with it.
+    if (isRunning !== wasRunning.current && document.activeElement === document.body)
+      (isRunning ? end : go).current?.focus();
+    wasRunning.current = isRunning;
+    if (!isRunning) return;
+    const timer = setTimeout(() => setCanCancel(true), DOUBLE_CLICK_MS);
+    return () => {
+      clearTimeout(timer);
+      setCanCancel(false);
+    };
+  }, [isRunning]);
   if (!manifest || !now) return null;
-  const { pattern, last, stale } = now.extra;
+  const isOwn = running?.id === now.id;
+  const { pattern, last, stale, isOlder } = now.extra;
   const reason = missing.value;
   const described = manifest.patterns[pattern]?.description;
   return (
@@ -36,36 +59,37 @@ export function AdaptCard() {
           </select>
         </label>
         {running ? (
-          <button type="button" class="danger filled" onClick={cancel}>
+          <button
+            key="cancel"
+            ref={end}
+            type="button"
+            class="danger filled"
+            aria-disabled={!canCancel}
+            onClick={() => canCancel && cancel()}
+          >
             Cancel
           </button>
         ) : (
           <button
+            key="adapt"
+            ref={go}
             type="button"
             class="primary big"
             disabled={reason !== undefined || comparing.value}
             aria-describedby={`${id}-reason`}
             onClick={adapt}
           >
-            {now.bytes && stale ? 'Adapt again' : 'Adapt'}
+            {stale && (now.bytes || isOlder) ? 'Adapt again' : 'Adapt'}
           </button>
         )}
       </div>
       {described && <p class="quiet">{described}</p>}
       <p id={`${id}-reason`} class="hint" role="status">
-        {running
-          ? `Step ${running.step} of ${running.steps}`
-          : (reason ??
-            (now.bytes && stale
-              ? 'Classes changed since it was adapted: adapt again to use them.'
-              : now.bytes
-                ? ''
-                : `Ready: ${picturesOf(classes.value)} examples of ${classes.value.length} classes.`))}
+        {running ? stepOf(running) : (reason ?? hintOf(now))}
       </p>
-      {(running ?? last) && (
-        <LossChart losses={running?.losses ?? last?.losses ?? []} steps={running?.steps ?? last?.losses.length ?? 0} />
-      )}
-      {!running && last && (
+      {isOwn && running && <LossChart losses={running.losses} steps={running.steps} />}
+      {!isOwn && last && <LossChart losses={last.losses} steps={last.losses.length} />}
+      {!isOwn && last && (
         <dl class="figures" data-milliseconds={last.total}>
           <div>
             <dt>Adapted in</dt>
@@ -94,6 +118,17 @@ export function AdaptCard() {
       )}
     </section>
   );
+}
+
+function stepOf({ id, step, steps }: Adapting): string {
+  const other = id === person.value?.id ? undefined : people.value.find((one) => one.id === id);
+  return `${other ? `Adapting "${other.name}": step` : 'Step'} ${step} of ${steps}`;
+}
+
+function hintOf({ bytes, extra: { stale, isOlder } }: Person): string {
+  if (isOlder) return 'The model is newer than what this profile learned: adapt again.';
+  if (bytes) return stale ? 'Classes changed since it was adapted: adapt again to use them.' : '';
+  return `Ready: ${picturesOf(classes.value)} examples of ${classes.value.length} classes.`;
 }
 
 /** On a narrow screen, the way to adapt while the card is out of sight. */

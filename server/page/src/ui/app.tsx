@@ -1,8 +1,10 @@
-import { bundleName, bundles, memoryOnly, notice, openBundle, opened, phase, retry } from '../state/app.js';
+import { openBundle, retry } from '../state/opening.js';
+import { bundleName, bundles, memoryOnly, notice, opened, others, phase } from '../state/signals.js';
 import { About } from './about.js';
 import { AdaptBar, AdaptCard } from './adapt-card.js';
 import { ClassesCard } from './classes-card.js';
 import { CompareCard } from './compare-card.js';
+import { OtherProfiles } from './other-profiles.js';
 import { PersonBar } from './person-bar.js';
 import { PictureCard } from './picture-card.js';
 
@@ -46,7 +48,7 @@ export function App() {
         </main>
       )}
       <footer>
-        {bundles.value.length > 1 && kind === 'ready' && (
+        {bundles.value.length > 1 && kind !== 'loading' && (
           <label class="field inline">
             Model
             <select value={bundleName.value} onChange={(event) => openBundle(event.currentTarget.value)}>
@@ -58,7 +60,8 @@ export function App() {
             </select>
           </label>
         )}
-        {opened.value && <p class="quiet">{opened.value.manifest.description}.</p>}
+        {kind === 'ready' && others.value.length > 0 && <OtherProfiles />}
+        {kind === 'ready' && opened.value && <p class="quiet">{opened.value.manifest.description}.</p>}
         <About />
       </footer>
       {kind === 'ready' && <AdaptBar />}
@@ -98,7 +101,7 @@ function Failed() {
   return (
     <main class="single">
       <section class="card centred" role="alert">
-        <h2>The model could not be loaded</h2>
+        <h2>The model {bundles.value.length > 1 && `"${bundleName.value}" `}could not be loaded</h2>
         <p class="detail">{phase.value.message}</p>
         <button type="button" class="primary" onClick={retry}>
           Fetch it again
@@ -115,6 +118,18 @@ function Notices() {
       {now && (
         <p class={`notice ${now.kind}`}>
           <span>{now.text}</span>
+          {now.undo && (
+            <button
+              type="button"
+              class="undo"
+              onClick={() => {
+                notice.value = undefined;
+                void now.undo?.();
+              }}
+            >
+              Undo
+            </button>
+          )}
           <button
             type="button"
             class="plain"

@@ -12,7 +12,7 @@ const reasons: Readonly<Record<string, string>> = {
 };
 
 /** The device's camera, while it is switched on; `onFrame` gets a frame a few times a second. */
-export function Camera({ onFrame }: { onFrame: (frame: ImageBitmap) => Promise<void> | void }) {
+export function Camera({ onFrame }: { onFrame: (frame: Promise<ImageBitmap>) => Promise<void> | void }) {
   const video = useRef<HTMLVideoElement>(null);
   const stream = useRef<MediaStream | undefined>(undefined);
   const [state, setState] = useState<'off' | 'starting' | 'on' | 'still'>('off');
@@ -21,7 +21,10 @@ export function Camera({ onFrame }: { onFrame: (frame: ImageBitmap) => Promise<v
   const frame = useRef(onFrame);
   frame.current = onFrame;
 
+  /** Counts starts and stops: what a start waited for counts only while it is the last. */
+  const turn = useRef(0);
   const stop = () => {
+    turn.current += 1;
     for (const track of stream.current?.getTracks() ?? []) track.stop();
     stream.current = undefined;
     setState('off');
@@ -34,15 +37,21 @@ export function Camera({ onFrame }: { onFrame: (frame: ImageBitmap) => Promise<v
       return;
     }
     setState('starting');
+    const mine = turn.current;
     try {
-      stream.current = await navigator.mediaDevices.getUserMedia({
+      const given = await navigator.mediaDevices.getUserMedia({
         video: { facingMode: wanted, width: { ideal: 640 } },
       });
-      if (!video.current) return stop();
-      video.current.srcObject = stream.current;
+      if (mine !== turn.current || !video.current) {
+        for (const track of given.getTracks()) track.stop();
+        return;
+      }
+      stream.current = given;
+      video.current.srcObject = given;
       await video.current.play();
-      setState('on');
+      if (mine === turn.current) setState('on');
     } catch (cause) {
+      if (mine !== turn.current) return;
       const { name, message } = cause as Error;
       setProblem(reasons[name] ?? `The camera does not start: ${message}`);
       stop();
@@ -54,7 +63,7 @@ export function Camera({ onFrame }: { onFrame: (frame: ImageBitmap) => Promise<v
     let stopped = false;
     const loop = async () => {
       while (!stopped) {
-        if (video.current?.videoWidth) await frame.current(await createImageBitmap(video.current));
+        if (video.current?.videoWidth) await frame.current(createImageBitmap(video.current));
         await new Promise((resolve) => setTimeout(resolve, FRAME_MS));
       }
     };
@@ -76,7 +85,12 @@ export function Camera({ onFrame }: { onFrame: (frame: ImageBitmap) => Promise<v
         {!isOn && <span class="pad-hint">{state === 'starting' ? 'Starting' : 'The camera is off'}</span>}
       </div>
       <div class="row">
-        <button type="button" class={isOn ? '' : 'primary'} onClick={() => (isOn ? stop() : start(facing))}>
+        <button
+          type="button"
+          class={isOn ? '' : 'primary'}
+          disabled={state === 'starting'}
+          onClick={() => (isOn ? stop() : start(facing))}
+        >
           {isOn ? 'Switch off' : 'Switch the camera on'}
         </button>
         {isOn && (

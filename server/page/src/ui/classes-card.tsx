@@ -1,8 +1,17 @@
 import demoUrl from 'virtual:demo-url';
-import { useId, useState } from 'preact/hooks';
-import { addDemo, classes, removeClass, removePicture, renameClass, say } from '../state/app.js';
+import { useId, useRef, useState } from 'preact/hooks';
+import { addDemo } from '../state/computing.js';
 import { type ClassOf, nameProblem, picturesOf } from '../state/model.js';
+import { removeClass, removePicture, renameClass } from '../state/profiles.js';
+import { classes, say } from '../state/signals.js';
 import { PixelsView } from './pixels-view.js';
+
+/** Moves the focus, once the page is drawn anew, to what stands where something was removed; else to what is named after it. */
+async function focusAt(root: HTMLElement | null, selector: string, index: number, otherwise: string): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve));
+  const all = root?.querySelectorAll<HTMLElement>(selector) ?? [];
+  (all[Math.min(index, all.length - 1)] ?? root?.querySelector<HTMLElement>(otherwise))?.focus();
+}
 
 /** What the model is to tell apart, with the examples of each. */
 export function ClassesCard() {
@@ -14,8 +23,13 @@ export function ClassesCard() {
     await addDemo(demoUrl).catch((cause: Error) => say('problem', cause.message));
     setLoading(false);
   };
+  const card = useRef<HTMLElement>(null);
+  const remove = async (index: number, classId: string) => {
+    await removeClass(classId);
+    await focusAt(card.current, '.class-head button', index, 'button');
+  };
   return (
-    <section class="card" aria-labelledby={id}>
+    <section ref={card} class="card" aria-labelledby={id}>
       <h2 id={id}>
         Classes
         {all.length > 0 && (
@@ -43,8 +57,8 @@ export function ClassesCard() {
         </div>
       ) : (
         <ul class="classes">
-          {all.map((one) => (
-            <ClassRow key={one.id} one={one} />
+          {all.map((one, i) => (
+            <ClassRow key={one.id} one={one} onRemove={() => remove(i, one.id)} />
           ))}
         </ul>
       )}
@@ -52,15 +66,20 @@ export function ClassesCard() {
   );
 }
 
-function ClassRow({ one }: { one: ClassOf }) {
+function ClassRow({ one, onRemove }: { one: ClassOf; onRemove: () => void }) {
   const { name, pictures, elsewhere } = one;
+  const row = useRef<HTMLLIElement>(null);
+  const removeExample = async (index: number, id: string) => {
+    await removePicture(one.id, id);
+    await focusAt(row.current, '.thumb', index, '.class-head button');
+  };
   const rename = async (input: HTMLInputElement) => {
     const problem = nameProblem(input.value);
     if (problem) say('problem', problem);
     if (problem || (input.value !== name && !(await renameClass(one.id, input.value)))) input.value = name;
   };
   return (
-    <li class="class">
+    <li ref={row} class="class">
       <div class="class-head">
         <input
           class="class-name"
@@ -78,7 +97,7 @@ function ClassRow({ one }: { one: ClassOf }) {
           class="plain danger"
           aria-label={`Delete the class ${name}`}
           title="Delete this class"
-          onClick={() => removeClass(one.id)}
+          onClick={onRemove}
         >
           <svg viewBox="0 0 24 24" width="20" height="20" aria-hidden="true">
             <path
@@ -100,7 +119,7 @@ function ClassRow({ one }: { one: ClassOf }) {
               class="thumb"
               aria-label={`Remove example ${i + 1} of ${name}`}
               title="Remove this example"
-              onClick={() => removePicture(one.id, id)}
+              onClick={() => removeExample(i, id)}
             >
               <PixelsView pixels={pixels} />
             </button>

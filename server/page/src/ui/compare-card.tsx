@@ -1,5 +1,16 @@
 import { useId, useState } from 'preact/hooks';
-import { adapting, cancel, classes, compare, compared, comparing, missing, opened } from '../state/app.js';
+import { cancel, compare } from '../state/computing.js';
+import {
+  adapting,
+  classes,
+  compared,
+  comparing,
+  comparison,
+  missing,
+  opened,
+  people,
+  personId,
+} from '../state/signals.js';
 import type { PatternResult } from '../workers/compute.js';
 
 const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [360, 196, 46, 30, 28, 34];
@@ -19,6 +30,10 @@ export function CompareCard() {
   const reason =
     missing.value ?? (fewest < 2 ? 'Every class needs two examples, one of them to be held back.' : undefined);
   const results = compared.value;
+  const other = comparison.value?.id === personId.value ? undefined : comparison.value;
+  const progress = other
+    ? `Comparing on "${people.value.find(({ id }) => id === other.id)?.name ?? 'a deleted profile'}"`
+    : `${results.length} of ${wanted.length} patterns`;
   return (
     <section class="card" aria-labelledby={id}>
       <details class="fold" open={results.length > 0 || comparing.value}>
@@ -61,7 +76,7 @@ export function CompareCard() {
             </button>
           )}
           <p class="hint" role="status">
-            {comparing.value ? `${results.length} of ${wanted.length} patterns` : reason}
+            {comparing.value ? progress : reason}
           </p>
         </div>
         {results.length > 0 && <Results results={results} />}

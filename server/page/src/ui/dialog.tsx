@@ -15,10 +15,12 @@ interface DialogProps {
   readonly action: string;
   readonly danger?: boolean;
   readonly onAccept: (value: string) => unknown;
+  /** Told when it is closed, also without an answer. */
+  readonly onClose?: () => void;
 }
 
 /** A question with one answer, in the browser's own dialog: it keeps the focus inside and closes on Escape. */
-export function Dialog({ handle, title, text, field, action, danger, onAccept }: DialogProps) {
+export function Dialog({ handle, title, text, field, action, danger, onAccept, onClose }: DialogProps) {
   const element = useRef<HTMLDialogElement>(null);
   const [value, setValue] = useState('');
   useEffect(() => {
@@ -36,7 +38,7 @@ export function Dialog({ handle, title, text, field, action, danger, onAccept }:
     onAccept(value.trim());
   };
   return (
-    <dialog ref={element} aria-label={title}>
+    <dialog ref={element} aria-label={title} onClose={onClose}>
       <form method="dialog" onSubmit={accept}>
         <h2>{title}</h2>
         {text && <p>{text}</p>}

@@ -9,8 +9,8 @@ type Point = readonly [x: number, y: number];
 type Stroke = readonly Point[];
 
 interface DrawPadProps {
-  /** Called with the drawing after each stroke, and with nothing when it is empty again. */
-  readonly onDrawing: (drawing: ImageBitmap | undefined) => void;
+  /** Called with the drawing right after each stroke, and with nothing when it is empty again. */
+  readonly onDrawing: (drawing: Promise<ImageBitmap> | undefined) => void;
   /** Counts up when the pad is to be cleared from outside. */
   readonly clears: number;
 }
@@ -54,12 +54,12 @@ export function DrawPad({ onDrawing, clears }: DrawPadProps) {
     if (context) paint(context, strokes);
   }, [strokes]);
 
-  const finish = async (all: readonly Stroke[]) => {
+  const finish = (all: readonly Stroke[]) => {
     setStrokes(all);
     const context = canvas.current?.getContext('2d');
     if (!canvas.current || !context) return;
     paint(context, all);
-    onDrawing(all.length === 0 ? undefined : await createImageBitmap(canvas.current));
+    onDrawing(all.length === 0 ? undefined : createImageBitmap(canvas.current));
   };
   const at = (event: PointerEvent): Point => {
     const box = (event.currentTarget as HTMLCanvasElement).getBoundingClientRect();
@@ -74,7 +74,7 @@ export function DrawPad({ onDrawing, clears }: DrawPadProps) {
   const end = () => {
     const stroke = current.current;
     current.current = undefined;
-    if (stroke) void finish([...strokes, stroke]);
+    if (stroke) finish([...strokes, stroke]);
   };
   const onKey = (event: KeyboardEvent) => {
     const moves: Record<string, Point> = {
@@ -89,13 +89,13 @@ export function DrawPad({ onDrawing, clears }: DrawPadProps) {
     setUsesKeys(true);
     if (!move) {
       setPenDown(!isPenDown);
-      if (!isPenDown) void finish([...strokes, [cursor]]);
+      if (!isPenDown) finish([...strokes, [cursor]]);
       return;
     }
     const inside = (value: number) => Math.min(SIZE, Math.max(0, value));
     const next: Point = [inside(cursor[0] + move[0] * KEY_STEP), inside(cursor[1] + move[1] * KEY_STEP)];
     setCursor(next);
-    if (isPenDown) void finish([...strokes.slice(0, -1), [...(strokes.at(-1) ?? []), next]]);
+    if (isPenDown) finish([...strokes.slice(0, -1), [...(strokes.at(-1) ?? []), next]]);
   };
   const pen = `Pen ${isPenDown ? 'down' : 'up'} at column ${Math.round(cursor[0] / KEY_STEP)}, row ${Math.round(cursor[1] / KEY_STEP)}`;
   return (

@@ -1,16 +1,8 @@
 import { useRef } from 'preact/hooks';
-import {
-  addPerson,
-  deletePerson,
-  exportFile,
-  importFile,
-  people,
-  person,
-  renamePerson,
-  say,
-  selectPerson,
-} from '../state/app.js';
+import { addPerson, deletePerson, importFile, renamePerson, selectPerson } from '../state/profiles.js';
+import { people, person } from '../state/signals.js';
 import { Dialog, type DialogHandle } from './dialog.js';
+import { download } from './download.js';
 
 /** Which profile is shown, and what can be done with it. */
 export function PersonBar() {
@@ -21,16 +13,8 @@ export function PersonBar() {
   const menu = useRef<HTMLDetailsElement>(null);
   const now = person.value;
   if (!now) return null;
-  const download = () => {
-    const exported = exportFile();
-    if (!exported) return;
-    const link = document.createElement('a');
-    link.href = URL.createObjectURL(exported.blob);
-    link.download = exported.name;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-    say('done', `Exported "${now.name}". Its pictures are not in the file.`);
-  };
+  // What was focused was inside the menu, which is closed.
+  const backToMenu = () => menu.current?.querySelector('summary')?.focus();
   return (
     <nav class="people" aria-label="Profiles">
       <label class="field inline">
@@ -66,7 +50,7 @@ export function PersonBar() {
           <button type="button" onClick={() => renaming.current?.open(now.name)}>
             Rename
           </button>
-          <button type="button" disabled={!now.bytes} onClick={download}>
+          <button type="button" disabled={!now.bytes} onClick={() => download(now)}>
             Export
           </button>
           <button type="button" onClick={() => file.current?.click()}>
@@ -90,7 +74,14 @@ export function PersonBar() {
         }}
       />
       <Dialog handle={naming} title="New profile" field="Name" action="Create" onAccept={(name) => addPerson(name)} />
-      <Dialog handle={renaming} title="Rename the profile" field="Name" action="Rename" onAccept={renamePerson} />
+      <Dialog
+        handle={renaming}
+        title="Rename the profile"
+        field="Name"
+        action="Rename"
+        onAccept={renamePerson}
+        onClose={backToMenu}
+      />
       <Dialog
         handle={deleting}
         title={`Delete "${now.name}"?`}
@@ -98,6 +89,7 @@ export function PersonBar() {
         action="Delete"
         danger
         onAccept={deletePerson}
+        onClose={backToMenu}
       />
     </nav>
   );

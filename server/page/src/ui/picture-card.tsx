@@ -1,6 +1,8 @@
 import { useId, useRef, useState } from 'preact/hooks';
-import { addAll, addPictures, classes, opened, person, query, readPicture, say, setQuery } from '../state/app.js';
+import { readPicture, showPicture } from '../state/computing.js';
 import { nameProblem } from '../state/model.js';
+import { addAll, addPictures, here } from '../state/profiles.js';
+import { classes, opened, people, person, personId, query, say } from '../state/signals.js';
 import type { LabelledPixels, PictureOptions } from '../workers/compute.js';
 import { Camera } from './camera.js';
 import { DrawPad } from './draw-pad.js';
@@ -19,7 +21,7 @@ export function PictureCard() {
   const isDrawing = opened.value?.manifest.preprocessing.channels === 1;
   const choose = (next: Source) => {
     setSource(next);
-    void setQuery(undefined);
+    void showPicture();
     setClears(clears + 1);
   };
   const onTabKey = (event: KeyboardEvent) => {
@@ -32,7 +34,7 @@ export function PictureCard() {
   const options: PictureOptions = { flatten: isDrawing && flatten };
   const added = () => {
     setClears(clears + 1);
-    if (source !== 'Camera') void setQuery(undefined);
+    if (source !== 'Camera') void showPicture();
   };
   return (
     <section class="card picture" aria-labelledby={`${id}-title`}>
@@ -55,15 +57,11 @@ export function PictureCard() {
         ))}
       </div>
       <div id={`${id}-panel`} role="tabpanel" aria-labelledby={`${id}-${source}`}>
-        {source === 'Draw' && (
-          <DrawPad clears={clears} onDrawing={async (drawing) => setQuery(drawing && (await readPicture(drawing)))} />
-        )}
+        {source === 'Draw' && <DrawPad clears={clears} onDrawing={(drawing) => showPicture(drawing)} />}
         {source === 'Upload' && <Upload options={{}} />}
         {source === 'Camera' && (
           <>
-            <Camera
-              onFrame={async (frame) => setQuery(await readPicture(frame, { ...options, square: true }, 'The camera'))}
-            />
+            <Camera onFrame={(frame) => showPicture(frame, { ...options, square: true }, 'The camera')} />
             {isDrawing && (
               <label class="check">
                 <input
@@ -90,7 +88,7 @@ function AddExample({ onAdded }: { onAdded: () => void }) {
   const add = async (to: string) => {
     const problem = nameProblem(to) ?? (now ? undefined : 'Draw, upload or photograph something first.');
     if (problem) return say('problem', problem);
-    await addPictures(to, [(now as { pixels: Uint8Array }).pixels]);
+    if (!(await addPictures(to, [(now as { pixels: Uint8Array }).pixels]))) return;
     setName('');
     onAdded();
   };
@@ -146,11 +144,12 @@ function Upload({ options }: { options: PictureOptions }) {
   const [done, setDone] = useState<readonly [number, number]>([0, 0]);
 
   const readAll = async (list: readonly File[]): Promise<{ file: File; pixels: Uint8Array }[]> => {
+    const at = here();
     const read: { file: File; pixels: Uint8Array }[] = [];
     const refused: string[] = [];
     for (const [i, file] of list.entries()) {
       setDone([i, list.length]);
-      const pixels = await readPicture(file, options, file.name);
+      const pixels = await readPicture(file, options, file.name, at);
       if (pixels) read.push({ file, pixels });
       else refused.push(file.name);
     }
@@ -160,20 +159,25 @@ function Upload({ options }: { options: PictureOptions }) {
     return read;
   };
   const take = async (list: readonly File[]) => {
-    const read = await readAll(list);
-    if (list.length === 1) return setQuery(read[0]?.pixels);
-    setSeveral(read.map(({ pixels }) => pixels));
+    const [first] = list;
+    if (first && list.length === 1) return showPicture(first, options, first.name);
+    setSeveral((await readAll(list)).map(({ pixels }) => pixels));
   };
   const takeFolders = async (list: readonly File[]) => {
     const pictures = list.filter((file) => file.webkitRelativePath.split('/').length > 1 && !file.name.startsWith('.'));
+    // What is read goes to the profile that it was chosen for, whichever is shown by then.
+    const at = here();
     const read = await readAll(pictures);
+    if (opened.value?.digest !== at.bundle) return;
     const labelled: LabelledPixels[] = read.map(({ file, pixels }) => ({
       label: file.webkitRelativePath.split('/').at(-2) as string,
       pixels,
     }));
     if (labelled.length === 0) return say('problem', 'The folder has no pictures that can be read.');
-    await addAll(labelled);
-    say('done', `Added ${labelled.length} pictures of ${new Set(labelled.map(({ label }) => label)).size} classes.`);
+    if (!(await addAll(labelled, at))) return;
+    const to = at.id === personId.value ? '' : ` to "${people.value.find(({ id }) => id === at.id)?.name}"`;
+    const count = new Set(labelled.map(({ label }) => label)).size;
+    say('done', `Added ${labelled.length} pictures of ${count} ${count === 1 ? 'class' : 'classes'}${to}.`);
   };
   const listOf = (input: HTMLInputElement | null) => [...(input?.files ?? [])];
   return (
@@ -240,7 +244,7 @@ function Upload({ options }: { options: PictureOptions }) {
             event.preventDefault();
             const problem = nameProblem(name);
             if (problem) return say('problem', problem);
-            await addPictures(name, several);
+            if (!(await addPictures(name, several))) return;
             setSeveral([]);
             setName('');
           }}

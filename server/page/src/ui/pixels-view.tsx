@@ -1,5 +1,5 @@
 import { useEffect, useRef } from 'preact/hooks';
-import { opened } from '../state/app.js';
+import { opened } from '../state/signals.js';
 
 /** Pixels as the bundle sees them; without a label where what is around says it. */
 export function PixelsView({ pixels, label }: { pixels: Uint8Array; label?: string }) {

@@ -1,4 +1,4 @@
-import { classes, person, query } from '../state/app.js';
+import { classes, person, query } from '../state/signals.js';
 
 const percent = (value: number) => `${(100 * value).toFixed(value > 0.9995 || value < 0.0005 ? 0 : 1)} %`;
 /** Bars that are shown; the others follow when asked for. */

@@ -1,0 +1,204 @@
+import { computed, effect, untracked } from '@preact/signals';
+import * as Comlink from 'comlink';
+import type { LabelledPixels, PatternResult, PictureOptions, PredictedImage } from '../workers/compute.js';
+import { ask, askLong, engine } from './engine.js';
+import { type Extra, picturesOf, sameExamples } from './model.js';
+import { addAll, change, here, type Target } from './profiles.js';
+import {
+  adapting,
+  choice,
+  classes,
+  comparing,
+  comparison,
+  isAbort,
+  messageOf,
+  missing,
+  notice,
+  opened,
+  people,
+  person,
+  personId,
+  query,
+  say,
+} from './signals.js';
+
+/** `?measure` in the address, for timing: every adaptation encodes all examples, and nothing is measured after it. */
+const isTimed = new URLSearchParams(location.search).has('measure');
+
+/** The pixels that the bundle sees of a picture; undefined, with a notice, where it cannot be read, and where another bundle is open. */
+export async function readPicture(
+  picture: Blob | ImageBitmap,
+  options: PictureOptions = {},
+  name = 'The picture',
+  { bundle }: Target = here(),
+): Promise<Uint8Array | undefined> {
+  if (opened.value?.digest !== bundle) return undefined;
+  try {
+    const input = picture instanceof Blob ? picture : Comlink.transfer(picture, [picture]);
+    const pixels = await ask((compute) => compute.pixels(input, options));
+    return opened.value?.digest === bundle ? pixels : undefined;
+  } catch (cause) {
+    if (!isAbort(cause)) say('problem', `${name}: ${messageOf(cause).replace(/^picture: /, '')}`);
+    return undefined;
+  }
+}
+
+const examplesNow = (): LabelledPixels[] =>
+  classes.value.flatMap(({ name, pictures }) =>
+    pictures.map(({ id, pixels }) => ({ ...(isTimed ? {} : { id }), label: name, pixels })),
+  );
+
+export async function adapt(): Promise<void> {
+  const [now, open] = [person.value, opened.value];
+  if (!now || !open || missing.value !== undefined || adapting.value) return;
+  const at = here();
+  const { pattern } = now.extra;
+  const steps = open.manifest.patterns[pattern]?.steps ?? 0;
+  const losses: number[] = [];
+  const examples = examplesNow();
+  adapting.value = { id: at.id, step: 0, steps, losses };
+  notice.value = undefined;
+  const onStep = Comlink.proxy((step: number, loss: number) => {
+    losses.push(loss);
+    if (adapting.value) adapting.value = { id: at.id, step, steps, losses: [...losses] };
+  });
+  try {
+    const result = await askLong((compute) => compute.adapt(examples, { pattern }, onStep));
+    const { encoded, losses: all, milliseconds } = result;
+    const backend = choice.value?.backend ?? 'wasm';
+    const last = { pattern, losses: all, ...milliseconds, examples: examples.length, encoded, backend };
+    const written = await change(at, ({ extra: { isOlder: _, ...extra }, ...rest }) => ({
+      ...rest,
+      bytes: result.bytes,
+      changed: new Date().toISOString(),
+      // Classes may have changed meanwhile: what is stored belongs to the examples that were adapted to.
+      extra: { ...extra, stale: extra.pattern !== pattern || !sameExamples(extra.classes, now.extra.classes), last },
+    }));
+    if (!written) {
+      say('problem', `"${now.name}" was adapted, but is not there any more.`);
+      return;
+    }
+    const whose = at.id === personId.value ? '' : ` It is "${written.name}".`;
+    say('done', `Adapted to ${examples.length} examples of ${result.classes.length} classes.${whose}`);
+    void navigator.storage?.persist?.();
+  } catch (cause) {
+    if (isAbort(cause)) say('done', now.bytes ? 'Cancelled. The profile is as it was.' : 'Cancelled.');
+    else say('problem', `Adapting failed: ${messageOf(cause)}`);
+    return;
+  } finally {
+    adapting.value = undefined;
+  }
+  await measureSpeedUp(at, examples);
+}
+
+const lastOf = (id: string): Extra['last'] => people.value.find((one) => one.id === id)?.extra.last;
+
+/** What moving everything would have taken, measured once the profile is there. */
+async function measureSpeedUp(at: Target, examples: readonly LabelledPixels[]): Promise<void> {
+  const last = lastOf(at.id);
+  if (!last || comparing.value || isTimed) return;
+  try {
+    const dense = await askLong((compute) => compute.measureDense(examples, last.losses.length));
+    if (dense === undefined) return;
+    await change(at, (now) =>
+      now.extra.last?.total === last.total ? { ...now, extra: { ...now.extra, last: { ...last, dense } } } : undefined,
+    );
+  } catch {
+    // Only a figure: cancelled by the next adaptation, or the pattern could not be fetched without a network.
+  }
+}
+
+export async function cancel(): Promise<void> {
+  await engine.client?.cancel(engine.running);
+}
+
+// The picture at hand
+
+let queries = 0;
+
+/**
+ * Shows a picture and what the profile makes of it; nothing where there is none. Pictures take their turn when they are handed in: one
+ * that is decoded later than its successor is not shown.
+ */
+export async function showPicture(
+  picture?: Blob | Promise<ImageBitmap>,
+  options?: PictureOptions,
+  name?: string,
+): Promise<void> {
+  queries += 1;
+  const id = queries;
+  const pixels = picture && (await readPicture(await picture, options, name));
+  const prediction = id === queries && pixels ? await predict(pixels) : undefined;
+  if (id !== queries) return;
+  query.value = pixels && { id, pixels, ...(prediction ? { prediction } : {}) };
+}
+
+async function predict(pixels: Uint8Array): Promise<PredictedImage | undefined> {
+  const bytes = person.value?.bytes;
+  if (!bytes) return undefined;
+  try {
+    return (await ask((compute) => compute.predict(bytes, [pixels])))[0];
+  } catch (cause) {
+    if (!isAbort(cause)) say('problem', `Predicting failed: ${messageOf(cause)}`);
+    return undefined;
+  }
+}
+
+async function predictAgain(): Promise<void> {
+  const now = query.value;
+  if (!now) return;
+  queries += 1;
+  const id = queries;
+  const prediction = await predict(now.pixels);
+  if (id === queries) query.value = { id, pixels: now.pixels, ...(prediction ? { prediction } : {}) };
+}
+
+/** Predicts the picture at hand anew whenever another profile is shown, or the same one is adapted, here or in another tab. */
+export function predictOnChange(): void {
+  const learned = computed(() => person.value?.bytes);
+  effect(() => {
+    learned.value;
+    personId.value;
+    untracked(() => void predictAgain());
+  });
+}
+
+// Comparing
+
+export async function compare(patterns: readonly string[]): Promise<void> {
+  if (comparing.value || adapting.value) return;
+  const { id } = here();
+  const count = picturesOf(classes.value);
+  let results: readonly PatternResult[] = [];
+  comparison.value = { id, results, running: true };
+  const onResult = Comlink.proxy((result: PatternResult) => {
+    results = [...results, result];
+    if (comparison.value?.id === id) comparison.value = { ...comparison.value, results };
+  });
+  const examples = examplesNow();
+  try {
+    await askLong((compute) => compute.compare(examples, patterns, onResult));
+    say('done', `Compared ${patterns.length} patterns on ${count} examples.`);
+  } catch (cause) {
+    if (!isAbort(cause)) say('problem', `Comparing failed: ${messageOf(cause)}`);
+  } finally {
+    if (comparison.value?.id === id) comparison.value = { id, results, running: false };
+  }
+}
+
+/** Pictures of characters to start with, drawn with openly licensed handwriting fonts. */
+export async function addDemo(url: string): Promise<void> {
+  const at = here();
+  const buffer = await engine.loader?.call((remote) => remote.readAsset(new URL(url, location.href).href));
+  if (!buffer) return;
+  const demo = JSON.parse(new TextDecoder().decode(buffer)) as Record<string, string[]>;
+  const found: LabelledPixels[] = [];
+  for (const [label, files] of Object.entries(demo)) {
+    for (const file of files) {
+      const bytes = Uint8Array.from(atob(file), (character) => character.charCodeAt(0));
+      const pixels = await readPicture(new Blob([bytes]), {}, label, at);
+      if (pixels) found.push({ label, pixels });
+    }
+  }
+  if (opened.value?.digest === at.bundle) await addAll(found, at);
+}
