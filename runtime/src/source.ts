@@ -4,7 +4,7 @@ import type { InferenceSession } from 'onnxruntime-common';
 export interface BundleSource {
   /** The bundle's folder or address, for messages. */
   readonly location: string;
-  /** Reads a file of the bundle by its path; throws a BundleError naming it where it is missing. */
-  read(path: string): Promise<Uint8Array>;
+  /** Reads a file of the bundle by its path, past all caches where `fresh` is set; throws a BundleError naming it where it is missing. */
+  read(path: string, fresh?: boolean): Promise<Uint8Array>;
   createSession(model: Uint8Array): Promise<InferenceSession>;
 }

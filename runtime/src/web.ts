@@ -93,9 +93,9 @@ function readerOf(source: string | URL | ReadFile, options: WebLoadOptions): Sou
   const once = options.backend === 'auto';
   return {
     location,
-    read: async (path) => {
+    read: async (path, fresh = false) => {
       try {
-        const reading = (once ? files.get(path) : undefined) ?? read(path);
+        const reading = (once && !fresh ? files.get(path) : undefined) ?? read(path, fresh);
         if (once) files.set(path, reading);
         return await reading;
       } catch (cause) {

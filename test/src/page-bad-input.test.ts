@@ -2,6 +2,7 @@ import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { bundlesDirectory, DEFAULT_BUNDLE } from '@whet/models';
+import { headersOf } from '@whet/page';
 import { loadBundle } from '@whet/runtime/node';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -210,7 +211,7 @@ describe.skipIf(!chromiumPath)(`the page where storage fails${skipReason}`, () =
 });
 
 describe.skipIf(!chromiumPath)(`the page with a damaged bundle${skipReason}`, () => {
-  it('names the file and what was expected, and fetches it again when told to', async () => {
+  it('names the file and what was expected, and fetches it again when told to, past all caches', async () => {
     const parent = await mkdtemp(join(tmpdir(), 'whet-damaged-'));
     const directory = join(parent, DEFAULT_BUNDLE);
     await cp(join(bundlesDirectory, DEFAULT_BUNDLE), directory, { recursive: true });
@@ -218,11 +219,29 @@ describe.skipIf(!chromiumPath)(`the page with a damaged bundle${skipReason}`, ()
     const file = join(directory, 'head/encode.onnx');
     const whole = await readFile(file);
     await writeFile(file, Buffer.from(whole.map((byte, i) => (i === 5000 ? byte ^ 1 : byte))));
-    const browser = await openBrowser();
+    // A host that lets browsers keep files for an hour, and no service worker to go past them.
+    server.meddle = (request, response) => {
+      if (/loader-/.test(request.url ?? '')) {
+        response.writeHead(404).end();
+        return true;
+      }
+      if (!request.url?.includes('head/encode.onnx')) return false;
+      const headers = { ...headersOf('bundles/'), 'Cache-Control': 'public, max-age=3600' };
+      void readFile(file).then((bytes) => response.writeHead(200, headers).end(bytes));
+      return true;
+    };
+    const browser = await openBrowser({ context: { serviceWorkers: 'block' } });
     const driver = new PageDriver(browser.context.pages()[0] ?? (await browser.context.newPage()));
     await driver.page.goto(server.url);
     const alert = driver.page.getByRole('alert').filter({ hasText: 'The model could not be loaded' });
     await alert.waitFor({ timeout: 60_000 });
+    // Without the script of the worker that fetches nothing else would ever come.
+    expect(await alert.innerText()).toContain('the worker that fetches the model does not start');
+    browser.problems.length = 0;
+    const damaged = server.meddle;
+    server.meddle = (request, response) => !/loader-/.test(request.url ?? '') && damaged(request, response);
+    await driver.button('Fetch it again').click();
+    await alert.filter({ hasText: 'SHA-256' }).waitFor({ timeout: 60_000 });
     expect(await alert.innerText()).toMatch(/head\/encode\.onnx: SHA-256: expected [0-9a-f]{64}, got [0-9a-f]{64}/);
     await writeFile(file, whole);
     await driver.button('Fetch it again').click();

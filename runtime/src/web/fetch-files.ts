@@ -1,7 +1,7 @@
 import { BundleError } from '../errors.js';
 
-/** Reads a file of a bundle by its path in the bundle's folder, e.g. `sparse/step.onnx`. */
-export type ReadFile = (path: string) => Promise<Uint8Array>;
+/** Reads a file of a bundle by its path in the bundle's folder, e.g. `sparse/step.onnx`; past all caches where `fresh` is set. */
+export type ReadFile = (path: string, fresh?: boolean) => Promise<Uint8Array>;
 
 /** How far a bundle's download is. */
 export interface Progress {
@@ -16,6 +16,8 @@ export interface Progress {
 export interface FetchOptions {
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Told the address of each file that came, as to keep it for a visit without a network. */
+  readonly onFetched?: ((address: string) => void) | undefined;
 }
 
 /**
@@ -23,11 +25,11 @@ export interface FetchOptions {
  * gives an older bundle's. Throws {@link BundleError} naming the file where the server does not have it or the
  * network fails, and the signal's reason where it aborts.
  */
-export function fetchFrom(address: string | URL, { onProgress, signal }: FetchOptions = {}): ReadFile {
+export function fetchFrom(address: string | URL, { onProgress, onFetched, signal }: FetchOptions = {}): ReadFile {
   const base = String(address).replace(/\/*$/, '/');
   let [loaded, total] = [0, 0];
   let files: Readonly<Record<string, { readonly bytes: number; readonly sha256: string } | undefined>> = {};
-  return async (file) => {
+  return async (file, fresh = false) => {
     const known = files[file];
     total += known?.bytes ?? 0;
     const failed = (got: string, cause?: unknown) => {
@@ -35,7 +37,8 @@ export function fetchFrom(address: string | URL, { onProgress, signal }: FetchOp
       return new BundleError(`${base}${file}: expected the file, got ${got}`, { cause });
     };
     try {
-      const response = await fetch(base + file + (known ? `?sha256=${known.sha256}` : ''), signal ? { signal } : {});
+      const address = base + file + (known ? `?sha256=${known.sha256}` : '');
+      const response = await fetch(address, { ...(signal ? { signal } : {}), ...(fresh ? { cache: 'reload' } : {}) });
       if (!response.ok) throw failed(`HTTP ${response.status} ${response.statusText}`);
       const parts: Uint8Array<ArrayBuffer>[] = [];
       const reader = response.body?.getReader();
@@ -48,6 +51,7 @@ export function fetchFrom(address: string | URL, { onProgress, signal }: FetchOp
         onProgress?.({ file, loaded, total });
       }
       const bytes = new Uint8Array(await new Blob(parts).arrayBuffer());
+      onFetched?.(address);
       if (file === 'manifest.json') files = filesIn(bytes);
       return bytes;
     } catch (cause) {

@@ -1,4 +1,4 @@
-import { createServer } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { bundlesDirectory, DEFAULT_BUNDLE } from '@whet/models';
@@ -19,13 +19,16 @@ export interface PageServer {
   /** The bundle in Node.js, to compare with. */
   readonly bundle: Bundle;
   readonly requests: Seen[];
+  /** Answers requests in place of the service where it returns true: a host that fails, or is silent. */
+  meddle: (request: IncomingMessage, response: ServerResponse) => boolean;
   close(): Promise<void>;
 }
 
-/** The service with the shipped bundle and its page; it keeps account of every request. */
+/** The service with the shipped bundle and its page, for bundles of the page's own if they are named; it keeps account of every request. */
 export async function startPageServer(
   directory = join(bundlesDirectory, DEFAULT_BUNDLE),
   host = '127.0.0.1',
+  pages?: ReadonlyMap<string, string>,
 ): Promise<PageServer> {
   const bundle = await loadBundle(directory, { threads: 1 });
   const { name } = bundle.manifest;
@@ -33,7 +36,7 @@ export async function startPageServer(
     bundles: new Map([[name, bundle]]),
     store: createMemoryStore(),
     version: '0.0.0',
-    page: { bundles: new Map([[name, directory]]) },
+    page: { bundles: pages ?? new Map([[name, directory]]) },
   });
   const requests: Seen[] = [];
   const server = createServer((request, response) => {
@@ -41,17 +44,19 @@ export async function startPageServer(
     const { 'content-length': length = 0, 'transfer-encoding': coding } = request.headers;
     const bytes = coding === undefined ? Number(length) : Number.POSITIVE_INFINITY;
     requests.push({ method: request.method ?? '', url: request.url ?? '', bytes });
-    app(request, response);
+    if (!started.meddle(request, response)) app(request, response);
   });
   await new Promise<void>((resolve) => server.listen(0, host, resolve));
-  return {
+  const started: PageServer = {
     url: `http://${host}:${(server.address() as AddressInfo).port}/`,
     bundle,
     requests,
+    meddle: () => false,
     close: async () => {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
       await bundle.release();
     },
   };
+  return started;
 }

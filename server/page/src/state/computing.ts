@@ -3,6 +3,7 @@ import * as Comlink from 'comlink';
 import type { LabelledPixels, PatternResult, PictureOptions, PredictedImage } from '../workers/compute.js';
 import { ask, askLong, engine } from './engine.js';
 import { type Extra, picturesOf, sameExamples } from './model.js';
+import { keepForLater } from './offline.js';
 import { addAll, change, here, type Target } from './profiles.js';
 import {
   adapting,
@@ -81,6 +82,8 @@ export async function adapt(): Promise<void> {
     const whose = at.id === personId.value ? '' : ` It is "${written.name}".`;
     say('done', `Adapted to ${examples.length} examples of ${result.classes.length} classes.${whose}`);
     void navigator.storage?.persist?.();
+    // The pattern may have been fetched for this.
+    void keepForLater();
   } catch (cause) {
     if (isAbort(cause)) say('done', now.bytes ? 'Cancelled. The profile is as it was.' : 'Cancelled.');
     else say('problem', `Adapting failed: ${messageOf(cause)}`);

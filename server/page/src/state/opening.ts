@@ -3,6 +3,7 @@ import type { Opened } from '../workers/compute.js';
 import { ComputeClient, LoaderClient, measureChoice } from './compute-client.js';
 import { predictOnChange, showPicture } from './computing.js';
 import { engine } from './engine.js';
+import { keepForLater } from './offline.js';
 import { openStore, settings, showPeople } from './profiles.js';
 import {
   type BackendSetting,
@@ -93,6 +94,7 @@ export async function openBundle(name: string): Promise<void> {
     await settings.set('bundle', name);
     await showPeople(now);
     phase.value = { kind: 'ready' };
+    void keepForLater();
     if (backend.value === 'auto') measureLater(name);
   } catch (cause) {
     if (!isAbort(cause)) phase.value = { kind: 'failed', message: messageOf(cause) };

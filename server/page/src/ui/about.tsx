@@ -1,6 +1,6 @@
 import { signal } from '@preact/signals';
 import { setBackend } from '../state/opening.js';
-import { type BackendSetting, backend, choice, opened, phase } from '../state/signals.js';
+import { type BackendSetting, backend, choice, isOffline, opened, phase } from '../state/signals.js';
 
 interface InstallEvent extends Event {
   prompt(): Promise<unknown>;
@@ -52,6 +52,7 @@ export function About() {
           </p>
         </>
       )}
+      {isOffline.value && <p class="quiet">All that this model needs is kept here: it works without a network.</p>}
       {!isSecureContext && (
         <p>
           This page came over plain HTTP: browsers give such pages neither a camera nor a way to work without a network,

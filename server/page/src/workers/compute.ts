@@ -192,7 +192,7 @@ const compute = {
       ...(memory ? { memory } : {}),
     };
     kept.clear();
-    bundle = await loadBundle((path) => loader.readBundleFile(name, path, onProgress), options);
+    bundle = await loadBundle((path, fresh) => loader.readBundleFile(name, path, onProgress, fresh), options);
     const load = performance.now() - began;
     const { manifest, digest } = bundle;
     return { manifest, digest, choice, milliseconds: { load, warmUp: await bundle.warmUp() } };

@@ -1,4 +1,4 @@
-import { fetchFrom, type Progress } from '@whet/runtime/web';
+import { fetchFrom, type Progress, type ReadFile } from '@whet/runtime/web';
 import * as Comlink from 'comlink';
 import type { BundleList } from '../shared/bundle-list.js';
 
@@ -8,12 +8,15 @@ const base = new URL(/* @vite-ignore */ '..', import.meta.url);
 
 const isPath = (path: string) => /^[\w.-]+(\/[\w.-]+)*$/.test(path) && !path.split('/').includes('..');
 
-const readers = new Map<string, (path: string) => Promise<Uint8Array>>();
+const readers = new Map<string, ReadFile>();
+/** Addresses of what was fetched: what a visit without a network needs. */
+const fetched = new Set<string>();
 
 async function get(path: string, cache?: RequestCache): Promise<Response> {
   const url = new URL(path, base);
   const response = await fetch(url, cache ? { cache } : {});
   if (!response.ok) throw new Error(`${url}: expected the file, got HTTP ${response.status} ${response.statusText}`);
+  fetched.add(url.href);
   return response;
 }
 
@@ -23,11 +26,18 @@ const loader = {
     return bundles.filter(isPath);
   },
   /** Reads a file of a bundle, with progress over all files of it that were asked for. */
-  async readBundleFile(bundle: string, path: string, onProgress?: (progress: Progress) => void): Promise<Uint8Array> {
+  async readBundleFile(
+    bundle: string,
+    path: string,
+    onProgress?: (progress: Progress) => void,
+    fresh = false,
+  ): Promise<Uint8Array> {
     if (!isPath(bundle) || !isPath(path)) throw new Error(`expected the name of a file, got ${bundle}/${path}`);
-    const read = readers.get(bundle) ?? fetchFrom(new URL(`bundles/${bundle}`, base), { onProgress });
+    const read =
+      readers.get(bundle) ??
+      fetchFrom(new URL(`bundles/${bundle}`, base), { onProgress, onFetched: (url) => fetched.add(url) });
     readers.set(bundle, read);
-    const bytes = await read(path);
+    const bytes = await read(path, fresh);
     return Comlink.transfer(bytes, [bytes.buffer]);
   },
   /** A file of onnxruntime-web, or the example pictures: what the build put beside the page. */
@@ -36,6 +46,8 @@ const loader = {
     const buffer = await (await get(url)).arrayBuffer();
     return Comlink.transfer(buffer, [buffer]);
   },
+  /** The addresses of all that was fetched. */
+  fetched: (): readonly string[] => [...fetched],
   /** Starts a bundle's progress anew, and forgets what caches hold of it. */
   async forget(bundle: string): Promise<void> {
     readers.delete(bundle);
