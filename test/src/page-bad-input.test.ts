@@ -3,6 +3,7 @@ import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { bundlesDirectory, DEFAULT_BUNDLE } from '@whet/models';
 import { headersOf } from '@whet/page';
+import { decodePixels } from '@whet/runtime/images';
 import { loadBundle } from '@whet/runtime/node';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -18,7 +19,8 @@ describe.skipIf(!chromiumPath)(`what the page says of bad input${skipReason}`, (
 
   beforeAll(async () => {
     server = await startPageServer();
-    browser = await openBrowser();
+    // It has a camera, which nobody allowed.
+    browser = await openBrowser({ arguments: ['--use-fake-device-for-media-stream'] });
     driver = new PageDriver(browser.context.pages()[0] ?? (await browser.context.newPage()));
     await driver.open(server.url);
     await driver.source('Upload');
@@ -95,6 +97,44 @@ describe.skipIf(!chromiumPath)(`what the page says of bad input${skipReason}`, (
     await driver.button('Close this message').click();
   });
 
+  it.each([
+    ['png', 6],
+    ['jpeg', 6],
+    ['jpeg', 7],
+    ['webp', 2],
+    ['webp', 3],
+    ['webp', 4],
+    ['webp', 5],
+    ['webp', 6],
+    ['webp', 7],
+    ['webp', 8],
+  ] as const)('a %s on its side, EXIF orientation %i: upright, as in Node.js', async (format, orientation) => {
+    // No two of its quarters are alike.
+    const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="80" height="60"><rect width="100%" height="100%" fill="#fff"/>
+      <rect width="40" height="30"/><rect x="40" width="40" height="30" fill="#666"/><rect y="30" width="40" height="30" fill="#bbb"/></svg>`;
+    const options = format === 'webp' ? { lossless: true } : {};
+    const file = await sharp(Buffer.from(svg)).toFormat(format, options).withMetadata({ orientation }).toBuffer();
+    const { width, height } = server.bundle.manifest.preprocessing;
+    await upload(`turned.${format}`, file);
+    const seen = driver.page.getByRole('img', { name: 'The picture as the model sees it' });
+    await seen.waitFor();
+    const expected = await decodePixels(file, server.bundle.manifest.preprocessing);
+    await expect
+      .poll(async () => {
+        const found = await seen.evaluate(
+          (canvas: HTMLCanvasElement, [w, h]) => {
+            // A copy that is made for reading: the browser warns of canvases on screen that are read often.
+            const copy = new OffscreenCanvas(w, h).getContext('2d', { willReadFrequently: true });
+            copy?.drawImage(canvas, 0, 0);
+            return [...(copy?.getImageData(0, 0, w, h).data ?? [])];
+          },
+          [width, height] as const,
+        );
+        return Math.max(...expected.map((value, i) => Math.abs(value - (found[i * 4] ?? 999))));
+      })
+      .toBeLessThanOrEqual(8);
+  });
+
   it('a file that is no profile, and a profile of another bundle', async () => {
     await driver.import('letter.txt', new TextEncoder().encode('Dear friend, '.repeat(9)));
     await driver.page.locator('.notice.problem', { hasText: 'letter.txt was not imported: profile:' }).waitFor();
@@ -135,7 +175,7 @@ describe.skipIf(!chromiumPath)(`what the page says of bad input${skipReason}`, (
     await driver.button('Switch the camera on').click();
     await driver.page
       .getByRole('alert')
-      .filter({ hasText: /camera was not allowed|No camera was found/ })
+      .filter({ hasText: 'The camera was not allowed. Allow it in the browser’s settings for this page' })
       .waitFor();
     // Nothing of all this was an error of the page.
     expect(browser.problems).toEqual([]);
@@ -151,13 +191,53 @@ describe.skipIf(!chromiumPath)(`the page with a camera${skipReason}`, () => {
     const driver = new PageDriver(browser.context.pages()[0] ?? (await browser.context.newPage()));
     await driver.open(server.url);
     await driver.source('Camera');
+    // As where a question for permission is open meanwhile: the first is answered last.
+    await driver.page.evaluate(() => {
+      const tracks: MediaStreamTrack[] = [];
+      Object.assign(globalThis, { tracks });
+      const ask = MediaDevices.prototype.getUserMedia;
+      let wait = 900;
+      MediaDevices.prototype.getUserMedia = async function (constraints) {
+        wait -= 400;
+        await new Promise((resolve) => setTimeout(resolve, wait));
+        const stream = await ask.call(this, constraints);
+        tracks.push(...stream.getTracks());
+        return stream;
+      };
+    });
+    const states = () =>
+      driver.page.evaluate(() =>
+        (globalThis as unknown as { tracks: MediaStreamTrack[] }).tracks.map(({ readyState }) => readyState),
+      );
+    // Left while it starts, and switched on again: of the first nothing stays on.
+    await driver.button('Switch the camera on').click();
+    expect(await driver.button('Switch the camera on').isDisabled()).toBe(true);
+    await driver.source('Draw');
+    await driver.source('Camera');
     await driver.button('Switch the camera on').click();
     await driver.page.getByRole('img', { name: 'The picture as the model sees it' }).waitFor({ timeout: 30_000 });
+    await expect.poll(async () => (await states()).sort()).toEqual(['ended', 'live']);
     await driver.button('Hold still').click();
     await driver.page.getByLabel('Name what this is').fill('test picture');
     await driver.button('Add example').click();
     await driver.page.getByLabel('Name of the class test picture').waitFor();
     await driver.button('Switch off').click();
+    expect(await states()).toEqual(['ended', 'ended']);
+    // A frame that is under way when the camera is left is not what is drawn.
+    await driver.button('Switch the camera on').click();
+    await driver.button('Hold still').waitFor();
+    await driver.page.evaluate(() => {
+      const whole = createImageBitmap;
+      globalThis.createImageBitmap = (async (image: HTMLVideoElement) => {
+        const bitmap = await whole(image);
+        await new Promise((resolve) => setTimeout(resolve, 400));
+        return bitmap;
+      }) as typeof createImageBitmap;
+    });
+    await driver.page.waitForTimeout(700);
+    await driver.source('Draw');
+    await driver.page.waitForTimeout(700);
+    expect(await driver.page.locator('.seen').count()).toBe(0);
     expect(browser.problems).toEqual([]);
     await browser.close();
     await server.close();

@@ -123,14 +123,14 @@ describe.skipIf(!chromiumPath)(`the page's profiles in use${skipReason}`, () => 
     }
     await page.keyboard.press('Enter');
     await expect.poll(focused).toBe('Delete the class question-mark');
-    await driver.button('Undo').click();
+    await page.locator('.notice').getByRole('button', { name: 'Undo' }).click();
     await expect.poll(() => thumbs.count()).toBe(1);
 
     await driver.button('Delete the class dollar').focus();
     await page.keyboard.press('Enter');
     await page.getByText('Removed the class "dollar" with 5 examples.').waitFor();
     await expect.poll(focused).toBe('Delete the class equals');
-    await driver.button('Undo').click();
+    await page.locator('.notice').getByRole('button', { name: 'Undo' }).click();
     await page.getByLabel('Name of the class dollar').waitFor();
     const order = await page
       .locator('.class-name')
@@ -153,7 +153,7 @@ describe.skipIf(!chromiumPath)(`the page's profiles in use${skipReason}`, () => 
     await driver.adapt();
     await page.locator('.thumb').last().click();
     await page.getByText(/^Classes changed since/).waitFor();
-    await driver.button('Undo').click();
+    await page.locator('.notice').getByRole('button', { name: 'Undo' }).click();
     await page.getByText(/^Classes changed since/).waitFor({ state: 'hidden' });
   });
 

@@ -158,6 +158,10 @@ describe.skipIf(!chromiumPath)(`the page in Chromium${skipReason}`, () => {
     await driver.button('Cancel').click();
     await driver.page.getByText('Cancelled. The profile is as it was.').waitFor();
     expect(await driver.export()).toEqual(before);
+    await driver.page.reload();
+    await driver.ready();
+    expect(await driver.export()).toEqual(before);
+    await driver.source('Upload');
     // A worker that did not stop in time was replaced: the page goes on all the same.
     await driver.button('Delete the class anything').click();
     await driver.page.getByLabel('Pattern: what may move').selectOption('head');

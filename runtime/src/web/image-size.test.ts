@@ -1,6 +1,6 @@
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
-import { readImageHeader } from './image-size.js';
+import { readImageHeader, webpOrientation } from './image-size.js';
 
 const image = sharp({ create: { width: 301, height: 77, channels: 4, background: '#20406080' } });
 
@@ -35,6 +35,14 @@ describe('readImageHeader', () => {
       expect(readImageHeader(Buffer.from(content, 'latin1'))).toBeUndefined();
     },
   );
+
+  it.each([1, 3, 6, 8])('finds orientation %i of a WebP file, behind its pixels', async (orientation) => {
+    const file = await image.clone().webp().withMetadata({ orientation }).toBuffer();
+    expect(webpOrientation(file)).toBe(orientation);
+    for (let length = 0; length < file.length; length++) {
+      expect([1, orientation]).toContain(webpOrientation(file.subarray(0, length)));
+    }
+  });
 
   it('survives files that are cut anywhere', async () => {
     for (const file of [await image.clone().jpeg().toBuffer(), await image.clone().webp().toBuffer()]) {
