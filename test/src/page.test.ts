@@ -238,6 +238,7 @@ describe.skipIf(!chromiumPath)(`the page in Chromium${skipReason}`, () => {
             image.onerror = reject;
             image.src = './leak.png';
           });
+        ways['webrtc'] = async () => new RTCPeerConnection();
         ways['beacon'] = async () => {
           // It returns true where it was queued; the policy drops it all the same, which the server's log shows.
           navigator.sendBeacon('./leak', body);

@@ -1,3 +1,4 @@
+import './shared/no-webrtc.js';
 import { render } from 'preact';
 import { start } from './state/opening.js';
 import './styles.css';

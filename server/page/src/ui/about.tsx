@@ -23,9 +23,9 @@ export function About() {
       <summary>Privacy and technology</summary>
       <p>
         <strong>Pictures never leave this device.</strong> They are kept in this browser, and nowhere else. The page and
-        the worker that computes may not open any connection: their content security policy says{' '}
-        <code>connect-src 'none'</code>, and the browser enforces it. A second worker fetches the model's files and is
-        never given a picture.
+        the worker that computes can neither fetch nor open sockets, and load no images from an address: their content
+        security policy says <code>connect-src 'none'</code>, and the browser enforces it. A second worker fetches the
+        model's files and is never given a picture.
       </p>
       <p>
         Adapting is real training: gradients are compiled into ONNX graphs, which ONNX Runtime runs here. What does not
