@@ -120,6 +120,9 @@ describe.skipIf(!chromiumPath)(`the page's files on a host that fails and change
     expect(readProfile(bytes)).toEqual(before);
     await driver.button('Delete the profile My profile').click();
     await page.getByText('Deleted "My profile" with its pictures.').waitFor();
+    await page.locator('.notice').getByRole('button', { name: 'Undo' }).click();
+    await driver.button('Delete the profile My profile').click();
+    await page.getByText('Deleted "My profile" with its pictures.').waitFor();
     await reload();
     expect(await page.getByText(/^Profiles of other models/).count()).toBe(0);
     expect(browser.problems).toEqual([]);

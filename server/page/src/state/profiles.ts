@@ -173,11 +173,14 @@ export async function deletePerson(): Promise<void> {
   say('done', `Deleted "${gone.name}" with its pictures.`);
 }
 
-/** Deletes a profile of a model that is not here any more. */
-export async function deleteOther({ id, name }: Person): Promise<void> {
-  await store?.delete(id);
-  others.value = others.value.filter((one) => one.id !== id);
-  say('done', `Deleted "${name}" with its pictures.`);
+/** Deletes a profile of a model that is not here any more; it can be taken back for a while. */
+export async function deleteOther(gone: Person): Promise<void> {
+  await store?.delete(gone.id);
+  others.value = others.value.filter(({ id }) => id !== gone.id);
+  say('done', `Deleted "${gone.name}" with its pictures.`, async () => {
+    await store?.put(gone);
+    others.value = [...others.value, gone];
+  });
 }
 
 /** The profile as a file that any Whet takes; pictures are not in it. */
