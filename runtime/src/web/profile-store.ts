@@ -90,9 +90,7 @@ export async function openProfileStore<Extra = unknown>(
     }
   };
 
-  const channel =
-    typeof BroadcastChannel === 'undefined' ? undefined : new BroadcastChannel(`${options.name ?? 'whet'} profiles`);
-  channel?.addEventListener('message', () => options.onChange?.());
+  let channel: BroadcastChannel | undefined;
   /** Told to other pages once it is written where they can read it. */
   const tell = () => channel?.postMessage('changed');
 
@@ -106,6 +104,8 @@ export async function openProfileStore<Extra = unknown>(
       blocking: (_current, _blocked, event) => (event.target as IDBDatabase).close(),
       terminated: () => degrade(new Error('the database was closed')),
     });
+    channel = new BroadcastChannel(`${options.name ?? 'whet'} profiles`);
+    channel.addEventListener('message', () => options.onChange?.());
   } catch (cause) {
     degrade(cause);
   }

@@ -66,7 +66,10 @@ async function readPeople({ digest, manifest }: Opened): Promise<void> {
   const all = (await store?.list()) ?? [];
   if (opened.value?.digest !== digest) return;
   const known = new Map(people.value.map((one) => [one.id, one]));
-  people.value = all.filter(({ bundle }) => bundle === digest).map((one) => reusing(one, known.get(one.id)));
+  const own = all.filter(({ bundle }) => bundle === digest).map((one) => reusing(one, known.get(one.id)));
+  // Those that are shown stay where they are.
+  const order = [...known.keys(), ...own.map(({ id }) => id)];
+  people.value = own.sort((a, b) => order.indexOf(a.id) - order.indexOf(b.id));
   // Those of the page's other models wait there; a row without a model's name is of one that nobody knows any more.
   others.value = all.filter(
     ({ bundle, model }) =>
