@@ -26,7 +26,6 @@ describe.skipIf(!chromiumPath)(`the page's files on a host that fails and change
     const pages = new Map(['first', 'second'].map((name) => [name, join(parent, name)]));
     server = await startPageServer(undefined, undefined, pages);
     browser = await openBrowser();
-    browser.context.setDefaultTimeout(20_000);
     page = browser.context.pages()[0] ?? (await browser.context.newPage());
     driver = new PageDriver(page);
     await driver.open(server.url);
@@ -62,8 +61,15 @@ describe.skipIf(!chromiumPath)(`the page's files on a host that fails and change
     const problem = page.locator('.notice.problem', { hasText: /from-block4\/step\.onnx: SHA-256/ });
     await problem.waitFor();
     await driver.button('Close this message').click();
+    const kept = () =>
+      page.evaluate(async () => {
+        const all = await Promise.all((await caches.keys()).map(async (name) => (await caches.open(name)).keys()));
+        return all.flat().filter(({ url }) => url.includes('from-block4/step.onnx')).length;
+      });
+    expect(await kept()).toBe(0);
     await heal();
     expect(await driver.adapt()).toContain('Adapted to 25 examples');
+    await expect.poll(kept).toBe(1);
   });
 
   it('names the model that is damaged, and fetches that one again', async () => {
@@ -121,6 +127,7 @@ describe.skipIf(!chromiumPath)(`the page's files on a host that fails and change
     await driver.button('Delete the profile My profile').click();
     await page.getByText('Deleted "My profile" with its pictures.').waitFor();
     await page.locator('.notice').getByRole('button', { name: 'Undo' }).click();
+    await page.getByText('Profiles of other models (1)').click();
     await driver.button('Delete the profile My profile').click();
     await page.getByText('Deleted "My profile" with its pictures.').waitFor();
     await reload();

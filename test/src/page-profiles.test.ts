@@ -17,7 +17,6 @@ describe.skipIf(!chromiumPath)(`the page's profiles in use${skipReason}`, () => 
   beforeAll(async () => {
     server = await startPageServer();
     browser = await openBrowser();
-    browser.context.setDefaultTimeout(20_000);
     page = browser.context.pages()[0] ?? (await browser.context.newPage());
     driver = new PageDriver(page);
     await driver.open(server.url);
