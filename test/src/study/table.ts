@@ -18,10 +18,13 @@ export interface Cell {
 
 const percent = (share: number) => (100 * share).toFixed(2);
 
-/** The mean over seeds, with the 95 % interval over all their tasks, and the seeds by themselves. */
+/**
+ * The mean over seeds with its 95 % interval, and the seeds by themselves. All seeds are measured on the same tasks, so
+ * the interval is that of one of them: more seeds make it no narrower.
+ */
 function overSeeds(intervals: readonly Interval[]): string {
   const mean = intervals.reduce((sum, each) => sum + each.mean, 0) / intervals.length;
-  const halfWidth = Math.sqrt(intervals.reduce((sum, each) => sum + each.halfWidth ** 2, 0)) / intervals.length;
+  const halfWidth = intervals.reduce((sum, each) => sum + each.halfWidth, 0) / intervals.length;
   const seeds = intervals.map((each) => percent(each.mean)).join(', ');
   return `${percent(mean)} ± ${percent(halfWidth)} (${seeds})`;
 }

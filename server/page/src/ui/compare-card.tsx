@@ -14,6 +14,8 @@ import {
 import type { PatternResult } from '../workers/compute.js';
 
 const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [360, 196, 46, 30, 28, 34];
+/** Of a label: a character's width, and a line's height. */
+const [CHARACTER, LINE] = [7, 12];
 const accuracyOf = ({ right, count }: PatternResult) => right / count;
 const percent = (value: number) => `${Math.round(100 * value)} %`;
 const time = (value: number) => `${value < 100 ? value.toFixed(1) : Math.round(value)} ms`;
@@ -85,6 +87,21 @@ export function CompareCard() {
   );
 }
 
+/** Where labels of points stand: above, below, or a line further where another label is there already. */
+function labelHeights(points: readonly { readonly text: string; readonly x: number; readonly y: number }[]): number[] {
+  const placed: { readonly from: number; readonly to: number; readonly y: number }[] = [];
+  return points.map(({ text, x, y }) => {
+    const half = (text.length * CHARACTER) / 2;
+    const [from, to] = [x - half, x + half];
+    const isFree = (height: number) =>
+      placed.every((other) => Math.abs(other.y - height) >= LINE || other.from >= to || other.to <= from);
+    const heights = [y - 9, y + 17, y - 9 - LINE, y + 17 + LINE];
+    const height = heights.find(isFree) ?? y - 9;
+    placed.push({ from, to, y: height });
+    return height;
+  });
+}
+
 function Results({ results }: { results: readonly PatternResult[] }) {
   const times = results.map(({ adapt }) => adapt);
   const [least, most] = [Math.min(...times) / 1.5, Math.max(...times) * 1.5];
@@ -93,8 +110,8 @@ function Results({ results }: { results: readonly PatternResult[] }) {
   const y = (value: number) => TOP + ((HEIGHT - TOP - BOTTOM) * (1 - value)) / (1 - worst);
   const ticks = [1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000].filter((tick) => tick >= least && tick <= most);
   const sorted = [...results].sort((a, b) => a.adapt - b.adapt);
-  // Labels of points at the same height would run into each other: each stands one line above or below the one before.
-  const label = (i: number) => (i % 2 === 0 ? -9 : 17);
+  const points = sorted.map((result) => ({ result, x: x(result.adapt), y: y(accuracyOf(result)) }));
+  const heights = labelHeights(points.map(({ result, x, y }) => ({ text: result.pattern, x, y })));
   return (
     <>
       <svg
@@ -120,11 +137,11 @@ function Results({ results }: { results: readonly PatternResult[] }) {
         <text x={WIDTH - RIGHT} y={HEIGHT - 4} text-anchor="end">
           ms to adapt
         </text>
-        {sorted.map((result, i) => (
-          <g key={result.pattern}>
-            <circle cx={x(result.adapt)} cy={y(accuracyOf(result))} r="5" class="dot" />
-            <text x={x(result.adapt)} y={y(accuracyOf(result)) + label(i)} text-anchor="middle" class="name">
-              {result.pattern}
+        {points.map(({ result: { pattern }, x, y }, i) => (
+          <g key={pattern}>
+            <circle cx={x} cy={y} r="5" class="dot" />
+            <text x={x} y={heights[i]} text-anchor="middle" class="name">
+              {pattern}
             </text>
           </g>
         ))}
