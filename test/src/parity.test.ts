@@ -59,13 +59,15 @@ function caseOf({ rule, order, size, tasks, normalization }: Variant): Case {
 const [small, large, residual] = metaGradientSizes as [MetaGradientSize, MetaGradientSize, MetaGradientSize];
 const orders = [1, 2] as const;
 const one = { tasks: 1, normalization: 'support' } as const;
-const ofEveryRule = (size: MetaGradientSize): Variant[] =>
-  [...rules.keys()].flatMap((rule) => orders.map((order) => ({ ...one, rule, order, size })));
+const ofEveryRule = (size: MetaGradientSize, of: readonly (1 | 2)[] = orders): Variant[] =>
+  [...rules.keys()].flatMap((rule) => of.map((order) => ({ ...one, rule, order, size })));
 const variants: Variant[] = [
   ...ofEveryRule(small),
   ...orders.map((order) => ({ ...one, rule: 'sparse-maml', order, size: large })),
   ...orders.map((order) => ({ ...one, rule: 'sparse-maml', order, size: small, tasks: 3 })),
-  ...ofEveryRule(residual),
+  // The second order has all that the first has; the first of a deep network is looked at once.
+  ...ofEveryRule(residual, [2]),
+  { ...one, rule: 'sparse-maml', order: 1, size: residual },
   ...(['transductive', 'population', 'layer'] as const).map(
     (normalization): Variant => ({ ...one, rule: 'maml', order: 2, size: residual, normalization }),
   ),

@@ -1,0 +1,15 @@
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
+
+/** Files that take half a minute or more, the slowest first. */
+const SLOW = ['parity', 'quickstart', 'cli', 'page-bad-input', 'page-profiles', 'page', 'cli-search', 'crash'];
+
+/** Begins with the slowest files, so that at the end no worker waits long for another. */
+export default class SlowFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const place = ({ moduleId }: TestSpecification) => {
+      const at = SLOW.findIndex((name) => moduleId.endsWith(`/test/src/${name}.test.ts`));
+      return at < 0 ? SLOW.length : at;
+    };
+    return (await super.sort(files)).sort((a, b) => place(a) - place(b));
+  }
+}
