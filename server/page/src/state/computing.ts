@@ -4,7 +4,7 @@ import type { LabelledPixels, PatternResult, PictureOptions, PredictedImage } fr
 import { ask, askLong, engine } from './engine.js';
 import { type Extra, picturesOf, sameExamples } from './model.js';
 import { keepForLater } from './offline.js';
-import { addAll, change, here, type Target } from './profiles.js';
+import { addAll, change, here, settled, type Target } from './profiles.js';
 import {
   adapting,
   choice,
@@ -50,9 +50,16 @@ const examplesNow = (): LabelledPixels[] =>
   );
 
 export async function adapt(): Promise<void> {
-  const [now, open] = [person.value, opened.value];
-  if (!now || !open || missing.value !== undefined || adapting.value) return;
+  if (!person.value || !opened.value || missing.value !== undefined || adapting.value) return;
   const at = here();
+  adapting.value = { id: at.id, step: 0, steps: 1, losses: [] };
+  // A pattern that was chosen a moment ago is still being written.
+  await settled();
+  const [now, open] = [person.value, opened.value];
+  if (now?.id !== at.id || open?.digest !== at.bundle || missing.value !== undefined) {
+    adapting.value = undefined;
+    return;
+  }
   const { pattern } = now.extra;
   const steps = open.manifest.patterns[pattern]?.steps ?? 0;
   const losses: number[] = [];

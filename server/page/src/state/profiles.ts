@@ -126,6 +126,11 @@ export async function change(
   return written;
 }
 
+let writing: Promise<unknown> = Promise.resolve();
+
+/** Resolves when what was asked for until now is written, or failed to be. */
+export const settled = (): Promise<unknown> => writing;
+
 const withExtra = (now: Person, extra: Partial<Extra>): Person => ({
   ...now,
   changed: new Date().toISOString(),
@@ -134,7 +139,9 @@ const withExtra = (now: Person, extra: Partial<Extra>): Person => ({
 
 /** Changes what is asked for now; says so where the profile is gone. */
 async function edit(at: Target, fn: (now: Person) => Person): Promise<boolean> {
-  if (await change(at, fn)) return true;
+  const changing = change(at, fn);
+  writing = Promise.allSettled([writing, changing]);
+  if (await changing) return true;
   const name = people.value.find(({ id }) => id === at.id)?.name;
   await readAgain();
   say('problem', `Nothing was changed: ${name ? `the profile "${name}"` : 'the profile'} is not there any more.`);
