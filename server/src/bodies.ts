@@ -10,7 +10,7 @@ export type Body = { readonly kind: 'json'; readonly value: unknown } | ({ reado
 
 export interface BodyOptions {
   readonly limits: Limits;
-  /** How many files a form may hold. */
+  /** How many files a form may hold, and images a request of JSON. */
   readonly maxFiles: number;
   /** Looks at a file's field name before the file is read; throws to refuse it. */
   readonly checkName?: (name: string, index: number) => void;
@@ -38,7 +38,8 @@ export async function readBody(request: Request, response: Response, options: Bo
     throw new Problem('unsupported-media', 'content-type', `expected ${JSON_TYPE} or ${FORM_TYPE}, got ${got}`);
   }
   checkLength(request, bodyBytes);
-  if (type === JSON_TYPE) return { kind: 'json', value: await readJson(request, response, bodyBytes) };
+  if (type === JSON_TYPE)
+    return { kind: 'json', value: await readJson(request, response, bodyBytes, options.maxFiles) };
   return { kind: 'form', ...(await readForm(request, response, options)) };
 }
 

@@ -4,16 +4,21 @@ import { Problem, show } from './problems.js';
 
 /** How deep arrays and objects may stand in each other; a request needs 4. */
 const MAX_DEPTH = 16;
-/** How many arrays and objects, and how many texts and names; a request has at most a few of each image. */
-const MAX_VALUES = 20_000;
-const MAX_TEXTS = 60_000;
+/** How many arrays and objects, and how many texts and names, in all or, where that is more, of each image; a request has 2 and 5. */
+const VALUES = { least: 20_000, perImage: 4 };
+const TEXTS = { least: 60_000, perImage: 10 };
 
 /**
  * The value of a JSON body, `undefined` of an empty one.
  *
  * @throws {Problem} `unsupported-media`, `too-large` or `malformed-request`.
  */
-export async function readJson(request: Request, response: Response, bodyBytes: number): Promise<unknown> {
+export async function readJson(
+  request: Request,
+  response: Response,
+  bodyBytes: number,
+  maxImages: number,
+): Promise<unknown> {
   const charset = /;\s*charset\s*=\s*"?([^";\s]*)/i.exec(request.headers['content-type'] ?? '')?.[1];
   if (charset !== undefined && !/^utf-?8$/i.test(charset)) {
     throw new Problem('unsupported-media', 'content-type', `expected charset utf-8, got ${show(charset)}`);
@@ -24,7 +29,7 @@ export async function readJson(request: Request, response: Response, bodyBytes: 
   );
   const body: unknown = request.body;
   if (!Buffer.isBuffer(body) || body.length === 0) return undefined;
-  checkStructure(body);
+  checkStructure(body, maxImages);
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
   } catch (error) {
@@ -34,7 +39,11 @@ export async function readJson(request: Request, response: Response, bodyBytes: 
 
 // JSON.parse takes seconds over megabytes of brackets or names, and nobody else is served meanwhile. A few kilobytes of
 // gzip are enough to send them.
-function checkStructure(bytes: Uint8Array): void {
+function checkStructure(bytes: Uint8Array, maxImages: number): void {
+  const [maxValues, maxTexts] = [VALUES, TEXTS].map(({ least, perImage }) => Math.max(least, perImage * maxImages)) as [
+    number,
+    number,
+  ];
   let [depth, values, texts] = [0, 0, 0];
   let quoted = false;
   for (let i = 0; i < bytes.length; i++) {
@@ -44,11 +53,11 @@ function checkStructure(bytes: Uint8Array): void {
       else if (byte === 0x22) quoted = false;
     } else if (byte === 0x22) {
       quoted = true;
-      if (++texts > MAX_TEXTS) throw tooMany(MAX_TEXTS, 'texts and names');
+      if (++texts > maxTexts) throw tooMany(maxTexts, 'texts and names');
     } else if (byte === 0x5b || byte === 0x7b) {
       depth++;
       if (depth > MAX_DEPTH) throw malformed(`arrays or objects more than ${MAX_DEPTH} deep`);
-      if (++values > MAX_VALUES) throw tooMany(MAX_VALUES, 'arrays and objects');
+      if (++values > maxValues) throw tooMany(maxValues, 'arrays and objects');
     } else if (byte === 0x5d || byte === 0x7d) depth--;
   }
 }

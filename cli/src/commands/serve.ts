@@ -62,7 +62,13 @@ async function runServer(version: string, directories: string[], options: ServeO
   });
   // Whatever still holds the process up then, a database that hangs for instance, the end does not wait for.
   const { drainDelayMs, drainMs } = config;
-  setTimeout(() => process.exit(1), drainDelayMs + drainMs + ENDING_MS).unref();
+  setTimeout(
+    () => {
+      process.stderr.write('whet: something did not end in time; the process does\n');
+      process.exit(1);
+    },
+    drainDelayMs + drainMs + ENDING_MS,
+  ).unref();
   await serving.close();
 }
 
