@@ -2,9 +2,8 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { float32, readSafetensors, type StoredTensor, writeSafetensors } from '@whet/runtime';
 import writeFileAtomic from 'write-file-atomic';
-import { adamState } from './adam.js';
 import { backboneOf, type RunConfig, runConfigSchema } from './config.js';
-import { allSpecs, initialState, type TrainingState } from './state.js';
+import { allSpecs, type TrainingState } from './state.js';
 
 /** A checkpoint that cannot be read, or belongs to another architecture or rule. */
 export class CheckpointError extends Error {
@@ -78,25 +77,4 @@ export async function loadCheckpoint(path: string): Promise<Checkpoint> {
   } catch (cause) {
     throw new CheckpointError(`checkpoint "${path}": ${(cause as Error).message}`, { cause });
   }
-}
-
-/**
- * A fresh state for `config` whose weights and moments are those of another run of the same architecture; what its
- * rule did not learn (mask logits) is drawn anew, and the optimizer starts over.
- */
-export function startFrom(config: RunConfig, other: Checkpoint): TrainingState {
-  const state = initialState(config);
-  if (JSON.stringify(config.model) !== JSON.stringify(other.config.model)) {
-    const [expected, got] = [config.model, other.config.model].map((model) => JSON.stringify(model));
-    throw new CheckpointError(
-      `the checkpoint to start from has another architecture: expected ${expected}, got ${got}`,
-    );
-  }
-  const parameters = new Map(
-    [...state.parameters].map(([name, fresh]) => {
-      const known = other.state.parameters.get(name);
-      return [name, known && known.value.length === fresh.value.length ? adamState(known.value.slice()) : fresh];
-    }),
-  );
-  return { ...state, parameters, moments: other.state.moments };
 }

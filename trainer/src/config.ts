@@ -72,6 +72,22 @@ const settingsSchema = z.strictObject({
       elastic: z.number().default(0),
     })
     .optional(),
+  /**
+   * Whose classes are trained on; test classes never. Where the validation classes are, for a last run whose settings were
+   * chosen without them, their accuracy tells nothing about new classes, and no checkpoint is kept as the best by it.
+   */
+  trainOn: z.enum(['train', 'train+validation']).optional(),
+  /** Makes other classes of those trained on by distorting all images of one alike. */
+  classAugment: z
+    .strictObject({
+      mirror: z.boolean().default(false),
+      degrees: z.number().default(0),
+      scale: z.number().default(0),
+      shear: z.number().default(0),
+      stretch: z.number().default(0),
+      elastic: z.number().default(0),
+    })
+    .optional(),
   validation: z
     .strictObject({
       every: positive,
@@ -95,6 +111,10 @@ export const runConfigSchema = settingsSchema
   .refine(({ tasksPerStep, taskBatch }) => tasksPerStep % (taskBatch ?? 1) === 0, {
     path: ['taskBatch'],
     error: 'expected a divisor of the tasks per step',
+  })
+  .refine(({ trainOn, validation }) => trainOn !== 'train+validation' || !validation.patience, {
+    path: ['validation', 'patience'],
+    error: 'expected none, because the validation classes are trained on',
   })
   .refine(({ rule, maskCost }) => !maskCost || rules.get(rule)?.mask, {
     path: ['maskCost'],

@@ -39,7 +39,7 @@ export {
 } from './bench/record.js';
 export { type Contender, movesEverything, noiseExamples, timePatterns, WARM_UP } from './bench/time-patterns.js';
 export { checkImages } from './check-images.js';
-export { type Checkpoint, CheckpointError, loadCheckpoint, saveCheckpoint, startFrom } from './checkpoint.js';
+export { type Checkpoint, CheckpointError, loadCheckpoint, saveCheckpoint } from './checkpoint.js';
 export { CompileError } from './compile-error.js';
 export { compileModel } from './compile-model.js';
 export type { CompileOptions, CompileReport, PatternReport } from './compile-options.js';
@@ -99,6 +99,7 @@ export {
   type SearchSettings,
   writeSearch,
 } from './search/record.js';
+export { loadStart, type Start, startFrom, startOf } from './start-from.js';
 export { initialState, mixMoments, type TrainingState } from './state.js';
 export {
   buildTask,

@@ -1,6 +1,7 @@
-import { type Checkpoint, CheckpointError, loadCheckpoint, startFrom } from './checkpoint.js';
+import { type Checkpoint, CheckpointError, loadCheckpoint } from './checkpoint.js';
 import { type RunConfig, runConfigSchema } from './config.js';
 import { DataError } from './data/dataset.js';
+import { loadStart, startFrom } from './start-from.js';
 import { initialState } from './state.js';
 
 function parseConfig(settings: unknown): RunConfig {
@@ -11,12 +12,12 @@ function parseConfig(settings: unknown): RunConfig {
 }
 
 /**
- * A new run from settings as they come from a file or a command line; `from` names a checkpoint to take weights of.
- * Throws an Error naming the first setting that does not fit.
+ * A new run from settings as they come from a file or a command line; `from` names a checkpoint or bundle to take weights
+ * of, all or those of some layers. Throws an Error naming the first setting that does not fit.
  */
-export async function newRun(settings: unknown, from?: string): Promise<Checkpoint> {
+export async function newRun(settings: unknown, from?: string, layers?: readonly string[]): Promise<Checkpoint> {
   const config = parseConfig(settings);
-  const state = from ? startFrom(config, await loadCheckpoint(from)) : initialState(config);
+  const state = from ? startFrom(config, await loadStart(from), layers) : initialState(config);
   return { config, state };
 }
 

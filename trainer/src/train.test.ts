@@ -6,7 +6,7 @@ import { oneHot } from '@whet/runtime';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { adamState, adamStep } from './adam.js';
 import { ortBackend } from './backends/ort.js';
-import { CheckpointError, loadCheckpoint, saveCheckpoint, startFrom } from './checkpoint.js';
+import { CheckpointError, loadCheckpoint, saveCheckpoint } from './checkpoint.js';
 import { runConfigSchema } from './config.js';
 import type { Dataset, ImageClass } from './data/dataset.js';
 import { omniglotPreprocessing } from './data/omniglot.js';
@@ -15,6 +15,7 @@ import { accuracyOf, meanInterval } from './evaluation.js';
 import { frozenShare } from './masks.js';
 import { openMetrics } from './metrics.js';
 import { newRun, resumeFrom } from './run.js';
+import { startFrom, startOf } from './start-from.js';
 import { initialState, mixMoments } from './state.js';
 import { DivergedError, train } from './train.js';
 
@@ -316,12 +317,36 @@ describe('checkpoints', () => {
     const other = await newRun({ ...settings, rule: 'maml', seed: 9 });
     other.state.step = 100;
     const config = runConfigSchema.parse(settings);
-    const state = startFrom(config, other);
+    const state = startFrom(config, startOf(other));
     expect(state.step).toBe(0);
     expect(state.parameters.get('conv1.weight')?.value).toEqual(other.state.parameters.get('conv1.weight')?.value);
     expect(state.parameters.get('mask/conv1.weight')).toEqual(initialState(config).parameters.get('mask/conv1.weight'));
     const wider = runConfigSchema.parse({ ...settings, model: { ...settings.model, channels: 8 } });
-    expect(() => startFrom(wider, other)).toThrow(/another architecture/);
+    expect(() => startFrom(wider, startOf(other))).toThrow(/another architecture/);
+  });
+});
+
+describe('training on the validation classes too', () => {
+  it('draws from both splits, never from test classes, and keeps no best checkpoint by classes it has seen', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'whet-train-on-'));
+    const checkpoints = { last: join(folder, 'last'), best: join(folder, 'best') };
+    // As many ways as both splits have classes: only together they fill a task.
+    const changes = { ways: 20, shots: [1], outerSteps: 1, trainOn: 'train+validation', rotations: false };
+    const checkpoint = await newRun({ ...settings, ...changes });
+    await run(checkpoint, { checkpoints });
+    await expect(loadCheckpoint(checkpoints.last)).resolves.toMatchObject({ config: { trainOn: 'train+validation' } });
+    await expect(readFile(checkpoints.best)).rejects.toThrow('ENOENT');
+    await expect(run(await newRun({ ...settings, ...changes, ways: 21 }))).rejects.toThrow(
+      '21 classes for 21 ways, got 20',
+    );
+    await expect(run(await newRun({ ...settings, ...changes, trainOn: 'train' }))).rejects.toThrow('got 12');
+  });
+
+  it('refuses to stop early by them', async () => {
+    const validation = { ...settings.validation, patience: 2 };
+    await expect(newRun({ ...settings, trainOn: 'train+validation', validation })).rejects.toThrow(
+      'validation.patience',
+    );
   });
 });
 

@@ -61,6 +61,13 @@ export interface TrainOptions {
   readonly signal?: AbortSignal;
 }
 
+/** The data set whose train split is what the run trains on. */
+function trainingClasses({ trainOn }: RunConfig, dataset: Dataset): Dataset {
+  if (trainOn !== 'train+validation') return dataset;
+  const { train, validation } = dataset.splits;
+  return { ...dataset, splits: { ...dataset.splits, train: [...train, ...validation] } };
+}
+
 function outerRate({ outerRate: rate, schedule, outerSteps }: RunConfig, step: number): number {
   return schedule === 'constant' ? rate : rate * 0.5 * (1 + Math.cos((Math.PI * step) / outerSteps));
 }
@@ -75,10 +82,11 @@ function outerRate({ outerRate: rate, schedule, outerSteps }: RunConfig, step: n
 export async function train(options: TrainOptions): Promise<void> {
   const { config, state, dataset, backend, signal } = options;
   const { ways, shots, queries } = config.validation;
-  const { seed, rotations, augment } = config;
+  const { seed, rotations, augment, classAugment } = config;
   checkImages(config, dataset);
-  const drawing = { seed, rotations, ...(augment ? { augment } : {}) };
-  const sampler = new EpisodeSampler(dataset, 'train', drawing);
+  const drawing = { seed, rotations, ...(augment ? { augment } : {}), ...(classAugment ? { classAugment } : {}) };
+  const trained = trainingClasses(config, dataset);
+  const sampler = new EpisodeSampler(trained, 'train', drawing);
   const validationSampler = new EpisodeSampler(dataset, 'validation', { seed: 0, rotations: false });
   // A shape the data cannot fill shows now, not at the first validation.
   for (const each of config.shots) sampler.episode({ ways: config.ways, shots: each, queries: config.queries }, 0);
@@ -87,7 +95,7 @@ export async function train(options: TrainOptions): Promise<void> {
   const { mask } = taskSettings(config, shots).rule;
   const penalty = mask && maskPenalty(config, mask);
   const runners = new Map<number, TaskRunner>();
-  const source = (options.prefetch ? tasksAhead : directTasks)(dataset, drawing);
+  const source = (options.prefetch ? tasksAhead : directTasks)(trained, drawing);
   const window = { loss: 0, accuracy: 0, tasks: 0 };
   let pace = { steps: 0, since: performance.now() };
   try {
@@ -130,7 +138,7 @@ export async function train(options: TrainOptions): Promise<void> {
       };
       if (validation) {
         await options.metrics?.append({ ...progress, time: new Date().toISOString() });
-        const improved = validation.mean > (state.bestValidation ?? Number.NEGATIVE_INFINITY);
+        const improved = trained === dataset && validation.mean > (state.bestValidation ?? Number.NEGATIVE_INFINITY);
         if (improved) state.bestValidation = validation.mean;
         state.validationsSinceBest = improved ? 0 : state.validationsSinceBest + 1;
         if (options.checkpoints) {

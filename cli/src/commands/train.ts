@@ -24,6 +24,7 @@ interface TrainOptions {
   readonly run?: string;
   readonly config?: string;
   readonly startFrom?: string;
+  readonly startLayers?: string[];
   readonly resume?: boolean;
   readonly rule?: string;
   readonly order?: '1' | '2';
@@ -59,7 +60,8 @@ export function trainCommand(): Command {
     .option('--std <x...>', 'what is left is divided by this, one per channel (default: 1)', collectPositiveNumbers)
     .option('--run <dir>', 'folder for checkpoints and metrics (default: runs/<config>, or runs/<data>-<rule>)')
     .option('--config <file>', 'settings as JSON, such as models/recipes/*.json; the options below override it')
-    .option('--start-from <checkpoint>', 'start from the weights of another run of the same network')
+    .option('--start-from <path>', 'start from the weights of another run of the same network: a checkpoint or bundle')
+    .option('--start-layers <name...>', 'take only these layers of --start-from; others may be of another size')
     .option('--resume', 'go on from the last checkpoint of --run, on the same stream of tasks')
     .option('--rule <name>', 'update rule, such as maml, anil or sparse-maml')
     .addOption(new Option('--order <n>', '1: first-order meta-gradient, 2: second-order').choices(['1', '2']))
@@ -179,10 +181,12 @@ async function runTraining(options: TrainOptions): Promise<void> {
     throw new Error(`${last} exists; go on with --resume --run ${run}, or name another folder with --run`);
   }
   if (options.resume) refuseNewSettings(options);
+  if (options.startLayers && !options.startFrom)
+    throw new Error('--start-layers: expected --start-from, where to take them from');
   const folder = await recogniseData(options.data);
   const { config, state } = options.resume
     ? await trainer.resumeFrom(last, options)
-    : await trainer.newRun(await readConfig(options, folder), options.startFrom);
+    : await trainer.newRun(await readConfig(options, folder), options.startFrom, options.startLayers);
   for (const warning of trainer.exportObstacles(config)) process.stderr.write(`note: ${warning}\n`);
   const dataset = await loadData(folder, {
     size: config.model.imageSize,
@@ -205,6 +209,7 @@ async function runTraining(options: TrainOptions): Promise<void> {
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
   const progress = startProgress('train', config.outerSteps, state.step);
   let validated = '';
+  const seen = config.trainOn === 'train+validation' ? ' (classes trained on)' : '';
   try {
     await trainer.train({
       config,
@@ -218,7 +223,7 @@ async function runTraining(options: TrainOptions): Promise<void> {
       prefetch: true,
       signal: controller.signal,
       onProgress: ({ step, loss, accuracy, rate, frozen, validation }) => {
-        if (validation) validated = `validation ${percent(validation.mean)} ± ${percent(validation.halfWidth)}`;
+        if (validation) validated = `validation ${percent(validation.mean)} ± ${percent(validation.halfWidth)}${seen}`;
         const masks = Object.values(frozen).map((share) => (100 * share).toFixed(0));
         const parts = [
           `${rate.toFixed(1)} steps/s`,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type Distortion, drawDistortion, warp } from './augment.js';
+import { type Distortion, drawClassDistortion, drawDistortion, warp } from './augment.js';
 import { generatorFor } from './random.js';
 
 const STILL = { xx: 1, xy: 0, yx: 0, yy: 1, dx: 0, dy: 0 };
@@ -7,10 +7,10 @@ const STILL = { xx: 1, xy: 0, yx: 0, yy: 1, dx: 0, dy: 0 };
 const IDENTITY_TABLE = Float32Array.from({ length: 256 }, (_, i) => i);
 
 /** Warps a `[side, side]` image whose background is 255. */
-function warped(pixels: Uint8Array, side: number, distortion: Distortion): number[] {
+function warped(pixels: Uint8Array, side: number, ...distortions: Distortion[]): number[] {
   const target = new Float32Array(side * side);
   const size = { width: side, height: side, background: 255 };
-  warp(target, { pixels, start: 0, down: side, right: 1 }, size, distortion, IDENTITY_TABLE);
+  warp(target, { pixels, start: 0, down: side, right: 1 }, size, distortions, IDENTITY_TABLE);
   return [...target];
 }
 
@@ -54,6 +54,19 @@ describe('warp', () => {
     expect(moved.slice(4 * side, 5 * side)).toEqual([0, 10, 20, 35, 50, 55, 60, 70, 80]);
     expect(moved.slice(3 * side + 4, 3 * side + 5)).toEqual([45]);
     expect(moved.slice(2 * side, 3 * side)).toEqual([0, 10, 20, 30, 40, 50, 60, 70, 80]);
+  });
+
+  test('reads through several distortions, the last of them first applied to the image', () => {
+    const side = 5;
+    const pixels = Uint8Array.from({ length: side * side }, (_, i) => i * 10);
+    const right = { ...STILL, dx: 1 };
+    const quarter = { ...STILL, xx: 0, xy: -1, yx: 1, yy: 0 };
+    const turnedFirst = warped(Uint8Array.from(warped(pixels, side, quarter)), side, right);
+    expect(warped(pixels, side, right, quarter)).toEqual(turnedFirst);
+    expect(warped(pixels, side, quarter, right)).not.toEqual(turnedFirst);
+    const field = { dx: new Float64Array(25), dy: Float64Array.from({ length: 25 }, (_, i) => (i % 5 < 2 ? 2 : 0)) };
+    const displaced = Uint8Array.from(warped(pixels, side, { ...STILL, field }));
+    expect(warped(pixels, side, right, { ...STILL, field })).toEqual(warped(displaced, side, right));
   });
 
   test('moves by whole pixels exactly, and fills with the background', () => {
@@ -105,4 +118,30 @@ test('drawDistortion slants within its bound, and displaces with the standard de
   const deviation = Math.sqrt(displacements.reduce((sum, each) => sum + each * each, 0) / displacements.length);
   expect(displacements).toHaveLength(400 * 50);
   expect(deviation).toBeCloseTo(2, 1);
+});
+
+test('drawClassDistortion mirrors half of the classes, and stretches within its bound, keeping the area', () => {
+  let mirrored = 0;
+  let widest = 1;
+  for (let index = 0; index < 400; index++) {
+    const { xx, xy, yx, yy } = drawClassDistortion({ mirror: true, stretch: 0.5 }, generatorFor(3, 'class', index));
+    expect([xy, yx].map(Math.abs)).toEqual([0, 0]);
+    expect(Math.abs(xx * yy)).toBeCloseTo(1, 12);
+    if (xx < 0) mirrored++;
+    widest = Math.max(widest, 1 / Math.abs(xx));
+  }
+  expect(Math.abs(mirrored - 200)).toBeLessThan(50);
+  expect(widest).toBeLessThanOrEqual(1.5);
+  expect(widest).toBeGreaterThan(1.48);
+});
+
+test('drawClassDistortion without bounds leaves classes as they are; one bound does not change what others draw', () => {
+  const draw = (bounds: Parameters<typeof drawClassDistortion>[0]) =>
+    drawClassDistortion(bounds, generatorFor(4, 'class', 0));
+  expect(draw({})).toEqual(STILL);
+  const { xx, yx } = draw({ degrees: 30 });
+  const { xx: a, yx: b } = draw({ degrees: 30, shear: 0.3 });
+  expect([a, b]).toEqual([xx, yx]);
+  const turned = draw({ degrees: 30, mirror: true, elastic: 1 });
+  expect(Math.abs(turned.xx)).toBeCloseTo(Math.abs(xx), 12);
 });

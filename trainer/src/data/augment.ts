@@ -14,6 +14,17 @@ export interface Augmentation {
   readonly elastic?: number;
 }
 
+/**
+ * How far all images of a class may be distorted alike in an episode, which makes another class of it (Liu et al. 2020,
+ * task augmentation); drawn once a class, as {@link Augmentation} is once an image.
+ */
+export interface ClassAugmentation extends Omit<Augmentation, 'shift'> {
+  /** Half of the classes are mirrored. */
+  readonly mirror?: boolean;
+  /** A share: 0.2 makes a class up to 1.2 times as wide, and 1 / 1.2 times as high, or the other way round. */
+  readonly stretch?: number;
+}
+
 /** Displacements in pixels at `GRID x GRID` points over the image, its corners included, bilinear between. */
 export interface Field {
   readonly dx: Float64Array;
@@ -45,74 +56,109 @@ export interface Plane {
   readonly right: number;
 }
 
-/** @throws {DataError} where a bound is negative, not finite, or a scale of 1 or more, which would leave no image. */
-export function checkAugmentation(augmentation: Augmentation): void {
-  const { shift = 0, degrees = 0, scale = 0, shear = 0, elastic = 0 } = augmentation;
-  for (const [name, bound] of Object.entries({ shift, degrees, scale, shear, elastic })) {
+/**
+ * `setting` names it in errors.
+ *
+ * @throws {DataError} where a bound is negative, not finite, or a scale of 1 or more, which would leave no image.
+ */
+export function checkAugmentation(augmentation: Augmentation & ClassAugmentation, setting = 'augment'): void {
+  const { mirror: _, ...bounds } = augmentation;
+  for (const [name, bound] of Object.entries(bounds)) {
     if (bound >= 0 && bound < (name === 'scale' ? 1 : Infinity)) continue;
-    throw new DataError(`augment.${name}: expected 0 or more${name === 'scale' ? ' and below 1' : ''}, got ${bound}`);
+    const below = name === 'scale' ? ' and below 1' : '';
+    throw new DataError(`${setting}.${name}: expected 0 or more${below}, got ${bound}`);
   }
+}
+
+const drawWithin = (random: Random, bound: number) => (2 * random.uniform() - 1) * bound;
+
+/** A turn, a scaling and a slant: the slant first. */
+function linear(angle: number, shrink: number, slant: number): Pick<Distortion, 'xx' | 'xy' | 'yx' | 'yy'> {
+  const [a, b] = [shrink * Math.cos(angle), shrink * Math.sin(angle)];
+  return { xx: a, xy: a * slant - b, yx: b, yy: b * slant + a };
+}
+
+function drawField(elastic: number, random: Random): { field?: Field } {
+  const displacements = () => Float64Array.from({ length: GRID * GRID }, () => elastic * random.normal());
+  return elastic > 0 ? { field: { dx: displacements(), dy: displacements() } } : {};
 }
 
 /** A random distortion; shift, degrees and scale always draw, so that the bound of one does not change the others. */
 export function drawDistortion(augmentation: Augmentation, random: Random): Distortion {
   const { shift = 0, degrees = 0, scale = 0, shear = 0, elastic = 0 } = augmentation;
-  const draw = (bound: number) => (2 * random.uniform() - 1) * bound;
-  const dx = draw(shift);
-  const dy = draw(shift);
-  const angle = (draw(degrees) * Math.PI) / 180;
-  const shrink = 1 / (1 + draw(scale));
-  const slant = shear > 0 ? draw(shear) : 0;
-  const [a, b] = [shrink * Math.cos(angle), shrink * Math.sin(angle)];
-  const displacements = () => Float64Array.from({ length: GRID * GRID }, () => elastic * random.normal());
-  const field = elastic > 0 ? { field: { dx: displacements(), dy: displacements() } } : {};
-  return { xx: a, xy: a * slant - b, yx: b, yy: b * slant + a, dx, dy, ...field };
+  const dx = drawWithin(random, shift);
+  const dy = drawWithin(random, shift);
+  const angle = (drawWithin(random, degrees) * Math.PI) / 180;
+  const shrink = 1 / (1 + drawWithin(random, scale));
+  const slant = shear > 0 ? drawWithin(random, shear) : 0;
+  return { ...linear(angle, shrink, slant), dx, dy, ...drawField(elastic, random) };
 }
 
-/** The displacement of every pixel `[height * width]`, of those at the field's points. */
-function spread(values: Float64Array, width: number, height: number): Float64Array {
-  const out = new Float64Array(width * height);
-  for (let y = 0; y < height; y++) {
-    const v = (y * (GRID - 1)) / Math.max(1, height - 1);
-    const row = Math.min(Math.floor(v), GRID - 2);
-    for (let x = 0; x < width; x++) {
-      const u = (x * (GRID - 1)) / Math.max(1, width - 1);
-      const column = Math.min(Math.floor(u), GRID - 2);
-      const at = row * GRID + column;
-      const across = (from: number) =>
-        (values[from] as number) + ((values[from + 1] as number) - (values[from] as number)) * (u - column);
-      const top = across(at);
-      out[y * width + x] = top + (across(at + GRID) - top) * (v - row);
-    }
-  }
-  return out;
+/** A random distortion of all images of a class, whatever the bounds from as many draws. */
+export function drawClassDistortion(augmentation: ClassAugmentation, random: Random): Distortion {
+  const { mirror = false, degrees = 0, scale = 0, shear = 0, stretch = 0, elastic = 0 } = augmentation;
+  const angle = (drawWithin(random, degrees) * Math.PI) / 180;
+  const shrink = 1 / (1 + drawWithin(random, scale));
+  const { xx, xy, yx, yy } = linear(angle, shrink, drawWithin(random, shear));
+  const wider = (1 + stretch) ** drawWithin(random, 1);
+  const across = (random.uniform() < 0.5 && mirror ? -1 : 1) / wider;
+  return {
+    xx: xx * across,
+    xy: xy * wider,
+    yx: yx * across,
+    yy: yy * wider,
+    dx: 0,
+    dy: 0,
+    ...drawField(elastic, random),
+  };
+}
+
+/** The displacement at (x, y) of those at a field's points; outside of the image that of its border. */
+function displacementAt(values: Float64Array, x: number, y: number, width: number, height: number): number {
+  const u = (Math.min(Math.max(x, 0), width - 1) * (GRID - 1)) / Math.max(1, width - 1);
+  const v = (Math.min(Math.max(y, 0), height - 1) * (GRID - 1)) / Math.max(1, height - 1);
+  const column = Math.min(Math.floor(u), GRID - 2);
+  const row = Math.min(Math.floor(v), GRID - 2);
+  const at = row * GRID + column;
+  const across = (from: number) =>
+    (values[from] as number) + ((values[from + 1] as number) - (values[from] as number)) * (u - column);
+  const top = across(at);
+  return top + (across(at + GRID) - top) * (v - row);
+}
+
+/** Where a distortion reads the pixel `point`, from the image's corner; written into it. */
+function move(point: [number, number], { xx, xy, yx, yy, dx, dy, field }: Distortion, width: number, height: number) {
+  const [x, y] = point;
+  const [cx, cy] = [(width - 1) / 2, (height - 1) / 2];
+  point[0] = xx * (x - cx) + xy * (y - cy) + dx + cx + (field ? displacementAt(field.dx, x, y, width, height) : 0);
+  point[1] = yx * (x - cx) + yy * (y - cy) + dy + cy + (field ? displacementAt(field.dy, x, y, width, height) : 0);
 }
 
 /**
  * Writes the distorted channel into `target` `[H, W]`: bilinear between pixels, `background` outside, then from
- * 0..255 by `table` `[256]`, which is affine in the pixel value.
+ * 0..255 by `table` `[256]`, which is affine in the pixel value. Of several distortions the last is that nearest to the
+ * source: all of them are read through at once, so that pixels are interpolated only once.
  */
 export function warp(
   target: Float32Array,
   plane: Plane,
   size: { readonly width: number; readonly height: number; readonly background: number },
-  { xx, xy, yx, yy, dx, dy, field }: Distortion,
+  distortions: readonly Distortion[],
   table: Float32Array,
 ): void {
   const { pixels, start, down, right } = plane;
   const { width, height, background } = size;
   const low = table[0] as number;
   const slope = ((table[255] as number) - low) / 255;
-  const cx = (width - 1) / 2;
-  const cy = (height - 1) / 2;
-  const across = field && spread(field.dx, width, height);
-  const along = field && spread(field.dy, width, height);
+  const point: [number, number] = [0, 0];
 
   let i = 0;
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
-      const sx = xx * (x - cx) + xy * (y - cy) + dx + cx + (across ? (across[i] as number) : 0);
-      const sy = yx * (x - cx) + yy * (y - cy) + dy + cy + (along ? (along[i] as number) : 0);
+      point[0] = x;
+      point[1] = y;
+      for (const distortion of distortions) move(point, distortion, width, height);
+      const [sx, sy] = point;
       const x0 = Math.floor(sx);
       const y0 = Math.floor(sy);
       // Unrolled, because a call per neighbour takes three times as long; a place outside counts as background.

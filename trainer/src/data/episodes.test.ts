@@ -176,6 +176,73 @@ describe('EpisodeSampler', () => {
   });
 });
 
+describe('class augmentation', () => {
+  /** All images of a class are the same drawing, so that what differs between them is the distortion. */
+  const alike: Dataset = (() => {
+    const dataset = makeDataset();
+    const train = dataset.splits.train.map(({ name, count, pixels }) => {
+      const first = pixels.slice(0, SIZE * SIZE);
+      return {
+        name,
+        count,
+        pixels: Uint8Array.from({ length: pixels.length }, (_, i) => first[i % first.length] as number),
+      };
+    });
+    return { ...dataset, splits: { ...dataset.splits, train } };
+  })();
+  const classAugment = { mirror: true, degrees: 20, shear: 0.3, stretch: 0.25, elastic: 1 };
+  const sampler = (options: Partial<EpisodeSamplerOptions>) =>
+    new EpisodeSampler(alike, 'train', { rotations: false, seed: 1, ...options });
+
+  test('distorts all images of a class alike, and each class in a way of its own', () => {
+    const episode = sampler({ classAugment }).episode(SHAPE, 3);
+    const plain = sampler({}).episode(SHAPE, 3);
+    expect(episode.classes).toEqual(plain.classes);
+    const support = imagesOf(episode.supportImages);
+    const query = imagesOf(episode.queryImages);
+    for (let way = 0; way < SHAPE.ways; way++) {
+      const [first, ...others] = [
+        ...support.slice(way * SHAPE.shots, (way + 1) * SHAPE.shots),
+        ...query.slice(way * SHAPE.queries, (way + 1) * SHAPE.queries),
+      ];
+      for (const other of others) expect(other).toEqual(first);
+      expect(first).not.toEqual(imagesOf(plain.supportImages)[way * SHAPE.shots]);
+    }
+    expect(sampler({ classAugment }).episode(SHAPE, 3)).toEqual(episode);
+  });
+
+  test('draws anew in every episode', () => {
+    // Two episodes of all classes: the same class by name, another by its distortion.
+    const ways = alike.splits.train.length;
+    const firstOf = (index: number): number[] | undefined => {
+      const { classes, supportImages } = sampler({ classAugment }).episode({ ways, shots: 1, queries: 1 }, index);
+      return imagesOf(supportImages)[classes.indexOf('train0')];
+    };
+    expect(firstOf(0)).not.toEqual(firstOf(1));
+  });
+
+  test('is mirrored whole', () => {
+    const everyClass = { ways: alike.splits.train.length, shots: 1, queries: 1 };
+    const { classes, supportImages } = sampler({ classAugment: { mirror: true } }).episode(everyClass, 0);
+    const plain = sampler({}).episode(everyClass, 0);
+    const mirror = (image: number[]) => image.map((_, i) => image[i - (i % SIZE) + SIZE - 1 - (i % SIZE)]);
+    const kinds = imagesOf(supportImages).map((image, i) => {
+      const upright = imagesOf(plain.supportImages)[i] as number[];
+      if (JSON.stringify(image) === JSON.stringify(upright)) return 'upright';
+      expect(image).toEqual(mirror(upright));
+      return 'mirrored';
+    });
+    expect(classes).toEqual(plain.classes);
+    expect(new Set(kinds)).toEqual(new Set(['upright', 'mirrored']));
+  });
+
+  test('refuses bounds that make no sense, by name', () => {
+    expect(() => sampler({ classAugment: { stretch: -1 } })).toThrow(
+      'classAugment.stretch: expected 0 or more, got -1',
+    );
+  });
+});
+
 describe('augmentation', () => {
   const dataset = makeDataset();
   const withAugment = (augment: EpisodeSamplerOptions['augment'], rotations = false) =>

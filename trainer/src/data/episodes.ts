@@ -1,5 +1,13 @@
 import { pixelsToTensor } from '@whet/runtime/images';
-import { type Augmentation, checkAugmentation, type Distortion, drawDistortion, warp } from './augment.js';
+import {
+  type Augmentation,
+  type ClassAugmentation,
+  checkAugmentation,
+  type Distortion,
+  drawClassDistortion,
+  drawDistortion,
+  warp,
+} from './augment.js';
 import { DataError, type Dataset, type ImageClass, type SplitName } from './dataset.js';
 import { generatorFor } from './random.js';
 
@@ -32,6 +40,8 @@ export interface EpisodeSamplerOptions {
   readonly seed: number;
   /** Distorts every image by itself; for the train split. Off when absent. */
   readonly augment?: Augmentation;
+  /** Distorts all images of a class alike, which makes other classes of them. Off when absent. */
+  readonly classAugment?: ClassAugmentation;
 }
 
 /**
@@ -61,6 +71,7 @@ export class EpisodeSampler {
       throw new DataError(`${dataset.name}: expected square images to turn, got ${width} x ${height}`);
     }
     if (options.augment) checkAugmentation(options.augment);
+    if (options.classAugment) checkAugmentation(options.classAugment, 'classAugment');
     let smallest = classes[0];
     if (smallest === undefined) throw new DataError(`${dataset.name}: expected classes in ${split}, got none`);
     for (const each of classes) {
@@ -91,12 +102,13 @@ export class EpisodeSampler {
   episode(shape: EpisodeShape, index: number): Episode {
     this.#check(shape);
     const { ways, shots, queries } = shape;
-    const { rotations, seed, augment } = this.#options;
+    const { rotations, seed, augment, classAugment } = this.#options;
     const { width, height, channels } = this.#dataset.preprocessing;
     const length = channels * height * width;
     const random = generatorFor(seed, `episode/${this.#split}`, index);
     // A stream of its own: with and without distortion, the same drawings are drawn.
-    const distortions = augment && generatorFor(seed, `augment/${this.#split}`, index);
+    const perImage = augment && generatorFor(seed, `augment/${this.#split}`, index);
+    const perClass = classAugment && generatorFor(seed, `augment-class/${this.#split}`, index);
 
     const classes: string[] = [];
     const supportImages = new Float32Array(ways * shots * length);
@@ -107,19 +119,16 @@ export class EpisodeSampler {
       const quarters = rotations ? drawn % 4 : 0;
       const source = this.#classes[rotations ? Math.floor(drawn / 4) : drawn] as ImageClass;
       classes.push(quarters === 0 ? source.name : `${source.name}@${quarters * 90}`);
+      const ofClass = classAugment && perClass ? [drawClassDistortion(classAugment, perClass)] : [];
       for (const [i, image] of random.sample(source.count, shots + queries).entries()) {
-        const distortion = augment && distortions ? drawDistortion(augment, distortions) : undefined;
+        const ofImage = augment && perImage ? [drawDistortion(augment, perImage)] : [];
         const supports = i < shots;
         const at = supports ? way * shots + i : way * queries + i - shots;
         (supports ? supportLabels : queryLabels)[at] = way;
-        this.#fill(
-          supports ? supportImages : queryImages,
-          at * length,
-          source.pixels,
-          image * length,
-          quarters,
-          distortion,
-        );
+        this.#fill(supports ? supportImages : queryImages, at * length, source.pixels, image * length, quarters, [
+          ...ofImage,
+          ...ofClass,
+        ]);
       }
     }
     return { classes, supportImages, supportLabels, queryImages, queryLabels };
@@ -155,7 +164,7 @@ export class EpisodeSampler {
     pixels: Uint8Array,
     from: number,
     quarters: number,
-    distortion: Distortion | undefined,
+    distortions: readonly Distortion[],
   ): void {
     const { width, height, channels, background } = this.#dataset.preprocessing;
     // Pixel (y, x) of the turned image is read at origin + y * down + x * right.
@@ -164,8 +173,8 @@ export class EpisodeSampler {
       const table = this.#table.subarray(c * 256, (c + 1) * 256);
       const plane = { pixels, start: from + c + origin * channels, down: down * channels, right: right * channels };
       const target = out.subarray(at + c * height * width, at + (c + 1) * height * width);
-      if (distortion) {
-        warp(target, plane, { width, height, background }, distortion, table);
+      if (distortions.length > 0) {
+        warp(target, plane, { width, height, background }, distortions, table);
         continue;
       }
       let i = 0;
