@@ -23,6 +23,8 @@ export interface Backend {
   readonly name: string;
   /** What it computes on, for people: `CPU (AMD EPYC 9354, 2 threads)`. */
   readonly device: string;
+  /** Runs that go on beside each other where a caller asks for several at once; 1 when absent. */
+  readonly parallel?: number;
   compile(graph: Graph): Promise<Executable>;
 }
 

@@ -7,7 +7,7 @@ import { accuracyOf, type Interval, meanInterval } from './evaluation.js';
 import type { Rule } from './rules.js';
 import type { TrainingState } from './state.js';
 import { momentInputs, type NormalizationMode } from './task-graph.js';
-import { type TaskRunner, taskRunner } from './task-runner.js';
+import { runAll, type TaskRunner, taskRunner } from './task-runner.js';
 import { evaluationGraph } from './training-graphs.js';
 
 /** The arrays of some tasks, by the names of a task graph's inputs. */
@@ -37,11 +37,18 @@ export async function accuracyOver(
 ): Promise<Interval> {
   const feeds = stateFeeds(state);
   const accuracies: number[] = [];
-  for (let index = 0; index < tasks; index++) {
-    const episode = sampler.episode(shape, index);
-    const outputs = await runner.run(new Map([...feeds, ...taskFeeds(taskBatch([episode], shape.ways))]));
-    accuracies.push(accuracyOf(outputs.get('logits') as Float32Array, episode.queryLabels, shape.ways));
-    onTask?.(index + 1);
+  const labels: Int32Array[] = [];
+  function* draw() {
+    for (let index = 0; index < tasks; index++) {
+      const episode = sampler.episode(shape, index);
+      labels.push(episode.queryLabels);
+      yield new Map([...feeds, ...taskFeeds(taskBatch([episode], shape.ways))]);
+    }
+  }
+  for await (const outputs of runAll(runner, draw())) {
+    const expected = labels[accuracies.length] as Int32Array;
+    accuracies.push(accuracyOf(outputs.get('logits') as Float32Array, expected, shape.ways));
+    onTask?.(accuracies.length);
   }
   return meanInterval(accuracies);
 }

@@ -5,6 +5,8 @@ export type Arrays = ReadonlyMap<string, Float32Array>;
 
 /** A graph of static shapes in float32, run on flat arrays. */
 export interface TaskRunner {
+  /** Runs that go on beside each other. */
+  readonly parallel: number;
   run(feeds: Arrays): Promise<Map<string, Float32Array>>;
   release(): Promise<void>;
 }
@@ -14,6 +16,7 @@ export async function taskRunner(backend: Backend, graph: Graph): Promise<TaskRu
   const shapes = new Map(graph.inputs.map((input) => [input.name, staticShape(input)]));
   const executable = await backend.compile(graph);
   return {
+    parallel: backend.parallel ?? 1,
     run: async (feeds) => {
       const tensors = [...feeds].flatMap(([name, data]) => {
         const shape = shapes.get(name);
@@ -26,4 +29,20 @@ export async function taskRunner(backend: Backend, graph: Graph): Promise<TaskRu
     },
     release: () => executable.release(),
   };
+}
+
+/** Runs of all of `feeds`, in their order, as many beside each other as the backend does. */
+export async function* runAll<T extends Arrays>(
+  runner: TaskRunner,
+  feeds: Iterable<T>,
+): AsyncGenerator<Map<string, Float32Array>> {
+  const under: Promise<Map<string, Float32Array>>[] = [];
+  for (const each of feeds) {
+    const run = runner.run(each);
+    // The first that fails is thrown in its turn; others must not end the process before.
+    run.catch(() => undefined);
+    under.push(run);
+    if (under.length >= runner.parallel) yield (await under.shift()) as Map<string, Float32Array>;
+  }
+  for (const run of under) yield await run;
 }

@@ -15,7 +15,7 @@ import { frozenShare } from './masks.js';
 import type { MetricsFile } from './metrics.js';
 import { mixMoments, type TrainingState } from './state.js';
 import { STEP_WEIGHTS } from './task-graph.js';
-import { type Arrays, type TaskRunner, taskRunner } from './task-runner.js';
+import { type Arrays, runAll, type TaskRunner, taskRunner } from './task-runner.js';
 import { evaluationGraph, taskBatchGraph } from './training-graphs.js';
 
 /** Key of the validation graph among the runners by number of shots, which are 1 or more. */
@@ -204,8 +204,12 @@ async function outerStep(
   const sums = new Map([...state.parameters].map(([name, { value }]) => [name, new Float32Array(value.length)]));
   const observed: { tasks: number; outputs: Arrays }[] = [];
   const taken = { loss: 0, accuracy: 0 };
+  const runs = runAll(
+    runner,
+    batches.map((batch) => new Map([...feeds, ...taskFeeds(batch)])),
+  );
   for (const [index, batch] of batches.entries()) {
-    const outputs = await runner.run(new Map([...feeds, ...taskFeeds(batch)]));
+    const outputs = (await runs.next()).value as Arrays;
     const losses = outputs.get('loss') ?? [];
     for (let task = 0; task < batch.tasks; task++) {
       const loss = losses[task] ?? Number.NaN;

@@ -42,6 +42,7 @@ interface TrainOptions {
   readonly backend: string;
   readonly device?: string;
   readonly threads?: number;
+  readonly workers?: number;
 }
 
 /** Settings as they come from a file, not checked yet. */
@@ -84,6 +85,11 @@ export function trainCommand(): Command {
     .option('--backend <name>', 'where to compute: auto takes a GPU if there is one; `whet doctor` lists them', 'auto')
     .option('--device <which>', 'number of a CUDA device, or a part of a WebGPU adapter’s name')
     .option('--threads <n>', 'threads of onnxruntime on the CPU', count)
+    .option(
+      '--workers <n>',
+      'tasks of an outer step computed beside each other on the CPU, in threads of their own',
+      count,
+    )
     .option('--seed <n>', 'seed of weights and tasks', wholeNumber)
     .action(runTraining);
 }
@@ -137,6 +143,7 @@ function refuseNewSettings(options: TrainOptions): void {
     'backend',
     'device',
     'threads',
+    'workers',
   ]);
   const ignored = Object.keys(options).filter((name) => !kept.has(name));
   if (ignored.length === 0) return;
@@ -145,9 +152,9 @@ function refuseNewSettings(options: TrainOptions): void {
 }
 
 /** The backend that was asked for; for `auto` the fastest kind there is, saying why not another. */
-async function openBackend({ backend: name, device, threads }: TrainOptions): Promise<DeviceBackend> {
+async function openBackend({ backend: name, device, threads, workers }: TrainOptions): Promise<DeviceBackend> {
   const { backendNames, chooseBackend, openBackend, openTfjsBackend } = await import('@whet/trainer');
-  const options = { ...(device ? { device } : {}), ...(threads ? { threads } : {}) };
+  const options = { ...(device ? { device } : {}), ...(threads ? { threads } : {}), ...(workers ? { workers } : {}) };
   if (name === 'auto') {
     const { backend, passedOver } = await chooseBackend(options);
     if (!backend.accelerated) {

@@ -13,6 +13,11 @@ export interface DeviceBackend extends Backend {
 export interface DeviceOptions {
   /** Threads inside an operator, on backends that compute on the CPU; the library's default when absent. */
   readonly threads?: number;
+  /**
+   * Threads that run graphs beside each other, on `ort-cpu`; 1 when absent, where graphs run in the calling thread. With
+   * more, `threads` is of each, and by default its share of the cores.
+   */
+  readonly workers?: number;
   /** Which device: a CUDA device's number, or a part of a WebGPU adapter's name. */
   readonly device?: string;
 }

@@ -22,6 +22,7 @@ import { type DeviceBackend, type DeviceOptions, reportingFailures } from './dev
 import { BackendUnavailableError, firstLine, NO_ADAPTER } from './errors.js';
 import { loadedDrivers } from './loaded-drivers.js';
 import { lowerForWebGpu } from './lower-for-webgpu.js';
+import { type OrtWorkers, ortWorkers } from './ort-workers.js';
 
 export type OrtProvider = 'cpu' | 'webgpu' | 'cuda';
 
@@ -34,7 +35,7 @@ const toOrt = (tensor: Tensor): ort.Tensor =>
   new ort.Tensor(tensor.dtype, storedArray(tensor) as never, tensor.shape) as ort.Tensor;
 
 /** Floats as they come; whole numbers as numbers, which is how the compiler holds them. */
-function fromOrt({ data, dims }: ort.Tensor, dtype: DType): Tensor {
+function fromOrt({ data, dims }: { readonly data: unknown; readonly dims: readonly number[] }, dtype: DType): Tensor {
   const held = data instanceof Float32Array || data instanceof Float64Array;
   return { dtype, shape: dims, data: held ? data : Float64Array.from(data as ArrayLike<number>, Number) };
 }
@@ -54,11 +55,48 @@ const lowerings: Readonly<Record<OrtProvider, Pass>> = {
   cuda: lowerGroups,
 };
 
-/** `CPU (AMD EPYC 9354, 2 threads)` */
-export function cpuText(threads?: number): string {
+/** `CPU (AMD EPYC 9354, 2 threads)`, or `2 workers of 1 thread`. */
+export function cpuText(threads?: number, workers = 1): string {
   const cores = cpus();
   const count = threads ?? defaultThreads() ?? cores.length;
-  return `CPU (${cores[0]?.model.trim() || process.arch}, ${count} ${count === 1 ? 'thread' : 'threads'})`;
+  const each = `${count} ${count === 1 ? 'thread' : 'threads'}`;
+  return `CPU (${cores[0]?.model.trim() || process.arch}, ${workers > 1 ? `${workers} workers of ${each}` : each})`;
+}
+
+/** A loaded model, in this thread or in those of a pool. */
+interface Session {
+  run(
+    feeds: ReadonlyMap<string, Tensor>,
+  ): Promise<Readonly<Record<string, { data: unknown; dims: readonly number[] }>>>;
+  release(): Promise<void>;
+}
+
+/** A view's buffer goes to another thread with it: of a part of one a copy. */
+const whole = (data: Float32Array): Float32Array => (data.byteLength < data.buffer.byteLength ? data.slice() : data);
+
+async function openSession(
+  model: Uint8Array,
+  options: ort.InferenceSession.SessionOptions,
+  pool: OrtWorkers | undefined,
+): Promise<Session> {
+  if (!pool) {
+    const session = await ort.InferenceSession.create(model, options);
+    return {
+      run: (feeds) => session.run(Object.fromEntries([...feeds].map(([name, tensor]) => [name, toOrt(tensor)]))),
+      release: () => session.release(),
+    };
+  }
+  const session = await pool.create(model, options);
+  return {
+    run: async (feeds) => {
+      const sent = [...feeds].map(([name, tensor]) => {
+        const { dtype: type, shape } = tensor;
+        return { name, type, dims: shape, data: whole(storedArray(tensor) as Float32Array) };
+      });
+      return Object.fromEntries((await session.run(sent)).map((output) => [output.name, output]));
+    },
+    release: () => session.release(),
+  };
 }
 
 /**
@@ -66,27 +104,36 @@ export function cpuText(threads?: number): string {
  * Operators a provider lacks run on the CPU.
  */
 export function ortBackend(options: OrtOptions = {}): Backend {
-  const provider = options.provider ?? 'cpu';
+  const { provider = 'cpu', workers = 1 } = options;
+  const pool = workers > 1 ? ortWorkers(workers) : undefined;
+  const threads = options.threads ?? (pool ? Math.max(1, Math.floor(cpus().length / workers)) : defaultThreads());
   return {
     name: `ort-${provider}`,
-    device: provider === 'cpu' ? cpuText(options.threads) : provider,
+    device: provider === 'cpu' ? cpuText(threads, workers) : provider,
+    parallel: workers,
     compile: async (whole) => {
       const lowered = lowerings[provider](whole).graph;
       const { graph } = removeUnusedInputs(lowered);
-      const threads = options.threads ?? defaultThreads();
-      const session = await ort.InferenceSession.create(encodeOnnx(graph), {
-        executionProviders: providers[provider](options),
-        graphOptimizationLevel: 'all',
-        logSeverityLevel: 3,
-        ...(threads ? { intraOpNumThreads: threads } : {}),
-      });
+      const session = await openSession(
+        encodeOnnx(graph),
+        {
+          executionProviders: providers[provider](options),
+          graphOptimizationLevel: 'all',
+          logSeverityLevel: 3,
+          ...(threads ? { intraOpNumThreads: threads } : {}),
+        },
+        pool,
+      );
       return {
         run: async (feeds) => {
           const bound = bindFeeds(graph, feeds);
-          const inputs = Object.fromEntries(bound.map(([{ name }, tensor]) => [name, toOrt(tensor)]));
-          const found = await session.run(inputs);
+          const found = await session.run(new Map([...bound].map(([{ name }, tensor]) => [name, tensor])));
           return new Map(
-            [...graph.outputs].map(([name, { dtype }]) => [name, fromOrt(found[name] as ort.Tensor, dtype)]),
+            [...graph.outputs].map(([name, { dtype }]) => {
+              const output = found[name];
+              if (!output) throw new Error(`onnxruntime gave no output "${name}"`);
+              return [name, fromOrt(output, dtype)];
+            }),
           );
         },
         release: () => session.release(),
@@ -104,6 +151,9 @@ export async function openOrtBackend(provider: OrtProvider, options: DeviceOptio
   if (options.device && provider !== 'cuda') {
     throw new BackendUnavailableError(name, `it has no devices to choose from, so not "${options.device}" either`);
   }
+  if ((options.workers ?? 1) > 1 && provider !== 'cpu') {
+    throw new BackendUnavailableError(name, 'a device computes in one place; workers are for the CPU');
+  }
   if (options.device && !/^\d+$/.test(options.device)) {
     throw new BackendUnavailableError(name, `expected a device's number, got "${options.device}"`);
   }
@@ -117,11 +167,11 @@ export async function openOrtBackend(provider: OrtProvider, options: DeviceOptio
     throw new BackendUnavailableError(name, whyNot(firstLine(cause), provider, library), { cause });
   }
   const version = `onnxruntime-node ${ort.env.versions.node ?? ort.env.versions.common}`;
-  return reportingFailures({ ...backend, ...deviceOf(provider, options), version });
+  return reportingFailures({ ...backend, ...deviceOf(provider, backend.device, options), version });
 }
 
-function deviceOf(provider: OrtProvider, { threads, device }: DeviceOptions) {
-  if (provider === 'cpu') return { device: cpuText(threads), accelerated: false };
+function deviceOf(provider: OrtProvider, own: string, { device }: DeviceOptions) {
+  if (provider === 'cpu') return { device: own, accelerated: false };
   if (provider === 'cuda') return { device: `CUDA device ${device ?? 0}`, accelerated: true };
   const api = { win32: 'Direct3D 12', darwin: 'Metal' }[process.platform as string];
   if (api) return { device: `WebGPU (${api})`, accelerated: true };
