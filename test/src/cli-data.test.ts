@@ -114,6 +114,39 @@ describe('whet train --data', () => {
     expect([refused.code, refused.err]).toEqual([1, expect.stringMatching(/maskCost: expected/)]);
   });
 
+  it('computes tasks in workers, to the same weights, and starts a wider network from layers of a bundle', async () => {
+    const inWorkers = async (run: string, ...args: string[]) => {
+      const trained = await train('grey', 'small.json', '--run', run, '--tasks', '2', '--threads', '1', ...args);
+      expect(trained.err).not.toContain('whet:');
+      const { config, state } = await loadCheckpoint(join(folder, run, 'last.safetensors'));
+      return {
+        said: trained.err,
+        config,
+        weights: new Map([...state.parameters].map(([name, { value }]) => [name, value])),
+      };
+    };
+    const alone = await inWorkers('one-worker');
+    const { said, weights, config } = await inWorkers('workers', '--workers', '3');
+    expect(said).toContain('note: --workers 3: an outer step has 2 to compute, so 2 will do');
+    expect(said).toMatch(/2 workers of 1 thread/);
+    expect(weights).toEqual(alone.weights);
+    const resumed = ['--run', 'workers', '--resume', '--outer-steps', String(config.outerSteps + 1), '--workers', '2'];
+    expect((await whet('train', '--data', 'grey', '--backend', 'ort-cpu', ...resumed)).code).toBe(0);
+
+    expect((await whet('export', 'one-worker/last.safetensors', '--out', 'narrow')).code).toBe(0);
+    const model = { architecture: 'conv4', channels: [4, 6], blocks: 2, imageSize: 12 };
+    await writeFile(
+      join(folder, 'wider.json'),
+      JSON.stringify({ ...SETTINGS, model, outerSteps: 1, outerRate: 1e-30 }),
+    );
+    const start = ['--config', 'wider.json', '--run', 'wider', '--start-from', 'narrow', '--start-layers', 'block1'];
+    const wider = await inWorkers('wider', ...start);
+    expect(wider.weights.get('conv1.weight')).toEqual(alone.weights.get('conv1.weight'));
+    expect(wider.weights.get('conv2.weight')).toHaveLength(6 * 4 * 9);
+    const refused = await train('grey', 'small.json', '--run', 'no-start', '--start-layers', 'block1');
+    expect([refused.code, refused.err]).toEqual([1, expect.stringMatching(/--start-layers: expected --start-from/)]);
+  });
+
   it.each<[string, string[], RegExp]>([
     [
       'one mean for three channels',

@@ -20,6 +20,7 @@ beforeAll(async () => {
     ['sparse', {}],
     ['dense', { rule: 'maml', normalization: 'layer' }],
     ['fixed', { head: 'fixed' }],
+    ['seen', { trainOn: 'train+validation' }],
   ] as const) {
     await saveCheckpoint(join(folder, run, 'last.safetensors'), tinyCheckpoint('prototype', overrides));
     const frozen = run === 'sparse' ? { frozen: { block1: 0.5, block2: 0.5, head: 0.5 } } : {};
@@ -121,12 +122,14 @@ describe('whet report', () => {
   it.each([
     ['sparse', /<h2>Masks<\/h2>/],
     ['dense', /<td>the same<\/td>/],
+    ['seen', /The run trains on these classes\./],
   ])('writes a page about the run "%s"', async (run, content) => {
     const written = await whet('report', run, '--data', 'data', '--tasks', '1', '--queries', '2', '--threads', '1');
     expect(written).toMatchObject({ code: 0, out: `${join(run, 'report.html')}\n` });
     const page = await readFile(join(folder, run, 'report.html'), 'utf8');
     expect(page).toMatch(content);
-    expect(page.includes('Which weights move')).toBe(run === 'sparse');
+    expect(page.includes('Which weights move')).toBe(run !== 'dense');
+    expect(page.includes('the run trains on their classes too')).toBe(run === 'seen');
     expect(page).toMatch(/5-way 5-shot<\/th><td>\d+\.\d\d %/);
     // Six classes only: that row says so, the others are there.
     expect(page).toMatch(/20-way 1-shot<\/th><td>[^<]*expected at least 20 classes for 20 ways, got 6/);
@@ -138,6 +141,11 @@ describe('whet report', () => {
     ['data that does not fit', ['report', 'colour'], /expected images of 12 x 12 x 3 .*got 12 x 12 x 1/],
     ['a search for it', ['search', 'colour/last.safetensors', '--out', 'x'], /expected images of 12 x 12 x 3/],
     ['a missing checkpoint', ['search', 'none.safetensors', '--out', 'x'], /checkpoint "none\.safetensors": ENOENT/],
+    [
+      'validation classes that were trained on',
+      ['search', 'seen/last.safetensors', '--out', 'x'],
+      /seen\/last\.safetensors: was trained on the validation classes/,
+    ],
     ['a head of fixed ways', ['search', 'fixed/last.safetensors', '--out', 'x'], /a fixed head serves one number/],
     ['a budget that is none', ['search', 'x', '--out', 'x', '--budget', '-1'], /expected a number of 0 or more/],
     [

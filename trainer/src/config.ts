@@ -123,6 +123,9 @@ export const runConfigSchema = settingsSchema
 
 export type RunConfig = z.infer<typeof runConfigSchema>;
 
+/** Whether accuracies on validation classes tell nothing about new ones, because a run trains on them. */
+export const trainsOnValidation = ({ trainOn }: Pick<RunConfig, 'trainOn'>): boolean => trainOn === 'train+validation';
+
 export function backboneOf({ model }: Pick<RunConfig, 'model'>): Backbone {
   if (model.architecture === 'resnet12') {
     const { architecture: _, ...settings } = model;

@@ -43,7 +43,7 @@ export { type Checkpoint, CheckpointError, loadCheckpoint, saveCheckpoint } from
 export { CompileError } from './compile-error.js';
 export { compileModel } from './compile-model.js';
 export type { CompileOptions, CompileReport, PatternReport } from './compile-options.js';
-export { backboneOf, type RunConfig, runConfigSchema, taskSettings } from './config.js';
+export { backboneOf, type RunConfig, runConfigSchema, taskSettings, trainsOnValidation } from './config.js';
 export { type CifarOptions, cifarPreprocessing, loadCifar } from './data/cifar.js';
 export { DataError, type Dataset, type ImageClass, type SplitName } from './data/dataset.js';
 export { type Episode, EpisodeSampler, type EpisodeShape } from './data/episodes.js';

@@ -89,4 +89,15 @@ describe('the first population moments', () => {
     await run({ config, state });
     expect(state.moments).toEqual(before);
   });
+
+  it('of layers that were not taken over are taken from images, the others are left', async () => {
+    const other = await newRun(settings);
+    await run(other);
+    const state = startFrom(other.config, startOf(other), ['block1']);
+    expect(areMomentsFresh(state)).toBe(true);
+    const before = structuredClone(state.moments);
+    await run({ config: other.config, state });
+    expect(state.moments.get('norm1')).toEqual(before.get('norm1'));
+    expect(areMomentsFresh(state)).toBe(false);
+  });
 });

@@ -1,15 +1,16 @@
 import { type Backend, type Graph, GraphBuilder, removeUnusedInputs, type Value } from '@whet/compiler';
 import { type Backbone, batchMoments } from '@whet/models';
 import { stateFeeds } from './evaluate-tasks.js';
-import type { TrainingState } from './state.js';
+import type { PopulationMoments, TrainingState } from './state.js';
 import { momentInputs } from './task-graph.js';
 import { taskRunner } from './task-runner.js';
 
-/** Whether nothing has been observed yet: population moments are those of a fresh state. */
-export const areMomentsFresh = ({ moments }: TrainingState): boolean =>
-  [...moments.values()].every(
-    ({ mean, variance }) => mean.every((value) => value === 0) && variance.every((value) => value === 1),
-  );
+/** Nothing has been observed yet: the moments are those of a fresh state. */
+const isFresh = ({ mean, variance }: PopulationMoments): boolean =>
+  mean.every((value) => value === 0) && variance.every((value) => value === 1);
+
+/** Whether some population moments are still those of a fresh state: all of a new run, or of layers it did not start with. */
+export const areMomentsFresh = ({ moments }: TrainingState): boolean => [...moments.values()].some(isFresh);
 
 /** Moments of a batch of images in every normalization, each normalized by its own, under the names of the inputs. */
 function momentsGraph(backbone: Backbone, count: number): Graph {
@@ -32,7 +33,7 @@ function momentsGraph(backbone: Backbone, count: number): Graph {
 }
 
 /**
- * Sets population moments, in place, to those of `images [count, C, H, W]` at the state's weights, so that normalization
+ * Sets population moments that are still fresh, in place, to those of `images [count, C, H, W]` at the state's weights, so that normalization
  * is one from the first step on (data-dependent initialization, Salimans and Kingma 2016, section 3).
  */
 export async function initializeMoments(
@@ -45,7 +46,7 @@ export async function initializeMoments(
   const runner = await taskRunner(backend, momentsGraph(backbone, count));
   try {
     const found = await runner.run(new Map([...stateFeeds(state), ['images', images]]));
-    for (const [name, { mean, variance }] of state.moments) {
+    for (const [name, { mean, variance }] of [...state.moments].filter(([, moments]) => isFresh(moments))) {
       const names = momentInputs(name);
       mean.set(found.get(names.mean) as Float32Array);
       variance.set(found.get(names.variance) as Float32Array);

@@ -17,6 +17,7 @@ function parseConfig(settings: unknown): RunConfig {
  */
 export async function newRun(settings: unknown, from?: string, layers?: readonly string[]): Promise<Checkpoint> {
   const config = parseConfig(settings);
+  if (layers && !from) throw new Error('layers to start with: expected a checkpoint or bundle to take them from');
   const state = from ? startFrom(config, await loadStart(from), layers) : initialState(config);
   return { config, state };
 }

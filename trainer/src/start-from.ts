@@ -1,10 +1,12 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseManifest, readSafetensors } from '@whet/runtime';
+import * as z from 'zod';
 import { adamState } from './adam.js';
 import { type Checkpoint, CheckpointError, loadCheckpoint } from './checkpoint.js';
-import { backboneOf, type RunConfig, runConfigSchema } from './config.js';
-import { initialState, type PopulationMoments, type TrainingState } from './state.js';
+import { backboneOf, type RunConfig, runConfigSchema, taskSettings } from './config.js';
+import { allSpecs, initialState, type PopulationMoments, type TrainingState } from './state.js';
+import { metaParameters } from './task-graph.js';
 
 /** Weights and moments to start a run from, by name, and the network they are of. */
 export interface Start {
@@ -14,8 +16,9 @@ export interface Start {
 }
 
 /**
- * Reads a checkpoint, or a bundle that was exported from one: the weights of its pattern in which all of them move.
- * Throws {@link CheckpointError} naming the path and what does not fit.
+ * Reads a checkpoint, or a bundle that was exported from one: the weights of its pattern in which all of them move. A
+ * bundle does not keep masks, rates and population moments, nor the scale of a prototype head, which all start anew;
+ * one whose head has learned weights is refused. Throws {@link CheckpointError} naming the path and what does not fit.
  */
 export async function loadStart(path: string): Promise<Start> {
   const isFolder = await stat(path).then(
@@ -33,14 +36,16 @@ export function startOf({ config, state }: Checkpoint): Start {
 
 async function loadBundleStart(directory: string): Promise<Start> {
   try {
-    const { provenance, patterns, normalization } = parseManifest(
-      await readFile(join(directory, 'manifest.json'), 'utf8'),
-      directory,
-    );
-    const config = runConfigSchema.safeParse((provenance as { config?: unknown } | undefined)?.config).data;
-    if (!config) throw new Error('expected a bundle of `whet export`, whose manifest has the settings of its run');
-    if (normalization === 'population')
-      throw new Error('a bundle keeps no population moments; start from a checkpoint');
+    const { provenance, patterns } = parseManifest(await readFile(join(directory, 'manifest.json'), 'utf8'), directory);
+    const settings = (provenance as { config?: unknown } | undefined)?.config;
+    if (!settings) throw new Error('expected a bundle of `whet export`, whose manifest has the settings of its run');
+    const parsed = runConfigSchema.safeParse(settings);
+    if (!parsed.success)
+      throw new Error(`settings of its run: ${z.prettifyError(parsed.error)}`, { cause: parsed.error });
+    const config = parsed.data;
+    if (config.head !== 'prototype') {
+      throw new Error(`a bundle does not keep what a ${config.head} head learned; start from a checkpoint`);
+    }
     const { parameters } = backboneOf(config);
     const whole = Object.values(patterns).find(({ moving }) =>
       parameters.every(({ name }) => moving.some((each) => each.name === name && each.moving === each.entries)),
@@ -62,16 +67,13 @@ async function loadBundleStart(directory: string): Promise<Start> {
  */
 export function startFrom(config: RunConfig, start: Start, layers?: readonly string[]): TrainingState {
   const state = initialState(config);
-  const backbone = backboneOf(config);
   if (layers) checkLayers(config, start, layers);
   else if (JSON.stringify(config.model) !== JSON.stringify(start.model)) {
     const [expected, got] = [config.model, start.model].map((model) => JSON.stringify(model));
-    throw new CheckpointError(
-      `the checkpoint to start from has another architecture: expected ${expected}, got ${got}`,
-    );
+    throw new CheckpointError(`what to start from has another architecture: expected ${expected}, got ${got}`);
   }
-  const layerOf = new Map(backbone.parameters.map(({ name, layer }) => [name, layer]));
-  const isTaken = (name: string) => !layers || layers.includes(layerOf.get(name) ?? 'head');
+  const layerOf = new Map(allSpecs(config).map(({ name, layer }) => [name, layer]));
+  const isTaken = (name: string) => !layers || layers.includes(layerOf.get(name) as string);
   const parameters = new Map(
     [...state.parameters].map(([name, fresh]) => {
       const known = isTaken(name) ? start.weights.get(name) : undefined;
@@ -86,7 +88,8 @@ export function startFrom(config: RunConfig, start: Start, layers?: readonly str
 
 /** Throws {@link CheckpointError} naming the first of `layers` that a network has not, or that differs between both. */
 function checkLayers(config: RunConfig, start: Start, layers: readonly string[]): void {
-  const { parameters, layers: known } = backboneOf(config);
+  const { start: parameters } = metaParameters(taskSettings(config, config.shots[0] as number));
+  const known = [...backboneOf(config).layers, 'head'];
   for (const layer of layers) {
     if (!known.includes(layer)) {
       throw new CheckpointError(`layer "${layer}": expected one of ${known.join(', ')}`);

@@ -2,7 +2,7 @@ import type { Backend } from '@whet/compiler';
 import { adamStep } from './adam.js';
 import { checkImages } from './check-images.js';
 import { saveCheckpoint } from './checkpoint.js';
-import { backboneOf, type RunConfig, taskSettings } from './config.js';
+import { backboneOf, type RunConfig, taskSettings, trainsOnValidation } from './config.js';
 import type { Dataset } from './data/dataset.js';
 import { EpisodeSampler } from './data/episodes.js';
 import { type BatchRequest, directTasks, drawBatches, type TaskSource } from './data/task-batches.js';
@@ -62,8 +62,8 @@ export interface TrainOptions {
 }
 
 /** The data set whose train split is what the run trains on. */
-function trainingClasses({ trainOn }: RunConfig, dataset: Dataset): Dataset {
-  if (trainOn !== 'train+validation') return dataset;
+function trainingClasses(config: RunConfig, dataset: Dataset): Dataset {
+  if (!trainsOnValidation(config)) return dataset;
   const { train, validation } = dataset.splits;
   return { ...dataset, splits: { ...dataset.splits, train: [...train, ...validation] } };
 }

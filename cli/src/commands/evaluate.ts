@@ -58,7 +58,13 @@ async function runEvaluation(directory: string, options: EvaluateOptions): Promi
     ...(options.threads ? { threads: options.threads } : {}),
   });
   const { manifest } = bundle;
-  const { preprocessing } = manifest;
+  const { preprocessing, provenance } = manifest;
+  const run = (provenance as { config?: { trainOn?: unknown } } | undefined)?.config;
+  if (options.split === 'validation' && run?.trainOn === 'train+validation') {
+    process.stderr.write(
+      `note: ${manifest.name} was trained on the validation classes; they tell nothing about new ones\n`,
+    );
+  }
   const dataset = await loadData(await recogniseData(options.data, { plain: true }), {
     size: preprocessing.width,
     channels: preprocessing.channels,

@@ -59,6 +59,11 @@ async function runSearch(path: string, options: SearchOptions): Promise<void> {
   if (obstacles.length > 0) throw new Error(`${path}: ${obstacles.join('; ')}`);
   const steps = options.steps ?? config.innerSteps;
   if (steps === 0) throw new Error(`${path}: was trained with 0 inner steps; say with --steps how many to search with`);
+  if (trainer.trainsOnValidation(config)) {
+    throw new Error(
+      `${path}: was trained on the validation classes, so their accuracy cannot choose a pattern; search with the run it started from`,
+    );
+  }
   const dataset = await loadData(await recogniseData(options.data), {
     size: config.model.imageSize,
     channels: config.model.imageChannels,

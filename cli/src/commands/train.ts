@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename, extname, join, resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import type { DeviceBackend, DeviceError } from '@whet/trainer';
+import type { DeviceBackend, DeviceError, RunConfig } from '@whet/trainer';
 import { Command, Option } from 'commander';
 import {
   collectCounts,
@@ -84,12 +84,8 @@ export function trainCommand(): Command {
     .option('--task-batch <n>', 'tasks in one run of the graph (default: all of a step on a GPU, 1 on a CPU)', count)
     .option('--backend <name>', 'where to compute: auto takes a GPU if there is one; `whet doctor` lists them', 'auto')
     .option('--device <which>', 'number of a CUDA device, or a part of a WebGPU adapter’s name')
-    .option('--threads <n>', 'threads of onnxruntime on the CPU', count)
-    .option(
-      '--workers <n>',
-      'tasks of an outer step computed beside each other on the CPU, in threads of their own',
-      count,
-    )
+    .option('--threads <n>', 'threads of onnxruntime on the CPU; of each worker', count)
+    .option('--workers <n>', 'tasks of an outer step (--tasks) computed beside each other on the CPU', count)
     .option('--seed <n>', 'seed of weights and tasks', wholeNumber)
     .action(runTraining);
 }
@@ -151,12 +147,24 @@ function refuseNewSettings(options: TrainOptions): void {
   throw new Error(`--resume goes on with the settings of the run; leave out ${names.join(', ')}`);
 }
 
+/** No more workers than an outer step has runs for; says so where that is fewer than asked for. */
+function usefulWorkers(options: TrainOptions, { tasksPerStep, taskBatch = 1 }: RunConfig): TrainOptions {
+  const runs = tasksPerStep / taskBatch;
+  if (!options.workers || options.workers <= runs) return options;
+  process.stderr.write(
+    `note: --workers ${options.workers}: an outer step has ${runs} to compute, so ${runs} will do\n`,
+  );
+  return { ...options, workers: runs };
+}
+
 /** The backend that was asked for; for `auto` the fastest kind there is, saying why not another. */
 async function openBackend({ backend: name, device, threads, workers }: TrainOptions): Promise<DeviceBackend> {
   const { backendNames, chooseBackend, openBackend, openTfjsBackend } = await import('@whet/trainer');
   const options = { ...(device ? { device } : {}), ...(threads ? { threads } : {}), ...(workers ? { workers } : {}) };
   if (name === 'auto') {
     const { backend, passedOver } = await chooseBackend(options);
+    if (workers && backend.accelerated)
+      process.stderr.write(`note: --workers are of the CPU, not of ${backend.name}\n`);
     if (!backend.accelerated) {
       const names = passedOver.map((each) => each.name).join(', ');
       process.stderr.write(`no GPU can be used (${names}); \`whet doctor\` says why\n`);
@@ -207,7 +215,7 @@ async function runTraining(options: TrainOptions): Promise<void> {
     throw new Error(`--data ${options.data}: the run prepares images in another way than ${dataset.name} does`);
   }
   config.preprocessing = dataset.preprocessing;
-  const backend = await openBackend(options);
+  const backend = await openBackend(usefulWorkers(options, config));
   process.stderr.write(`${config.rule} on ${backend.name}, from step ${state.step} of ${config.outerSteps}\n`);
   process.stderr.write(`device: ${backend.device}\n`);
 
@@ -216,7 +224,7 @@ async function runTraining(options: TrainOptions): Promise<void> {
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
   const progress = startProgress('train', config.outerSteps, state.step);
   let validated = '';
-  const seen = config.trainOn === 'train+validation' ? ' (classes trained on)' : '';
+  const seen = trainer.trainsOnValidation(config) ? ' (classes trained on)' : '';
   try {
     await trainer.train({
       config,

@@ -33,6 +33,8 @@ export interface Report {
   readonly examples: readonly ExamplePrediction[] | string;
 }
 
+const seesValidation = ({ trainOn }: RunConfig): boolean => trainOn === 'train+validation';
+
 type Point = readonly [step: number, value: number];
 type Line = { readonly name: string; readonly points: readonly Point[]; readonly color: string };
 
@@ -70,7 +72,7 @@ function chart(label: string, yName: string, lines: readonly Line[], more: { y?:
   }));
 }
 
-async function curves(metrics: readonly MetricsLine[]): Promise<Html> {
+async function curves(metrics: readonly MetricsLine[], seen: boolean): Promise<Html> {
   const line = (value: (of: MetricsLine) => number): Point[] => metrics.map((of) => [of.step, value(of)]);
   const last = metrics.at(-1) as MetricsLine;
   const end = `At outer step ${last.step}: training ${percent(last.accuracy)}, validation ${percent(last.validation.mean)}.`;
@@ -95,9 +97,10 @@ async function curves(metrics: readonly MetricsLine[]): Promise<Html> {
     percent(of.accuracy, 2),
     `${percent(of.validation.mean, 2)} ± ${(100 * of.validation.halfWidth).toFixed(2)}`,
   ]);
+  const kind = seen ? ' (the run trains on their classes too, so they tell nothing about new ones)' : '';
   const figures = table(['outer step', 'training loss', 'training accuracy', 'validation accuracy'], rows);
   return html`<h2>Training</h2>
-${figure(accuracy, 'Accuracy on validation tasks with its 95 % interval, and on the training tasks since the line before.')}
+${figure(accuracy, `Accuracy on validation tasks${kind} with its 95 % interval, and on the training tasks since the line before.`)}
 ${figure(loss, 'Mean query loss of the training tasks since the line before.', figures)}`;
 }
 
@@ -116,10 +119,11 @@ function accuracyTable({ accuracies, split, tasks, queries, config, dataset }: R
     transductive: 'the moments of the support images, which it was not trained with',
     layer: 'moments of their own',
   }[config.normalization];
+  const seen = split === 'validation' && seesValidation(config) ? ' The run trains on these classes.' : '';
   const steps = `${config.innerSteps} inner ${config.innerSteps === 1 ? 'step' : 'steps'}`;
   return html`<h2>Accuracy on ${split} tasks</h2>
 ${table(['task', 'one image at a time', 'transductive'], rows, {
-  caption: `${tasks} tasks each of the ${split} classes of ${dataset}, ${queries} queries per class, ${steps}; 95 % intervals.`,
+  caption: `${tasks} tasks each of the ${split} classes of ${dataset}, ${queries} queries per class, ${steps}; 95 % intervals.${seen}`,
 })}
 <p class="muted">One image at a time, as on a device: queries are normalized with ${moments}. Transductive, as in the papers:
 queries are normalized with each other, so what else is asked changes an answer.</p>`;
@@ -196,13 +200,14 @@ export async function reportPage(report: Report): Promise<string> {
   const first = accuracies.map(({ oneImage }) => oneImage).find((value) => typeof value !== 'string');
   const firstRow = accuracies.find(({ oneImage }) => oneImage === first);
   const title = `Run ${name}`;
+  const seen = seesValidation(config);
   const best = bestValidation ?? Math.max(...metrics.map(({ validation }) => validation.mean));
   const body = html`<h1>${title}</h1>
 <p class="muted">${model.architecture}, ${channels} channels, rule ${rule} (order ${order}), head ${head}, normalization
 ${normalization}, ${innerSteps} inner steps at rate ${innerRate}.</p>
 ${facts([
   [`${step} / ${config.outerSteps}`, going ? 'outer steps; not at its end' : 'outer steps'],
-  [percent(best, 2), 'best accuracy in validation'],
+  [percent(best, 2), seen ? 'best accuracy in validation, on classes it trains on' : 'best accuracy in validation'],
   ...(first && firstRow
     ? [
         [
@@ -212,7 +217,7 @@ ${facts([
       ]
     : []),
 ])}
-${await curves(metrics)}
+${await curves(metrics, seen)}
 ${accuracyTable(report)}
 ${await sparsity(report)}
 ${await examplesOf(report)}

@@ -1,5 +1,5 @@
 import { type Backend, type Executable, GraphError } from '@whet/compiler';
-import { DeviceError, failureOf, firstLine } from './errors.js';
+import { BackendUnavailableError, DeviceError, failureOf, firstLine } from './errors.js';
 
 /** A backend on a device of this machine that was tried out when it was opened. */
 export interface DeviceBackend extends Backend {
@@ -15,11 +15,17 @@ export interface DeviceOptions {
   readonly threads?: number;
   /**
    * Threads that run graphs beside each other, on `ort-cpu`; 1 when absent, where graphs run in the calling thread. With
-   * more, `threads` is of each, and by default its share of the cores.
+   * more, `threads` is of each, and by default its share of the cores. A process that is made to exit during such a run
+   * is aborted instead, by onnxruntime.
    */
   readonly workers?: number;
   /** Which device: a CUDA device's number, or a part of a WebGPU adapter's name. */
   readonly device?: string;
+}
+
+/** Throws {@link BackendUnavailableError} where more than one worker is asked of a backend that runs one graph at a time. */
+export function refuseWorkers(name: string, { workers = 1 }: DeviceOptions): void {
+  if (workers > 1) throw new BackendUnavailableError(name, `it runs one graph at a time, not ${workers} in workers`);
 }
 
 /**

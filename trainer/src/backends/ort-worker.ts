@@ -9,7 +9,7 @@ export interface SentTensor {
   readonly data: ArrayBufferView;
 }
 
-/** What {@link ortWorkers} asks of a thread; `session` numbers what is compiled. */
+/** What `ortWorkers` asks of a thread, or `end` after the last; `session` numbers what is compiled. */
 export type WorkerRequest = { readonly id: number; readonly session: number } & (
   | { readonly kind: 'compile'; readonly model: Uint8Array; readonly options: ort.InferenceSession.SessionOptions }
   | { readonly kind: 'run'; readonly feeds: readonly SentTensor[] }
@@ -48,12 +48,19 @@ async function answer(request: WorkerRequest): Promise<readonly SentTensor[]> {
   }));
 }
 
-parentPort?.on('message', (request: WorkerRequest) => {
-  answer(request).then(
+/** One request after the other: onnxruntime would give a session back before the runs that were asked for earlier. */
+let last: Promise<void> = Promise.resolve();
+
+parentPort?.on('message', (request: WorkerRequest | 'end') => {
+  last = last.then(() => (request === 'end' ? parentPort?.close() : handle(request)));
+});
+
+function handle(request: WorkerRequest): Promise<void> {
+  return answer(request).then(
     (outputs) => {
       const buffers = outputs.map(({ data }) => data.buffer as ArrayBuffer);
       parentPort?.postMessage({ id: request.id, outputs } satisfies WorkerAnswer, buffers);
     },
     (error: Error) => parentPort?.postMessage({ id: request.id, error: error.message } satisfies WorkerAnswer),
   );
-});
+}

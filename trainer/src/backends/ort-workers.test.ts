@@ -1,7 +1,10 @@
+import { readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { GraphBuilder, GraphError } from '@whet/compiler';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { runAll, taskRunner } from '../task-runner.js';
 import { openOrtBackend, ortBackend } from './ort.js';
+import { openTfjsBackend } from './tfjs/open.js';
 
 /** `x [2]` and how many it was run with: whether the answer belongs to the question. */
 function doubling() {
@@ -29,7 +32,7 @@ describe('onnxruntime in several threads', () => {
       found.push([...(outputs.get('y') ?? []), ...(outputs.get('index') ?? [])]);
     expect(found).toEqual(feeds.map((_, i) => [2 * i, 4 * i + 2, 1]));
     await runner.release();
-    await expect(runner.run(feeds[0] as (typeof feeds)[0])).rejects.toThrow('no session');
+    await expect(runner.run(feeds[0] as (typeof feeds)[0])).rejects.toThrow('the session was given back');
   });
 
   it('leaves what it is fed whole, also a part of a longer array', async () => {
@@ -63,6 +66,35 @@ describe('onnxruntime in several threads', () => {
     const { device, parallel } = await openOrtBackend('cpu', { workers: 2, threads: 1 });
     expect(device).toMatch(/^CPU \(.+, 2 workers of 1 thread\)$/);
     expect(parallel).toBe(2);
-    await expect(openOrtBackend('webgpu', { workers: 2 })).rejects.toThrow('workers are for the CPU');
+    const refusal = 'it runs one graph at a time, not 2 in workers';
+    await expect(openOrtBackend('webgpu', { workers: 2 })).rejects.toThrow(refusal);
+    await expect(openTfjsBackend('tfjs-cpu', { workers: 2 })).rejects.toThrow(refusal);
+    await expect(openTfjsBackend('tfjs', { workers: 2 })).rejects.toThrow(refusal);
+  });
+
+  it('takes the threads that WHET_THREADS says, each', async () => {
+    vi.stubEnv('WHET_THREADS', '3');
+    expect((await openOrtBackend('cpu', { workers: 2 })).device).toContain('2 workers of 3 threads');
+    vi.stubEnv('WHET_THREADS', '');
+    const share = Math.max(1, Math.floor(availableParallelism() / 2));
+    expect((await openOrtBackend('cpu', { workers: 2 })).device).toContain(`2 workers of ${share} thread`);
+    vi.unstubAllEnvs();
+  });
+
+  it('ends its threads with its last session, after what was asked before, and starts others for the next', async () => {
+    const threads = () => readdirSync('/proc/self/task').length;
+    const backend = ortBackend({ workers: 2, threads: 1 });
+    const feeds = new Map([['x', Float32Array.of(1, 2)]]);
+    const before = threads();
+    for (let round = 0; round < 3; round++) {
+      const runner = await taskRunner(backend, doubling());
+      const asked = Array.from({ length: 6 }, () => runner.run(feeds));
+      await runner.release();
+      expect((await Promise.all(asked)).map((outputs) => outputs.get('y'))).toEqual(
+        asked.map(() => Float32Array.of(2, 4)),
+      );
+    }
+    if (process.platform !== 'linux') return;
+    await vi.waitFor(() => expect(threads()).toBeLessThanOrEqual(before), { timeout: 5000 });
   });
 });

@@ -4,7 +4,7 @@ import type { SentTensor, WorkerAnswer, WorkerRequest } from './ort-worker.js';
 
 /** A model that is loaded in every thread of a pool. */
 export interface PooledSession {
-  /** Runs in the first thread that is free. */
+  /** Runs in the thread that has the least to do. */
   run(feeds: readonly SentTensor[]): Promise<readonly SentTensor[]>;
   release(): Promise<void>;
 }
@@ -16,13 +16,15 @@ export interface OrtWorkers {
 /** A request without its number. */
 type Asked = WorkerRequest extends infer R ? (R extends unknown ? Omit<R, 'id'> : never) : never;
 
-/** One thread: its requests are answered in order. */
+interface Waiting {
+  readonly resolve: (outputs: readonly SentTensor[]) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** One thread, which answers requests in their order. */
 class OrtThread {
   readonly #worker: Worker;
-  readonly #waiting = new Map<
-    number,
-    { resolve: (outputs: readonly SentTensor[]) => void; reject: (e: Error) => void }
-  >();
+  readonly #waiting = new Map<number, Waiting>();
   #next = 0;
   #failure: Error | undefined;
 
@@ -45,6 +47,11 @@ class OrtThread {
     return this.#waiting.size;
   }
 
+  /** Why it answers nothing any more. */
+  get failure(): Error | undefined {
+    return this.#failure;
+  }
+
   ask(request: Asked): Promise<readonly SentTensor[]> {
     return new Promise((resolve, reject) => {
       if (this.#failure) return reject(this.#failure);
@@ -54,6 +61,11 @@ class OrtThread {
       this.#worker.ref();
       this.#worker.postMessage({ ...request, id });
     });
+  }
+
+  /** Ends the thread after what it was asked: ended from outside during a run, onnxruntime would end the process. */
+  end(): void {
+    if (!this.#failure) this.#worker.postMessage('end');
   }
 
   #fail(error: Error): void {
@@ -66,20 +78,47 @@ class OrtThread {
 /**
  * `count` threads that each hold every session: onnxruntime-node computes inside the thread that asks, and an operator
  * of a small graph gains little from more threads, so tasks beside each other use cores better than one after the other.
+ * The threads live as long as a session does. When one dies, all that is asked later fails with its reason.
  */
 export function ortWorkers(count: number): OrtWorkers {
-  const threads = Array.from({ length: count }, () => new OrtThread());
-  const freest = () => threads.reduce((best, each) => (each.pending < best.pending ? each : best));
-  let sessions = 0;
+  let threads: OrtThread[] = [];
+  let open = 0;
+  let next = 0;
+  const close = () => {
+    open--;
+    if (open > 0) return;
+    for (const thread of threads) thread.end();
+    threads = [];
+  };
   return {
     create: async (model, options) => {
-      const session = sessions++;
-      await Promise.all(threads.map((thread) => thread.ask({ kind: 'compile', session, model, options })));
+      if (threads.length === 0) threads = Array.from({ length: count }, () => new OrtThread());
+      const own = threads;
+      const session = next++;
+      open++;
+      let released = false;
+      const release = async () => {
+        if (released) return;
+        released = true;
+        await Promise.allSettled(own.map((thread) => thread.ask({ kind: 'release', session })));
+        close();
+      };
+      try {
+        await Promise.all(own.map((thread) => thread.ask({ kind: 'compile', session, model, options })));
+      } catch (error) {
+        await release();
+        throw error;
+      }
       return {
-        run: (feeds) => freest().ask({ kind: 'run', session, feeds }),
-        release: async () => {
-          await Promise.all(threads.map((thread) => thread.ask({ kind: 'release', session })));
+        run: async (feeds) => {
+          if (released) throw new Error('the session was given back');
+          const dead = own.find(({ failure }) => failure);
+          if (dead) throw dead.failure;
+          return own
+            .reduce((best, each) => (each.pending < best.pending ? each : best))
+            .ask({ kind: 'run', session, feeds });
         },
+        release,
       };
     },
   };

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { cpus } from 'node:os';
+import { availableParallelism, cpus } from 'node:os';
 import { dirname, join } from 'node:path';
 import {
   type Backend,
@@ -18,7 +18,7 @@ import {
 } from '@whet/compiler';
 import { defaultThreads } from '@whet/runtime/node';
 import * as ort from 'onnxruntime-node';
-import { type DeviceBackend, type DeviceOptions, reportingFailures } from './device-backend.js';
+import { type DeviceBackend, type DeviceOptions, refuseWorkers, reportingFailures } from './device-backend.js';
 import { BackendUnavailableError, firstLine, NO_ADAPTER } from './errors.js';
 import { loadedDrivers } from './loaded-drivers.js';
 import { lowerForWebGpu } from './lower-for-webgpu.js';
@@ -106,14 +106,18 @@ async function openSession(
 export function ortBackend(options: OrtOptions = {}): Backend {
   const { provider = 'cpu', workers = 1 } = options;
   const pool = workers > 1 ? ortWorkers(workers) : undefined;
-  const threads = options.threads ?? (pool ? Math.max(1, Math.floor(cpus().length / workers)) : defaultThreads());
+  const threadsOf = () => {
+    const share = pool ? Math.max(1, Math.floor(availableParallelism() / workers)) : undefined;
+    return options.threads ?? defaultThreads() ?? share;
+  };
   return {
     name: `ort-${provider}`,
-    device: provider === 'cpu' ? cpuText(threads, workers) : provider,
+    device: provider === 'cpu' ? cpuText(threadsOf(), workers) : provider,
     parallel: workers,
     compile: async (whole) => {
       const lowered = lowerings[provider](whole).graph;
       const { graph } = removeUnusedInputs(lowered);
+      const threads = threadsOf();
       const session = await openSession(
         encodeOnnx(graph),
         {
@@ -151,9 +155,7 @@ export async function openOrtBackend(provider: OrtProvider, options: DeviceOptio
   if (options.device && provider !== 'cuda') {
     throw new BackendUnavailableError(name, `it has no devices to choose from, so not "${options.device}" either`);
   }
-  if ((options.workers ?? 1) > 1 && provider !== 'cpu') {
-    throw new BackendUnavailableError(name, 'a device computes in one place; workers are for the CPU');
-  }
+  if (provider !== 'cpu') refuseWorkers(name, options);
   if (options.device && !/^\d+$/.test(options.device)) {
     throw new BackendUnavailableError(name, `expected a device's number, got "${options.device}"`);
   }

@@ -88,10 +88,11 @@ export interface Choice {
 
 /**
  * Where the first of `gpuBackends` goes that has a GPU in hardware; else onnxruntime on the CPU. Throws
- * {@link BackendUnavailableError} where a device was named and none of them has it.
+ * {@link BackendUnavailableError} where a device was named and none of them has it. `workers` are of the CPU.
  */
 export async function chooseBackend(options: DeviceOptions = {}): Promise<Choice> {
-  const probes = await Promise.all(gpuBackends.map((name) => probeBackend(name, options)));
+  const { workers: _, ...device } = options;
+  const probes = await Promise.all(gpuBackends.map((name) => probeBackend(name, device)));
   const passedOver: PassedOver[] = [];
   for (const probe of probes) {
     const { name } = probe;
@@ -99,7 +100,7 @@ export async function chooseBackend(options: DeviceOptions = {}): Promise<Choice
     else if (!probe.accelerated) passedOver.push({ name, reason: `${probe.device} is slower than the CPU` });
     else {
       try {
-        return { backend: await openBackend(name, options), passedOver };
+        return { backend: await openBackend(name, device), passedOver };
       } catch (error) {
         if (!(error instanceof BackendUnavailableError)) throw error;
         passedOver.push({ name, reason: error.reason });

@@ -113,25 +113,38 @@ export function drawClassDistortion(augmentation: ClassAugmentation, random: Ran
   };
 }
 
-/** The displacement at (x, y) of those at a field's points; outside of the image that of its border. */
-function displacementAt(values: Float64Array, x: number, y: number, width: number, height: number): number {
-  const u = (Math.min(Math.max(x, 0), width - 1) * (GRID - 1)) / Math.max(1, width - 1);
-  const v = (Math.min(Math.max(y, 0), height - 1) * (GRID - 1)) / Math.max(1, height - 1);
-  const column = Math.min(Math.floor(u), GRID - 2);
-  const row = Math.min(Math.floor(v), GRID - 2);
-  const at = row * GRID + column;
-  const across = (from: number) =>
-    (values[from] as number) + ((values[from + 1] as number) - (values[from] as number)) * (u - column);
-  const top = across(at);
-  return top + (across(at + GRID) - top) * (v - row);
+/** The value between four neighbours of a field: `right` and `down` are shares of the way from `at`. */
+function between(values: Float64Array, at: number, right: number, down: number): number {
+  const topLeft = values[at] as number;
+  const bottomLeft = values[at + GRID] as number;
+  const top = topLeft + ((values[at + 1] as number) - topLeft) * right;
+  const bottom = bottomLeft + ((values[at + GRID + 1] as number) - bottomLeft) * right;
+  return top + (bottom - top) * down;
 }
 
-/** Where a distortion reads the pixel `point`, from the image's corner; written into it. */
-function move(point: [number, number], { xx, xy, yx, yy, dx, dy, field }: Distortion, width: number, height: number) {
-  const [x, y] = point;
-  const [cx, cy] = [(width - 1) / 2, (height - 1) / 2];
-  point[0] = xx * (x - cx) + xy * (y - cy) + dx + cx + (field ? displacementAt(field.dx, x, y, width, height) : 0);
-  point[1] = yx * (x - cx) + yy * (y - cy) + dy + cy + (field ? displacementAt(field.dy, x, y, width, height) : 0);
+/** Replaces places in an image, from its corner, by those where a distortion reads them. Beyond the border a field goes on as there. */
+function move(xs: Float64Array, ys: Float64Array, distortion: Distortion, width: number, height: number): void {
+  const { xx, xy, yx, yy, dx, dy, field } = distortion;
+  const cx = (width - 1) / 2;
+  const cy = (height - 1) / 2;
+  const across = (GRID - 1) / Math.max(1, width - 1);
+  const along = (GRID - 1) / Math.max(1, height - 1);
+  for (let i = 0; i < xs.length; i++) {
+    const x = xs[i] as number;
+    const y = ys[i] as number;
+    let sx = xx * (x - cx) + xy * (y - cy) + dx + cx;
+    let sy = yx * (x - cx) + yy * (y - cy) + dy + cy;
+    if (field) {
+      const u = Math.min(Math.max(x * across, 0), GRID - 1);
+      const v = Math.min(Math.max(y * along, 0), GRID - 1);
+      const column = Math.min(Math.floor(u), GRID - 2);
+      const row = Math.min(Math.floor(v), GRID - 2);
+      sx += between(field.dx, row * GRID + column, u - column, v - row);
+      sy += between(field.dy, row * GRID + column, u - column, v - row);
+    }
+    xs[i] = sx;
+    ys[i] = sy;
+  }
 }
 
 /**
@@ -150,15 +163,19 @@ export function warp(
   const { width, height, background } = size;
   const low = table[0] as number;
   const slope = ((table[255] as number) - low) / 255;
-  const point: [number, number] = [0, 0];
+  const xs = new Float64Array(width * height);
+  const ys = new Float64Array(width * height);
+  for (let at = 0; at < xs.length; at++) {
+    xs[at] = at % width;
+    ys[at] = Math.floor(at / width);
+  }
+  for (const distortion of distortions) move(xs, ys, distortion, width, height);
 
   let i = 0;
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
-      point[0] = x;
-      point[1] = y;
-      for (const distortion of distortions) move(point, distortion, width, height);
-      const [sx, sy] = point;
+      const sx = xs[i] as number;
+      const sy = ys[i] as number;
       const x0 = Math.floor(sx);
       const y0 = Math.floor(sy);
       // Unrolled, because a call per neighbour takes three times as long; a place outside counts as background.

@@ -1,6 +1,6 @@
 import { dirname, join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type DeviceBackend, type DeviceOptions, reportingFailures } from '../device-backend.js';
+import { type DeviceBackend, type DeviceOptions, refuseWorkers, reportingFailures } from '../device-backend.js';
 import { BackendUnavailableError, firstLine, NO_ADAPTER } from '../errors.js';
 import { cpuText } from '../ort.js';
 import { type DawnModule, openDawn } from './dawn.js';
@@ -27,6 +27,7 @@ export async function openTfjsBackend(
   options: DeviceOptions = {},
   importer: Importer = importPackage,
 ): Promise<DeviceBackend> {
+  refuseWorkers(name, options);
   if (name !== 'tfjs') return openers[name](name, options, importer);
   const reasons: string[] = [];
   for (const each of tfjsNames) {
