@@ -113,4 +113,4 @@ export {
 } from './task-graph.js';
 export { DivergedError, type TrainingProgress, train } from './train.js';
 export { evaluationGraph, metaGradientGraph, taskBatchGraph } from './training-graphs.js';
-export { neighbours, type Shift } from './views.js';
+export { nearbyViews, type Shift, type View, type Zoom } from './views.js';

@@ -10,7 +10,7 @@ import {
 } from '@whet/models';
 import { type CompiledPattern, compilePattern } from './compile-pattern.js';
 import type { SupportNormalization } from './support-moments.js';
-import { meanOverViews, type Shift } from './views.js';
+import { meanOverViews, type View } from './views.js';
 
 /** A weight of the network in a pattern: its trained start, and which of its entries move. */
 export interface PatternWeight {
@@ -37,7 +37,7 @@ export interface PatternParts {
   /** Fixed moments for all tasks, or those of each task's support set. */
   readonly normalization: 'population' | 'support' | 'layer';
   /** Features are means over each image and its shifts; only for a frozen network whose moments are not the examples'. */
-  readonly views?: readonly Shift[];
+  readonly views?: readonly View[];
   /** Leaves the frozen prefix in the step, which then runs it each time, instead of in `encode`. */
   readonly rerunsPrefix?: boolean;
   /** Read under `population` only. */

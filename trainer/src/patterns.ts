@@ -5,7 +5,7 @@ import { expandLearned } from './inner-parameters.js';
 import type { PatternParts, PatternWeight } from './pattern-graphs.js';
 import { rules } from './rules.js';
 import { innerParameters } from './task-graph.js';
-import { neighbours, type Shift } from './views.js';
+import { nearbyViews, type View } from './views.js';
 
 /** A named choice of moving weights, to be compiled into a bundle. */
 export interface PatternSpec {
@@ -17,7 +17,7 @@ export interface PatternSpec {
   readonly steps?: number;
   readonly rate?: number;
   /** Features are means over each image and these shifts of it, where the head alone moves. */
-  readonly views?: readonly Shift[];
+  readonly views?: readonly View[];
   /** Runs the frozen prefix in every inner step instead of caching it: only to measure what caching saves. */
   readonly rerunsPrefix?: boolean;
 }
@@ -99,15 +99,14 @@ export function layerPattern(
 }
 
 /**
- * The head alone, on features that are means over each image and its four neighbours by one pixel: steadier features, for
- * five times the encoding.
+ * The head alone, on features that are means over each image and its {@link nearbyViews}: steadier features, for seven
+ * times the encoding.
  */
 export const viewsPattern: PatternSpec = {
   name: 'head-views',
-  description:
-    'Only the head moves, on mean features of each image and its shifts by one pixel; the network is cached.',
+  description: 'Only the head moves, on mean features of each image, moved and zoomed a little; the network is cached.',
   layers: ['head'],
-  views: neighbours,
+  views: nearbyViews,
 };
 
 /** What the graphs of a pattern are built from. Throws where the checkpoint's head or normalization cannot be exported. */

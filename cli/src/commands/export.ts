@@ -36,7 +36,7 @@ export function exportCommand(): Command {
     )
     .option(
       '--views',
-      'one more, "head-views": only the head moves, on features averaged over small shifts of each image',
+      'one more, "head-views": only the head moves, on features averaged over small shifts and zooms of each image',
     )
     .option('--search <file>', `search.json of \`whet search\`: adds what it chose as "${SEARCHED}", the default`)
     .option('--default <pattern>', 'pattern used where a caller names none')
