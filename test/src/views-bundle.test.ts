@@ -1,7 +1,7 @@
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { evaluate, makeTensor } from '@whet/compiler';
+import { evaluate, makeTensor, nodesOf } from '@whet/compiler';
 import { loadBundle } from '@whet/runtime/node';
 import {
   buildPatternGraphs,
@@ -83,6 +83,15 @@ describe('a pattern of several views', () => {
     const labels = (await bundle.predict(profile, images)).map(({ label }) => label);
     await bundle.release();
     expect(labels).toEqual(['class 0', 'class 1', 'class 2', 'class 3']);
+  });
+
+  it('holds the network once, however many views go through it', () => {
+    const checkpoint = tinyCheckpoint('prototype', { normalization: 'layer' });
+    const { encode } = buildPatternGraphs(patternParts(checkpoint, viewsPattern));
+    const convolutions = nodesOf(encode?.outputs.values() ?? []).filter(({ op }) => op === 'Conv');
+    const weights = new Set(convolutions.map(({ inputs }) => inputs[1]));
+    expect(convolutions).toHaveLength((1 + nearbyViews.length) * weights.size);
+    expect(weights.size).toBe(2);
   });
 
   it('needs a frozen network whose moments are not the examples’', () => {

@@ -6,6 +6,7 @@ import {
   type Graph,
   GraphBuilder,
   inline,
+  mergeCommonSubexpressions,
   type Node,
   nodesOf,
   removeUnusedInputs,
@@ -114,7 +115,8 @@ export function encodeGraph({ whole, images, cut, frozen }: SplitNetwork, stored
     inputs: [input, ...moments],
     outputs: new Map([['features', features], ...(stored ? [] : momentOutputs(g, frozen, copies))]),
   };
-  return runPasses(graph, { foldConstants }).graph;
+  // Views of an image go through one network: what it is made of stands in the file once.
+  return runPasses(graph, { mergeCommonSubexpressions, foldConstants, mergeFolded: mergeCommonSubexpressions }).graph;
 }
 
 /** The values of the boundary, out of the `features` that {@link encodeGraph} makes of them. */
