@@ -112,7 +112,7 @@ async function runEvaluation(directory: string, options: EvaluateOptions): Promi
   process.stdout.write(`${formatTable(head, rows)}\n`);
   process.stdout.write(
     `${options.tasks} tasks of the ${options.split} classes, ${options.queries} queries per class, one image at a time; ` +
-      'accuracy with 95 % interval; times are medians.\n',
+      'accuracy with 95 % interval; times are medians, of the first 50 tasks.\n',
   );
 }
 
