@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { basename, extname, join, resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { DeviceBackend, DeviceError, RunConfig } from '@whet/trainer';
@@ -85,7 +86,11 @@ export function trainCommand(): Command {
     .option('--backend <name>', 'where to compute: auto takes a GPU if there is one; `whet doctor` lists them', 'auto')
     .option('--device <which>', 'number of a CUDA device, or a part of a WebGPU adapter’s name')
     .option('--threads <n>', 'threads of onnxruntime on the CPU; of each worker', count)
-    .option('--workers <n>', 'tasks of an outer step (--tasks) computed beside each other on the CPU', count)
+    .option(
+      '--workers <n>',
+      'tasks of an outer step (--tasks) computed beside each other on the CPU (default: as many as fit its cores)',
+      count,
+    )
     .option('--seed <n>', 'seed of weights and tasks', wholeNumber)
     .action(runTraining);
 }
@@ -147,10 +152,18 @@ function refuseNewSettings(options: TrainOptions): void {
   throw new Error(`--resume goes on with the settings of the run; leave out ${names.join(', ')}`);
 }
 
-/** No more workers than an outer step has runs for; says so where that is fewer than asked for. */
+/**
+ * No more workers than an outer step has runs for; says so where that is fewer than asked for. A CPU takes as many as it has
+ * cores where nothing is said of threads either (docs/bench/training.md).
+ */
 function usefulWorkers(options: TrainOptions, { tasksPerStep, taskBatch = 1 }: RunConfig): TrainOptions {
   const runs = tasksPerStep / taskBatch;
-  if (!options.workers || options.workers <= runs) return options;
+  if (!options.workers) {
+    const onCpu = options.backend === 'auto' || options.backend === 'ort-cpu';
+    const workers = onCpu && !options.threads ? Math.min(runs, availableParallelism()) : 1;
+    return workers > 1 ? { ...options, workers } : options;
+  }
+  if (options.workers <= runs) return options;
   process.stderr.write(
     `note: --workers ${options.workers}: an outer step has ${runs} to compute, so ${runs} will do\n`,
   );
@@ -163,8 +176,6 @@ async function openBackend({ backend: name, device, threads, workers }: TrainOpt
   const options = { ...(device ? { device } : {}), ...(threads ? { threads } : {}), ...(workers ? { workers } : {}) };
   if (name === 'auto') {
     const { backend, passedOver } = await chooseBackend(options);
-    if (workers && backend.accelerated)
-      process.stderr.write(`note: --workers are of the CPU, not of ${backend.name}\n`);
     if (!backend.accelerated) {
       const names = passedOver.map((each) => each.name).join(', ');
       process.stderr.write(`no GPU can be used (${names}); \`whet doctor\` says why\n`);
@@ -216,6 +227,9 @@ async function runTraining(options: TrainOptions): Promise<void> {
   }
   config.preprocessing = dataset.preprocessing;
   const backend = await openBackend(usefulWorkers(options, config));
+  if (options.workers && backend.accelerated) {
+    process.stderr.write(`note: --workers are of the CPU, not of ${backend.name}\n`);
+  }
   process.stderr.write(`${config.rule} on ${backend.name}, from step ${state.step} of ${config.outerSteps}\n`);
   process.stderr.write(`device: ${backend.device}\n`);
 
