@@ -13,7 +13,10 @@ describe('the network of a run', () => {
     const { config } = manifest.provenance;
     const parsed = runConfigSchema.parse(config);
     expect(JSON.stringify(parsed.model)).toBe(JSON.stringify(config.model));
-    expect(backboneOf(parsed)).toMatchObject({ architecture: 'conv4', settings: { channels: [64, 64, 128, 128], imageSize: 28 } });
+    expect(backboneOf(parsed)).toMatchObject({
+      architecture: 'conv4',
+      settings: { channels: [64, 64, 128, 128], imageSize: 28 },
+    });
   });
 
   it.each([conv4(), resnet12()])('is $architecture with its own defaults', ({ architecture, settings }) => {
