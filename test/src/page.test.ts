@@ -82,7 +82,7 @@ describe.skipIf(!chromiumPath)(`the page in Chromium${skipReason}`, () => {
   it('shows the loss, the time and what moving everything takes', async () => {
     const figures = driver.page.locator('.figures');
     await driver.page.getByText(/over moving everything/).waitFor({ timeout: 60_000 });
-    expect(await figures.innerText()).toMatch(/Adapted in\s+[\d.]+ ms[\s\S]*Speed-up\s+[\d.]+×[\s\S]*Kept\s+1\.7 kB/);
+    expect(await figures.innerText()).toMatch(/Adapted in\s+[\d.]+ ms[\s\S]*Speed-up\s+[\d.]+×[\s\S]*Kept\s+3\.0 kB/);
     const chart = await driver.page.getByRole('img', { name: /^Loss of the examples/ }).getAttribute('aria-label');
     const [first, last] = [...(chart ?? '').matchAll(/([\d.]+(?:e.\d+)?) before/g)].map(([, value]) =>
       Number(value?.replace('−', '-')),
