@@ -8,15 +8,21 @@ import { newRun } from './run.js';
 const configOf = (model: object) => runConfigSchema.parse({ model, rule: 'maml' });
 
 describe('the network of a run', () => {
-  it('is Conv4 by the settings of a run from before there were others, which stay as they are', async () => {
+  it('is Conv4 by the settings of a run from before there were others, which stay as they are', () => {
+    const shape = { channels: 64, blocks: 4, imageChannels: 1, imageSize: 28 };
+    const before = { architecture: 'conv4', ...shape, downsample: 'pool', convolutionBias: false };
+    const parsed = configOf(before);
+    expect(JSON.stringify(parsed.model)).toBe(JSON.stringify(before));
+    expect(backboneOf(parsed)).toMatchObject({ architecture: 'conv4', settings: { channels: 64, imageSize: 28 } });
+  });
+
+  it('is that of the shipped bundle by the settings in its manifest', async () => {
     const manifest = JSON.parse(await readFile(join(bundlesDirectory, DEFAULT_BUNDLE, 'manifest.json'), 'utf8'));
     const { config } = manifest.provenance;
     const parsed = runConfigSchema.parse(config);
     expect(JSON.stringify(parsed.model)).toBe(JSON.stringify(config.model));
-    expect(backboneOf(parsed)).toMatchObject({
-      architecture: 'conv4',
-      settings: { channels: [64, 64, 128, 128], imageSize: 28 },
-    });
+    const settings = { channels: [64, 64, 128, 128], imageSize: 28 };
+    expect(backboneOf(parsed)).toMatchObject({ architecture: 'conv4', settings, features: manifest.featureLength });
   });
 
   it.each([conv4(), resnet12()])('is $architecture with its own defaults', ({ architecture, settings }) => {

@@ -58,7 +58,7 @@ export { type BundleOptions, buildBundle, ExportError, type ExportOptions, expor
 export { type InnerParameter, type MaskGranularity, maskGranularities } from './inner-parameters.js';
 export { parseLabels } from './labels.js';
 export { frozenShare, masksOf, type WeightMask } from './masks.js';
-export { examplesOf, type MeasureOptions, measureBundle, median, quantile } from './measure.js';
+export { examplesOf, type MeasureOptions, measureBundle, median, quantile, TIMED_TASKS } from './measure.js';
 export { type MetricsFile, openMetrics } from './metrics.js';
 export type { ModelParameter } from './model-parameters.js';
 export { buildPatternGraphs, type PatternGraphs, type PatternParts, type PatternWeight } from './pattern-graphs.js';

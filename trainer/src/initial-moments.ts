@@ -33,8 +33,8 @@ function momentsGraph(backbone: Backbone, count: number): Graph {
 }
 
 /**
- * Sets population moments that are still fresh, in place, to those of `images [count, C, H, W]` at the state's weights, so that normalization
- * is one from the first step on (data-dependent initialization, Salimans and Kingma 2016, section 3).
+ * Sets population moments that are still fresh, in place, to those of `images [count, C, H, W]` at the state's weights,
+ * so that normalization is one from the first step on (data-dependent initialization, Salimans and Kingma 2016, section 3).
  */
 export async function initializeMoments(
   state: TrainingState,

@@ -19,8 +19,8 @@ export interface MeasureOptions {
   readonly rate?: number;
   readonly seed?: number;
   /**
-   * Tasks whose adaptations and predictions are timed from their images on; 50 when absent. Later ones take the encodings of
-   * images that were encoded before.
+   * Tasks that are timed, from their images on; {@link TIMED_TASKS} when absent. Later ones take the encodings of images that
+   * were encoded before.
    */
   readonly timedTasks?: number;
   /** The command to record with the figures. */
@@ -63,7 +63,8 @@ function checkPreprocessing(bundle: Bundle, dataset: Dataset): void {
   }
 }
 
-const TIMED_TASKS = 50;
+/** Tasks that are timed where nothing else is said. */
+export const TIMED_TASKS = 50;
 /** Encodings that are kept for tasks in which an image is drawn again, in bytes. */
 const KEPT_BYTES = 256 * 2 ** 20;
 
@@ -122,11 +123,11 @@ export async function measureBundle(options: MeasureOptions): Promise<Measuremen
   const { fresh, known } = encodingOf(bundle, pattern);
   for (let index = 0; index < tasks; index++) {
     options.signal?.throwIfAborted();
-    const timed = !known || index < timedTasks;
-    const encode = timed ? fresh : known;
+    const timed = index < timedTasks;
+    const encode = timed || !known ? fresh : known;
     const episode = sampler.episode({ ways, shots, queries }, index);
     const examples = examplesOf(episode, length);
-    const whole = timed ? await bundle.adapt(examples, adaptOptions) : undefined;
+    const whole = encode === fresh ? await bundle.adapt(examples, adaptOptions) : undefined;
     // What is encoded once serves the start of the head too.
     const support = await encode(examples.map(({ image }) => image));
     const encoded = examples.map(({ label }, i): Example<ImageInput> => ({ label, image: support[i] as ImageInput }));

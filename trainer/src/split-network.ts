@@ -116,7 +116,7 @@ export function encodeGraph({ whole, images, cut, frozen }: SplitNetwork, stored
     outputs: new Map([['features', features], ...(stored ? [] : momentOutputs(g, frozen, copies))]),
   };
   // Views of an image go through one network: what it is made of stands in the file once.
-  return runPasses(graph, { mergeCommonSubexpressions, foldConstants, mergeFolded: mergeCommonSubexpressions }).graph;
+  return runPasses(graph, { foldConstants, mergeCommonSubexpressions }).graph;
 }
 
 /** The values of the boundary, out of the `features` that {@link encodeGraph} makes of them. */

@@ -2,21 +2,18 @@ import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Backend, nodesOf, referenceBackend } from '@whet/compiler';
-import { oneHot } from '@whet/runtime';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { adamState, adamStep } from './adam.js';
 import { ortBackend } from './backends/ort.js';
 import { CheckpointError, loadCheckpoint, saveCheckpoint } from './checkpoint.js';
 import { runConfigSchema } from './config.js';
 import type { Dataset, ImageClass } from './data/dataset.js';
 import { omniglotPreprocessing } from './data/omniglot.js';
 import { generatorFor } from './data/random.js';
-import { accuracyOf, meanInterval } from './evaluation.js';
 import { frozenShare } from './masks.js';
 import { openMetrics } from './metrics.js';
 import { newRun, resumeFrom } from './run.js';
 import { startFrom, startOf } from './start-from.js';
-import { initialState, mixMoments } from './state.js';
+import { initialState } from './state.js';
 import { DivergedError, train } from './train.js';
 
 const SIZE = 8;
@@ -363,57 +360,5 @@ describe('settings', () => {
     [{ ...settings, head: 'fixed', ways: 4 }, /settings: validation.ways/],
   ])('refuse %#', async (bad, message) => {
     await expect(newRun(bad)).rejects.toThrow(message);
-  });
-});
-
-describe('Adam', () => {
-  it('takes a first step of the rate against the sign of the gradient, whatever its size', () => {
-    const state = adamState(Float32Array.of(1, 1, 1));
-    adamStep(state, Float32Array.of(1e-3, -50, 0), 0.1, 1);
-    expect(Array.from(state.value, (v) => Number(v.toFixed(4)))).toEqual([0.9, 1.1, 1]);
-  });
-
-  it('finds the minimum of a quadratic', () => {
-    const state = adamState(Float32Array.of(5, -3));
-    for (let step = 1; step <= 2000; step++) {
-      adamStep(state, Float32Array.of(2 * (state.value[0] as number) - 2, 8 * (state.value[1] as number)), 0.05, step);
-    }
-    expect(state.value[0]).toBeCloseTo(1, 2);
-    expect(state.value[1]).toBeCloseTo(0, 2);
-  });
-});
-
-describe('population moments', () => {
-  it('are those of the mixture: computed over both samples at once', () => {
-    const [a, b] = [
-      [1, 2, 4, 9],
-      [10, 11, 15, 20],
-    ];
-    const momentsOf = (values: number[]) => {
-      const mean = values.reduce((x, y) => x + y) / values.length;
-      return { mean, variance: values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / values.length };
-    };
-    const [first, second, both] = [
-      momentsOf(a as number[]),
-      momentsOf(b as number[]),
-      momentsOf([...(a ?? []), ...(b ?? [])]),
-    ];
-    const mixed = { mean: Float32Array.of(first.mean), variance: Float32Array.of(first.variance) };
-    mixMoments(mixed, Float32Array.of(second.mean), Float32Array.of(second.variance), 0.5);
-    expect(mixed.mean[0]).toBeCloseTo(both.mean, 5);
-    expect(mixed.variance[0]).toBeCloseTo(both.variance, 4);
-  });
-});
-
-describe('figures', () => {
-  it('count rows whose largest logit is the label', () => {
-    expect(accuracyOf(Float32Array.of(1, 0, 0, 1, 0, 2), Int32Array.of(0, 1, 0), 2)).toBeCloseTo(2 / 3);
-    expect(oneHot(Int32Array.of(2, 0), 3)).toEqual(Float32Array.of(0, 0, 1, 1, 0, 0));
-  });
-
-  it('give 1.96 standard errors', () => {
-    const { mean, halfWidth } = meanInterval([0, 1, 0, 1]);
-    expect(mean).toBe(0.5);
-    expect(halfWidth).toBeCloseTo((1.96 * Math.sqrt(1 / 3)) / 2, 10);
   });
 });

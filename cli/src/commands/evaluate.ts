@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Manifest, type Measurement, manifestSchema } from '@whet/runtime';
+import type { RunConfig } from '@whet/trainer';
 import { Command, Option } from 'commander';
 import writeFileAtomic from 'write-file-atomic';
 import { collectCounts, commandLine, count, defaultBundle, positiveNumber, wholeNumber } from '../arguments.js';
@@ -59,8 +60,8 @@ async function runEvaluation(directory: string, options: EvaluateOptions): Promi
   });
   const { manifest } = bundle;
   const { preprocessing, provenance } = manifest;
-  const run = (provenance as { config?: { trainOn?: unknown } } | undefined)?.config;
-  if (options.split === 'validation' && run?.trainOn === 'train+validation') {
+  const run = provenance['config'] as Pick<RunConfig, 'trainOn'> | undefined;
+  if (options.split === 'validation' && run && trainer.trainsOnValidation(run)) {
     process.stderr.write(
       `note: ${manifest.name} was trained on the validation classes; they tell nothing about new ones\n`,
     );
@@ -112,7 +113,7 @@ async function runEvaluation(directory: string, options: EvaluateOptions): Promi
   process.stdout.write(`${formatTable(head, rows)}\n`);
   process.stdout.write(
     `${options.tasks} tasks of the ${options.split} classes, ${options.queries} queries per class, one image at a time; ` +
-      'accuracy with 95 % interval; times are medians, of the first 50 tasks.\n',
+      `accuracy with 95 % interval; times are medians of the first ${Math.min(trainer.TIMED_TASKS, options.tasks)} tasks.\n`,
   );
 }
 

@@ -98,6 +98,7 @@ async function runReport(run: string, options: ReportOptions): Promise<void> {
     const out = options.out ?? join(run, 'report.html');
     const text = await reportPage({
       name: basename(resolve(run)),
+      trainsOnValidation: trainer.trainsOnValidation(config),
       ...{ config, step: state.step, bestValidation: state.bestValidation, metrics, split, tasks, queries },
       ...{ dataset: dataset.name, preprocessing: dataset.preprocessing, accuracies, examples },
       masks: trainer.masksOf(config, state),

@@ -146,7 +146,14 @@ describe('the page of a run', () => {
     ...{ step, loss: 1 / step, accuracy: 0.5, frozen, validation: interval(0.9), ...more },
   });
   const report: Report = {
-    ...{ name: 'a<b>', step: 20, bestValidation: 0.9, metrics: [line(10), line(20)], split: 'validation' },
+    ...{
+      name: 'a<b>',
+      step: 20,
+      trainsOnValidation: false,
+      bestValidation: 0.9,
+      metrics: [line(10), line(20)],
+      split: 'validation',
+    },
     config: runConfigSchema.parse({ model: { architecture: 'conv4' }, rule: 'sparse-maml', outerSteps: 40 }),
     ...{ tasks: 7, queries: 5, dataset: 'x', preprocessing: omniglotPreprocessing(SIZE) },
     accuracies: [

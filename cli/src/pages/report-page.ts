@@ -19,6 +19,8 @@ export interface Report {
   readonly config: RunConfig;
   /** Outer steps done. */
   readonly step: number;
+  /** Whether it trains on the validation classes, whose accuracies tell nothing about new ones then. */
+  readonly trainsOnValidation: boolean;
   readonly bestValidation: number | undefined;
   readonly metrics: readonly MetricsLine[];
   readonly split: 'validation' | 'test';
@@ -32,8 +34,6 @@ export interface Report {
   /** Or why there are none. */
   readonly examples: readonly ExamplePrediction[] | string;
 }
-
-const seesValidation = ({ trainOn }: RunConfig): boolean => trainOn === 'train+validation';
 
 type Point = readonly [step: number, value: number];
 type Line = { readonly name: string; readonly points: readonly Point[]; readonly color: string };
@@ -107,7 +107,8 @@ ${figure(loss, 'Mean query loss of the training tasks since the line before.', f
 const shown = (value: Interval | string): string =>
   typeof value === 'string' ? value : `${percent(value.mean, 2)} ± ${(100 * value.halfWidth).toFixed(2)}`;
 
-function accuracyTable({ accuracies, split, tasks, queries, config, dataset }: Report): Html {
+function accuracyTable(report: Report): Html {
+  const { accuracies, split, tasks, queries, config, dataset, trainsOnValidation } = report;
   const rows = accuracies.map(({ ways, shots, oneImage, transductive }) => [
     `${ways}-way ${shots}-shot`,
     shown(oneImage),
@@ -119,7 +120,7 @@ function accuracyTable({ accuracies, split, tasks, queries, config, dataset }: R
     transductive: 'the moments of the support images, which it was not trained with',
     layer: 'moments of their own',
   }[config.normalization];
-  const seen = split === 'validation' && seesValidation(config) ? ' The run trains on these classes.' : '';
+  const seen = split === 'validation' && trainsOnValidation ? ' The run trains on these classes.' : '';
   const steps = `${config.innerSteps} inner ${config.innerSteps === 1 ? 'step' : 'steps'}`;
   return html`<h2>Accuracy on ${split} tasks</h2>
 ${table(['task', 'one image at a time', 'transductive'], rows, {
@@ -200,7 +201,7 @@ export async function reportPage(report: Report): Promise<string> {
   const first = accuracies.map(({ oneImage }) => oneImage).find((value) => typeof value !== 'string');
   const firstRow = accuracies.find(({ oneImage }) => oneImage === first);
   const title = `Run ${name}`;
-  const seen = seesValidation(config);
+  const seen = report.trainsOnValidation;
   const best = bestValidation ?? Math.max(...metrics.map(({ validation }) => validation.mean));
   const body = html`<h1>${title}</h1>
 <p class="muted">${model.architecture}, ${channels} channels, rule ${rule} (order ${order}), head ${head}, normalization

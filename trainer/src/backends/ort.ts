@@ -72,7 +72,8 @@ interface Session {
 }
 
 /** A view's buffer goes to another thread with it: of a part of one a copy. */
-const whole = (data: Float32Array): Float32Array => (data.byteLength < data.buffer.byteLength ? data.slice() : data);
+const ownBuffer = (data: Float32Array): Float32Array =>
+  data.byteLength < data.buffer.byteLength ? data.slice() : data;
 
 async function openSession(
   model: Uint8Array,
@@ -91,7 +92,7 @@ async function openSession(
     run: async (feeds) => {
       const sent = [...feeds].map(([name, tensor]) => {
         const { dtype: type, shape } = tensor;
-        return { name, type, dims: shape, data: whole(storedArray(tensor) as Float32Array) };
+        return { name, type, dims: shape, data: ownBuffer(storedArray(tensor) as Float32Array) };
       });
       return Object.fromEntries((await session.run(sent)).map((output) => [output.name, output]));
     },
