@@ -34,8 +34,10 @@ const out = resolve(options.out);
 /** Loaded on demand, so that no package names them among its dependencies. */
 const optional = ['@tensorflow/tfjs-core', '@tensorflow/tfjs-backend-cpu', '@tensorflow/tfjs-backend-webgpu', 'webgpu'];
 const roots = ['@whet/cli', '@whet/trainer', ...optional];
-/** The service, the image decoder (drawings travel decoded), and what only runs in a browser. */
-const left = new Set(['@whet/server', 'onnxruntime-web', '@webgpu/types', 'sharp']);
+/** Whose settings the command line lists: without what it needs to serve. */
+const alone = new Set(['@whet/server']);
+/** The page, charts, the image decoder (drawings travel decoded), and what only runs in a browser. */
+const left = new Set(['@whet/page', 'echarts', 'onnxruntime-web', '@webgpu/types', 'sharp']);
 
 interface PackageJson {
   readonly name: string;
@@ -68,6 +70,7 @@ function travels({ name, main }: PackageJson, path: string): boolean {
   if (name === 'onnxruntime-node' && path.startsWith('bin/')) return /^bin\/napi-v\d+\/linux\/x64\//.test(path);
   if (name === 'webgpu' && path.startsWith('dist/')) return path.startsWith('dist/linux-x64/');
   if (name.startsWith('@whet/') && path.startsWith('src/')) return false;
+  if (name === '@whet/server' && path.startsWith('page/')) return false;
   return code.test(path) && !notCode.test(path);
 }
 
@@ -99,6 +102,7 @@ function copyPackages(): number {
     if (done.has(folder)) continue;
     done.add(folder);
     copyPackage(folder);
+    if (alone.has(name)) continue;
     const { dependencies = {}, optionalDependencies = {} } = packageOf(folder);
     const within = realpathSync(folder).includes('node_modules') ? folder : realpathSync(folder);
     for (const each of Object.keys({ ...dependencies, ...optionalDependencies })) queue.push([each, within]);
