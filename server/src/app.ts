@@ -3,18 +3,18 @@ import cors from 'cors';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
 import type { Logger } from 'pino';
-import { adaptHandler } from './adapt.js';
-import { authenticate, limitRate, operatorsOnly } from './auth.js';
-import { docsHandler } from './docs-page.js';
+import { adaptHandler } from './routes/adapt.js';
+import { authenticate, limitRate, operatorsOnly } from './guard/auth.js';
+import { docsHandler } from './routes/docs-page.js';
 import type { Engine } from './engine/engine.js';
 import { localEngine } from './engine/local.js';
-import { healthHandler, liveHandler, modelsHandler, readyHandler } from './info.js';
+import { healthHandler, liveHandler, modelsHandler, readyHandler } from './routes/info.js';
 import { defaultLimits, type Limits } from './limits.js';
 import { createMetrics, type Metrics, metricsHandler } from './metrics.js';
-import { observe } from './observe.js';
-import { openApiDocument } from './openapi.js';
-import { type PageOptions, pageRouter } from './page.js';
-import { predictHandler } from './predict.js';
+import { observe } from './guard/observe.js';
+import { openApiDocument } from './routes/openapi.js';
+import { type PageOptions, pageRouter } from './routes/page.js';
+import { predictHandler } from './routes/predict.js';
 import { Problem, show, toProblem } from './problems.js';
 import {
   deleteHandler,
@@ -23,9 +23,9 @@ import {
   listHandler,
   profileHandler,
   replaceHandler,
-} from './profiles.js';
+} from './routes/profiles.js';
 import type { Service } from './service.js';
-import { refuseOtherSites } from './sites.js';
+import { refuseOtherSites } from './guard/sites.js';
 import type { ProfileStore } from './stores/contract.js';
 import { defaultWork, type WorkOptions } from './work/options.js';
 import { Workload } from './work/workload.js';

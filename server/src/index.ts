@@ -1,5 +1,5 @@
 export { type AppOptions, createApp } from './app.js';
-export { addKey, type NewKey } from './auth.js';
+export { addKey, type NewKey } from './guard/auth.js';
 export { type Config, ConfigError, maskConfig, readConfig } from './config.js';
 export { type CurlImages, curlExamples } from './curl.js';
 export type { Adapted, AdaptJob, Answer, Engine, Model, Query } from './engine/engine.js';
@@ -7,7 +7,7 @@ export { localEngine } from './engine/local.js';
 export { type ThreadOptions, threadedEngine } from './engine/threads.js';
 export { defaultLimits, type Limits } from './limits.js';
 export { type RunningServer, type ServerOptions, startServer } from './listen.js';
-export type { PageOptions } from './page.js';
+export type { PageOptions } from './routes/page.js';
 export type { ProblemBody, ProblemKind } from './problems.js';
 export { type Serving, serve } from './serve.js';
 export {
@@ -28,5 +28,5 @@ export {
 } from './stores/contract.js';
 export { createMemoryStore } from './stores/memory.js';
 export { holdsStore, openStore } from './stores/open.js';
-export { defaultTimeouts, type Timeouts } from './timeouts.js';
+export { defaultTimeouts, type Timeouts } from './guard/timeouts.js';
 export { defaultWork, type WorkOptions } from './work/options.js';

@@ -38,12 +38,12 @@ export {
   writeBench,
 } from './bench/record.js';
 export { type Contender, movesEverything, noiseExamples, timePatterns, WARM_UP } from './bench/time-patterns.js';
-export { checkImages } from './check-images.js';
-export { type Checkpoint, CheckpointError, loadCheckpoint, saveCheckpoint } from './checkpoint.js';
-export { CompileError } from './compile-error.js';
-export { compileModel } from './compile-model.js';
-export type { CompileOptions, CompileReport, PatternReport } from './compile-options.js';
-export { backboneOf, type RunConfig, runConfigSchema, taskSettings, trainsOnValidation } from './config.js';
+export { checkImages } from './training/check-images.js';
+export { type Checkpoint, CheckpointError, loadCheckpoint, saveCheckpoint } from './training/checkpoint.js';
+export { CompileError } from './compile/compile-error.js';
+export { compileModel } from './compile/compile-model.js';
+export type { CompileOptions, CompileReport, PatternReport } from './compile/compile-options.js';
+export { backboneOf, type RunConfig, runConfigSchema, taskSettings, trainsOnValidation } from './training/config.js';
 export { type CifarOptions, cifarPreprocessing, loadCifar } from './data/cifar.js';
 export { DataError, type Dataset, type ImageClass, type SplitName } from './data/dataset.js';
 export { type Episode, EpisodeSampler, type EpisodeShape } from './data/episodes.js';
@@ -51,17 +51,17 @@ export { findSplitFolders, type ImageFolderOptions, imagesOf, loadImageFolders }
 export { loadOmniglot, omniglotPreprocessing } from './data/omniglot.js';
 export { openPackedOmniglot, packOmniglot } from './data/packed-omniglot.js';
 export { generatorFor, type Random } from './data/random.js';
-export { type EvaluateTasksOptions, evaluateTasks } from './evaluate-tasks.js';
-export { accuracyOf, type Interval, meanInterval } from './evaluation.js';
-export { type ExamplePrediction, predictExamples } from './example-predictions.js';
-export { type BundleOptions, buildBundle, ExportError, type ExportOptions, exportBundle } from './export.js';
-export { type InnerParameter, type MaskGranularity, maskGranularities } from './inner-parameters.js';
-export { parseLabels } from './labels.js';
-export { frozenShare, masksOf, type WeightMask } from './masks.js';
-export { examplesOf, type MeasureOptions, measureBundle, median, quantile, TIMED_TASKS } from './measure.js';
-export { type MetricsFile, openMetrics } from './metrics.js';
-export type { ModelParameter } from './model-parameters.js';
-export { buildPatternGraphs, type PatternGraphs, type PatternParts, type PatternWeight } from './pattern-graphs.js';
+export { type EvaluateTasksOptions, evaluateTasks } from './training/evaluate-tasks.js';
+export { accuracyOf, type Interval, meanInterval } from './statistics.js';
+export { type ExamplePrediction, predictExamples } from './training/example-predictions.js';
+export { type BundleOptions, buildBundle, ExportError, type ExportOptions, exportBundle } from './export/export.js';
+export { type InnerParameter, type MaskGranularity, maskGranularities } from './task/inner-parameters.js';
+export { parseLabels } from './compile/labels.js';
+export { frozenShare, masksOf, type WeightMask } from './training/masks.js';
+export { examplesOf, type MeasureOptions, measureBundle, median, quantile, TIMED_TASKS } from './bench/measure-bundle.js';
+export { type MetricsFile, openMetrics } from './training/metrics.js';
+export type { ModelParameter } from './compile/read/model-parameters.js';
+export { buildPatternGraphs, type PatternGraphs, type PatternParts, type PatternWeight } from './export/pattern-graphs.js';
 export {
   exportObstacles,
   layerPattern,
@@ -71,8 +71,8 @@ export {
   patternParts,
   patternsOf,
   viewsPattern,
-} from './patterns.js';
-export type { SourceHead } from './read-head.js';
+} from './export/patterns.js';
+export type { SourceHead } from './compile/read/read-head.js';
 export {
   anil,
   boil,
@@ -82,9 +82,9 @@ export {
   rules,
   sparseMaml,
   sparseReluMaml,
-} from './rules.js';
-export { newRun, resumeFrom } from './run.js';
-export { type MetricsLine, RunError, readMetrics, readRun } from './run-folder.js';
+} from './task/rules.js';
+export { newRun, resumeFrom } from './training/run.js';
+export { type MetricsLine, RunError, readMetrics, readRun } from './training/run-folder.js';
 export { type ChoiceOptions, chooseLayerPattern } from './search/choose.js';
 export { layerSubsets, type MeasurePatternsOptions, measurePatterns } from './search/measure-patterns.js';
 export {
@@ -99,8 +99,8 @@ export {
   type SearchSettings,
   writeSearch,
 } from './search/record.js';
-export { loadStart, type Start, startFrom, startOf } from './start-from.js';
-export { initialState, mixMoments, type TrainingState } from './state.js';
+export { loadStart, type Start, startFrom, startOf } from './training/start-from.js';
+export { initialState, mixMoments, type TrainingState } from './training/state.js';
 export {
   buildTask,
   innerParameters,
@@ -110,7 +110,7 @@ export {
   STEP_WEIGHTS,
   type TaskSettings,
   type TaskValues,
-} from './task-graph.js';
-export { DivergedError, type TrainingProgress, train } from './train.js';
-export { evaluationGraph, metaGradientGraph, taskBatchGraph } from './training-graphs.js';
-export { nearbyViews, type Shift, type View, type Zoom } from './views.js';
+} from './task/task-graph.js';
+export { DivergedError, type TrainingProgress, train } from './training/train.js';
+export { evaluationGraph, metaGradientGraph, taskBatchGraph } from './task/training-graphs.js';
+export { nearbyViews, type Shift, type View, type Zoom } from './export/views.js';

@@ -9,8 +9,8 @@ import { ortBackend } from './backends/ort.js';
 import type { Dataset, ImageClass } from './data/dataset.js';
 import { omniglotPreprocessing } from './data/omniglot.js';
 import { generatorFor } from './data/random.js';
-import { newRun, resumeFrom } from './run.js';
-import { train } from './train.js';
+import { newRun, resumeFrom } from './training/run.js';
+import { train } from './training/train.js';
 
 const SIZE = 8;
 

@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { GraphBuilder, GraphError } from '@whet/compiler';
 import { describe, expect, it, vi } from 'vitest';
-import { runAll, taskRunner } from '../task-runner.js';
+import { runAll, taskRunner } from '../task/task-runner.js';
 import { openOrtBackend, ortBackend } from './ort.js';
 import { openTfjsBackend } from './tfjs/open.js';
 

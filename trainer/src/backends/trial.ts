@@ -1,9 +1,9 @@
 import { type Backend, type Graph, referenceBackend, sizeOf, staticShape, type Tensor } from '@whet/compiler';
 import { conv4 } from '@whet/models';
 import { generatorFor } from '../data/random.js';
-import { median } from '../measure.js';
-import { maml } from '../rules.js';
-import { metaGradientGraph } from '../training-graphs.js';
+import { median } from '../bench/measure-bundle.js';
+import { maml } from '../task/rules.js';
+import { metaGradientGraph } from '../task/training-graphs.js';
 
 /** Timings in milliseconds. */
 export interface Trial {

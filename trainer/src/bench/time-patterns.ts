@@ -1,6 +1,6 @@
 import type { Bundle, Example } from '@whet/runtime';
 import { generatorFor } from '../data/random.js';
-import { median, quantile } from '../measure.js';
+import { median, quantile } from './measure-bundle.js';
 import type { BenchBackendName } from './backends.js';
 import type { Floor } from './floor.js';
 import type { BenchResult, Timing } from './record.js';

@@ -1,0 +1,125 @@
+import type { Request, RequestHandler, Response } from 'express';
+import multer, { MulterError } from 'multer';
+import type { BodyOptions } from './bodies.js';
+import { tooLarge } from './json-body.js';
+import { runParser } from './parser.js';
+import { Problem, show } from '../problems.js';
+
+export interface Form {
+  /** Text fields by name; not text where a field is sent twice. */
+  readonly fields: Readonly<Record<string, unknown>>;
+  /** In the order they were sent. */
+  readonly files: readonly UploadedFile[];
+}
+
+export interface UploadedFile {
+  /** The name of its form field. */
+  readonly name: string;
+  readonly bytes: Uint8Array;
+}
+
+const MAX_TEXT_FIELDS = 16;
+const MAX_TEXT_BYTES = 4096;
+
+/**
+ * The texts and files of a multipart/form-data body.
+ *
+ * @throws {Problem} `unsupported-media`, `too-large`, `malformed-request`, `missing-input` or `invalid-input`.
+ */
+export async function readForm(request: Request, response: Response, options: BodyOptions): Promise<Form> {
+  const encoding = request.headers['content-encoding'] ?? 'identity';
+  if (encoding !== 'identity') {
+    throw new Problem('unsupported-media', 'content-encoding', `expected a form as it is, got ${show(encoding)}`);
+  }
+  await runParser(formParser(options), request, response, (error) => formProblem(error, options));
+  // A content type that the parser does not take for a form's after all, such as one with a boundary that is none.
+  if (request.body === undefined) throw formProblem(new Error('a header that cannot be read'), options);
+  const files = (request.files ?? []) as Express.Multer.File[];
+  return {
+    fields: request.body as Record<string, unknown>,
+    files: files.map(({ fieldname, buffer }) => ({ name: fieldname, bytes: buffer })),
+  };
+}
+
+/** A form's fields with `names` turned into numbers where they are spelt as one. */
+export function withNumbers(fields: Readonly<Record<string, unknown>>, names: readonly string[]): object {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => {
+      const isNumber = typeof value === 'string' && /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(value.trim());
+      return [name, isNumber && names.includes(name) ? Number(value) : value];
+    }),
+  );
+}
+
+/** A form's fields with `names` turned into booleans where they are spelt as one. */
+export function withBooleans(fields: object, names: readonly string[]): unknown {
+  const spelt = new Map<unknown, boolean>([
+    ['true', true],
+    ['false', false],
+  ]);
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [name, names.includes(name) ? (spelt.get(value) ?? value) : value]),
+  );
+}
+
+function formParser({ limits, maxFiles, checkName }: BodyOptions): RequestHandler {
+  let files = 0;
+  let bytes = 0;
+  return multer({
+    // Labels are field names, and people write them in every script.
+    defParamCharset: 'utf8',
+    limits: {
+      files: maxFiles,
+      fields: MAX_TEXT_FIELDS,
+      fieldSize: MAX_TEXT_BYTES,
+      fieldNestingDepth: 0,
+    },
+    fileFilter(_request, file, accept) {
+      try {
+        checkName?.(file.fieldname, files++);
+        accept(null, true);
+      } catch (error) {
+        accept(error as Error);
+      }
+    },
+    // Bounds the files of a request together, which multer's own limits do not.
+    storage: {
+      _handleFile(_request, file, done) {
+        const chunks: Buffer[] = [];
+        file.stream.on('data', (chunk: Buffer) => {
+          bytes += chunk.length;
+          if (bytes <= limits.bodyBytes) chunks.push(chunk);
+          else chunks.length = 0;
+        });
+        file.stream.on('error', done);
+        file.stream.on('end', () => {
+          if (bytes > limits.bodyBytes) done(tooLarge(limits.bodyBytes, 'more'));
+          else done(null, { buffer: Buffer.concat(chunks) });
+        });
+      },
+      _removeFile(_request, _file, done) {
+        done(null);
+      },
+    },
+  }).any();
+}
+
+function formProblem(error: unknown, { maxFiles }: BodyOptions): Problem {
+  const message = error instanceof Error ? error.message : String(error);
+  if (!(error instanceof MulterError)) {
+    return new Problem('malformed-request', 'body', `expected a whole multipart/form-data body, got ${message}`);
+  }
+  const field = error.field ?? 'body';
+  switch (String(error.code)) {
+    case 'LIMIT_FILE_COUNT':
+      return new Problem('too-large', 'body', `expected at most ${maxFiles} files, got more`);
+    case 'LIMIT_FIELD_COUNT':
+      return new Problem('too-large', 'body', `expected at most ${MAX_TEXT_FIELDS} text fields, got more`);
+    case 'LIMIT_FIELD_VALUE':
+      return new Problem('invalid-input', field, `expected a text of at most ${MAX_TEXT_BYTES} bytes, got more`);
+    case 'MISSING_FIELD_NAME':
+      return new Problem('missing-input', 'body', 'expected a name for each field, got a field without one');
+    default:
+      return new Problem('invalid-input', field, `expected a form field's name, got ${show(field)}: ${message}`);
+  }
+}

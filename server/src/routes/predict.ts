@@ -1,0 +1,158 @@
+import type { Prediction } from '@whet/runtime';
+import type { PredictAnswer } from '@whet/runtime/client';
+import type { Request, RequestHandler, Response } from 'express';
+import { BYTES_TYPE, readBody, readBytes, typeOf } from '../request/bodies.js';
+import type { Model } from '../engine/engine.js';
+import { decodeSources, type ImageSource, imageSource, tensorsOfBytes } from '../request/images.js';
+import { Problem, show } from '../problems.js';
+import { check, imageSchema, predictOptionsSchema, predictSchema } from './schemas.js';
+import {
+  abortedBy,
+  type Caller,
+  callerOf,
+  checkId,
+  enter,
+  findModel,
+  findProfile,
+  noProfile,
+  roundMilliseconds,
+  type Service,
+  serverTiming,
+} from '../service.js';
+import { type ProfileState, VersionConflictError } from '../stores/contract.js';
+import type { Workload } from '../work/workload.js';
+
+/** Whose classes: a profile's, or a model's own. */
+interface Named {
+  readonly profile?: string | undefined;
+  readonly model?: string | undefined;
+}
+
+interface PredictRequest extends Named {
+  /** Images that are still to be decoded, or a body that is a batch of tensors. */
+  readonly sources: readonly ImageSource[] | Uint8Array;
+}
+
+interface Target {
+  readonly model: Model;
+  /** Id and state of the profile; absent for the model's own classes. */
+  readonly profile?: { readonly id: string; readonly state: ProfileState };
+}
+
+/**
+ * `POST /predict`: a profile's class for each image, every image by itself; without a profile, the class that a model
+ * with classes of its own gives it.
+ */
+export function predictHandler(service: Service): RequestHandler {
+  const { limits, metrics } = service;
+  return async (request, response) => {
+    const workload = enter(service, response);
+    const caller = callerOf(response);
+    const signal = abortedBy(response);
+    const { sources, ...named } = await readRequest(service, request, response);
+    const began = performance.now();
+    const target = await findTarget(service, workload, caller, named);
+    const { preprocessing } = target.model.manifest;
+
+    const decoding = performance.now();
+    const images =
+      sources instanceof Uint8Array
+        ? tensorsOfBytes(sources, preprocessing, limits.predictImages)
+        : await decodeSources(sources, preprocessing, limits, signal);
+    const decoded = performance.now();
+    metrics.stage('decode', decoded - decoding);
+    const predictions = await predict(service, workload, caller, target, images, signal);
+    const ended = performance.now();
+    checkFinite(predictions, sources);
+    const times = roundMilliseconds({ decode: decoded - decoding, predict: ended - decoded, total: ended - began });
+    const single = predictions.length === 1 ? predictions[0] : undefined;
+    const answer: PredictAnswer = { ...single, predictions, milliseconds: times };
+    response.set('Server-Timing', serverTiming(times)).json(answer);
+  };
+}
+
+/** Predicts with the profile that the engine has ready, or fetches it. */
+async function predict(
+  service: Service,
+  workload: Workload,
+  caller: Caller,
+  { model, profile }: Target,
+  images: readonly Float32Array[],
+  signal: AbortSignal,
+): Promise<Prediction[]> {
+  if (!profile) return (await workload.predict(model.name, { key: undefined, images }, signal)) as Prediction[];
+  const { store } = service;
+  const keyOf = ({ version, created }: ProfileState) => `${caller.namespace}/${profile.id} ${version} ${created}`;
+  store.touch(caller.namespace, profile.id);
+  const predictions = await workload.predict(model.name, { key: keyOf(profile.state), images }, signal);
+  if (predictions) return predictions;
+  const record = await findProfile(service, caller, profile.id);
+  // Changed in between to another model's, whose images may be of another size.
+  if (record.model !== model.name) throw new VersionConflictError(record.version, profile.state.version);
+  const query = { key: keyOf(record), bytes: record.bytes, images };
+  return (await workload.predict(model.name, query, signal)) as Prediction[];
+}
+
+/** The model, and the state of the profile to predict with. */
+async function findTarget(
+  { store }: Service,
+  workload: Workload,
+  { namespace }: Caller,
+  { profile: id, model: name }: Named,
+): Promise<Target> {
+  if (id !== undefined) {
+    if (name !== undefined) {
+      throw new Problem('invalid-input', 'model', 'expected "profile" or "model", got both: a profile has its model');
+    }
+    const state = await store.info(namespace, checkId(id));
+    if (!state) throw noProfile(id);
+    return { model: findModel(workload, state.model), profile: { id, state } };
+  }
+  const model = findModel(workload, name);
+  if (!model.manifest.labels) {
+    const expected = `expected text, got nothing, and model ${show(model.name)} has no classes without a profile`;
+    throw new Problem('missing-input', 'profile', expected);
+  }
+  return { model };
+}
+
+async function readRequest({ limits }: Service, request: Request, response: Response): Promise<PredictRequest> {
+  const { predictImages } = limits;
+  if (typeOf(request) === BYTES_TYPE) {
+    const named = check(predictOptionsSchema, request.query);
+    return { ...named, sources: await readBytes(request, response, limits) };
+  }
+  const body = await readBody(request, response, { limits, maxFiles: predictImages });
+  if (body.kind === 'form') {
+    const named = check(predictOptionsSchema, body.fields);
+    if (body.files.length === 0) throw new Problem('missing-input', 'images', 'expected image files, got none');
+    return { ...named, sources: body.files.map(({ bytes }, i) => ({ kind: 'file', field: `images[${i}]`, bytes })) };
+  }
+  const { profile, model, images, ...one } = check(predictSchema, body.value);
+  if (images === undefined) return { profile, model, sources: [imageSource(one, '')] };
+  if (one.image !== undefined || one.tensor !== undefined) {
+    throw new Problem('invalid-input', 'images', 'expected one of "image", "tensor" and "images", got several');
+  }
+  if (images.length === 0) throw new Problem('invalid-input', 'images', 'expected images, got none');
+  if (images.length > predictImages) {
+    throw new Problem('too-large', 'images', `expected at most ${predictImages} images, got ${images.length}`);
+  }
+  return { profile, model, sources: images.map((item, i) => readImage(item, `images[${i}]`)) };
+}
+
+function readImage(item: unknown, field: string): ImageSource {
+  if (typeof item === 'string') return { kind: 'base64', field, text: item };
+  if (typeof item !== 'object' || item === null) {
+    const expected = 'expected base64, or an object with "image" or "tensor"';
+    throw new Problem('invalid-input', field, `${expected}, got ${show(item)}`);
+  }
+  return imageSource(check(imageSchema, item, field), field);
+}
+
+// JSON has no NaN: it would arrive as null, without a word.
+function checkFinite(predictions: readonly Prediction[], sources: PredictRequest['sources']): void {
+  const at = predictions.findIndex(({ probabilities }) => !Object.values(probabilities).every(Number.isFinite));
+  if (at < 0) return;
+  const field = sources instanceof Uint8Array ? `body[${at}]` : (sources[at]?.field ?? 'images');
+  throw new Problem('invalid-input', field, 'expected values the network can compute with, got NaN probabilities');
+}

@@ -1,0 +1,65 @@
+import type { ExternalReader, GraphCost } from '@whet/compiler';
+import type { Manifest } from '@whet/runtime';
+import type { ModelParameter } from './read/model-parameters.js';
+import type { SourceHead } from './read/read-head.js';
+import type { SourceModel } from './read/read-model.js';
+
+/** Of a file's BatchNormalization layers. */
+export type Normalization = Exclude<Manifest['normalization'], 'layer'>;
+
+export interface CompileOptions {
+  /** The ONNX file. */
+  readonly model: Uint8Array;
+  /** What the file is called, for the manifest. */
+  readonly fileName: string;
+  /** Reads values that the model keeps in files beside it. */
+  readonly external?: ExternalReader;
+  /** The bundle's folder; written whole or not at all. */
+  readonly directory: string;
+  readonly name: string;
+  readonly version?: string;
+  readonly description?: string;
+  /** What moves, by pattern: parameter names, globs, `last:N`, `bias`, `norm`, `all`, `none`. The first is the default. */
+  readonly patterns: Readonly<Record<string, readonly string[]>>;
+  /** `new`, the default: every class starts from its mean feature. `keep`: from the model's own last layer. */
+  readonly head?: 'new' | 'keep';
+  /** Names of a kept head's classes, in the order of its rows; "0", "1", ... when absent. */
+  readonly labels?: readonly string[];
+  readonly features?: string;
+  /**
+   * Whose moments BatchNormalization layers take: `population`, those of the file (the default), or `support`, those of
+   * the examples, for images unlike those that the model was trained on.
+   */
+  readonly normalization?: Normalization;
+  readonly imageSize?: readonly [height: number, width: number];
+  /** Per channel, of pixels 0..1; one number stands for all channels. */
+  readonly mean?: readonly number[];
+  readonly std?: readonly number[];
+  /** Colour around an image of another aspect ratio, 0..255. */
+  readonly background?: number;
+  readonly steps?: number;
+  readonly rate?: number;
+}
+
+export interface PatternReport {
+  readonly name: string;
+  readonly moving: readonly ModelParameter[];
+  /** Tensors of the model at which the frozen part ends; none where nothing is frozen. */
+  readonly boundary: readonly string[];
+  /** Whether the frozen part is the file's own, or was encoded anew; undefined where nothing is frozen. */
+  readonly encoded: 'as exported' | 'anew' | undefined;
+  /** Of an inner step with one example of 5 classes or those of a kept head; encoding, once per image, is not in it. */
+  readonly stepCost: GraphCost;
+  /** Of encoding one image; undefined where nothing is frozen. */
+  readonly encodeCost: GraphCost | undefined;
+}
+
+export interface CompileReport {
+  readonly manifest: Manifest;
+  readonly model: SourceModel;
+  /** The model's own last layer, where it is kept. */
+  readonly head: SourceHead | undefined;
+  readonly patterns: readonly PatternReport[];
+  /** What an inner step would cost if everything moved that can. */
+  readonly fullCost: GraphCost;
+}

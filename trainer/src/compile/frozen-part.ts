@@ -1,0 +1,163 @@
+import {
+  cutOnnx,
+  type ExternalReader,
+  encodeOnnx,
+  type Graph,
+  GraphBuilder,
+  inline,
+  nodesOf,
+  reshape,
+  slice,
+  type Value,
+} from '@whet/compiler';
+import * as ort from 'onnxruntime-node';
+import { CompileError } from './compile-error.js';
+import { agree, derivedFeatures, tensorOf } from './exported-prefix.js';
+import { runBatches, waves } from './read/probe-tensors.js';
+import type { ModelParameter } from './read/model-parameters.js';
+import type { SourceModel } from './read/read-model.js';
+
+/** A feature graph behind what is frozen of it. */
+export interface MovingPart {
+  /** From what is cached of an image, as `images`, and the moving values, to `features`. */
+  readonly graph: Graph;
+  /** The values that are cached; several lie side by side in one row. */
+  readonly frozen: readonly Value[];
+}
+
+const perImage = ({ shape }: Value): number[] => shape.slice(1) as number[];
+const lengthOf = (value: Value): number => perImage(value).reduce((product, dim) => product * dim, 1);
+
+/**
+ * The last values that no moving one decides, that the file has, and that belong to one image each. What stands between
+ * them and the moving values (a step of an operator that was rewritten, a transposed batch) is computed in every step.
+ */
+function frozenValues(whole: Graph, moving: ReadonlySet<string>, isInFile: (value: Value) => boolean): Value[] {
+  const moved = new Set(whole.inputs.filter(({ name }) => moving.has(name)));
+  const ofImages = new Set(whole.inputs.filter(({ name }) => !moving.has(name)));
+  for (const { inputs, output } of nodesOf(whole.outputs.values())) {
+    if (inputs.some((input) => input && moved.has(input))) moved.add(output);
+    if (inputs.some((input) => input && ofImages.has(input))) ofImages.add(output);
+  }
+  const isCached = (value: Value) =>
+    value.dtype === 'float32' &&
+    value.shape[0] === 'N' &&
+    value.shape.slice(1).every((dim) => typeof dim === 'number') &&
+    (!value.producer || isInFile(value));
+  const frozen = new Set<Value>();
+  const seen = new Set<Value>();
+  const open = [...whole.outputs.values()];
+  for (let value = open.pop(); value; value = open.pop()) {
+    if (seen.has(value)) continue;
+    seen.add(value);
+    if (!moved.has(value) && !ofImages.has(value)) continue;
+    if (!moved.has(value) && isCached(value)) frozen.add(value);
+    else for (const input of value.producer?.inputs ?? []) if (input) open.push(input);
+  }
+  return [...frozen].sort((a, b) => a.index - b.index);
+}
+
+/** Splits a feature graph where its frozen part has to be the file's own. */
+export function movingPart(model: SourceModel, whole: Graph, moving: ReadonlySet<string>): MovingPart {
+  const frozen = frozenValues(whole, moving, (value) => model.tensors.has(tensorOf(model, value)));
+  const [only] = frozen;
+  if (!only) throw new CompileError(`features "${model.features}" do not depend on the images`);
+  const g = new GraphBuilder();
+  const bindings = new Map<Value, Value>();
+  const length = frozen.reduce((sum, value) => sum + lengthOf(value), 0);
+  const images = g.input('images', frozen.length === 1 ? only.shape : ['N', length]);
+  let from = 0;
+  for (const value of frozen) {
+    const end = from + lengthOf(value);
+    const row = frozen.length === 1 ? images : slice(g, images, [1], [from], [end]);
+    bindings.set(value, reshape(g, row, ['N', ...perImage(value)]));
+    from = end;
+  }
+  const moved = whole.inputs
+    .filter(({ name }) => moving.has(name))
+    .map((input) => [input, g.input(input.name, input.shape)] as const);
+  for (const [input, copy] of moved) bindings.set(input, copy);
+  const outputs = inline(g, whole, bindings);
+  return { graph: { name: whole.name, inputs: [images, ...moved.map(([, copy]) => copy)], outputs }, frozen };
+}
+
+/** `true` where what is cached of an image is the image. */
+export const isImage = ([first, ...others]: readonly Value[]): boolean =>
+  first !== undefined && others.length === 0 && !first.producer && first.name === 'images';
+
+/**
+ * The frozen part of a model, cut out of its file. It is run on two and on three images, as nothing else tells whether
+ * it takes any number of them. Throws {@link CompileError} where it does not.
+ */
+export async function frozenPart(
+  model: SourceModel,
+  frozen: readonly Value[],
+  cached: readonly number[],
+  external: ExternalReader | undefined,
+): Promise<Uint8Array> {
+  const tensors = frozen.map((value) => tensorOf(model, value));
+  const bytes = cutOnnx(model.file, {
+    input: { tensor: model.input.name, name: 'images', shape: ['N', ...model.input.shape] },
+    output: { tensors, name: 'features', shape: ['N', ...cached], ...derivedFeatures(model, frozen) },
+    ...(external ? { external } : {}),
+  });
+  if (!bytes) throw new CompileError(`the file cannot be cut at ${tensors.map((name) => `"${name}"`).join(', ')}`);
+  const batches = [2, 3];
+  const runs = await runBatches(bytes, model.input, 'images', batches);
+  for (const [i, count] of batches.entries()) {
+    const { dims, type } = runs[i]?.['features'] ?? { dims: [], type: 'nothing' };
+    const expected = [count, ...cached];
+    if (type === 'float32' && dims.join() === expected.join()) continue;
+    throw new CompileError(
+      `the frozen part up to ${tensors.join(', ')}: expected float32 [${expected}] for ${count} images, ` +
+        `onnxruntime makes ${type} [${dims.join(', ')}]`,
+    );
+  }
+  return bytes;
+}
+
+const startOf = ({ value, shape }: ModelParameter): ort.Tensor =>
+  new ort.Tensor('float32', Float32Array.from(value.constant?.data ?? []), [...shape]);
+
+/**
+ * Throws {@link CompileError} where the features, made of what is cached by the nodes that were read, are not those of
+ * the file. Not where quantized activations move: there they differ by the rounding that is left out.
+ */
+export async function checkMovingPart(
+  model: SourceModel,
+  { graph, frozen }: MovingPart,
+  encode: Uint8Array | undefined,
+  moving: readonly ModelParameter[],
+  external: ExternalReader | undefined,
+): Promise<void> {
+  const nodes = nodesOf(graph.outputs.values());
+  if (nodes.length === 0 || nodes.some(({ output }) => model.dequantized.has(output.name))) return;
+  const { mean, length } = model.layout;
+  const whole = cutOnnx(model.file, {
+    input: { tensor: model.input.name, name: 'images', shape: ['N', ...model.input.shape] },
+    output: {
+      tensors: [model.features],
+      name: 'features',
+      shape: ['N', length],
+      ...(mean.length > 0 ? { mean } : { flatten: true }),
+    },
+    ...(external ? { external } : {}),
+  });
+  if (!whole) return;
+  const images = waves(model.input, 2);
+  const runOne = async (bytes: Uint8Array, feeds: Record<string, ort.Tensor>) => {
+    const session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 4, intraOpNumThreads: 1 });
+    try {
+      return (await session.run(feeds))['features'] as ort.Tensor;
+    } finally {
+      await session.release();
+    }
+  };
+  const expected = await runOne(whole, { images });
+  const cached = encode ? await runOne(encode, { images }) : images;
+  const starts = Object.fromEntries(moving.map((parameter) => [parameter.name, startOf(parameter)] as const));
+  const actual = await runOne(encodeOnnx(graph), { images: cached, ...starts });
+  if (agree(actual, expected)) return;
+  const tensors = frozen.map((value) => `"${tensorOf(model, value)}"`).join(', ');
+  throw new CompileError(`the features made of ${tensors} by the nodes that were read are not those of the file`);
+}

@@ -1,0 +1,130 @@
+import { evaluate, type Graph, GraphBuilder, inline, makeTensor, type Node, nodesOf, type Value } from '@whet/compiler';
+import { CompileError } from '../compile-error.js';
+
+/** A classifier's own last layer: `logits = weight f + bias` of features `f [F]`. */
+export interface SourceHead {
+  /** Name of the layer's node. */
+  readonly name: string;
+  readonly classes: number;
+  /** `[C, F]`, row by row. */
+  readonly weight: Float32Array;
+  /** `[C]`; zeros where the model has none. */
+  readonly bias: Float32Array;
+}
+
+const shapeOnly = new Set(['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Identity', 'Dropout']);
+const elementwise = new Set(['Add', 'Sub', 'Mul', 'Div']);
+const softmaxes = new Set(['Softmax', 'LogSoftmax']);
+
+const nameOf = ({ op, name }: Node): string => `${op} "${name}"`;
+
+function refuse(got: string): never {
+  throw new CompileError(
+    `head "keep": expected the features to go through one Gemm, MatMul or 1x1 Conv with constant weights to a softmax ` +
+      `or straight to the output; got ${got}`,
+  );
+}
+
+/** Entries of one image, where a value has one row for each. */
+function rowLength({ shape }: Value): number | undefined {
+  const [batch, ...rest] = shape;
+  if (batch !== 'N' || !rest.every((dim) => typeof dim === 'number')) return undefined;
+  return (rest as number[]).reduce((product, dim) => product * dim, 1);
+}
+
+/** `to` for rows of `from` that hold one number everywhere, `[rows, ...]`. */
+function evaluateRows(from: Value, to: Value, rows: readonly number[]): Float64Array {
+  const g = new GraphBuilder();
+  const input = g.input('from', from.shape);
+  const outputs = inline(g, { name: 'head', inputs: [from], outputs: new Map([['to', to]]) }, new Map([[from, input]]));
+  const shape = [rows.length, ...(from.shape.slice(1) as number[])];
+  const length = rowLength(from) as number;
+  const data = Float64Array.from({ length: rows.length * length }, (_, i) => rows[Math.floor(i / length)] as number);
+  const found = evaluate({ name: 'head', inputs: [input], outputs }, new Map([['from', makeTensor(shape, data)]]));
+  return Float64Array.from(found.get('to')?.data ?? [], Number);
+}
+
+/** The layer's weight as rows `[C, F]`, without Gemm's alpha; undefined where the node is no such layer. */
+function layerWeight({ op, inputs, attributes, output }: Node, features: Value): Float64Array | undefined {
+  const constant = inputs[1]?.constant;
+  if (inputs[0] !== features || constant?.dtype !== 'float32') return undefined;
+  const { shape, data } = constant;
+  const { transA, transB } = attributes as { transA?: 0 | 1; transB?: 0 | 1 };
+  const length = rowLength(features);
+  if (op === 'Conv') {
+    const [classes, channels, ...kernel] = shape;
+    const oneByOne = kernel.every((side) => side === 1) && channels === length && rowLength(output) === classes;
+    return oneByOne ? Float64Array.from(data, Number) : undefined;
+  }
+  if ((op !== 'Gemm' && op !== 'MatMul') || transA || shape.length !== 2 || features.shape.length !== 2)
+    return undefined;
+  if (transB) return Float64Array.from(data, Number);
+  const [rows, classes] = shape as [number, number];
+  return Float64Array.from({ length: rows * classes }, (_, i) => {
+    return Number(data[(i % rows) * classes + Math.floor(i / rows)]);
+  });
+}
+
+/** The node that reads a value; undefined for an output that nothing reads. */
+function readerOf(graph: Graph, nodes: readonly Node[], value: Value): Node | undefined {
+  const readers = nodes.filter(({ inputs }) => inputs.includes(value));
+  if (readers.length > 1) refuse(`"${value.name}", which ${readers.map(nameOf).join(' and ')} read`);
+  const isOutput = [...graph.outputs.values()].includes(value);
+  if (readers.length === 0 && !isOutput) refuse(`"${value.name}", which nothing reads`);
+  return readers[0];
+}
+
+const keepsRows = ({ op, inputs, output }: Node): boolean =>
+  shapeOnly.has(op) && rowLength(output) !== undefined && rowLength(output) === rowLength(inputs[0] as Value);
+
+/** A constant added to the logits, or multiplied, class by class. */
+const isAffine = ({ op, inputs, output }: Node, value: Value): boolean =>
+  elementwise.has(op) &&
+  inputs.some((input) => input !== value && input?.constant) &&
+  !(op === 'Div' && inputs[0] !== value) &&
+  rowLength(output) === rowLength(value);
+
+/**
+ * Reads the layer that makes logits of `features`, with what is added and multiplied behind it, up to the model's
+ * softmax or output. Throws {@link CompileError} naming the node that is something else.
+ */
+export function readHead(graph: Graph, features: Value): SourceHead {
+  const nodes = nodesOf(graph.outputs.values());
+  let at = features;
+  let node = readerOf(graph, nodes, at);
+  while (node && keepsRows(node)) {
+    at = node.output;
+    node = readerOf(graph, nodes, at);
+  }
+  const layer = node ?? refuse(`"${features.name}" as the model's output`);
+  const weight = layerWeight(layer, at) ?? refuse(nameOf(layer));
+  const input = at;
+  at = layer.output;
+  node = readerOf(graph, nodes, at);
+  while (node && (keepsRows(node) || isAffine(node, at))) {
+    at = node.output;
+    node = readerOf(graph, nodes, at);
+  }
+  const classes = rowLength(at) ?? refuse(`${nameOf(layer)}, which does not make one row an image`);
+  const logits = at;
+  if (node) {
+    const { axis } = node.attributes as { axis?: number };
+    const along = logits.shape.at(axis ?? 0);
+    if (!softmaxes.has(node.op)) refuse(`${nameOf(node)} after ${nameOf(layer)}`);
+    if (along !== classes) refuse(`${nameOf(node)} along axis ${axis} of ${JSON.stringify(logits.shape)}`);
+    for (let after = readerOf(graph, nodes, node.output); after; after = readerOf(graph, nodes, after.output)) {
+      if (!keepsRows(after)) refuse(`${nameOf(after)} after ${nameOf(node)}`);
+    }
+  }
+  if (classes < 2) refuse(`${nameOf(layer)} with ${classes} class`);
+  const bias = evaluateRows(input, logits, [0]);
+  // Both are affine for each class by itself: what stands at 1 less what stands at 0 is the factor.
+  const behind = evaluateRows(layer.output, logits, [0, 1]);
+  const { alpha = 1 } = layer.attributes as { alpha?: number };
+  const length = weight.length / classes;
+  const scaled = weight.map((value, i) => {
+    const row = Math.floor(i / length);
+    return value * alpha * ((behind[classes + row] as number) - (behind[row] as number));
+  });
+  return { name: layer.name, classes, weight: Float32Array.from(scaled), bias: Float32Array.from(bias) };
+}

@@ -1,0 +1,168 @@
+import { type Graph, GraphBuilder, makeTensor, reshape, type Value } from '@whet/compiler';
+import {
+  type Backbone,
+  batchMoments,
+  type HeadKind,
+  type MomentSource,
+  type NormalizeBy,
+  prototypeHead,
+  sharedHead,
+} from '@whet/models';
+import { type CompiledPattern, compilePattern } from '../pattern/compile-pattern.js';
+import type { SupportNormalization } from '../pattern/support-moments.js';
+import { meanOverViews, type View } from './views.js';
+
+/** A weight of the network in a pattern: its trained start, and which of its entries move. */
+export interface PatternWeight {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly start: Float32Array;
+  /** 1 for each entry that moves; absent where none moves. A weight that moves whole is stored dense. */
+  readonly mask?: Uint8Array;
+  /** By what multiple of the common rate each entry moves; all by 1 when absent. */
+  readonly rates?: Float32Array;
+}
+
+export interface PatternParts {
+  readonly backbone: Backbone;
+  readonly head: Exclude<HeadKind, 'fixed'>;
+  /** Weights of the backbone. */
+  readonly weights: readonly PatternWeight[];
+  /** What the outer loop learned of the head: a shared vector, or the scale of prototypes. */
+  readonly learnedHead: readonly PatternWeight[];
+  /** 1 for each entry of `head.weight`'s row and of `head.bias` that moves, `[F]` and `[1]`. */
+  readonly headMasks: { readonly weight: Uint8Array; readonly bias: Uint8Array };
+  /** The same of their multiples of the common rate; all 1 when absent. */
+  readonly headRates?: { readonly weight: Float32Array; readonly bias: Float32Array };
+  /** Fixed moments for all tasks, or those of each task's support set. */
+  readonly normalization: 'population' | 'support' | 'layer';
+  /** Features are means over each image and its shifts; only for a frozen network whose moments are not the examples'. */
+  readonly views?: readonly View[];
+  /** Leaves the frozen prefix in the step, which then runs it each time, instead of in `encode`. */
+  readonly rerunsPrefix?: boolean;
+  /** Read under `population` only. */
+  readonly moments: ReadonlyMap<string, { readonly mean: Float32Array; readonly variance: Float32Array }>;
+}
+
+export interface PatternGraphs extends CompiledPattern {
+  /** Compact starts of the moving values below the head. */
+  readonly values: ReadonlyMap<string, Float32Array>;
+}
+
+const isMoving = ({ mask }: PatternWeight): boolean => mask?.includes(1) ?? false;
+
+function openEntries(mask: Uint8Array): number[] {
+  return Array.from(mask.keys()).filter((i) => mask[i] === 1);
+}
+
+/** The dense weight a graph computes with, and the input that holds its moving entries, if any move. */
+function bindWeight(g: GraphBuilder, weight: PatternWeight): { dense: Value; input?: Value } {
+  const { name, shape, start, mask } = weight;
+  if (!mask || !isMoving(weight)) return { dense: g.constant(makeTensor(shape, start), name) };
+  const open = openEntries(mask);
+  if (open.length === start.length) {
+    const input = g.input(name, shape);
+    return { dense: input, input };
+  }
+  const input = g.input(name, [open.length]);
+  const rows = openRows(open, shape);
+  const [whole, part] = rows ? [shape, [rows.length, ...shape.slice(1)]] : [[start.length], [open.length]];
+  const frozen = g.constant(makeTensor(whole, start), `${name}.start`);
+  const places = Float64Array.from(open, (i, at) => rows?.[Math.floor((at * rows.length) / open.length)] ?? i);
+  const indices = g.constant(makeTensor(part, places, 'int64'), `${name}.indices`);
+  const operands = [frozen, indices, reshape(g, input, part)];
+  const scattered = g.apply('ScatterElements', operands, { axis: 0, reduction: 'none' }, `${name}.dense`);
+  return { dense: reshape(g, scattered, shape), input };
+}
+
+/** The rows, such as output channels, that the open entries fill; undefined where a row is open in part. */
+function openRows(open: readonly number[], [rows = 1, ...rest]: readonly number[]): number[] | undefined {
+  const length = rest.reduce((product, dim) => product * dim, 1);
+  const found = [...new Set(open.map((i) => Math.floor(i / length)))];
+  return rest.length > 0 && rows > 1 && open.length === found.length * length ? found : undefined;
+}
+
+/** Those of a weight's entries that move. */
+function compact(entries: Float32Array, mask: Uint8Array | undefined): Float32Array {
+  return mask ? Float32Array.from(openEntries(mask), (i) => entries[i] as number) : entries;
+}
+
+/** Multiples of the common rate by which moving values move, where they are not all 1, and 0 for what of the head stays. */
+function movingRates({ weights, headMasks, headRates }: PatternParts): Map<string, Float32Array> {
+  const rates = new Map<string, Float32Array>();
+  for (const { name, mask, rates: own } of weights) if (own) rates.set(name, compact(own, mask));
+  for (const part of ['weight', 'bias'] as const) {
+    const multiples = Float32Array.from(headMasks[part], (open, i) => open * (headRates?.[part][i] ?? 1));
+    rates.set(`head.${part}`, multiples);
+  }
+  return rates;
+}
+
+/** Constants for all tasks. Throws where a normalization has none. */
+function populationMoments(g: GraphBuilder, { moments }: PatternParts): MomentSource {
+  return (name) => {
+    const moment = moments.get(name);
+    if (!moment) throw new Error(`no population moments for "${name}"`);
+    const constant = (data: Float32Array) => g.constant(makeTensor([1, data.length, 1, 1], data));
+    return { mean: constant(moment.mean), variance: constant(moment.variance) };
+  };
+}
+
+/** The network from images to head features, with the moving entries as inputs. */
+function featureGraph(parts: PatternParts) {
+  const { backbone, weights, normalization } = parts;
+  const g = new GraphBuilder();
+  const images = g.input('images', ['N', ...backbone.imageShape]);
+  const bound = new Map(weights.map((weight) => [weight.name, bindWeight(g, weight)]));
+  const normalizations: SupportNormalization[] = [];
+  const supportMoments: MomentSource = (name, input) => {
+    const moments = batchMoments(g, input);
+    normalizations.push({ name, channels: input.shape[1] as number, input, ...moments });
+    return moments;
+  };
+  const sources: Record<PatternParts['normalization'], NormalizeBy> = {
+    support: supportMoments,
+    population: populationMoments(g, parts),
+    layer: 'image',
+  };
+  const weightOf = (name: string): Value => {
+    const weight = bound.get(name);
+    if (!weight) throw new Error(`no weight "${name}"`);
+    return weight.dense;
+  };
+  const features = meanOverViews(g, images, parts.views ?? [], (view) =>
+    backbone.build(g, view, weightOf, sources[normalization]),
+  );
+  const inputs = [...bound.values()].flatMap(({ input }) => (input ? [input] : []));
+  const graph: Graph = { name: 'features', inputs: [images, ...inputs], outputs: new Map([['features', features]]) };
+  return { features: graph, normalizations };
+}
+
+/**
+ * The graphs of a pattern. What no moving entry reaches is frozen and goes into `encode`; the rest is compiled
+ * with its gradients. N images and W classes stay symbols.
+ */
+export function buildPatternGraphs(parts: PatternParts): PatternGraphs {
+  const moving = parts.weights.filter(isMoving);
+  const graphs = compilePattern({
+    ...featureGraph(parts),
+    featureLength: parts.backbone.features,
+    rates: movingRates(parts),
+    ...(parts.rerunsPrefix ? { unsplit: true } : {}),
+    startHead: (g, features, labels) =>
+      parts.head === 'prototype'
+        ? prototypeHead(g, features, labels, learnedConstant(g, parts, 'head.scale'))
+        : sharedHead(
+            g,
+            { weight: learnedConstant(g, parts, 'head.weight'), bias: learnedConstant(g, parts, 'head.bias') },
+            labels,
+          ),
+  });
+  return { ...graphs, values: new Map(moving.map(({ name, start, mask }) => [name, compact(start, mask)])) };
+}
+
+function learnedConstant(g: GraphBuilder, { learnedHead }: PatternParts, name: string): Value {
+  const learned = learnedHead.find((candidate) => candidate.name === name);
+  if (!learned) throw new Error(`the head needs the learned "${name}"`);
+  return g.constant(makeTensor(learned.shape, learned.start), name);
+}

@@ -1,0 +1,43 @@
+import { type Checkpoint, CheckpointError, loadCheckpoint } from './checkpoint.js';
+import { type RunConfig, runConfigSchema } from './config.js';
+import { DataError } from '../data/dataset.js';
+import { loadStart, startFrom } from './start-from.js';
+import { initialState } from './state.js';
+
+function parseConfig(settings: unknown): RunConfig {
+  const parsed = runConfigSchema.safeParse(settings);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw new DataError(`settings: ${issue?.path.join('.')}: ${issue?.message}`, { cause: parsed.error });
+}
+
+/**
+ * A new run from settings as they come from a file or a command line; `from` names a checkpoint or bundle to take weights
+ * of, all or those of some layers. Throws an Error naming the first setting that does not fit.
+ */
+export async function newRun(settings: unknown, from?: string, layers?: readonly string[]): Promise<Checkpoint> {
+  const config = parseConfig(settings);
+  if (layers && !from) throw new Error('layers to start with: expected a checkpoint or bundle to take them from');
+  const state = from ? startFrom(config, await loadStart(from), layers) : initialState(config);
+  return { config, state };
+}
+
+export interface ResumeOptions {
+  /** Moves the end of the run. */
+  readonly outerSteps?: number | undefined;
+  /** Tasks in one run of the graph: another device may have room for more or fewer. */
+  readonly taskBatch?: number | undefined;
+}
+
+/**
+ * A run as its last checkpoint left it. Throws {@link CheckpointError} where it stands past its new end, or an Error
+ * where `taskBatch` does not divide its tasks per step.
+ */
+export async function resumeFrom(path: string, { outerSteps, taskBatch }: ResumeOptions = {}): Promise<Checkpoint> {
+  const { config, state } = await loadCheckpoint(path);
+  if (outerSteps !== undefined && outerSteps < state.step) {
+    throw new CheckpointError(`checkpoint "${path}" stands at step ${state.step}, past the ${outerSteps} asked for`);
+  }
+  const changes = { ...(outerSteps ? { outerSteps } : {}), ...(taskBatch ? { taskBatch } : {}) };
+  return { config: parseConfig({ ...config, ...changes }), state };
+}
