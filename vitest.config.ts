@@ -1,9 +1,16 @@
 import { defineConfig } from 'vitest/config';
 import SlowFirst from './test/slow-first.js';
 
+/** The packages' sources, so that a stale build cannot mislead. */
+const SOURCE = '@whet/source';
+
 export default defineConfig({
+  resolve: { conditions: [SOURCE] },
+  ssr: { resolve: { conditions: [SOURCE, 'module', 'node', 'development'] } },
   test: {
     include: ['*/src/**/*.test.ts'],
+    // Threads and processes that a test starts run sources too.
+    execArgv: ['--conditions', SOURCE, '--import', 'tsx'],
     testTimeout: 180_000,
     hookTimeout: 120_000,
     maxWorkers: 2,

@@ -7,7 +7,7 @@ const SLOW = ['parity', 'quickstart', 'cli', 'page-bad-input', 'page-profiles', 
 export default class SlowFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const place = ({ moduleId }: TestSpecification) => {
-      const at = SLOW.findIndex((name) => moduleId.endsWith(`/test/src/${name}.test.ts`));
+      const at = SLOW.findIndex((name) => moduleId.endsWith(`/${name}.test.ts`) && moduleId.includes('/test/src/'));
       return at < 0 ? SLOW.length : at;
     };
     return (await super.sort(files)).sort((a, b) => place(a) - place(b));

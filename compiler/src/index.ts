@@ -1,7 +1,7 @@
+export { type Backend, type Executable, referenceBackend } from './backend.js';
 export { batchGraph } from './batching/batch-graph.js';
 export { type GraphCost, graphCost } from './cost.js';
 export { evaluate } from './evaluate.js';
-export { type Backend, type Executable, referenceBackend } from './backend.js';
 export { bindFeeds, type Tensors } from './feeds.js';
 export { type MatrixProduct, matrixProducts } from './floor.js';
 export { gradients } from './gradients.js';

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { defineConfig, type Plugin } from 'vite';
 import { META_POLICY } from './src/shared/headers.js';
 
-const demoImages = fileURLToPath(new URL('../../test/demo/images', import.meta.url));
+const demoImages = fileURLToPath(new URL('../../models/demo/images', import.meta.url));
 const DEMO_CLASSES = ['plus', 'question-mark', 'percent', 'dollar', 'equals'];
 const DEMO_SHOTS = 5;
 

@@ -3,19 +3,20 @@ import cors from 'cors';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
 import type { Logger } from 'pino';
-import { adaptHandler } from './routes/adapt.js';
-import { authenticate, limitRate, operatorsOnly } from './guard/auth.js';
-import { docsHandler } from './routes/docs-page.js';
 import type { Engine } from './engine/engine.js';
 import { localEngine } from './engine/local.js';
-import { healthHandler, liveHandler, modelsHandler, readyHandler } from './routes/info.js';
+import { authenticate, limitRate, operatorsOnly } from './guard/auth.js';
+import { observe } from './guard/observe.js';
+import { refuseOtherSites } from './guard/sites.js';
 import { defaultLimits, type Limits } from './limits.js';
 import { createMetrics, type Metrics, metricsHandler } from './metrics.js';
-import { observe } from './guard/observe.js';
+import { Problem, show, toProblem } from './problems.js';
+import { adaptHandler } from './routes/adapt.js';
+import { docsHandler } from './routes/docs-page.js';
+import { healthHandler, liveHandler, modelsHandler, readyHandler } from './routes/info.js';
 import { openApiDocument } from './routes/openapi.js';
 import { type PageOptions, pageRouter } from './routes/page.js';
 import { predictHandler } from './routes/predict.js';
-import { Problem, show, toProblem } from './problems.js';
 import {
   deleteHandler,
   exportHandler,
@@ -25,7 +26,6 @@ import {
   replaceHandler,
 } from './routes/profiles.js';
 import type { Service } from './service.js';
-import { refuseOtherSites } from './guard/sites.js';
 import type { ProfileStore } from './stores/contract.js';
 import { defaultWork, type WorkOptions } from './work/options.js';
 import { Workload } from './work/workload.js';

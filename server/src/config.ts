@@ -1,8 +1,8 @@
 import { availableParallelism, homedir } from 'node:os';
 import { join } from 'node:path';
 import * as z from 'zod';
-import { defaultLimits } from './limits.js';
 import { defaultTimeouts } from './guard/timeouts.js';
+import { defaultLimits } from './limits.js';
 import { defaultWork } from './work/options.js';
 
 /** A setting that cannot be used; the message names it and where it was given. */

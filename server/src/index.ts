@@ -1,14 +1,15 @@
 export { type AppOptions, createApp } from './app.js';
-export { addKey, type NewKey } from './guard/auth.js';
 export { type Config, ConfigError, maskConfig, readConfig } from './config.js';
 export { type CurlImages, curlExamples } from './curl.js';
 export type { Adapted, AdaptJob, Answer, Engine, Model, Query } from './engine/engine.js';
 export { localEngine } from './engine/local.js';
 export { type ThreadOptions, threadedEngine } from './engine/threads.js';
+export { addKey, type NewKey } from './guard/auth.js';
+export { defaultTimeouts, type Timeouts } from './guard/timeouts.js';
 export { defaultLimits, type Limits } from './limits.js';
 export { type RunningServer, type ServerOptions, startServer } from './listen.js';
-export type { PageOptions } from './routes/page.js';
 export type { ProblemBody, ProblemKind } from './problems.js';
+export type { PageOptions } from './routes/page.js';
 export { type Serving, serve } from './serve.js';
 export {
   KeyNameError,
@@ -28,5 +29,4 @@ export {
 } from './stores/contract.js';
 export { createMemoryStore } from './stores/memory.js';
 export { holdsStore, openStore } from './stores/open.js';
-export { defaultTimeouts, type Timeouts } from './guard/timeouts.js';
 export { defaultWork, type WorkOptions } from './work/options.js';

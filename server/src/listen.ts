@@ -3,8 +3,8 @@ import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { type AppOptions, appOf, createService, workloadOf } from './app.js';
 import type { Engine } from './engine/engine.js';
-import { Problem } from './problems.js';
 import { defaultTimeouts, type Timeouts } from './guard/timeouts.js';
+import { Problem } from './problems.js';
 
 /** Milliseconds in which a client that was refused may read why, and one that has just connected may ask. */
 const LINGER_MS = 1000;

@@ -26,6 +26,14 @@ export {
   type TimeChange,
 } from './bench/compare.js';
 export { type Floor, openFloor, productsGraph } from './bench/floor.js';
+export {
+  examplesOf,
+  type MeasureOptions,
+  measureBundle,
+  median,
+  quantile,
+  TIMED_TASKS,
+} from './bench/measure-bundle.js';
 export { type MemoryUse, measureMemory } from './bench/memory.js';
 export {
   BENCH_SCHEMA,
@@ -38,12 +46,12 @@ export {
   writeBench,
 } from './bench/record.js';
 export { type Contender, movesEverything, noiseExamples, timePatterns, WARM_UP } from './bench/time-patterns.js';
-export { checkImages } from './training/check-images.js';
-export { type Checkpoint, CheckpointError, loadCheckpoint, saveCheckpoint } from './training/checkpoint.js';
 export { CompileError } from './compile/compile-error.js';
 export { compileModel } from './compile/compile-model.js';
 export type { CompileOptions, CompileReport, PatternReport } from './compile/compile-options.js';
-export { backboneOf, type RunConfig, runConfigSchema, taskSettings, trainsOnValidation } from './training/config.js';
+export { parseLabels } from './compile/labels.js';
+export type { ModelParameter } from './compile/read/model-parameters.js';
+export type { SourceHead } from './compile/read/read-head.js';
 export { type CifarOptions, cifarPreprocessing, loadCifar } from './data/cifar.js';
 export { DataError, type Dataset, type ImageClass, type SplitName } from './data/dataset.js';
 export { type Episode, EpisodeSampler, type EpisodeShape } from './data/episodes.js';
@@ -51,17 +59,13 @@ export { findSplitFolders, type ImageFolderOptions, imagesOf, loadImageFolders }
 export { loadOmniglot, omniglotPreprocessing } from './data/omniglot.js';
 export { openPackedOmniglot, packOmniglot } from './data/packed-omniglot.js';
 export { generatorFor, type Random } from './data/random.js';
-export { type EvaluateTasksOptions, evaluateTasks } from './training/evaluate-tasks.js';
-export { accuracyOf, type Interval, meanInterval } from './statistics.js';
-export { type ExamplePrediction, predictExamples } from './training/example-predictions.js';
 export { type BundleOptions, buildBundle, ExportError, type ExportOptions, exportBundle } from './export/export.js';
-export { type InnerParameter, type MaskGranularity, maskGranularities } from './task/inner-parameters.js';
-export { parseLabels } from './compile/labels.js';
-export { frozenShare, masksOf, type WeightMask } from './training/masks.js';
-export { examplesOf, type MeasureOptions, measureBundle, median, quantile, TIMED_TASKS } from './bench/measure-bundle.js';
-export { type MetricsFile, openMetrics } from './training/metrics.js';
-export type { ModelParameter } from './compile/read/model-parameters.js';
-export { buildPatternGraphs, type PatternGraphs, type PatternParts, type PatternWeight } from './export/pattern-graphs.js';
+export {
+  buildPatternGraphs,
+  type PatternGraphs,
+  type PatternParts,
+  type PatternWeight,
+} from './export/pattern-graphs.js';
 export {
   exportObstacles,
   layerPattern,
@@ -72,19 +76,7 @@ export {
   patternsOf,
   viewsPattern,
 } from './export/patterns.js';
-export type { SourceHead } from './compile/read/read-head.js';
-export {
-  anil,
-  boil,
-  maml,
-  metaSgd,
-  type Rule,
-  rules,
-  sparseMaml,
-  sparseReluMaml,
-} from './task/rules.js';
-export { newRun, resumeFrom } from './training/run.js';
-export { type MetricsLine, RunError, readMetrics, readRun } from './training/run-folder.js';
+export { nearbyViews, type Shift, type View, type Zoom } from './export/views.js';
 export { type ChoiceOptions, chooseLayerPattern } from './search/choose.js';
 export { layerSubsets, type MeasurePatternsOptions, measurePatterns } from './search/measure-patterns.js';
 export {
@@ -99,8 +91,18 @@ export {
   type SearchSettings,
   writeSearch,
 } from './search/record.js';
-export { loadStart, type Start, startFrom, startOf } from './training/start-from.js';
-export { initialState, mixMoments, type TrainingState } from './training/state.js';
+export { accuracyOf, type Interval, meanInterval } from './statistics.js';
+export { type InnerParameter, type MaskGranularity, maskGranularities } from './task/inner-parameters.js';
+export {
+  anil,
+  boil,
+  maml,
+  metaSgd,
+  type Rule,
+  rules,
+  sparseMaml,
+  sparseReluMaml,
+} from './task/rules.js';
 export {
   buildTask,
   innerParameters,
@@ -111,6 +113,16 @@ export {
   type TaskSettings,
   type TaskValues,
 } from './task/task-graph.js';
-export { DivergedError, type TrainingProgress, train } from './training/train.js';
 export { evaluationGraph, metaGradientGraph, taskBatchGraph } from './task/training-graphs.js';
-export { nearbyViews, type Shift, type View, type Zoom } from './export/views.js';
+export { checkImages } from './training/check-images.js';
+export { type Checkpoint, CheckpointError, loadCheckpoint, saveCheckpoint } from './training/checkpoint.js';
+export { backboneOf, type RunConfig, runConfigSchema, taskSettings, trainsOnValidation } from './training/config.js';
+export { type EvaluateTasksOptions, evaluateTasks } from './training/evaluate-tasks.js';
+export { type ExamplePrediction, predictExamples } from './training/example-predictions.js';
+export { frozenShare, masksOf, type WeightMask } from './training/masks.js';
+export { type MetricsFile, openMetrics } from './training/metrics.js';
+export { newRun, resumeFrom } from './training/run.js';
+export { type MetricsLine, RunError, readMetrics, readRun } from './training/run-folder.js';
+export { loadStart, type Start, startFrom, startOf } from './training/start-from.js';
+export { initialState, mixMoments, type TrainingState } from './training/state.js';
+export { DivergedError, type TrainingProgress, train } from './training/train.js';

@@ -6,10 +6,10 @@ import { formatShape, makeTensor } from '../tensor.js';
 import { cleanSymbol } from './dims.js';
 import { formatProblems, OnnxError, type OnnxProblem } from './errors.js';
 import { followNode, isFollowed, isShape } from './known-values.js';
-import { lowerings } from './reading/table.js';
 import { NodeContext, QUANTIZED, Refusal, type Slot } from './node-context.js';
 import { orderNodes } from './order.js';
 import { decodeModel, type OnnxModel, type OnnxNode, type OnnxValueInfo } from './proto.js';
+import { lowerings } from './reading/table.js';
 import { checkTensor, dataTypeName, decodeTensor, type ExternalReader, graphDType } from './tensors.js';
 
 /** Operator sets that are read. */

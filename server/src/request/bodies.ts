@@ -1,9 +1,9 @@
 import express, { type Request, type Response } from 'express';
+import type { Limits } from '../limits.js';
+import { Problem, show } from '../problems.js';
 import { type Form, readForm } from './form-body.js';
 import { readJson, tooLarge } from './json-body.js';
-import type { Limits } from '../limits.js';
 import { runParser } from './parser.js';
-import { Problem, show } from '../problems.js';
 
 /** A request's body, read and within the limits; what it says is not looked at yet. */
 export type Body = { readonly kind: 'json'; readonly value: unknown } | ({ readonly kind: 'form' } & Form);

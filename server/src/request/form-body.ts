@@ -1,9 +1,9 @@
 import type { Request, RequestHandler, Response } from 'express';
 import multer, { MulterError } from 'multer';
+import { Problem, show } from '../problems.js';
 import type { BodyOptions } from './bodies.js';
 import { tooLarge } from './json-body.js';
 import { runParser } from './parser.js';
-import { Problem, show } from '../problems.js';
 
 export interface Form {
   /** Text fields by name; not text where a field is sent twice. */

@@ -1,9 +1,9 @@
 import { InputError, type Preprocessing } from '@whet/runtime';
 import { decodeImage } from '@whet/runtime/images';
-import { mapLimited } from './concurrency.js';
 import type { Limits } from '../limits.js';
 import { Problem, show, truncate } from '../problems.js';
 import { check, tensorDataSchema } from '../routes/schemas.js';
+import { mapLimited } from './concurrency.js';
 
 /** One image of a request, not decoded yet: a file's bytes, base64 or a data URL of one, or a tensor as JSON has it. */
 export type ImageSource = { readonly field: string } & (

@@ -1,6 +1,6 @@
 import express, { type Request, type Response } from 'express';
-import { runParser } from './parser.js';
 import { Problem, show } from '../problems.js';
+import { runParser } from './parser.js';
 
 /** How deep arrays and objects may stand in each other; a request needs 4. */
 const MAX_DEPTH = 16;

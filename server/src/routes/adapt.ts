@@ -1,14 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import type { AdaptAnswer } from '@whet/runtime/client';
 import type { RequestHandler, Response } from 'express';
-import { type Body, readBody } from '../request/bodies.js';
 import type { AdaptJob, Model } from '../engine/engine.js';
+import type { Limits } from '../limits.js';
+import { Problem, show } from '../problems.js';
+import { type Body, readBody } from '../request/bodies.js';
 import { withBooleans, withNumbers } from '../request/form-body.js';
 import { decodeSources, type ImageSource, imageSource } from '../request/images.js';
 import { checkLabel } from '../request/labels.js';
-import type { Limits } from '../limits.js';
-import { Problem, show } from '../problems.js';
-import { type AdaptRequestOptions, adaptOptionsSchema, adaptSchema, check, exampleSchema } from './schemas.js';
 import {
   abortedBy,
   callerOf,
@@ -21,6 +20,7 @@ import {
 } from '../service.js';
 import { type ProfileRecord, VersionConflictError } from '../stores/contract.js';
 import type { Workload } from '../work/workload.js';
+import { type AdaptRequestOptions, adaptOptionsSchema, adaptSchema, check, exampleSchema } from './schemas.js';
 
 interface LabelledSource {
   readonly label: string;

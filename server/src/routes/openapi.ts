@@ -1,5 +1,7 @@
 import * as z from 'zod';
 import { createDocument, type ZodOpenApiOperationObject, type ZodOpenApiResponsesObject } from 'zod-openapi';
+import { kinds, type ProblemKind } from '../problems.js';
+import type { Service } from '../service.js';
 import {
   adaptAnswer,
   healthAnswer,
@@ -10,7 +12,6 @@ import {
   profilesAnswer,
   statusAnswer,
 } from './answers.js';
-import { kinds, type ProblemKind } from '../problems.js';
 import {
   adaptOptionsSchema,
   adaptSchema,
@@ -21,7 +22,6 @@ import {
   predictOptionsSchema,
   predictSchema,
 } from './schemas.js';
-import type { Service } from '../service.js';
 
 export type OpenApiDocument = ReturnType<typeof createDocument>;
 

@@ -1,11 +1,10 @@
 import type { Prediction } from '@whet/runtime';
 import type { PredictAnswer } from '@whet/runtime/client';
 import type { Request, RequestHandler, Response } from 'express';
-import { BYTES_TYPE, readBody, readBytes, typeOf } from '../request/bodies.js';
 import type { Model } from '../engine/engine.js';
-import { decodeSources, type ImageSource, imageSource, tensorsOfBytes } from '../request/images.js';
 import { Problem, show } from '../problems.js';
-import { check, imageSchema, predictOptionsSchema, predictSchema } from './schemas.js';
+import { BYTES_TYPE, readBody, readBytes, typeOf } from '../request/bodies.js';
+import { decodeSources, type ImageSource, imageSource, tensorsOfBytes } from '../request/images.js';
 import {
   abortedBy,
   type Caller,
@@ -21,6 +20,7 @@ import {
 } from '../service.js';
 import { type ProfileState, VersionConflictError } from '../stores/contract.js';
 import type { Workload } from '../work/workload.js';
+import { check, imageSchema, predictOptionsSchema, predictSchema } from './schemas.js';
 
 /** Whose classes: a profile's, or a model's own. */
 interface Named {

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type { ProfileAnswer, ProfilesAnswer } from '@whet/runtime/client';
 import type { Request, RequestHandler, Response } from 'express';
+import { Problem, show } from '../problems.js';
 import { readBytes } from '../request/bodies.js';
 import { checkLabel } from '../request/labels.js';
-import { Problem, show } from '../problems.js';
-import { check, importSchema, listSchema } from './schemas.js';
 import { callerOf, checkId, enter, findModel, findProfile, noProfile, type Service } from '../service.js';
 import { checkState, type ProfileInfo, type ProfileState } from '../stores/contract.js';
+import { check, importSchema, listSchema } from './schemas.js';
 
 /** Examples of a class that a profile from elsewhere may count: a database's integer, with room for those to come. */
 const MAX_EXAMPLES = 1_000_000_000;

@@ -38,12 +38,14 @@ export interface ProbeRequest {
   readonly device: DeviceOptions;
 }
 
-const PROGRAM = fileURLToPath(new URL('./probe-process.js', import.meta.url));
+const PROGRAM = fileURLToPath(
+  new URL(import.meta.url.endsWith('.ts') ? './probe-process.ts' : './probe-process.js', import.meta.url),
+);
 
 /** Tries a backend in a process of its own, because a driver may end the process it is loaded into. */
 export function probeBackend(name: BackendName, options: ProbeOptions = {}): Promise<Probe> {
   const { measure = false, timeout = 120_000, program = PROGRAM, ...device } = options;
-  const child = fork(program, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], execArgv: [] });
+  const child = fork(program, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
   return new Promise((resolve) => {
     let said = '';
     let answer: Probe | undefined;

@@ -26,7 +26,9 @@ export interface MemoryUse {
 /** Its answer: bytes, or what went wrong. */
 export type MemoryAnswer = MemoryUse | { readonly problem: string };
 
-const PROGRAM = fileURLToPath(new URL('./memory-process.js', import.meta.url));
+const PROGRAM = fileURLToPath(
+  new URL(import.meta.url.endsWith('.ts') ? './memory-process.ts' : './memory-process.js', import.meta.url),
+);
 
 /**
  * Memory while a pattern adapts, and afterwards. Measured in a
@@ -35,7 +37,7 @@ const PROGRAM = fileURLToPath(new URL('./memory-process.js', import.meta.url));
  */
 export async function measureMemory(request: MemoryRequest, signal?: AbortSignal): Promise<MemoryUse> {
   signal?.throwIfAborted();
-  const child = fork(PROGRAM, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'], execArgv: [] });
+  const child = fork(PROGRAM, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
   const stop = () => child.kill('SIGKILL');
   signal?.addEventListener('abort', stop);
   try {

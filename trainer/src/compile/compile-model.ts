@@ -1,20 +1,20 @@
 import { createHash } from 'node:crypto';
 import { encodeOnnx, type Graph, graphCost } from '@whet/compiler';
 import { BUNDLE_SCHEMA, float32, type Manifest, manifestSchema, writeSafetensors } from '@whet/runtime';
+import { findBundle, writeFolder } from '../export/export.js';
+import { patternNameProblem } from '../export/patterns.js';
+import { momentsOfFile } from '../pattern/support-moments.js';
+import { stepMemory } from '../step-memory.js';
 import { checkMovable, expectNormalizations, headOf, preprocessingOf } from './compile-checks.js';
 import { CompileError } from './compile-error.js';
 import { compileMoving, prefixOf } from './compile-moving.js';
 import type { CompileOptions, CompileReport, PatternReport } from './compile-options.js';
-import { findBundle, writeFolder } from '../export/export.js';
 import { tensorOf } from './exported-prefix.js';
 import { describeLayout } from './read/feature-layout.js';
 import type { ModelParameter } from './read/model-parameters.js';
-import { patternNameProblem } from '../export/patterns.js';
 import type { SourceHead } from './read/read-head.js';
 import { readModel, type SourceModel } from './read/read-model.js';
 import { selectParameters } from './select-parameters.js';
-import { stepMemory } from '../step-memory.js';
-import { momentsOfFile } from '../pattern/support-moments.js';
 
 /** Examples and classes that a step's cost is told for. */
 const sizesFor = (head: SourceHead | undefined) => ({ N: 1, W: head?.classes ?? 5 });

@@ -1,15 +1,15 @@
 import { type ExternalReader, encodeOnnx } from '@whet/compiler';
 import { grownHead } from '@whet/models';
+import { type CompiledPattern, compilePattern, type PatternSource } from '../pattern/compile-pattern.js';
+import { takeSupportMoments } from '../pattern/support-moments.js';
 import { CompileError } from './compile-error.js';
 import type { Normalization } from './compile-options.js';
-import { type CompiledPattern, compilePattern, type PatternSource } from '../pattern/compile-pattern.js';
 import { exportedPrefix } from './exported-prefix.js';
 import { checkMovingPart, frozenPart, isImage, type MovingPart, movingPart } from './frozen-part.js';
 import type { ModelParameter } from './read/model-parameters.js';
 import type { SourceHead } from './read/read-head.js';
 import type { SourceModel } from './read/read-model.js';
 import { spreadPrototypes } from './spread-prototypes.js';
-import { takeSupportMoments } from '../pattern/support-moments.js';
 
 export interface Compiled extends CompiledPattern {
   /** What moves, where the frozen part has to be the file's own: there is no `encode` then, but perhaps a boundary. */

@@ -13,8 +13,8 @@ import {
 import * as ort from 'onnxruntime-node';
 import { CompileError } from './compile-error.js';
 import { agree, derivedFeatures, tensorOf } from './exported-prefix.js';
-import { runBatches, waves } from './read/probe-tensors.js';
 import type { ModelParameter } from './read/model-parameters.js';
+import { runBatches, waves } from './read/probe-tensors.js';
 import type { SourceModel } from './read/read-model.js';
 
 /** A feature graph behind what is frozen of it. */

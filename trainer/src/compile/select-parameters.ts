@@ -1,6 +1,6 @@
+import { nearestNames } from '../nearest-names.js';
 import { CompileError } from './compile-error.js';
 import type { ModelParameter } from './read/model-parameters.js';
-import { nearestNames } from '../nearest-names.js';
 
 const RESERVED = new Set(['images', 'features', 'labels', 'rate', 'loss', 'head.weight', 'head.bias', 'probabilities']);
 

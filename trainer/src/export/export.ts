@@ -11,11 +11,11 @@ import {
   type StoredTensor,
   writeSafetensors,
 } from '@whet/runtime';
+import { stepMemory } from '../step-memory.js';
 import type { Checkpoint } from '../training/checkpoint.js';
 import { frozenShare } from '../training/masks.js';
 import { buildPatternGraphs } from './pattern-graphs.js';
 import { movingLayers, type PatternSpec, patternParts, patternsOf } from './patterns.js';
-import { stepMemory } from '../step-memory.js';
 
 export interface BundleOptions {
   readonly checkpoint: Checkpoint;

@@ -1,10 +1,10 @@
 import { headParameters } from '@whet/models';
-import type { Checkpoint } from '../training/checkpoint.js';
-import { backboneOf, type RunConfig, taskSettings } from '../training/config.js';
 import { expandLearned } from '../task/inner-parameters.js';
-import type { PatternParts, PatternWeight } from './pattern-graphs.js';
 import { rules } from '../task/rules.js';
 import { innerParameters } from '../task/task-graph.js';
+import type { Checkpoint } from '../training/checkpoint.js';
+import { backboneOf, type RunConfig, taskSettings } from '../training/config.js';
+import type { PatternParts, PatternWeight } from './pattern-graphs.js';
 import { nearbyViews, type View } from './views.js';
 
 /** A named choice of moving weights, to be compiled into a bundle. */

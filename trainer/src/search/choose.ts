@@ -1,5 +1,5 @@
-import { type Interval, meanInterval } from '../statistics.js';
 import { median } from '../bench/measure-bundle.js';
+import { type Interval, meanInterval } from '../statistics.js';
 import { tasksOf } from './measure-patterns.js';
 import { type MeasuredPattern, type PatternResult, SearchError, type SearchOutcome } from './record.js';
 

@@ -1,12 +1,12 @@
 import { type Bundle, InputError } from '@whet/runtime';
 import { loadBundleFiles } from '@whet/runtime/node';
-import { checkImages } from '../training/check-images.js';
-import type { Checkpoint } from '../training/checkpoint.js';
+import { examplesOf } from '../bench/measure-bundle.js';
 import type { Dataset } from '../data/dataset.js';
 import { type Episode, EpisodeSampler } from '../data/episodes.js';
 import { buildBundle } from '../export/export.js';
-import { examplesOf } from '../bench/measure-bundle.js';
 import { layerPattern, layersOf, type PatternSpec } from '../export/patterns.js';
+import { checkImages } from '../training/check-images.js';
+import type { Checkpoint } from '../training/checkpoint.js';
 import type { MeasuredPattern, SearchSettings } from './record.js';
 
 /** Layers that may move together, from the image upward, under the name by which a search has them. */

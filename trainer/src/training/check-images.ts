@@ -1,5 +1,5 @@
-import type { RunConfig } from './config.js';
 import { DataError, type Dataset } from '../data/dataset.js';
+import type { RunConfig } from './config.js';
 
 /** Throws {@link DataError} where the network does not take the data set's images. */
 export function checkImages({ model }: Pick<RunConfig, 'model'>, { name, preprocessing }: Dataset): void {

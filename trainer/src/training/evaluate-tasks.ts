@@ -1,14 +1,14 @@
 import type { Backend } from '@whet/compiler';
-import { type RunConfig, taskSettings } from './config.js';
 import type { Dataset, SplitName } from '../data/dataset.js';
 import { EpisodeSampler, type EpisodeShape } from '../data/episodes.js';
 import { type TaskBatch, taskBatch } from '../data/task-batches.js';
 import { accuracyOf, type Interval, meanInterval } from '../statistics.js';
 import type { Rule } from '../task/rules.js';
-import type { TrainingState } from './state.js';
 import { momentInputs, type NormalizationMode } from '../task/task-graph.js';
 import { runAll, type TaskRunner, taskRunner } from '../task/task-runner.js';
 import { evaluationGraph } from '../task/training-graphs.js';
+import { type RunConfig, taskSettings } from './config.js';
+import type { TrainingState } from './state.js';
 
 /** The arrays of some tasks, by the names of a task graph's inputs. */
 export function taskFeeds({ support, supportLabels, query, queryLabels }: TaskBatch): [string, Float32Array][] {

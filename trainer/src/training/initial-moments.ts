@@ -1,9 +1,9 @@
 import { type Backend, type Graph, GraphBuilder, removeUnusedInputs, type Value } from '@whet/compiler';
 import { type Backbone, batchMoments } from '@whet/models';
-import { stateFeeds } from './evaluate-tasks.js';
-import type { PopulationMoments, TrainingState } from './state.js';
 import { momentInputs } from '../task/task-graph.js';
 import { taskRunner } from '../task/task-runner.js';
+import { stateFeeds } from './evaluate-tasks.js';
+import type { PopulationMoments, TrainingState } from './state.js';
 
 /** Nothing has been observed yet: the moments are those of a fresh state. */
 const isFresh = ({ mean, variance }: PopulationMoments): boolean =>

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { ortBackend } from '../backends/ort.js';
-import { runConfigSchema } from './config.js';
 import type { Dataset, ImageClass } from '../data/dataset.js';
 import { omniglotPreprocessing } from '../data/omniglot.js';
 import { generatorFor } from '../data/random.js';
+import { sparseMaml } from '../task/rules.js';
+import { runConfigSchema } from './config.js';
 import { layerCosts, maskPenalty } from './mask-cost.js';
 import { frozenShare } from './masks.js';
-import { sparseMaml } from '../task/rules.js';
 import { newRun } from './run.js';
 import { initialState } from './state.js';
 import { train } from './train.js';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { runConfigSchema } from './config.js';
 import { expandLearned, innerParametersOf } from '../task/inner-parameters.js';
+import { runConfigSchema } from './config.js';
 import { frozenShare } from './masks.js';
 import { initialState } from './state.js';
 

@@ -1,8 +1,8 @@
-import { backboneOf, type RunConfig, taskSettings } from './config.js';
 import { expandLearned, type InnerParameter } from '../task/inner-parameters.js';
 import { rules } from '../task/rules.js';
-import type { TrainingState } from './state.js';
 import { centresChannels, innerParameters } from '../task/task-graph.js';
+import { backboneOf, type RunConfig, taskSettings } from './config.js';
+import type { TrainingState } from './state.js';
 
 /** A parameter with the name of the mask that covers it, which others may share. */
 export interface MaskedParameter {

@@ -1,6 +1,6 @@
+import { DataError } from '../data/dataset.js';
 import { type Checkpoint, CheckpointError, loadCheckpoint } from './checkpoint.js';
 import { type RunConfig, runConfigSchema } from './config.js';
-import { DataError } from '../data/dataset.js';
 import { loadStart, startFrom } from './start-from.js';
 import { initialState } from './state.js';
 

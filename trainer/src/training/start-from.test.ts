@@ -2,9 +2,9 @@ import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { CheckpointError, saveCheckpoint } from './checkpoint.js';
 import { omniglotPreprocessing } from '../data/omniglot.js';
 import { exportBundle } from '../export/export.js';
+import { CheckpointError, saveCheckpoint } from './checkpoint.js';
 import { newRun } from './run.js';
 
 const settings = {

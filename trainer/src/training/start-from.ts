@@ -2,11 +2,11 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseManifest, readSafetensors } from '@whet/runtime';
 import * as z from 'zod';
+import { metaParameters } from '../task/task-graph.js';
 import { adamState } from './adam.js';
 import { type Checkpoint, CheckpointError, loadCheckpoint } from './checkpoint.js';
 import { backboneOf, type RunConfig, runConfigSchema, taskSettings } from './config.js';
 import { allSpecs, initialState, type PopulationMoments, type TrainingState } from './state.js';
-import { metaParameters } from '../task/task-graph.js';
 
 /** Weights and moments to start a run from, by name, and the network they are of. */
 export interface Start {

@@ -1,8 +1,8 @@
 import type { ParameterSpec } from '@whet/models';
-import { type AdamState, adamState } from './adam.js';
-import { backboneOf, type RunConfig, taskSettings } from './config.js';
 import { generatorFor } from '../data/random.js';
 import { metaParameters } from '../task/task-graph.js';
+import { type AdamState, adamState } from './adam.js';
+import { backboneOf, type RunConfig, taskSettings } from './config.js';
 
 /** Population moments of one normalization, per channel. */
 export interface PopulationMoments {

@@ -1,22 +1,22 @@
 import type { Backend } from '@whet/compiler';
-import { adamStep } from './adam.js';
-import { checkImages } from './check-images.js';
-import { saveCheckpoint } from './checkpoint.js';
-import { backboneOf, type RunConfig, taskSettings, trainsOnValidation } from './config.js';
 import type { Dataset } from '../data/dataset.js';
 import { EpisodeSampler } from '../data/episodes.js';
 import { type BatchRequest, directTasks, drawBatches, type TaskSource } from '../data/task-batches.js';
 import { tasksAhead } from '../data/tasks-ahead.js';
-import { accuracyOver, stateFeeds, taskFeeds } from './evaluate-tasks.js';
 import { accuracyOf, type Interval } from '../statistics.js';
+import { STEP_WEIGHTS } from '../task/task-graph.js';
+import { type Arrays, runAll, type TaskRunner, taskRunner } from '../task/task-runner.js';
+import { evaluationGraph, taskBatchGraph } from '../task/training-graphs.js';
+import { adamStep } from './adam.js';
+import { checkImages } from './check-images.js';
+import { saveCheckpoint } from './checkpoint.js';
+import { backboneOf, type RunConfig, taskSettings, trainsOnValidation } from './config.js';
+import { accuracyOver, stateFeeds, taskFeeds } from './evaluate-tasks.js';
 import { areMomentsFresh, initializeMoments } from './initial-moments.js';
 import { type MaskPenalty, maskPenalty } from './mask-cost.js';
 import { frozenShare } from './masks.js';
 import type { MetricsFile } from './metrics.js';
 import { mixMoments, type TrainingState } from './state.js';
-import { STEP_WEIGHTS } from '../task/task-graph.js';
-import { type Arrays, runAll, type TaskRunner, taskRunner } from '../task/task-runner.js';
-import { evaluationGraph, taskBatchGraph } from '../task/training-graphs.js';
 
 /** Key of the validation graph among the runners by number of shots, which are 1 or more. */
 const VALIDATION = 0;

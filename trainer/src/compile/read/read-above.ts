@@ -12,9 +12,9 @@ import {
   type Tensor,
 } from '@whet/compiler';
 import { CompileError } from '../compile-error.js';
-import { type Measured, measureTensors } from './probe-tensors.js';
 import type { ModelInput } from './model-input.js';
 import type { NodeGraph } from './node-graph.js';
+import { type Measured, measureTensors } from './probe-tensors.js';
 
 /** The part of a model that can be differentiated: everything that no node stands above which cannot. */
 export interface ReadablePart {

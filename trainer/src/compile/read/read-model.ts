@@ -13,14 +13,14 @@ import {
   type Shape,
   type Value,
 } from '@whet/compiler';
-import { blockedParameters } from './blocked-parameters.js';
 import { CompileError } from '../compile-error.js';
+import { blockedParameters } from './blocked-parameters.js';
 import { applyLayout, type FeatureLayout, layoutOf } from './feature-layout.js';
 import { findFeaturesTensor, findFeaturesValue } from './find-features.js';
-import { checkLayer } from './probe-tensors.js';
 import { imageInput, type ModelInput } from './model-input.js';
 import { type ModelParameter, parametersOf } from './model-parameters.js';
 import { NodeGraph } from './node-graph.js';
+import { checkLayer } from './probe-tensors.js';
 import { readAbove } from './read-above.js';
 import { readHead, type SourceHead } from './read-head.js';
 import { expectHoldableValues } from './value-sizes.js';

@@ -1,0 +1,359 @@
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { networkInterfaces, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { bundlesDirectory, DEFAULT_BUNDLE } from '@whet/models';
+import { headersOf } from '@whet/page';
+import { decodePixels } from '@whet/runtime/images';
+import { loadBundle } from '@whet/runtime/node';
+import { randomImages, writeTinyBundle } from '@whet/tools/bundles/tiny-bundle';
+import { chromiumPath, openBrowser, skipReason, type TestBrowser } from '@whet/tools/page/browser';
+import { PageDriver } from '@whet/tools/page/driver';
+import { type PageServer, startPageServer } from '@whet/tools/page/page-server';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+describe.skipIf(!chromiumPath)(`what the page says of bad input${skipReason}`, () => {
+  let server: PageServer;
+  let browser: TestBrowser;
+  let driver: PageDriver;
+
+  beforeAll(async () => {
+    server = await startPageServer();
+    // It has a camera, which nobody allowed.
+    browser = await openBrowser({ arguments: ['--use-fake-device-for-media-stream'] });
+    driver = new PageDriver(browser.context.pages()[0] ?? (await browser.context.newPage()));
+    await driver.open(server.url);
+    await driver.source('Upload');
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await server?.close();
+  });
+  const upload = async (name: string, buffer: Buffer) => {
+    await driver.page.getByLabel('Pictures', { exact: true }).setInputFiles({ name, mimeType: 'image/png', buffer });
+  };
+
+  it.each([
+    ['notes.png', Buffer.from('meeting at nine'), /notes\.png: expected a PNG, .* got 15 bytes that are not an image/],
+    ['empty.png', Buffer.alloc(0), /empty\.png: expected a PNG, .* got no bytes/],
+    [
+      'IMG_0001.HEIC',
+      Buffer.from('\0\0\0\x18ftypheic\0\0\0\0mif1heic', 'latin1'),
+      /IMG_0001\.HEIC: this browser cannot read HEIC images; save it as JPEG or PNG first/,
+    ],
+    [
+      'drawing.svg',
+      Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"/>'),
+      /drawing\.svg: expected .* got a drawing in SVG/,
+    ],
+  ])('%s', async (name, buffer, expected) => {
+    await upload(name, buffer);
+    await driver.page.locator('.notice.problem', { hasText: expected }).waitFor();
+    await driver.button('Close this message').click();
+  });
+
+  it('a picture that is cut short', async () => {
+    const whole = await sharp({ create: { width: 60, height: 60, channels: 3, background: 'white' } })
+      .png()
+      .toBuffer();
+    await upload('cut.png', whole.subarray(0, 40));
+    await driver.page.locator('.notice.problem', { hasText: 'cut.png: expected a whole PNG image' }).waitFor();
+    await driver.button('Close this message').click();
+  });
+
+  it('a photo of 50 megapixels is reduced, one of 150 is refused before it is decoded', async () => {
+    const photo = (width: number, height: number) =>
+      sharp({ create: { width, height, channels: 3, background: '#ffffff' }, limitInputPixels: false })
+        .composite([
+          {
+            input: {
+              create: { width: Math.floor(width / 3), height: Math.floor(height / 2), channels: 3, background: '#000' },
+            },
+            left: 0,
+            top: 0,
+          },
+        ])
+        .jpeg({ quality: 60 })
+        .toBuffer();
+    await upload('photo.jpg', await photo(8160, 6144));
+    const seen = driver.page.getByRole('img', { name: 'The picture as the model sees it' });
+    await seen.waitFor({ timeout: 60_000 });
+    const pixels = await seen.evaluate((canvas: HTMLCanvasElement) => {
+      const { data } = (canvas.getContext('2d') as CanvasRenderingContext2D).getImageData(0, 0, 28, 28);
+      return [data[(6 * 28 + 4) * 4], data[(6 * 28 + 20) * 4], data[(20 * 28 + 4) * 4]];
+    });
+    expect(pixels).toEqual([0, 255, 255]);
+    // Its header is enough: nothing behind it is looked at.
+    const huge = (
+      await sharp({ create: { width: 9, height: 9, channels: 3, background: 'white' } })
+        .png()
+        .toBuffer()
+    ).subarray();
+    huge.writeUInt32BE(15_000, 16);
+    huge.writeUInt32BE(10_000, 20);
+    await upload('huge.png', huge);
+    const expected = 'huge.png: expected at most 120000000 pixels, got 15000 x 10000 = 150000000';
+    await driver.page.locator('.notice.problem', { hasText: expected }).waitFor();
+    await driver.button('Close this message').click();
+  });
+
+  it.each([
+    ['png', 6],
+    ['jpeg', 6],
+    ['jpeg', 7],
+    ['webp', 2],
+    ['webp', 3],
+    ['webp', 4],
+    ['webp', 5],
+    ['webp', 6],
+    ['webp', 7],
+    ['webp', 8],
+  ] as const)('a %s on its side, EXIF orientation %i: upright, as in Node.js', async (format, orientation) => {
+    // No two of its quarters are alike.
+    const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="80" height="60"><rect width="100%" height="100%" fill="#fff"/>
+      <rect width="40" height="30"/><rect x="40" width="40" height="30" fill="#666"/><rect y="30" width="40" height="30" fill="#bbb"/></svg>`;
+    const options = format === 'webp' ? { lossless: true } : {};
+    const file = await sharp(Buffer.from(svg)).toFormat(format, options).withMetadata({ orientation }).toBuffer();
+    const { width, height } = server.bundle.manifest.preprocessing;
+    await upload(`turned.${format}`, file);
+    const seen = driver.page.getByRole('img', { name: 'The picture as the model sees it' });
+    await seen.waitFor();
+    const expected = await decodePixels(file, server.bundle.manifest.preprocessing);
+    await expect
+      .poll(async () => {
+        const found = await seen.evaluate(
+          (canvas: HTMLCanvasElement, [w, h]) => {
+            // A copy that is made for reading: the browser warns of canvases on screen that are read often.
+            const copy = new OffscreenCanvas(w, h).getContext('2d', { willReadFrequently: true });
+            copy?.drawImage(canvas, 0, 0);
+            return [...(copy?.getImageData(0, 0, w, h).data ?? [])];
+          },
+          [width, height] as const,
+        );
+        return Math.max(...expected.map((value, i) => Math.abs(value - (found[i * 4] ?? 999))));
+      })
+      .toBeLessThanOrEqual(8);
+  });
+
+  it('a file that is no profile, and a profile of another bundle', async () => {
+    await driver.import('letter.txt', new TextEncoder().encode('Dear friend, '.repeat(9)));
+    await driver.page.locator('.notice.problem', { hasText: 'letter.txt was not imported: profile:' }).waitFor();
+    const other = await loadBundle(await writeTinyBundle());
+    const examples = randomImages('page', 4).map((image, i) => ({ label: `${i % 2}`, image }));
+    const { profile } = await other.adapt(examples, { steps: 1 });
+    await other.release();
+    await driver.import('other.whet-profile', profile.toBytes());
+    const expected =
+      /other\.whet-profile was not imported: profile: made with another bundle: expected \w+\.\.\., got \w+/;
+    await driver.page.locator('.notice.problem', { hasText: expected }).waitFor();
+    await driver.button('Close this message').click();
+    expect(await driver.page.locator('.people option').allInnerTexts()).toEqual(['My profile']);
+  });
+
+  it('a class without a name, and one whose name is taken', async () => {
+    const square = await sharp({ create: { width: 28, height: 28, channels: 3, background: 'black' } })
+      .png()
+      .toBuffer();
+    await upload('square.png', square);
+    await driver.button('Add example').click();
+    await driver.page.locator('.notice.problem', { hasText: 'Give the class a name first.' }).waitFor();
+    for (const name of ['one', 'two']) {
+      await upload('square.png', square);
+      await driver.page.getByRole('img', { name: 'The picture as the model sees it' }).waitFor();
+      await driver.page.getByLabel(/Name what this is|Or of a new class/).fill(name);
+      await driver.button('Add example').click();
+      await driver.page.getByLabel(`Name of the class ${name}`).waitFor();
+    }
+    await driver.page.getByLabel('Name of the class two').fill('one');
+    await driver.page.getByLabel('Name of the class two').blur();
+    await driver.page.locator('.notice.problem', { hasText: 'There is a class "one" already.' }).waitFor();
+    expect(await driver.page.getByLabel('Name of the class two').inputValue()).toBe('two');
+  });
+
+  it('no permission for the camera', async () => {
+    await driver.source('Camera');
+    await driver.button('Switch the camera on').click();
+    await driver.page
+      .getByRole('alert')
+      .filter({ hasText: 'The camera was not allowed. Allow it in the browser’s settings for this page' })
+      .waitFor();
+    // Nothing of all this was an error of the page.
+    expect(browser.problems).toEqual([]);
+  });
+});
+
+describe.skipIf(!chromiumPath)(`the page with a camera${skipReason}`, () => {
+  it('predicts what the camera sees, live', async () => {
+    const server = await startPageServer();
+    const browser = await openBrowser({
+      arguments: ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'],
+    });
+    const driver = new PageDriver(browser.context.pages()[0] ?? (await browser.context.newPage()));
+    await driver.open(server.url);
+    await driver.source('Camera');
+    // As where a question for permission is open meanwhile: the first is answered last.
+    await driver.page.evaluate(() => {
+      const tracks: MediaStreamTrack[] = [];
+      Object.assign(globalThis, { tracks });
+      const ask = MediaDevices.prototype.getUserMedia;
+      let wait = 900;
+      MediaDevices.prototype.getUserMedia = async function (constraints) {
+        wait -= 400;
+        await new Promise((resolve) => setTimeout(resolve, wait));
+        const stream = await ask.call(this, constraints);
+        tracks.push(...stream.getTracks());
+        return stream;
+      };
+    });
+    const states = () =>
+      driver.page.evaluate(() =>
+        (globalThis as unknown as { tracks: MediaStreamTrack[] }).tracks.map(({ readyState }) => readyState),
+      );
+    // Pressed twice before the page can take the button away: of the first nothing stays on.
+    await driver.button('Switch the camera on').evaluate((button: HTMLButtonElement) => {
+      button.click();
+      button.click();
+    });
+    expect(await driver.button('Switch the camera on').isDisabled()).toBe(true);
+    await driver.page.getByRole('img', { name: 'The picture as the model sees it' }).waitFor({ timeout: 30_000 });
+    await expect.poll(async () => (await states()).sort()).toEqual(['ended', 'live']);
+    await driver.button('Hold still').click();
+    await driver.page.getByLabel('Name what this is').fill('test picture');
+    await driver.button('Add example').click();
+    await driver.page.getByLabel('Name of the class test picture').waitFor();
+    await driver.button('Switch off').click();
+    expect(await states()).toEqual(['ended', 'ended']);
+    // A frame that is under way when the camera is left is not what is drawn.
+    await driver.button('Switch the camera on').click();
+    await driver.button('Hold still').waitFor();
+    await driver.page.evaluate(() => {
+      const whole = createImageBitmap;
+      globalThis.createImageBitmap = (async (image: HTMLVideoElement) => {
+        const bitmap = await whole(image);
+        await new Promise((resolve) => setTimeout(resolve, 400));
+        return bitmap;
+      }) as typeof createImageBitmap;
+    });
+    await driver.page.waitForTimeout(700);
+    await driver.source('Draw');
+    await driver.page.waitForTimeout(700);
+    expect(await driver.page.locator('.seen').count()).toBe(0);
+    expect(browser.problems).toEqual([]);
+    await browser.close();
+    await server.close();
+  });
+});
+
+describe.skipIf(!chromiumPath)(`the page where storage fails${skipReason}`, () => {
+  let server: PageServer;
+  beforeAll(async () => {
+    server = await startPageServer();
+  });
+  afterAll(() => server?.close());
+
+  it.each([
+    [
+      'denied',
+      () => {
+        Object.defineProperty(globalThis, 'indexedDB', {
+          value: {
+            open() {
+              throw new DOMException('The user denied permission to access the database.', 'SecurityError');
+            },
+          },
+        });
+      },
+      'The user denied permission',
+    ],
+    [
+      'full',
+      () => {
+        IDBObjectStore.prototype.put = () => {
+          throw new DOMException('no room', 'QuotaExceededError');
+        };
+      },
+      'the storage of this browser is full',
+    ],
+  ])('%s: goes on in memory and says so', async (_, breakStorage, reason) => {
+    const browser = await openBrowser();
+    await browser.context.addInitScript(breakStorage);
+    const driver = new PageDriver(await browser.context.newPage());
+    await driver.open(server.url);
+    await driver.page.locator('.banner', { hasText: 'Nothing is kept after this page is closed' }).waitFor();
+    expect(await driver.page.locator('.banner').innerText()).toContain(reason);
+    await driver.button('Start with 5 example characters').click();
+    await driver.page.locator('.thumb').nth(24).waitFor();
+    expect(await driver.adapt()).toContain('Adapted to 25 examples of 5 classes.');
+    expect(server.bundle.profileFromBytes(await driver.export()).classes).toHaveLength(5);
+    expect(browser.problems).toEqual([]);
+    await browser.close();
+  });
+});
+
+describe.skipIf(!chromiumPath)(`the page with a damaged bundle${skipReason}`, () => {
+  it('names the file and what was expected, and fetches it again when told to, past all caches', async () => {
+    const parent = await mkdtemp(join(tmpdir(), 'whet-damaged-'));
+    const directory = join(parent, DEFAULT_BUNDLE);
+    await cp(join(bundlesDirectory, DEFAULT_BUNDLE), directory, { recursive: true });
+    const server = await startPageServer(directory);
+    const file = join(directory, 'head/encode.onnx');
+    const whole = await readFile(file);
+    await writeFile(file, Buffer.from(whole.map((byte, i) => (i === 5000 ? byte ^ 1 : byte))));
+    // A host that lets browsers keep files for an hour, and no service worker to go past them.
+    server.meddle = (request, response) => {
+      if (/loader-/.test(request.url ?? '')) {
+        response.writeHead(404).end();
+        return true;
+      }
+      if (!request.url?.includes('head/encode.onnx')) return false;
+      const headers = { ...headersOf('bundles/'), 'Cache-Control': 'public, max-age=3600' };
+      void readFile(file).then((bytes) => response.writeHead(200, headers).end(bytes));
+      return true;
+    };
+    const browser = await openBrowser({ context: { serviceWorkers: 'block' } });
+    const driver = new PageDriver(browser.context.pages()[0] ?? (await browser.context.newPage()));
+    await driver.page.goto(server.url);
+    const alert = driver.page.getByRole('alert').filter({ hasText: 'The model could not be loaded' });
+    await alert.waitFor({ timeout: 60_000 });
+    // Without the script of the worker that fetches nothing else would ever come.
+    expect(await alert.innerText()).toContain('the worker that fetches the model does not start');
+    browser.problems.length = 0;
+    const damaged = server.meddle;
+    server.meddle = (request, response) => !/loader-/.test(request.url ?? '') && damaged(request, response);
+    await driver.button('Fetch it again').click();
+    await alert.filter({ hasText: 'SHA-256' }).waitFor({ timeout: 60_000 });
+    expect(await alert.innerText()).toMatch(/head\/encode\.onnx: SHA-256: expected [0-9a-f]{64}, got [0-9a-f]{64}/);
+    await writeFile(file, whole);
+    await driver.button('Fetch it again').click();
+    await driver.ready();
+    expect(browser.problems).toEqual([]);
+    await browser.close();
+    await server.close();
+    await rm(parent, { recursive: true });
+  });
+});
+
+/** An address of this machine that browsers do not take for their own. */
+const address = Object.values(networkInterfaces())
+  .flat()
+  .find((one) => one?.family === 'IPv4' && !one.internal)?.address;
+
+describe.skipIf(!chromiumPath || !address)(`the page over plain HTTP from another machine${skipReason}`, () => {
+  it('adapts all the same, and says what is missing', async () => {
+    const server = await startPageServer(undefined, '0.0.0.0');
+    const browser = await openBrowser();
+    const driver = new PageDriver(browser.context.pages()[0] ?? (await browser.context.newPage()));
+    await driver.open(server.url.replace('0.0.0.0', address as string));
+    expect(await driver.page.evaluate(() => [isSecureContext, crossOriginIsolated])).toEqual([false, false]);
+    await driver.button('Start with 5 example characters').click();
+    await driver.page.locator('.thumb').nth(24).waitFor();
+    expect(await driver.adapt()).toContain('Adapted to 25 examples of 5 classes.');
+    await driver.page.getByText('Privacy and technology').click();
+    await driver.page.getByText('This page came over plain HTTP').waitFor();
+    await driver.source('Camera');
+    await driver.button('Switch the camera on').click();
+    await driver.page.getByRole('alert').filter({ hasText: 'over HTTPS only' }).waitFor();
+    await browser.close();
+    await server.close();
+  });
+});

@@ -1,0 +1,137 @@
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import type { ServerResponse } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { bundlesDirectory, DEFAULT_BUNDLE } from '@whet/models';
+import { type Manifest, readProfile } from '@whet/runtime';
+import { chromiumPath, openBrowser, skipReason, type TestBrowser } from '@whet/tools/page/browser';
+import { PageDriver } from '@whet/tools/page/driver';
+import { type PageServer, startPageServer } from '@whet/tools/page/page-server';
+import { partOfBundle } from '@whet/tools/page/part-of-bundle';
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+describe.skipIf(!chromiumPath)(`the page's files on a host that fails and changes${skipReason}`, () => {
+  let parent: string;
+  let server: PageServer;
+  let browser: TestBrowser;
+  let driver: PageDriver;
+  let page: Page;
+
+  beforeAll(async () => {
+    parent = await mkdtemp(join(tmpdir(), 'whet-files-'));
+    const part = await partOfBundle(join(bundlesDirectory, DEFAULT_BUNDLE), ['head', 'from-block4']);
+    for (const name of ['first', 'second']) await cp(part, join(parent, name), { recursive: true });
+    await rm(part, { recursive: true });
+    const pages = new Map(['first', 'second'].map((name) => [name, join(parent, name)]));
+    server = await startPageServer(undefined, undefined, pages);
+    browser = await openBrowser();
+    page = browser.context.pages()[0] ?? (await browser.context.newPage());
+    driver = new PageDriver(page);
+    await driver.open(server.url);
+    await driver.demo();
+    await page.waitForFunction(() => navigator.serviceWorker.controller !== null);
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await server?.close();
+    await rm(parent, { recursive: true, force: true });
+  });
+  /** Damages a file on the host; the function that is returned heals it. */
+  const damage = async (path: string) => {
+    const file = join(parent, path);
+    const whole = await readFile(file);
+    await writeFile(file, Buffer.from(whole.map((byte, i) => (i === whole.length >> 1 ? byte ^ 1 : byte))));
+    return () => writeFile(file, whole);
+  };
+  const reload = async () => {
+    await page.reload();
+    await driver.ready();
+  };
+  const change = async (fn: (manifest: Manifest) => unknown) => {
+    const file = join(parent, 'first', 'manifest.json');
+    await writeFile(file, JSON.stringify(fn(JSON.parse(await readFile(file, 'utf8')) as Manifest)));
+  };
+
+  it('a file that came damaged is not kept: once the host is healed, the same works', async () => {
+    await reload();
+    const heal = await damage('first/from-block4/step.onnx');
+    await page.getByLabel('Pattern: what may move').selectOption('from-block4');
+    await driver.adaptButton.click();
+    const problem = page.locator('.notice.problem', { hasText: /from-block4\/step\.onnx: SHA-256/ });
+    await problem.waitFor();
+    await driver.button('Close this message').click();
+    const kept = () =>
+      page.evaluate(async () => {
+        const all = await Promise.all((await caches.keys()).map(async (name) => (await caches.open(name)).keys()));
+        return all.flat().filter(({ url }) => url.includes('from-block4/step.onnx')).length;
+      });
+    expect(await kept()).toBe(0);
+    await heal();
+    expect(await driver.adapt()).toContain('Adapted to 25 examples');
+    await expect.poll(kept).toBe(1);
+  });
+
+  it('names the model that is damaged, and fetches that one again', async () => {
+    const heal = await damage('second/head/encode.onnx');
+    await page.getByLabel('Model').selectOption('second');
+    const alert = page.getByRole('alert').filter({ hasText: 'The model "second" could not be loaded' });
+    await alert.waitFor();
+    expect(await alert.innerText()).toMatch(/head\/encode\.onnx: SHA-256/);
+    await heal();
+    await driver.button('Fetch it again').click();
+    await driver.ready();
+    expect(await page.getByLabel('Model').inputValue()).toBe('second');
+    await page.getByLabel('Model').selectOption('first');
+    await page.getByRole('heading', { name: 'Getting ready' }).waitFor({ state: 'hidden' });
+    await driver.ready();
+  });
+
+  it('is there while its host answers with errors, or not at all', async () => {
+    server.meddle = (_, response) => {
+      response.writeHead(502).end('bad gateway');
+      return true;
+    };
+    await reload();
+    const silent: ServerResponse[] = [];
+    server.meddle = (_, response) => silent.push(response) > 0;
+    await reload();
+    expect(await page.locator('.thumb').count()).toBe(25);
+    server.meddle = () => false;
+    for (const response of silent) response.destroy();
+    // The browser tells of the 502 itself.
+    browser.problems.length = 0;
+  });
+
+  it('a newer version of the model takes over the examples, and says to adapt again', async () => {
+    await change(({ patterns, ...rest }) => ({ ...rest, patterns: { head: patterns['head'] } }));
+    await reload();
+    await page.getByText('The model is newer than "My profile": the examples are kept.').waitFor();
+    await driver.button('Close this message').click();
+    expect(await page.locator('.thumb').count()).toBe(25);
+    expect(await driver.adaptButton.innerText()).toBe('Adapt again');
+    expect(await driver.adapt()).toContain('Adapted to 25 examples of 5 classes.');
+    await page.getByText('The model is newer than what').waitFor({ state: 'hidden' });
+  });
+
+  it('profiles that it cannot take over can be exported and deleted', async () => {
+    const before = readProfile(await driver.export());
+    await change(({ preprocessing, ...rest }) => ({ ...rest, preprocessing: { ...preprocessing, background: 254 } }));
+    await reload();
+    expect(await page.locator('.thumb').count()).toBe(0);
+    await page.getByText('Profiles of other models (1)').click();
+    const download = page.waitForEvent('download');
+    await driver.button('Export the profile My profile').click();
+    const bytes = await readFile(await (await download).path());
+    expect(readProfile(bytes)).toEqual(before);
+    await driver.button('Delete the profile My profile').click();
+    await page.getByText('Deleted "My profile" with its pictures.').waitFor();
+    await page.locator('.notice').getByRole('button', { name: 'Undo' }).click();
+    await page.getByText('Profiles of other models (1)').click();
+    await driver.button('Delete the profile My profile').click();
+    await page.getByText('Deleted "My profile" with its pictures.').waitFor();
+    await reload();
+    expect(await page.getByText(/^Profiles of other models/).count()).toBe(0);
+    expect(browser.problems).toEqual([]);
+  });
+});

@@ -1,0 +1,107 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { bundlesDirectory, DEFAULT_BUNDLE } from '@whet/models';
+import { decodeImage } from '@whet/runtime/images';
+import { type DemoImage, demoImagesDirectory, loadDemoImages } from '@whet/tools/demo/demo-images';
+import { chromiumPath, openBrowser, skipReason, type TestBrowser } from '@whet/tools/page/browser';
+import { PageDriver } from '@whet/tools/page/driver';
+import { type PageServer, startPageServer } from '@whet/tools/page/page-server';
+import { partOfBundle } from '@whet/tools/page/part-of-bundle';
+import { afterAll, beforeAll, describe, expect, it, type TestContext } from 'vitest';
+
+describe.skipIf(!chromiumPath)(`the page on WebGPU (SwiftShader)${skipReason}`, () => {
+  let folder: string;
+  let server: PageServer;
+  let browser: TestBrowser;
+  let driver: PageDriver;
+  let adapter: string | undefined;
+
+  beforeAll(async () => {
+    // Without a dense pattern, which the page would measure for the speed-up: minutes on a GPU in software.
+    folder = await partOfBundle(join(bundlesDirectory, DEFAULT_BUNDLE), ['head', 'from-block4']);
+    server = await startPageServer(folder);
+    browser = await openBrowser({ gpu: true });
+    driver = new PageDriver(browser.context.pages()[0] ?? (await browser.context.newPage()));
+    await driver.open(server.url);
+    adapter = await driver.page.evaluate(async () => {
+      const { gpu } = navigator as unknown as {
+        gpu?: { requestAdapter(): Promise<{ info: { vendor: string; architecture: string } } | null> };
+      };
+      const found = await gpu?.requestAdapter();
+      return found ? `${found.info.vendor} ${found.info.architecture}` : undefined;
+    });
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await server?.close();
+    await rm(folder, { recursive: true, force: true });
+  });
+  const needsAdapter = (context: TestContext) => context.skip(!adapter, 'this Chromium gives no WebGPU adapter');
+
+  it('adapts to the same probabilities as Node.js', { timeout: 400_000 }, async (context) => {
+    needsAdapter(context);
+    await driver.button('Start with 5 example characters').click();
+    await driver.page.locator('.thumb').nth(24).waitFor();
+    await driver.page.getByText('Privacy and technology').click();
+    await driver.page.getByLabel('Computes on').selectOption('webgpu');
+    await driver.page.getByText('Now WebGPU').waitFor({ timeout: 170_000 });
+    await driver.adapt();
+    const demo = await loadDemoImages();
+    const tensor = (image: DemoImage) => decodeImage(image.bytes, server.bundle.manifest.preprocessing);
+    const labels = ['plus', 'question-mark', 'percent', 'dollar', 'equals'];
+    const examples = await Promise.all(
+      labels
+        .flatMap((label) => (demo.get(label) ?? []).slice(0, 5))
+        .map(async (image) => ({ label: image.label, image: await tensor(image) })),
+    );
+    const { profile } = await server.bundle.adapt(examples);
+    await driver.source('Upload');
+    for (const label of labels) {
+      const image = demo.get(label)?.[7] as DemoImage;
+      const shown = await driver.predict(join(demoImagesDirectory, label, `${image.font}.png`));
+      const [expected] = await server.bundle.predict(profile, [await tensor(image)]);
+      for (const [name, value] of Object.entries(expected?.probabilities ?? {})) {
+        expect(Math.abs(value - (shown[name] ?? Number.NaN))).toBeLessThan(1e-3);
+      }
+    }
+    expect(browser.problems).toEqual([]);
+  });
+
+  it('goes on with WebAssembly, to the same result, when the GPU is lost while it adapts', {
+    timeout: 400_000,
+  }, async (context) => {
+    needsAdapter(context);
+    const before = server.bundle.profileFromBytes(await driver.export());
+    await driver.page.getByLabel('Pattern: what may move').selectOption('from-block4');
+    await driver.adaptButton.click();
+    await driver.button('Cancel').waitFor();
+    await driver.page.waitForTimeout(500);
+    const client = await browser.context.browser()?.newBrowserCDPSession();
+    if (!client) throw new Error('expected a session with the browser');
+    await client.send('Browser.crashGpuProcess').catch(() => {});
+    await driver.page.getByText(/^(Adapted to|WebGPU was lost)/).waitFor({ timeout: 170_000 });
+    await driver.page.getByText(/Now WebAssembly.*WebGPU was lost/).waitFor({ timeout: 170_000 });
+    await driver.button('Cancel').waitFor({ state: 'hidden', timeout: 170_000 });
+    const profile = server.bundle.profileFromBytes(await driver.export());
+    expect(profile.pattern).toBe('from-block4');
+    expect(profile.classes).toEqual(before.classes);
+    const demo = await loadDemoImages();
+    const image = demo.get('dollar')?.[8] as DemoImage;
+    const shown = await driver.predict(join(demoImagesDirectory, 'dollar', `${image.font}.png`));
+    const examples = await Promise.all(
+      profile.classes
+        .flatMap((label) => (demo.get(label) ?? []).slice(0, 5))
+        .map(async ({ label, bytes }) => ({
+          label,
+          image: await decodeImage(bytes, server.bundle.manifest.preprocessing),
+        })),
+    );
+    const expected = await server.bundle.adapt(examples, { pattern: 'from-block4' });
+    const [prediction] = await server.bundle.predict(expected.profile, [
+      await decodeImage(image.bytes, server.bundle.manifest.preprocessing),
+    ]);
+    for (const [name, value] of Object.entries(prediction?.probabilities ?? {})) {
+      expect(Math.abs(value - (shown[name] ?? Number.NaN))).toBeLessThan(1e-3);
+    }
+  });
+});

@@ -1,0 +1,171 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { createRequire } from 'node:module';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { gzipSync } from 'node:zlib';
+import { bundlesDirectory, DEFAULT_BUNDLE } from '@whet/models';
+import { headersOf, pageDirectory } from '@whet/page';
+import { chromiumPath, openBrowser, skipReason } from '@whet/tools/page/browser';
+import { PageDriver } from '@whet/tools/page/driver';
+import { build, type Rollup } from 'vite';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const root = fileURLToPath(new URL('../../../', import.meta.url));
+const require = createRequire(import.meta.url);
+const run = promisify(execFile);
+/** Compressed bytes that the runtime's web entry may have, without onnxruntime. */
+const MOST = 30_000;
+
+describe('@whet/runtime/web', () => {
+  it('is smaller than 30 kB compressed, as recorded in docs/page.md, and needs nothing of Node.js', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'whet-size-'));
+    const entry = join(root, 'test/src/page/web-entry.js');
+    const [result] = (await build({
+      root: directory,
+      configFile: false,
+      logLevel: 'silent',
+      build: {
+        write: false,
+        target: 'es2022',
+        lib: { entry, formats: ['es'] },
+        rollupOptions: { external: [/^onnxruntime-/] },
+      },
+    })) as Rollup.RollupOutput[];
+    await rm(directory, { recursive: true });
+    const chunks = (result as Rollup.RollupOutput).output.filter((file) => file.type === 'chunk');
+    const code = chunks.map((chunk) => chunk.code).join('\n');
+    const imports = new Set(chunks.flatMap((chunk) => [...chunk.imports, ...chunk.dynamicImports]));
+    for (const chunk of chunks) imports.delete(chunk.fileName);
+    expect([...imports].sort()).toEqual(['onnxruntime-common', 'onnxruntime-web/wasm', 'onnxruntime-web/webgpu']);
+    expect(code).not.toMatch(/["']node:|require\(|express|sharp/);
+    const size = gzipSync(code, { level: 9 }).length;
+    expect(size).toBeLessThan(MOST);
+    const recorded = /`@whet\/runtime\/web`[^\n]*?([\d.]+) kB/.exec(await readFile(join(root, 'docs/page.md'), 'utf8'));
+    expect(
+      Math.abs(size / 1000 - Number(recorded?.[1])),
+      `docs/page.md should say ${(size / 1000).toFixed(1)} kB`,
+    ).toBeLessThan(0.5);
+  });
+
+  it('compiles with the types of browsers alone', async () => {
+    const compiler = join(dirname(require.resolve('typescript/package.json')), 'bin/tsc');
+    await run(process.execPath, [compiler, '-p', join(root, 'runtime/tsconfig.web.json')]);
+  });
+});
+
+describe('the page as static files', () => {
+  let directory: string;
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'whet-static-'));
+    const main = fileURLToPath(import.meta.resolve('@whet/cli/main'));
+    await run(process.execPath, [
+      ...process.execArgv,
+      main,
+      'page',
+      '--out',
+      directory,
+      join(bundlesDirectory, DEFAULT_BUNDLE),
+    ]);
+  });
+  afterAll(() => rm(directory, { recursive: true }));
+
+  it('has the page, the bundle and its list, with relative addresses only', async () => {
+    expect(JSON.parse(await readFile(join(directory, 'bundles/index.json'), 'utf8'))).toEqual({
+      bundles: [DEFAULT_BUNDLE],
+    });
+    await stat(join(directory, 'bundles', DEFAULT_BUNDLE, 'head/encode.onnx'));
+    const html = (await readFile(join(directory, 'index.html'), 'utf8')).replaceAll('&#39;', "'");
+    expect(html).toMatch(/<meta http-equiv="Content-Security-Policy" content="[^"]*connect-src 'none'"/);
+    expect(html).not.toMatch(/(src|href)="\/|https?:\/\/(?!www\.w3\.org)/);
+    expect(await readdir(join(directory, 'assets'))).not.toContainEqual(expect.stringMatching(/\.gz$/));
+  });
+
+  it('states the headers: connections for the loader and the service worker only', async () => {
+    const rules = (await readFile(join(directory, '_headers'), 'utf8')).split(/\n(?=\/)/);
+    const policies = rules.map((rule) => [rule.split('\n')[0], /connect-src '(\w+)'/.exec(rule)?.[1]]);
+    expect(policies).toEqual([
+      ['/*', 'none'],
+      ['/sw.js', 'self'],
+      [expect.stringMatching(/^\/assets\/loader-.*\.js$/), 'self'],
+    ]);
+    for (const file of await readdir(join(pageDirectory, 'assets'))) {
+      if (file.endsWith('.gz')) continue;
+      const expected = file.startsWith('loader-') ? "connect-src 'self'" : "connect-src 'none'";
+      expect(headersOf(`/assets/${file}`)['Content-Security-Policy']).toContain(expected);
+    }
+  });
+
+  it('has scripts of a size that is recorded in docs/page.md', async () => {
+    const docs = await readFile(join(root, 'docs/page.md'), 'utf8');
+    const own = (await readdir(join(directory, 'assets'))).filter((file) =>
+      /^(index|compute|loader)-.*\.js$/.test(file),
+    );
+    expect(own).toHaveLength(3);
+    for (const file of own) {
+      const name = file.slice(0, file.indexOf('-'));
+      const size = gzipSync(await readFile(join(directory, 'assets', file)), { level: 6 }).length / 1000;
+      const recorded = new RegExp(`\\| \`${name}\`[^\\n]*?\\| ([\\d.]+) kB`).exec(docs)?.[1];
+      expect(Math.abs(size - Number(recorded)), `docs/page.md: \`${name}\` is ${size.toFixed(1)} kB`).toBeLessThan(1);
+    }
+  });
+
+  it.skipIf(!chromiumPath)(
+    `is isolated from the second visit on, on a host that sends no headers${skipReason}`,
+    async () => {
+      const types = {
+        html: 'text/html',
+        js: 'text/javascript',
+        mjs: 'text/javascript',
+        css: 'text/css',
+        wasm: 'application/wasm',
+      };
+      const server = createServer(async (request, response) => {
+        // In a folder of the host, as of a project's page.
+        const path = new URL(request.url ?? '', 'http://localhost').pathname
+          .replace(/^\/folder\//, '/')
+          .replace(/\/$/, '/index.html');
+        const bytes = await readFile(join(directory, path)).catch(() => undefined);
+        const type = types[path.split('.').at(-1) as keyof typeof types] ?? 'application/octet-stream';
+        response.writeHead(bytes ? 200 : 404, { 'Content-Type': type }).end(bytes);
+      });
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      const browser = await openBrowser();
+      const driver = new PageDriver(browser.context.pages()[0] ?? (await browser.context.newPage()));
+      await driver.open(`http://127.0.0.1:${(server.address() as AddressInfo).port}/folder/`);
+      const isolated = () => driver.page.evaluate(() => crossOriginIsolated);
+      const fetches = () =>
+        driver.page.evaluate(() =>
+          fetch('./').then(
+            () => true,
+            () => false,
+          ),
+        );
+      expect([await isolated(), await fetches()]).toEqual([false, false]);
+      await driver.page.evaluate(() => navigator.serviceWorker.ready);
+      await driver.page.waitForFunction(() => navigator.serviceWorker.controller !== null);
+      await driver.page.reload();
+      await driver.ready();
+      expect([await isolated(), await fetches()]).toEqual([true, false]);
+      const compute = driver.page.workers().find((worker) => /compute-/.test(worker.url()));
+      expect(
+        await compute?.evaluate(() =>
+          fetch('./').then(
+            () => true,
+            () => false,
+          ),
+        ),
+      ).toBe(false);
+      await driver.button('Start with 5 example characters').click();
+      await driver.page.locator('.thumb').nth(24).waitFor();
+      expect(await driver.adapt()).toContain('Adapted to 25 examples of 5 classes.');
+      await browser.close();
+      server.closeAllConnections();
+      server.close();
+    },
+  );
+});

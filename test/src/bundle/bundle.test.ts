@@ -1,0 +1,351 @@
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { BundleError, type Example, InputError, ProfileError } from '@whet/runtime';
+import { type Bundle, loadBundle } from '@whet/runtime/node';
+import { randomImages, tinyCheckpoint, writeTinyBundle } from '@whet/tools/bundles/tiny-bundle';
+import {
+  anil,
+  generatorFor,
+  type InnerParameter,
+  innerParameters,
+  maml,
+  type Rule,
+  rules,
+  sparseMaml,
+  taskSettings,
+} from '@whet/trainer';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { relativeError } from '../parity/reference.js';
+import { adaptedByTaskGraph, examplesOf, softmax } from '../parity/task-graph-route.js';
+
+describe.each(['prototype', 'shared'] as const)('a bundle with a %s head', (head) => {
+  let bundle: Bundle;
+  beforeAll(async () => {
+    bundle = await loadBundle(await writeTinyBundle(tinyCheckpoint(head)));
+  });
+  afterAll(() => bundle.release());
+
+  it.each([
+    ['full', maml],
+    ['head', anil],
+    ['sparse', sparseMaml],
+  ] as const)('adapts by pattern %s as the trainer does', async (pattern, rule) => {
+    const steps = 3;
+    const { results, examples, query, classes } = adaptedByTaskGraph(tinyCheckpoint(head), rule, 3, 2, steps);
+    const { profile, losses } = await bundle.adapt(examples, { pattern, steps });
+    expect(profile.classes).toEqual(classes);
+    expect(losses).toHaveLength(steps);
+    losses.forEach((loss, step) => {
+      expect(relativeError([loss], [results.get(`loss@${step}`)?.data[0] as number])).toBeLessThan(1e-4);
+    });
+    for (const name of ['head.weight', 'head.bias', ...(pattern === 'full' ? ['conv1.weight', 'norm2.bias'] : [])]) {
+      const value = profile.values.get(name)?.data as Float32Array;
+      expect(relativeError(value, results.get(name)?.data as Float64Array), name).toBeLessThan(1e-4);
+    }
+    const predictions = await bundle.predict(profile, query);
+    const logits = results.get('logits')?.data as Float64Array;
+    predictions.forEach(({ probabilities }, row) => {
+      const expected = softmax(logits.slice(row * 3, row * 3 + 3));
+      expect(relativeError(Object.values(probabilities), expected)).toBeLessThan(1e-4);
+    });
+  });
+});
+
+it.each(['channel', 'layer'])('a bundle of masks per %s adapts as the trainer does', async (maskGranularity) => {
+  const checkpoint = tinyCheckpoint('prototype', { maskGranularity });
+  // Something is closed and something open in every layer.
+  checkpoint.state.parameters.get('mask/block1')?.value.set([-1]);
+  checkpoint.state.parameters.get('mask/block2')?.value.set([1]);
+  const bundle = await loadBundle(await writeTinyBundle(checkpoint));
+  const { results, examples } = adaptedByTaskGraph(checkpoint, sparseMaml, 3, 2, 3);
+  const { profile } = await bundle.adapt(examples, { pattern: 'sparse', steps: 3 });
+  const moving = bundle.manifest.patterns['sparse']?.moving ?? [];
+  expect(moving.length).toBeGreaterThan(0);
+  for (const name of ['head.weight', 'head.bias', ...moving.map((weight) => weight.name)]) {
+    const adapted = Array.from(results.get(name)?.data ?? []);
+    const learned = checkpoint.state.parameters.get(`mask/block${name.includes('1') ? 1 : 2}`)?.value ?? [];
+    const run = adapted.length / learned.length;
+    const open = name.startsWith('head') ? adapted : adapted.filter((_, i) => (learned[Math.floor(i / run)] ?? 0) >= 0);
+    expect(relativeError(profile.values.get(name)?.data as Float32Array, open), name).toBeLessThan(1e-4);
+  }
+  await bundle.release();
+});
+
+it.each(['weight', 'channel', 'layer'])(
+  'a bundle of masks per %s moves nothing where all are closed',
+  async (maskGranularity) => {
+    const checkpoint = tinyCheckpoint('prototype', { maskGranularity });
+    for (const [name, { value }] of checkpoint.state.parameters) if (name.startsWith('mask/')) value.fill(-1);
+    const bundle = await loadBundle(await writeTinyBundle(checkpoint));
+    expect(bundle.manifest.patterns['sparse']).toMatchObject({ moving: [], layers: [] });
+    const examples = examplesOf(randomImages('a', 4), ['x', 'y', 'x', 'y']);
+    const [start, end] = await Promise.all(
+      [0, 3].map(async (steps) => (await bundle.adapt(examples, { pattern: 'sparse', steps })).profile),
+    );
+    expect(end?.values).toEqual(start?.values);
+    await bundle.release();
+  },
+);
+
+describe.each([
+  ['meta-sgd', 'weight'],
+  ['sparse-relu-maml', 'weight'],
+  ['sparse-relu-maml', 'channel'],
+])('a bundle of rates by %s per %s', (rule, maskGranularity) => {
+  const checkpoint = tinyCheckpoint('shared', { rule, maskGranularity, innerRate: 0.05 });
+  const random = generatorFor(3, 'rates', 0);
+  for (const [name, { value }] of checkpoint.state.parameters) {
+    if (name.startsWith('rate/')) value.set(Array.from(value, () => 0.05 * random.normal()));
+  }
+  let bundle: Bundle;
+  beforeAll(async () => {
+    bundle = await loadBundle(await writeTinyBundle(checkpoint));
+  });
+  afterAll(() => bundle.release());
+  const learned = rules.get(rule) as Rule;
+  const inner = innerParameters(taskSettings(checkpoint.config, 1));
+  const only = (layers: readonly string[]): Rule => ({ ...learned, moves: ({ layer }) => layers.includes(layer) });
+
+  it.each([
+    ['full', learned],
+    ['head', only(['head'])],
+    ['from-block2', only(['block2', 'head'])],
+    ...(learned.mask ? [['sparse', learned] as const] : []),
+  ] as const)(
+    'adapts by pattern %s as the trainer does, with the rate of each moving entry',
+    async (pattern, moving) => {
+      const { results, examples } = adaptedByTaskGraph(checkpoint, moving, 3, 2, 3);
+      const { profile } = await bundle.adapt(examples, { pattern, steps: 3 });
+      for (const name of ['head.weight', 'head.bias']) {
+        expect(relativeError(profile.values.get(name)?.data as Float32Array, results.get(name)?.data ?? []), name) //
+          .toBeLessThan(1e-4);
+      }
+      const started = (await bundle.adapt(examples, { pattern, steps: 0 })).profile;
+      for (const { name, moving: count, entries } of bundle.manifest.patterns[pattern]?.moving ?? []) {
+        const [start, now] = [started, profile].map(({ values }) => values.get(name)?.data as Float32Array);
+        expect(now).toHaveLength(count);
+        const adapted = results.get(name)?.data ?? new Float64Array();
+        const before = checkpoint.state.parameters.get(name)?.value as Float32Array;
+        // What does not move is not stored; the rest has its order.
+        const parameter = inner.find((candidate) => candidate.name === name) as InnerParameter;
+        const source = checkpoint.state.parameters.get(learned.learns?.(parameter, 1).name ?? '');
+        const rates = learned.rates?.(source?.value as Float32Array) ?? new Float32Array();
+        const open = Array.from(adapted.keys()).filter((i) => rates[Math.floor((i * rates.length) / entries)] !== 0);
+        expect(open).toHaveLength(count);
+        // The steps themselves, which are small beside the values.
+        const steps = open.map((i) => (adapted[i] as number) - (before[i] as number));
+        const taken = Array.from(now as Float32Array, (value, i) => value - (start?.[i] as number));
+        expect(relativeError(taken, steps), name).toBeLessThan(2e-3);
+      }
+    },
+  );
+
+  it('steps half as long at half the rate, and grows by classes', async () => {
+    const { examples } = adaptedByTaskGraph(checkpoint, learned, 5, 1, 1);
+    const biases = async (steps: number, rate: number) => {
+      const { profile } = await bundle.adapt(examples, { pattern: 'full', steps, rate });
+      return Array.from(profile.values.get('head.bias')?.data as Float32Array);
+    };
+    const [start, half, whole] = [await biases(0, 1), await biases(1, 0.025), await biases(1, 0.05)];
+    const moved = (to: number[]) => to.map((value, i) => value - (start[i] as number));
+    expect(start).toHaveLength(5);
+    expect(
+      relativeError(
+        moved(whole),
+        moved(half).map((step) => 2 * step),
+      ),
+    ).toBeLessThan(1e-2);
+  });
+});
+
+describe('a bundle', () => {
+  let directory: string;
+  let bundle: Bundle;
+  beforeAll(async () => {
+    directory = await writeTinyBundle();
+    bundle = await loadBundle(directory);
+  });
+  afterAll(() => bundle.release());
+
+  it.each(['full', 'head', 'from-block2', 'sparse'])(
+    'pattern %s takes any number of classes and uneven shots',
+    async (pattern) => {
+      for (const counts of [
+        [1, 1],
+        [3, 1, 2],
+        [1, 4, 2, 1, 1, 1, 2],
+      ]) {
+        const labels = counts.flatMap((count, i) => new Array<string>(count).fill(`class ${i}`));
+        const { profile, losses } = await bundle.adapt(examplesOf(randomImages('uneven', labels.length), labels), {
+          pattern,
+        });
+        expect(profile.classes).toHaveLength(counts.length);
+        expect(profile.examples).toEqual(counts);
+        if (Math.max(...counts) > 1) expect(losses.at(-1)).toBeLessThan(losses[0] as number);
+        const [prediction] = await bundle.predict(profile, randomImages('one', 1));
+        const probabilities = Object.values(prediction?.probabilities ?? {});
+        expect(probabilities.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 5);
+      }
+    },
+  );
+
+  it('predicts an image the same by itself as among others', async () => {
+    const { profile } = await bundle.adapt(examplesOf(randomImages('a', 4), ['x', 'y', 'x', 'y']), { pattern: 'full' });
+    const images = randomImages('b', 70);
+    const together = await bundle.predict(profile, images);
+    for (const i of [0, 1, 63, 64, 69]) {
+      const [alone] = await bundle.predict(profile, [images[i] as Float32Array]);
+      const expected = Object.values(together[i]?.probabilities ?? {});
+      expect(relativeError(Object.values(alone?.probabilities ?? {}), expected)).toBeLessThan(1e-5);
+    }
+  });
+
+  it('treats classes alike: their order changes nothing', async () => {
+    const examples = examplesOf(randomImages('a', 4), ['x', 'y', 'z', 'y']);
+    const { profile: forward } = await bundle.adapt(examples, { pattern: 'full' });
+    const { profile: backward } = await bundle.adapt([...examples].reverse(), { pattern: 'full' });
+    const images = randomImages('b', 5);
+    const [some, others] = [await bundle.predict(forward, images), await bundle.predict(backward, images)];
+    some.forEach(({ probabilities }, i) => {
+      const byName = ['x', 'y', 'z'].map((name) => others[i]?.probabilities[name] as number);
+      expect(relativeError(Object.values(probabilities), byName)).toBeLessThan(1e-4);
+    });
+  });
+
+  it('moves only what a pattern moves: frozen entries are not even stored', async () => {
+    const examples = examplesOf(randomImages('a', 2), ['x', 'y']);
+    const { profile: head } = await bundle.adapt(examples, { pattern: 'head' });
+    expect([...head.values.keys()].sort()).toEqual(['head.bias', 'head.weight']);
+    const { profile: sparse } = await bundle.adapt(examples, { pattern: 'sparse' });
+    const { profile: full } = await bundle.adapt(examples, { pattern: 'full' });
+    expect(sparse.byteLength).toBeLessThan(full.byteLength);
+    for (const { name, moving } of bundle.manifest.patterns['sparse']?.moving ?? []) {
+      expect(sparse.values.get(name)?.data).toHaveLength(moving);
+    }
+  });
+
+  it('loads the patterns that are asked for, and reads no file of the others', async () => {
+    const directory = await writeTinyBundle();
+    await rm(join(directory, 'full'), { recursive: true });
+    await expect(loadBundle(directory)).rejects.toThrow(/full.*cannot be read/);
+    const some = await loadBundle(directory, { patterns: ({ defaultPattern }) => [defaultPattern, 'head'] });
+    const examples = examplesOf(randomImages('a', 2), ['x', 'y']);
+    const { profile } = await some.adapt(examples, { pattern: 'head' });
+    expect((await bundle.adapt(examples, { pattern: 'head' })).profile.toBytes()).toEqual(profile.toBytes());
+    expect((await some.adapt(examples)).profile.pattern).toBe('sparse');
+    await expect(some.adapt(examples, { pattern: 'full' })).rejects.toThrow('expected one of sparse, head, got "full"');
+    const { profile: dense } = await bundle.adapt(examples, { pattern: 'full' });
+    await expect(some.predict(dense, [])).rejects.toThrow('the bundle was loaded without its pattern "full"');
+    await some.release();
+    await expect(loadBundle(directory, { patterns: ['tail'] })).rejects.toThrow(
+      /pattern: expected one of full, head, .*, got "tail"/,
+    );
+  });
+
+  it('takes no step with steps 0: the head stands at the class prototypes', async () => {
+    const examples = examplesOf(randomImages('a', 2), ['x', 'y']);
+    const { profile, losses } = await bundle.adapt(examples, { steps: 0, pattern: 'full' });
+    expect(losses).toEqual([]);
+    const predictions = await bundle.predict(profile, randomImages('a', 2));
+    expect(predictions.map(({ label }) => label)).toEqual(['x', 'y']);
+  });
+
+  it('stops when its signal aborts, also in mid-adaptation', async () => {
+    const controller = new AbortController();
+    const adapting = bundle.adapt(examplesOf(randomImages('a', 2), ['x', 'y']), {
+      steps: 50,
+      signal: controller.signal,
+      onStep: (step) => step === 2 && controller.abort(new Error('enough')),
+    });
+    await expect(adapting).rejects.toThrow('enough');
+  });
+
+  it('keeps a profile through its bytes', async () => {
+    const { profile } = await bundle.adapt(examplesOf(randomImages('a', 3), ['__proto__', 'constructor', 'ß 日本']));
+    const restored = bundle.profileFromBytes(profile.toBytes());
+    const images = randomImages('b', 3);
+    expect(await bundle.predict(restored, images)).toEqual(await bundle.predict(profile, images));
+    expect(restored.classes).toEqual(['__proto__', 'constructor', 'ß 日本']);
+  });
+
+  it('refuses profiles that are damaged or of another bundle', async () => {
+    const { profile } = await bundle.adapt(examplesOf(randomImages('a', 2), ['x', 'y']));
+    const bytes = profile.toBytes();
+    for (const damaged of [bytes.subarray(0, 4), bytes.subarray(0, bytes.length - 1), new Uint8Array(100)]) {
+      expect(() => bundle.profileFromBytes(damaged)).toThrow(ProfileError);
+    }
+    const other = tinyCheckpoint();
+    other.state.parameters.get('conv1.weight')?.value.fill(0.5);
+    const second = await loadBundle(await writeTinyBundle(other));
+    expect(() => second.profileFromBytes(bytes)).toThrow(/another bundle/);
+    await second.release();
+  });
+
+  it.each<[string, Example[], object, RegExp]>([
+    ['no examples', [], {}, /examples.*none/],
+    ['one class', examplesOf(randomImages('a', 2), ['x', 'x']), {}, /at least 2 classes/],
+    ['an empty label', examplesOf(randomImages('a', 2), ['x', '']), {}, /class name/],
+    ['a short image', [{ label: 'x', image: new Float32Array(5) }], {}, /144 values \[1, 12, 12\], got 5/],
+    ['NaN', [{ label: 'x', image: new Float32Array(144).fill(Number.NaN) }], {}, /finite/],
+    ['an unknown pattern', examplesOf(randomImages('a', 2), ['x', 'y']), { pattern: 'none' }, /expected one of full/],
+    ['negative steps', examplesOf(randomImages('a', 2), ['x', 'y']), { steps: -1 }, /steps|whole number/],
+  ])('refuses %s', async (_, examples, options, message) => {
+    const refused = bundle.adapt(examples, options);
+    await expect(refused).rejects.toThrow(InputError);
+    await expect(bundle.adapt(examples, options)).rejects.toThrow(message);
+  });
+
+  it.each<[string, string, (text: string) => string, RegExp]>([
+    ['a changed graph', 'full/step.onnx', (text) => `${text} `, /full\/step\.onnx: SHA-256/],
+    [
+      'another schema version',
+      'manifest.json',
+      (text) => text.replace('whet-bundle/1', 'whet-bundle/9'),
+      /schema version/,
+    ],
+    ['a manifest that is not JSON', 'manifest.json', () => '{', /not JSON/],
+    [
+      'a default pattern that is not there',
+      'manifest.json',
+      (t) => t.replace('"defaultPattern": "sparse"', '"defaultPattern": "x"'),
+      /defaultPattern/,
+    ],
+    [
+      'a file outside the bundle',
+      'manifest.json',
+      (t) => t.replaceAll('full/step.onnx', '../step.onnx'),
+      /manifest\.json/,
+    ],
+  ])('refuses %s, naming the file', async (_, file, change, message) => {
+    const broken = await writeTinyBundle();
+    const path = join(broken, file);
+    await writeFile(path, Buffer.from(change((await readFile(path)).toString('latin1')), 'latin1'));
+    await expect(loadBundle(broken)).rejects.toThrow(BundleError);
+    await expect(loadBundle(broken)).rejects.toThrow(message);
+  });
+
+  it('refuses a graph that leaves an input out, as when graphs of two patterns are mixed up', async () => {
+    const broken = await writeTinyBundle();
+    const manifest = JSON.parse(await readFile(join(broken, 'manifest.json'), 'utf8'));
+    manifest.patterns.full.graphs.predict = 'head/predict.onnx';
+    await writeFile(join(broken, 'manifest.json'), JSON.stringify(manifest));
+    await expect(loadBundle(broken)).rejects.toThrow(
+      /head\/predict\.onnx: tensor names: missing input "conv1\.weight"/,
+    );
+  });
+
+  it('refuses steps that diverge, naming the rate', async () => {
+    const examples = examplesOf(randomImages('a', 6), ['x', 'y', 'x', 'y', 'x', 'y']);
+    await expect(bundle.adapt(examples, { pattern: 'full', rate: 1e30 })).rejects.toThrow(
+      /expected steps that converge/,
+    );
+  });
+
+  it('refuses a graph whose tensor names do not fit, naming the file', async () => {
+    const broken = await writeTinyBundle();
+    const manifest = JSON.parse(await readFile(join(broken, 'manifest.json'), 'utf8'));
+    manifest.patterns.full.graphs.predict = manifest.patterns.full.graphs.step;
+    await writeFile(join(broken, 'manifest.json'), JSON.stringify(manifest));
+    await expect(loadBundle(broken)).rejects.toThrow(/full\/step\.onnx: tensor names: unexpected input "labels"/);
+  });
+});

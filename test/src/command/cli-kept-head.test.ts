@@ -1,0 +1,65 @@
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { gemm, LENGTH, SIDE, smallClassifier } from '../compile/small-classifier.js';
+import { whetProgram } from '../programs.js';
+
+let cwd: string;
+beforeAll(async () => {
+  cwd = await mkdtemp(join(tmpdir(), 'whet-cli-kept-'));
+  await writeFile(join(cwd, 'small.onnx'), smallClassifier(gemm));
+  await writeFile(join(cwd, 'labels.txt'), 'cat\ndog\ncow\n');
+  await writeFile(join(cwd, 'two.txt'), 'cat\ndog\n');
+  for (const label of ['dog', 'owl']) {
+    await mkdir(join(cwd, 'examples', label), { recursive: true });
+    const pixels = Uint8Array.from({ length: LENGTH }, (_, i) => (label === 'dog' ? 4 * i : 255 - 4 * i));
+    const image = sharp(pixels, { raw: { width: SIDE, height: SIDE, channels: 1 } });
+    await image.png().toFile(join(cwd, 'examples', label, '1.png'));
+  }
+});
+afterAll(() => rm(cwd, { recursive: true, force: true }));
+
+const whet = (...args: string[]) => promisify(execFile)(process.execPath, [...whetProgram, ...args], { cwd });
+const image = 'examples/dog/1.png';
+
+interface Predicted {
+  readonly probabilities: Record<string, number>;
+}
+
+describe('whet and a kept head', () => {
+  it('compiles, predicts without a profile, and adds a class', async () => {
+    const compiled = await whet('compile', 'small.onnx', '--out', 'b', '--head', 'keep', '--labels', 'labels.txt');
+    expect(compiled.stdout).toContain('head: kept from "out", 3 classes (cat, dog, cow); other labels add classes');
+    expect(compiled.stdout).toContain('one example and 3 classes');
+    const classesOf = async (...args: string[]) => {
+      const { stdout } = await whet('predict', '--bundle', 'b', '--json', ...args, image);
+      return Object.keys((JSON.parse(stdout) as Predicted[])[0]?.probabilities ?? {});
+    };
+    expect(await classesOf('--no-profile')).toEqual(['cat', 'dog', 'cow']);
+    const adapted = await whet('adapt', 'b', '--examples', 'examples');
+    expect(adapted.stdout).toContain('2 examples of 4 classes, pattern head, 5 steps');
+    expect(adapted.stdout).toContain('added to the bundle’s own classes: owl');
+    expect(await classesOf()).toEqual(['cat', 'dog', 'cow', 'owl']);
+  });
+
+  it('says that a new head has no classes of its own', async () => {
+    const { stdout } = await whet('compile', 'small.onnx', '--out', 'new');
+    expect(stdout).toContain('head: new, of any number of classes');
+    const refused = whet('predict', '--bundle', 'new', '--no-profile', image);
+    await expect(refused).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining('expected a profile') });
+  });
+
+  it.each([
+    ['too few labels', ['--head', 'keep', '--labels', 'two.txt'], 'expected 3, one for each class of the model, got 2'],
+    ['a labels file that is not there', ['--head', 'keep', '--labels', 'none.txt'], 'none.txt'],
+    ['labels of a new head', ['--labels', 'labels.txt'], 'expected head "keep", got "new"'],
+  ])('refuses %s in one line', async (_, args, message) => {
+    const refused = whet('compile', 'small.onnx', '--out', 'bad', ...args);
+    await expect(refused).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining(message) });
+    expect(await readdir(cwd)).not.toContain('bad');
+  });
+});

@@ -1,0 +1,179 @@
+import { spawn } from 'node:child_process';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { loadBundle } from '@whet/runtime/node';
+import { tinyCheckpoint } from '@whet/tools/bundles/tiny-bundle';
+import { type SearchRecord, saveCheckpoint } from '@whet/trainer';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { whetProgram } from '../programs.js';
+import { writeSyntheticOmniglot } from './synthetic-omniglot.js';
+import { inFolder, runWhet } from './whet-process.js';
+
+const PATTERNS = 7;
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'whet-cli-search-'));
+  await writeSyntheticOmniglot(join(folder, 'data'), { train: 2, val: 6, test: 2 });
+  const line = (step: number) => ({ step, loss: 1 / step, accuracy: 0.5, validation: { mean: 0.5, halfWidth: 0.1 } });
+  for (const [run, overrides] of [
+    ['sparse', {}],
+    ['dense', { rule: 'maml', normalization: 'layer' }],
+    ['fixed', { head: 'fixed' }],
+    ['seen', { trainOn: 'train+validation' }],
+  ] as const) {
+    await saveCheckpoint(join(folder, run, 'last.safetensors'), tinyCheckpoint('prototype', overrides));
+    const frozen = run === 'sparse' ? { frozen: { block1: 0.5, block2: 0.5, head: 0.5 } } : {};
+    const lines = [1, 2].map((step) => `${JSON.stringify({ ...line(step), ...frozen })}\n`);
+    await writeFile(join(folder, run, 'metrics.jsonl'), lines.join(''));
+  }
+  await saveCheckpoint(join(folder, 'alone', 'last.safetensors'), tinyCheckpoint());
+  const model = { architecture: 'conv4', channels: 2, blocks: 1, imageSize: 12, imageChannels: 3 };
+  const colour = tinyCheckpoint('prototype', { model });
+  await mkdir(join(folder, 'colour'));
+  await saveCheckpoint(join(folder, 'colour', 'last.safetensors'), colour);
+  await writeFile(join(folder, 'colour', 'metrics.jsonl'), `${JSON.stringify(line(1))}\n`);
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const whet = (...args: string[]) => runWhet(folder, args);
+
+const small = ['--data', 'data', '--ways', '3', '--queries', '2', '--threads', '1'];
+const search = (out: string, tasks: number, ...more: string[]) => [
+  'search',
+  'sparse/last.safetensors',
+  '--out',
+  out,
+  '--tasks',
+  String(tasks),
+  ...small,
+  ...more,
+];
+
+const recordOf = async (out: string) =>
+  JSON.parse(await readFile(join(folder, out, 'search.json'), 'utf8')) as SearchRecord;
+
+describe('whet search', () => {
+  it('measures every pattern, reports, and hands its choice to an export', async () => {
+    const found = await whet(...search('found', 3));
+    expect(found.code).toBe(0);
+    expect(found.out).toContain('(chosen)');
+    expect(found.out).toContain('7 patterns on 3 validation tasks, 3-way 1-shot, 3 steps, one image at a time');
+    const { outcome, measured, settings } = await recordOf('found');
+    expect(Object.keys(measured)).toHaveLength(PATTERNS);
+    expect(outcome?.results).toHaveLength(PATTERNS);
+    expect(settings.split).toBe('validation');
+    const page = await readFile(join(folder, 'found', 'search.html'), 'utf8');
+    expect(page).toContain('Which layers should move: sparse');
+
+    const args = ['export', 'sparse/last.safetensors', '--out', 'bundle', '--patterns', 'head'];
+    const exported = await whet(...args, '--pattern', 'low=block1', '--search', 'found/search.json');
+    expect(exported.out).toContain('fast (default)');
+    const bundle = await loadBundle(join(folder, 'bundle'));
+    const { patterns, defaultPattern, provenance } = bundle.manifest;
+    await bundle.release();
+    expect(Object.keys(patterns)).toEqual(['head', 'low', 'fast']);
+    expect(defaultPattern).toBe('fast');
+    const chosen = outcome?.results.find(({ name }) => name === outcome.chosen);
+    expect(patterns['fast']).toMatchObject({ layers: chosen?.layers, rate: chosen?.rate, steps: settings.steps });
+    expect(patterns['low']?.layers).toEqual(['block1']);
+    expect(provenance).toMatchObject({ search: { tasks: 3, chosen: { name: outcome?.chosen } } });
+    const other = await whet('export', 'alone/last.safetensors', '--out', 'x', '--search', 'found/search.json');
+    expect(other.code).toBe(0);
+    const wrong = await whet('export', 'dense/last.safetensors', '--out', 'x', '--search', 'found/search.json');
+    expect(wrong.err).toMatch(/found\/search\.json: is of another checkpoint: expected SHA-256/);
+  });
+
+  it('keeps what it measured when it is interrupted, and goes on', async () => {
+    const stopped = await new Promise<{ code: number | null; out: string }>((resolve) => {
+      const child = spawn(process.execPath, [...whetProgram, ...search('part', 2000)], inFolder(folder));
+      let out = '';
+      child.stdout.on('data', (text) => {
+        out += text;
+      });
+      const poll = setInterval(async () => {
+        const record = await recordOf('part').catch(() => undefined);
+        if (!record?.outcome) return;
+        clearInterval(poll);
+        child.kill('SIGINT');
+      }, 50);
+      child.on('exit', (code) => resolve({ code, out }));
+    });
+    expect(stopped.code).toBe(0);
+    expect(stopped.out).toContain('(stopped; the same command goes on)');
+    const before = await recordOf('part');
+    expect(before.outcome?.tasks).toBeGreaterThanOrEqual(2);
+    expect(await readFile(join(folder, 'part', 'search.html'), 'utf8')).toContain('the search was interrupted');
+    // As many tasks as there are by now: nothing to measure, and the choice under another budget.
+    const again = await whet(...search('part', 2, '--budget', '100', '--json'));
+    const outcome = JSON.parse(again.out) as SearchRecord['outcome'];
+    expect(outcome?.chosen).toBe(outcome?.results[0]?.name);
+    expect((await recordOf('part')).measured).toEqual(before.measured);
+    const more =
+      Math.max(...Object.values(before.measured).map(({ accuracies }) => accuracies[0]?.tasks.length ?? 0)) + 1;
+    expect((await whet(...search('part', more))).code).toBe(0);
+    expect((await recordOf('part')).outcome?.tasks).toBe(more);
+    const changed = await whet(...search('part', 2, '--rate', '0.5'));
+    expect(changed.err).toMatch(/part\/search\.json is of another search: rates: expected \[0\.5\], got \[0\.002\]/);
+  });
+});
+
+describe('whet report', () => {
+  it.each([
+    ['sparse', /<h2>Masks<\/h2>/],
+    ['dense', /<td>the same<\/td>/],
+    ['seen', /The run trains on these classes\./],
+  ])('writes a page about the run "%s"', async (run, content) => {
+    const written = await whet('report', run, '--data', 'data', '--tasks', '1', '--queries', '2', '--threads', '1');
+    expect(written).toMatchObject({ code: 0, out: `${join(run, 'report.html')}\n` });
+    const page = await readFile(join(folder, run, 'report.html'), 'utf8');
+    expect(page).toMatch(content);
+    expect(page.includes('Which weights move')).toBe(run !== 'dense');
+    expect(page.includes('the run trains on their classes too')).toBe(run === 'seen');
+    expect(page).toMatch(/5-way 5-shot<\/th><td>\d+\.\d\d %/);
+    // Six classes only: that row says so, the others are there.
+    expect(page).toMatch(/20-way 1-shot<\/th><td>[^<]*expected at least 20 classes for 20 ways, got 6/);
+  });
+
+  it.each<[string, string[], RegExp]>([
+    ['a missing run', ['report', 'nowhere'], /nowhere: expected the folder of a run .*got no such folder/],
+    ['a run without metrics', ['report', 'alone'], /alone\/metrics\.jsonl: expected the metrics of a run/],
+    ['data that does not fit', ['report', 'colour'], /expected images of 12 x 12 x 3 .*got 12 x 12 x 1/],
+    ['a search for it', ['search', 'colour/last.safetensors', '--out', 'x'], /expected images of 12 x 12 x 3/],
+    ['a missing checkpoint', ['search', 'none.safetensors', '--out', 'x'], /checkpoint "none\.safetensors": ENOENT/],
+    [
+      'validation classes that were trained on',
+      ['search', 'seen/last.safetensors', '--out', 'x'],
+      /seen\/last\.safetensors: was trained on the validation classes/,
+    ],
+    ['a head of fixed ways', ['search', 'fixed/last.safetensors', '--out', 'x'], /a fixed head serves one number/],
+    ['a budget that is none', ['search', 'x', '--out', 'x', '--budget', '-1'], /expected a number of 0 or more/],
+    [
+      'too few classes',
+      ['search', 'sparse/last.safetensors', '--out', 'x', '--ways', '9'],
+      /expected at least 9 classes for 9 ways, got 6/,
+    ],
+    [
+      'an unknown layer',
+      ['export', 'sparse/last.safetensors', '--out', 'x', '--pattern', 'a=block7'],
+      /pattern "a": expected layers of block1, block2, head, got "block7"/,
+    ],
+    [
+      'a pattern that is there already',
+      ['export', 'sparse/last.safetensors', '--out', 'x', '--pattern', 'head=block2'],
+      /there is a pattern "head" already/,
+    ],
+    [
+      'a search that is not there',
+      ['export', 'sparse/last.safetensors', '--out', 'x', '--search', 'none.json'],
+      /--search none\.json: expected search\.json/,
+    ],
+  ])('or search or export refuses %s in one clear line', async (_, args, message) => {
+    const data = args[0] === 'export' ? [] : ['--data', 'data'];
+    const { code, err } = await whet(...args, ...data);
+    expect(code).toBe(1);
+    expect(err).toMatch(message);
+    expect(err).not.toMatch(/ at .*\.js:\d+/);
+  });
+});

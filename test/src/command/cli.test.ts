@@ -1,0 +1,179 @@
+import { cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { whetProgram } from '@whet/cli';
+import { readBench } from '@whet/trainer';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { writeSyntheticOmniglot } from './synthetic-omniglot.js';
+import { runWhet } from './whet-process.js';
+
+const demo = fileURLToPath(new URL('../../../models/demo/images', import.meta.url));
+
+let folder: string;
+let data: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'whet-cli-'));
+  data = join(folder, 'data');
+  await writeSyntheticOmniglot(data);
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const whet = (...args: string[]) => runWhet(folder, args);
+
+const small = ['--inner-steps', '2', '--ways', '3', '--tasks', '1'];
+
+describe('whet', () => {
+  it('says what it can do, and each command what it takes', async () => {
+    const { out } = await whet('--help');
+    const commands = [
+      'train',
+      'report',
+      'search',
+      'evaluate',
+      'export',
+      'compile',
+      'serve',
+      'keys',
+      'adapt',
+      'predict',
+      'doctor',
+      'bench',
+      'page',
+    ];
+    for (const command of commands) {
+      expect(out).toContain(command);
+    }
+    const { commands: parts } = await whetProgram('0.0.0');
+    expect(parts.map((part) => part.name()).sort()).toEqual(commands.sort());
+    for (const part of parts) expect(part.helpInformation()).toContain(`Usage: whet ${part.name()}`);
+    const help = await whet('train', '--help');
+    expect(help.code).toBe(0);
+    expect(help.out).toContain('Usage: whet train');
+  });
+
+  it('trains, resumes, exports, evaluates, adapts, predicts and benches', { timeout: 180_000 }, async () => {
+    const onCpu = ['--backend', 'ort-cpu'];
+    const trained = await whet('train', '--data', data, '--run', 'run', '--outer-steps', '2', ...onCpu, ...small);
+    expect(trained.err).toContain('sparse-maml on ort-cpu, from step 0 of 2\ndevice: CPU (');
+    expect(trained.code).toBe(0);
+    const resumed = await whet('train', '--data', data, '--run', 'run', '--outer-steps', '4', '--resume', ...onCpu);
+    expect(resumed.err).toContain('from step 2 of 4');
+    expect(resumed.code).toBe(0);
+    const lines = (await readFile(join(folder, 'run', 'metrics.jsonl'), 'utf8')).trim().split('\n');
+    expect(lines.map((line) => JSON.parse(line).step)).toEqual([2, 4]);
+
+    const exported = await whet(
+      'export',
+      'run/last.safetensors',
+      '--out',
+      'bundle',
+      '--patterns',
+      'full',
+      'head',
+      'sparse',
+    );
+    expect(exported).toMatchObject({ code: 0, out: expect.stringContaining('sparse (default)') });
+    expect((await readdir(join(folder, 'bundle'))).sort()).toEqual(['full', 'head', 'manifest.json', 'sparse']);
+
+    const tiny = ['--ways', '3', '--shots', '2', '--queries', '2', '--tasks', '3'];
+    const evaluated = await whet(
+      'evaluate',
+      'bundle',
+      '--data',
+      data,
+      '--pattern',
+      'all',
+      '--record',
+      '--json',
+      ...tiny,
+    );
+    expect(evaluated.code).toBe(0);
+    const measured = JSON.parse(evaluated.out) as { pattern: string; accuracy: number; protocol: string }[];
+    expect(measured.map(({ pattern }) => pattern)).toEqual(['full', 'head', 'sparse']);
+    for (const { accuracy, protocol } of measured) {
+      expect(accuracy).toBeGreaterThanOrEqual(0);
+      expect(accuracy).toBeLessThanOrEqual(1);
+      expect(protocol).toBe('one-image');
+    }
+    const manifest = JSON.parse(await readFile(join(folder, 'bundle', 'manifest.json'), 'utf8'));
+    expect(manifest.measurements).toEqual(measured);
+
+    await cp(join(demo, 'zero'), join(folder, 'examples', 'zero'), { recursive: true });
+    await cp(join(demo, 'plus'), join(folder, 'examples', 'plus'), { recursive: true });
+    const adapted = await whet('adapt', 'bundle', '--examples', 'examples', '--per-class', '2', '--out', 'me.profile');
+    expect(adapted.out).toContain('4 examples of 2 classes, pattern sparse, 2 steps');
+    expect(adapted.err).toContain('step 2: loss');
+    const image = join('examples', 'zero', (await readdir(join(folder, 'examples', 'zero'))).at(-1) as string);
+    const predicted = await whet('predict', '--bundle', 'bundle', '--profile', 'me.profile', '--json', image);
+    const [prediction] = JSON.parse(predicted.out) as { label: string; probabilities: Record<string, number> }[];
+    expect(Object.keys(prediction?.probabilities ?? {}).sort()).toEqual(['plus', 'zero']);
+    expect((await whet('predict', '--bundle', 'bundle', '--profile', 'me.profile', image)).out).toContain(image);
+
+    const benched = await whet(
+      'bench',
+      'bundle',
+      '--runs',
+      '2',
+      '--ways',
+      '2',
+      '--shots',
+      '1',
+      '--steps',
+      '1',
+      '--json',
+      'bench.json',
+    );
+    expect(benched.out).toContain('speed-up');
+    const { results } = await readBench(join(folder, 'bench.json'));
+    expect(results.find(({ pattern }) => pattern === 'full')?.speedUp).toBe(1);
+  });
+
+  it.each<[string, string[], RegExp]>([
+    [
+      'a missing data folder',
+      ['train', '--data', 'nowhere'],
+      /--data nowhere: expected .*images_background\.zip.*<split>\/<class>.*test_batch\.bin.*got no such folder/,
+    ],
+    [
+      'a run that is there already',
+      ['train', '--data', 'data', '--run', 'run'],
+      /last\.safetensors exists; go on with --resume/,
+    ],
+    ['a model that is not there', ['compile', 'none.onnx', '--out', 'x'], /none\.onnx/],
+    ['a model that is not ONNX', ['compile', 'run/metrics.jsonl', '--out', 'x'], /metrics\.jsonl: not an ONNX model/],
+    ['an image size that is none', ['compile', 'none.onnx', '--out', 'x', '--size', '9'], /expected HEIGHTxWIDTH/],
+    ['a checkpoint that is not there', ['export', 'none.safetensors', '--out', 'x'], /checkpoint "none\.safetensors"/],
+    [
+      'a pattern the checkpoint lacks',
+      ['export', 'run/last.safetensors', '--out', 'x', '--patterns', 'tail'],
+      /no pattern "tail"; expected of full, head/,
+    ],
+    ['a missing bundle', ['adapt', 'nothing', '--examples', 'examples'], /nothing\/manifest\.json: cannot be read/],
+    [
+      'an unknown pattern',
+      ['adapt', 'bundle', '--examples', 'examples', '--pattern', 'tail'],
+      /expected one of full, head, sparse, got "tail"/,
+    ],
+    ['a folder without images', ['adapt', 'bundle', '--examples', 'data'], /expected images as <label>\/<image>/],
+    ['a file that is no profile', ['predict', '--bundle', 'bundle', '--profile', 'bench.json', 'x.png'], /profile/],
+    ['a number that is none', ['bench', 'bundle', '--runs', 'many'], /expected a whole number/],
+    [
+      'a backend that there is not',
+      ['train', '--data', 'data', '--run', 'other', '--backend', 'abacus'],
+      /--backend: expected auto, tfjs or one of ort-cuda, .*, got "abacus"/,
+    ],
+    [
+      'a backend whose package is missing',
+      ['train', '--data', 'data', '--run', 'other', '--backend', 'tfjs-node-gpu'],
+      /backend "tfjs-node-gpu" cannot be used: .*npm install @tensorflow\/tfjs-node-gpu/,
+    ],
+    ['a backend doctor does not know', ['doctor', '--backend', 'abacus'], /expected of ort-cuda, .*, got "abacus"/],
+    ['an unknown command', ['sharpen'], /unknown command/],
+  ])('refuses %s in one clear line', async (_, args, message) => {
+    const { code, err } = await whet(...args);
+    expect(code).toBe(1);
+    expect(err).toMatch(message);
+    expect(err).not.toMatch(/ at .*\.js:\d+/);
+  });
+});

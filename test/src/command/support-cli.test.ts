@@ -1,0 +1,73 @@
+import { execFile } from 'node:child_process';
+import { cp, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import type { Measurement } from '@whet/runtime';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { whetProgram } from '../programs.js';
+import { writeSyntheticOmniglot } from './synthetic-omniglot.js';
+
+const demo = fileURLToPath(new URL('../../../models/demo/images', import.meta.url));
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'whet-support-cli-'));
+  await writeSyntheticOmniglot(join(folder, 'data'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+/** Runs `whet` as a person would, in the test's folder; rejects where it fails. */
+const whet = (...args: string[]) => {
+  const env = { ...process.env, XDG_CACHE_HOME: join(folder, 'cache') };
+  return promisify(execFile)(process.execPath, [...whetProgram, ...args], { cwd: folder, env });
+};
+
+describe('whet, with a network normalized by the support set', () => {
+  it('trains, exports, evaluates, adapts and predicts', async () => {
+    const model = { architecture: 'conv4', channels: 8, downsample: 'stride' };
+    const config = { model, rule: 'sparse-maml', normalization: 'support', innerSteps: 1, ways: 3, tasksPerStep: 1 };
+    await writeFile(join(folder, 'config.json'), JSON.stringify(config));
+    const trained = await whet(
+      'train',
+      '--data',
+      'data',
+      '--run',
+      'run',
+      '--config',
+      'config.json',
+      '--outer-steps',
+      '2',
+    );
+    expect(trained.stderr).not.toContain('not exported');
+    await whet('export', 'run/last.safetensors', '--out', 'bundle');
+
+    const tiny = ['--ways', '3', '--shots', '2', '--queries', '2', '--tasks', '3'];
+    const evaluated = await whet('evaluate', 'bundle', '--data', 'data', '--pattern', 'all', '--json', ...tiny);
+    const measured = JSON.parse(evaluated.stdout) as Measurement[];
+    expect(measured.map(({ pattern }) => pattern)).toEqual([
+      'full',
+      'head',
+      'from-block2',
+      'from-block3',
+      'from-block4',
+      'sparse',
+    ]);
+    for (const { accuracy, protocol, storedBytes } of measured) {
+      expect(accuracy).toBeGreaterThan(0);
+      expect(protocol).toBe('one-image');
+      // Four normalizations of eight channels, mean and variance in float32.
+      expect(storedBytes).toBeGreaterThan(4 * 8 * 2 * 4);
+    }
+
+    for (const name of ['zero', 'plus'])
+      await cp(join(demo, name), join(folder, 'examples', name), { recursive: true });
+    await whet('adapt', 'bundle', '--examples', 'examples', '--per-class', '2', '--out', 'me.profile');
+    const image = join('examples', 'zero', (await readdir(join(folder, 'examples', 'zero'))).at(-1) as string);
+    const predicted = await whet('predict', '--bundle', 'bundle', '--profile', 'me.profile', '--json', image);
+    const [prediction] = JSON.parse(predicted.stdout) as { probabilities: Record<string, number> }[];
+    const probabilities = Object.values(prediction?.probabilities ?? {});
+    expect(probabilities.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 5);
+  });
+});

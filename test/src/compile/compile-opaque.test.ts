@@ -1,0 +1,385 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { decodeModel, exposeOnnx, onnxMessage } from '@whet/compiler';
+import { loadBundle } from '@whet/runtime/node';
+import { type CompileOptions, compileModel, generatorFor } from '@whet/trainer';
+import * as ort from 'onnxruntime-node';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  encodeModel,
+  float32s,
+  int64s,
+  type TestModel,
+  type TestNode,
+} from '../../../compiler/src/onnx/models.test.helper.js';
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'whet-compile-opaque-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const random = generatorFor(7, 'opaque', 0);
+const weights = (...dims: number[]) =>
+  float32s(
+    dims,
+    Array.from({ length: dims.reduce((a, b) => a * b, 1) }, () => 0.3 * random.normal()),
+  );
+const same = { kernel_shape: [3, 3], pads: [1, 1, 1, 1] };
+const inner = (nodes: object[], output: string) => {
+  const message = onnxMessage('GraphProto');
+  const graph = message.fromObject({ name: output, node: nodes, output: [{ name: output }] });
+  return { type: 5, g: message.encode(graph).finish() };
+};
+
+/** Two convolutions with `between` from `a` to `b` in the middle, pooled and classified. */
+function convolutions(between: readonly TestNode[], more: Partial<TestModel> = {}): Uint8Array {
+  return encodeModel({
+    inputs: { x: ['N', 1, 8, 8] },
+    outputs: { y: ['N', 3] },
+    domains: ['com.microsoft'],
+    opset: 18,
+    ...more,
+    nodes: [
+      { op: 'Conv', name: 'first', inputs: ['x', 'first.weight'], outputs: ['a'], attributes: same },
+      ...between,
+      { op: 'Conv', name: 'second', inputs: ['b', 'second.weight'], outputs: ['c'], attributes: same },
+      { op: 'Relu', name: 'relu', inputs: ['c'], outputs: ['d'] },
+      { op: 'GlobalAveragePool', inputs: ['d'], outputs: ['e'] },
+      { op: 'Flatten', inputs: ['e'], outputs: ['f'] },
+      { op: 'Gemm', inputs: ['f', 'fc.weight'], outputs: ['y'] },
+    ],
+    initializers: {
+      'first.weight': weights(4, 1, 3, 3),
+      'second.weight': weights(5, 4, 3, 3),
+      'fc.weight': weights(5, 3),
+      ...more.initializers,
+    },
+  });
+}
+
+const fused: TestNode = { op: 'Gelu', name: 'gelu', domain: 'com.microsoft', inputs: ['a'], outputs: ['h'] };
+const cumulative: TestNode = { op: 'CumSum', name: 'sums', inputs: ['h', 'axis'], outputs: ['b'] };
+const axis = { axis: { dims: [], dataType: 7, int64Data: [2] } };
+const opaque = (more: Partial<TestModel> = {}) =>
+  convolutions([fused, cumulative], { ...more, initializers: { ...axis, ...more.initializers } });
+
+async function run(bytes: Uint8Array, feeds: Record<string, ort.Tensor>) {
+  const session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 3 });
+  const outputs = await session.run(feeds);
+  await session.release();
+  return outputs;
+}
+
+async function compile(model: Uint8Array, overrides: Partial<CompileOptions> = {}) {
+  const directory = overrides.directory ?? join(await mkdtemp(join(folder, 'b-')), 'out');
+  const options = { model, fileName: 'm.onnx', name: 'm', patterns: { head: ['none'] }, ...overrides, directory };
+  return { directory, report: await compileModel(options) };
+}
+
+/** What the bundle makes of images by its default pattern, before any step, beside what the file makes of them. */
+async function compare(model: Uint8Array, directory: string, features: string, side = 8) {
+  const images = new ort.Tensor(
+    'float32',
+    Float32Array.from({ length: 3 * side * side }, () => random.normal()),
+    [3, 1, side, side],
+  );
+  const exposed = exposeOnnx(model, [features], { tensor: 'x', shape: ['N', 1, side, side] });
+  const expected = (await run(exposed, { x: images }))[features] as ort.Tensor;
+  const pattern = (await readdir(directory)).filter((name) => name !== 'manifest.json')[0] as string;
+  const encode = await readFile(join(directory, pattern, 'encode.onnx'));
+  return { expected, actual: (await run(encode, { images }))['features'] as ort.Tensor, encode };
+}
+
+async function expectLearning(directory: string, rate = 1e-4): Promise<void> {
+  const bundle = await loadBundle(directory, { threads: 1 });
+  const [channels, height, width] = [1, bundle.manifest.preprocessing.height, bundle.manifest.preprocessing.width];
+  const examples = Array.from({ length: 6 }, (_, i) => ({
+    label: `class ${i % 3}`,
+    image: Float32Array.from({ length: channels * height * width }, () => random.normal()),
+  }));
+  const { losses } = await bundle.adapt(examples, { steps: 4, rate });
+  expect(losses[3]).toBeLessThan(losses[0] as number);
+  await bundle.release();
+}
+
+describe('a frozen part that is not read', () => {
+  it('is the file’s own where only the head moves', async () => {
+    const model = opaque();
+    const { directory, report } = await compile(model);
+    expect(report.patterns[0]).toMatchObject({ boundary: ['f'], encoded: 'as exported' });
+    const { expected, actual, encode } = await compare(model, directory, 'f');
+    expect(actual.data).toEqual(expected.data);
+    expect(
+      decodeModel(encode)
+        .nodes.slice(0, 3)
+        .map(({ op }) => op),
+    ).toEqual(['Conv', 'Gelu', 'CumSum']);
+  });
+
+  it('ends where the first layer stands that moves', async () => {
+    const model = opaque();
+    const { directory, report } = await compile(model, { patterns: { last: ['last:1'] } });
+    expect(report.patterns[0]?.moving.map(({ name }) => name)).toEqual(['second.weight']);
+    expect(report.patterns[0]?.boundary).toEqual(['b']);
+    const { expected, actual } = await compare(model, directory, 'b');
+    expect(actual.data).toEqual(expected.data);
+    await expectLearning(directory);
+  });
+
+  it.each<[string, string[], string[]]>([
+    ['everything', ['all'], ['"sums"', '"gelu"']],
+    ['a parameter by its name', ['first.weight'], ['"sums"', '"gelu"']],
+    ['a glob', ['*.weight'], ['"sums"', '"gelu"']],
+    ['too many last layers', ['last:2'], ['"sums"', '"gelu"']],
+  ])('refuses to move %s below it, naming all that stands above', async (_, selections, nodes) => {
+    const directory = join(await mkdtemp(join(folder, 'bad-')), 'out');
+    const refused = compile(opaque(), { directory, patterns: { head: ['none'], deep: selections } });
+    await expect(refused).rejects.toThrow(/pattern "deep" moves "first.weight", but these nodes above/);
+    for (const node of nodes) await expect(refused).rejects.toThrow(node);
+    await expect(refused).rejects.toThrow('choose later layers: last:1 at most');
+    expect(await readdir(dirname(directory))).toEqual([]);
+  });
+
+  it('may stand in a branch beside what moves', async () => {
+    const beside: TestNode[] = [
+      fused,
+      cumulative,
+      { op: 'Conv', name: 'middle', inputs: ['a', 'middle.weight'], outputs: ['m'], attributes: same },
+      { op: 'Add', inputs: ['b', 'm'], outputs: ['s'] },
+    ];
+    const shifted = { ...cumulative, outputs: ['t'] };
+    const nodes = beside.map((node) => (node === cumulative ? shifted : node));
+    const last = nodes.at(-1) as TestNode;
+    nodes[nodes.length - 1] = { ...last, inputs: ['t', 'm'], outputs: ['b'] };
+    const model = convolutions(nodes, { initializers: { ...axis, 'middle.weight': weights(4, 4, 3, 3) } });
+    const { directory, report } = await compile(model, { patterns: { p: ['middle.weight'] } });
+    expect([...(report.patterns[0]?.boundary ?? [])].sort()).toEqual(['a', 't']);
+    await expectLearning(directory);
+  });
+
+  it('may hold control flow that reads what is around it', async () => {
+    const branches: TestNode[] = [
+      { op: 'ReduceMax', inputs: ['a'], outputs: ['m'], attributes: { keepdims: 0 } },
+      { op: 'Greater', inputs: ['m', 'zero'], outputs: ['g'] },
+      {
+        op: 'If',
+        name: 'branch',
+        inputs: ['g'],
+        outputs: ['b'],
+        attributes: {
+          then_branch: inner([{ opType: 'Neg', input: ['a'], output: ['then'] }], 'then'),
+          else_branch: inner([{ opType: 'Abs', input: ['a'], output: ['else'] }], 'else'),
+        },
+      },
+    ];
+    const model = convolutions(branches, { initializers: { zero: float32s([], [0]) } });
+    const { directory, report } = await compile(model, { patterns: { last: ['last:1'] } });
+    expect(report.patterns[0]?.boundary).toEqual(['b']);
+    const { expected, actual } = await compare(model, directory, 'b');
+    expect(actual.data).toEqual(expected.data);
+    await expectLearning(directory);
+  });
+
+  it('may count images on another axis inside, as an LSTM does', async () => {
+    const model = encodeModel({
+      inputs: { x: ['N', 1, 6, 6] },
+      opset: 14,
+      nodes: [
+        { op: 'Squeeze', inputs: ['x', 'one'], outputs: ['a'] },
+        { op: 'Transpose', inputs: ['a'], outputs: ['b'], attributes: { perm: [1, 0, 2] } },
+        { op: 'LSTM', name: 'rnn', inputs: ['b', 'rnn.w', 'rnn.r'], outputs: ['c'], attributes: { hidden_size: 4 } },
+        { op: 'Squeeze', inputs: ['c', 'one'], outputs: ['d'] },
+        { op: 'Transpose', inputs: ['d'], outputs: ['e'], attributes: { perm: [1, 0, 2] } },
+        { op: 'MatMul', inputs: ['e', 'mix'], outputs: ['f'] },
+        { op: 'Relu', inputs: ['f'], outputs: ['g'] },
+        { op: 'MatMul', inputs: ['g', 'fc'], outputs: ['y'] },
+      ],
+      initializers: {
+        one: int64s(1),
+        'rnn.w': weights(1, 16, 6),
+        'rnn.r': weights(1, 16, 4),
+        mix: weights(4, 5),
+        fc: weights(5, 3),
+      },
+    });
+    const { directory, report } = await compile(model, { patterns: { last: ['mix'] } });
+    expect(report.patterns[0]?.boundary).toEqual(['e']);
+    expect(report.model.layout).toMatchObject({ length: 5, shape: [6, 5], mean: [1] });
+    expect(report.model.parameters.filter(({ blocked }) => blocked).map(({ name }) => name)).toEqual([
+      'rnn.w',
+      'rnn.r',
+    ]);
+    await expectLearning(directory);
+  });
+
+  it('may hand over features as integers, with their scale', async () => {
+    const integers = (dims: number[], dataType: number, ...int32Data: number[]) => ({ dims, dataType, int32Data });
+    const matrix = Array.from({ length: 12 }, (_, i) => ((i * 5) % 7) - 3);
+    const model = encodeModel({
+      inputs: { x: ['N', 1, 8, 8] },
+      opset: 18,
+      domains: ['com.microsoft'],
+      nodes: [
+        { op: 'Conv', inputs: ['x', 'w'], outputs: ['a'], attributes: same },
+        { op: 'GlobalAveragePool', inputs: ['a'], outputs: ['b'] },
+        { op: 'QuantizeLinear', inputs: ['b', 's', 'z'], outputs: ['c'] },
+        { op: 'Flatten', inputs: ['c'], outputs: ['d'] },
+        { op: 'QGemm', domain: 'com.microsoft', inputs: ['d', 's', 'z', 'q', 't', 'zero'], outputs: ['y'] },
+      ],
+      initializers: {
+        w: weights(4, 1, 3, 3),
+        s: float32s([], [0.01]),
+        z: integers([], 2, 128),
+        q: integers([4, 3], 3, ...matrix),
+        t: float32s([], [0.1]),
+        zero: integers([], 3, 0),
+      },
+    });
+    const { directory, report } = await compile(model);
+    expect(report.model).toMatchObject({ features: 'd/dequantized', layout: { length: 4 } });
+    const { expected, actual } = await compare(model, directory, 'b');
+    for (const [i, value] of (actual.data as Float32Array).entries()) {
+      expect(Math.abs(value - Number(expected.data[i]))).toBeLessThan(0.0051);
+    }
+    await expect(compile(model, { features: 'd' })).rejects.toThrow(/features "d": expected float32 .* got uint8/);
+  });
+
+  it('may be a whole model of an operator set that is not read', async () => {
+    const model = convolutions([{ op: 'Neg', inputs: ['a'], outputs: ['b'] }], { opset: 22, irVersion: 10 });
+    const { directory } = await compile(model);
+    await expectLearning(directory, 0.01);
+    await expect(compile(model, { patterns: { last: ['last:1'] } })).rejects.toThrow('is of operator set 22; 7 to 21');
+  });
+});
+
+describe('a model with a part that is not read', () => {
+  it('may keep its own head, and then predicts as the file does', async () => {
+    const model = opaque();
+    const { directory, report } = await compile(model, { head: 'keep', labels: ['a', 'b', 'c'] });
+    expect(report.manifest).toMatchObject({ head: 'kept', labels: ['a', 'b', 'c'] });
+    const bundle = await loadBundle(directory, { threads: 1 });
+    const image = Float32Array.from({ length: 64 }, () => random.normal());
+    const [prediction] = await bundle.predict(await bundle.initialProfile(), [image]);
+    const logits = (await run(model, { x: new ort.Tensor('float32', image, [1, 1, 8, 8]) }))['y'] as ort.Tensor;
+    const powers = Array.from(logits.data as Float32Array, Math.exp);
+    const sum = powers.reduce((a, b) => a + b, 0);
+    const probabilities = ['a', 'b', 'c'].map((label) => prediction?.probabilities[label] ?? Number.NaN);
+    probabilities.forEach((value, i) => {
+      expect(value).toBeCloseTo((powers[i] as number) / sum, 5);
+    });
+    await bundle.release();
+  });
+
+  it('is refused for support normalization: what stays as exported has moments of its own', async () => {
+    await expect(compile(opaque(), { normalization: 'support' })).rejects.toThrow(
+      /normalization "support": expected a model of which all is read/,
+    );
+  });
+});
+
+describe('bad input in a part that is not read', () => {
+  const elsewhere = {
+    dims: [2 ** 29],
+    dataType: 1,
+    dataLocation: 1,
+    externalData: [{ key: 'location', value: '../w' }],
+  };
+  it.each<[string, () => Uint8Array, RegExp]>([
+    ['a file cut short', () => opaque().subarray(0, 200), /not an ONNX model/],
+    [
+      'a cycle',
+      () => convolutions([{ ...fused, inputs: ['b'] }, cumulative], { initializers: axis }),
+      /the graph has a cycle: .*Gelu "gelu"/,
+    ],
+    ['a missing initializer', () => convolutions([fused, cumulative]), /"axis", read by CumSum "sums"/],
+    [
+      '2 GB in a small file',
+      () => opaque({ initializers: { 'first.weight': { dims: [2 ** 29], dataType: 1 } } }),
+      /"first.weight": float\[536870912\] takes 536870912 values, got 0/,
+    ],
+    [
+      'external data outside the folder',
+      () => opaque({ initializers: { 'first.weight': elsewhere } }),
+      /"first.weight": external data in "..\/w" is outside the model's folder/,
+    ],
+    [
+      'shapes that do not fit',
+      () => opaque({ initializers: { 'first.weight': weights(3, 1, 3, 3) } }),
+      /does not run: .*Conv node.*kernel channels: 4/,
+    ],
+    ['an operator nobody has', () => convolutions([{ ...fused, op: 'Nope', outputs: ['b'] }]), /does not load .*Nope/s],
+    [
+      'a part for one image only',
+      () =>
+        convolutions(
+          [
+            fused,
+            { op: 'CumSum', inputs: ['h', 'axis'], outputs: ['i'] },
+            { op: 'Reshape', inputs: ['i', 'single'], outputs: ['b'] },
+          ],
+          { initializers: { ...axis, single: int64s(1, 4, 8, 8) } },
+        ),
+      /takes one image at a time only; export the model with a batch axis that is not fixed/,
+    ],
+    [
+      'a last layer that does not fit',
+      () => convolutions([fused, cumulative], { initializers: { ...axis, 'fc.weight': weights(6, 3) } }),
+      /last layer \(to "y"\): .*6/,
+    ],
+    [
+      'a last layer that does not fit where all else is read',
+      () =>
+        convolutions([{ op: 'Relu', inputs: ['a'], outputs: ['b'] }], { initializers: { 'fc.weight': weights(6, 3) } }),
+      /last layer \(to "y"\): .*6/,
+    ],
+    [
+      'an operator of a domain nobody has, naming its node',
+      () => convolutions([{ ...fused, domain: 'com.acme', outputs: ['b'] }], { domains: ['com.acme'] }),
+      /does not load .*Gelu.*unsupported operator Gelu \(com\.acme\): "gelu"/s,
+    ],
+    [
+      'images of 120 GB',
+      () =>
+        convolutions([{ op: 'Relu', inputs: ['a'], outputs: ['b'] }], { inputs: { x: ['N', 1, 2 ** 18, 2 ** 17] } }),
+      /input "x" .*expected at most 1073741824 numbers an image, got \[N, 1, 262144, 131072\]/,
+    ],
+    [
+      '16 GB that a few bytes ask for',
+      () =>
+        convolutions(
+          [
+            { op: 'Expand', name: 'bomb', inputs: ['one', 'far'], outputs: ['wide'] },
+            { op: 'ReduceSum', inputs: ['wide'], outputs: ['sum'], attributes: { keepdims: 0 } },
+            { op: 'Add', inputs: ['a', 'sum'], outputs: ['b'] },
+          ],
+          { initializers: { one: float32s([1], [1]), far: int64s(2 ** 20, 2 ** 12) } },
+        ),
+      /Expand "wide": expected at most 1073741824 numbers an image, got \[1048576, 4096\]/,
+    ],
+  ])('refuses %s and leaves nothing behind', async (_, model, message) => {
+    const directory = join(await mkdtemp(join(folder, 'bad-')), 'out');
+    await expect(compile(model(), { directory })).rejects.toThrow(message);
+    expect(await readdir(dirname(directory))).toEqual([]);
+  });
+
+  it('throws nothing but its own errors for damaged models, and leaves nothing behind', async () => {
+    const original = opaque();
+    const damage = generatorFor(17, 'damage', 0);
+    const outcomes = new Map<string, number>();
+    for (let round = 0; round < 120; round++) {
+      const bytes = Uint8Array.from(original);
+      const at = Math.floor(damage.uniform() * bytes.length);
+      bytes[at] = (bytes[at] as number) ^ (1 << Math.floor(damage.uniform() * 8));
+      const directory = join(await mkdtemp(join(folder, 'damaged-')), 'out');
+      const outcome = await compile(bytes, { directory, patterns: { last: ['last:1'] } }).then(
+        () => 'compiled',
+        (error: Error) => error.name,
+      );
+      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+      if (outcome !== 'compiled') expect(await readdir(dirname(directory))).toEqual([]);
+    }
+    expect([...outcomes.keys()].sort()).toEqual(['CompileError', 'OnnxError', 'compiled']);
+  });
+});

@@ -1,8 +1,0 @@
-import { expect, test } from 'vitest';
-import { crash } from './crash/crash.js';
-
-test('20 kills at random moments lose no acknowledged profile and leave none half-written', async () => {
-  const report = await crash(20, 1, () => undefined);
-  expect(report.acknowledged).toBeGreaterThan(20);
-  expect(report.compared).toBeGreaterThan(20);
-});

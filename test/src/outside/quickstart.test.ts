@@ -1,0 +1,39 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { expect, it } from 'vitest';
+import { program } from '../programs.js';
+
+const quickstart = program('tools/src/demo/quickstart.ts');
+
+/** Cells of the table's rows. */
+function rowsOf(out: string): string[][] {
+  return out
+    .split('\n')
+    .filter((line) => line.startsWith('│') && !line.includes('pattern'))
+    .map((line) =>
+      line
+        .split('│')
+        .slice(1, -1)
+        .map((cell) => cell.trim()),
+    );
+}
+
+it('the quickstart learns characters it never saw, and a cached pattern is at least 4 times as fast as full', {
+  timeout: 180_000,
+}, async () => {
+  const { stdout } = await promisify(execFile)(process.execPath, [...quickstart]);
+  const rows = rowsOf(stdout).map(([pattern, shots, guessing, , adapted, , , speedUp]) => ({
+    pattern,
+    shots,
+    guessing: Number.parseFloat(guessing ?? ''),
+    adapted: Number.parseFloat(adapted ?? ''),
+    speedUp: Number.parseFloat(speedUp ?? ''),
+  }));
+  for (const shots of ['1', '5']) {
+    const own = rows.filter((row) => row.shots === shots);
+    const full = own.find(({ pattern }) => pattern === 'full');
+    expect(full?.adapted).toBeGreaterThan(2 * (full?.guessing ?? Number.NaN));
+    const close = own.filter(({ adapted }) => adapted >= (full?.adapted ?? Number.NaN) - 1);
+    expect(Math.max(...close.map(({ speedUp }) => speedUp))).toBeGreaterThanOrEqual(4);
+  }
+});

@@ -1,0 +1,366 @@
+import {
+  float,
+  float32s,
+  floats,
+  int64s,
+  type TestModel,
+  type TestNode,
+  tensor,
+} from '../../../compiler/src/onnx/models.test.helper.js';
+import { quantization } from './read-quantized-cases.js';
+
+const image = { x: [2, 4, 7, 9] } as const;
+const series = (dims: readonly number[]) =>
+  float32s(
+    dims,
+    Array.from({ length: dims.reduce((a, b) => a * b, 1) }, (_, i) => Math.sin(i * 1.7 + dims.length)),
+  );
+
+type Attributes = NonNullable<TestNode['attributes']>;
+
+interface Case extends TestModel {
+  readonly name: string;
+  /** Operator with which the table also gets what this case needs of one that it has. */
+  readonly until?: string;
+}
+
+/** One node on `x`; further inputs are initializers. */
+function one(name: string, opset: number, node: Partial<TestNode> & { op: string }, more: Partial<Case> = {}): Case {
+  const inputs = ['x', ...Object.keys(more.initializers ?? {})];
+  return { name: `${node.op}-${opset} ${name}`, nodes: [{ inputs, ...node }], inputs: image, opset, ...more };
+}
+
+const conv = (name: string, weight: readonly number[], attributes: Attributes = {}) =>
+  one(name, 11, { op: 'Conv', attributes }, { initializers: { w: series(weight), b: series([weight[0] as number]) } });
+const transposed = (name: string, attributes: Attributes = {}) =>
+  one(name, 11, { op: 'ConvTranspose', attributes }, { initializers: { w: series([4, 3, 3, 2]) } });
+const pool = (op: string, name: string, attributes: Attributes) => one(name, 11, { op, attributes });
+const max = Number.MAX_SAFE_INTEGER;
+
+const windows: Case[] = [
+  conv('plain', [6, 4, 3, 3], { kernel_shape: [3, 3] }),
+  conv('without kernel_shape', [6, 4, 3, 2], { pads: [1, 0, 2, 1] }),
+  conv('grouped', [6, 2, 3, 3], { group: 2, strides: [2, 1] }),
+  conv('depthwise', [4, 1, 5, 5], { group: 4, pads: [2, 2, 2, 2] }),
+  conv('dilated', [3, 4, 2, 2], { dilations: [2, 3] }),
+  ...(['SAME_UPPER', 'SAME_LOWER', 'VALID'] as const).flatMap((auto_pad) => [
+    conv(auto_pad, [3, 4, 3, 3], { auto_pad }),
+    conv(`${auto_pad}, even kernel and stride`, [3, 4, 4, 2], { auto_pad, strides: [2, 3] }),
+    pool('MaxPool', auto_pad, { auto_pad, kernel_shape: [3, 2], strides: [2, 2] }),
+    pool('AveragePool', auto_pad, { auto_pad, kernel_shape: [3, 2], strides: [2, 2] }),
+    transposed(auto_pad, { auto_pad, strides: [2, 2] }),
+  ]),
+  transposed('plain'),
+  transposed('padded', { pads: [1, 0, 0, 1], strides: [2, 3], output_padding: [1, 2] }),
+  transposed('with an output_shape', { output_shape: [14, 17], strides: [2, 2] }),
+  pool('MaxPool', 'with pads', { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1] }),
+  pool('MaxPool', 'with ceil_mode', { kernel_shape: [3, 3], strides: [2, 3], ceil_mode: 1 }),
+  pool('MaxPool', 'with ceil_mode and pads', {
+    kernel_shape: [2, 2],
+    strides: [3, 2],
+    pads: [1, 0, 0, 1],
+    ceil_mode: 1,
+  }),
+  pool('MaxPool', 'dilated', { kernel_shape: [2, 3], dilations: [2, 3], pads: [1, 1, 0, 1], strides: [2, 1] }),
+  pool('MaxPool', 'dilated, with ceil_mode', {
+    kernel_shape: [2, 2],
+    dilations: [2, 3],
+    strides: [2, 2],
+    ceil_mode: 1,
+  }),
+  pool('AveragePool', 'with pads', { kernel_shape: [3, 3], pads: [1, 1, 1, 1] }),
+  pool('AveragePool', 'counting pads', { kernel_shape: [3, 3], pads: [1, 0, 1, 2], count_include_pad: 1 }),
+  pool('AveragePool', 'with ceil_mode', { kernel_shape: [3, 2], strides: [3, 2], ceil_mode: 1 }),
+  pool('AveragePool', 'with ceil_mode, counting no pads', {
+    kernel_shape: [3, 2],
+    strides: [3, 2],
+    ceil_mode: 1,
+    count_include_pad: 1,
+  }),
+  one('', 11, { op: 'GlobalAveragePool' }),
+  one('', 11, { op: 'GlobalMaxPool' }),
+];
+
+const shapes: Case[] = [
+  one('by attributes', 9, { op: 'Slice', attributes: { starts: [0, -5], ends: [1, max], axes: [1, 3] } }),
+  one('without axes', 9, { op: 'Slice', attributes: { starts: [1, 1], ends: [2, 3] } }),
+  one(
+    'by inputs',
+    10,
+    { op: 'Slice' },
+    {
+      initializers: { starts: int64s(1, -3), ends: int64s(6, max), axes: int64s(-2, 3), steps: int64s(2, 1) },
+    },
+  ),
+  one(
+    'backwards',
+    13,
+    { op: 'Slice' },
+    {
+      initializers: { starts: int64s(-1, 1), ends: int64s(-max, 3), axes: int64s(3, 1), steps: int64s(-2, 1) },
+    },
+  ),
+  one('of nothing', 13, { op: 'Slice' }, { initializers: { starts: int64s(0), ends: int64s(max) } }),
+  one('by attribute', 11, { op: 'Squeeze', attributes: { axes: [0, -1] } }, { inputs: { x: [1, 3, 1] } }),
+  one('by input', 13, { op: 'Squeeze' }, { inputs: { x: [1, 3, 1] }, initializers: { axes: int64s(0) } }),
+  one('of every 1', 13, { op: 'Squeeze' }, { inputs: { x: [1, 3, 1] } }),
+  one('by attribute', 11, { op: 'Unsqueeze', attributes: { axes: [3, 0] } }, { inputs: { x: [2, 3] } }),
+  one('by input', 13, { op: 'Unsqueeze' }, { inputs: { x: [2, 3] }, initializers: { axes: int64s(-1) } }),
+  ...[0, 1, 2, -1, 4].map((axis) => one(`at ${axis}`, 13, { op: 'Flatten', attributes: { axis } })),
+  one('by default', 13, { op: 'Flatten' }),
+  one('by default', 13, { op: 'Transpose' }),
+  one('copying and computing', 13, { op: 'Reshape' }, { initializers: { shape: int64s(0, -1, 3) } }),
+  one('both ways', 13, { op: 'Expand' }, { inputs: { x: [3, 1] }, initializers: { shape: int64s(2, 1, 4) } }),
+  one('', 13, { op: 'Tile' }, { initializers: { repeats: int64s(1, 2, 1, 3) } }),
+  one('along the last axis', 13, { op: 'Concat', inputs: ['x', 'x', 'x'], attributes: { axis: -1 } }),
+  one('from the end', 13, { op: 'Gather', attributes: { axis: 1 } }, { initializers: { i: int64s(-1, 0) } }),
+  one('uneven', 11, { op: 'Split', outputs: ['a', 'y'], attributes: { axis: 3, split: [2, 7] } }),
+  one(
+    'uneven',
+    13,
+    { op: 'Split', outputs: ['a', 'y'], attributes: { axis: 3 } },
+    { initializers: { split: int64s(2, 7) } },
+  ),
+  one('even', 13, { op: 'Split', outputs: ['a', 'y'], attributes: { axis: 1 } }),
+  one('with a shorter last', 18, { op: 'Split', outputs: ['a', 'y'], attributes: { axis: 3, num_outputs: 2 } }),
+  one('by attribute', 10, { op: 'Pad', attributes: { pads: [0, 0, 1, 2, 0, 0, 3, 0], value: float(1.5) } }),
+  one('by input', 11, { op: 'Pad' }, { initializers: { pads: int64s(0, 1, 0, 0, 0, 0, 2, 0), v: series([]) } }),
+  one(
+    'of some axes',
+    18,
+    { op: 'Pad', inputs: ['x', 'pads', '', 'axes'] },
+    {
+      initializers: { pads: int64s(1, 0, 0, 2), axes: int64s(-1, 1) },
+    },
+  ),
+  one('that crops', 13, { op: 'Pad' }, { initializers: { pads: int64s(0, 0, -1, 2, 0, 0, -2, -3) } }),
+  ...['reflect', 'edge'].map((mode) =>
+    one(
+      mode,
+      13,
+      { op: 'Pad', attributes: { mode } },
+      { until: 'Min', initializers: { pads: int64s(0, 0, 1, 2, 0, 0, 3, 0) } },
+    ),
+  ),
+  ...['DCR', 'CRD'].map((mode) => one(mode, 13, { op: 'DepthToSpace', attributes: { blocksize: 2, mode } })),
+  one('', 13, { op: 'SpaceToDepth', attributes: { blocksize: 2 } }, { inputs: { x: [1, 2, 4, 6] } }),
+];
+
+const resize = (name: string, opset: number, inputs: string[], attributes: Attributes, initializers: object) =>
+  one(
+    name,
+    opset,
+    { op: 'Resize', inputs: ['x', ...inputs], attributes },
+    {
+      initializers: initializers as NonNullable<TestModel['initializers']>,
+    },
+  );
+const scales = { scales: float32s([4], [1, 1, 2, 1.5]) };
+const sizes = { sizes: int64s(2, 4, 10, 5) };
+
+const values: Case[] = [
+  resize('nearest', 10, ['scales'], {}, scales),
+  resize('linear', 10, ['scales'], { mode: 'linear' }, scales),
+  resize('nearest', 13, ['', 'scales'], {}, scales),
+  ...['half_pixel', 'asymmetric', 'align_corners', 'pytorch_half_pixel'].map((coordinate_transformation_mode) =>
+    resize(
+      `linear ${coordinate_transformation_mode}`,
+      13,
+      ['', '', 'sizes'],
+      { mode: 'linear', coordinate_transformation_mode },
+      sizes,
+    ),
+  ),
+  ...['round_prefer_floor', 'round_prefer_ceil', 'floor', 'ceil'].map((nearest_mode) =>
+    resize(nearest_mode, 13, ['', '', 'sizes'], { nearest_mode }, sizes),
+  ),
+  resize('of two axes', 18, ['', '', 'sizes'], { axes: [3, 2] }, { sizes: int64s(5, 10) }),
+  one('', 9, { op: 'Upsample', attributes: { mode: 'nearest' } }, { initializers: scales }),
+  one('by attribute', 7, { op: 'Upsample', attributes: { scales: floats([1, 1, 2, 2]) } }),
+  ...['Softmax', 'LogSoftmax'].flatMap((op) => [
+    one('by default', 11, { op }),
+    one('at 2', 11, { op, attributes: { axis: 2 } }),
+    one('at the last', 11, { op, attributes: { axis: -1 } }),
+    one('by default', 13, { op }),
+    one('at 1', 13, { op, attributes: { axis: 1 } }),
+  ]),
+  ...[
+    'ReduceSum',
+    'ReduceMean',
+    'ReduceMax',
+    'ReduceMin',
+    'ReduceProd',
+    'ReduceL1',
+    'ReduceL2',
+    'ReduceSumSquare',
+  ].flatMap((op) => [
+    one('by attribute', 11, { op, attributes: { axes: [-1, 1], keepdims: 0 } }),
+    one('of everything', 11, { op, attributes: { keepdims: 0 } }),
+    one('by input', 18, { op }, { initializers: { axes: int64s(2, -1) } }),
+    one('of nothing', 18, { op, attributes: { noop_with_empty_axes: 1 } }),
+  ]),
+  one('', 13, { op: 'ReduceSum', attributes: { keepdims: 0 } }, { initializers: { axes: int64s(2) } }),
+  ...['ArgMax', 'ArgMin'].map((op) => one('', 13, { op, attributes: { axis: 1, keepdims: 0 } }, { outputType: 7 })),
+  ...['Max', 'Min', 'Sum', 'Mean'].map((op) =>
+    one('of three', 13, { op }, { until: 'Min', initializers: { a: series([7, 1]), b: series([4, 7, 9]) } }),
+  ),
+  one('of one', 13, { op: 'Mean' }),
+  one('by attributes', 6 + 1, { op: 'Clip', attributes: { min: float(-0.5), max: float(0.25) } }),
+  one('by attributes, one', 9, { op: 'Clip', attributes: { max: float(0.25) } }),
+  one('by inputs', 13, { op: 'Clip', inputs: ['x', '', 'max'] }, { initializers: { max: float32s([], [0.25]) } }),
+  one('by nothing', 13, { op: 'Clip' }),
+  one(
+    '',
+    9,
+    { op: 'BatchNormalization', attributes: { epsilon: float(1e-3), momentum: float(0.9) } },
+    {
+      initializers: { s: series([4]), b: series([4]), m: series([4]), v: float32s([4], [0.5, 1, 2, 3]) },
+    },
+  ),
+  one('', 13, { op: 'InstanceNormalization' }, { initializers: { s: series([4]), b: series([4]) } }),
+  one(
+    '',
+    17,
+    { op: 'LayerNormalization', attributes: { axis: 2 } },
+    { initializers: { s: series([7, 9]), b: series([7, 9]) } },
+  ),
+  one('without bias', 17, { op: 'LayerNormalization' }, { initializers: { s: series([9]) } }),
+  one(
+    'by group',
+    18,
+    { op: 'GroupNormalization', attributes: { num_groups: 2 } },
+    { initializers: { s: series([2]), b: series([2]) } },
+  ),
+  one(
+    'by channel',
+    21,
+    { op: 'GroupNormalization', attributes: { num_groups: 2, epsilon: float(1e-3) } },
+    { initializers: { s: series([4]), b: series([4]) } },
+  ),
+  one('', 11, { op: 'LpNormalization' }),
+  one('of the first power', 11, { op: 'LpNormalization', attributes: { p: 1, axis: 1 } }),
+  one('', 18, { op: 'Mish' }),
+  one('', 13, { op: 'Softsign' }),
+  one('', 13, { op: 'Selu' }),
+  one('with numbers', 13, { op: 'Selu', attributes: { alpha: float(1.5), gamma: float(0.5) } }),
+  one('', 13, { op: 'Celu', attributes: { alpha: float(2) } }),
+  one(
+    '',
+    13,
+    { op: 'ReduceLogSum', inputs: ['e'], attributes: { axes: [1, 3], keepdims: 0 } },
+    {
+      nodes: [
+        { op: 'Exp', outputs: ['e'] },
+        { op: 'ReduceLogSum', inputs: ['e'], attributes: { axes: [1, 3], keepdims: 0 } },
+      ],
+    },
+  ),
+  one('', 20, { op: 'Gelu' }),
+  one('by tanh', 20, { op: 'Gelu', attributes: { approximate: 'tanh' } }),
+  ...[
+    'HardSigmoid',
+    'HardSwish',
+    'LeakyRelu',
+    'Elu',
+    'Softplus',
+    'Erf',
+    'Sigmoid',
+    'Tanh',
+    'Abs',
+    'Neg',
+    'Exp',
+    'Floor',
+  ].map((op) => one('by default', 14, { op })),
+  one('', 13, { op: 'PRelu' }, { initializers: { slope: series([4, 1, 1]) } }),
+  one(
+    'transposed',
+    13,
+    { op: 'Gemm', attributes: { transA: 1, transB: 1, alpha: float(0.5), beta: float(2) } },
+    {
+      inputs: { x: [3, 2] },
+      initializers: { w: series([4, 3]), b: series([4]) },
+    },
+  ),
+  one('without bias', 11, { op: 'Gemm' }, { inputs: { x: [2, 3] }, initializers: { w: series([3, 4]) } }),
+  one('of a row', 13, { op: 'MatMul' }, { inputs: { x: [3] }, initializers: { w: series([2, 3, 4]) } }),
+  one('of a column', 13, { op: 'MatMul' }, { inputs: { x: [2, 4, 3] }, initializers: { w: series([3]) } }),
+  one('of vectors', 13, { op: 'MatMul' }, { inputs: { x: [3] }, initializers: { w: series([3]) } }),
+  one(
+    '',
+    13,
+    { op: 'Einsum', attributes: { equation: 'b i, i j -> b j' } },
+    { inputs: { x: [2, 3] }, initializers: { w: series([3, 4]) } },
+  ),
+];
+
+const chains: Case[] = [
+  {
+    name: 'Dropout with a ratio, and Identity',
+    opset: 11,
+    inputs: image,
+    nodes: [
+      { op: 'Dropout', outputs: ['a'], attributes: { ratio: float(0.5) } },
+      { op: 'Identity', inputs: ['a'], outputs: ['b'] },
+      { op: 'Neg', inputs: ['b'] },
+    ],
+  },
+  {
+    name: 'constants of every kind',
+    opset: 13,
+    inputs: image,
+    nodes: [
+      { op: 'Constant', inputs: [], outputs: ['a'], attributes: { value_floats: floats([1, 2, 3, 4, 5, 6, 7, 8, 9]) } },
+      { op: 'Constant', inputs: [], outputs: ['b'], attributes: { value: tensor(series([1])) } },
+      { op: 'Constant', inputs: [], outputs: ['c'], attributes: { value_float: float(2.5) } },
+      { op: 'Constant', inputs: [], outputs: ['d'], attributes: { value_int: 2 } },
+      { op: 'Cast', inputs: ['d'], outputs: ['e'], attributes: { to: 1 } },
+      { op: 'Constant', inputs: [], outputs: ['s'], attributes: { value_ints: [2, 1, 1, 1] } },
+      { op: 'ConstantOfShape', inputs: ['s'], outputs: ['f'], attributes: { value: tensor(float32s([1], [3])) } },
+      { op: 'Add', inputs: ['x', 'a'], outputs: ['1'] },
+      { op: 'Mul', inputs: ['1', 'b'], outputs: ['2'] },
+      { op: 'Sub', inputs: ['2', 'c'], outputs: ['3'] },
+      { op: 'Mul', inputs: ['3', 'e'], outputs: ['4'] },
+      { op: 'Add', inputs: ['4', 'f'] },
+    ],
+  },
+  {
+    name: 'a shuffle of channels, as ShuffleNet has it',
+    opset: 13,
+    inputs: { x: ['N', 4, 3, 5] },
+    nodes: [
+      { op: 'Shape', outputs: ['s'] },
+      ...[0, 1, 2, 3].flatMap((axis): TestNode[] => [
+        {
+          op: 'Constant',
+          inputs: [],
+          outputs: [`i${axis}`],
+          attributes: { value: tensor({ dims: [], dataType: 7, int64Data: [axis] }) },
+        },
+        { op: 'Gather', inputs: ['s', `i${axis}`], outputs: [`d${axis}`], attributes: { axis: 0 } },
+        { op: 'Unsqueeze', inputs: [`d${axis}`, 'zero'], outputs: [`u${axis}`] },
+      ]),
+      { op: 'Div', inputs: ['u1', 'two'], outputs: ['half'] },
+      { op: 'Concat', inputs: ['u0', 'two', 'half', 'u2', 'u3'], outputs: ['split'], attributes: { axis: 0 } },
+      { op: 'Reshape', inputs: ['x', 'split'], outputs: ['a'] },
+      { op: 'Transpose', inputs: ['a'], outputs: ['b'], attributes: { perm: [0, 2, 1, 3, 4] } },
+      { op: 'Concat', inputs: ['u0', 'minus', 'u2', 'u3'], outputs: ['join'], attributes: { axis: 0 } },
+      { op: 'Reshape', inputs: ['b', 'join'] },
+    ],
+    initializers: { zero: int64s(0), two: int64s(2), minus: int64s(-1) },
+  },
+  {
+    name: 'half precision',
+    opset: 13,
+    inputs: image,
+    initializers: {
+      w: { dims: [9], dataType: 10, int32Data: [0x3c00, 0xc100, 1, 0, 0x7bff, 0x8001, 0x3555, 0x4248, 2] },
+    },
+    nodes: [
+      { op: 'Cast', inputs: ['w'], outputs: ['v'], attributes: { to: 1 } },
+      { op: 'Mul', inputs: ['x', 'v'] },
+    ],
+  },
+];
+
+/** Small models, of the operator set in which each form of a node was current. */
+export const onnxCases: readonly Case[] = [...windows, ...shapes, ...values, ...quantization, ...chains];

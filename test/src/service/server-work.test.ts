@@ -1,0 +1,119 @@
+import { rm } from 'node:fs/promises';
+import { setTimeout as pause } from 'node:timers/promises';
+import { type RequestError, WhetClient } from '@whet/runtime/client';
+import { type Engine, threadedEngine } from '@whet/server';
+import { randomImages, writeTinyBundle } from '@whet/tools/bundles/tiny-bundle';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { startTestServer, type TestServer } from './server-fixture.js';
+
+let directory: string;
+const engines: Engine[] = [];
+const load = async () => {
+  const engine = await threadedEngine([directory], { threads: 1, adaptNiceness: 0 });
+  engines.push(engine);
+  return engine;
+};
+const servers: TestServer[] = [];
+
+async function startThreaded(work: object): Promise<{ client: WhetClient; server: TestServer }> {
+  const server = await startTestServer({ steps: 1_000_000 }, { engine: await load(), work });
+  servers.push(server);
+  return { client: new WhetClient(server.url), server };
+}
+
+beforeAll(async () => {
+  directory = await writeTinyBundle();
+});
+afterAll(async () => {
+  for (const server of servers) await server.close();
+  await rm(directory, { recursive: true, force: true });
+});
+
+const examples = randomImages('examples', 4).map((image, i) => ({ label: 'ab'[i % 2] as string, image }));
+/** Minutes of work, unless it is ended. */
+const endless = { examples, pattern: 'full', steps: 1_000_000, rate: 1e-9 };
+const refusal = (work: Promise<unknown>) =>
+  work.then(
+    () => undefined,
+    (error: unknown) => error as RequestError,
+  );
+const gauge = async (url: string, name: string) => {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  return Number(new RegExp(`^${name} (.*)$`, 'm').exec(text)?.[1]);
+};
+const until = async (condition: () => Promise<boolean>) => {
+  for (let i = 0; i < 1500; i++) {
+    if (await condition()) return;
+    await pause(20);
+  }
+  throw new Error('it did not come to that in 30 s');
+};
+
+test('predictions go on while it adapts; the queue has an end, and callers who go away leave it', async () => {
+  const { client, server } = await startThreaded({ adaptQueue: 2 });
+  const { url } = server;
+  const { profile } = await client.adapt({ examples });
+  const gone = new AbortController();
+  const running = refusal(client.adapt(endless, { signal: gone.signal }));
+  await until(async () => (await gauge(url, 'whet_adaptations_running')) === 1);
+  const waiting = [
+    refusal(client.adapt(endless, { signal: gone.signal })),
+    refusal(client.adapt(endless, { signal: gone.signal })),
+  ];
+  await until(async () => (await gauge(url, 'whet_adaptations_waiting')) === 2);
+  expect(await refusal(client.adapt({ examples }))).toMatchObject({ status: 429, retryAfter: expect.any(Number) });
+  for (const image of randomImages('queries', 50)) {
+    expect((await client.predict({ profile }, [image])).predictions).toHaveLength(1);
+  }
+  expect(await gauge(url, 'whet_adaptations_running')).toBe(1);
+  gone.abort();
+  await Promise.all([running, ...waiting]);
+  await until(async () => (await gauge(url, 'whet_adaptations_running')) === 0);
+  expect(await gauge(url, 'whet_adaptations_waiting')).toBe(0);
+  expect(await client.adapt({ examples })).toMatchObject({ version: 1 });
+  expect((await server.store.usage()).profiles).toBe(2);
+  expect(server.errors).toEqual([]);
+});
+
+test('an adaptation that takes too long is given up, and stores nothing', async () => {
+  const { client, server } = await startThreaded({ adaptDeadlineMs: 300 });
+  const began = performance.now();
+  expect(await refusal(client.adapt(endless))).toMatchObject({ status: 503, problem: { type: '/problems/deadline' } });
+  expect(performance.now() - began).toBeGreaterThan(299);
+  await until(async () => (await gauge(server.url, 'whet_adaptations_running')) === 0);
+  expect((await server.store.usage()).profiles).toBe(0);
+});
+
+test('requests at the same time are predicted together, each with its own profile and the right answer', async () => {
+  const { client, server } = await startThreaded({ batchImages: 8 });
+  const patterns = ['head', 'full', 'sparse'];
+  const profiles = await Promise.all(
+    patterns.map(async (pattern) => (await client.adapt({ examples, pattern })).profile),
+  );
+  const images = randomImages('queries', 90);
+  const alone = [];
+  for (const [i, image] of images.entries())
+    alone.push(await client.predict({ profile: profiles[i % 3] as string }, [image]));
+  const before = await gauge(server.url, 'whet_batch_requests_count');
+  const together = await Promise.all(
+    images.map((image, i) => client.predict({ profile: profiles[i % 3] as string }, [image])),
+  );
+  for (const [i, { predictions }] of together.entries()) {
+    const expected = alone[i]?.predictions[0];
+    expect(predictions[0]?.label).toBe(expected?.label);
+    for (const [name, value] of Object.entries(expected?.probabilities ?? {})) {
+      expect(predictions[0]?.probabilities[name]).toBeCloseTo(value, 5);
+    }
+  }
+  expect((await gauge(server.url, 'whet_batch_requests_count')) - before).toBeLessThan(90);
+  // A list that is longer than a batch goes in parts, in its order.
+  const list = await client.predict({ profile: profiles[0] as string }, images.slice(0, 21));
+  const each = await client.predict({ profile: profiles[0] as string }, [images[20] as Float32Array]);
+  expect(list.predictions).toHaveLength(21);
+  expect(list.predictions[20]?.label).toBe(each.predictions[0]?.label);
+});
+
+test('a folder that is no bundle is refused, and names that meet', async () => {
+  await expect(threadedEngine(['/nowhere'], { threads: 1 })).rejects.toMatchObject({ name: 'BundleError' });
+  await expect(threadedEngine([directory, directory], { threads: 1 })).rejects.toThrow('called "tiny"');
+});

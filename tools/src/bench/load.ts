@@ -1,0 +1,227 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { WhetClient } from '@whet/runtime/client';
+import { generatorFor, median } from '@whet/trainer';
+import autocannon from 'autocannon';
+
+// Predictions per second and latencies of `whet serve`, with batching and without, while it adapts and while it does not:
+// npm run bench:load -- --seconds 20 --rounds 3
+
+const { values } = parseArgs({
+  options: {
+    bundle: { type: 'string', default: 'models/bundles/omniglot-conv4' },
+    profiles: { type: 'string', default: '1000' },
+    connections: { type: 'string', default: '64' },
+    seconds: { type: 'string', default: '20' },
+    rounds: { type: 'string', default: '3' },
+    pattern: { type: 'string', default: 'head' },
+    'adapt-pattern': { type: 'string', default: 'full' },
+    soak: { type: 'string', default: '0' },
+    json: { type: 'string' },
+  },
+});
+const [profiles, connections, seconds, rounds, soak] = (
+  ['profiles', 'connections', 'seconds', 'rounds', 'soak'] as const
+).map((name) => Number(values[name])) as [number, number, number, number, number];
+
+interface Measured {
+  readonly batching: boolean;
+  readonly adapting: boolean;
+  /** Predictions per second. */
+  readonly rate: number;
+  /** Milliseconds as clients see them. */
+  readonly p50: number;
+  readonly p99: number;
+  readonly adaptations: number;
+}
+
+interface Service {
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+async function start(folder: string, args: readonly string[]): Promise<Service> {
+  const main = fileURLToPath(import.meta.resolve('@whet/cli/main'));
+  const flags = ['serve', values.bundle, '--port', '0', '--store', folder, '--log-level', 'error', ...args];
+  const child: ChildProcess = spawn(process.execPath, [...process.execArgv, main, ...flags], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  if (!child.stdout) throw new Error('no output');
+  for await (const line of createInterface({ input: child.stdout })) {
+    const url = /http:\/\/\S+/.exec(line)?.[0];
+    if (!url) continue;
+    const close = () =>
+      new Promise<void>((resolve) => {
+        child.once('exit', () => resolve());
+        child.kill('SIGTERM');
+      });
+    return { url, close };
+  }
+  throw new Error('the service ended before it was listening');
+}
+
+const random = generatorFor(1, 'load', 0);
+
+async function imageLength(client: WhetClient): Promise<number> {
+  const [model] = (await client.models()).models;
+  const { channels = 0, height = 0, width = 0 } = (model?.['preprocessing'] ?? {}) as Record<string, number>;
+  return channels * height * width;
+}
+
+const images = (length: number, count: number) =>
+  Array.from({ length: count }, () => Float32Array.from({ length }, () => random.uniform()));
+
+/** 25 random images of 5 classes. */
+const examplesOf = (length: number) => images(length, 25).map((image, i) => ({ label: `class ${i % 5}`, image }));
+
+async function fill(client: WhetClient, length: number): Promise<string[]> {
+  const ids: string[] = [];
+  const made: Uint8Array[] = [];
+  for (let i = 0; i < Math.min(10, profiles); i++) {
+    const { profile } = await client.adapt({ examples: examplesOf(length), pattern: values.pattern, steps: 1 });
+    made.push((await client.exportProfile(profile)).bytes);
+    ids.push(profile);
+  }
+  while (ids.length < profiles) ids.push((await client.importProfile(made[ids.length % 10] as Uint8Array)).profile);
+  return ids;
+}
+
+/** Requests of single images as raw tensors, each for another profile, from connections that are kept. */
+async function load(url: string, ids: readonly string[], bodies: readonly Buffer[], duration: number) {
+  const requestOf = (id: string, i: number) => ({
+    method: 'POST' as const,
+    path: `/predict?profile=${id}`,
+    headers: { 'content-type': 'application/octet-stream' },
+    body: bodies[i % bodies.length] as Buffer,
+  });
+  const result = await autocannon({
+    url,
+    connections,
+    duration,
+    timeout: 60,
+    setupClient: (client) => client.setRequests(random.shuffle([...ids]).map(requestOf)),
+  });
+  const bad = result.non2xx + result.errors + result.timeouts;
+  if (bad > 0) throw new Error(`expected answers of status 200, got ${bad} others`);
+  return result;
+}
+
+/** Adapts without a pause until it is told to stop; how often it did. */
+function adaptOn(client: WhetClient, length: number) {
+  let stop = false;
+  const examples = examplesOf(length);
+  const work = (async () => {
+    let count = 0;
+    let id: string | undefined;
+    while (!stop) {
+      const target = id === undefined ? {} : { profile: id };
+      id = (await client.adapt({ examples, pattern: values['adapt-pattern'], ...target })).profile;
+      count++;
+    }
+    return count;
+  })();
+  return () => {
+    stop = true;
+    return work;
+  };
+}
+
+async function measure(folder: string, ids: string[], batching: boolean, adapting: boolean): Promise<Measured> {
+  const service = await start(folder, batching ? [] : ['--batch-images', '1']);
+  try {
+    const client = new WhetClient(service.url);
+    const length = await imageLength(client);
+    if (ids.length === 0) ids.push(...(await fill(client, length)));
+    const bodies = images(length, 50).map(({ buffer }) => Buffer.from(buffer));
+    await load(service.url, ids, bodies, 3);
+    const stop = adapting ? adaptOn(client, length) : undefined;
+    const { requests, latency } = await load(service.url, ids, bodies, seconds);
+    const adaptations = stop ? await stop() : 0;
+    return { batching, adapting, rate: requests.average, p50: latency.p50, p99: latency.p99, adaptations };
+  } finally {
+    await service.close();
+  }
+}
+
+/** Resident memory of a service under predictions and adaptations, in MiB, once a tenth of the time. */
+async function soakFor(folder: string, ids: readonly string[], duration: number): Promise<number[]> {
+  const service = await start(folder, []);
+  try {
+    const client = new WhetClient(service.url);
+    const length = await imageLength(client);
+    const bodies = images(length, 50).map(({ buffer }) => Buffer.from(buffer));
+    const stop = adaptOn(client, length);
+    const sizes: number[] = [];
+    for (let i = 0; i < 10; i++) {
+      await load(service.url, ids, bodies, Math.max(1, Math.round(duration / 10)));
+      const text = await (await fetch(`${service.url}/metrics`)).text();
+      sizes.push(Number(/^process_resident_memory_bytes (\S+)/m.exec(text)?.[1]) / 2 ** 20);
+    }
+    await stop();
+    return sizes;
+  } finally {
+    await service.close();
+  }
+}
+
+const folder = await mkdtemp(join(tmpdir(), 'whet-load-'));
+try {
+  const ids: string[] = [];
+  const results: Measured[] = [];
+  // In turns, so that a slow moment of the machine meets all alike.
+  for (let round = 0; round < rounds; round++) {
+    for (const adapting of [false, true]) {
+      for (const batching of [true, false]) {
+        results.push(await measure(folder, ids, batching, adapting));
+        process.stderr.write(`round ${round + 1}: ${JSON.stringify(results.at(-1))}\n`);
+        await pause(500);
+      }
+    }
+  }
+  const rows = [];
+  for (const adapting of [false, true]) {
+    for (const batching of [true, false]) {
+      const own = results.filter((each) => each.adapting === adapting && each.batching === batching);
+      const of = (name: 'rate' | 'p50' | 'p99' | 'adaptations') => median(own.map((each) => each[name]));
+      rows.push({
+        batching,
+        adapting,
+        rate: of('rate'),
+        p50: of('p50'),
+        p99: of('p99'),
+        adaptations: of('adaptations'),
+      });
+    }
+  }
+  const sizes = soak > 0 ? await soakFor(folder, ids, soak) : [];
+  const machine = `${cpus().length} x ${cpus()[0]?.model}, Node.js ${process.version}`;
+  const settings = { ...values, machine };
+  if (values.json)
+    await writeFile(values.json, `${JSON.stringify({ settings, rows, results, soak: sizes }, null, 2)}\n`);
+  process.stdout.write(
+    `${machine}; ${connections} connections, ${profiles} profiles (${values.pattern}), ${rounds} x ${seconds} s, medians\n\n` +
+      '| batching | while it adapts | predictions/s | p50 | p99 | adaptations |\n|---|---|--:|--:|--:|--:|\n' +
+      rows
+        .map(({ batching, adapting, rate, p50, p99, adaptations }) => {
+          const cells = [
+            batching ? 'on' : 'off',
+            adapting ? 'yes' : 'no',
+            rate.toFixed(0),
+            `${p50} ms`,
+            `${p99} ms`,
+            adaptations,
+          ];
+          return `| ${cells.join(' | ')} |\n`;
+        })
+        .join('') +
+      (sizes.length > 0 ? `\nResident MiB over ${soak} s: ${sizes.map((size) => size.toFixed(0)).join(', ')}\n` : ''),
+  );
+} finally {
+  await rm(folder, { recursive: true, force: true });
+}
