@@ -152,7 +152,10 @@ class Thread {
   }
 
   #spawn(): Promise<void> {
-    const worker = new Worker(new URL('../../dist/engine/thread.js', import.meta.url), { workerData: this.settings });
+    const worker = new Worker(new URL('../../dist/engine/thread.js', import.meta.url), {
+      workerData: this.settings,
+      execArgv: [],
+    });
     this.#worker = worker;
     return new Promise((resolve, reject) => {
       let failure: Error | undefined;
