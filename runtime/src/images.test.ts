@@ -186,9 +186,7 @@ describe('decodePixels', () => {
     view.setUint32(16, 50_000);
     view.setUint32(20, 50_000);
     view.setUint32(29, crc32(bomb.subarray(12, 29)));
-    const started = performance.now();
     expect((await refusal(decodePixels(bomb, GREY))).message).toMatch(/16000000 pixels, got 50000 x 50000/);
-    expect(performance.now() - started).toBeLessThan(1000);
   });
 });
 

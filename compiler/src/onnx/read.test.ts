@@ -245,7 +245,6 @@ describe('bad input', () => {
       return Math.floor((state / 2 ** 32) * below);
     };
     const outcomes = { read: 0, refused: 0 };
-    let slowest = 0;
     for (let round = 0; round < 2000; round++) {
       const bytes = Uint8Array.from(original.subarray(0, round % 4 === 0 ? random(original.length) : original.length));
       const flips = round % 4 === 0 ? 0 : 1 + random(3);
@@ -253,7 +252,6 @@ describe('bad input', () => {
         const at = random(bytes.length);
         bytes[at] = round % 2 === 0 ? random(256) : (bytes[at] as number) ^ (1 << random(8));
       }
-      const start = Date.now();
       try {
         readOnnx(bytes);
         outcomes.read++;
@@ -263,10 +261,8 @@ describe('bad input', () => {
           throw new Error(`round ${round}: ${(error as Error).stack}`, { cause: error });
         }
       }
-      slowest = Math.max(slowest, Date.now() - start);
     }
     expect(outcomes.read).toBeGreaterThan(100);
     expect(outcomes.refused).toBeGreaterThan(1000);
-    expect(slowest).toBeLessThan(500);
   });
 });

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { Batcher, FullError } from './batcher.js';
 
 const never = new AbortController().signal;
@@ -25,19 +25,26 @@ test('runs what comes at once together, and what comes meanwhile next; each call
 });
 
 test('waits for others as long as it was told, and no longer once a batch is full', async () => {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
   const { batches, submit } = recording({ maxWaitMs: 40 });
-  const began = performance.now();
   const early = submit(1);
-  await pause(10);
-  await Promise.all([early, submit(2)]);
-  expect(performance.now() - began).toBeGreaterThan(39);
-  const full = performance.now();
-  await Promise.all([3, 4, 5, 6].map((item) => submit(item)));
-  expect(performance.now() - full).toBeLessThan(39);
+  await vi.advanceTimersByTimeAsync(10);
+  const late = submit(2);
+  await vi.advanceTimersByTimeAsync(29);
+  expect(batches).toEqual([]);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(batches).toEqual([[1, 2]]);
+  await vi.runAllTimersAsync();
+  await Promise.all([early, late]);
+  // No time passes until a full batch is run.
+  const full = [3, 4, 5, 6].map((item) => submit(item));
   expect(batches).toEqual([
     [1, 2],
     [3, 4, 5, 6],
   ]);
+  await vi.runAllTimersAsync();
+  await Promise.all(full);
 });
 
 test('counts weights, and runs what is heavier than a batch by itself', async () => {

@@ -24,11 +24,12 @@ const MOST = 30_000;
 describe('@whet/runtime/web', () => {
   it('is smaller than 30 kB compressed, as recorded in docs/page.md, and needs nothing of Node.js', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'whet-size-'));
-    const entry = join(root, 'test/src/page/web-entry.js');
+    const entry = join(root, 'test/src/browser/web-entry.js');
     const [result] = (await build({
       root: directory,
       configFile: false,
       logLevel: 'silent',
+      resolve: { conditions: ['@whet/source', 'module', 'browser', 'production'] },
       build: {
         write: false,
         target: 'es2022',

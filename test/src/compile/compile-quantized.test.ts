@@ -175,16 +175,23 @@ describe.skipIf(!path)(`a quantized classifier, compiled${why}`, () => {
       const loss = Number(outputs['loss']?.data[0]);
       expect(Math.abs((await lossAt(() => 0)) - loss)).toBeLessThan(1e-4 * Math.max(1, loss));
       const random = generatorFor(5, name, 0);
-      const [expected, measured]: [number[], number[]] = [[], []];
-      for (let k = 0; k < 2; k++) {
-        const direction = Float64Array.from(start, () => random.normal());
-        const epsilon = (3e-4 * Math.hypot(...start)) / Math.hypot(...direction);
-        const along = (sign: number) => lossAt((i) => sign * epsilon * (direction[i] as number));
-        measured.push(((await along(1)) - (await along(-1))) / (2 * epsilon));
-        expected.push(direction.reduce((sum, d, i) => sum + d * (gradient[i] as number), 0));
+      const directions = [0, 1].map(() => Float64Array.from(start, () => random.normal()));
+      const expected = directions.map((direction) =>
+        direction.reduce((sum, d, i) => sum + d * (gradient[i] as number), 0),
+      );
+      // Where the kinks of activations lie depends on how a processor rounds what is quantized below: a long step may cross one,
+      // and a short one drowns in float32. A gradient that is wrong agrees with neither.
+      const errors: number[] = [];
+      for (const step of [3e-4, 1e-4, 3e-5]) {
+        const measured: number[] = [];
+        for (const direction of directions) {
+          const epsilon = (step * Math.hypot(...start)) / Math.hypot(...direction);
+          const along = (sign: number) => lossAt((i) => sign * epsilon * (direction[i] as number));
+          measured.push(((await along(1)) - (await along(-1))) / (2 * epsilon));
+        }
+        errors.push(Math.hypot(...measured.map((m, k) => m - (expected[k] as number))) / Math.hypot(...expected));
       }
-      const error = Math.hypot(...measured.map((m, k) => m - (expected[k] as number))) / Math.hypot(...expected);
-      expect(error).toBeLessThan(2e-2);
+      expect(Math.min(...errors)).toBeLessThan(2e-2);
     },
   );
 });

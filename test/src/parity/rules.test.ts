@@ -118,7 +118,8 @@ const cases = referenceFiles('rule-').map((file) => readReference<RuleCase>(file
 
 describe('update rules against PyTorch in float64', () => {
   it('has a reference case for every rule, and leaves none out', () => {
-    expect(cases.map((test) => test.rule).sort()).toEqual([...rules.keys()].sort());
+    // A folder of further cases may have several of a rule.
+    expect([...new Set(cases.map((test) => test.rule))].sort()).toEqual([...rules.keys()].sort());
   });
 
   const variants = cases.flatMap((test) =>

@@ -7,7 +7,7 @@ import { headersOf } from '../shared/headers.js';
 export { headersOf, isImmutable } from '../shared/headers.js';
 
 /** Folder of the built page: static files with relative addresses, and a `.gz` beside each large one. */
-export const pageDirectory: string = fileURLToPath(new URL('../page', import.meta.url));
+export const pageDirectory: string = fileURLToPath(new URL('../../dist/page', import.meta.url));
 
 /**
  * Writes the page with bundles into a folder, to be served by any host of static files: bundles by name, from their folders.
