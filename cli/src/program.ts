@@ -8,6 +8,7 @@ const loaders: readonly ((version: string) => Promise<Command>)[] = [
   async () => (await import('./commands/report.js')).reportCommand(),
   async () => (await import('./commands/search.js')).searchCommand(),
   async () => (await import('./commands/compile.js')).compileCommand(),
+  async () => (await import('./commands/migrate.js')).migrateCommand(),
   async (version) => (await import('./commands/serve.js')).serveCommand(version),
   async () => (await import('./commands/keys.js')).keysCommand(),
   async () => (await import('./commands/page.js')).pageCommand(),

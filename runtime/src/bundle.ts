@@ -8,6 +8,7 @@ import { loadPattern, momentNames, type Pattern } from './pattern.js';
 import { groupRequests, type PredictionRequest, predictGroup } from './predict.js';
 import { Profile, readProfile } from './profile.js';
 import type { BundleSource } from './source.js';
+import { Weights } from './weights.js';
 import type { AdaptOptions, AdaptResult, EncodedImage, Example, ImageInput, Prediction } from './types.js';
 
 export interface OpenOptions {
@@ -82,16 +83,17 @@ export class Bundle {
     const identity = [
       ...Object.entries(manifest.files).map(([name, file]) => `${name} ${file.sha256}`),
       ...Object.entries(manifest.patterns).map(
-        ([name, { graphs, init }]) => `${name} ${JSON.stringify([graphs, init])}`,
+        ([name, { graphs, values }]) => `${name} ${JSON.stringify([graphs, values])}`,
       ),
     ].sort();
     const form = [manifest.schema, manifest.head, manifest.normalization, JSON.stringify(manifest.preprocessing)];
+    form.push(manifest.weights);
     if (labels) form.push(JSON.stringify(labels));
     const digest = await sha256(new TextEncoder().encode([...form, ...identity].join('\n')));
     const bundle = new Bundle(manifest, digest, source);
     const chosen = chosenPatterns(manifest, source.location, options.patterns);
     const needed = options.patterns
-      ? new Set(chosen.flatMap(([, pattern]) => filesOf(pattern)))
+      ? new Set(chosen.flatMap(([, pattern]) => filesOf(manifest, pattern)))
       : Object.keys(manifest.files);
     const files = await readChecked(source, [...needed], manifest);
     try {
@@ -117,7 +119,7 @@ export class Bundle {
     const pattern = this.#known(name);
     const loading =
       this.#loading.get(name) ??
-      readChecked(this.source, filesOf(pattern), this.manifest).then((files) => this.#open(name, files));
+      readChecked(this.source, filesOf(this.manifest, pattern), this.manifest).then((files) => this.#open(name, files));
     this.#loading.set(name, loading);
     try {
       await loading;
@@ -152,8 +154,10 @@ export class Bundle {
     const { labels, featureLength } = this.manifest;
     const keptShape = labels && ([labels.length, featureLength] as const);
     const sessions: InferenceSession[] = [];
+    const { weights: path } = this.manifest;
+    const weights = new Weights(`${this.source.location}/${path}`, path, files.get(path) as Uint8Array);
     try {
-      const pattern = await loadPattern(this.source, files, name, this.#known(name), keptShape, sessions);
+      const pattern = await loadPattern(this.source, files, weights, name, this.#known(name), keptShape, sessions);
       this.#patterns.set(name, pattern);
       this.#sessions.push(...sessions);
     } catch (cause) {
@@ -303,7 +307,10 @@ export class Bundle {
   profileFromBytes(bytes: Uint8Array): Profile {
     const profile = readProfile(bytes);
     this.#fitting(profile);
-    return profile;
+    if (profile.bundle === this.digest) return profile;
+    // Of this bundle in an earlier format: kept as one of today's.
+    const { pattern, classes, examples, steps, values } = profile;
+    return new Profile(this.digest, pattern, classes, examples, steps, values);
   }
 
   /** Frees the sessions; the bundle cannot be used afterwards. */
@@ -329,7 +336,7 @@ export class Bundle {
   }
 
   #fitting(profile: Profile): Pattern {
-    if (profile.bundle !== this.digest) {
+    if (!this.#isOwn(profile.bundle)) {
       throw new ProfileError(
         `profile: made with another bundle: expected ${this.digest.slice(0, 12)}..., got ${profile.bundle.slice(0, 12)}...`,
       );
@@ -361,6 +368,11 @@ export class Bundle {
     return pattern;
   }
 
+  /** Whether a digest is this bundle's, or of one that predicts as this does. */
+  #isOwn(digest: string): boolean {
+    return digest === this.digest || (this.manifest.formerly ?? []).includes(digest);
+  }
+
   #checkImage(image: ImageInput, pattern: Pattern, field: string): void {
     if (isEncoded(image)) {
       this.#checkEncoded(image, pattern, field);
@@ -375,7 +387,7 @@ export class Bundle {
     if (bad >= 0) throw new InputError(field, `expected finite values, got ${image[bad]} at position ${bad}`);
   }
   #checkEncoded({ bundle, pattern: name, features }: EncodedImage, pattern: Pattern, field: string): void {
-    if (bundle !== this.digest || name !== pattern.name) {
+    if (!this.#isOwn(bundle) || name !== pattern.name) {
       const [expected, got] = [this.digest.slice(0, 12), bundle.slice(0, 12)];
       throw new InputError(
         field,

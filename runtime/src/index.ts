@@ -9,6 +9,8 @@ export {
   type PatternManifest,
   parseManifest,
 } from './manifest.js';
+export { isArchive, readArchive } from './archive.js';
+export { Weights } from './weights.js';
 export { oneHot } from './one-hot.js';
 export { momentNames, nextName } from './pattern.js';
 export type { PredictionRequest } from './predict.js';
@@ -16,10 +18,13 @@ export { type Preprocessing, preprocessingSchema } from './preprocessing.js';
 export { Profile, type ProfileValue, readProfile } from './profile.js';
 export {
   float32,
+  readPlaces,
   readSafetensors,
   SafetensorsError,
   type SafetensorsFile,
+  type StoredDType,
   type StoredTensor,
+  storedTensor,
   writeSafetensors,
 } from './safetensors.js';
 export type { BundleSource } from './source.js';

@@ -3,8 +3,9 @@ import { BundleError } from './errors.js';
 import { preprocessingSchema } from './preprocessing.js';
 
 /** The bundle format this code reads and writes. */
-export const BUNDLE_SCHEMA = 'whet-bundle/1';
+export const BUNDLE_SCHEMA = 'whet-bundle/2';
 
+const digest = z.string().check(z.regex(/^[0-9a-f]{64}$/));
 const positive = z.int().check(z.positive());
 const fileName = z.string().check(
   z.regex(/^[\w.-]+(\/[\w.-]+)*$/),
@@ -34,8 +35,11 @@ export const patternSchema = z.object({
     /** The moments of the other normalizations at the moved values; absent where there are none. */
     moments: z.optional(fileName),
   }),
-  /** Start of the moving values, and the dense weights' shapes. */
-  init: fileName,
+  /**
+   * Where values start, by their names in the graphs, as tensors of `weights`: those of `moving`, a kept head's rows, and the model's
+   * own moments. Of a tensor with a `mask` they are the entries where that is not 0, in their order.
+   */
+  values: z.record(z.string(), z.object({ tensor: z.string(), mask: z.optional(z.string()) })),
   moving: z.array(movingSchema),
   /** Under `support` normalization, the layers whose moments a profile stores; `frozen` where `encode` yields them. */
   normalizations: z.optional(z.array(z.object({ name: z.string(), channels: positive, frozen: z.boolean() }))),
@@ -100,7 +104,11 @@ export const manifestSchema = z.object({
   measurements: z.array(measurementSchema),
   /** How the bundle was made: commands, seeds, training settings. */
   provenance: z.record(z.string(), z.unknown()),
-  files: z.record(fileName, z.object({ sha256: z.string().check(z.regex(/^[0-9a-f]{64}$/)), bytes: positive })),
+  /** The safetensors file that holds every weight once: the graphs' external data, and what `values` names. */
+  weights: fileName,
+  /** Digests of bundles that predict exactly as this one does, such as it was in an earlier format: their profiles are its own. */
+  formerly: z.optional(z.array(digest)),
+  files: z.record(fileName, z.object({ sha256: digest, bytes: positive })),
 });
 
 export type Manifest = z.infer<typeof manifestSchema>;
@@ -108,8 +116,8 @@ export type PatternManifest = z.infer<typeof patternSchema>;
 export type Measurement = z.infer<typeof measurementSchema>;
 
 /** The files that a pattern needs, by their paths in the bundle. */
-export function filesOf({ graphs, init }: PatternManifest): string[] {
-  return [...new Set([...Object.values(graphs), init])].filter((file) => typeof file === 'string');
+export function filesOf({ weights }: Pick<Manifest, 'weights'>, { graphs }: PatternManifest): string[] {
+  return [...new Set([...Object.values(graphs), weights])].filter((file) => typeof file === 'string');
 }
 
 /** Parses `manifest.json`; throws {@link BundleError} naming the first field that does not fit. */
@@ -123,7 +131,10 @@ export function parseManifest(text: string, location = '.'): Manifest {
   }
   const schema = (json as { schema?: unknown } | null)?.schema;
   if (schema !== BUNDLE_SCHEMA) {
-    throw new BundleError(`${where}: schema version: expected "${BUNDLE_SCHEMA}", got ${JSON.stringify(schema)}`);
+    const advice = schema === 'whet-bundle/1' ? '; run `whet migrate` to convert it' : '';
+    throw new BundleError(
+      `${where}: schema version: expected "${BUNDLE_SCHEMA}", got ${JSON.stringify(schema)}${advice}`,
+    );
   }
   const parsed = manifestSchema.safeParse(json);
   if (!parsed.success) {
@@ -155,7 +166,7 @@ export function parseManifest(text: string, location = '.'): Manifest {
         `${where}: pattern "${name}": normalizations: expected ${expected} under normalization "${manifest.normalization}"`,
       );
     }
-    for (const file of filesOf(pattern)) {
+    for (const file of filesOf(manifest, pattern)) {
       if (!Object.hasOwn(manifest.files, file)) {
         throw new BundleError(`${where}: pattern "${name}" names "${file}", which is not among its files`);
       }

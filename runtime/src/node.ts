@@ -2,9 +2,10 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { InferenceSession } from 'onnxruntime-common';
 import * as ort from 'onnxruntime-node';
+import { isArchive, readArchive } from './archive.js';
 import { Bundle, type OpenOptions } from './bundle.js';
 import { BundleError } from './errors.js';
-import type { BundleSource } from './source.js';
+import { type BundleSource, externalDataOption } from './source.js';
 import { defaultThreads } from './threads.js';
 
 export interface LoadOptions extends OpenOptions {
@@ -26,18 +27,33 @@ export interface LoadOptions extends OpenOptions {
 export const ortVersion: string = ort.env.versions.node ?? ort.env.versions.common;
 
 /**
- * Loads a bundle from a folder, to run on onnxruntime-node. Checks the digests of all files and the tensor names of all
- * graphs; throws {@link BundleError} naming the file that does not fit.
+ * Reads the files of a bundle: a folder, or one `.whet` file. Throws {@link BundleError} naming the file that cannot be read,
+ * each time one is asked for.
  */
-export function loadBundle(directory: string, options: LoadOptions = {}): Promise<Bundle> {
-  const read = async (path: string) => {
+export function openBundleFiles(place: string): (path: string) => Promise<Uint8Array> {
+  const read = async (file: string) => {
     try {
-      return await readFile(join(directory, path));
+      return await readFile(file);
     } catch (cause) {
-      throw new BundleError(`${join(directory, path)}: cannot be read: ${(cause as Error).message}`, { cause });
+      throw new BundleError(`${file}: cannot be read: ${(cause as Error).message}`, { cause });
     }
   };
-  return open(directory, read, options);
+  if (!isArchive(place)) return (path) => read(join(place, path));
+  let files: Promise<Map<string, Uint8Array>> | undefined;
+  return async (path) => {
+    files ??= read(place).then((bytes) => readArchive(bytes, place));
+    const bytes = (await files).get(path);
+    if (!bytes) throw new BundleError(`${place}/${path}: cannot be read: it is not in the archive`);
+    return bytes;
+  };
+}
+
+/**
+ * Loads a bundle from a folder or one `.whet` file, to run on onnxruntime-node. Checks the digests of all files and the tensor names
+ * of all graphs; throws {@link BundleError} naming the file that does not fit.
+ */
+export function loadBundle(place: string, options: LoadOptions = {}): Promise<Bundle> {
+  return open(place, openBundleFiles(place), options);
 }
 
 /** The same of files in memory, by their paths in a bundle. */
@@ -51,13 +67,14 @@ export function loadBundleFiles(files: ReadonlyMap<string, Uint8Array>, options:
 }
 
 function open(location: string, read: BundleSource['read'], options: LoadOptions): Promise<Bundle> {
-  return Bundle.open({ location, read, createSession: (model) => createSession(model, options) }, options);
+  return Bundle.open({ location, read, createSession: (model, weights) => createSession(model, options, weights) }, options);
 }
 
 /** A session of an ONNX model on onnxruntime-node, as bundles run on. */
 export function createSession(
   model: Uint8Array,
   options: Pick<LoadOptions, 'threads' | 'memory' | 'spinning'> = {},
+  weights?: ReadonlyMap<string, Uint8Array>,
 ): Promise<InferenceSession> {
   const threads = options.threads ?? defaultThreads();
   return ort.InferenceSession.create(model, {
@@ -66,6 +83,7 @@ export function createSession(
     // A plan of one block for each number of examples: almost twice the memory, and no faster.
     enableMemPattern: false,
     enableCpuMemArena: options.memory !== 'small',
+    ...externalDataOption(weights),
     ...(threads ? { intraOpNumThreads: threads } : {}),
     ...(options.spinning === false ? { extra: { session: { intra_op: { allow_spinning: '0' } } } } : {}),
   }) as Promise<InferenceSession>;

@@ -2,7 +2,8 @@ import type { InferenceSession } from 'onnxruntime-common';
 import { BundleError } from './errors.js';
 import type { PatternManifest } from './manifest.js';
 import type { ProfileValue } from './profile.js';
-import { readSafetensors } from './safetensors.js';
+import { checkExternalData } from './external-data.js';
+import type { Weights } from './weights.js';
 import type { BundleSource } from './source.js';
 
 /** `weight [C, F]` and `bias [C]` of C classes. */
@@ -64,6 +65,7 @@ function momentShapes({ normalizations = [] }: PatternManifest) {
 export async function loadPattern(
   source: BundleSource,
   files: ReadonlyMap<string, Uint8Array>,
+  weights: Weights,
   name: string,
   manifest: PatternManifest,
   keptShape: readonly [classes: number, features: number] | undefined,
@@ -76,9 +78,12 @@ export async function loadPattern(
     needed: readonly string[],
     outputs: readonly string[],
   ) => {
+    const model = fileOf(path);
+    const beside = weights.beside(path);
+    checkExternalData(`${source.location}/${path}`, model, beside);
     let session: InferenceSession;
     try {
-      session = await source.createSession(fileOf(path));
+      session = await source.createSession(model, beside);
     } catch (cause) {
       const message = `${source.location}/${path}: onnxruntime does not load it: ${(cause as Error).message}`;
       throw new BundleError(message, { cause });
@@ -98,21 +103,14 @@ export async function loadPattern(
     return session;
   };
 
-  const start = new Map<string, ProfileValue>();
-  try {
-    for (const [key, { shape, data }] of readSafetensors(fileOf(manifest.init)).tensors) {
-      if (data instanceof Float32Array) start.set(key, { shape, data });
-    }
-  } catch (cause) {
-    throw new BundleError(`${source.location}/${manifest.init}: ${(cause as Error).message}`, { cause });
-  }
+  const start = new Map(Object.entries(manifest.values).map(([key, place]) => [key, weights.value(place)]));
   const head = ['head.weight', 'head.bias'];
-  const keptHead = keptShape && takeHead(start, keptShape, `${source.location}/${manifest.init}`);
+  const keptHead = keptShape && takeHead(start, keptShape, weights.location);
   for (const { name: value, moving } of manifest.moving) {
     const stored = start.get(value)?.data.length;
     if (!head.includes(value) && stored !== moving) {
       throw new BundleError(
-        `${source.location}/${manifest.init}: "${value}": expected ${moving} values, got ${stored}`,
+        `${weights.location}: pattern "${name}": "${value}": expected ${moving} values, got ${stored ?? 'none'}`,
       );
     }
   }

@@ -1,8 +1,37 @@
+/** Element types of the format, and what holds their values; halves as their bits. */
+const arrays = {
+  F64: Float64Array,
+  F32: Float32Array,
+  F16: Uint16Array,
+  BF16: Uint16Array,
+  I64: BigInt64Array,
+  I32: Int32Array,
+  I16: Int16Array,
+  I8: Int8Array,
+  U64: BigUint64Array,
+  U32: Uint32Array,
+  U16: Uint16Array,
+  U8: Uint8Array,
+  BOOL: Uint8Array,
+} as const;
+
+export type StoredDType = keyof typeof arrays;
+
 /** A tensor of a safetensors file. */
 export interface StoredTensor {
-  readonly dtype: 'F32' | 'I64' | 'U8';
+  readonly dtype: StoredDType;
   readonly shape: readonly number[];
-  readonly data: Float32Array | BigInt64Array | Uint8Array;
+  readonly data:
+    | Float64Array
+    | Float32Array
+    | BigInt64Array
+    | BigUint64Array
+    | Int32Array
+    | Int16Array
+    | Int8Array
+    | Uint32Array
+    | Uint16Array
+    | Uint8Array;
 }
 
 export interface SafetensorsFile {
@@ -15,10 +44,8 @@ export class SafetensorsError extends Error {
   override readonly name = 'SafetensorsError';
 }
 
-const arrays = { F32: Float32Array, I64: BigInt64Array, U8: Uint8Array } as const;
-
 interface HeaderEntry {
-  readonly dtype: keyof typeof arrays;
+  readonly dtype: StoredDType;
   readonly shape: number[];
   readonly data_offsets: [number, number];
 }
@@ -53,8 +80,24 @@ export function writeSafetensors({ tensors, metadata }: SafetensorsFile): Uint8A
   return bytes;
 }
 
-/** Decodes a safetensors file of F32, I64 and U8 tensors. Throws {@link SafetensorsError} where it is damaged. */
-export function readSafetensors(bytes: Uint8Array): SafetensorsFile {
+/** A tensor as raw bytes, little endian, in an array of its type. They are copied. */
+export function storedTensor(dtype: StoredDType, shape: readonly number[], bytes: Uint8Array): StoredTensor {
+  return { dtype, shape, data: new arrays[dtype](Uint8Array.from(bytes).buffer) };
+}
+
+/** Where a tensor's bytes stand in its file. */
+export interface TensorPlace {
+  readonly dtype: StoredDType;
+  readonly shape: readonly number[];
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** Where each tensor of a safetensors file stands. Throws {@link SafetensorsError} where the file is damaged. */
+export function readPlaces(bytes: Uint8Array): {
+  readonly places: ReadonlyMap<string, TensorPlace>;
+  readonly metadata: Readonly<Record<string, string>>;
+} {
   if (bytes.length < 8) throw new SafetensorsError(`expected at least 8 bytes, got ${bytes.length}`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const length = Number(view.getBigUint64(0, true));
@@ -68,18 +111,27 @@ export function readSafetensors(bytes: Uint8Array): SafetensorsFile {
     throw new SafetensorsError(`header is not a JSON object: ${(cause as Error).message}`, { cause });
   }
   const metadata: Record<string, string> = {};
-  const tensors = new Map<string, StoredTensor>();
+  const places = new Map<string, TensorPlace>();
   for (const [name, entry] of Object.entries(header)) {
     if (name === '__metadata__') {
       for (const [key, value] of Object.entries(entry as object)) metadata[key] = String(value);
-    } else {
-      tensors.set(name, readEntry(name, entry, bytes.subarray(8 + length)));
-    }
+    } else places.set(name, placeOf(name, entry, 8 + length, bytes.length));
   }
-  return { tensors, metadata };
+  return { places, metadata };
 }
 
-function readEntry(name: string, entry: unknown, data: Uint8Array): StoredTensor {
+/** Decodes a safetensors file. Throws {@link SafetensorsError} where it is damaged. */
+export function readSafetensors(bytes: Uint8Array): SafetensorsFile {
+  const { places, metadata } = readPlaces(bytes);
+  return { tensors: new Map([...places].map(([name, place]) => [name, tensorAt(bytes, place)])), metadata };
+}
+
+/** The tensor at a place of a file: a copy, as the file's own bytes need not be aligned, and a view would keep all of them alive. */
+export function tensorAt(bytes: Uint8Array, { dtype, shape, offset, length }: TensorPlace): StoredTensor {
+  return storedTensor(dtype, shape, bytes.subarray(offset, offset + length));
+}
+
+function placeOf(name: string, entry: unknown, start: number, fileLength: number): TensorPlace {
   const { dtype, shape, data_offsets: offsets } = (entry ?? {}) as Partial<HeaderEntry>;
   const natural = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0;
   if (!dtype || !Object.hasOwn(arrays, dtype)) throw new SafetensorsError(`"${name}": dtype ${dtype} is not supported`);
@@ -87,11 +139,11 @@ function readEntry(name: string, entry: unknown, data: Uint8Array): StoredTensor
     throw new SafetensorsError(`"${name}": expected a shape and two offsets`);
   }
   const [from, to] = offsets;
-  const ArrayType = arrays[dtype];
-  const expected = shape.reduce((product, dim) => product * dim, 1) * ArrayType.BYTES_PER_ELEMENT;
-  if (to - from !== expected || to > data.length) {
-    throw new SafetensorsError(`"${name}": expected ${expected} bytes within ${data.length}, got ${from} to ${to}`);
+  const expected = shape.reduce((product, dim) => product * dim, 1) * arrays[dtype].BYTES_PER_ELEMENT;
+  if (to - from !== expected || start + to > fileLength) {
+    throw new SafetensorsError(
+      `"${name}": expected ${expected} bytes within ${fileLength - start}, got ${from} to ${to}`,
+    );
   }
-  // A copy: the file's own bytes need not be aligned, and a view would keep all of them alive.
-  return { dtype, shape, data: new ArrayType(new Uint8Array(data.subarray(from, to)).buffer) };
+  return { dtype, shape, offset: start + from, length: expected };
 }

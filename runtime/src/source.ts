@@ -1,10 +1,18 @@
 import type { InferenceSession } from 'onnxruntime-common';
 
+/** Weights beside a model, as onnxruntime takes them. */
+export function externalDataOption(weights: ReadonlyMap<string, Uint8Array> | undefined): {
+  externalData?: { path: string; data: Uint8Array }[];
+} {
+  return weights?.size ? { externalData: Array.from(weights, ([path, data]) => ({ path, data })) } : {};
+}
+
 /** Where a bundle's files come from and what runs its graphs: the one thing that differs between Node.js and the web. */
 export interface BundleSource {
   /** The bundle's folder or address, for messages. */
   readonly location: string;
   /** Reads a file of the bundle by its path, past all caches where `fresh` is set; throws a BundleError naming it where it is missing. */
   read(path: string, fresh?: boolean): Promise<Uint8Array>;
-  createSession(model: Uint8Array): Promise<InferenceSession>;
+  /** A session of a model whose weights stand in these files, by the names that it gives them. */
+  createSession(model: Uint8Array, weights?: ReadonlyMap<string, Uint8Array>): Promise<InferenceSession>;
 }

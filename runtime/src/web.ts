@@ -1,4 +1,5 @@
 import type { InferenceSession } from 'onnxruntime-common';
+import { isArchive, readArchive } from './archive.js';
 import { Bundle, type OpenOptions } from './bundle.js';
 import { BundleError } from './errors.js';
 import type { BundleSource } from './source.js';
@@ -85,10 +86,25 @@ async function openFaster(
 
 type Source = Pick<BundleSource, 'location' | 'read'>;
 
+/** Reads files at the address of a bundle: its folder's, or that of the one file that it is. */
+function readAt(source: string | URL, options: FetchOptions): ReadFile {
+  const address = String(source);
+  if (!isArchive(address)) return fetchFrom(address, options);
+  const end = address.lastIndexOf('/') + 1;
+  const read = fetchFrom(address.slice(0, end) || './', options);
+  let files: Promise<Map<string, Uint8Array>> | undefined;
+  return async (path, fresh) => {
+    if (fresh) files = undefined;
+    files ??= read(address.slice(end), fresh).then((bytes) => readArchive(bytes, address));
+    const bytes = (await files).get(path);
+    if (!bytes) throw new BundleError(`${address}/${path}: cannot be read: it is not in the archive`);
+    return bytes;
+  };
+}
+
 /** Files are read once, also where a bundle is opened on two backends. */
 function readerOf(source: string | URL | ReadFile, options: WebLoadOptions): Source {
-  const [location, read] =
-    typeof source === 'function' ? ['bundle', source] : [String(source), fetchFrom(source, options)];
+  const [location, read] = typeof source === 'function' ? ['bundle', source] : [String(source), readAt(source, options)];
   const files = new Map<string, Promise<Uint8Array>>();
   const once = options.backend === 'auto';
   return {
@@ -110,8 +126,8 @@ function readerOf(source: string | URL | ReadFile, options: WebLoadOptions): Sou
 
 const wasmSessions =
   ({ files }: WebLoadOptions, threads: number) =>
-  (model: Uint8Array) =>
-    createWasmSession(model, { threads, files: files?.wasm });
+  (model: Uint8Array, weights?: ReadonlyMap<string, Uint8Array>) =>
+    createWasmSession(model, { threads, files: files?.wasm }, weights);
 
 function open(
   source: Source,
@@ -125,8 +141,9 @@ function open(
 export function createSession(
   model: Uint8Array,
   { threads = 1 }: { threads?: number } = {},
+  weights?: ReadonlyMap<string, Uint8Array>,
 ): Promise<InferenceSession> {
-  return createWasmSession(model, { threads });
+  return createWasmSession(model, { threads }, weights);
 }
 
 export { Bundle, type OpenOptions } from './bundle.js';

@@ -17,7 +17,6 @@ export {
   type BenchBackendName,
   benchBackends,
   openBenchBackend,
-  readBundleFile,
 } from './bench/backends.js';
 export {
   type BenchChange,
@@ -59,7 +58,9 @@ export { findSplitFolders, type ImageFolderOptions, imagesOf, loadImageFolders }
 export { loadOmniglot, omniglotPreprocessing } from './data/omniglot.js';
 export { openPackedOmniglot, packOmniglot } from './data/packed-omniglot.js';
 export { generatorFor, type Random } from './data/random.js';
-export { type BundleOptions, buildBundle, ExportError, type ExportOptions, exportBundle } from './export/export.js';
+export { type BundleOptions, buildBundle, type ExportOptions, exportBundle } from './export/export.js';
+export { ExportError, writeBundle } from './bundle/folder.js';
+export { migrateBundle } from './bundle/migrate.js';
 export {
   buildPatternGraphs,
   type PatternGraphs,

@@ -171,10 +171,11 @@ async function floorOf(
   steps: number,
   problems: string[],
 ): Promise<Floor | undefined> {
-  const { openFloor, readBundleFile } = await import('@whet/trainer');
+  const { openFloor } = await import('@whet/trainer');
+  const { openBundleFiles } = await import('@whet/runtime/node');
   const pattern = bundle.manifest.patterns[name];
   if (!pattern) return undefined;
-  const read = (path: string) => readBundleFile(directory, path);
+  const read = openBundleFiles(directory);
   // A kept head's own classes stay beside those of the examples.
   const classes = ways + (bundle.labels?.length ?? 0);
   const { createSession } = backend;

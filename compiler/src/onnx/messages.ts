@@ -42,6 +42,7 @@ export interface GraphMessage {
 
 export interface ModelMessage {
   irVersion?: unknown;
+  producerName?: string;
   opsetImport: { domain?: string; version?: unknown }[];
   functions: { node: NodeMessage[] }[];
   graph?: GraphMessage | null;

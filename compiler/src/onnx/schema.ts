@@ -190,6 +190,9 @@ export const attributeTypes = {
   sparseTensors: 12,
 } as const;
 
+/** What a model says that this code encoded. */
+export const PRODUCER = 'whet';
+
 /** Operator set that an exported graph declares, unless it has one of the younger operators. */
 export const OPSET = 18;
 export const youngerOperators: Readonly<Record<string, number>> = { Gelu: 20, GroupNormalization: 21 };

@@ -5,7 +5,7 @@ import type { AttributeKind } from '../operators/attribute-kinds.js';
 import { attributeKinds } from '../operators/attribute-kinds.js';
 import { storedArray } from '../stored-array.js';
 import type { Dim, DType, Tensor } from '../tensor.js';
-import { attributeTypes, dataTypes, irVersionOf, OPSET, onnxMessage, youngerOperators } from './schema.js';
+import { attributeTypes, dataTypes, irVersionOf, OPSET, onnxMessage, PRODUCER, youngerOperators } from './schema.js';
 
 function bytesOf(array: ArrayBufferView): Uint8Array {
   return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
@@ -121,7 +121,7 @@ export function encodeOnnx(source: Graph, metadata: Readonly<Record<string, stri
   const opset = nodes.reduce((level, node) => Math.max(level, youngerOperators[node.op] ?? OPSET), OPSET);
   const model = {
     irVersion: irVersionOf(opset),
-    producerName: 'whet',
+    producerName: PRODUCER,
     opsetImport: [{ domain: '', version: opset }],
     metadataProps: Object.entries(metadata).map(([key, value]) => ({ key, value })),
     graph: {

@@ -1,6 +1,7 @@
 import type { InferenceSession } from 'onnxruntime-common';
 import * as ort from 'onnxruntime-web/wasm';
 import { type OrtFiles, useOrtFiles } from './assets.js';
+import { externalDataOption } from '../source.js';
 import { breathe } from './breathe.js';
 
 export interface WasmOptions {
@@ -21,11 +22,13 @@ export function usableThreads(): number {
 export async function createWasmSession(
   model: Uint8Array,
   { threads = 1, files }: WasmOptions,
+  weights?: ReadonlyMap<string, Uint8Array>,
 ): Promise<InferenceSession> {
   ort.env.wasm.numThreads = threads;
   if (files) useOrtFiles(ort.env.wasm, files);
   const session = (await ort.InferenceSession.create(model, {
     executionProviders: ['wasm'],
+    ...externalDataOption(weights),
     graphOptimizationLevel: 'all',
     logSeverityLevel: 3,
   })) as InferenceSession;

@@ -1,5 +1,6 @@
 import type { InferenceSession } from 'onnxruntime-common';
 import { BundleError } from '../errors.js';
+import { type BundleSource, externalDataOption } from '../source.js';
 import { type OrtFiles, useOrtFiles } from './assets.js';
 import { sessionOf } from './breathe.js';
 
@@ -35,7 +36,7 @@ export async function findAdapter(): Promise<Adapter | undefined> {
 export interface WebGpuOptions {
   readonly files?: OrtFiles | undefined;
   /** A session of the same model on WebAssembly, for the time after the GPU was lost. */
-  readonly fallback: (model: Uint8Array) => Promise<InferenceSession>;
+  readonly fallback: BundleSource['createSession'];
   /** Told once, with the reason, when the sessions go on with WebAssembly. */
   readonly onLost?: ((reason: string) => void) | undefined;
 }
@@ -74,12 +75,16 @@ export async function openWebGpu({ files, fallback, onLost }: WebGpuOptions) {
     });
   };
 
-  return async function createSession(model: Uint8Array): Promise<InferenceSession> {
+  return async function createSession(
+    model: Uint8Array,
+    weights?: ReadonlyMap<string, Uint8Array>,
+  ): Promise<InferenceSession> {
     let primary: InferenceSession | undefined;
     try {
       if (lost === undefined) {
         primary = (await ort.InferenceSession.create(model, {
           executionProviders: ['webgpu'],
+          ...externalDataOption(weights),
           graphOptimizationLevel: 'all',
           // Warnings, such as of nodes that WebGPU leaves to the CPU, would be errors in a page's console.
           logSeverityLevel: 3,
@@ -93,7 +98,7 @@ export async function openWebGpu({ files, fallback, onLost }: WebGpuOptions) {
     }
     let secondary: Promise<InferenceSession> | undefined;
     const later = () => {
-      secondary ??= fallback(model);
+      secondary ??= fallback(model, weights);
       return secondary;
     };
     const runPrimary = async (feeds: InferenceSession.FeedsType) => {

@@ -41,7 +41,7 @@ export function modelsHandler(service: Service): RequestHandler {
 
 function describe({ name, manifest, digest }: Model) {
   const { version, description, preprocessing, normalization, head, labels, limits, defaultPattern } = manifest;
-  const patterns = Object.entries(manifest.patterns).map(([key, { graphs: _, init: __, ...pattern }]) => {
+  const patterns = Object.entries(manifest.patterns).map(([key, { graphs: _, values: __, ...pattern }]) => {
     return [key, { default: key === defaultPattern, ...pattern }];
   });
   return {

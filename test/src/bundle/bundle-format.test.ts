@@ -39,10 +39,14 @@ async function adaptAndPredict(
   query: Float32Array,
 ): Promise<Float32Array> {
   const manifest = JSON.parse(await readFile(join(directory, 'manifest.json'), 'utf8')) as Manifest;
-  const { graphs, init, steps, rate } = manifest.patterns[name] as Manifest['patterns'][string];
+  const { graphs, values: starts, steps, rate } = manifest.patterns[name] as Manifest['patterns'][string];
   let values: Tensors = {};
-  for (const [key, { data, shape }] of readSafetensors(await readFile(join(directory, init))).tensors) {
-    values[key] = new ort.Tensor('float32', data as Float32Array, [...shape]);
+  const { tensors } = readSafetensors(await readFile(join(directory, manifest.weights)));
+  for (const [key, { tensor, mask }] of Object.entries(starts)) {
+    const { data, shape } = tensors.get(tensor) as StoredTensor;
+    const open = mask === undefined ? undefined : (tensors.get(mask) as StoredTensor).data;
+    const kept = (data as Float32Array).filter((_, i) => !open || open[i]);
+    values[key] = new ort.Tensor('float32', kept, open ? [kept.length] : [...shape]);
   }
   const images = stacked(support);
   const encoded: Tensors = graphs.encode ? await run(directory, graphs.encode, { images }) : { features: images };

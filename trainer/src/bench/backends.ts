@@ -1,6 +1,4 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { type Bundle, BundleError, type BundleSource } from '@whet/runtime';
+import type { Bundle, BundleSource } from '@whet/runtime';
 import { BackendUnavailableError, firstLine } from '../backends/errors.js';
 
 /** What runs a bundle's graphs: onnxruntime-node, or onnxruntime-web's WebAssembly in this process. */
@@ -24,16 +22,6 @@ export interface BenchBackendOptions {
   readonly memory?: 'fast' | 'small';
 }
 
-/** Reads a file of a bundle's folder; throws `BundleError` where it cannot be read. */
-export async function readBundleFile(directory: string, path: string): Promise<Uint8Array> {
-  const file = join(directory, path);
-  try {
-    return await readFile(file);
-  } catch (cause) {
-    throw new BundleError(`${file}: cannot be read: ${(cause as Error).message}`, { cause });
-  }
-}
-
 const openers: Readonly<Record<BenchBackendName, (options: BenchBackendOptions) => Promise<BenchBackend>>> = {
   node: async (options) => {
     const { createSession, loadBundle, ortVersion } = await import('@whet/runtime/node');
@@ -41,16 +29,17 @@ const openers: Readonly<Record<BenchBackendName, (options: BenchBackendOptions) 
       name: 'node',
       version: `onnxruntime-node ${ortVersion}`,
       load: (directory) => loadBundle(directory, options),
-      createSession: (model) => createSession(model, options),
+      createSession: (model, weights) => createSession(model, options, weights),
     };
   },
   wasm: async () => {
     const { createSession, loadBundle, ortVersion } = await import('@whet/runtime/web');
+    const { openBundleFiles } = await import('@whet/runtime/node');
     return {
       name: 'wasm',
       version: `onnxruntime-web ${ortVersion}`,
-      load: (directory) => loadBundle((path) => readBundleFile(directory, path)),
-      createSession,
+      load: (place) => loadBundle(openBundleFiles(place)),
+      createSession: (model, weights) => createSession(model, {}, weights),
     };
   },
 };

@@ -1,3 +1,4 @@
+import { patternNameProblem } from '../bundle/files.js';
 import { headParameters } from '@whet/models';
 import { expandLearned } from '../task/inner-parameters.js';
 import { rules } from '../task/rules.js';
@@ -68,12 +69,6 @@ export function exportObstacles({ head, normalization }: RunConfig): string[] {
     );
   }
   return obstacles;
-}
-
-/** Why a pattern cannot be called so: its name is that of a folder of the bundle, too. */
-export function patternNameProblem(name: string): string | undefined {
-  if (/^[\w.-]+$/.test(name) && name !== '.' && name !== '..') return undefined;
-  return `pattern name "${name}": expected letters, digits, dots, dashes`;
 }
 
 /**

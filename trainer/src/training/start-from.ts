@@ -1,6 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseManifest, readSafetensors } from '@whet/runtime';
+import { isArchive, parseManifest, Weights } from '@whet/runtime';
+import { openBundleFiles } from '@whet/runtime/node';
 import * as z from 'zod';
 import { metaParameters } from '../task/task-graph.js';
 import { adamState } from './adam.js';
@@ -25,7 +26,7 @@ export async function loadStart(path: string): Promise<Start> {
     (entry) => entry.isDirectory(),
     () => false,
   );
-  if (isFolder) return loadBundleStart(path);
+  if (isFolder || isArchive(path)) return loadBundleStart(path);
   return startOf(await loadCheckpoint(path));
 }
 
@@ -34,9 +35,11 @@ export function startOf({ config, state }: Checkpoint): Start {
   return { model: config.model, weights, moments: state.moments };
 }
 
-async function loadBundleStart(directory: string): Promise<Start> {
+async function loadBundleStart(place: string): Promise<Start> {
   try {
-    const { provenance, patterns } = parseManifest(await readFile(join(directory, 'manifest.json'), 'utf8'), directory);
+    const read = openBundleFiles(place);
+    const text = new TextDecoder().decode(await read('manifest.json'));
+    const { provenance, patterns, weights: file } = parseManifest(text, place);
     const settings = (provenance as { config?: unknown } | undefined)?.config;
     if (!settings) throw new Error('expected a bundle of `whet export`, whose manifest has the settings of its run');
     const parsed = runConfigSchema.safeParse(settings);
@@ -51,12 +54,11 @@ async function loadBundleStart(directory: string): Promise<Start> {
       parameters.every(({ name }) => moving.some((each) => each.name === name && each.moving === each.entries)),
     );
     if (!whole) throw new Error('expected a pattern in which all weights of the network move');
-    const { tensors } = readSafetensors(await readFile(join(directory, whole.init)));
-    const weights = new Map<string, Float32Array>();
-    for (const [name, { data }] of tensors) if (data instanceof Float32Array) weights.set(name, data);
+    const shared = new Weights(join(place, file), file, await read(file));
+    const weights = new Map(Object.entries(whole.values).map(([name, value]) => [name, shared.value(value).data]));
     return { model: config.model, weights, moments: new Map() };
   } catch (cause) {
-    throw new CheckpointError(`bundle "${directory}": ${(cause as Error).message}`, { cause });
+    throw new CheckpointError(`bundle "${place}": ${(cause as Error).message}`, { cause });
   }
 }
 

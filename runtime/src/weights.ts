@@ -1,0 +1,53 @@
+import { BundleError } from './errors.js';
+import type { PatternManifest } from './manifest.js';
+import type { ProfileValue } from './profile.js';
+import { readPlaces, type TensorPlace, tensorAt } from './safetensors.js';
+
+type ValuePlace = PatternManifest['values'][string];
+
+/** The file that holds every weight of a bundle once. */
+export class Weights {
+  readonly #places: ReadonlyMap<string, TensorPlace>;
+
+  /** Throws {@link BundleError} where `bytes` are no safetensors file. */
+  constructor(
+    /** Of the file, for messages. */
+    readonly location: string,
+    /** Path in the bundle. */
+    private readonly path: string,
+    private readonly bytes: Uint8Array,
+  ) {
+    try {
+      this.#places = readPlaces(bytes).places;
+    } catch (cause) {
+      throw new BundleError(`${location}: ${(cause as Error).message}`, { cause });
+    }
+  }
+
+  /** The file, by the name that a graph gives it: external data stands beside a model, in its folder. */
+  beside(graph: string): ReadonlyMap<string, Uint8Array> {
+    const split = (path: string) => [path.slice(0, path.lastIndexOf('/') + 1), path.slice(path.lastIndexOf('/') + 1)];
+    const [folder, name = ''] = split(this.path);
+    return new Map(folder === split(graph)[0] ? [[name, this.bytes]] : []);
+  }
+
+  /** A value where it starts. Throws {@link BundleError} where the file has no such tensor, or the mask does not fit it. */
+  value({ tensor, mask }: ValuePlace): ProfileValue {
+    const { shape, data } = this.#read(tensor, 'F32');
+    if (mask === undefined) return { shape, data: data as Float32Array };
+    const open = this.#read(mask, 'U8').data;
+    if (open.length > data.length) {
+      throw new BundleError(`${this.location}: "${mask}": expected at most ${data.length} entries, got ${open.length}`);
+    }
+    const kept = (data as Float32Array).filter((_, i) => Boolean(open[i]));
+    return { shape: [kept.length], data: kept };
+  }
+
+  #read(name: string, dtype: 'F32' | 'U8') {
+    const place = this.#places.get(name);
+    if (place?.dtype !== dtype) {
+      throw new BundleError(`${this.location}: "${name}": expected a tensor of ${dtype}, got ${place?.dtype ?? 'none'}`);
+    }
+    return tensorAt(this.bytes, place);
+  }
+}
