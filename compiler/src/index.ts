@@ -20,8 +20,14 @@ export { fromHalf, toHalf } from './half.js';
 export { lowerGroups, lowerOwnOperators, transposedAsConvolution } from './lowering/lower.js';
 export { weightGradientForms } from './lowering/weight-gradient.js';
 export { type Cut, cutOnnx, exposeOnnx } from './onnx/cut.js';
-export { type ExternalWeight, placesMask, type SplitModel, splitWeights, type WeightPlace } from './onnx/external-weights.js';
 export { listProblems, OnnxError, type OnnxProblem } from './onnx/errors.js';
+export {
+  type ExternalWeight,
+  placesMask,
+  type SplitModel,
+  splitWeights,
+  type WeightPlace,
+} from './onnx/external-weights.js';
 export { orderNodes } from './onnx/order.js';
 export { decodeModel, type OnnxModel, type OnnxNode, type OnnxTensor, type OnnxValueInfo } from './onnx/proto.js';
 export { READ_OPSETS, type ReadOptions, readableOperators, readOnnx } from './onnx/read.js';

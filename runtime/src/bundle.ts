@@ -8,8 +8,8 @@ import { loadPattern, momentNames, type Pattern } from './pattern.js';
 import { groupRequests, type PredictionRequest, predictGroup } from './predict.js';
 import { Profile, readProfile } from './profile.js';
 import type { BundleSource } from './source.js';
-import { Weights } from './weights.js';
 import type { AdaptOptions, AdaptResult, EncodedImage, Example, ImageInput, Prediction } from './types.js';
+import { Weights } from './weights.js';
 
 export interface OpenOptions {
   /** Patterns to load, by name or chosen from the manifest; all when absent. Files of the others are not read. */

@@ -112,7 +112,9 @@ export function checkExternalData(path: string, model: Uint8Array, weights: Read
     const file = weights.get(location);
     if (!file) {
       const known = [...weights.keys()].map((name) => `"${name}"`).join(', ') || 'none';
-      throw new BundleError(`${path}: external data: expected in weights of the manifest (${known}), got "${location}"`);
+      throw new BundleError(
+        `${path}: external data: expected in weights of the manifest (${known}), got "${location}"`,
+      );
     }
     const end = offset + (length ?? 0);
     const inside = Number.isSafeInteger(offset) && Number.isSafeInteger(end) && offset >= 0 && end >= offset;

@@ -1,3 +1,4 @@
+export { isArchive, readArchive } from './archive.js';
 export { Bundle, type OpenOptions } from './bundle.js';
 export { BundleError, InputError, ProfileError } from './errors.js';
 export {
@@ -9,8 +10,6 @@ export {
   type PatternManifest,
   parseManifest,
 } from './manifest.js';
-export { isArchive, readArchive } from './archive.js';
-export { Weights } from './weights.js';
 export { oneHot } from './one-hot.js';
 export { momentNames, nextName } from './pattern.js';
 export type { PredictionRequest } from './predict.js';
@@ -29,3 +28,4 @@ export {
 } from './safetensors.js';
 export type { BundleSource } from './source.js';
 export type * from './types.js';
+export { Weights } from './weights.js';

@@ -67,7 +67,10 @@ export function loadBundleFiles(files: ReadonlyMap<string, Uint8Array>, options:
 }
 
 function open(location: string, read: BundleSource['read'], options: LoadOptions): Promise<Bundle> {
-  return Bundle.open({ location, read, createSession: (model, weights) => createSession(model, options, weights) }, options);
+  return Bundle.open(
+    { location, read, createSession: (model, weights) => createSession(model, options, weights) },
+    options,
+  );
 }
 
 /** A session of an ONNX model on onnxruntime-node, as bundles run on. */

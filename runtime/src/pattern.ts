@@ -1,10 +1,10 @@
 import type { InferenceSession } from 'onnxruntime-common';
 import { BundleError } from './errors.js';
+import { checkExternalData } from './external-data.js';
 import type { PatternManifest } from './manifest.js';
 import type { ProfileValue } from './profile.js';
-import { checkExternalData } from './external-data.js';
-import type { Weights } from './weights.js';
 import type { BundleSource } from './source.js';
+import type { Weights } from './weights.js';
 
 /** `weight [C, F]` and `bias [C]` of C classes. */
 export interface KeptHead {

@@ -104,7 +104,8 @@ function readAt(source: string | URL, options: FetchOptions): ReadFile {
 
 /** Files are read once, also where a bundle is opened on two backends. */
 function readerOf(source: string | URL | ReadFile, options: WebLoadOptions): Source {
-  const [location, read] = typeof source === 'function' ? ['bundle', source] : [String(source), readAt(source, options)];
+  const [location, read] =
+    typeof source === 'function' ? ['bundle', source] : [String(source), readAt(source, options)];
   const files = new Map<string, Promise<Uint8Array>>();
   const once = options.backend === 'auto';
   return {

@@ -46,7 +46,9 @@ export class Weights {
   #read(name: string, dtype: 'F32' | 'U8') {
     const place = this.#places.get(name);
     if (place?.dtype !== dtype) {
-      throw new BundleError(`${this.location}: "${name}": expected a tensor of ${dtype}, got ${place?.dtype ?? 'none'}`);
+      throw new BundleError(
+        `${this.location}: "${name}": expected a tensor of ${dtype}, got ${place?.dtype ?? 'none'}`,
+      );
     }
     return tensorAt(this.bytes, place);
   }

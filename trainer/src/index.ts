@@ -45,6 +45,8 @@ export {
   writeBench,
 } from './bench/record.js';
 export { type Contender, movesEverything, noiseExamples, timePatterns, WARM_UP } from './bench/time-patterns.js';
+export { ExportError, writeBundle } from './bundle/folder.js';
+export { migrateBundle } from './bundle/migrate.js';
 export { CompileError } from './compile/compile-error.js';
 export { compileModel } from './compile/compile-model.js';
 export type { CompileOptions, CompileReport, PatternReport } from './compile/compile-options.js';
@@ -59,8 +61,6 @@ export { loadOmniglot, omniglotPreprocessing } from './data/omniglot.js';
 export { openPackedOmniglot, packOmniglot } from './data/packed-omniglot.js';
 export { generatorFor, type Random } from './data/random.js';
 export { type BundleOptions, buildBundle, type ExportOptions, exportBundle } from './export/export.js';
-export { ExportError, writeBundle } from './bundle/folder.js';
-export { migrateBundle } from './bundle/migrate.js';
 export {
   buildPatternGraphs,
   type PatternGraphs,

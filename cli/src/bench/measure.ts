@@ -180,7 +180,15 @@ async function floorOf(
   const classes = ways + (bundle.labels?.length ?? 0);
   const { createSession } = backend;
   try {
-    return await openFloor({ pattern, read, createSession, examples: ways * shots, classes, steps });
+    return await openFloor({
+      pattern,
+      weights: bundle.manifest.weights,
+      read,
+      createSession,
+      examples: ways * shots,
+      classes,
+      steps,
+    });
   } catch (error) {
     problems.push(`floor of ${label}, pattern "${name}" on ${backend.name}, ${ways}-way ${shots}-shot: ${said(error)}`);
     return undefined;

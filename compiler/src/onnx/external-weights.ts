@@ -34,8 +34,7 @@ const UINT8 = 2;
 const INT64 = 7;
 
 const sizeOf = (dims: readonly number[]): number => dims.reduce((product, dim) => product * dim, 1);
-const int64Bytes = (values: readonly number[]): Uint8Array =>
-  new Uint8Array(BigInt64Array.from(values, BigInt).buffer);
+const int64Bytes = (values: readonly number[]): Uint8Array => new Uint8Array(BigInt64Array.from(values, BigInt).buffer);
 
 const int64Tensor = (name: string, values: readonly number[]) => ({
   name,
@@ -122,7 +121,8 @@ export function splitWeights(model: Uint8Array): SplitModel {
   if (!graph) throw new OnnxError('not an ONNX model: the file holds no graph');
   const nodes: readonly NodeMessage[] = [...graph.node, ...functions.flatMap(({ node }) => node)];
   for (const tensor of [...graph.initializer, ...nodes.flatMap((node) => innerTensors(node))]) {
-    if (tensor.dataLocation === 1) throw new OnnxError(`tensor "${tensor.name}": expected its values in the model, got a file`);
+    if (tensor.dataLocation === 1)
+      throw new OnnxError(`tensor "${tensor.name}": expected its values in the model, got a file`);
   }
   // A part of somebody else's file stays as it is.
   if (producerName === PRODUCER) {

@@ -1,7 +1,7 @@
 import type { InferenceSession } from 'onnxruntime-common';
 import * as ort from 'onnxruntime-web/wasm';
-import { type OrtFiles, useOrtFiles } from './assets.js';
 import { externalDataOption } from '../source.js';
+import { type OrtFiles, useOrtFiles } from './assets.js';
 import { breathe } from './breathe.js';
 
 export interface WasmOptions {

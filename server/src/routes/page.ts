@@ -1,4 +1,6 @@
 import { headersOf, isImmutable, pageDirectory } from '@whet/page';
+import { isArchive } from '@whet/runtime';
+import { openBundleFiles } from '@whet/runtime/node';
 import { Router } from 'express';
 import sirv from 'sirv';
 
@@ -20,6 +22,17 @@ export function pageRouter({ bundles }: PageOptions): Router {
     response.json({ bundles: [...bundles.keys()] });
   });
   for (const [name, directory] of bundles) {
+    if (isArchive(directory)) {
+      router.get(`/bundles/${name}/:file`, async ({ params: { file } }, response) => {
+        const bytes = await openBundleFiles(directory)(file).catch(() => undefined);
+        if (!bytes) return response.status(404).end();
+        return response
+          .set(headersOf('bundles/'))
+          .type(file.endsWith('.json') ? 'json' : 'bin')
+          .send(Buffer.from(bytes));
+      });
+      continue;
+    }
     router.use(
       `/bundles/${name}`,
       // Looked up at each request, as a bundle may be replaced while the server runs.

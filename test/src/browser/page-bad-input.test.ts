@@ -296,7 +296,7 @@ describe.skipIf(!chromiumPath)(`the page with a damaged bundle${skipReason}`, ()
     const directory = join(parent, DEFAULT_BUNDLE);
     await cp(join(bundlesDirectory, DEFAULT_BUNDLE), directory, { recursive: true });
     const server = await startPageServer(directory);
-    const file = join(directory, 'head/encode.onnx');
+    const file = join(directory, 'head.encode.onnx');
     const whole = await readFile(file);
     await writeFile(file, Buffer.from(whole.map((byte, i) => (i === 5000 ? byte ^ 1 : byte))));
     // A host that lets browsers keep files for an hour, and no service worker to go past them.
@@ -305,7 +305,7 @@ describe.skipIf(!chromiumPath)(`the page with a damaged bundle${skipReason}`, ()
         response.writeHead(404).end();
         return true;
       }
-      if (!request.url?.includes('head/encode.onnx')) return false;
+      if (!request.url?.includes('head.encode.onnx')) return false;
       const headers = { ...headersOf('bundles/'), 'Cache-Control': 'public, max-age=3600' };
       void readFile(file).then((bytes) => response.writeHead(200, headers).end(bytes));
       return true;
@@ -322,7 +322,7 @@ describe.skipIf(!chromiumPath)(`the page with a damaged bundle${skipReason}`, ()
     server.meddle = (request, response) => !/loader-/.test(request.url ?? '') && damaged(request, response);
     await driver.button('Fetch it again').click();
     await alert.filter({ hasText: 'SHA-256' }).waitFor({ timeout: 60_000 });
-    expect(await alert.innerText()).toMatch(/head\/encode\.onnx: SHA-256: expected [0-9a-f]{64}, got [0-9a-f]{64}/);
+    expect(await alert.innerText()).toMatch(/head\.encode\.onnx: SHA-256: expected [0-9a-f]{64}, got [0-9a-f]{64}/);
     await writeFile(file, whole);
     await driver.button('Fetch it again').click();
     await driver.ready();

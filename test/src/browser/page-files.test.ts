@@ -55,16 +55,16 @@ describe.skipIf(!chromiumPath)(`the page's files on a host that fails and change
 
   it('a file that came damaged is not kept: once the host is healed, the same works', async () => {
     await reload();
-    const heal = await damage('first/from-block4/step.onnx');
+    const heal = await damage('first/from-block4.step.onnx');
     await page.getByLabel('Pattern: what may move').selectOption('from-block4');
     await driver.adaptButton.click();
-    const problem = page.locator('.notice.problem', { hasText: /from-block4\/step\.onnx: SHA-256/ });
+    const problem = page.locator('.notice.problem', { hasText: /from-block4\.step\.onnx: SHA-256/ });
     await problem.waitFor();
     await driver.button('Close this message').click();
     const kept = () =>
       page.evaluate(async () => {
         const all = await Promise.all((await caches.keys()).map(async (name) => (await caches.open(name)).keys()));
-        return all.flat().filter(({ url }) => url.includes('from-block4/step.onnx')).length;
+        return all.flat().filter(({ url }) => url.includes('from-block4.step.onnx')).length;
       });
     expect(await kept()).toBe(0);
     await heal();
@@ -73,11 +73,11 @@ describe.skipIf(!chromiumPath)(`the page's files on a host that fails and change
   });
 
   it('names the model that is damaged, and fetches that one again', async () => {
-    const heal = await damage('second/head/encode.onnx');
+    const heal = await damage('second/head.encode.onnx');
     await page.getByLabel('Model').selectOption('second');
     const alert = page.getByRole('alert').filter({ hasText: 'The model "second" could not be loaded' });
     await alert.waitFor();
-    expect(await alert.innerText()).toMatch(/head\/encode\.onnx: SHA-256/);
+    expect(await alert.innerText()).toMatch(/head\.encode\.onnx: SHA-256/);
     await heal();
     await driver.button('Fetch it again').click();
     await driver.ready();

@@ -79,7 +79,7 @@ describe('the page as static files', () => {
     expect(JSON.parse(await readFile(join(directory, 'bundles/index.json'), 'utf8'))).toEqual({
       bundles: [DEFAULT_BUNDLE],
     });
-    await stat(join(directory, 'bundles', DEFAULT_BUNDLE, 'head/encode.onnx'));
+    await stat(join(directory, 'bundles', DEFAULT_BUNDLE, 'head.encode.onnx'));
     const html = (await readFile(join(directory, 'index.html'), 'utf8')).replaceAll('&#39;', "'");
     expect(html).toMatch(/<meta http-equiv="Content-Security-Policy" content="[^"]*connect-src 'none'"/);
     expect(html).not.toMatch(/(src|href)="\/|https?:\/\/(?!www\.w3\.org)/);

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Manifest, readSafetensors } from '@whet/runtime';
+import { type Manifest, readSafetensors, type StoredTensor } from '@whet/runtime';
 import { loadBundle } from '@whet/runtime/node';
 import {
   randomImages,

@@ -1,4 +1,4 @@
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BundleError, type Example, InputError, ProfileError } from '@whet/runtime';
 import { type Bundle, loadBundle } from '@whet/runtime/node';
@@ -226,7 +226,7 @@ describe('a bundle', () => {
 
   it('loads the patterns that are asked for, and reads no file of the others', async () => {
     const directory = await writeTinyBundle();
-    await rm(join(directory, 'full'), { recursive: true });
+    for (const file of await readdir(directory)) if (file.startsWith('full.')) await rm(join(directory, file));
     await expect(loadBundle(directory)).rejects.toThrow(/full.*cannot be read/);
     const some = await loadBundle(directory, { patterns: ({ defaultPattern }) => [defaultPattern, 'head'] });
     const examples = examplesOf(randomImages('a', 2), ['x', 'y']);
@@ -296,13 +296,15 @@ describe('a bundle', () => {
   });
 
   it.each<[string, string, (text: string) => string, RegExp]>([
-    ['a changed graph', 'full/step.onnx', (text) => `${text} `, /full\/step\.onnx: SHA-256/],
+    ['a changed graph', 'full.step.onnx', (text) => `${text} `, /full\.step\.onnx: SHA-256/],
     [
       'another schema version',
       'manifest.json',
-      (text) => text.replace('whet-bundle/1', 'whet-bundle/9'),
+      (text) => text.replace('whet-bundle/2', 'whet-bundle/9'),
       /schema version/,
     ],
+    ['format 1', 'manifest.json', (text) => text.replace('whet-bundle/2', 'whet-bundle/1'), /run `whet migrate`/],
+    ['weights that are cut', 'weights.safetensors', (text) => text.slice(0, -4), /weights\.safetensors: SHA-256/],
     ['a manifest that is not JSON', 'manifest.json', () => '{', /not JSON/],
     [
       'a default pattern that is not there',
@@ -313,8 +315,20 @@ describe('a bundle', () => {
     [
       'a file outside the bundle',
       'manifest.json',
-      (t) => t.replaceAll('full/step.onnx', '../step.onnx'),
+      (t) => t.replaceAll('full.step.onnx', '../step.onnx'),
       /manifest\.json/,
+    ],
+    [
+      'weights outside the bundle',
+      'manifest.json',
+      (t) => t.replaceAll('weights.safetensors', '../weights.safetensors'),
+      /manifest\.json/,
+    ],
+    [
+      'a value that no tensor is',
+      'manifest.json',
+      (t) => t.replace('"tensor": "conv1.weight"', '"tensor": "conv9.weight"'),
+      /weights\.safetensors: "conv9\.weight": expected a tensor of F32, got none/,
     ],
   ])('refuses %s, naming the file', async (_, file, change, message) => {
     const broken = await writeTinyBundle();
@@ -327,10 +341,10 @@ describe('a bundle', () => {
   it('refuses a graph that leaves an input out, as when graphs of two patterns are mixed up', async () => {
     const broken = await writeTinyBundle();
     const manifest = JSON.parse(await readFile(join(broken, 'manifest.json'), 'utf8'));
-    manifest.patterns.full.graphs.predict = 'head/predict.onnx';
+    manifest.patterns.full.graphs.predict = 'head.predict.onnx';
     await writeFile(join(broken, 'manifest.json'), JSON.stringify(manifest));
     await expect(loadBundle(broken)).rejects.toThrow(
-      /head\/predict\.onnx: tensor names: missing input "conv1\.weight"/,
+      /head\.predict\.onnx: tensor names: missing input "conv1\.weight"/,
     );
   });
 
@@ -346,6 +360,6 @@ describe('a bundle', () => {
     const manifest = JSON.parse(await readFile(join(broken, 'manifest.json'), 'utf8'));
     manifest.patterns.full.graphs.predict = manifest.patterns.full.graphs.step;
     await writeFile(join(broken, 'manifest.json'), JSON.stringify(manifest));
-    await expect(loadBundle(broken)).rejects.toThrow(/full\/step\.onnx: tensor names: unexpected input "labels"/);
+    await expect(loadBundle(broken)).rejects.toThrow(/full\.step\.onnx: tensor names: unexpected input "labels"/);
   });
 });

@@ -15,8 +15,11 @@ export async function openCounted(directory: string): Promise<CountedBundle> {
   const bundle = await Bundle.open({
     location: directory,
     read: (path) => readFile(join(directory, path)),
-    createSession: async (model) => {
-      const session = await InferenceSession.create(model, { intraOpNumThreads: 1 });
+    createSession: async (model, weights = new Map()) => {
+      const session = await InferenceSession.create(model, {
+        intraOpNumThreads: 1,
+        externalData: Array.from(weights, ([path, data]) => ({ path, data })),
+      });
       const { run } = session;
       session.run = (feeds: object, ...rest: unknown[]) => {
         if ('images' in feeds) counted.runs++;

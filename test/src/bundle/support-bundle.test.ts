@@ -79,13 +79,13 @@ describe('support normalization in a bundle', () => {
       sparse: [],
     });
     const { head, full, 'from-block2': second } = bundle.manifest.patterns;
-    expect(head?.graphs).toMatchObject({ encode: 'head/encode.onnx', encodeQuery: 'head/encode-query.onnx' });
+    expect(head?.graphs).toMatchObject({ encode: 'head.encode.onnx', encodeQuery: 'head.encode-query.onnx' });
     expect(head?.graphs).not.toHaveProperty('moments');
-    expect(full?.graphs).toMatchObject({ encode: null, moments: 'full/moments.onnx' });
+    expect(full?.graphs).toMatchObject({ encode: null, moments: 'full.moments.onnx' });
     expect(full?.graphs).not.toHaveProperty('encodeQuery');
     expect(second?.graphs).toMatchObject({
-      encodeQuery: 'from-block2/encode-query.onnx',
-      moments: 'from-block2/moments.onnx',
+      encodeQuery: 'from-block2.encode-query.onnx',
+      moments: 'from-block2.moments.onnx',
     });
   });
 
@@ -199,8 +199,8 @@ describe('support normalization in a bundle', () => {
     ],
     [
       'the same graph for examples and queries',
-      ({ graphs }) => Object.assign(graphs, { encodeQuery: 'from-block3/encode.onnx' }),
-      /from-block3\/encode\.onnx: tensor names: missing input "norm1\.mean"/,
+      ({ graphs }) => Object.assign(graphs, { encodeQuery: 'from-block3.encode.onnx' }),
+      /from-block3\.encode\.onnx: tensor names: missing input "norm1\.mean"/,
     ],
     [
       'no graph of moments',

@@ -1,6 +1,6 @@
-import { join } from 'node:path';
 import { evaluate, graphCost, matrixProducts, readOnnx } from '@whet/compiler';
 import type { Bundle } from '@whet/runtime';
+import { openBundleFiles } from '@whet/runtime/node';
 import { writeTinyBundle } from '@whet/tools/bundles/tiny-bundle';
 import {
   type Contender,
@@ -8,7 +8,6 @@ import {
   openBenchBackend,
   openFloor,
   productsGraph,
-  readBundleFile,
   timePatterns,
 } from '@whet/trainer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -71,7 +70,10 @@ describe('timing patterns', () => {
 
 describe('the floor', () => {
   it('has the multiply-adds of the graph and none of its data movement', async () => {
-    const step = readOnnx(await readBundleFile(directory, 'full/step.onnx'));
+    const read = openBundleFiles(directory);
+    const weights = await read(bundle.manifest.weights);
+    const external = (_: string, offset: number, length: number) => weights.subarray(offset, offset + length);
+    const step = readOnnx(await read('full.step.onnx'), { external });
     const products = matrixProducts(step, { N: 6, W: 3 });
     const floor = productsGraph(products);
     expect(graphCost(floor).multiplyAdds).toBe(graphCost(step, { N: 6, W: 3 }).multiplyAdds);
@@ -93,8 +95,16 @@ describe('the floor', () => {
     const { createSession } = await openBenchBackend(name);
     const pattern = bundle.manifest.patterns['head'];
     if (!pattern) throw new Error('expected the pattern "head"');
-    const read = (path: string) => readBundleFile(directory, path);
-    const floor = await openFloor({ pattern, read, createSession, examples: 6, classes: 3, steps: 2 });
+    const read = openBundleFiles(directory);
+    const floor = await openFloor({
+      pattern,
+      weights: bundle.manifest.weights,
+      read,
+      createSession,
+      examples: 6,
+      classes: 3,
+      steps: 2,
+    });
     expect(await floor?.measure()).toBeGreaterThan(0);
     await floor?.release();
   });
@@ -103,7 +113,17 @@ describe('the floor', () => {
     const { createSession } = await openBenchBackend('node');
     const pattern = bundle.manifest.patterns['full'];
     if (!pattern) throw new Error('expected the pattern "full"');
-    const read = () => readBundleFile(join(directory, '..', 'tiny'), 'manifest.json');
-    expect(await openFloor({ pattern, read, createSession, examples: 6, classes: 3, steps: 2 })).toBeUndefined();
+    const read = () => openBundleFiles(directory)('manifest.json');
+    expect(
+      await openFloor({
+        pattern,
+        weights: bundle.manifest.weights,
+        read,
+        createSession,
+        examples: 6,
+        classes: 3,
+        steps: 2,
+      }),
+    ).toBeUndefined();
   });
 });

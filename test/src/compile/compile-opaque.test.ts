@@ -65,8 +65,8 @@ const axis = { axis: { dims: [], dataType: 7, int64Data: [2] } };
 const opaque = (more: Partial<TestModel> = {}) =>
   convolutions([fused, cumulative], { ...more, initializers: { ...axis, ...more.initializers } });
 
-async function run(bytes: Uint8Array, feeds: Record<string, ort.Tensor>) {
-  const session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 3 });
+async function run(model: Uint8Array | string, feeds: Record<string, ort.Tensor>) {
+  const session = await ort.InferenceSession.create(model as string, { logSeverityLevel: 3 });
   const outputs = await session.run(feeds);
   await session.release();
   return outputs;
@@ -87,9 +87,9 @@ async function compare(model: Uint8Array, directory: string, features: string, s
   );
   const exposed = exposeOnnx(model, [features], { tensor: 'x', shape: ['N', 1, side, side] });
   const expected = (await run(exposed, { x: images }))[features] as ort.Tensor;
-  const pattern = (await readdir(directory)).filter((name) => name !== 'manifest.json')[0] as string;
-  const encode = await readFile(join(directory, pattern, 'encode.onnx'));
-  return { expected, actual: (await run(encode, { images }))['features'] as ort.Tensor, encode };
+  const file = (await readdir(directory)).find((name) => name.endsWith('.encode.onnx')) as string;
+  const encode = await readFile(join(directory, file));
+  return { expected, actual: (await run(join(directory, file), { images }))['features'] as ort.Tensor, encode };
 }
 
 async function expectLearning(directory: string, rate = 1e-4): Promise<void> {

@@ -16,8 +16,8 @@ const SHAPE = [3, 48, 192] as const;
 const FEATURES = 'reshape2_0.tmp_0';
 const WAYS = 3;
 
-async function run(bytes: Uint8Array, feeds: Record<string, ort.Tensor>) {
-  const session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 3 });
+async function run(model: Uint8Array | string, feeds: Record<string, ort.Tensor>) {
+  const session = await ort.InferenceSession.create(model as string, { logSeverityLevel: 3 });
   const outputs = await session.run(feeds);
   await session.release();
   return outputs;
@@ -49,14 +49,14 @@ function expectClose(actual: ort.Tensor | undefined, expected: ort.Tensor | unde
 /** The loss of a pattern of a bundle at the start of a task, and what one step of rate 1 makes of its values. */
 async function firstStep(directory: string, bundle: Bundle, pattern: string) {
   const { profile } = await bundle.adapt(examples, { pattern, steps: 0 });
-  const file = (graph: string) => readFile(join(directory, pattern, `${graph}.onnx`));
-  const { features } = await run(await file('encode'), { images: batch(examples.map(({ image }) => image)) });
+  const file = (graph: string) => join(directory, `${pattern}.${graph}.onnx`);
+  const { features } = await run(file('encode'), { images: batch(examples.map(({ image }) => image)) });
   const rows = examples.map(({ label }) => profile.classes.indexOf(label));
   const oneHot = Float32Array.from(rows.flatMap((row) => [0, 1, 2].map((way) => Number(way === row))));
   const values = Object.fromEntries(
     [...profile.values].map(([key, { shape, data }]) => [key, new ort.Tensor('float32', data, [...shape])]),
   );
-  const outputs = await run(await file('step'), {
+  const outputs = await run(file('step'), {
     ...values,
     features: features as ort.Tensor,
     labels: new ort.Tensor('float32', oneHot, [rows.length, WAYS]),
@@ -97,7 +97,7 @@ describe.skipIf(!path)(`a quantized classifier, compiled${why}`, () => {
   it.each(['whole', 'part'])('keeps the frozen part as it was quantized (%s)', async (name) => {
     const model = name === 'whole' ? whole : part;
     for (const pattern of ['head', 'last']) {
-      const bytes = await readFile(join(folder, name, pattern, 'encode.onnx'));
+      const bytes = await readFile(join(folder, name, `${pattern}.encode.onnx`));
       const nodes = new Map(decodeModel(model).nodes.map((node) => [node.name, node]));
       const kept = decodeModel(bytes).nodes.filter((node) => nodes.has(node.name));
       expect(kept.filter(({ op }) => op === 'QuantizeLinear').length).toBeGreaterThan(30);
@@ -111,11 +111,11 @@ describe.skipIf(!path)(`a quantized classifier, compiled${why}`, () => {
     const model = name === 'whole' ? whole : part;
     const { features } = reports.get(name)?.model ?? { features: '' };
     const expected = (await tensorsOf(model, [features], images))[features];
-    const bytes = await readFile(join(folder, name, 'head', 'encode.onnx'));
+    const bytes = join(folder, name, 'head.encode.onnx');
     expect((await run(bytes, { images }))['features']?.data).toEqual(expected?.data);
 
     const { boundary = [] } = reports.get(name)?.patterns[1] ?? {};
-    const cached = await run(await readFile(join(folder, name, 'last', 'encode.onnx')), { images });
+    const cached = await run(join(folder, name, 'last.encode.onnx'), { images });
     const tensors = await tensorsOf(model, [...boundary], images);
     const rows = [0, 1, 2].flatMap((n) =>
       boundary.flatMap((tensor) => {

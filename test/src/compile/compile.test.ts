@@ -92,7 +92,7 @@ describe.skipIf(!modelPath)(`a classifier from elsewhere, compiled${why}`, () =>
   it('leaves the frozen part as it was exported', async () => {
     const original = decodeModel(await readFile(modelPath as string));
     for (const pattern of ['head', 'last']) {
-      const encode = decodeModel(await readFile(join(folder, 'direction', pattern, 'encode.onnx')));
+      const encode = decodeModel(await readFile(join(folder, 'direction', `${pattern}.encode.onnx`)));
       const nodes = new Map(original.nodes.map((node) => [node.name, node]));
       const kept = encode.nodes.filter(({ name }) => nodes.has(name));
       expect(encode.nodes.length - kept.length).toBeLessThanOrEqual(4);
@@ -128,13 +128,13 @@ describe.skipIf(!modelPath)(`a classifier from elsewhere, compiled${why}`, () =>
         48,
         192,
       ]);
-      const file = (graph: string) => readFile(join(folder, 'direction', 'last', `${graph}.onnx`));
-      const { features } = await run(await file('encode'), { images });
+      const file = (graph: string) => join(folder, 'direction', `last.${graph}.onnx`);
+      const { features } = await run(file('encode'), { images });
       const oneHot = Float32Array.from(rows.flatMap((row) => [0, 1, 2].map((way) => Number(way === row))));
       const values = Object.fromEntries(
         [...profile.values].map(([key, { shape, data }]) => [key, new ort.Tensor('float32', data, [...shape])]),
       );
-      const outputs = await run(await file('step'), {
+      const outputs = await run(file('step'), {
         ...values,
         features: features as ort.Tensor,
         labels: new ort.Tensor('float32', oneHot, [rows.length, 3]),

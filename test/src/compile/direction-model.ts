@@ -39,8 +39,8 @@ export function modelWith(
   return message.encode(model).finish();
 }
 
-export async function run(bytes: Uint8Array, feeds: Record<string, ort.Tensor>) {
-  const session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 3 });
+export async function run(model: Uint8Array | string, feeds: Record<string, ort.Tensor>) {
+  const session = await ort.InferenceSession.create(model as string, { logSeverityLevel: 3 });
   try {
     return await session.run(feeds);
   } finally {

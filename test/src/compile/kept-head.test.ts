@@ -138,7 +138,7 @@ describe('a kept head', () => {
       [{ head: 'prototype' }, /labels: expected none with head "prototype"/],
       [{ labels: ['a', 'b', 'a'] }, /labels: expected different names/],
       [{ labels: ['a', 'b', ''] }, /labels\.2: /],
-      [{ labels: ['a', 'b'] }, /init\.safetensors: "head\.weight": expected shape \[2, 4\], got \[3, 4\]/],
+      [{ labels: ['a', 'b'] }, /weights\.safetensors: "head\.weight": expected shape \[2, 4\], got \[3, 4\]/],
       [{ limits: { maxClasses: 2, maxExamples: 5 } }, /labels: expected at most 2, got 3/],
     ];
     for (const [changed, message] of cases) {

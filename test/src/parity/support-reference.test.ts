@@ -92,10 +92,10 @@ async function writeBundle(test: RuleCase, directory: string): Promise<void> {
   const about = { name: test.rule, version: '0.0.1', description: test.rule, defaultPattern: 'rule' };
   await exportBundle({ ...about, checkpoint, directory, preprocessing, patterns: [spec] });
   const start = fixedStart(test);
-  await writeFile(join(directory, 'rule/start.onnx'), start);
+  await writeFile(join(directory, 'rule.start.onnx'), start);
   const path = join(directory, 'manifest.json');
   const manifest = JSON.parse(await readFile(path, 'utf8'));
-  manifest.files['rule/start.onnx'].sha256 = createHash('sha256').update(start).digest('hex');
+  manifest.files['rule.start.onnx'].sha256 = createHash('sha256').update(start).digest('hex');
   await writeFile(path, JSON.stringify(manifest));
 }
 

@@ -6,13 +6,15 @@ import type { Manifest } from '@whet/runtime';
 /** Copies a bundle with some of its patterns into a new temporary folder and returns the folder. */
 export async function partOfBundle(directory: string, names: readonly string[]): Promise<string> {
   const manifest = JSON.parse(await readFile(join(directory, 'manifest.json'), 'utf8')) as Manifest;
-  const kept = ([path]: [string, unknown]) => names.some((name) => path.startsWith(`${name}/`));
+  const kept = ([path]: [string, unknown]) =>
+    path === manifest.weights || names.some((name) => path.startsWith(`${name}.`));
   const folder = await mkdtemp(join(tmpdir(), 'whet-part-'));
-  for (const name of names) await cp(join(directory, name), join(folder, name), { recursive: true });
+  const files = Object.fromEntries(Object.entries(manifest.files).filter(kept));
+  for (const path of Object.keys(files)) await cp(join(directory, path), join(folder, path));
   const part = {
     ...manifest,
     patterns: Object.fromEntries(Object.entries(manifest.patterns).filter(([name]) => names.includes(name))),
-    files: Object.fromEntries(Object.entries(manifest.files).filter(kept)),
+    files,
     measurements: [],
   };
   await writeFile(join(folder, 'manifest.json'), JSON.stringify(part));

@@ -1,4 +1,5 @@
 import {
+  type ExternalReader,
   encodeOnnx,
   type Graph,
   GraphBuilder,
@@ -24,6 +25,8 @@ export interface Floor {
 
 export interface FloorOptions {
   readonly pattern: PatternManifest;
+  /** The bundle's file of weights, where the graphs keep theirs. */
+  readonly weights: string;
   /** Reads a file of the bundle. */
   readonly read: BundleSource['read'];
   readonly createSession: BundleSource['createSession'];
@@ -65,15 +68,17 @@ export function productsGraph(products: readonly MatrixProduct[]): Graph {
  * sizes of its own. The caller releases it.
  */
 export async function openFloor(options: FloorOptions): Promise<Floor | undefined> {
-  const { pattern, read, createSession, examples, classes, steps } = options;
+  const { pattern, weights, read, createSession, examples, classes, steps } = options;
   const paths = [
     ...(pattern.graphs.encode === null ? [] : [{ path: pattern.graphs.encode, times: 1 }]),
     ...(steps > 0 ? [{ path: pattern.graphs.step, times: steps }] : []),
   ];
   const parts: { times: number; products: MatrixProduct[] }[] = [];
   try {
+    const file = await read(weights);
+    const external: ExternalReader = (_, offset, length) => file.subarray(offset, offset + length);
     for (const { path, times } of paths) {
-      const products = matrixProducts(readOnnx(await read(path)), { N: examples, W: classes });
+      const products = matrixProducts(readOnnx(await read(path), { external }), { N: examples, W: classes });
       if (products.length > 0) parts.push({ times, products });
     }
   } catch (error) {

@@ -71,7 +71,7 @@ export const graphsOf = (compiled: CompiledPattern): BundlePattern['graphs'] => 
 });
 
 const sizeOf = (shape: readonly number[]): number => shape.reduce((product, dim) => product * dim, 1);
-const isOpen = ({ mask }: StartingValue): boolean => !mask || !mask.includes(0);
+const isOpen = ({ mask }: StartingValue): boolean => !mask?.includes(0);
 const openPlaces = (mask: Uint8Array): number[] => Array.from(mask.keys()).filter((i) => mask[i]);
 
 /**
@@ -104,10 +104,14 @@ export function bundleFiles(draft: BundleDraft): { manifest: Manifest; contents:
   for (const { path, split, names } of models) {
     contents.set(path, split.encode(names.map((name) => ({ location: WEIGHTS_FILE, offset: offsetOf(name) }))));
   }
-  const manifest = manifestOf(draft, (name) => ({
-    graphs: graphs.get(name) as PatternManifest['graphs'],
-    values: values.get(name) as PatternManifest['values'],
-  }), contents);
+  const manifest = manifestOf(
+    draft,
+    (name) => ({
+      graphs: graphs.get(name) as PatternManifest['graphs'],
+      values: values.get(name) as PatternManifest['values'],
+    }),
+    contents,
+  );
   contents.set('manifest.json', new TextEncoder().encode(`${JSON.stringify(manifest, null, 2)}\n`));
   return { manifest, contents };
 }

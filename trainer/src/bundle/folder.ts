@@ -1,7 +1,7 @@
 import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import writeFileAtomic from 'write-file-atomic';
 import { isArchive } from '@whet/runtime';
+import writeFileAtomic from 'write-file-atomic';
 import { packArchive } from './archive.js';
 
 /** A folder that an export would overwrite and that is not a bundle. */

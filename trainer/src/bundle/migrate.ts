@@ -110,18 +110,26 @@ const startOf = ({ shape, data }: StoredTensor): StartingValue => ({ shape, data
 
 /** Of a list of moving entries, the whole weight and its mask, as the graph that scatters the list has them. */
 function denseStart(
-  { initializers }: OnnxModel,
+  { initializers, nodes }: OnnxModel,
   name: string,
   shape: readonly number[],
   { data }: StoredTensor,
 ): StartingValue {
-  const rawOf = (suffix: string) => {
-    const found = initializers.find((tensor) => tensor.name === `${name}.${suffix}`)?.rawData;
-    if (!found) throw new ExportError(`pattern's graph: expected the constant "${name}.${suffix}", got none`);
+  const makers = new Map(nodes.flatMap((node) => node.outputs.map((output) => [output, node] as const)));
+  /** What is reshaped to a value. */
+  const unshaped = (value: string): string => {
+    const maker = makers.get(value);
+    return maker?.op === 'Reshape' ? unshaped(maker.inputs[0] ?? '') : value;
+  };
+  const scatter = nodes.find(({ op, inputs }) => op === 'ScatterElements' && unshaped(inputs[2] ?? '') === name);
+  const rawOf = (operand: number) => {
+    const constant = unshaped(scatter?.inputs[operand] ?? '');
+    const found = initializers.find((tensor) => tensor.name === constant)?.rawData;
+    if (!found) throw new ExportError(`"${name}": expected a graph that scatters it over a constant, got none`);
     return Uint8Array.from(found).buffer;
   };
-  const dense = new Float32Array(rawOf('start'));
-  const indices = Array.from(new BigInt64Array(rawOf('indices')), Number);
+  const dense = new Float32Array(rawOf(0));
+  const indices = Array.from(new BigInt64Array(rawOf(1)), Number);
   const mask = new Uint8Array(dense.length);
   // Of whole rows the graph has one index for each entry: that of the row.
   const row = dense.length / (shape[0] ?? 1);
@@ -132,6 +140,7 @@ function denseStart(
   }
   const open = dense.filter((_, i) => mask[i]);
   const same = open.length === data.length && open.every((value, i) => Object.is(value, data[i]));
-  if (!same) throw new ExportError(`"${name}": expected ${data.length} entries of its constant, got ${open.length} others`);
+  if (!same)
+    throw new ExportError(`"${name}": expected ${data.length} entries of its constant, got ${open.length} others`);
   return { shape, data: dense, mask };
 }

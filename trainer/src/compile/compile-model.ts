@@ -60,7 +60,10 @@ async function compilePatternOf(
         { shape, data: Float32Array.from(value.constant?.data ?? []) },
       ]),
     ),
-    kept: new Map([...rows, ...moments.map(([moment, data]): [string, StartingValue] => [moment, { shape: [data.length], data }])]),
+    kept: new Map([
+      ...rows,
+      ...moments.map(([moment, data]): [string, StartingValue] => [moment, { shape: [data.length], data }]),
+    ]),
     layers: [...layers, 'head'],
     steps: options.steps ?? 5,
     rate: options.rate ?? 0.01,

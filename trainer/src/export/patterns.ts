@@ -1,5 +1,5 @@
-import { patternNameProblem } from '../bundle/files.js';
 import { headParameters } from '@whet/models';
+import { patternNameProblem } from '../bundle/files.js';
 import { expandLearned } from '../task/inner-parameters.js';
 import { rules } from '../task/rules.js';
 import { innerParameters } from '../task/task-graph.js';

@@ -151,7 +151,7 @@ describe('measuring layer patterns', () => {
       const { manifest } = buildBundle({ ...common, patterns: [{ ...spec, ...more }], defaultPattern: 'top' });
       return manifest.patterns['top'];
     };
-    expect(graphs({})?.graphs.encode).toBe('top/encode.onnx');
+    expect(graphs({})?.graphs.encode).toBe('top.encode.onnx');
     expect(graphs({})?.features).toEqual([4, 4, 4]);
     expect(graphs({ rerunsPrefix: true })).toMatchObject({ graphs: { encode: null }, features: [1, SIZE, SIZE] });
   });

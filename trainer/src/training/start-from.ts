@@ -1,4 +1,4 @@
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isArchive, parseManifest, Weights } from '@whet/runtime';
 import { openBundleFiles } from '@whet/runtime/node';

@@ -60,7 +60,10 @@ export const pictureForm = ({ width, height, channels, fit, background, kernel }
  * A profile of an older version of a bundle for the one that is open: with its examples, to be adapted again. Undefined where its
  * pictures are of another form, or it has classes whose examples are elsewhere, so that what it learned could not be learned again.
  */
-export function carriedOver({ bytes, ...rest }: Person, digest: string, manifest: Manifest): Person | undefined {
+export function carriedOver(whole: Person, digest: string, manifest: Manifest): Person | undefined {
+  const { bytes, ...rest } = whole;
+  // The same model in another form.
+  if (manifest.formerly?.includes(whole.bundle)) return { ...whole, bundle: digest };
   const { last: _, isOlder = false, pattern, classes, ...extra } = rest.extra;
   if (extra.form !== pictureForm(manifest.preprocessing)) return undefined;
   if (bytes && classes.some(({ pictures, elsewhere }) => elsewhere > 0 || pictures.length === 0)) return undefined;
