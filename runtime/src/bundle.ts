@@ -3,7 +3,7 @@ import { adaptPattern } from './adapt.js';
 import { classesOf } from './classes.js';
 import { encodeExamples, isEncoded } from './encode.js';
 import { BundleError, InputError, ProfileError } from './errors.js';
-import { filesOf, type Manifest, type PatternManifest, parseManifest } from './manifest.js';
+import { filesOf, graphsOf, type Manifest, type PatternManifest, parseManifest } from './manifest.js';
 import { loadPattern, momentNames, type Pattern } from './pattern.js';
 import { groupRequests, type PredictionRequest, predictGroup } from './predict.js';
 import { Profile, readProfile } from './profile.js';
@@ -64,6 +64,8 @@ export class Bundle {
   readonly #patterns = new Map<string, Pattern>();
   readonly #loading = new Map<string, Promise<void>>();
   readonly #sessions: InferenceSession[] = [];
+  /** Kept while there are patterns to be loaded. */
+  #weights: Weights | undefined;
 
   private constructor(
     readonly manifest: Manifest,
@@ -119,7 +121,9 @@ export class Bundle {
     const pattern = this.#known(name);
     const loading =
       this.#loading.get(name) ??
-      readChecked(this.source, filesOf(this.manifest, pattern), this.manifest).then((files) => this.#open(name, files));
+      readChecked(this.source, this.#weights ? graphsOf(pattern) : filesOf(this.manifest, pattern), this.manifest).then(
+        (files) => this.#open(name, files),
+      );
     this.#loading.set(name, loading);
     try {
       await loading;
@@ -154,12 +158,15 @@ export class Bundle {
     const { labels, featureLength } = this.manifest;
     const keptShape = labels && ([labels.length, featureLength] as const);
     const sessions: InferenceSession[] = [];
-    const { weights: path } = this.manifest;
-    const weights = new Weights(`${this.source.location}/${path}`, path, files.get(path) as Uint8Array);
+    const { weights: path, patterns } = this.manifest;
+    const bytes = files.get(path);
+    if (bytes) this.#weights ??= new Weights(`${this.source.location}/${path}`, path, bytes);
+    const weights = this.#weights as Weights;
     try {
       const pattern = await loadPattern(this.source, files, weights, name, this.#known(name), keptShape, sessions);
       this.#patterns.set(name, pattern);
       this.#sessions.push(...sessions);
+      if (this.#patterns.size === Object.keys(patterns).length) this.#weights = undefined;
     } catch (cause) {
       for (const session of sessions) await session.release();
       throw cause;

@@ -1,18 +1,17 @@
 import { BundleError } from './errors.js';
 
-/** Where a graph says that values of its stand. */
+/** Where a graph says that values of its stand: bytes of a file beside it, to its end where `length` is NaN. */
 export interface ExternalData {
   readonly location: string;
   readonly offset: number;
-  /** To the end of the file where absent. */
-  readonly length: number | undefined;
+  readonly length: number;
 }
 
 /** How deep messages may stand in each other; graphs stand in attributes of nodes of graphs. */
 const DEEPEST = 100;
 
-/** Kinds of messages of onnx.proto on the way to a tensor's external data, and the fields that lead on. */
-const paths = {
+/** Messages of onnx.proto on the way to a tensor's external data, and by which fields they lead on. */
+const paths: Readonly<Record<string, Readonly<Record<number, string>>>> = {
   model: { 7: 'graph', 25: 'function' },
   function: { 7: 'node', 11: 'attribute' },
   graph: { 1: 'node', 5: 'tensor', 15: 'sparse' },
@@ -20,71 +19,29 @@ const paths = {
   attribute: { 5: 'tensor', 6: 'graph', 10: 'tensor', 11: 'graph', 22: 'sparse', 23: 'sparse' },
   sparse: { 1: 'tensor', 2: 'tensor' },
   tensor: { 13: 'entry' },
-} as const satisfies Readonly<Record<string, Readonly<Record<number, string>>>>;
-type Kind = keyof typeof paths;
+};
 
-interface Field {
-  readonly number: number;
-  readonly varint: number;
-  /** Of a field with a length; otherwise empty. */
-  readonly bytes: Uint8Array;
-}
-
-/** The fields of a protobuf message, in their order. Throws a RangeError where it is damaged. */
-function* fieldsOf(message: Uint8Array): Generator<Field> {
+/** Calls `onField` with each field of a protobuf message that has a length. Throws a RangeError where it is damaged. */
+function readFields(message: Uint8Array, onField: (number: number, bytes: Uint8Array) => void): void {
   let at = 0;
   const varint = (): number => {
     let value = 0;
-    for (let shift = 0; shift < 70; shift += 7) {
-      const byte = message[at++];
-      if (byte === undefined) throw new RangeError('it ends within a number');
-      value += (byte & 0x7f) * 2 ** shift;
-      if (byte < 0x80) return value;
+    for (let scale = 1; scale < 2 ** 70; scale *= 128) {
+      const byte = message[at++] ?? Number.NaN;
+      value += (byte & 127) * scale;
+      if (byte < 128) return value;
     }
-    throw new RangeError('a number of more than 10 bytes');
+    throw new RangeError('it ends within a number');
   };
   while (at < message.length) {
     const tag = varint();
-    const wire = tag & 7;
-    const [number, none] = [Math.floor(tag / 8), message.subarray(0, 0)];
-    if (wire === 0) yield { number, varint: varint(), bytes: none };
-    else {
-      const length = wire === 2 ? varint() : wire === 1 ? 8 : wire === 5 ? 4 : -1;
-      if (length < 0) throw new RangeError(`fields of wire type ${wire}`);
-      if (at + length > message.length) throw new RangeError('a field that is longer than its message');
-      yield { number, varint: 0, bytes: message.subarray(at, at + length) };
-      at += length;
-    }
+    const wire = tag % 8;
+    const length = wire === 2 ? varint() : ({ 0: 0, 1: 8, 5: 4 }[wire] ?? Number.NaN);
+    if (wire === 0) varint();
+    if (!(at + length <= message.length)) throw new RangeError('a field ends beyond its message');
+    if (wire === 2) onField(Math.floor(tag / 8), message.subarray(at, at + length));
+    at += length;
   }
-}
-
-/** What a `StringStringEntryProto` says. */
-function entryOf(message: Uint8Array): [key: string, value: string] {
-  const entry: [string, string] = ['', ''];
-  for (const { number, bytes } of fieldsOf(message)) {
-    if (number === 1 || number === 2) entry[number - 1] = new TextDecoder().decode(bytes);
-  }
-  return entry;
-}
-
-function visit(kind: Kind, message: Uint8Array, found: ExternalData[], depth: number): void {
-  if (depth > DEEPEST) throw new RangeError(`messages stand in each other more than ${DEEPEST} deep`);
-  const next: Readonly<Record<number, Kind | 'entry'>> = paths[kind];
-  const entries = new Map<string, string>();
-  for (const { number, bytes } of fieldsOf(message)) {
-    const inner = next[number];
-    if (inner === 'entry') {
-      const [key, value] = entryOf(bytes);
-      entries.set(key, value);
-    } else if (inner) visit(inner, bytes, found, depth + 1);
-  }
-  if (entries.size === 0) return;
-  const length = entries.get('length');
-  found.push({
-    location: entries.get('location') ?? '',
-    offset: Number(entries.get('offset') ?? 0),
-    length: length === undefined ? undefined : Number(length),
-  });
 }
 
 /**
@@ -93,35 +50,49 @@ function visit(kind: Kind, message: Uint8Array, found: ExternalData[], depth: nu
  */
 export function externalDataOf(model: Uint8Array): ExternalData[] {
   const found: ExternalData[] = [];
-  visit('model', model, found, 0);
+  const visit = (kind: string, message: Uint8Array, depth: number): void => {
+    if (depth > DEEPEST) throw new RangeError(`messages stand in each other more than ${DEEPEST} deep`);
+    const entries: Record<string, string> = {};
+    readFields(message, (number, bytes) => {
+      const inner = paths[kind]?.[number];
+      if (inner !== 'entry') {
+        if (inner) visit(inner, bytes, depth + 1);
+        return;
+      }
+      const texts = ['', '', ''];
+      readFields(bytes, (part, text) => {
+        texts[part] = new TextDecoder().decode(text);
+      });
+      entries[texts[1] as string] = texts[2] as string;
+    });
+    const { location = '', offset = '0', length = 'NaN' } = entries;
+    if (Object.keys(entries).length > 0) found.push({ location, offset: Number(offset), length: Number(length) });
+  };
+  visit('model', model, 0);
   return found;
 }
 
 /**
- * Throws {@link BundleError} where a graph keeps values elsewhere than within the bundle's weights: onnxruntime would look for
- * a file of that name on the machine.
+ * Throws {@link BundleError} where a graph keeps values elsewhere than within the weights it is given: onnxruntime-node would look
+ * for a file of that name on the machine. In a browser it has none to look for.
  */
-export function checkExternalData(path: string, model: Uint8Array, weights: ReadonlyMap<string, Uint8Array>): void {
-  let found: ExternalData[];
+export function checkExternalData(model: Uint8Array, weights: ReadonlyMap<string, Uint8Array>): void {
+  const refuse = (reason: string, cause?: unknown): never => {
+    throw new BundleError(reason, { cause });
+  };
+  let found: ExternalData[] = [];
   try {
     found = externalDataOf(model);
   } catch (cause) {
-    throw new BundleError(`${path}: not an ONNX model: ${(cause as Error).message}`, { cause });
+    refuse(`not an ONNX model: ${(cause as Error).message}`, cause);
   }
   for (const { location, offset, length } of found) {
-    const file = weights.get(location);
-    if (!file) {
+    const size = weights.get(location)?.length;
+    if (size === undefined) {
       const known = [...weights.keys()].map((name) => `"${name}"`).join(', ') || 'none';
-      throw new BundleError(
-        `${path}: external data: expected in weights of the manifest (${known}), got "${location}"`,
-      );
-    }
-    const end = offset + (length ?? 0);
-    const inside = Number.isSafeInteger(offset) && Number.isSafeInteger(end) && offset >= 0 && end >= offset;
-    if (!inside || end > file.length) {
-      throw new BundleError(
-        `${path}: external data: expected within the ${file.length} bytes of "${location}", got ${offset} to ${end}`,
-      );
+      refuse(`external data: expected in weights of the manifest (${known}), got "${location}"`);
+    } else if (!(offset >= 0 && offset <= size && !(offset + length > size) && !(length < 0))) {
+      refuse(`external data: expected within the ${size} bytes of "${location}", got ${offset}, ${length} long`);
     }
   }
 }

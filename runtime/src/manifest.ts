@@ -115,10 +115,16 @@ export type Manifest = z.infer<typeof manifestSchema>;
 export type PatternManifest = z.infer<typeof patternSchema>;
 export type Measurement = z.infer<typeof measurementSchema>;
 
-/** The files that a pattern needs, by their paths in the bundle. */
-export function filesOf({ weights }: Pick<Manifest, 'weights'>, { graphs }: PatternManifest): string[] {
-  return [...new Set([...Object.values(graphs), weights])].filter((file) => typeof file === 'string');
+/** The graphs of a pattern, by their paths in the bundle. */
+export function graphsOf({ graphs }: PatternManifest): string[] {
+  return [...new Set(Object.values(graphs))].filter((file) => typeof file === 'string');
 }
+
+/** The files that a pattern needs, by their paths in the bundle. */
+export const filesOf = ({ weights }: Pick<Manifest, 'weights'>, pattern: PatternManifest): string[] => [
+  ...graphsOf(pattern),
+  weights,
+];
 
 /** Parses `manifest.json`; throws {@link BundleError} naming the first field that does not fit. */
 export function parseManifest(text: string, location = '.'): Manifest {

@@ -5,6 +5,7 @@ import * as ort from 'onnxruntime-node';
 import { isArchive, readArchive } from './archive.js';
 import { Bundle, type OpenOptions } from './bundle.js';
 import { BundleError } from './errors.js';
+import { checkExternalData } from './external-data.js';
 import { type BundleSource, externalDataOption } from './source.js';
 import { defaultThreads } from './threads.js';
 
@@ -73,12 +74,16 @@ function open(location: string, read: BundleSource['read'], options: LoadOptions
   );
 }
 
-/** A session of an ONNX model on onnxruntime-node, as bundles run on. */
-export function createSession(
+/**
+ * A session of an ONNX model on onnxruntime-node, as bundles run on. Rejects with {@link BundleError} where it keeps values in other
+ * files than `weights`.
+ */
+export async function createSession(
   model: Uint8Array,
   options: Pick<LoadOptions, 'threads' | 'memory' | 'spinning'> = {},
   weights?: ReadonlyMap<string, Uint8Array>,
 ): Promise<InferenceSession> {
+  checkExternalData(model, weights ?? new Map());
   const threads = options.threads ?? defaultThreads();
   return ort.InferenceSession.create(model, {
     executionProviders: ['cpu'],

@@ -1,6 +1,5 @@
 import type { InferenceSession } from 'onnxruntime-common';
 import { BundleError } from './errors.js';
-import { checkExternalData } from './external-data.js';
 import type { PatternManifest } from './manifest.js';
 import type { ProfileValue } from './profile.js';
 import type { BundleSource } from './source.js';
@@ -80,11 +79,12 @@ export async function loadPattern(
   ) => {
     const model = fileOf(path);
     const beside = weights.beside(path);
-    checkExternalData(`${source.location}/${path}`, model, beside);
     let session: InferenceSession;
     try {
       session = await source.createSession(model, beside);
     } catch (cause) {
+      if (cause instanceof BundleError)
+        throw new BundleError(`${source.location}/${path}: ${cause.message}`, { cause });
       const message = `${source.location}/${path}: onnxruntime does not load it: ${(cause as Error).message}`;
       throw new BundleError(message, { cause });
     }

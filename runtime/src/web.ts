@@ -1,5 +1,4 @@
 import type { InferenceSession } from 'onnxruntime-common';
-import { isArchive, readArchive } from './archive.js';
 import { Bundle, type OpenOptions } from './bundle.js';
 import { BundleError } from './errors.js';
 import type { BundleSource } from './source.js';
@@ -89,13 +88,16 @@ type Source = Pick<BundleSource, 'location' | 'read'>;
 /** Reads files at the address of a bundle: its folder's, or that of the one file that it is. */
 function readAt(source: string | URL, options: FetchOptions): ReadFile {
   const address = String(source);
-  if (!isArchive(address)) return fetchFrom(address, options);
+  if (!/\.whet([?#].*)?$/.test(address)) return fetchFrom(address, options);
   const end = address.lastIndexOf('/') + 1;
   const read = fetchFrom(address.slice(0, end) || './', options);
   let files: Promise<Map<string, Uint8Array>> | undefined;
   return async (path, fresh) => {
     if (fresh) files = undefined;
-    files ??= read(address.slice(end), fresh).then((bytes) => readArchive(bytes, address));
+    files ??= read(address.slice(end), fresh).then(async (bytes) => {
+      const { readArchive } = await import('./archive.js');
+      return readArchive(bytes, address);
+    });
     const bytes = (await files).get(path);
     if (!bytes) throw new BundleError(`${address}/${path}: cannot be read: it is not in the archive`);
     return bytes;

@@ -209,7 +209,7 @@ describe.skipIf(!chromiumPath)(`the page in Chromium${skipReason}`, () => {
       /^\/assets\/[\w.-]+$/,
       /^\/bundles\/index\.json$/,
       new RegExp(`^/bundles/${name}/manifest\\.json$`),
-      new RegExp(`^/bundles/${name}/[\\w-]+/[\\w.-]+\\?sha256=[0-9a-f]{64}$`),
+      new RegExp(`^/bundles/${name}/[\\w.-]+\\?sha256=[0-9a-f]{64}$`),
     ];
     for (const { method, url, bytes } of server.requests) {
       expect({ method, bytes, url: known.some((pattern) => pattern.test(url)) ? 'known' : url }).toEqual({

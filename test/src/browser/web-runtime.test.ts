@@ -161,7 +161,7 @@ describe('a bundle from an address', () => {
     expect(bundle.digest).toBe(whole.digest);
     expect(bundle.loaded).toEqual([defaultPattern]);
     const other = Object.keys(patterns).find((name) => name !== defaultPattern) as string;
-    expect(read.filter((path) => path.startsWith(`${other}/`))).toEqual([]);
+    expect(read.filter((path) => path.startsWith(`${other}.`))).toEqual([]);
     await expect(bundle.adapt(examples, { pattern: other })).rejects.toThrow(`got "${other}"; load it first`);
     const { profile } = await whole.adapt(examples, { pattern: other });
     expect(() => bundle.profileFromBytes(profile.toBytes())).toThrow('loaded without its pattern');

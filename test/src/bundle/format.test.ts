@@ -211,8 +211,8 @@ describe('a graph that keeps values in files', () => {
       set('offset', '99999999'),
       /expected within the \d+ bytes of "weights\.safetensors", got 99999999/,
     ],
-    ['before the beginning', set('offset', '-8'), /got -8 to/],
-    ['without a number', set('offset', 'x'), /got NaN/],
+    ['before the beginning', set('offset', '-8'), /got -8, \d+ long/],
+    ['without a number', set('offset', 'x'), /got NaN, /],
   ])('%s is refused by name', async (_, change, message) => {
     const directory = await changed(change);
     await expect(loadBundle(directory)).rejects.toThrow(BundleError);

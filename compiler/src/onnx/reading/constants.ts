@@ -1,6 +1,6 @@
 import type { Value } from '../../graph.js';
 import type { Dim, Tensor } from '../../tensor.js';
-import { isStatic, makeTensor, sizeOf } from '../../tensor.js';
+import { isStatic, makeTensor, sizeOf, stridesOf } from '../../tensor.js';
 import type { Lowering, NodeContext } from '../node-context.js';
 import { decodeTensor, type ExternalReader } from '../tensors.js';
 
@@ -35,9 +35,20 @@ function constantOfShape(c: NodeContext, external: ExternalReader | undefined): 
   return c.expand(c.g.constant({ ...value, shape: [] }, `${c.node.outputs[0]}/value`), shape);
 }
 
+/** Where a constant is not 0: `[rank, count]`, a row for each axis. Of what depends on the image, their number is not known. */
+function placesOf(c: NodeContext): Tensor {
+  const { constant: x } = c.input(0);
+  if (!x) return c.refuse('is of a value that is not known when the model is read');
+  const strides = stridesOf(x.shape);
+  const open = Array.from(x.data.keys()).filter((i) => x.data[i] !== 0);
+  const rows = strides.map((stride, axis) => open.map((i) => Math.floor(i / stride) % (x.shape[axis] as number)));
+  return makeTensor([strides.length, open.length], rows.flat(), 'int64');
+}
+
 export const constants = (external: ExternalReader | undefined) =>
   ({
     Constant: { needs: [], lower: (c) => c.g.constant(constantTensor(c, external), c.node.outputs[0]) },
     ConstantOfShape: { needs: ['Expand'], lower: (c) => constantOfShape(c, external) },
+    NonZero: { needs: [], lower: (c) => c.g.constant(placesOf(c), c.node.outputs[0]) },
     Range: { lower: (c) => c.emit('Range', [c.input(0), c.input(1), c.input(2)], {}) },
   }) satisfies Record<string, Lowering>;
