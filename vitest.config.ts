@@ -10,7 +10,7 @@ export default defineConfig({
   test: {
     include: ['*/src/**/*.test.ts'],
     // Threads and processes that a test starts run sources too.
-    execArgv: ['--conditions', SOURCE, '--import', 'tsx'],
+    execArgv: ['--conditions', SOURCE, '--import', new URL('./test/from-source.js', import.meta.url).href],
     testTimeout: 180_000,
     hookTimeout: 120_000,
     maxWorkers: 2,

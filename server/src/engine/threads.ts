@@ -152,10 +152,7 @@ class Thread {
   }
 
   #spawn(): Promise<void> {
-    const worker = new Worker(new URL('../../dist/engine/thread.js', import.meta.url), {
-      workerData: this.settings,
-      execArgv: [],
-    });
+    const worker = new Worker(new URL('./thread.js', import.meta.url), { workerData: this.settings });
     this.#worker = worker;
     return new Promise((resolve, reject) => {
       let failure: Error | undefined;

@@ -8,7 +8,7 @@ import { readBench } from '@whet/trainer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { whetProgram } from '../programs.js';
 import { writeSyntheticOmniglot } from './synthetic-omniglot.js';
-import { inFolder, runWhet } from './whet-process.js';
+import { inFolder, runWhet, startWhet } from './whet-process.js';
 
 /** Of a tiny bundle. */
 const PATTERNS = 4;
@@ -129,7 +129,7 @@ describe('whet bench', () => {
     const register = `import { register } from 'node:module'; register(${JSON.stringify(pathToFileURL(join(folder, 'hooks.mjs')))});`;
     await writeFile(join(folder, 'hide.mjs'), register);
     const args = ['bench', 'one', '--backend', 'wasm', 'node', '--runs', '1', '--shots', '1', ...small];
-    const { code, out, err } = await runWhet(folder, args, ['--import', join(folder, 'hide.mjs')]);
+    const { code, out, err } = await startWhet(folder, args, ['--import', join(folder, 'hide.mjs')]);
     expect(code).toBe(1);
     expect(err).toContain('backend "wasm" cannot be used: onnxruntime-web is not installed; run `npm install');
     expect(out).toContain('head');

@@ -1,12 +1,10 @@
-import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { gemm, LENGTH, SIDE, smallClassifier } from '../compile/small-classifier.js';
-import { whetProgram } from '../programs.js';
+import { runWhet } from './whet-process.js';
 
 let cwd: string;
 beforeAll(async () => {
@@ -23,7 +21,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(cwd, { recursive: true, force: true }));
 
-const whet = (...args: string[]) => promisify(execFile)(process.execPath, [...whetProgram, ...args], { cwd });
+const whet = (...args: string[]) => runWhet(cwd, args);
 const image = 'examples/dog/1.png';
 
 interface Predicted {
@@ -33,24 +31,24 @@ interface Predicted {
 describe('whet and a kept head', () => {
   it('compiles, predicts without a profile, and adds a class', async () => {
     const compiled = await whet('compile', 'small.onnx', '--out', 'b', '--head', 'keep', '--labels', 'labels.txt');
-    expect(compiled.stdout).toContain('head: kept from "out", 3 classes (cat, dog, cow); other labels add classes');
-    expect(compiled.stdout).toContain('one example and 3 classes');
+    expect(compiled.out).toContain('head: kept from "out", 3 classes (cat, dog, cow); other labels add classes');
+    expect(compiled.out).toContain('one example and 3 classes');
     const classesOf = async (...args: string[]) => {
-      const { stdout } = await whet('predict', '--bundle', 'b', '--json', ...args, image);
-      return Object.keys((JSON.parse(stdout) as Predicted[])[0]?.probabilities ?? {});
+      const { out } = await whet('predict', '--bundle', 'b', '--json', ...args, image);
+      return Object.keys((JSON.parse(out) as Predicted[])[0]?.probabilities ?? {});
     };
     expect(await classesOf('--no-profile')).toEqual(['cat', 'dog', 'cow']);
     const adapted = await whet('adapt', 'b', '--examples', 'examples');
-    expect(adapted.stdout).toContain('2 examples of 4 classes, pattern head, 5 steps');
-    expect(adapted.stdout).toContain('added to the bundle’s own classes: owl');
+    expect(adapted.out).toContain('2 examples of 4 classes, pattern head, 5 steps');
+    expect(adapted.out).toContain('added to the bundle’s own classes: owl');
     expect(await classesOf()).toEqual(['cat', 'dog', 'cow', 'owl']);
   });
 
   it('says that a new head has no classes of its own', async () => {
-    const { stdout } = await whet('compile', 'small.onnx', '--out', 'new');
-    expect(stdout).toContain('head: new, of any number of classes');
-    const refused = whet('predict', '--bundle', 'new', '--no-profile', image);
-    await expect(refused).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining('expected a profile') });
+    const { out } = await whet('compile', 'small.onnx', '--out', 'new');
+    expect(out).toContain('head: new, of any number of classes');
+    const refused = await whet('predict', '--bundle', 'new', '--no-profile', image);
+    expect(refused).toMatchObject({ code: 1, err: expect.stringContaining('expected a profile') });
   });
 
   it.each([
@@ -58,8 +56,8 @@ describe('whet and a kept head', () => {
     ['a labels file that is not there', ['--head', 'keep', '--labels', 'none.txt'], 'none.txt'],
     ['labels of a new head', ['--labels', 'labels.txt'], 'expected head "keep", got "new"'],
   ])('refuses %s in one line', async (_, args, message) => {
-    const refused = whet('compile', 'small.onnx', '--out', 'bad', ...args);
-    await expect(refused).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining(message) });
+    const refused = await whet('compile', 'small.onnx', '--out', 'bad', ...args);
+    expect(refused).toMatchObject({ code: 1, err: expect.stringContaining(message) });
     expect(await readdir(cwd)).not.toContain('bad');
   });
 });

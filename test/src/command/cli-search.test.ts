@@ -174,6 +174,6 @@ describe('whet report', () => {
     const { code, err } = await whet(...args, ...data);
     expect(code).toBe(1);
     expect(err).toMatch(message);
-    expect(err).not.toMatch(/ at .*\.js:\d+/);
+    expect(err).not.toMatch(/ at .*\.[jt]s:\d+/);
   });
 });

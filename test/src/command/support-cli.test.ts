@@ -1,27 +1,26 @@
-import { execFile } from 'node:child_process';
 import { cp, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import type { Measurement } from '@whet/runtime';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { whetProgram } from '../programs.js';
 import { writeSyntheticOmniglot } from './synthetic-omniglot.js';
+import { runWhet } from './whet-process.js';
 
 const demo = fileURLToPath(new URL('../../../models/demo/images', import.meta.url));
 
 let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'whet-support-cli-'));
-  await writeSyntheticOmniglot(join(folder, 'data'));
+  await writeSyntheticOmniglot(join(folder, 'data'), { train: 3, val: 5, test: 3 });
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-/** Runs `whet` as a person would, in the test's folder; rejects where it fails. */
-const whet = (...args: string[]) => {
-  const env = { ...process.env, XDG_CACHE_HOME: join(folder, 'cache') };
-  return promisify(execFile)(process.execPath, [...whetProgram, ...args], { cwd: folder, env });
+/** Runs `whet` in the test's folder, which is to go well. */
+const whet = async (...args: string[]) => {
+  const outcome = await runWhet(folder, args);
+  expect(outcome).toMatchObject({ code: 0 });
+  return outcome;
 };
 
 describe('whet, with a network normalized by the support set', () => {
@@ -40,12 +39,12 @@ describe('whet, with a network normalized by the support set', () => {
       '--outer-steps',
       '2',
     );
-    expect(trained.stderr).not.toContain('not exported');
+    expect(trained.err).not.toContain('not exported');
     await whet('export', 'run/last.safetensors', '--out', 'bundle');
 
     const tiny = ['--ways', '3', '--shots', '2', '--queries', '2', '--tasks', '3'];
     const evaluated = await whet('evaluate', 'bundle', '--data', 'data', '--pattern', 'all', '--json', ...tiny);
-    const measured = JSON.parse(evaluated.stdout) as Measurement[];
+    const measured = JSON.parse(evaluated.out) as Measurement[];
     expect(measured.map(({ pattern }) => pattern)).toEqual([
       'full',
       'head',
@@ -66,7 +65,7 @@ describe('whet, with a network normalized by the support set', () => {
     await whet('adapt', 'bundle', '--examples', 'examples', '--per-class', '2', '--out', 'me.profile');
     const image = join('examples', 'zero', (await readdir(join(folder, 'examples', 'zero'))).at(-1) as string);
     const predicted = await whet('predict', '--bundle', 'bundle', '--profile', 'me.profile', '--json', image);
-    const [prediction] = JSON.parse(predicted.stdout) as { probabilities: Record<string, number> }[];
+    const [prediction] = JSON.parse(predicted.out) as { probabilities: Record<string, number> }[];
     const probabilities = Object.values(prediction?.probabilities ?? {});
     expect(probabilities.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 5);
   });

@@ -1,15 +1,12 @@
-import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { chooseBackend, type Probe, probeBackend, TRIAL_TOLERANCE } from '@whet/trainer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { whetProgram } from '../programs.js';
+import { runWhet } from '../command/whet-process.js';
 import { useSoftwareGpu } from './gpu.js';
 
 useSoftwareGpu();
-const run = promisify(execFile);
 
 let folder: string;
 beforeAll(async () => {
@@ -27,8 +24,8 @@ async function program(name: string, code: string): Promise<string> {
 describe('whet doctor', { timeout: 180_000 }, () => {
   it('times a meta-gradient on each backend that can be used, and says why not on the others', async () => {
     const backends = ['ort-cpu', 'tfjs-wasm', 'tfjs-node-gpu'];
-    const { stdout } = await run(process.execPath, [...whetProgram, 'doctor', '--json', '--backend', ...backends]);
-    const [ort, wasm, gpu] = JSON.parse(stdout) as [Probe, Probe, Probe];
+    const { out } = await runWhet(folder, ['doctor', '--json', '--backend', ...backends]);
+    const [ort, wasm, gpu] = JSON.parse(out) as [Probe, Probe, Probe];
     expect(ort).toMatchObject({ name: 'ort-cpu', usable: true, device: expect.stringMatching(/^CPU \(/) });
     for (const probe of [ort, wasm]) {
       if (!probe.usable || !probe.trial) throw new Error(`${probe.name} has no trial`);
@@ -39,9 +36,9 @@ describe('whet doctor', { timeout: 180_000 }, () => {
   });
 
   it('prints a table and a sentence per backend that is missing', async () => {
-    const { stdout } = await run(process.execPath, [...whetProgram, 'doctor', '--backend', 'ort-cpu', 'tfjs-node-gpu']);
-    expect(stdout).toMatch(/ort-cpu .*CPU .*onnxruntime-node \d.* ms .* ms .*e-/);
-    expect(stdout).toMatch(/^tfjs-node-gpu: the package @tensorflow\/tfjs-node-gpu is not installed/m);
+    const { out } = await runWhet(folder, ['doctor', '--backend', 'ort-cpu', 'tfjs-node-gpu']);
+    expect(out).toMatch(/ort-cpu .*CPU .*onnxruntime-node \d.* ms .* ms .*e-/);
+    expect(out).toMatch(/^tfjs-node-gpu: the package @tensorflow\/tfjs-node-gpu is not installed/m);
   });
 });
 

@@ -1,15 +1,13 @@
-import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { type RequestError, WhetClient } from '@whet/runtime/client';
 import { readConfig } from '@whet/server';
 import { randomImages, tinyCheckpoint, writeTinyBundle } from '@whet/tools/bundles/tiny-bundle';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { whetProgram } from '../programs.js';
+import { runWhet } from '../command/whet-process.js';
 import { findPostgres, startPostgres, type TestPostgres } from './postgres.js';
 import { type ServeProcess, startServe } from './whet-serve.js';
 
@@ -27,7 +25,12 @@ afterAll(async () => {
 
 const examples = randomImages('examples', 4).map((image, i) => ({ label: 'ab'[i % 2] as string, image }));
 const [image] = randomImages('query', 1) as [Float32Array];
-const whet = (...args: string[]) => promisify(execFile)(process.execPath, [...whetProgram, ...args]);
+/** Runs `whet` to its end, and throws what it says where it fails. */
+const whet = async (...args: string[]) => {
+  const outcome = await runWhet(folder, args);
+  if (outcome.code !== 0) throw new Error(outcome.err);
+  return outcome;
+};
 const refusal = (work: Promise<unknown>) =>
   work.then(
     () => undefined,
@@ -45,8 +48,8 @@ test('keys, reload and the end of a running service', { timeout: 120_000 }, asyn
     expect(service.log.join('\n')).toContain('whet keys add');
     expect(await refusal(new WhetClient(service.url).models())).toMatchObject({ status: 401 });
     // Made while the service runs, which takes it at once.
-    const { stdout } = await whet('keys', 'add', 'phone', '--config', config);
-    const client = new WhetClient(service.url, { key: stdout.trim() });
+    const { out } = await whet('keys', 'add', 'phone', '--config', config);
+    const client = new WhetClient(service.url, { key: out.trim() });
     const { profile } = await client.adapt({ examples });
     const before = (await client.models()).models[0];
 
@@ -82,18 +85,18 @@ test('keys, reload and the end of a running service', { timeout: 120_000 }, asyn
     expect(answer.version).toBe(2);
 
     const list = await whet('keys', 'list', '--store', store);
-    expect(list.stdout).toContain('phone');
+    expect(list.out).toContain('phone');
     await whet('keys', 'revoke', 'phone', '--store', store);
     expect(await refusal(client.models())).toMatchObject({ status: 401 });
     await expect(whet('keys', 'revoke', 'phone', '--store', store)).rejects.toThrow('got "phone"');
 
-    const { stdout: second } = await whet('keys', 'add', 'again', '--store', store);
+    const { out: second } = await whet('keys', 'add', 'again', '--store', store);
     const last = new WhetClient(service.url, { key: second.trim() }).adapt({ examples, pattern: 'full', steps: 100 });
     await pause(100);
     service.kill('SIGTERM');
     expect(await last).toMatchObject({ version: 1 });
     expect(await service.ended).toBe(0);
-    expect(service.log.join('\n')).not.toContain(stdout.trim().slice(5));
+    expect(service.log.join('\n')).not.toContain(out.trim().slice(5));
   } finally {
     service.kill('SIGKILL');
   }
@@ -105,9 +108,9 @@ test('keys are in the store of the service and in no other', async () => {
     await expect(whet('keys', ...command, '--store', missing)).rejects.toThrow(`got ${missing} with none`);
   }
   expect(existsSync(missing)).toBe(false);
-  const { stderr } = await whet('keys', 'add', 'phone', '--store', missing);
-  expect(stderr).toContain(`, in ${missing}; `);
-  expect((await whet('keys', 'list', '--store', missing)).stdout).toContain('phone');
+  const { err } = await whet('keys', 'add', 'phone', '--store', missing);
+  expect(err).toContain(`, in ${missing}; `);
+  expect((await whet('keys', 'list', '--store', missing)).out).toContain('phone');
 });
 
 test('the unit and its settings say together where profiles are, for `whet keys` as for the service', async () => {
@@ -123,7 +126,7 @@ test('the unit and its settings say together where profiles are, for `whet keys`
 });
 
 test('settings are printed without passwords, and refused by name', async () => {
-  const { stdout } = await whet(
+  const { out } = await whet(
     'serve',
     '--print-config',
     '--store',
@@ -131,7 +134,7 @@ test('settings are printed without passwords, and refused by name', async () => 
     '--adapt-queue',
     '7',
   );
-  expect(JSON.parse(stdout)).toMatchObject({ store: 'postgres://whet:***@db/whet', adaptQueue: 7, host: '127.0.0.1' });
+  expect(JSON.parse(out)).toMatchObject({ store: 'postgres://whet:***@db/whet', adaptQueue: 7, host: '127.0.0.1' });
   await expect(whet('serve', '--store', 'mysql://u:secret@db/whet')).rejects.toThrow('--store: expected a folder');
   await expect(whet('serve', '--batch-images', '0')).rejects.toThrow('--batch-images: expected a whole number from 1');
 });
@@ -155,9 +158,9 @@ test('signals while it starts and while it ends are no trouble, and keys close t
 });
 
 test('ends where two bundles have one name', { timeout: 60_000 }, async () => {
-  await expect(whet('serve', bundle, bundle, '--port', '0', '--store', 'memory:')).rejects.toThrow(
-    'two bundles are called "tiny"',
-  );
+  await expect(
+    whet('serve', bundle, bundle, '--port', '0', '--store', 'memory:', '--log-level', 'error'),
+  ).rejects.toThrow('two bundles are called "tiny"');
 });
 
 test.skipIf(process.platform !== 'linux')(

@@ -29,8 +29,7 @@ class OrtThread {
   #failure: Error | undefined;
 
   constructor() {
-    // From src as from dist: tests run the one, users the other, and a thread loads JavaScript only.
-    this.#worker = new Worker(new URL('../../dist/backends/ort-worker.js', import.meta.url), { execArgv: [] });
+    this.#worker = new Worker(new URL('./ort-worker.js', import.meta.url));
     this.#worker.on('message', (answer: WorkerAnswer) => {
       const waiting = this.#waiting.get(answer.id);
       this.#waiting.delete(answer.id);

@@ -38,9 +38,7 @@ export interface ProbeRequest {
   readonly device: DeviceOptions;
 }
 
-const PROGRAM = fileURLToPath(
-  new URL(import.meta.url.endsWith('.ts') ? './probe-process.ts' : './probe-process.js', import.meta.url),
-);
+const PROGRAM = fileURLToPath(new URL('./probe-process.js', import.meta.url));
 
 /** Tries a backend in a process of its own, because a driver may end the process it is loaded into. */
 export function probeBackend(name: BackendName, options: ProbeOptions = {}): Promise<Probe> {

@@ -26,9 +26,7 @@ export interface MemoryUse {
 /** Its answer: bytes, or what went wrong. */
 export type MemoryAnswer = MemoryUse | { readonly problem: string };
 
-const PROGRAM = fileURLToPath(
-  new URL(import.meta.url.endsWith('.ts') ? './memory-process.ts' : './memory-process.js', import.meta.url),
-);
+const PROGRAM = fileURLToPath(new URL('./memory-process.js', import.meta.url));
 
 /**
  * Memory while a pattern adapts, and afterwards. Measured in a

@@ -31,8 +31,7 @@ export function tasksAhead(dataset: Dataset, options: EpisodeSamplerOptions): Ta
     test: none,
   };
   const workerData: TaskWorkerData = { dataset: { ...dataset, splits }, options };
-  // From src as from dist: tests run the one, users the other, and a thread loads JavaScript only.
-  const worker = new Worker(new URL('../../dist/data/task-worker.js', import.meta.url), { workerData, execArgv: [] });
+  const worker = new Worker(new URL('./task-worker.js', import.meta.url), { workerData });
   // Not a race with one promise of failure: that would hold the tasks of every step for as long as it may still fail.
   const waiting: Waiting[] = [];
   let failure: Error | undefined;

@@ -1,0 +1,29 @@
+import { readFileSync } from 'node:fs';
+import { type Command, CommanderError } from 'commander';
+import { whetProgram } from './program.js';
+
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
+
+/** Throws in place of ending the process. */
+function stayAlive(command: Command): Command {
+  command.exitOverride().commands.forEach(stayAlive);
+  return command;
+}
+
+/** Runs `whet` with arguments as a shell hands them on. What goes wrong is said in a line, and is the process's exit code. */
+export async function runWhet(args: readonly string[]): Promise<void> {
+  try {
+    await stayAlive(await whetProgram(version)).parseAsync([...args], { from: 'user' });
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      // Said already.
+      process.exitCode = error.exitCode;
+      return;
+    }
+    process.stderr.write(`whet: ${error instanceof Error ? error.message : String(error)}\n`);
+    if (process.env['WHET_DEBUG'] && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+    process.exitCode = 1;
+  }
+}
