@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { copyInputs, GraphBuilder, inline } from './builder.js';
 import { evaluate } from './evaluate.js';
-import { copyInputs, type Graph, GraphBuilder, GraphError, inline, nodesOf } from './graph.js';
+import { type Graph, GraphError, nodesOf } from './graph.js';
 import { onnxMessage } from './onnx/schema.js';
 import { encodeOnnx } from './onnx/write.js';
 import { reshape } from './operators/shape-helpers.js';

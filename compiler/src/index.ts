@@ -1,21 +1,12 @@
 export { type Backend, type Executable, referenceBackend } from './backend.js';
 export { batchGraph } from './batching/batch-graph.js';
+export { copyInputs, GraphBuilder, inline } from './builder.js';
 export { type GraphCost, graphCost } from './cost.js';
 export { evaluate } from './evaluate.js';
 export { bindFeeds, type Tensors } from './feeds.js';
 export { type MatrixProduct, matrixProducts } from './floor.js';
 export { gradients } from './gradients.js';
-export {
-  copyInputs,
-  type Graph,
-  GraphBuilder,
-  GraphError,
-  inline,
-  type Node,
-  nodesOf,
-  staticShape,
-  type Value,
-} from './graph.js';
+export { type Graph, GraphError, type Node, nodesOf, staticShape, type Value } from './graph.js';
 export { fromHalf, toHalf } from './half.js';
 export { lowerGroups, lowerOwnOperators, transposedAsConvolution } from './lowering/lower.js';
 export { weightGradientForms } from './lowering/weight-gradient.js';

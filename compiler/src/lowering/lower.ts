@@ -1,5 +1,6 @@
+import { copyInputs, GraphBuilder, inline } from '../builder.js';
 import type { Graph, Node, Value } from '../graph.js';
-import { copyInputs, GraphBuilder, inline, nodesOf } from '../graph.js';
+import { nodesOf } from '../graph.js';
 import type { ConvAttributes, ConvTransposeAttributes } from '../operators/attributes.js';
 import { multiplyDims } from '../operators/dims.js';
 import { required } from '../operators/operator.js';

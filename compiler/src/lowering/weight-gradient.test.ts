@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { GraphBuilder } from '../builder.js';
 import { evaluate } from '../evaluate.js';
-import { type Graph, GraphBuilder, nodesOf } from '../graph.js';
+import { type Graph, nodesOf } from '../graph.js';
 import type { ConvAttributes } from '../operators/attributes.js';
 import { type Dim, makeTensor, sizeOf } from '../tensor.js';
 import { lowerOwnOperators } from './lower.js';

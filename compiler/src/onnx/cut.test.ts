@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { GraphBuilder } from '../graph.js';
+import { GraphBuilder } from '../builder.js';
 import { makeTensor } from '../tensor.js';
 import { cutOnnx, exposeOnnx } from './cut.js';
 import { encodeModel, float32s, refusal, type TestNode } from './models.test.helper.js';

@@ -1,4 +1,5 @@
-import type { GraphBuilder, Value } from '../graph.js';
+import type { GraphBuilder } from '../builder.js';
+import type { Value } from '../graph.js';
 import type { OperatorName } from '../operators/attributes.js';
 import { operators } from '../operators/table.js';
 import type { Dim, Shape, Tensor } from '../tensor.js';

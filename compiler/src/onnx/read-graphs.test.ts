@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { GraphBuilder } from '../builder.js';
 import { evaluate } from '../evaluate.js';
-import { GraphBuilder, nodesOf } from '../graph.js';
+import { nodesOf } from '../graph.js';
 import type { Shape } from '../tensor.js';
 import { makeTensor } from '../tensor.js';
 import {

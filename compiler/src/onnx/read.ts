@@ -1,5 +1,6 @@
+import { GraphBuilder } from '../builder.js';
 import type { Graph, Value } from '../graph.js';
-import { GraphBuilder, GraphError } from '../graph.js';
+import { GraphError } from '../graph.js';
 import { operators } from '../operators/table.js';
 import type { Shape, Tensor } from '../tensor.js';
 import { formatShape, makeTensor } from '../tensor.js';
