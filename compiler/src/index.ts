@@ -14,7 +14,7 @@ export { type Cut, cutOnnx, exposeOnnx } from './onnx/cut.js';
 export { listProblems, OnnxError, type OnnxProblem } from './onnx/errors.js';
 export { orderNodes } from './onnx/order.js';
 export { decodeModel, type OnnxModel, type OnnxNode, type OnnxTensor, type OnnxValueInfo } from './onnx/proto.js';
-export { READ_OPSETS, type ReadOptions, readableOperators, readOnnx } from './onnx/read.js';
+export { READ_OPSETS, type ReadOptions, readableOperators, readOnnx } from './onnx/reading/read.js';
 export { dataTypes, onnxMessage } from './onnx/schema.js';
 export type { ExternalReader } from './onnx/tensors.js';
 export { encodeOnnx } from './onnx/write.js';

@@ -4,7 +4,7 @@ import { makeTensor } from '../tensor.js';
 import { cutOnnx, exposeOnnx } from './cut.js';
 import { encodeModel, float32s, refusal, type TestNode } from './models.test.helper.js';
 import { decodeModel } from './proto.js';
-import { readOnnx } from './read.js';
+import { readOnnx } from './reading/read.js';
 import { attributeTypes, onnxMessage } from './schema.js';
 import { encodeOnnx } from './write.js';
 
