@@ -4,7 +4,7 @@ import { evaluate } from '../evaluate.js';
 import { type Graph, nodesOf } from '../graph.js';
 import type { ConvTransposeAttributes } from '../operators/attributes.js';
 import { type Dim, makeTensor, sizeOf } from '../tensor.js';
-import { transposedAsConvolution } from './lower.js';
+import { transposedAsConvolution } from './transposed.js';
 
 const plain: ConvTransposeAttributes = {
   kernel_shape: [3, 3],

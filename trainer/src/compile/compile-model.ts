@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { encodeOnnx, type Graph, graphCost } from '@whet/compiler';
+import { encodeOnnx, type Graph, graphCost, lowerForCpu } from '@whet/compiler';
 import { BUNDLE_SCHEMA, float32, type Manifest, manifestSchema, writeSafetensors } from '@whet/runtime';
 import { findBundle, writeFolder } from '../export/export.js';
 import { patternNameProblem } from '../export/patterns.js';
@@ -37,7 +37,7 @@ async function patternFiles(
     contents.set(path, bytes);
     return path;
   };
-  const file = (graph: Graph): string => put(graph.name, encodeOnnx(graph));
+  const file = (graph: Graph): string => put(graph.name, encodeOnnx(lowerForCpu(graph)));
   const { boundary, encode, encodeQuery } = compiled;
   const prefix = await prefixOf(model, compiled, moving, options.external);
   const init = `${name}/init.safetensors`;

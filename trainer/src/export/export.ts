@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { encodeOnnx, type Graph } from '@whet/compiler';
+import { encodeOnnx, type Graph, lowerForCpu } from '@whet/compiler';
 import {
   BUNDLE_SCHEMA,
   float32,
@@ -66,7 +66,7 @@ export function buildBundle(options: BundleOptions): { manifest: Manifest; conte
     const graphs = buildPatternGraphs(parts);
     const file = (graph: Graph): string => {
       const path = `${spec.name}/${graph.name}.onnx`;
-      contents.set(path, encodeOnnx(graph));
+      contents.set(path, encodeOnnx(lowerForCpu(graph)));
       return path;
     };
     const init = new Map<string, StoredTensor>();
