@@ -1,6 +1,7 @@
 import { describe, expect, it, test } from 'vitest';
+import { GraphBuilder } from './builder.js';
 import { graphCost } from './cost.js';
-import { type Graph, GraphBuilder, GraphError, type Value } from './graph.js';
+import { type Graph, GraphError, type Value } from './graph.js';
 import { makeTensor, type Shape } from './tensor.js';
 
 const graphOf = (output: Value): Graph => ({ name: 'g', inputs: [], outputs: new Map([['y', output]]) });

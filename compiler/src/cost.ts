@@ -1,6 +1,6 @@
 import type { Graph, Node, Value } from './graph.js';
 import { GraphError, nodesOf } from './graph.js';
-import { lowerOwnOperators } from './lowering/lower.js';
+import { productsForCpu } from './lowering/lower-for-cpu.js';
 import { einsumSizes } from './operators/einsum.js';
 import { formatShape, type Shape } from './tensor.js';
 
@@ -65,11 +65,11 @@ function multiplyAddsOf(node: Node, sizeOf: (shape: Shape) => number): number {
   }
 }
 
-/** What one run of a graph costs, where its symbols have the sizes given, e.g. `{ N: 1, W: 5 }`. */
+/** What one run of a graph costs, in the forms it has on a CPU, where its symbols have the sizes given, e.g. `{ N: 1, W: 5 }`. */
 export function graphCost(graph: Graph, symbols: Readonly<Record<string, number>> = {}): GraphCost {
   const sizeOf = (shape: Shape) => sizeWith(shape, symbols);
   const bytesOf = ({ shape, dtype }: Value) => sizeOf(shape) * elementBytes[dtype];
-  const { outputs } = lowerOwnOperators(graph).graph;
+  const { outputs } = productsForCpu(graph);
   const nodes = nodesOf(outputs.values());
   const kept = new Set(outputs.values());
   const lastReader = new Map<Value, Node>();

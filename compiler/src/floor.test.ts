@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { GraphBuilder } from './builder.js';
 import { graphCost } from './cost.js';
 import { matrixProducts } from './floor.js';
 import { gradients } from './gradients.js';
-import { GraphBuilder, type Value } from './graph.js';
+import type { Value } from './graph.js';
 
 const conv = { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1], dilations: [1, 1], group: 2 } as const;
 

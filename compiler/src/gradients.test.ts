@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { GraphBuilder } from './builder.js';
 import { evaluate } from './evaluate.js';
 import { gradients } from './gradients.js';
-import { type Graph, GraphBuilder, type Value } from './graph.js';
+import type { Graph, Value } from './graph.js';
 import { slice } from './operators/shape-helpers.js';
 import { int64s, makeTensor, sizeOf, type Tensor } from './tensor.js';
 

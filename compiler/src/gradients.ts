@@ -1,4 +1,5 @@
-import type { GraphBuilder, Value } from './graph.js';
+import type { GraphBuilder } from './builder.js';
+import type { Value } from './graph.js';
 import { GraphError, nodesOf } from './graph.js';
 import type { OperatorAttributes, OperatorName } from './operators/attributes.js';
 import type { Operator } from './operators/operator.js';

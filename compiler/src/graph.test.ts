@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { copyInputs, GraphBuilder, inline } from './builder.js';
 import { evaluate } from './evaluate.js';
-import { copyInputs, type Graph, GraphBuilder, GraphError, inline, nodesOf } from './graph.js';
-import { onnxMessage } from './onnx/schema.js';
-import { encodeOnnx } from './onnx/write.js';
+import { type Graph, GraphError, nodesOf } from './graph.js';
 import { reshape } from './operators/shape-helpers.js';
 import { foldConstants } from './passes/fold-constants.js';
 import { frozenBoundary } from './passes/frozen-boundary.js';
@@ -195,58 +194,5 @@ describe('evaluating', () => {
         ]),
       ),
     ).toThrow('input "b": expected [N], got [3]');
-  });
-});
-
-interface Decoded {
-  readonly opsetImport: { version: number }[];
-  readonly graph: {
-    node: { opType: string; input: string[]; output: string[] }[];
-    input: { name: string; type: { tensorType: { shape: { dim: { dimParam?: string; dimValue?: number }[] } } } }[];
-    output: { name: string }[];
-    initializer: { name: string }[];
-  };
-}
-
-function decode(bytes: Uint8Array): Decoded {
-  const message = onnxMessage('ModelProto');
-  return message.toObject(message.decode(bytes), { longs: Number }) as unknown as Decoded;
-}
-
-describe('writing ONNX', () => {
-  it('erases the operators that only steer differentiation, and keeps symbols', () => {
-    const g = new GraphBuilder();
-    const x = g.input('x', ['N', 2]);
-    const through = g.apply('StraightThrough', [g.apply('Relu', [x], {}), x], {});
-    const y = g.apply('Neg', [g.apply('StopGradient', [through], {})], {});
-    const model = decode(encodeOnnx({ name: 'g', inputs: [x], outputs: new Map([['y', y]]) }));
-    expect(model.graph.node.map((node) => node.opType)).toEqual(['Relu', 'Neg']);
-    expect(model.graph.input[0]?.type.tensorType.shape.dim).toEqual([{ dimParam: 'N' }, { dimValue: 2 }]);
-    expect(model.opsetImport).toEqual([{ version: 18 }]);
-  });
-
-  it('gives every value one name: outputs keep theirs, inner values make room', () => {
-    const g = new GraphBuilder();
-    const x = g.input('x', []);
-    const a = g.apply('Neg', [x], {}, 'y');
-    const b = g.apply('Exp', [a], {}, 'y');
-    const outputs = new Map([
-      ['y', b],
-      ['same', b],
-      ['input', x],
-      ['one', g.scalar(1)],
-    ]);
-    const { graph } = decode(encodeOnnx({ name: 'g', inputs: [x], outputs }));
-    const made = graph.node.flatMap((node) => node.output);
-    expect(new Set(made).size).toBe(made.length);
-    expect(graph.output.map(({ name }) => name)).toEqual(['y', 'same', 'input', 'one']);
-    for (const { name } of graph.output) expect(made).toContain(name);
-  });
-
-  it('refuses two inputs of one name', () => {
-    const g = new GraphBuilder();
-    const [a, b] = [g.input('x', []), g.input('x', [])];
-    const outputs = new Map([['y', g.apply('Add', [a, b], {})]]);
-    expect(() => encodeOnnx({ name: 'g', inputs: [a, b], outputs })).toThrow('two inputs or outputs are named "x"');
   });
 });

@@ -1,23 +1,16 @@
 export { type Backend, type Executable, referenceBackend } from './backend.js';
 export { batchGraph } from './batching/batch-graph.js';
+export { copyInputs, GraphBuilder, inline } from './builder.js';
 export { type GraphCost, graphCost } from './cost.js';
 export { evaluate } from './evaluate.js';
 export { bindFeeds, type Tensors } from './feeds.js';
 export { type MatrixProduct, matrixProducts } from './floor.js';
 export { gradients } from './gradients.js';
-export {
-  copyInputs,
-  type Graph,
-  GraphBuilder,
-  GraphError,
-  inline,
-  type Node,
-  nodesOf,
-  staticShape,
-  type Value,
-} from './graph.js';
+export { type Graph, GraphError, type Node, nodesOf, staticShape, type Value } from './graph.js';
 export { fromHalf, toHalf } from './half.js';
-export { lowerGroups, lowerOwnOperators, transposedAsConvolution } from './lowering/lower.js';
+export { lowerForCpu } from './lowering/lower-for-cpu.js';
+export { lowerForGpu } from './lowering/lower-for-gpu.js';
+export { transposedAsConvolution } from './lowering/transposed.js';
 export { weightGradientForms } from './lowering/weight-gradient.js';
 export { type Cut, cutOnnx, exposeOnnx } from './onnx/cut.js';
 export { listProblems, OnnxError, type OnnxProblem } from './onnx/errors.js';
@@ -30,7 +23,7 @@ export {
 } from './onnx/external-weights.js';
 export { orderNodes } from './onnx/order.js';
 export { decodeModel, type OnnxModel, type OnnxNode, type OnnxTensor, type OnnxValueInfo } from './onnx/proto.js';
-export { READ_OPSETS, type ReadOptions, readableOperators, readOnnx } from './onnx/read.js';
+export { READ_OPSETS, type ReadOptions, readableOperators, readOnnx } from './onnx/reading/read.js';
 export { dataTypes, onnxMessage } from './onnx/schema.js';
 export type { ExternalReader } from './onnx/tensors.js';
 export { encodeOnnx } from './onnx/write.js';

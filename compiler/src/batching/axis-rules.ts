@@ -1,4 +1,5 @@
-import type { GraphBuilder, Value } from '../graph.js';
+import type { GraphBuilder } from '../builder.js';
+import type { Value } from '../graph.js';
 import type { Reduction } from '../operators/reductions.js';
 import { reshape } from '../operators/shape-helpers.js';
 import { type Dim, int64s, normalizeAxis, type Shape, sizeOf } from '../tensor.js';

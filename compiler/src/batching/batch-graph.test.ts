@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { GraphBuilder } from '../builder.js';
 import { evaluate } from '../evaluate.js';
-import { GraphBuilder, type Value } from '../graph.js';
+import type { Value } from '../graph.js';
 import { int64s, makeTensor } from '../tensor.js';
 import { batchGraph } from './batch-graph.js';
 

@@ -1,5 +1,6 @@
+import { GraphBuilder } from '../builder.js';
 import type { Graph, Value } from '../graph.js';
-import { GraphBuilder, GraphError, nodesOf } from '../graph.js';
+import { GraphError, nodesOf } from '../graph.js';
 import type { OperatorName } from '../operators/attributes.js';
 import { type Shape, sameShape } from '../tensor.js';
 import { alignTo, type Batched, moveTaskAxis, repeated, taskShape } from './batched.js';

@@ -1,4 +1,5 @@
-import type { GraphBuilder, Value } from '../graph.js';
+import type { GraphBuilder } from '../builder.js';
+import type { Value } from '../graph.js';
 import type { OperatorName } from '../operators/attributes.js';
 import { type Batched, joinAxes, moveTaskAxis, repeated, splitAxis } from './batched.js';
 import { type BatchContext, type BatchRule, present } from './rule.js';

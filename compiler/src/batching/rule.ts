@@ -1,4 +1,5 @@
-import type { GraphBuilder, Node } from '../graph.js';
+import type { GraphBuilder } from '../builder.js';
+import type { Node } from '../graph.js';
 import type { OperatorName } from '../operators/attributes.js';
 import type { Batched } from './batched.js';
 

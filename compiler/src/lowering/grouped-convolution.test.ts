@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
+import { GraphBuilder } from '../builder.js';
 import { evaluate } from '../evaluate.js';
-import { type Graph, GraphBuilder, nodesOf, type Value } from '../graph.js';
+import { type Graph, nodesOf, type Value } from '../graph.js';
 import type { ConvAttributes } from '../operators/attributes.js';
 import { makeTensor, sizeOf } from '../tensor.js';
-import { lowerGroups } from './lower.js';
+import { lowerGroups } from './grouped-convolution.js';
 
 const plain: ConvAttributes = {
   kernel_shape: [3, 2],

@@ -1,7 +1,11 @@
-import type { GraphBuilder, Value } from '../graph.js';
+import type { GraphBuilder } from '../builder.js';
+import type { Node, Value } from '../graph.js';
 import type { ConvAttributes, ConvTransposeAttributes } from '../operators/attributes.js';
+import { required } from '../operators/operator.js';
 import { pad, reshape, slice } from '../operators/shape-helpers.js';
+import type { Pass } from '../passes/pass.js';
 import type { Dim } from '../tensor.js';
+import { rewriteNodes } from './rewrite-nodes.js';
 import { imageSizeAt, imagesFirst, unfoldGroups, type Windows } from './windows.js';
 
 /** Kernels `[G * O, C, kh, kw]` as matrices `[G, O, kh * kw * C]`, in the order that unfolding has. */
@@ -29,7 +33,7 @@ function addBias(g: GraphBuilder, y: Value, bias: Value | undefined): Value {
 }
 
 /** A convolution in groups as one batch of matrix products: devices run many small groups slowly, or not at all. */
-export function groupedConvolution(
+function groupedConvolution(
   g: GraphBuilder,
   [x, weight, bias]: readonly [Value, Value, Value | undefined],
   size: readonly [number, number],
@@ -59,7 +63,7 @@ function turnedKernels(g: GraphBuilder, weight: Value, groups: number): Value {
 }
 
 /** A transposed convolution in groups: the convolution, with turned kernels, of the images spread by the stride. */
-export function groupedTranspose(
+function groupedTranspose(
   g: GraphBuilder,
   [x, weight, bias]: readonly [Value, Value, Value | undefined],
   size: readonly [number, number],
@@ -88,3 +92,22 @@ export function groupedTranspose(
   };
   return addBias(g, convolve(g, inside, turnedKernels(g, weight, a.group), a.group, size, windows), bias);
 }
+
+/** More than one group, and not one channel to one channel in each: depthwise convolutions have kernels of their own. */
+function isGrouped({ op, inputs, output, attributes }: Node): boolean {
+  if (op !== 'Conv' && op !== 'ConvTranspose') return false;
+  const { group } = attributes as ConvAttributes;
+  return group > 1 && (inputs[0]?.shape[1] !== group || output.shape[1] !== group);
+}
+
+/**
+ * Makes batches of matrix products of convolutions in groups, which is what many tasks with weights of their own are:
+ * for devices whose convolutions know no groups, or run them one by one. Images have to be of known size.
+ */
+export const lowerGroups: Pass = rewriteNodes(isGrouped, (g, inputs, node) => {
+  const operands = [required(inputs, 0), required(inputs, 1), inputs[2]] as const;
+  const size = imageSizeAt(node.output, [2, 3]);
+  return node.op === 'Conv'
+    ? groupedConvolution(g, operands, size, node.attributes as ConvAttributes)
+    : groupedTranspose(g, operands, size, node.attributes as ConvTransposeAttributes);
+});

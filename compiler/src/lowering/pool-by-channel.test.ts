@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { GraphBuilder } from '../builder.js';
 import { evaluate } from '../evaluate.js';
-import { type Graph, GraphBuilder, nodesOf, type Value } from '../graph.js';
+import { type Graph, nodesOf, type Value } from '../graph.js';
 import { makeTensor, type Shape, sizeOf } from '../tensor.js';
-import { poolByChannel } from './lower.js';
+import { poolByChannel } from './pool-by-channel.js';
 
 const conv = { kernel_shape: [3, 3], strides: [1, 1], pads: [1, 1, 1, 1], dilations: [1, 1], group: 1 } as const;
 const pool = { kernel_shape: [2, 3], strides: [2, 1], pads: [0, 1, 0, 0] } as const;

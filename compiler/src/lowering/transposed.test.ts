@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
+import { GraphBuilder } from '../builder.js';
 import { evaluate } from '../evaluate.js';
-import { type Graph, GraphBuilder, nodesOf } from '../graph.js';
+import { type Graph, nodesOf } from '../graph.js';
 import type { ConvTransposeAttributes } from '../operators/attributes.js';
 import { type Dim, makeTensor, sizeOf } from '../tensor.js';
-import { transposedAsConvolution } from './lower.js';
+import { transposedAsConvolution } from './transposed.js';
 
 const plain: ConvTransposeAttributes = {
   kernel_shape: [3, 3],

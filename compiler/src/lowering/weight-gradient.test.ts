@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
+import { GraphBuilder } from '../builder.js';
 import { evaluate } from '../evaluate.js';
-import { type Graph, GraphBuilder, nodesOf } from '../graph.js';
+import { type Graph, nodesOf } from '../graph.js';
 import type { ConvAttributes } from '../operators/attributes.js';
 import { type Dim, makeTensor, sizeOf } from '../tensor.js';
-import { lowerOwnOperators } from './lower.js';
-import { weightGradientForms } from './weight-gradient.js';
+import { weightGradientForms, weightGradientsForCpu, weightGradientsForGpu } from './weight-gradient.js';
 
 type Case = readonly [name: string, x: readonly number[], out: number, attributes: Partial<ConvAttributes>];
 
@@ -82,10 +82,13 @@ describe.each(cases)('the weight gradient of a convolution, %s', (...test) => {
     });
   });
 
-  it('is lowered to ONNX operators, with a symbolic batch too', () => {
+  it.each([
+    ['a CPU', weightGradientsForCpu],
+    ['a GPU', weightGradientsForGpu],
+  ])('is lowered to ONNX operators for %s, with a symbolic batch too', (_, pass) => {
     for (const dim of [batch, 'N']) {
       const graph = gradientGraph(test, dim);
-      const { graph: lowered, changed } = lowerOwnOperators(graph);
+      const { graph: lowered, changed } = pass(graph);
       expect(changed).toBe(true);
       expect(nodesOf(lowered.outputs.values()).map(({ op }) => op)).not.toContain('ConvWeightGradient');
       expect(lowered.outputs.get('dw')?.shape).toEqual(graph.outputs.get('dw')?.shape);
@@ -101,7 +104,7 @@ describe('lowering', () => {
     const g = new GraphBuilder();
     const x = g.input('x', ['N', 2]);
     const graph = { name: 'relu', inputs: [x], outputs: new Map([['y', g.apply('Relu', [x], {})]]) };
-    expect(lowerOwnOperators(graph)).toEqual({ graph, changed: false });
+    expect(weightGradientsForCpu(graph)).toEqual({ graph, changed: false });
   });
 
   it.each<[string, Dim[], Dim[], string]>([

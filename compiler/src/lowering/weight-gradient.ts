@@ -1,8 +1,12 @@
-import type { GraphBuilder, Value } from '../graph.js';
+import type { GraphBuilder } from '../builder.js';
+import type { Value } from '../graph.js';
 import type { ConvAttributes } from '../operators/attributes.js';
 import { knownDim, multiplyDims } from '../operators/dims.js';
+import { required } from '../operators/operator.js';
 import { pad, reshape, slice } from '../operators/shape-helpers.js';
+import type { Pass } from '../passes/pass.js';
 import { type Dim, int64s } from '../tensor.js';
+import { rewriteNodes } from './rewrite-nodes.js';
 import { groupsFirst, imageSizeAt, padImages, unfoldGroups, windowsOf } from './windows.js';
 
 /** A way to write `ConvWeightGradient` in ONNX operators. */
@@ -102,12 +106,35 @@ export const weightGradientForms = { asConvolution, asMatrices, asRows, asGroups
 /** Up to this many positions in an image, one product over all images beats one for each (docs/bench/weight-gradient.md). */
 const FEW_POSITIONS = 64;
 
-/** The form that is fastest on a CPU for the shapes at hand; docs/bench/weight-gradient.md measures them. */
-export const lowerWeightGradient: Form = (g, x, dy, a) => {
+const channelsOf = (x: Value, dy: Value): [channels: number, out: number] =>
+  [x, dy].map(({ shape }) => knownDim(shape[1], 'the number of channels')) as [number, number];
+
+/** Unfolding copies every channel once for each position of the kernel: of image and cotangent, the one with fewer. */
+const unfoldingFewer =
+  (form: Form): Form =>
+  (g, x, dy, a) => {
+    const [channels, out] = channelsOf(x, dy);
+    return (out < channels && canTurn(a) ? turned(form) : form)(g, x, dy, a);
+  };
+
+/** Makes ONNX operators of `ConvWeightGradient`, the form chosen by shape. */
+const weightGradientsAs = (form: Form): Pass =>
+  rewriteNodes(
+    ({ op }) => op === 'ConvWeightGradient',
+    (g, inputs, { attributes }) => form(g, required(inputs, 0), required(inputs, 1), attributes as ConvAttributes),
+  );
+
+/** In the form that is fastest on a CPU for the shapes at hand; docs/bench/weight-gradient.md measures them. */
+export const weightGradientsForCpu: Pass = weightGradientsAs((g, x, dy, a) => {
   if (a.group > 1) return asGroups(g, x, dy, a);
   const [rows, columns] = imageSizeAt(dy, [2, 3]);
-  const form = rows * columns <= FEW_POSITIONS ? asRows : asMatrices;
-  const [channels, out] = [x, dy].map(({ shape }) => knownDim(shape[1], 'the number of channels')) as [number, number];
-  // Unfolding copies every channel once for each position of the kernel.
-  return (out < channels && canTurn(a) ? turned(form) : form)(g, x, dy, a);
-};
+  return unfoldingFewer(rows * columns <= FEW_POSITIONS ? asRows : asMatrices)(g, x, dy, a);
+});
+
+/**
+ * As many products beside each other as there are, groups or images: a device shares the numbers of a result out among
+ * its processors, and of one product over all images there are few. Not measured on a GPU by itself.
+ */
+export const weightGradientsForGpu: Pass = weightGradientsAs((g, x, dy, a) =>
+  (a.group > 1 ? asGroups : unfoldingFewer(asMatrices))(g, x, dy, a),
+);

@@ -1,4 +1,5 @@
-import type { GraphBuilder, Value } from '../graph.js';
+import type { GraphBuilder } from '../builder.js';
+import type { Value } from '../graph.js';
 import type { ConvAttributes } from '../operators/attributes.js';
 import { knownDim, multiplyDims } from '../operators/dims.js';
 import { pad, reshape, slice } from '../operators/shape-helpers.js';

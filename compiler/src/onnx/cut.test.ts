@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { GraphBuilder } from '../graph.js';
+import { GraphBuilder } from '../builder.js';
 import { makeTensor } from '../tensor.js';
 import { cutOnnx, exposeOnnx } from './cut.js';
 import { encodeModel, float32s, refusal, type TestNode } from './models.test.helper.js';
 import { decodeModel } from './proto.js';
-import { readOnnx } from './read.js';
+import { readOnnx } from './reading/read.js';
 import { attributeTypes, onnxMessage } from './schema.js';
 import { encodeOnnx } from './write.js';
 

@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 import { nodesOf } from '../graph.js';
 import type { Shape } from '../tensor.js';
 import { OnnxError } from './errors.js';
-import { readOnnx } from './read.js';
+import { readOnnx } from './reading/read.js';
 import { attributeTypes, onnxMessage } from './schema.js';
 
 /** An attribute: a whole number is an int, a list of them ints, a text a string; others are written as in the file. */

@@ -1,8 +1,8 @@
 import type { Graph, Node, Value } from '../graph.js';
 import { constantsOf, GraphError, nodesOf } from '../graph.js';
-import { lowerOwnOperators, poolByChannel } from '../lowering/lower.js';
 import type { AttributeKind } from '../operators/attribute-kinds.js';
 import { attributeKinds } from '../operators/attribute-kinds.js';
+import { ownOperators } from '../operators/own.js';
 import { storedArray } from '../stored-array.js';
 import type { Dim, DType, Tensor } from '../tensor.js';
 import { attributeTypes, dataTypes, irVersionOf, OPSET, onnxMessage, PRODUCER, youngerOperators } from './schema.js';
@@ -66,35 +66,25 @@ function nameValues(graph: Graph, nodes: readonly Node[], constants: readonly Va
   return names;
 }
 
-const erased = (value: Value): Value => {
-  let at = value;
-  while (at.producer?.op === 'StopGradient' || at.producer?.op === 'StraightThrough')
-    at = at.producer.inputs[0] as Value;
-  return at;
-};
-
-/** The graph without the pseudo-operators that only steer differentiation. */
-function eraseSteering(graph: Graph): { nodes: Node[]; outputs: Map<string, Value>; constants: Value[] } {
-  const outputs = new Map([...graph.outputs].map(([name, value]) => [name, erased(value)]));
-  const nodes: Node[] = [];
-  const seen = new Set<Node>();
-  const reachable = nodesOf(outputs.values());
-  for (const node of reachable) {
-    if (node.op === 'StopGradient' || node.op === 'StraightThrough' || seen.has(node)) continue;
-    seen.add(node);
-    nodes.push({ ...node, inputs: node.inputs.map((input) => input && erased(input)) });
-  }
-  return { nodes, outputs, constants: constantsOf(graph) };
+function expectOnnx(nodes: readonly Node[]): void {
+  const own = nodes.find(({ op }) => ownOperators.has(op));
+  if (!own) return;
+  throw new GraphError(
+    `${own.op} "${own.name}": not an operator of ONNX; the graph has to be lowered before it is encoded`,
+  );
 }
 
 /**
  * Encodes a graph as an ONNX model that any ONNX Runtime of its level runs: opset 18 and IR 9, unless it has a younger
- * operator.
+ * operator. Node by node, in no other form than the graph's: `lowerForCpu` and `lowerForGpu` choose that before. Throws
+ * {@link GraphError} naming an operator that ONNX has not.
  */
-export function encodeOnnx(source: Graph, metadata: Readonly<Record<string, string>> = {}): Uint8Array {
-  const { graph } = poolByChannel(lowerOwnOperators(source).graph);
-  const { nodes, outputs, constants } = eraseSteering(graph);
-  const names = nameValues({ ...graph, outputs }, nodes, constants);
+export function encodeOnnx(graph: Graph, metadata: Readonly<Record<string, string>> = {}): Uint8Array {
+  const { outputs } = graph;
+  const nodes = nodesOf(outputs.values());
+  expectOnnx(nodes);
+  const constants = constantsOf(graph);
+  const names = nameValues(graph, nodes, constants);
   const nameOf = (value: Value | undefined): string => (value ? (names.get(value) as string) : '');
   const encoded = nodes.map((node) => ({
     input: node.inputs.map(nameOf),

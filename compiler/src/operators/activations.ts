@@ -1,4 +1,5 @@
-import type { GraphBuilder, Value } from '../graph.js';
+import type { GraphBuilder } from '../builder.js';
+import type { Value } from '../graph.js';
 import { elementwise, elementwiseOf, expectOneDType, gate, mapTensors, scaled } from './broadcasting.js';
 import { erf } from './erf.js';
 import type { Operator } from './operator.js';

@@ -64,9 +64,9 @@ export interface ResizeAttributes {
 
 /**
  * Every operator of a graph with its attributes, by ONNX's names (opset 18; `Gelu` and `GroupNormalization` are
- * younger). An attribute that may be left out has ONNX's default. Three are Whet's own: `StopGradient` and
- * `StraightThrough` steer the reverse walk and are erased before a graph is encoded, `ConvWeightGradient` is lowered
- * to ONNX operators.
+ * younger). An attribute that may be left out has ONNX's default. Three are Whet's own (`own.ts`):
+ * `StopGradient` and `StraightThrough` steer the reverse walk and are erased when a graph is lowered, of
+ * `ConvWeightGradient` each lowering makes ONNX operators.
  */
 export interface OperatorAttributes {
   readonly Add: None;

@@ -1,4 +1,5 @@
-import type { GraphBuilder, Value } from '../graph.js';
+import type { GraphBuilder } from '../builder.js';
+import type { Value } from '../graph.js';
 import type { DType, NumericArray, Shape, Tensor } from '../tensor.js';
 import { broadcastShapes, formatShape, sizeOf, stridesOf } from '../tensor.js';
 import type { OperatorAttributes, OperatorName } from './attributes.js';

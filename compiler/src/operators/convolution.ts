@@ -1,4 +1,5 @@
-import type { GraphBuilder, Value } from '../graph.js';
+import type { GraphBuilder } from '../builder.js';
+import type { Value } from '../graph.js';
 import type { Dim } from '../tensor.js';
 import { int64s, sizeOf } from '../tensor.js';
 import type { ConvAttributes } from './attributes.js';

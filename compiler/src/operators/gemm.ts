@@ -1,4 +1,5 @@
-import type { GraphBuilder, Value } from '../graph.js';
+import type { GraphBuilder } from '../builder.js';
+import type { Value } from '../graph.js';
 import { broadcastShapes, formatShape, sameShape } from '../tensor.js';
 import type { GemmAttributes } from './attributes.js';
 import { expectOneDType, mapTensors } from './broadcasting.js';

@@ -1,4 +1,5 @@
-import type { GraphBuilder, Value } from '../graph.js';
+import type { GraphBuilder } from '../builder.js';
+import type { Value } from '../graph.js';
 import type { Dim, Tensor } from '../tensor.js';
 import { broadcastShapes, formatShape, sizeOf } from '../tensor.js';
 import { expectOneDType } from './broadcasting.js';

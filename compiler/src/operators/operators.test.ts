@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { GraphBuilder } from '../builder.js';
 import { evaluate } from '../evaluate.js';
 import { gradients } from '../gradients.js';
-import { GraphBuilder, GraphError, type Value } from '../graph.js';
+import { GraphError, type Value } from '../graph.js';
 import { type DType, int64s, makeTensor, type Shape } from '../tensor.js';
 import type { OperatorAttributes, OperatorName } from './attributes.js';
 import { erf } from './erf.js';

@@ -1,4 +1,5 @@
-import type { GraphBuilder, Value } from '../graph.js';
+import type { GraphBuilder } from '../builder.js';
+import type { Value } from '../graph.js';
 import type { Dim, Shape, Tensor } from '../tensor.js';
 import { int64s, isStatic, makeTensor, sizeOf } from '../tensor.js';
 import type { AveragePoolAttributes, ImagePads, MaxPoolAttributes, PoolAttributes } from './attributes.js';

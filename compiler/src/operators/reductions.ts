@@ -1,4 +1,5 @@
-import type { GraphBuilder, Value } from '../graph.js';
+import type { GraphBuilder } from '../builder.js';
+import type { Value } from '../graph.js';
 import type { Dim, Tensor } from '../tensor.js';
 import { isStatic, normalizeAxis, sizeOf, stridesOf } from '../tensor.js';
 import type { ArgAttributes, OperatorName, ReduceAttributes } from './attributes.js';

@@ -1,4 +1,5 @@
-import type { GraphBuilder, Value } from '../graph.js';
+import type { GraphBuilder } from '../builder.js';
+import type { Value } from '../graph.js';
 import type { Shape } from '../tensor.js';
 import { formatShape, int64s, isStatic, sameShape } from '../tensor.js';
 

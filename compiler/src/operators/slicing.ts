@@ -1,4 +1,5 @@
-import type { GraphBuilder, Value } from '../graph.js';
+import type { GraphBuilder } from '../builder.js';
+import type { Value } from '../graph.js';
 import type { Dim, Shape } from '../tensor.js';
 import { formatShape, normalizeAxis, sameShape, sizeOf, stridesOf } from '../tensor.js';
 import { expectOneDType } from './broadcasting.js';

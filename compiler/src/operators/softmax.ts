@@ -1,4 +1,5 @@
-import type { GraphBuilder, Value } from '../graph.js';
+import type { GraphBuilder } from '../builder.js';
+import type { Value } from '../graph.js';
 import type { Tensor } from '../tensor.js';
 import { int64s, normalizeAxis, stridesOf } from '../tensor.js';
 import type { Inputs, Operator, ValueType } from './operator.js';

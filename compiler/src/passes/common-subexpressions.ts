@@ -1,5 +1,6 @@
+import { copyInputs, GraphBuilder, inline } from '../builder.js';
 import type { Node, Value } from '../graph.js';
-import { constantsOf, copyInputs, GraphBuilder, inline } from '../graph.js';
+import { constantsOf } from '../graph.js';
 import type { Tensor } from '../tensor.js';
 import { sameShape } from '../tensor.js';
 import type { Pass } from './pass.js';

@@ -1,6 +1,6 @@
+import { copyInputs, GraphBuilder, inline } from '../builder.js';
 import { evaluate } from '../evaluate.js';
 import type { Graph } from '../graph.js';
-import { copyInputs, GraphBuilder, inline } from '../graph.js';
 import { isStatic, sizeOf } from '../tensor.js';
 import type { Pass } from './pass.js';
 

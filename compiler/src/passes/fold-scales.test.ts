@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { GraphBuilder } from '../builder.js';
 import { evaluate } from '../evaluate.js';
-import { type Graph, GraphBuilder, nodesOf, type Value } from '../graph.js';
+import { type Graph, nodesOf, type Value } from '../graph.js';
 import { makeTensor, type Shape, sizeOf } from '../tensor.js';
 import { foldScales } from './fold-scales.js';
 import { runPasses } from './run-passes.js';

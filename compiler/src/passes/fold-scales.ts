@@ -1,5 +1,6 @@
+import { copyInputs, GraphBuilder, inline } from '../builder.js';
 import type { Graph, Node, Value } from '../graph.js';
-import { copyInputs, GraphBuilder, inline, nodesOf } from '../graph.js';
+import { nodesOf } from '../graph.js';
 import type { ConvAttributes } from '../operators/attributes.js';
 import { required } from '../operators/operator.js';
 import { reshape } from '../operators/shape-helpers.js';

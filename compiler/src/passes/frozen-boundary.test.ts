@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type Graph, GraphBuilder, type Value } from '../graph.js';
+import { GraphBuilder } from '../builder.js';
+import type { Graph, Value } from '../graph.js';
 import { int64s } from '../tensor.js';
 import { frozenBoundary } from './frozen-boundary.js';
 

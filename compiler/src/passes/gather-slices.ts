@@ -1,5 +1,5 @@
+import { GraphBuilder, inline } from '../builder.js';
 import type { Graph, Node, Value } from '../graph.js';
-import { GraphBuilder, inline } from '../graph.js';
 import type { AxisAttributes, OperatorAttributes } from '../operators/attributes.js';
 import { int64s, normalizeAxis, type Shape, sameShape } from '../tensor.js';
 import type { Pass } from './pass.js';

@@ -1,5 +1,6 @@
 import { batchRules } from '../batching/rules.js';
-import type { GraphBuilder, Node, Value } from '../graph.js';
+import type { GraphBuilder } from '../builder.js';
+import type { Node, Value } from '../graph.js';
 import type { OperatorName } from '../operators/attributes.js';
 import { reshape } from '../operators/shape-helpers.js';
 import { normalizeAxis, type Shape, sameShape } from '../tensor.js';

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { GraphBuilder } from '../builder.js';
 import { graphCost } from '../cost.js';
 import { evaluate } from '../evaluate.js';
-import { type Graph, GraphBuilder, nodesOf, type Value } from '../graph.js';
+import { type Graph, nodesOf, type Value } from '../graph.js';
 import { int64s, makeTensor, sizeOf, type Tensor } from '../tensor.js';
 import { gatherSlices } from './gather-slices.js';
 import { narrow } from './narrow.js';

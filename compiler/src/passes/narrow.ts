@@ -1,5 +1,6 @@
+import { GraphBuilder, inline } from '../builder.js';
 import type { Graph, Node, Value } from '../graph.js';
-import { GraphBuilder, inline, nodesOf } from '../graph.js';
+import { nodesOf } from '../graph.js';
 import type { AxisAttributes } from '../operators/attributes.js';
 import { normalizeAxis } from '../tensor.js';
 import { applyNarrowed, type OperandAxes, operandAxes, products } from './narrow-rules.js';

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { GraphBuilder } from '../builder.js';
 import { evaluate } from '../evaluate.js';
-import { type Graph, GraphBuilder, GraphError, type Node, nodesOf, type Value } from '../graph.js';
+import { type Graph, GraphError, type Node, nodesOf, type Value } from '../graph.js';
 import { int64s, makeTensor } from '../tensor.js';
 import { verifyGraph } from '../verify-graph.js';
 import { mergeCommonSubexpressions } from './common-subexpressions.js';

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { GraphBuilder } from '../builder.js';
 import { evaluate } from '../evaluate.js';
 import { gradients } from '../gradients.js';
-import { type Graph, GraphBuilder, nodesOf, type Value } from '../graph.js';
+import { type Graph, nodesOf, type Value } from '../graph.js';
 import { int64s, makeTensor, sizeOf } from '../tensor.js';
 import { runPasses } from './run-passes.js';
 import { simplify } from './simplify.js';

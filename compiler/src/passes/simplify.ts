@@ -1,5 +1,5 @@
+import { copyInputs, GraphBuilder, inline } from '../builder.js';
 import type { Graph, Node, Value } from '../graph.js';
-import { copyInputs, GraphBuilder, inline } from '../graph.js';
 import type { OperatorAttributes, OperatorName } from '../operators/attributes.js';
 import { broadcastShapes, isFloat, type Shape, sameShape } from '../tensor.js';
 import type { Pass } from './pass.js';

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { encodeOnnx, type Graph, matrixProducts, sizeOf } from '@whet/compiler';
+import { encodeOnnx, type Graph, lowerForCpu, matrixProducts, sizeOf } from '@whet/compiler';
 import {
   buildPatternGraphs,
   initialState,
@@ -37,7 +37,7 @@ async function stepContender(
   graph: Graph,
   values: ReadonlyMap<string, Float32Array>,
 ): Promise<Contender> {
-  const session = await InferenceSession.create(encodeOnnx(graph), {
+  const session = await InferenceSession.create(encodeOnnx(lowerForCpu(graph)), {
     executionProviders: ['cpu'],
     graphOptimizationLevel: 'all',
     ...(options.threads ? { intraOpNumThreads: Number(options.threads) } : {}),

@@ -1,12 +1,12 @@
 import {
   copyInputs,
+  type Graph,
   GraphBuilder,
   inline,
   int64s,
-  lowerOwnOperators,
+  lowerForGpu,
   type Node,
   normalizeAxis,
-  type Pass,
   pad,
   type Value,
 } from '@whet/compiler';
@@ -35,9 +35,9 @@ function spellLogSoftmax(g: GraphBuilder, { attributes }: Node<'LogSoftmax'>, [x
   return g.apply('Sub', [shifted, g.apply('Log', [sum], {})], {});
 }
 
-/** Rewrites what onnxruntime's WebGPU provider computes wrongly or not at all; the values stay the same. */
-export const lowerForWebGpu: Pass = (whole) => {
-  const { graph } = lowerOwnOperators(whole);
+/** What GPUs are given, without what onnxruntime's WebGPU provider computes wrongly or not at all. */
+export function lowerForWebGpu(whole: Graph): Graph {
+  const graph = lowerForGpu(whole);
   const g = new GraphBuilder();
   let changed = false;
   const bindings = copyInputs(g, graph);
@@ -48,7 +48,5 @@ export const lowerForWebGpu: Pass = (whole) => {
     changed ||= lowered !== undefined;
     return lowered;
   });
-  return changed
-    ? { graph: { name: graph.name, inputs: [...bindings.values()], outputs }, changed }
-    : { graph, changed };
-};
+  return changed ? { name: graph.name, inputs: [...bindings.values()], outputs } : graph;
+}

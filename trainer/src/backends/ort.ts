@@ -8,13 +8,13 @@ import {
   type DType,
   type Executable,
   encodeOnnx,
+  type Graph,
   GraphBuilder,
-  lowerGroups,
-  type Pass,
+  lowerForCpu,
+  lowerForGpu,
   removeUnusedInputs,
   storedArray,
   type Tensor,
-  transposedAsConvolution,
 } from '@whet/compiler';
 import { defaultThreads } from '@whet/runtime/node';
 import * as ort from 'onnxruntime-node';
@@ -48,11 +48,11 @@ const providers: Readonly<
   cuda: ({ device }) => [{ name: 'cuda', deviceId: Number(device ?? 0) }, 'cpu'],
 };
 
-/** A GPU runs the groups of a convolution, which many tasks are, one by one or in small kernels: better as products. */
-const lowerings: Readonly<Record<OrtProvider, Pass>> = {
-  cpu: transposedAsConvolution,
-  webgpu: (graph) => lowerForWebGpu(lowerGroups(graph).graph),
-  cuda: lowerGroups,
+/** The forms in which each provider is given a graph. */
+export const lowerings: Readonly<Record<OrtProvider, (graph: Graph) => Graph>> = {
+  cpu: lowerForCpu,
+  webgpu: lowerForWebGpu,
+  cuda: lowerForGpu,
 };
 
 /** `CPU (AMD EPYC 9354, 2 threads)`, or `2 workers of 1 thread`. */
@@ -116,8 +116,7 @@ export function ortBackend(options: OrtOptions = {}): Backend {
     device: provider === 'cpu' ? cpuText(threadsOf(), workers) : provider,
     parallel: workers,
     compile: async (whole) => {
-      const lowered = lowerings[provider](whole).graph;
-      const { graph } = removeUnusedInputs(lowered);
+      const { graph } = removeUnusedInputs(lowerings[provider](whole));
       const threads = threadsOf();
       const session = await openSession(
         encodeOnnx(graph),

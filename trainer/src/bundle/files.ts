@@ -1,5 +1,13 @@
 import { createHash } from 'node:crypto';
-import { encodeOnnx, type Graph, graphCost, placesMask, type SplitModel, splitWeights } from '@whet/compiler';
+import {
+  encodeOnnx,
+  type Graph,
+  graphCost,
+  lowerForCpu,
+  placesMask,
+  type SplitModel,
+  splitWeights,
+} from '@whet/compiler';
 import { BUNDLE_SCHEMA, float32, type Manifest, manifestSchema } from '@whet/runtime';
 import type { CompiledPattern } from '../pattern/compile-pattern.js';
 import { SharedWeights, WEIGHTS_FILE } from './shared-weights.js';
@@ -92,7 +100,7 @@ export function bundleFiles(draft: BundleDraft): { manifest: Manifest; contents:
     for (const [key, graph] of Object.entries(given) as [GraphName, Graph | Uint8Array | undefined][]) {
       if (!graph) continue;
       const path = `${name}.${fileNames[key]}.onnx`;
-      const split = splitWeights(graph instanceof Uint8Array ? graph : encodeOnnx(graph));
+      const split = splitWeights(graph instanceof Uint8Array ? graph : encodeOnnx(lowerForCpu(graph)));
       const names = split.weights.map((weight) => shared.putWeight(`${name}.${fileNames[key]}`, weight));
       models.push({ path, split, names });
       paths[key] = path;

@@ -1,4 +1,4 @@
-import { type ExternalReader, encodeOnnx } from '@whet/compiler';
+import { type ExternalReader, encodeOnnx, lowerForCpu } from '@whet/compiler';
 import { grownHead } from '@whet/models';
 import { type CompiledPattern, compilePattern, type PatternSource } from '../pattern/compile-pattern.js';
 import { takeSupportMoments } from '../pattern/support-moments.js';
@@ -59,5 +59,7 @@ export async function prefixOf(
   if (!encode) return undefined;
   // As exported it would normalize with the file's own moments.
   const exported = encodeQuery ? undefined : await exportedPrefix(model, encode, boundary, external);
-  return exported ? { bytes: exported, encoded: 'as exported' } : { bytes: encodeOnnx(encode), encoded: 'anew' };
+  return exported
+    ? { bytes: exported, encoded: 'as exported' }
+    : { bytes: encodeOnnx(lowerForCpu(encode)), encoded: 'anew' };
 }

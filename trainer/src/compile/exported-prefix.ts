@@ -1,4 +1,4 @@
-import { cutOnnx, type ExternalReader, encodeOnnx, type Graph, type Value } from '@whet/compiler';
+import { cutOnnx, type ExternalReader, encodeOnnx, type Graph, lowerForCpu, type Value } from '@whet/compiler';
 import * as ort from 'onnxruntime-node';
 import { waves } from './read/probe-tensors.js';
 import type { SourceModel } from './read/read-model.js';
@@ -64,7 +64,7 @@ export async function exportedPrefix(
   });
   if (!cut) return undefined;
   const images = waves(model.input, 2);
-  const expected = await runOn(encodeOnnx(encode), images);
+  const expected = await runOn(encodeOnnx(lowerForCpu(encode)), images);
   // A file that this runtime refuses is not left as it is; the re-encoded one takes its place.
   const actual = await runOn(cut, images).catch(() => undefined);
   return expected && actual && agree(actual, expected) ? cut : undefined;

@@ -13,7 +13,6 @@ import {
   simplify,
   sizeOf,
   staticShape,
-  transposedAsConvolution,
   type Value,
 } from '@whet/compiler';
 import { crossEntropy, type HeadWeights, headLogits } from '@whet/models';
@@ -94,8 +93,7 @@ export function compilePattern(source: PatternSource): CompiledPattern {
     const built = build(g, copyRest(g, split, featureShape, moments === 'stored'));
     const passes = { removeUnusedInputs, gatherSlices, foldConstants, mergeCommonSubexpressions, simplify, narrow };
     // What is gathered of constants is one.
-    const { graph } = runPasses({ ...built, name }, { ...passes, foldNarrowed: foldConstants });
-    return transposedAsConvolution(graph).graph;
+    return runPasses({ ...built, name }, { ...passes, foldNarrowed: foldConstants }).graph;
   };
 
   const withHead = (g: GraphBuilder, values: ReadonlyMap<string, Value>) => {

@@ -1,8 +1,8 @@
 import type { Value } from '../../graph.js';
 import type { Dim, Tensor } from '../../tensor.js';
 import { isStatic, makeTensor, sizeOf, stridesOf } from '../../tensor.js';
-import type { Lowering, NodeContext } from '../node-context.js';
 import { decodeTensor, type ExternalReader } from '../tensors.js';
+import type { NodeContext, Reading } from './node-context.js';
 
 /** Up to here a ConstantOfShape is written out; above, it is expanded when the graph runs. */
 const WRITTEN_LIMIT = 1024;
@@ -47,8 +47,8 @@ function placesOf(c: NodeContext): Tensor {
 
 export const constants = (external: ExternalReader | undefined) =>
   ({
-    Constant: { needs: [], lower: (c) => c.g.constant(constantTensor(c, external), c.node.outputs[0]) },
-    ConstantOfShape: { needs: ['Expand'], lower: (c) => constantOfShape(c, external) },
-    NonZero: { needs: [], lower: (c) => c.g.constant(placesOf(c), c.node.outputs[0]) },
-    Range: { lower: (c) => c.emit('Range', [c.input(0), c.input(1), c.input(2)], {}) },
-  }) satisfies Record<string, Lowering>;
+    Constant: { needs: [], read: (c) => c.g.constant(constantTensor(c, external), c.node.outputs[0]) },
+    ConstantOfShape: { needs: ['Expand'], read: (c) => constantOfShape(c, external) },
+    NonZero: { needs: [], read: (c) => c.g.constant(placesOf(c), c.node.outputs[0]) },
+    Range: { read: (c) => c.emit('Range', [c.input(0), c.input(1), c.input(2)], {}) },
+  }) satisfies Record<string, Reading>;

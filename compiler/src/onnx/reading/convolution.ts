@@ -1,5 +1,5 @@
 import type { Value } from '../../graph.js';
-import type { Lowering, NodeContext } from '../node-context.js';
+import type { NodeContext, Reading } from './node-context.js';
 import { ceilPadding, expectImages, readWindow, splitPadding } from './windows.js';
 
 const present = (c: NodeContext, position: number): Value[] => {
@@ -74,9 +74,9 @@ function averagePool(c: NodeContext): Value {
 }
 
 /** The mean or the maximum of each channel: the operator of that name if the table has it, else a reduction. */
-const globalPool = (reduction: 'ReduceMean' | 'ReduceMax'): Lowering => ({
+const globalPool = (reduction: 'ReduceMean' | 'ReduceMax'): Reading => ({
   needs: [reduction],
-  lower: (c) => {
+  read: (c) => {
     const x = c.input(0);
     if (c.has(c.node.op)) return c.emit(c.node.op, [x], {});
     const axes = x.shape.map((_, axis) => axis).slice(2);
@@ -85,10 +85,10 @@ const globalPool = (reduction: 'ReduceMean' | 'ReduceMax'): Lowering => ({
 });
 
 export const convolution = {
-  Conv: { lower: conv },
-  ConvTranspose: { lower: convTranspose },
-  MaxPool: { lower: maxPool },
-  AveragePool: { lower: averagePool },
+  Conv: { read: conv },
+  ConvTranspose: { read: convTranspose },
+  MaxPool: { read: maxPool },
+  AveragePool: { read: averagePool },
   GlobalAveragePool: globalPool('ReduceMean'),
   GlobalMaxPool: globalPool('ReduceMax'),
-} satisfies Record<string, Lowering>;
+} satisfies Record<string, Reading>;

@@ -1,11 +1,11 @@
 import type { Value } from '../../graph.js';
-import type { Lowering, NodeContext, Part } from '../node-context.js';
 import { graphDType } from '../tensors.js';
+import type { NodeContext, Part, Reading } from './node-context.js';
 
 /** An operator that the table has under the same name, with the same inputs, and with these float attributes. */
-function same(inputs: number, floats: Readonly<Record<string, number>> = {}): Lowering {
+function same(inputs: number, floats: Readonly<Record<string, number>> = {}): Reading {
   return {
-    lower: (c) => {
+    read: (c) => {
       const attributes = Object.entries(floats).map(([name, otherwise]) => [name, c.float(name, otherwise)] as const);
       const operands = Array.from({ length: inputs }, (_, i) => c.input(i));
       return c.emit(c.node.op, operands, Object.fromEntries(attributes));
@@ -24,7 +24,7 @@ function fold(c: NodeContext, op: string, part: Part = 0): Value {
     );
 }
 
-const variadic = (op: string): Lowering => ({ needs: [op], lower: (c) => fold(c, op) });
+const variadic = (op: string): Reading => ({ needs: [op], read: (c) => fold(c, op) });
 
 /** x Phi(x), by the error function or by the tanh approximation. */
 function gelu(c: NodeContext): Value {
@@ -93,7 +93,7 @@ function cast(c: NodeContext): Value {
   return to === x.dtype ? x : c.emit('Cast', [x], { to });
 }
 
-const first: Lowering = { needs: [], lower: (c) => c.input(0) };
+const first: Reading = { needs: [], read: (c) => c.input(0) };
 
 export const elementwise = {
   Abs: same(1),
@@ -138,21 +138,21 @@ export const elementwise = {
   Sum: variadic('Add'),
   Mean: {
     needs: ['Add'],
-    lower: (c) => {
+    read: (c) => {
       const sum = fold(c, 'Add', 'sum');
       return c.slots.length === 1 ? sum : c.emit('Div', [sum, c.scalar(c.slots.length, 'count')], {});
     },
   },
-  Celu: { needs: ['Elu'], lower: celu },
-  Gelu: { needs: ['Erf', 'Tanh'], lower: gelu },
-  Mish: { needs: ['Softplus'], lower: mish },
-  Selu: { needs: ['Elu'], lower: selu },
-  Softsign: { needs: ['Abs'], lower: softsign },
-  Clip: { lower: clip },
-  Cast: { lower: cast },
+  Celu: { needs: ['Elu'], read: celu },
+  Gelu: { needs: ['Erf', 'Tanh'], read: gelu },
+  Mish: { needs: ['Softplus'], read: mish },
+  Selu: { needs: ['Elu'], read: selu },
+  Softsign: { needs: ['Abs'], read: softsign },
+  Clip: { read: clip },
+  Cast: { read: cast },
   CastLike: {
     needs: ['Cast'],
-    lower: (c) => {
+    read: (c) => {
       c.ignore('saturate');
       const [x, { dtype: to }] = [c.input(0), c.input(1)];
       return to === x.dtype ? x : c.emit('Cast', [x], { to });
@@ -162,10 +162,10 @@ export const elementwise = {
   /** Inference: the value as it is. A mask output or `training_mode` is refused. */
   Dropout: {
     needs: [],
-    lower: (c) => {
+    read: (c) => {
       c.ignore('ratio', 'seed');
       if (c.numbers(2, 'training_mode')?.[0]) c.refuse('is in training mode');
       return c.input(0);
     },
   },
-} satisfies Record<string, Lowering>;
+} satisfies Record<string, Reading>;

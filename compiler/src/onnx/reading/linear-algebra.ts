@@ -1,5 +1,5 @@
 import type { Value } from '../../graph.js';
-import type { Lowering, NodeContext } from '../node-context.js';
+import type { NodeContext, Reading } from './node-context.js';
 
 /** A vector on the left is a row, on the right a column; the axis of size 1 is taken away again. */
 function matMul(c: NodeContext): Value {
@@ -17,9 +17,9 @@ function matMul(c: NodeContext): Value {
 }
 
 export const linearAlgebra = {
-  MatMul: { lower: matMul },
+  MatMul: { read: matMul },
   Gemm: {
-    lower: (c) =>
+    read: (c) =>
       c.emit('Gemm', [c.input(0), c.input(1), ...(c.optional(2) ? [c.optional(2)] : [])], {
         alpha: c.float('alpha', 1),
         beta: c.float('beta', 1),
@@ -28,9 +28,9 @@ export const linearAlgebra = {
       }),
   },
   Einsum: {
-    lower: (c) => {
+    read: (c) => {
       const operands = c.slots.map((_, i) => c.input(i));
       return c.emit('Einsum', operands, { equation: c.string('equation', '').replace(/\s/g, '') });
     },
   },
-} satisfies Record<string, Lowering>;
+} satisfies Record<string, Reading>;

@@ -1,8 +1,8 @@
 import type { Value } from '../../graph.js';
 import type { Dim } from '../../tensor.js';
 import { normalizeAxis } from '../../tensor.js';
-import { productOf } from '../dims.js';
-import type { Lowering, NodeContext } from '../node-context.js';
+import { productOf } from './dims.js';
+import type { NodeContext, Reading } from './node-context.js';
 
 /** Inference only: stored moments. Before operator set 14 training shows in the outputs that are used. */
 function batchNormalization(c: NodeContext): Value {
@@ -68,14 +68,14 @@ function softmax(c: NodeContext): Value {
 }
 
 export const normalization = {
-  BatchNormalization: { lower: batchNormalization },
+  BatchNormalization: { read: batchNormalization },
   InstanceNormalization: {
-    lower: (c) =>
+    read: (c) =>
       c.emit('InstanceNormalization', [c.input(0), c.input(1), c.input(2)], { epsilon: c.float('epsilon', 1e-5) }),
   },
-  GroupNormalization: { lower: groupNormalization },
-  LayerNormalization: { lower: layerNormalization },
-  LpNormalization: { needs: ['ReduceL2'], lower: lpNormalization },
-  Softmax: { lower: softmax },
-  LogSoftmax: { lower: softmax },
-} satisfies Record<string, Lowering>;
+  GroupNormalization: { read: groupNormalization },
+  LayerNormalization: { read: layerNormalization },
+  LpNormalization: { needs: ['ReduceL2'], read: lpNormalization },
+  Softmax: { read: softmax },
+  LogSoftmax: { read: softmax },
+} satisfies Record<string, Reading>;

@@ -1,8 +1,8 @@
 import type { Value } from '../../graph.js';
 import type { Tensor } from '../../tensor.js';
 import { makeTensor, normalizeAxis, stridesOf } from '../../tensor.js';
-import type { Lowering, NodeContext } from '../node-context.js';
-import { QUANTIZED } from '../node-context.js';
+import type { NodeContext, Reading } from './node-context.js';
+import { QUANTIZED } from './node-context.js';
 
 /** What a quantized type can hold, by TensorProto.DataType. */
 const ranges: { readonly [dataType: number]: readonly [min: number, max: number] } = {
@@ -132,7 +132,7 @@ export function quantization(straightThrough: boolean) {
   }
 
   return {
-    QuantizeLinear: { needs: ['Clip'], lower: quantize },
-    DequantizeLinear: { needs: ['Clip'], lower: dequantize },
-  } satisfies Record<string, Lowering>;
+    QuantizeLinear: { needs: ['Clip'], read: quantize },
+    DequantizeLinear: { needs: ['Clip'], read: dequantize },
+  } satisfies Record<string, Reading>;
 }

@@ -1,5 +1,5 @@
 import type { Value } from '../../graph.js';
-import type { Lowering, NodeContext } from '../node-context.js';
+import type { NodeContext, Reading } from './node-context.js';
 
 /** Operator set from which `axes` is an input: 13 for the sum, 18 for the others. */
 const axesInputSince = (op: string): number => (op === 'ReduceSum' ? 13 : 18);
@@ -39,8 +39,8 @@ function reduceLogSum(c: NodeContext): Value {
 }
 
 /** Position of the largest or smallest element along an axis. */
-const position: Lowering = {
-  lower: (c) =>
+const position: Reading = {
+  read: (c) =>
     c.emit(c.node.op, [c.input(0)], {
       axis: c.int('axis', 0),
       keepdims: c.flag('keepdims', 1),
@@ -49,16 +49,16 @@ const position: Lowering = {
 };
 
 export const reductions = {
-  ReduceL1: { lower: reduce },
-  ReduceL2: { lower: reduce },
-  ReduceLogSum: { needs: ['ReduceSum'], lower: reduceLogSum },
-  ReduceLogSumExp: { lower: reduce },
-  ReduceMax: { lower: reduce },
-  ReduceMean: { lower: reduce },
-  ReduceMin: { lower: reduce },
-  ReduceProd: { lower: reduce },
-  ReduceSum: { lower: reduce },
-  ReduceSumSquare: { lower: reduce },
+  ReduceL1: { read: reduce },
+  ReduceL2: { read: reduce },
+  ReduceLogSum: { needs: ['ReduceSum'], read: reduceLogSum },
+  ReduceLogSumExp: { read: reduce },
+  ReduceMax: { read: reduce },
+  ReduceMean: { read: reduce },
+  ReduceMin: { read: reduce },
+  ReduceProd: { read: reduce },
+  ReduceSum: { read: reduce },
+  ReduceSumSquare: { read: reduce },
   ArgMax: position,
   ArgMin: position,
-} satisfies Record<string, Lowering>;
+} satisfies Record<string, Reading>;

@@ -1,7 +1,7 @@
 import type { Value } from '../../graph.js';
 import type { Dim } from '../../tensor.js';
 import { makeTensor } from '../../tensor.js';
-import type { Lowering, NodeContext } from '../node-context.js';
+import type { NodeContext, Reading } from './node-context.js';
 
 const transformations = ['half_pixel', 'asymmetric', 'align_corners', 'pytorch_half_pixel'] as const;
 const roundings = ['round_prefer_floor', 'round_prefer_ceil', 'floor', 'ceil'] as const;
@@ -73,6 +73,6 @@ function upsample(c: NodeContext, scales: readonly number[] | undefined): Value 
 }
 
 export const resizing = {
-  Resize: { lower: resize },
-  Upsample: { needs: ['Resize'], lower: (c) => upsample(c, c.floats('scales') ?? c.numbers(1, 'scales')) },
-} satisfies Record<string, Lowering>;
+  Resize: { read: resize },
+  Upsample: { needs: ['Resize'], read: (c) => upsample(c, c.floats('scales') ?? c.numbers(1, 'scales')) },
+} satisfies Record<string, Reading>;

@@ -1,8 +1,8 @@
 import type { Value } from '../../graph.js';
 import type { Dim, Shape } from '../../tensor.js';
 import { broadcastShapes, formatShape, isStatic, normalizeAxis, sameShape } from '../../tensor.js';
-import { divideDims, productOf } from '../dims.js';
-import type { Lowering, NodeContext } from '../node-context.js';
+import { divideDims, productOf } from './dims.js';
+import type { NodeContext, Reading } from './node-context.js';
 
 /**
  * The shape that a Reshape makes. A dimension that is only known when the graph runs is worked out from the others,
@@ -103,19 +103,19 @@ function shape(c: NodeContext): Value {
 }
 
 export const shapes = {
-  Reshape: { lower: (c) => c.reshape(c.input(0), reshapedShape(c, c.input(0).shape)) },
-  Flatten: { needs: ['Reshape'], lower: flatten },
-  Squeeze: { needs: ['Reshape'], lower: squeeze },
-  Unsqueeze: { needs: ['Reshape'], lower: unsqueeze },
-  Expand: { lower: expand },
-  Tile: { lower: tile },
-  Concat: { lower: concat },
-  Transpose: { lower: transpose },
-  Shape: { lower: shape },
-  Size: { lower: (c) => c.emit('Size', [c.input(0)], {}) },
+  Reshape: { read: (c) => c.reshape(c.input(0), reshapedShape(c, c.input(0).shape)) },
+  Flatten: { needs: ['Reshape'], read: flatten },
+  Squeeze: { needs: ['Reshape'], read: squeeze },
+  Unsqueeze: { needs: ['Reshape'], read: unsqueeze },
+  Expand: { read: expand },
+  Tile: { read: tile },
+  Concat: { read: concat },
+  Transpose: { read: transpose },
+  Shape: { read: shape },
+  Size: { read: (c) => c.emit('Size', [c.input(0)], {}) },
   DepthToSpace: {
-    lower: (c) =>
+    read: (c) =>
       c.emit('DepthToSpace', [c.input(0)], { blocksize: c.int('blocksize', 1), mode: c.word('mode', ['DCR', 'CRD']) }),
   },
-  SpaceToDepth: { lower: (c) => c.emit('SpaceToDepth', [c.input(0)], { blocksize: c.int('blocksize', 1) }) },
-} satisfies Record<string, Lowering>;
+  SpaceToDepth: { read: (c) => c.emit('SpaceToDepth', [c.input(0)], { blocksize: c.int('blocksize', 1) }) },
+} satisfies Record<string, Reading>;

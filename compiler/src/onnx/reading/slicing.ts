@@ -1,7 +1,7 @@
 import type { Value } from '../../graph.js';
 import type { Dim } from '../../tensor.js';
 import { formatShape, normalizeAxis } from '../../tensor.js';
-import type { Lowering, NodeContext } from '../node-context.js';
+import type { NodeContext, Reading } from './node-context.js';
 
 interface Cut {
   readonly axis: number;
@@ -114,22 +114,22 @@ function pad(c: NodeContext): Value {
 }
 
 export const slicing = {
-  Slice: { lower: slice },
-  Split: { needs: ['Slice'], lower: split },
-  Pad: { lower: pad },
-  Gather: { lower: (c) => c.emit('Gather', [c.input(0), c.input(1)], { axis: c.int('axis', 0) }) },
-  GatherElements: { lower: (c) => c.emit('GatherElements', [c.input(0), c.input(1)], { axis: c.int('axis', 0) }) },
+  Slice: { read: slice },
+  Split: { needs: ['Slice'], read: split },
+  Pad: { read: pad },
+  Gather: { read: (c) => c.emit('Gather', [c.input(0), c.input(1)], { axis: c.int('axis', 0) }) },
+  GatherElements: { read: (c) => c.emit('GatherElements', [c.input(0), c.input(1)], { axis: c.int('axis', 0) }) },
   ScatterElements: {
-    lower: (c) =>
+    read: (c) =>
       c.emit('ScatterElements', [c.input(0), c.input(1), c.input(2)], {
         axis: c.int('axis', 0),
         reduction: c.word('reduction', ['none', 'add']),
       }),
   },
   Trilu: {
-    lower: (c) => {
+    read: (c) => {
       const diagonal = c.optional(1);
       return c.emit('Trilu', [c.input(0), ...(diagonal ? [diagonal] : [])], { upper: c.flag('upper', 1) });
     },
   },
-} satisfies Record<string, Lowering>;
+} satisfies Record<string, Reading>;

@@ -1,9 +1,9 @@
-import type { Lowering } from '../node-context.js';
 import type { ExternalReader } from '../tensors.js';
 import { constants } from './constants.js';
 import { convolution } from './convolution.js';
 import { elementwise } from './elementwise.js';
 import { linearAlgebra } from './linear-algebra.js';
+import type { Reading } from './node-context.js';
 import { normalization } from './normalization.js';
 import { quantization } from './quantization.js';
 import { reductions } from './reductions.js';
@@ -16,8 +16,8 @@ import { slicing } from './slicing.js';
  * inputs, defaults that changed, and operators that others can say. External data of constants is read through
  * `external`; quantized activations are read only if they may pass straight through.
  */
-export function lowerings(external?: ExternalReader, straightThrough = false): ReadonlyMap<string, Lowering> {
-  return new Map<string, Lowering>(
+export function readings(external?: ExternalReader, straightThrough = false): ReadonlyMap<string, Reading> {
+  return new Map<string, Reading>(
     Object.entries({
       ...constants(external),
       ...convolution,

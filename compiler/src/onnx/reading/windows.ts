@@ -1,5 +1,5 @@
 import type { Value } from '../../graph.js';
-import type { NodeContext } from '../node-context.js';
+import type { NodeContext } from './node-context.js';
 
 /** A window that slides over the two axes of an image, all that ONNX leaves to defaults filled in. */
 export interface ImageWindow {

@@ -4,8 +4,7 @@ import {
   type Executable,
   type Graph,
   GraphError,
-  lowerGroups,
-  lowerOwnOperators,
+  lowerForGpu,
   type Node,
   nodesOf,
   type OperatorName,
@@ -110,8 +109,7 @@ export function tfjsBackend(name: string, device: string, registered: Registered
     device,
     compile: async (whole) => {
       // Its convolutions know no groups, which many tasks are, and not all of its backends have a weight gradient.
-      const lowered = lowerGroups(lowerOwnOperators(whole).graph).graph;
-      const { graph } = removeUnusedInputs(lowered);
+      const { graph } = removeUnusedInputs(lowerForGpu(whole));
       return new Interpreter(graph, registered);
     },
   };

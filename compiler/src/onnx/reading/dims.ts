@@ -1,5 +1,10 @@
-import { divideShapes, formatProduct, multiplyDims as multiplyAll, productOf as partsOf } from '../operators/dims.js';
-import type { Dim, Shape } from '../tensor.js';
+import {
+  divideShapes,
+  formatProduct,
+  multiplyDims as multiplyAll,
+  productOf as partsOf,
+} from '../../operators/dims.js';
+import type { Dim, Shape } from '../../tensor.js';
 
 /** `a b`, or undefined where it is not a whole multiple of symbols. */
 export function multiplyDims(a: Dim, b: Dim): Dim | undefined {

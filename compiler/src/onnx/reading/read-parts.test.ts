@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { evaluate } from '../evaluate.js';
-import type { Graph } from '../graph.js';
-import { makeTensor } from '../tensor.js';
-import { encodeModel, float32s, opsOf, read, refusal, type TestModel, type TestNode } from './models.test.helper.js';
+import { evaluate } from '../../evaluate.js';
+import type { Graph } from '../../graph.js';
+import { makeTensor } from '../../tensor.js';
+import { encodeModel, float32s, opsOf, read, refusal, type TestModel, type TestNode } from '../models.test.helper.js';
 import { type ReadOptions, readOnnx } from './read.js';
 
 const valuesOf = (graph: Graph, feeds: Record<string, readonly number[]>): number[] => {

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { evaluate } from '../evaluate.js';
-import { GraphBuilder, nodesOf } from '../graph.js';
-import type { Shape } from '../tensor.js';
-import { makeTensor } from '../tensor.js';
+import { GraphBuilder } from '../../builder.js';
+import { evaluate } from '../../evaluate.js';
+import { nodesOf } from '../../graph.js';
+import type { Shape } from '../../tensor.js';
+import { makeTensor } from '../../tensor.js';
 import {
   float,
   float32s,
@@ -14,9 +15,9 @@ import {
   type TestModel,
   type TestNode,
   tensor,
-} from './models.test.helper.js';
+} from '../models.test.helper.js';
+import { encodeOnnx } from '../write.js';
 import { readOnnx } from './read.js';
-import { encodeOnnx } from './write.js';
 
 describe('reading a model', () => {
   it('keeps names of values, shapes, symbols and constants', () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { GraphError, nodesOf } from '../graph.js';
-import { OnnxError } from './errors.js';
+import { GraphError, nodesOf } from '../../graph.js';
+import { OnnxError } from '../errors.js';
 import {
   encodeModel,
   float32s,
@@ -11,9 +11,9 @@ import {
   relu,
   type TestModel,
   type TestNode,
-} from './models.test.helper.js';
+} from '../models.test.helper.js';
+import { attributeTypes } from '../schema.js';
 import { readOnnx } from './read.js';
-import { attributeTypes } from './schema.js';
 
 describe('what is not supported', () => {
   it('is refused all at once, with operators, node names, domains and the operator set', () => {

@@ -1,9 +1,10 @@
-import type { GraphBuilder, Value } from '../graph.js';
-import type { OperatorName } from '../operators/attributes.js';
-import { operators } from '../operators/table.js';
-import type { Dim, Shape, Tensor } from '../tensor.js';
-import { formatShape, int64s, makeTensor, normalizeAxis, sameShape } from '../tensor.js';
-import type { OnnxAttribute, OnnxNode, OnnxTensor } from './proto.js';
+import type { GraphBuilder } from '../../builder.js';
+import type { Value } from '../../graph.js';
+import type { OperatorName } from '../../operators/attributes.js';
+import { operators } from '../../operators/table.js';
+import type { Dim, Shape, Tensor } from '../../tensor.js';
+import { formatShape, int64s, makeTensor, normalizeAxis, sameShape } from '../../tensor.js';
+import type { OnnxAttribute, OnnxNode, OnnxTensor } from '../proto.js';
 
 /** What is known of a small value before the graph runs: numbers, dimensions such as `N`, or nothing. */
 export interface Known {
@@ -31,7 +32,7 @@ export interface Slot {
 /** Stands for the output of a QuantizeLinear, of which only a DequantizeLinear makes something. */
 export const QUANTIZED = 'int8';
 
-/** Thrown by a lowering: this node is not supported. Without a reason, its operator is not. */
+/** Thrown by a reading: this node is not supported. Without a reason, its operator is not. */
 export class Refusal extends Error {
   override readonly name = 'Refusal';
 
@@ -160,7 +161,7 @@ export class NodeContext {
     for (const name of names) this.#read.add(name);
   }
 
-  /** Refuses the node where it has an attribute that its lowering did not ask for. */
+  /** Refuses the node where it has an attribute that its reading did not ask for. */
   expectAllRead(): void {
     const unread = [...this.node.attributes.keys()].filter((name) => !this.#read.has(name));
     if (unread.length > 0) this.refuse(`attribute ${unread.join(', ')} is not supported`);
@@ -249,10 +250,10 @@ export class NodeContext {
 export type Part = number | string;
 
 /** Rewrites a node; returns its outputs, in the order of the node's. */
-export type Lower = (c: NodeContext) => Value | readonly Value[];
+export type ReadNode = (c: NodeContext) => Value | readonly Value[];
 
-export interface Lowering {
-  readonly lower: Lower;
+export interface Reading {
+  readonly read: ReadNode;
   /** Operators of the table that the rewriting may need; any one being there will do. Default: the operator's own. */
   readonly needs?: readonly string[];
 }

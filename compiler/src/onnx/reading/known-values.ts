@@ -1,9 +1,9 @@
-import type { Dim, DType } from '../tensor.js';
-import { broadcastShapes, sizeOf, stridesOf } from '../tensor.js';
+import type { Dim, DType } from '../../tensor.js';
+import { broadcastShapes, sizeOf, stridesOf } from '../../tensor.js';
+import { graphDType } from '../tensors.js';
 import { divideDims, multiplyDims, productOf } from './dims.js';
 import type { Known, NodeContext } from './node-context.js';
 import { knownOf } from './node-context.js';
-import { graphDType } from './tensors.js';
 
 /*
  * The arithmetic on shapes that exporters write into graphs (Shape, Gather, Concat, Cast, Mul, Reshape, ...), followed
@@ -110,7 +110,7 @@ function sliced(c: NodeContext, inputs: readonly Known[]): Known | undefined {
   return known(x.dtype, [items.length], items);
 }
 
-/** Squeeze, Unsqueeze, Reshape, Flatten of followed values: the items stay, the shape is what the lowering infers. */
+/** Squeeze, Unsqueeze, Reshape, Flatten of followed values: the items stay, the shape is what the reading infers. */
 function reshaped(c: NodeContext, x: Known, target: Known | undefined): Known | undefined {
   const axes = (target?.items ?? c.ints('axes')) as readonly number[] | undefined;
   c.ignore('allowzero');

@@ -1,22 +1,23 @@
-import type { Graph, Value } from '../graph.js';
-import { GraphBuilder, GraphError } from '../graph.js';
-import { operators } from '../operators/table.js';
-import type { Shape, Tensor } from '../tensor.js';
-import { formatShape, makeTensor } from '../tensor.js';
+import { GraphBuilder } from '../../builder.js';
+import type { Graph, Value } from '../../graph.js';
+import { GraphError } from '../../graph.js';
+import { operators } from '../../operators/table.js';
+import type { Shape, Tensor } from '../../tensor.js';
+import { formatShape, makeTensor } from '../../tensor.js';
+import { formatProblems, OnnxError, type OnnxProblem } from '../errors.js';
+import { orderNodes } from '../order.js';
+import { decodeModel, type OnnxModel, type OnnxNode, type OnnxValueInfo } from '../proto.js';
+import { checkTensor, dataTypeName, decodeTensor, type ExternalReader, graphDType } from '../tensors.js';
 import { cleanSymbol } from './dims.js';
-import { formatProblems, OnnxError, type OnnxProblem } from './errors.js';
 import { followNode, isFollowed, isShape } from './known-values.js';
 import { NodeContext, QUANTIZED, Refusal, type Slot } from './node-context.js';
-import { orderNodes } from './order.js';
-import { decodeModel, type OnnxModel, type OnnxNode, type OnnxValueInfo } from './proto.js';
-import { lowerings } from './reading/table.js';
-import { checkTensor, dataTypeName, decodeTensor, type ExternalReader, graphDType } from './tensors.js';
+import { readings } from './table.js';
 
 /** Operator sets that are read. */
 export const READ_OPSETS = { oldest: 7, newest: 21 } as const;
 
 /** Names of the operators that are read: those of the table, and others that are written in them. */
-export const readableOperators = (): string[] => [...lowerings().keys()].sort();
+export const readableOperators = (): string[] => [...readings().keys()].sort();
 
 export interface ReadOptions {
   /** Reads tensors that are kept beside the model; without it a model that has any is refused. */
@@ -39,7 +40,7 @@ class Reader {
   readonly #g = new GraphBuilder();
   readonly #slots = new Map<string, Slot>();
   readonly #problems: OnnxProblem[] = [];
-  readonly #lowerings: ReturnType<typeof lowerings>;
+  readonly #readings: ReturnType<typeof readings>;
   readonly #used = new Set<string>();
   readonly #sources = new Map<string, { value: Value; axis: number }>();
 
@@ -47,7 +48,7 @@ class Reader {
     readonly model: OnnxModel,
     readonly options: ReadOptions,
   ) {
-    this.#lowerings = lowerings(options.external, options.quantization === 'straight-through');
+    this.#readings = readings(options.external, options.quantization === 'straight-through');
   }
 
   read(): Graph {
@@ -125,9 +126,9 @@ class Reader {
   /** Whether nothing that is known of a node's inputs could make it readable. */
   #isHopeless(node: OnnxNode, slots: readonly (Slot | undefined)[]): boolean {
     if (node.domain !== 'ai.onnx' || holdsGraph(node)) return true;
-    const lowering = this.#lowerings.get(node.op);
-    const needs = lowering?.needs ?? [node.op];
-    if (lowering && (needs.length === 0 || needs.some((op) => Object.hasOwn(operators, op)))) return false;
+    const reading = this.#readings.get(node.op);
+    const needs = reading?.needs ?? [node.op];
+    if (reading && (needs.length === 0 || needs.some((op) => Object.hasOwn(operators, op)))) return false;
     return !isFollowed(node.op) || slots.some((slot) => slot?.lost === 'value');
   }
 
@@ -153,7 +154,7 @@ class Reader {
     }
     const c = new NodeContext(this.#g, node, this.model.opset, slots, (symbol) => this.#sources.get(symbol));
     try {
-      this.#lower(c);
+      this.#rewrite(c);
     } catch (error) {
       const refusal = refusalOf(error, node);
       this.#report(refusal.node, refusal.reason);
@@ -161,7 +162,7 @@ class Reader {
     }
   }
 
-  #lower(c: NodeContext): void {
+  #rewrite(c: NodeContext): void {
     const { node } = c;
     const [first = ''] = node.outputs;
     const known = followNode(c);
@@ -170,11 +171,11 @@ class Reader {
       this.#slots.set(first, { name: first, value });
       return;
     }
-    const lowering = this.#lowerings.get(node.op);
+    const reading = this.#readings.get(node.op);
     let results: readonly Value[] = [];
     try {
-      if (!lowering) throw new Refusal(node);
-      const result = lowering.lower(c);
+      if (!reading) throw new Refusal(node);
+      const result = reading.read(c);
       results = 'name' in result ? [result] : result;
       c.expectAllRead();
     } catch (error) {
