@@ -5,6 +5,7 @@ import { findBundle, writeFolder } from '../export/export.js';
 import { patternNameProblem } from '../export/patterns.js';
 import { momentsOfFile } from '../pattern/support-moments.js';
 import { stepMemory } from '../step-memory.js';
+import { bundledNormalizations } from '../task/normalizations.js';
 import { checkMovable, expectNormalizations, headOf, preprocessingOf } from './compile-checks.js';
 import { CompileError } from './compile-error.js';
 import { compileMoving, prefixOf } from './compile-moving.js';
@@ -52,7 +53,8 @@ async function patternFiles(
       ] as const)
     : [];
   // Without examples, a kept head predicts with the moments that the model had.
-  const moments = head && normalization === 'support' ? [...momentsOfFile(model.featureGraph([]))] : [];
+  const { storesMoments } = bundledNormalizations[normalization];
+  const moments = head && storesMoments ? [...momentsOfFile(model.featureGraph([]))] : [];
   const given = moments.map(([moment, data]) => [moment, float32([data.length], data)] as const);
   const tensors = new Map([...starts, ...rows, ...given]);
   contents.set(init, writeSafetensors({ tensors, metadata: { pattern: name } }));
@@ -70,7 +72,7 @@ async function patternFiles(
       ...(encodeQuery ? { encodeQuery: file(encodeQuery) } : {}),
       ...(compiled.moments ? { moments: file(compiled.moments) } : {}),
     },
-    ...(normalization === 'support' ? { normalizations: [...compiled.normalizations] } : {}),
+    ...(storesMoments ? { normalizations: [...compiled.normalizations] } : {}),
     init,
     moving: starts.map(([parameter, { shape, data }]) => ({
       name: parameter,
@@ -115,7 +117,7 @@ export async function compileModel(options: CompileOptions): Promise<CompileRepo
     return [name, moving] as const;
   });
   const { normalization = 'population' } = options;
-  if (normalization === 'support') expectNormalizations(model);
+  if (bundledNormalizations[normalization].storesMoments) expectNormalizations(model);
   const preprocessing = preprocessingOf(options, model);
   const contents = new Map<string, Uint8Array>();
   const patterns: Manifest['patterns'] = {};

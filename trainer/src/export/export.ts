@@ -89,7 +89,7 @@ export function buildBundle(options: BundleOptions): { manifest: Manifest; conte
         ...(graphs.encodeQuery ? { encodeQuery: file(graphs.encodeQuery) } : {}),
         ...(graphs.moments ? { moments: file(graphs.moments) } : {}),
       },
-      ...(parts.normalization === 'support' ? { normalizations: [...graphs.normalizations] } : {}),
+      ...(parts.normalization.storesMoments ? { normalizations: [...graphs.normalizations] } : {}),
       init: `${spec.name}/init.safetensors`,
       moving: parts.weights
         .filter(({ name }) => graphs.values.has(name))
