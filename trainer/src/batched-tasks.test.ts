@@ -10,8 +10,9 @@ import {
 } from '@whet/compiler';
 import { conv4, type HeadKind, resnet12 } from '@whet/models';
 import { describe, expect, it } from 'vitest';
+import { normalizationNames, normalizations } from './task/normalizations.js';
 import { rules } from './task/rules.js';
-import type { NormalizationMode, TaskSettings } from './task/task-graph.js';
+import type { TaskSettings } from './task/task-graph.js';
 import { metaGradientGraph } from './task/training-graphs.js';
 
 const TASKS = 3;
@@ -23,7 +24,7 @@ function settings(partial: Partial<TaskSettings>): TaskSettings {
     head: 'prototype',
     rule: rules.get('maml') as TaskSettings['rule'],
     order: 1,
-    normalization: 'support',
+    normalization: normalizations.support,
     ways: 2,
     shots: 2,
     queries: 1,
@@ -78,13 +79,14 @@ function expectSameForEveryTask(graph: Graph): void {
 }
 
 describe('many tasks in one graph', () => {
-  const modes: NormalizationMode[] = ['transductive', 'support', 'population', 'layer'];
   const variants = [...rules.values()].flatMap((rule) =>
-    modes.flatMap((normalization) => ([1, 2] as const).map((order) => [rule.name, normalization, order] as const)),
+    normalizationNames.flatMap((normalization) =>
+      ([1, 2] as const).map((order) => [rule.name, normalization, order] as const),
+    ),
   );
   it.each(variants)('%s, %s, order %i: every task as by itself', (name, normalization, order) => {
     const rule = rules.get(name) as TaskSettings['rule'];
-    expectSameForEveryTask(metaGradientGraph(settings({ rule, normalization, order })));
+    expectSameForEveryTask(metaGradientGraph(settings({ rule, normalization: normalizations[normalization], order })));
   });
 
   it.each(['fixed', 'shared'] satisfies HeadKind[])('a %s head', (head) => {
@@ -105,11 +107,15 @@ describe('many tasks in one graph', () => {
     }
   });
 
-  it.each(modes.flatMap((normalization) => ([1, 2] as const).map((order) => ({ normalization, order }))))(
+  it.each(normalizationNames.flatMap((normalization) => ([1, 2] as const).map((order) => ({ normalization, order }))))(
     'residual blocks, $normalization, order $order',
     ({ normalization, order }) => {
       const backbone = resnet12({ channels: [2, 3, 2, 3], imageChannels: 1, imageSize: 17 });
-      expectSameForEveryTask(metaGradientGraph(settings({ backbone, normalization, order, shots: 1, steps: 1 })));
+      expectSameForEveryTask(
+        metaGradientGraph(
+          settings({ backbone, normalization: normalizations[normalization], order, shots: 1, steps: 1 }),
+        ),
+      );
     },
   );
 

@@ -95,6 +95,14 @@ export {
 export { accuracyOf, type Interval, meanInterval } from './statistics.js';
 export { type InnerParameter, type MaskGranularity, maskGranularities } from './task/inner-parameters.js';
 export {
+  type BundledNormalization,
+  bundledNormalizations,
+  type NormalizationMode,
+  type NormalizationName,
+  normalizationNames,
+  normalizations,
+} from './task/normalizations.js';
+export {
   anil,
   boil,
   maml,
@@ -109,7 +117,6 @@ export {
   innerParameters,
   type MetaParameters,
   metaParameters,
-  type NormalizationMode,
   STEP_WEIGHTS,
   type TaskSettings,
   type TaskValues,

@@ -163,23 +163,25 @@ function describe({ model, head, patterns, fullCost, manifest }: CompileReport):
     formatTable(['parameter', 'shape', 'read by', 'layer', 'moves in'], parameters),
     `An inner step, one example and ${head?.classes ?? 5} classes; in brackets of a step that moves all that can:`,
     formatTable(['pattern', 'moving', 'frozen up to', 'multiply-adds', 'activations'], rows),
-    ...(manifest.normalization === 'support' ? describeMoments(patterns, manifest) : []),
+    ...describeMoments(patterns, manifest),
     '',
   ].join('\n');
 }
 
-/** What `support` normalization changes: whose moments, which frozen parts are not the file's, and what that takes. */
+/** What moments of the examples change, if a profile stores any: which frozen parts are not the file's, and what that takes. */
 function describeMoments(
   patterns: CompileReport['patterns'],
   { patterns: files }: CompileReport['manifest'],
 ): string[] {
-  const lines = patterns.map(({ name, encodeCost }) => {
-    const all = files[name]?.normalizations ?? [];
+  const lines = patterns.flatMap(({ name, encodeCost }) => {
+    const all = files[name]?.normalizations;
+    if (!all) return [];
     const frozen = all.filter((normalization) => normalization.frozen).length;
     const count = `${name}: ${frozen} of ${all.length} in the frozen part`;
     return frozen === 0 || !encodeCost
       ? count
       : `${count}, which is encoded anew and runs over all examples at once: ${bytes(encodeCost.activationBytes)} of activations an example`;
   });
+  if (lines.length === 0) return [];
   return ['BatchNormalization takes the moments of the examples, which are stored in the profile:', ...lines];
 }

@@ -1,5 +1,5 @@
 import { basename, join, resolve } from 'node:path';
-import type { EvaluateTasksOptions, Interval } from '@whet/trainer';
+import type { Interval, NormalizationMode } from '@whet/trainer';
 import { Command, Option } from 'commander';
 import writeFileAtomic from 'write-file-atomic';
 import { count, wholeNumber } from '../arguments.js';
@@ -72,24 +72,25 @@ async function runReport(run: string, options: ReportOptions): Promise<void> {
       done += tasks;
     }
   };
-  const accuracy = async (shape: (typeof SHAPES)[number], normalization: 'transductive' | 'own') => {
+  const { normalizations } = trainer;
+  const { alone, together } = normalizations[config.normalization];
+  const accuracy = async (shape: (typeof SHAPES)[number], normalization: NormalizationMode) => {
     if (config.head === 'fixed' && config.ways !== shape.ways) return `the head is fixed to ${config.ways} ways`;
-    const text = `${shape.ways}-way ${shape.shots}-shot${normalization === 'own' ? '' : ', transductive'}`;
-    const given = oneImage(config, normalization);
+    const text = `${shape.ways}-way ${shape.shots}-shot${normalization.name === alone ? '' : `, ${normalization.name}`}`;
     return attempt<Interval>(text, (onTask) =>
-      trainer.evaluateTasks({ ...common, ...given, shape: { ...shape, queries }, onTask }),
+      trainer.evaluateTasks({ ...common, normalization, shape: { ...shape, queries }, onTask }),
     );
   };
   try {
     const accuracies: AccuracyRow[] = [];
     for (const shape of SHAPES) {
-      const own = await accuracy(shape, 'own');
+      const own = await accuracy(shape, normalizations[alone]);
       // Every image is normalized by itself in either protocol.
-      const transductive = config.normalization === 'layer' ? 'the same' : await accuracy(shape, 'transductive');
+      const transductive = together === alone ? 'the same' : await accuracy(shape, normalizations[together]);
       accuracies.push({ ...shape, oneImage: own, transductive });
     }
     const shape = { ...SHAPES[0], ...(config.head === 'fixed' ? { ways: config.ways } : {}), queries };
-    const wanted = { right: RIGHT, wrong: WRONG, ...oneImage(config, 'own') };
+    const wanted = { right: RIGHT, wrong: WRONG, normalization: normalizations[alone] };
     const examples = await attempt('examples', (onTask) =>
       trainer.predictExamples({ ...common, ...wanted, shape, onTask }),
     );
@@ -109,13 +110,4 @@ async function runReport(run: string, options: ReportOptions): Promise<void> {
   } finally {
     progress.stop();
   }
-}
-
-/** Whose moments normalize. What was trained with the queries' own takes the support's where each is by itself. */
-function oneImage(
-  { normalization }: EvaluateTasksOptions['config'],
-  protocol: 'transductive' | 'own',
-): Pick<EvaluateTasksOptions, 'normalization'> {
-  if (protocol === 'transductive') return { normalization: 'transductive' };
-  return { normalization: normalization === 'transductive' ? 'support' : normalization };
 }

@@ -1,6 +1,12 @@
 import { evaluate, type Graph, graphCost, makeTensor, nodesOf, sizeOf, type Tensor } from '@whet/compiler';
 import { conv4 } from '@whet/models';
-import { buildPatternGraphs, generatorFor, type PatternParts, type PatternWeight } from '@whet/trainer';
+import {
+  buildPatternGraphs,
+  bundledNormalizations,
+  generatorFor,
+  type PatternParts,
+  type PatternWeight,
+} from '@whet/trainer';
 import { describe, expect, it } from 'vitest';
 import { runOnOrt } from '../parity/ort.js';
 import { relativeError } from '../parity/reference.js';
@@ -9,7 +15,7 @@ const CHANNELS = 4;
 const IMAGES = 3;
 const SIZE = 8;
 const backbone = conv4({ channels: CHANNELS, blocks: 3, imageSize: SIZE });
-type Normalization = PatternParts['normalization'];
+type Normalization = keyof typeof bundledNormalizations;
 
 const noise = (name: string, size: number) => {
   const random = generatorFor(2, name, 0);
@@ -33,7 +39,8 @@ function partsOf(normalization: Normalization, moves: (layer: string, channel: n
   const all = (size: number) => new Uint8Array(size).fill(1);
   const scale: PatternWeight = { name: 'head.scale', shape: [1], start: Float32Array.of(0.5) };
   const headMasks = { weight: all(backbone.features), bias: all(1) };
-  return { backbone, head: 'prototype', weights, learnedHead: [scale], headMasks, normalization, moments };
+  const bundled = bundledNormalizations[normalization];
+  return { backbone, head: 'prototype', weights, learnedHead: [scale], headMasks, normalization: bundled, moments };
 }
 
 /** What the step reads at the start of the task. */

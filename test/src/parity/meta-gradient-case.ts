@@ -1,6 +1,6 @@
 import type { Graph } from '@whet/compiler';
 import { conv4, resnet12 } from '@whet/models';
-import { type NormalizationMode, type Rule, type TaskSettings, taskBatchGraph } from '@whet/trainer';
+import { type NormalizationName, normalizations, type Rule, type TaskSettings, taskBatchGraph } from '@whet/trainer';
 
 const residual = resnet12({ channels: [2, 3, 4, 3], imageSize: 16 });
 
@@ -25,7 +25,7 @@ export function metaGradientCase(
   order: 1 | 2,
   size: MetaGradientSize,
   tasks = 1,
-  normalization: NormalizationMode = 'support',
+  normalization: NormalizationName = 'support',
 ): Graph {
   const { backbone, ways, shots, steps } = sizes[size];
   const settings: TaskSettings = {
@@ -33,7 +33,7 @@ export function metaGradientCase(
     head: 'prototype',
     rule,
     order,
-    normalization,
+    normalization: normalizations[normalization],
     ways,
     shots,
     queries: 1,

@@ -1,5 +1,5 @@
 import { type Graph, referenceBackend, type Tensor } from '@whet/compiler';
-import { type NormalizationMode, randomFeeds, rules } from '@whet/trainer';
+import { type NormalizationName, randomFeeds, rules } from '@whet/trainer';
 import { describe, expect, it } from 'vitest';
 import { findBackends } from './gpu.js';
 import { type MetaGradientSize, metaGradientCase, metaGradientSizes } from './meta-gradient-case.js';
@@ -12,7 +12,7 @@ interface Variant {
   readonly order: 1 | 2;
   readonly size: MetaGradientSize;
   readonly tasks: number;
-  readonly normalization: NormalizationMode;
+  readonly normalization: NormalizationName;
 }
 
 interface Case {

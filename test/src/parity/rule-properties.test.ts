@@ -6,6 +6,7 @@ import {
   generatorFor,
   maml,
   maskGranularities,
+  normalizations,
   type Rule,
   sparseMaml,
   sparseReluMaml,
@@ -19,7 +20,7 @@ const base: TaskSettings = {
   head: 'fixed',
   rule: maml,
   order: 2,
-  normalization: 'support',
+  normalization: normalizations.support,
   ways: 3,
   shots: 2,
   queries: 2,
@@ -161,7 +162,7 @@ describe('update rules', () => {
   it.each(['prototype', 'shared'] as const)(
     'a %s head has a row per class of the task, and learns its start',
     (head) => {
-      const results = runTask({ head, normalization: 'population' });
+      const results = runTask({ head, normalization: normalizations.population });
       expect(results.get('head.weight')?.shape).toEqual([3, base.backbone.features]);
       expect(Array.from(data(results, 'head.weight')).every(Number.isFinite)).toBe(true);
       expect(results.has(head === 'shared' ? 'grad/head.weight' : 'grad/head.scale')).toBe(true);

@@ -1,7 +1,7 @@
 import type { Graph, Tensor, Value } from '@whet/compiler';
 import { evaluate, gradients, makeTensor } from '@whet/compiler';
 import { conv4 } from '@whet/models';
-import { buildTask, type NormalizationMode, rules, type TaskSettings } from '@whet/trainer';
+import { buildTask, type NormalizationName, normalizations, rules, type TaskSettings } from '@whet/trainer';
 import { describe, expect, it } from 'vitest';
 import { runOnOrt } from './ort.js';
 import { decodeTensor, type EncodedTensor, readReference, referenceFiles, relativeError } from './reference.js';
@@ -36,7 +36,7 @@ function oneHot(labels: EncodedTensor, ways: number): Tensor {
   return makeTensor([data.length, ways], rows.flat());
 }
 
-function taskSettings(test: RuleCase, order: 1 | 2, normalization: NormalizationMode): TaskSettings {
+function taskSettings(test: RuleCase, order: 1 | 2, normalization: NormalizationName): TaskSettings {
   const { config } = test;
   const rule = rules.get(test.rule);
   if (!rule) throw new Error(`no rule "${test.rule}"`);
@@ -48,10 +48,21 @@ function taskSettings(test: RuleCase, order: 1 | 2, normalization: Normalization
     convolutionBias: true,
   });
   const { ways, shots, queries, steps, innerLr } = config;
-  return { backbone, head: 'fixed', rule, order, normalization, ways, shots, queries, steps, innerRate: innerLr };
+  return {
+    backbone,
+    head: 'fixed',
+    rule,
+    order,
+    normalization: normalizations[normalization],
+    ways,
+    shots,
+    queries,
+    steps,
+    innerRate: innerLr,
+  };
 }
 
-function caseGraph(test: RuleCase, order: 1 | 2, normalization: NormalizationMode): Graph {
+function caseGraph(test: RuleCase, order: 1 | 2, normalization: NormalizationName): Graph {
   const task = buildTask(taskSettings(test, order, normalization));
   const outputs = new Map<string, Value>([
     ['queryLoss', task.queryLoss],
@@ -126,7 +137,7 @@ describe('update rules against PyTorch in float64', () => {
     Object.entries(test.expected).map(([variant, expected]) => ({ test, rule: test.rule, variant, expected })),
   );
   it.each(variants)('$rule, $variant', async ({ test, variant, expected }) => {
-    const [normalization, order] = variant.split('/') as [NormalizationMode, string];
+    const [normalization, order] = variant.split('/') as [NormalizationName, string];
     const graph = caseGraph(test, order === 'first-order' ? 1 : 2, normalization);
     const feeds = feedsOf(test);
     const exact = evaluate(graph, feeds);

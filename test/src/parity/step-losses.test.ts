@@ -1,6 +1,6 @@
 import { evaluate, makeTensor, sizeOf, type Tensor } from '@whet/compiler';
 import { conv4 } from '@whet/models';
-import { maml, metaGradientGraph, type NormalizationMode, STEP_WEIGHTS, type TaskSettings } from '@whet/trainer';
+import { maml, metaGradientGraph, normalizations, STEP_WEIGHTS, type TaskSettings } from '@whet/trainer';
 import { describe, expect, it } from 'vitest';
 
 const settings = (partial: Partial<TaskSettings>): TaskSettings => ({
@@ -8,7 +8,7 @@ const settings = (partial: Partial<TaskSettings>): TaskSettings => ({
   head: 'shared',
   rule: maml,
   order: 2,
-  normalization: 'support',
+  normalization: normalizations.support,
   ways: 2,
   shots: 2,
   queries: 1,
@@ -35,8 +35,8 @@ function gradientsOf(partial: Partial<TaskSettings>, weights: readonly number[] 
 }
 
 describe('the query loss after every inner step', () => {
-  it.each<NormalizationMode>(['support', 'population', 'transductive', 'layer'])(
-    'has the weighted sum of the meta-gradients after 1, 2 and 3 steps, %s',
+  it.each(Object.values(normalizations))(
+    'has the weighted sum of the meta-gradients after 1, 2 and 3 steps, $name',
     (normalization) => {
       const weights = [0.2, 0.3, 0.5];
       const together = gradientsOf({ normalization, stepLosses: true }, weights);

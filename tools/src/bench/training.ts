@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { type Backend, type Graph, matrixProducts } from '@whet/compiler';
 import { conv4 } from '@whet/models';
-import { maml, ortBackend, type TaskSettings, taskBatchGraph } from '@whet/trainer';
+import { maml, normalizations, ortBackend, type TaskSettings, taskBatchGraph } from '@whet/trainer';
 import { floorContenders } from './floor.js';
 import { type Contender, machine, timeInTurns, waves } from './harness.js';
 
@@ -24,7 +24,7 @@ const settings = (order: 1 | 2): TaskSettings => ({
   head: 'fixed',
   rule: maml,
   order,
-  normalization: 'transductive',
+  normalization: normalizations.transductive,
   ways: 5,
   shots: 5,
   queries: 15,

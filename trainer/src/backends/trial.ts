@@ -2,6 +2,7 @@ import { type Backend, type Graph, referenceBackend, sizeOf, staticShape, type T
 import { conv4 } from '@whet/models';
 import { median } from '../bench/measure-bundle.js';
 import { generatorFor } from '../data/random.js';
+import { normalizations } from '../task/normalizations.js';
 import { maml } from '../task/rules.js';
 import { metaGradientGraph } from '../task/training-graphs.js';
 
@@ -52,7 +53,7 @@ const trialGraph = (): Graph =>
     head: 'prototype',
     rule: maml,
     order: 2,
-    normalization: 'support',
+    normalization: normalizations.support,
     ways: 5,
     shots: 1,
     queries: 1,

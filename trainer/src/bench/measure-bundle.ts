@@ -4,6 +4,7 @@ import type { Dataset, SplitName } from '../data/dataset.js';
 import { DataError } from '../data/dataset.js';
 import { type Episode, EpisodeSampler } from '../data/episodes.js';
 import { meanInterval } from '../statistics.js';
+import { bundledNormalizations } from '../task/normalizations.js';
 
 export interface MeasureOptions {
   readonly bundle: Bundle;
@@ -76,7 +77,7 @@ type Encode = (images: readonly Float32Array[]) => Promise<readonly ImageInput[]
  */
 function encodingOf(bundle: Bundle, pattern: string): { readonly fresh: Encode; readonly known: Encode | undefined } {
   const { normalization, patterns } = bundle.manifest;
-  if (normalization === 'support') return { fresh: async (images) => images, known: undefined };
+  if (bundledNormalizations[normalization].storesMoments) return { fresh: async (images) => images, known: undefined };
   const fresh: Encode = (images) => bundle.encode(images, { pattern });
   if (!patterns[pattern]?.graphs.encode) return { fresh, known: undefined };
   const kept = new Map<string, ImageInput>();

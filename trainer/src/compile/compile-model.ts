@@ -11,6 +11,7 @@ import {
 } from '../bundle/files.js';
 import { findBundle, writeBundle } from '../bundle/folder.js';
 import { momentsOfFile } from '../pattern/support-moments.js';
+import { bundledNormalizations } from '../task/normalizations.js';
 import { checkMovable, expectNormalizations, headOf, preprocessingOf } from './compile-checks.js';
 import { CompileError } from './compile-error.js';
 import { compileMoving, prefixOf } from './compile-moving.js';
@@ -44,7 +45,8 @@ async function compilePatternOf(
       ]
     : [];
   // Without examples, a kept head predicts with the moments that the model had.
-  const moments = head && normalization === 'support' ? [...momentsOfFile(model.featureGraph([]))] : [];
+  const { storesMoments } = bundledNormalizations[normalization];
+  const moments = head && storesMoments ? [...momentsOfFile(model.featureGraph([]))] : [];
   const layers = [...new Set(moving.map(({ layer }) => layer))];
   const pattern: BundlePattern = {
     name,
@@ -53,7 +55,7 @@ async function compilePatternOf(
         ? `Moves ${layers.join(', ')} and the head; what is below is cached.`
         : 'Only the head moves; the whole network is cached.',
     graphs: { ...graphsOf(compiled), encode: prefix?.bytes },
-    ...(normalization === 'support' ? { normalizations: [...compiled.normalizations] } : {}),
+    ...(storesMoments ? { normalizations: [...compiled.normalizations] } : {}),
     moving: new Map(
       moving.map(({ name: parameter, shape, value }) => [
         parameter,
@@ -110,7 +112,7 @@ export async function compileModel(options: CompileOptions): Promise<CompileRepo
     return [name, moving] as const;
   });
   const { normalization = 'population' } = options;
-  if (normalization === 'support') expectNormalizations(model);
+  if (bundledNormalizations[normalization].storesMoments) expectNormalizations(model);
   const preprocessing = preprocessingOf(options, model);
   const compiled: Awaited<ReturnType<typeof compilePatternOf>>[] = [];
   for (const [name, moving] of chosen) compiled.push(await compilePatternOf(options, model, head, name, moving));

@@ -2,6 +2,7 @@ import { type ExternalReader, encodeOnnx, lowerForCpu } from '@whet/compiler';
 import { grownHead } from '@whet/models';
 import { type CompiledPattern, compilePattern, type PatternSource } from '../pattern/compile-pattern.js';
 import { takeSupportMoments } from '../pattern/support-moments.js';
+import { bundledNormalizations } from '../task/normalizations.js';
 import { CompileError } from './compile-error.js';
 import type { Normalization } from './compile-options.js';
 import { exportedPrefix } from './exported-prefix.js';
@@ -33,7 +34,7 @@ export function compileMoving(
   try {
     const features = model.featureGraph(moving);
     if (!model.opaque) {
-      const source = normalization === 'support' ? takeSupportMoments(features) : { features };
+      const source = bundledNormalizations[normalization].storesMoments ? takeSupportMoments(features) : { features };
       return { ...compilePattern({ ...source, ...rest }), exactly: undefined };
     }
     const exactly = movingPart(model, features, new Set(moving.map(({ name }) => name)));

@@ -56,7 +56,7 @@ export function buildBundle(options: BundleOptions): { manifest: Manifest; conte
           .filter(({ name }) => compiled.values.has(name))
           .map(({ name, shape, start, mask }) => [name, { shape, data: start, mask }]),
       ),
-      ...(normalization === 'support' ? { normalizations: [...compiled.normalizations] } : {}),
+      ...(parts.normalization.storesMoments ? { normalizations: [...compiled.normalizations] } : {}),
       layers: movingLayers(checkpoint, parts),
       steps: spec.steps ?? steps,
       rate: spec.rate ?? rate,

@@ -1,15 +1,8 @@
 import { type Graph, GraphBuilder, makeTensor, reshape, type Value } from '@whet/compiler';
-import {
-  type Backbone,
-  batchMoments,
-  type HeadKind,
-  type MomentSource,
-  type NormalizeBy,
-  prototypeHead,
-  sharedHead,
-} from '@whet/models';
+import { type Backbone, batchMoments, type HeadKind, type MomentSource, prototypeHead, sharedHead } from '@whet/models';
 import { type CompiledPattern, compilePattern } from '../pattern/compile-pattern.js';
 import type { SupportNormalization } from '../pattern/support-moments.js';
+import type { BundledNormalization } from '../task/normalizations.js';
 import { meanOverViews, type View } from './views.js';
 
 /** A weight of the network in a pattern: its trained start, and which of its entries move. */
@@ -35,12 +28,12 @@ export interface PatternParts {
   /** The same of their multiples of the common rate; all 1 when absent. */
   readonly headRates?: { readonly weight: Float32Array; readonly bias: Float32Array };
   /** Fixed moments for all tasks, or those of each task's support set. */
-  readonly normalization: 'population' | 'support' | 'layer';
+  readonly normalization: BundledNormalization;
   /** Features are means over each image and its shifts; only for a frozen network whose moments are not the examples'. */
   readonly views?: readonly View[];
   /** Leaves the frozen prefix in the step, which then runs it each time, instead of in `encode`. */
   readonly rerunsPrefix?: boolean;
-  /** Read under `population` only. */
+  /** Read where the moments are fixed. */
   readonly moments: ReadonlyMap<string, { readonly mean: Float32Array; readonly variance: Float32Array }>;
 }
 
@@ -120,19 +113,13 @@ function featureGraph(parts: PatternParts) {
     normalizations.push({ name, channels: input.shape[1] as number, input, ...moments });
     return moments;
   };
-  const sources: Record<PatternParts['normalization'], NormalizeBy> = {
-    support: supportMoments,
-    population: populationMoments(g, parts),
-    layer: 'image',
-  };
+  const by = normalization.source({ population: populationMoments(g, parts), examples: supportMoments });
   const weightOf = (name: string): Value => {
     const weight = bound.get(name);
     if (!weight) throw new Error(`no weight "${name}"`);
     return weight.dense;
   };
-  const features = meanOverViews(g, images, parts.views ?? [], (view) =>
-    backbone.build(g, view, weightOf, sources[normalization]),
-  );
+  const features = meanOverViews(g, images, parts.views ?? [], (view) => backbone.build(g, view, weightOf, by));
   const inputs = [...bound.values()].flatMap(({ input }) => (input ? [input] : []));
   const graph: Graph = { name: 'features', inputs: [images, ...inputs], outputs: new Map([['features', features]]) };
   return { features: graph, normalizations };

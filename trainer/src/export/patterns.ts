@@ -1,6 +1,7 @@
 import { headParameters } from '@whet/models';
 import { patternNameProblem } from '../bundle/files.js';
 import { expandLearned } from '../task/inner-parameters.js';
+import { normalizations } from '../task/normalizations.js';
 import { rules } from '../task/rules.js';
 import { innerParameters } from '../task/task-graph.js';
 import type { Checkpoint } from '../training/checkpoint.js';
@@ -63,11 +64,8 @@ export function exportObstacles({ head, normalization }: RunConfig): string[] {
       'a fixed head serves one number of classes and is not exported; expected head "prototype" or "shared"',
     );
   }
-  if (normalization === 'transductive') {
-    obstacles.push(
-      'normalization "transductive" is not exported, as a device predicts one image; expected "support", "population" or "layer"',
-    );
-  }
+  const { bundle } = normalizations[normalization];
+  if ('obstacle' in bundle) obstacles.push(bundle.obstacle);
   return obstacles;
 }
 
@@ -107,16 +105,15 @@ export const viewsPattern: PatternSpec = {
 /** What the graphs of a pattern are built from. Throws where the checkpoint's head or normalization cannot be exported. */
 export function patternParts({ config, state }: Checkpoint, spec: PatternSpec): PatternParts {
   const backbone = backboneOf(config);
-  const { head, normalization } = config;
-  const obstacles = exportObstacles(config);
-  if (head === 'fixed' || normalization === 'transductive' || obstacles.length > 0)
-    throw new Error(obstacles.join('; '));
+  const { head } = config;
+  const { bundle: normalization, centresChannels } = normalizations[config.normalization];
+  if (head === 'fixed' || 'obstacle' in normalization) throw new Error(exportObstacles(config).join('; '));
   const { views } = spec;
   if (
     views &&
-    (normalization === 'support' || spec.layers === 'trained' || spec.layers.some((layer) => layer !== 'head'))
+    (normalization.storesMoments || spec.layers === 'trained' || spec.layers.some((layer) => layer !== 'head'))
   ) {
-    const got = `${normalization} moments and ${spec.layers === 'trained' ? 'learned masks' : spec.layers.join(', ')}`;
+    const got = `${normalization.name} moments and ${spec.layers === 'trained' ? 'learned masks' : spec.layers.join(', ')}`;
     throw new Error(
       `pattern "${spec.name}": expected views with moments that are not the examples', and the head alone moving, got ${got}`,
     );
@@ -155,8 +152,8 @@ export function patternParts({ config, state }: Checkpoint, spec: PatternSpec): 
   };
   const weights = backbone.parameters.map(({ name, shape, layer, normalizedAway }): PatternWeight => {
     const start = trained(name);
-    // The support set's own mean takes it out again: nothing would move it.
-    if (normalizedAway && normalization === 'support') return { name, shape, start };
+    // The mean takes it out again: nothing would move it.
+    if (normalizedAway && centresChannels) return { name, shape, start };
     const rates = ratesOf(name, start.length);
     return { name, shape, start, mask: maskOf(name, layer, start.length), ...(rates ? { rates } : {}) };
   });

@@ -1,24 +1,10 @@
 import type { Value } from '@whet/compiler';
 import { GraphBuilder, gradients, reshape } from '@whet/compiler';
-import type { Backbone, HeadKind, MomentSource, Moments, ParameterSpec } from '@whet/models';
-import {
-  batchMoments,
-  crossEntropy,
-  type HeadWeights,
-  headLogits,
-  headParameters,
-  prototypeHead,
-  sharedHead,
-} from '@whet/models';
-import { featuresWithMoments } from './given-moments.js';
+import type { Backbone, HeadKind, Moments, ParameterSpec } from '@whet/models';
+import { crossEntropy, type HeadWeights, headLogits, headParameters, prototypeHead, sharedHead } from '@whet/models';
 import { type InnerParameter, innerParametersOf, type MaskGranularity } from './inner-parameters.js';
+import type { MomentMap, NormalizationMode, Pass } from './normalizations.js';
 import type { Rule } from './rules.js';
-
-/** Whose moments normalize: see "Normalisation" in ARCHITECTURE.md. */
-export type NormalizationMode = 'transductive' | 'support' | 'population' | 'layer';
-
-/** Whether a normalization takes out what is added to a whole channel before it, such as a bias. */
-export const centresChannels = (mode: NormalizationMode): boolean => mode === 'support' || mode === 'transductive';
 
 export interface TaskSettings {
   readonly backbone: Backbone;
@@ -78,7 +64,7 @@ export interface TaskValues {
   /** What the outer loop lowers: the query loss, or with `stepLosses` those after each inner step, weighted. */
   readonly outerLoss: Value;
   /** The support set's moments at the adapted weights, by normalization. */
-  readonly supportMoments: ReadonlyMap<string, Moments>;
+  readonly supportMoments: MomentMap;
   readonly builder: GraphBuilder;
 }
 
@@ -90,7 +76,7 @@ export const momentInputs = (name: string) => ({ mean: `${name}.mean`, variance:
 
 /**
  * Builds adaptation and query loss of one task. Graph inputs: `support [ways * shots, C, H, W]`, `supportLabels` and
- * `queryLabels` one-hot, `query [ways * queries, C, H, W]`, the meta-parameters, and the moments under `population`.
+ * `queryLabels` one-hot, `query [ways * queries, C, H, W]`, the meta-parameters, and the moments that a mode takes of training.
  */
 export function buildTask(settings: TaskSettings): TaskValues {
   const { backbone, rule, order, normalization, ways, steps } = settings;
@@ -104,71 +90,48 @@ export function buildTask(settings: TaskSettings): TaskValues {
   const queryLabels = g.input('queryLabels', [queryCount, ways]);
   const specs = metaParameters(settings);
   const meta = new Map([...specs.start, ...specs.learned].map(({ name, shape }) => [name, g.input(name, shape)]));
-  const stored = new Map<string, Moments>();
-  if (normalization === 'population') {
+  const population = new Map<string, Moments>();
+  if (normalization.takesPopulation) {
     for (const { name, channels } of backbone.normalizations) {
       const inputs = momentInputs(name);
       const mean = g.input(inputs.mean, [1, channels, 1, 1]);
-      stored.set(name, { mean, variance: g.input(inputs.variance, [1, channels, 1, 1]) });
+      population.set(name, { mean, variance: g.input(inputs.variance, [1, channels, 1, 1]) });
     }
   }
   const inputs = [support, supportLabels, query, queryLabels, ...meta.values()];
-  for (const { mean, variance } of stored.values()) inputs.push(mean, variance);
+  for (const { mean, variance } of population.values()) inputs.push(mean, variance);
 
-  /** Support features at `phi`, with the moments they were or would be normalized with. */
-  const observe = (phi: ReadonlyMap<string, Value>) => {
-    const observed = new Map<string, Moments>();
-    const source: MomentSource = (name, x) => {
-      const moments = batchMoments(g, x);
-      observed.set(name, moments);
-      return stored.get(name) ?? moments;
-    };
-    const by = normalization === 'layer' ? 'image' : source;
-    return { features: backbone.build(g, support, (name) => read(phi, name), by), observed };
+  const passOf = (images: Value, parameters: ReadonlyMap<string, Value>): Pass => {
+    return { g, backbone, images, parameters, population };
   };
-  const supportPass = (phi: ReadonlyMap<string, Value>): ReturnType<typeof observe> =>
-    normalization === 'population'
-      ? { features: featuresWithMoments(g, backbone, support, phi, stored), observed: new Map() }
-      : observe(phi);
 
   let phi: Map<string, Value> = new Map(backbone.parameters.map(({ name }) => [name, read(meta, name)]));
-  let current = g.scope('support@0', () => supportPass(phi));
+  let current = g.scope('support@0', () => normalization.support(passOf(support, phi)));
   const start = startHead(g, settings, meta, current.features, supportLabels);
   phi.set('head.weight', start.weight).set('head.bias', start.bias);
 
   const bodyMoves =
     steps > 0 && innerParameters(settings).some((parameter) => rule.moves(parameter) && parameter.layer !== 'head');
-  const queryFeatures = (observed: ReadonlyMap<string, Moments>): Value => {
-    if (normalization === 'population') return featuresWithMoments(g, backbone, query, phi, stored);
-    // A task's own moments would make a task's own weights of those that all tasks share.
-    if (normalization === 'support' && bodyMoves) return featuresWithMoments(g, backbone, query, phi, observed);
-    const source: MomentSource = (name, x) => {
-      if (normalization === 'transductive') return batchMoments(g, x);
-      const { mean, variance } = observed.get(name) as Moments;
-      return { mean, variance };
-    };
-    const by = normalization === 'layer' ? 'image' : source;
-    return backbone.build(g, query, (name) => read(phi, name), by);
+  const queryLogitsNow = (observed: MomentMap): Value => {
+    const features = normalization.query({ ...passOf(query, phi), support: observed, bodyMoves });
+    return headLogits(g, features, headOf(phi));
   };
-  const queryLogitsNow = (observed: ReadonlyMap<string, Moments>): Value =>
-    headLogits(g, queryFeatures(observed), headOf(phi));
 
   const supportLosses: Value[] = [];
   const earlier: Value[] = [];
   const rate = g.scalar(settings.innerRate);
   for (let step = 0; step < steps; step++) {
-    if (step > 0) current = g.scope(`support@${step}`, () => supportPass(phi));
+    if (step > 0) current = g.scope(`support@${step}`, () => normalization.support(passOf(support, phi)));
     if (step > 0 && settings.stepLosses) {
-      const { observed } = current;
+      const observed = current.moments ?? new Map();
       earlier.push(g.scope(`query@${step}`, () => crossEntropy(g, queryLogitsNow(observed), queryLabels)));
     }
     const loss = crossEntropy(g, headLogits(g, current.features, headOf(phi)), supportLabels);
     supportLosses.push(loss);
     phi = g.scope(`step@${step + 1}`, () => innerStep(g, settings, rule, order, loss, phi, rate, meta));
   }
-  const seen = normalization === 'layer' || (steps === 0 && normalization !== 'population');
-  const last = seen ? current : g.scope(`support@${steps}`, () => observe(phi));
-  const queryLogits = g.scope('query', () => queryLogitsNow(last.observed));
+  const supportMoments = momentsAfter();
+  const queryLogits = g.scope('query', () => queryLogitsNow(supportMoments));
   const queryLoss = crossEntropy(g, queryLogits, queryLabels);
   let outerLoss = queryLoss;
   if (settings.stepLosses && steps > 0) {
@@ -186,9 +149,17 @@ export function buildTask(settings: TaskSettings): TaskValues {
     queryLogits,
     queryLoss,
     outerLoss,
-    supportMoments: last.observed,
+    supportMoments,
     builder: g,
   };
+
+  /** The support set's moments at the adapted weights, in a last pass where weights have moved since the one before. */
+  function momentsAfter(): MomentMap {
+    if (!normalization.observe) return new Map();
+    if (steps === 0 && current.moments) return current.moments;
+    const { observe } = normalization;
+    return g.scope(`support@${steps}`, () => observe(passOf(support, phi)));
+  }
 }
 
 function read(values: ReadonlyMap<string, Value>, name: string): Value {

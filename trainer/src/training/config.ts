@@ -2,6 +2,7 @@ import { type Backbone, conv4, resnet12, resnet12Defaults } from '@whet/models';
 import { preprocessingSchema } from '@whet/runtime';
 import * as z from 'zod';
 import { maskGranularities } from '../task/inner-parameters.js';
+import { normalizationNames, normalizations } from '../task/normalizations.js';
 import { rules } from '../task/rules.js';
 import type { TaskSettings } from '../task/task-graph.js';
 
@@ -39,7 +40,7 @@ const settingsSchema = z.strictObject({
   rule: z.string().refine((name) => rules.has(name), { error: `expected one of ${[...rules.keys()].join(', ')}` }),
   /** 1 treats inner gradients as constants, 2 differentiates through them. */
   order: z.union([z.literal(1), z.literal(2)]).default(1),
-  normalization: z.enum(['transductive', 'support', 'population', 'layer']).default('population'),
+  normalization: z.enum(normalizationNames).default('population'),
   ways: z.number().int().min(2).default(5),
   /** Outer steps go round the numbers of shots. */
   shots: z.array(positive).nonempty().default([1]),
@@ -144,7 +145,7 @@ export function taskSettings(config: RunConfig, shots: number): TaskSettings {
     head: config.head,
     rule,
     order: config.order,
-    normalization: config.normalization,
+    normalization: normalizations[config.normalization],
     ways: config.ways,
     shots,
     queries: config.queries,

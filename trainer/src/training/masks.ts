@@ -1,6 +1,6 @@
 import { expandLearned, type InnerParameter } from '../task/inner-parameters.js';
 import { rules } from '../task/rules.js';
-import { centresChannels, innerParameters } from '../task/task-graph.js';
+import { innerParameters } from '../task/task-graph.js';
 import { backboneOf, type RunConfig, taskSettings } from './config.js';
 import type { TrainingState } from './state.js';
 
@@ -18,7 +18,7 @@ export function maskedParameters(config: RunConfig): MaskedParameter[] {
   const settings = taskSettings(config, config.shots[0] as number);
   const { rule, normalization } = settings;
   if (!rule.mask) return [];
-  const specs = centresChannels(normalization) ? backboneOf(config).parameters : [];
+  const specs = normalization.centresChannels ? backboneOf(config).parameters : [];
   const idle = new Set(specs.filter(({ normalizedAway }) => normalizedAway).map(({ name }) => name));
   return innerParameters(settings).flatMap((parameter) => {
     const learned = rule.moves(parameter) ? rule.learns?.(parameter, settings.innerRate) : undefined;

@@ -92,14 +92,17 @@ export async function train(options: TrainOptions): Promise<void> {
   for (const each of config.shots) sampler.episode({ ways: config.ways, shots: each, queries: config.queries }, 0);
   validationSampler.episode({ ways, shots, queries }, 0);
 
-  const { mask } = taskSettings(config, shots).rule;
+  const {
+    normalization,
+    rule: { mask },
+  } = taskSettings(config, shots);
   const penalty = mask && maskPenalty(config, mask);
   const runners = new Map<number, TaskRunner>();
   const source = (options.prefetch ? tasksAhead : directTasks)(trained, drawing);
   const window = { loss: 0, accuracy: 0, tasks: 0 };
   let pace = { steps: 0, since: performance.now() };
   try {
-    if (config.normalization === 'population' && areMomentsFresh(state)) {
+    if (normalization.takesPopulation && areMomentsFresh(state)) {
       const request = tasksOf(options, 0);
       const tasks = Math.ceil(IMAGES_OBSERVED_FIRST / (request.shape.ways * request.shape.shots));
       for (const { support } of drawBatches(sampler, { ...request, count: 1, tasks })) {
