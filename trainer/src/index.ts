@@ -29,8 +29,6 @@ export {
   examplesOf,
   type MeasureOptions,
   measureBundle,
-  median,
-  quantile,
   TIMED_TASKS,
 } from './bench/measure-bundle.js';
 export { type MemoryUse, measureMemory } from './bench/memory.js';
@@ -47,10 +45,10 @@ export {
 export { type Contender, movesEverything, noiseExamples, timePatterns, WARM_UP } from './bench/time-patterns.js';
 export { ExportError, writeBundle } from './bundle/folder.js';
 export { migrateBundle } from './bundle/migrate.js';
-export { CompileError } from './compile/compile-error.js';
 export { compileModel } from './compile/compile-model.js';
 export type { CompileOptions, CompileReport, PatternReport } from './compile/compile-options.js';
 export { parseLabels } from './compile/labels.js';
+export { CompileError } from './compile/read/compile-error.js';
 export type { ModelParameter } from './compile/read/model-parameters.js';
 export type { SourceHead } from './compile/read/read-head.js';
 export { type CifarOptions, cifarPreprocessing, loadCifar } from './data/cifar.js';
@@ -92,7 +90,7 @@ export {
   type SearchSettings,
   writeSearch,
 } from './search/record.js';
-export { accuracyOf, type Interval, meanInterval } from './statistics.js';
+export { type Interval, meanInterval, median, quantile } from './statistics.js';
 export { type InnerParameter, type MaskGranularity, maskGranularities } from './task/inner-parameters.js';
 export {
   type BundledNormalization,
@@ -125,7 +123,7 @@ export { evaluationGraph, metaGradientGraph, taskBatchGraph } from './task/train
 export { checkImages } from './training/check-images.js';
 export { type Checkpoint, CheckpointError, loadCheckpoint, saveCheckpoint } from './training/checkpoint.js';
 export { backboneOf, type RunConfig, runConfigSchema, taskSettings, trainsOnValidation } from './training/config.js';
-export { type EvaluateTasksOptions, evaluateTasks } from './training/evaluate-tasks.js';
+export { accuracyOf, type EvaluateTasksOptions, evaluateTasks } from './training/evaluate-tasks.js';
 export { type ExamplePrediction, predictExamples } from './training/example-predictions.js';
 export { frozenShare, masksOf, type WeightMask } from './training/masks.js';
 export { type MetricsFile, openMetrics } from './training/metrics.js';

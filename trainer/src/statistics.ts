@@ -1,16 +1,3 @@
-/** Share of rows of `logits [rows, ways]` whose largest entry is at the row's label. */
-export function accuracyOf(logits: Float32Array, labels: Int32Array, ways: number): number {
-  let hits = 0;
-  for (let row = 0; row < labels.length; row++) {
-    let best = 0;
-    for (let way = 1; way < ways; way++) {
-      if ((logits[row * ways + way] as number) > (logits[row * ways + best] as number)) best = way;
-    }
-    if (best === labels[row]) hits++;
-  }
-  return hits / labels.length;
-}
-
 export interface Interval {
   readonly mean: number;
   /** Half the width of the 95 % confidence interval of the mean over tasks. */
@@ -23,4 +10,18 @@ export function meanInterval(values: readonly number[]): Interval {
   const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
   const deviation = Math.sqrt(squares / Math.max(1, values.length - 1));
   return { mean, halfWidth: (1.96 * deviation) / Math.sqrt(values.length) };
+}
+
+/** The median, or NaN of no values. */
+export function median(values: readonly number[]): number {
+  return quantile(values, 0.5);
+}
+
+/** The smallest value that at least a share `q` of the values do not exceed; for q = 0.5 of an even count, the middle. */
+export function quantile(values: readonly number[], q: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  if (q === 0.5 && sorted.length % 2 === 0 && sorted.length > 0) {
+    return ((sorted[sorted.length / 2 - 1] as number) + (sorted[sorted.length / 2] as number)) / 2;
+  }
+  return sorted[Math.max(0, Math.ceil(q * sorted.length) - 1)] ?? Number.NaN;
 }

@@ -1,20 +1,13 @@
 import express, { type Request, type Response } from 'express';
 import type { Limits } from '../limits.js';
 import { Problem, show } from '../problems.js';
+import type { BodyOptions } from './body-options.js';
 import { type Form, readForm } from './form-body.js';
 import { readJson, tooLarge } from './json-body.js';
 import { runParser } from './parser.js';
 
 /** A request's body, read and within the limits; what it says is not looked at yet. */
 export type Body = { readonly kind: 'json'; readonly value: unknown } | ({ readonly kind: 'form' } & Form);
-
-export interface BodyOptions {
-  readonly limits: Limits;
-  /** How many files a form may hold, and images a request of JSON. */
-  readonly maxFiles: number;
-  /** Looks at a file's field name before the file is read; throws to refuse it. */
-  readonly checkName?: (name: string, index: number) => void;
-}
 
 const JSON_TYPE = 'application/json';
 const FORM_TYPE = 'multipart/form-data';

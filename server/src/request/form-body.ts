@@ -1,7 +1,7 @@
 import type { Request, RequestHandler, Response } from 'express';
 import multer, { MulterError } from 'multer';
 import { Problem, show } from '../problems.js';
-import type { BodyOptions } from './bodies.js';
+import type { BodyOptions } from './body-options.js';
 import { tooLarge } from './json-body.js';
 import { runParser } from './parser.js';
 

@@ -1,7 +1,7 @@
 import { type Backend, type Graph, referenceBackend, sizeOf, staticShape, type Tensor } from '@whet/compiler';
 import { conv4 } from '@whet/models';
-import { median } from '../bench/measure-bundle.js';
 import { generatorFor } from '../data/random.js';
+import { median } from '../statistics.js';
 import { normalizations } from '../task/normalizations.js';
 import { maml } from '../task/rules.js';
 import { metaGradientGraph } from '../task/training-graphs.js';

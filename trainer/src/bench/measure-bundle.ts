@@ -3,7 +3,7 @@ import type { Bundle, EncodedImage, Example, ImageInput, Measurement } from '@wh
 import type { Dataset, SplitName } from '../data/dataset.js';
 import { DataError } from '../data/dataset.js';
 import { type Episode, EpisodeSampler } from '../data/episodes.js';
-import { meanInterval } from '../statistics.js';
+import { meanInterval, median } from '../statistics.js';
 import { bundledNormalizations } from '../task/normalizations.js';
 
 export interface MeasureOptions {
@@ -28,20 +28,6 @@ export interface MeasureOptions {
   readonly command: string;
   readonly onProgress?: (done: number, tasks: number, accuracy: number) => void;
   readonly signal?: AbortSignal;
-}
-
-/** The median, or NaN of no values. */
-export function median(values: readonly number[]): number {
-  return quantile(values, 0.5);
-}
-
-/** The smallest value that at least a share `q` of the values do not exceed; for q = 0.5 of an even count, the middle. */
-export function quantile(values: readonly number[], q: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  if (q === 0.5 && sorted.length % 2 === 0 && sorted.length > 0) {
-    return ((sorted[sorted.length / 2 - 1] as number) + (sorted[sorted.length / 2] as number)) / 2;
-  }
-  return sorted[Math.max(0, Math.ceil(q * sorted.length) - 1)] ?? Number.NaN;
 }
 
 /** Labelled examples of an episode's support set. */

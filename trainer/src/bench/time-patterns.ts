@@ -1,8 +1,8 @@
 import type { Bundle, Example } from '@whet/runtime';
 import { generatorFor } from '../data/random.js';
+import { median, quantile } from '../statistics.js';
 import type { BenchBackendName } from './backends.js';
 import type { Floor } from './floor.js';
-import { median, quantile } from './measure-bundle.js';
 import type { BenchResult, Timing } from './record.js';
 
 /** A pattern of a bundle that is loaded into a runtime. */

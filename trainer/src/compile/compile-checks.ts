@@ -1,9 +1,9 @@
 import { listProblems } from '@whet/compiler';
 import type { Preprocessing } from '@whet/runtime';
 import { takeSupportMoments } from '../pattern/support-moments.js';
-import { CompileError } from './compile-error.js';
 import type { CompileOptions } from './compile-options.js';
 import { checkLabels } from './labels.js';
+import { CompileError } from './read/compile-error.js';
 import type { ModelParameter } from './read/model-parameters.js';
 import type { SourceHead } from './read/read-head.js';
 import type { SourceModel } from './read/read-model.js';

@@ -7,13 +7,12 @@ import {
   inline,
   lowerForCpu,
   nodesOf,
-  reshape,
-  slice,
   type Value,
 } from '@whet/compiler';
 import * as ort from 'onnxruntime-node';
-import { CompileError } from './compile-error.js';
+import { lengthPerImage, unpack } from '../pattern/split-network.js';
 import { agree, derivedFeatures, tensorOf } from './exported-prefix.js';
+import { CompileError } from './read/compile-error.js';
 import type { ModelParameter } from './read/model-parameters.js';
 import { runBatches, waves } from './read/probe-tensors.js';
 import type { SourceModel } from './read/read-model.js';
@@ -25,9 +24,6 @@ export interface MovingPart {
   /** The values that are cached; several lie side by side in one row. */
   readonly frozen: readonly Value[];
 }
-
-const perImage = ({ shape }: Value): number[] => shape.slice(1) as number[];
-const lengthOf = (value: Value): number => perImage(value).reduce((product, dim) => product * dim, 1);
 
 /**
  * The last values that no moving one decides, that the file has, and that belong to one image each. What stands between
@@ -65,15 +61,10 @@ export function movingPart(model: SourceModel, whole: Graph, moving: ReadonlySet
   if (!only) throw new CompileError(`features "${model.features}" do not depend on the images`);
   const g = new GraphBuilder();
   const bindings = new Map<Value, Value>();
-  const length = frozen.reduce((sum, value) => sum + lengthOf(value), 0);
-  const images = g.input('images', frozen.length === 1 ? only.shape : ['N', length]);
-  let from = 0;
-  for (const value of frozen) {
-    const end = from + lengthOf(value);
-    const row = frozen.length === 1 ? images : slice(g, images, [1], [from], [end]);
-    bindings.set(value, reshape(g, row, ['N', ...perImage(value)]));
-    from = end;
-  }
+  const images = g.input('images', frozen.length === 1 ? only.shape : ['N', lengthPerImage(frozen)]);
+  unpack(g, images, frozen).forEach((copy, i) => {
+    bindings.set(frozen[i] as Value, copy);
+  });
   const moved = whole.inputs
     .filter(({ name }) => moving.has(name))
     .map((input) => [input, g.input(input.name, input.shape)] as const);

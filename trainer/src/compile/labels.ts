@@ -1,4 +1,4 @@
-import { CompileError } from './compile-error.js';
+import { CompileError } from './read/compile-error.js';
 
 /** Bytes of UTF-8 that a class name may have; the HTTP service takes no more. */
 const MAX_BYTES = 256;

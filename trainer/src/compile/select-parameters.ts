@@ -1,5 +1,5 @@
-import { nearestNames } from '../nearest-names.js';
-import { CompileError } from './compile-error.js';
+import { nearestNames } from '../data/nearest-names.js';
+import { CompileError } from './read/compile-error.js';
 import type { ModelParameter } from './read/model-parameters.js';
 
 const RESERVED = new Set(['images', 'features', 'labels', 'rate', 'loss', 'head.weight', 'head.bias', 'probabilities']);

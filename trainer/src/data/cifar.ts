@@ -2,8 +2,8 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Preprocessing } from '@whet/runtime/images';
 import * as z from 'zod/mini';
-import { nearestNames } from '../nearest-names.js';
 import { DataError, type Dataset, type ImageClass, type SplitName } from './dataset.js';
+import { nearestNames } from './nearest-names.js';
 import { type PixelNormalization, pixelNormalization } from './pixel-normalization.js';
 
 export interface CifarOptions extends PixelNormalization {

@@ -26,6 +26,9 @@ const isPerImage = ({ dtype, shape }: Value, batch: Value): boolean =>
 const perImage = ({ shape }: Value): number[] => shape.slice(1) as number[];
 const lengthOf = (value: Value): number => perImage(value).reduce((product, dim) => product * dim, 1);
 
+/** How many numbers of one image the values of a cut have together. */
+export const lengthPerImage = (cut: readonly Value[]): number => cut.reduce((sum, value) => sum + lengthOf(value), 0);
+
 /** A network and where its frozen part ends. */
 export interface SplitNetwork {
   readonly whole: Graph;
@@ -119,8 +122,8 @@ export function encodeGraph({ whole, images, cut, frozen }: SplitNetwork, stored
   return runPasses(graph, { foldConstants, mergeCommonSubexpressions }).graph;
 }
 
-/** The values of the boundary, out of the `features` that {@link encodeGraph} makes of them. */
-function unpack(g: GraphBuilder, features: Value, cut: readonly Value[]): Value[] {
+/** The values of a cut out of `features`, where they lie side by side in rows `[N, length]` if there are several. */
+export function unpack(g: GraphBuilder, features: Value, cut: readonly Value[]): Value[] {
   if (cut.length <= 1) return [features];
   let from = 0;
   return cut.map((value) => {

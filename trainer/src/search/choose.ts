@@ -1,5 +1,4 @@
-import { median } from '../bench/measure-bundle.js';
-import { type Interval, meanInterval } from '../statistics.js';
+import { type Interval, meanInterval, median } from '../statistics.js';
 import { tasksOf } from './measure-patterns.js';
 import { type MeasuredPattern, type PatternResult, SearchError, type SearchOutcome } from './record.js';
 

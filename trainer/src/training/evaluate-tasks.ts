@@ -2,7 +2,7 @@ import type { Backend } from '@whet/compiler';
 import type { Dataset, SplitName } from '../data/dataset.js';
 import { EpisodeSampler, type EpisodeShape } from '../data/episodes.js';
 import { type TaskBatch, taskBatch } from '../data/task-batches.js';
-import { accuracyOf, type Interval, meanInterval } from '../statistics.js';
+import { type Interval, meanInterval } from '../statistics.js';
 import type { NormalizationMode } from '../task/normalizations.js';
 import type { Rule } from '../task/rules.js';
 import { momentInputs } from '../task/task-graph.js';
@@ -25,6 +25,19 @@ export function stateFeeds(state: TrainingState): Map<string, Float32Array> {
     feeds.set(inputs.mean, mean).set(inputs.variance, variance);
   }
   return feeds;
+}
+
+/** Share of rows of `logits [rows, ways]` whose largest entry is at the row's label. */
+export function accuracyOf(logits: Float32Array, labels: Int32Array, ways: number): number {
+  let hits = 0;
+  for (let row = 0; row < labels.length; row++) {
+    let best = 0;
+    for (let way = 1; way < ways; way++) {
+      if ((logits[row * ways + way] as number) > (logits[row * ways + best] as number)) best = way;
+    }
+    if (best === labels[row]) hits++;
+  }
+  return hits / labels.length;
 }
 
 /** Accuracy over the first `tasks` episodes of a sampler, on a graph of {@link evaluationGraph}. */

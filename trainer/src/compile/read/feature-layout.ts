@@ -1,5 +1,5 @@
 import { type GraphBuilder, int64s, reshape, type Shape, type Value } from '@whet/compiler';
-import { CompileError } from '../compile-error.js';
+import { CompileError } from './compile-error.js';
 
 /** How one vector an image is made of the features tensor. */
 export interface FeatureLayout {

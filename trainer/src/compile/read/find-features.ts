@@ -1,6 +1,6 @@
 import { type Graph, nodesOf, onnxMessage, type Value } from '@whet/compiler';
-import { nearestNames } from '../../nearest-names.js';
-import { CompileError } from '../compile-error.js';
+import { nearestNames } from '../../data/nearest-names.js';
+import { CompileError } from './compile-error.js';
 import type { NodeGraph } from './node-graph.js';
 
 /** Matrix products, by the place of the matrix in their inputs. */

@@ -1,5 +1,5 @@
 import type { OnnxModel, OnnxValueInfo } from '@whet/compiler';
-import { CompileError } from '../compile-error.js';
+import { CompileError } from './compile-error.js';
 import { expectHoldable } from './value-sizes.js';
 
 /** The image input of a model. */

@@ -1,6 +1,6 @@
 import { type ExternalReader, exposeOnnx, makeTensor, type OnnxModel, type Shape, type Tensor } from '@whet/compiler';
 import * as ort from 'onnxruntime-node';
-import { CompileError } from '../compile-error.js';
+import { CompileError } from './compile-error.js';
 import type { ModelInput } from './model-input.js';
 
 /** What running a model shows of one of its tensors. */

@@ -11,7 +11,7 @@ import {
   type Shape,
   type Tensor,
 } from '@whet/compiler';
-import { CompileError } from '../compile-error.js';
+import { CompileError } from './compile-error.js';
 import type { ModelInput } from './model-input.js';
 import type { NodeGraph } from './node-graph.js';
 import { type Measured, measureTensors } from './probe-tensors.js';

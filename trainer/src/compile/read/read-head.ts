@@ -1,5 +1,5 @@
 import { evaluate, type Graph, GraphBuilder, inline, makeTensor, type Node, nodesOf, type Value } from '@whet/compiler';
-import { CompileError } from '../compile-error.js';
+import { CompileError } from './compile-error.js';
 
 /** A classifier's own last layer: `logits = weight f + bias` of features `f [F]`. */
 export interface SourceHead {

@@ -13,8 +13,8 @@ import {
   type Shape,
   type Value,
 } from '@whet/compiler';
-import { CompileError } from '../compile-error.js';
 import { blockedParameters } from './blocked-parameters.js';
+import { CompileError } from './compile-error.js';
 import { applyLayout, type FeatureLayout, layoutOf } from './feature-layout.js';
 import { findFeaturesTensor, findFeaturesValue } from './find-features.js';
 import { imageInput, type ModelInput } from './model-input.js';

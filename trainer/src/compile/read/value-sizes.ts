@@ -1,5 +1,5 @@
 import { type Graph, nodesOf, type Shape } from '@whet/compiler';
-import { CompileError } from '../compile-error.js';
+import { CompileError } from './compile-error.js';
 
 /** Numbers that a value may have for one image: 4 GB of float32. */
 const LARGEST = 2 ** 30;

@@ -3,14 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Backend } from '@whet/compiler';
 import { describe, expect, it } from 'vitest';
-import { reportingFailures } from './backends/device-backend.js';
-import { DeviceError } from './backends/errors.js';
-import { ortBackend } from './backends/ort.js';
-import type { Dataset, ImageClass } from './data/dataset.js';
-import { omniglotPreprocessing } from './data/omniglot.js';
-import { generatorFor } from './data/random.js';
-import { newRun, resumeFrom } from './training/run.js';
-import { train } from './training/train.js';
+import { reportingFailures } from '../backends/device-backend.js';
+import { DeviceError } from '../backends/errors.js';
+import { ortBackend } from '../backends/ort.js';
+import type { Dataset, ImageClass } from '../data/dataset.js';
+import { omniglotPreprocessing } from '../data/omniglot.js';
+import { generatorFor } from '../data/random.js';
+import { newRun, resumeFrom } from './run.js';
+import { train } from './train.js';
 
 const SIZE = 8;
 

@@ -1,10 +1,10 @@
 import { expect, it } from 'vitest';
-import { ortBackend } from './backends/ort.js';
-import type { Dataset, ImageClass } from './data/dataset.js';
-import { omniglotPreprocessing } from './data/omniglot.js';
-import { generatorFor } from './data/random.js';
-import { newRun } from './training/run.js';
-import { train } from './training/train.js';
+import { ortBackend } from '../backends/ort.js';
+import type { Dataset, ImageClass } from '../data/dataset.js';
+import { omniglotPreprocessing } from '../data/omniglot.js';
+import { generatorFor } from '../data/random.js';
+import { newRun } from './run.js';
+import { train } from './train.js';
 
 const SIZE = 16;
 

@@ -10,10 +10,10 @@ import {
 } from '@whet/compiler';
 import { conv4, type HeadKind, resnet12 } from '@whet/models';
 import { describe, expect, it } from 'vitest';
-import { normalizationNames, normalizations } from './task/normalizations.js';
-import { rules } from './task/rules.js';
-import type { TaskSettings } from './task/task-graph.js';
-import { metaGradientGraph } from './task/training-graphs.js';
+import { normalizationNames, normalizations } from './normalizations.js';
+import { rules } from './rules.js';
+import type { TaskSettings } from './task-graph.js';
+import { metaGradientGraph } from './training-graphs.js';
 
 const TASKS = 3;
 const TASK_INPUTS = new Set(['support', 'supportLabels', 'query', 'queryLabels']);
