@@ -124,7 +124,12 @@ export function buildBundle(options: BundleOptions): { manifest: Manifest; conte
       options.defaultPattern ?? ['sparse', 'head', ...Object.keys(patterns)].find((name) => name in patterns),
     patterns,
     measurements: [],
-    provenance: { ...options.provenance, config, outerSteps: state.step, frozenShare: frozenShare(config, state) },
+    provenance: {
+      ...options.provenance,
+      config,
+      outerSteps: state.step,
+      frozenShare: frozenShare(config, state, checkpoint.backbone),
+    },
     files,
   });
   contents.set('manifest.json', new TextEncoder().encode(`${JSON.stringify(manifest, null, 2)}\n`));
