@@ -1,9 +1,10 @@
 import type { GraphBuilder, Value } from '@whet/compiler';
 
-/** How a parameter is drawn before training. */
+/** What a parameter is before training: drawn, or as a file has it. */
 export type Initializer =
   | { readonly kind: 'normal'; readonly deviation: number }
-  | { readonly kind: 'constant'; readonly value: number };
+  | { readonly kind: 'constant'; readonly value: number }
+  | { readonly kind: 'given'; readonly values: Float32Array };
 
 export interface ParameterSpec {
   readonly name: string;
@@ -11,6 +12,8 @@ export interface ParameterSpec {
   /** The layer it belongs to, the unit of lambda patterns: `block1`, ..., `head`. */
   readonly layer: string;
   readonly initializer: Initializer;
+  /** The axis along which its layer's output channels lie; the first when absent. */
+  readonly channelAxis?: number;
   /** Added right before a normalization: batch moments take it out again, so that it has no gradient. */
   readonly normalizedAway?: true;
 }
@@ -32,10 +35,16 @@ export type NormalizeBy = MomentSource | 'image';
 export interface Normalization {
   readonly name: string;
   readonly channels: number;
+  /** Population moments before training, per channel; mean 0 and variance 1 when absent. */
+  readonly moments?: { readonly mean: Float32Array; readonly variance: Float32Array };
 }
 
-/** A network from images `[N, C, H, W]` to features `[N, F]`, as code that builds a graph. */
+/**
+ * A network from images `[N, C, H, W]` to features `[N, F]`, whether its `build` is code or copies what was read from a file:
+ * rules, masks, patterns, search and export ask for no more than this.
+ */
 export interface Backbone {
+  /** With `settings` what a run writes down to know its network again. */
   readonly architecture: string;
   readonly settings: Readonly<Record<string, number | string | boolean | readonly number[]>>;
   /** `[C, H, W]` */

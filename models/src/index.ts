@@ -19,5 +19,5 @@ export {
   prototypeHead,
   sharedHead,
 } from './head.js';
-export { batchMoments, imageMoments, NORMALIZATION_EPSILON, normalize } from './normalization.js';
+export { batchMoments, imageMoments, momentsBy, NORMALIZATION_EPSILON, normalize } from './normalization.js';
 export { type ResNet12Settings, resnet12, resnet12Defaults } from './resnet12.js';

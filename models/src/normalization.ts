@@ -64,8 +64,15 @@ export function normalizePooled(
  * Moments that are given are folded with scale and shift into one multiplication and one addition, which ONNX Runtime
  * folds further into the convolution before, where all of it is constant.
  */
-export function normalize(g: GraphBuilder, x: Value, moments: Moments, scale: Value, shift: Value): Value {
-  const variance = g.apply('Add', [moments.variance, g.scalar(NORMALIZATION_EPSILON)], {});
+export function normalize(
+  g: GraphBuilder,
+  x: Value,
+  moments: Moments,
+  scale: Value,
+  shift: Value,
+  epsilon = NORMALIZATION_EPSILON,
+): Value {
+  const variance = g.apply('Add', [moments.variance, g.scalar(epsilon)], {});
   const factor = g.apply('Div', [perChannel(g, scale), g.apply('Sqrt', [variance], {})], {});
   if (moments.centered) {
     return g.apply('Add', [g.apply('Mul', [moments.centered, factor], {}), perChannel(g, shift)], {});

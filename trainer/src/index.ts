@@ -51,6 +51,7 @@ export { parseLabels } from './compile/labels.js';
 export { CompileError } from './compile/read/compile-error.js';
 export type { ModelParameter } from './compile/read/model-parameters.js';
 export type { SourceHead } from './compile/read/read-head.js';
+export { type ReadModelOptions, readModel, type SourceModel } from './compile/read/read-model.js';
 export { type CifarOptions, cifarPreprocessing, loadCifar } from './data/cifar.js';
 export { DataError, type Dataset, type ImageClass, type SplitName } from './data/dataset.js';
 export { type Episode, EpisodeSampler, type EpisodeShape } from './data/episodes.js';
@@ -76,6 +77,7 @@ export {
   viewsPattern,
 } from './export/patterns.js';
 export { nearbyViews, type Shift, type View, type Zoom } from './export/views.js';
+export { backboneOfModel } from './network/model-backbone.js';
 export { type ChoiceOptions, chooseLayerPattern } from './search/choose.js';
 export { layerSubsets, type MeasurePatternsOptions, measurePatterns } from './search/measure-patterns.js';
 export {
@@ -122,7 +124,14 @@ export {
 export { evaluationGraph, metaGradientGraph, taskBatchGraph } from './task/training-graphs.js';
 export { checkImages } from './training/check-images.js';
 export { type Checkpoint, CheckpointError, loadCheckpoint, saveCheckpoint } from './training/checkpoint.js';
-export { backboneOf, type RunConfig, runConfigSchema, taskSettings, trainsOnValidation } from './training/config.js';
+export {
+  backboneOf,
+  modelOf,
+  type RunConfig,
+  runConfigSchema,
+  taskSettings,
+  trainsOnValidation,
+} from './training/config.js';
 export { accuracyOf, type EvaluateTasksOptions, evaluateTasks } from './training/evaluate-tasks.js';
 export { type ExamplePrediction, predictExamples } from './training/example-predictions.js';
 export { frozenShare, masksOf, type WeightMask } from './training/masks.js';

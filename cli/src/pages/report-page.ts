@@ -196,7 +196,7 @@ ${await list(false, 'Wrong')}${await list(true, 'Right')}`;
 export async function reportPage(report: Report): Promise<string> {
   const { name, config, step, metrics, bestValidation, accuracies } = report;
   const { rule, head, normalization, innerSteps, innerRate, order, model } = config;
-  const channels = Array.isArray(model.channels) ? model.channels.join(', ') : String(model.channels);
+  const about = 'channels' in model ? `${[model.channels].flat().join(', ')} channels` : `features "${model.features}"`;
   const going = step < config.outerSteps;
   const first = accuracies.map(({ oneImage }) => oneImage).find((value) => typeof value !== 'string');
   const firstRow = accuracies.find(({ oneImage }) => oneImage === first);
@@ -204,7 +204,7 @@ export async function reportPage(report: Report): Promise<string> {
   const seen = report.trainsOnValidation;
   const best = bestValidation ?? Math.max(...metrics.map(({ validation }) => validation.mean));
   const body = html`<h1>${title}</h1>
-<p class="muted">${model.architecture}, ${channels} channels, rule ${rule} (order ${order}), head ${head}, normalization
+<p class="muted">${model.architecture}, ${about}, rule ${rule} (order ${order}), head ${head}, normalization
 ${normalization}, ${innerSteps} inner steps at rate ${innerRate}.</p>
 ${facts([
   [`${step} / ${config.outerSteps}`, going ? 'outer steps; not at its end' : 'outer steps'],

@@ -76,6 +76,11 @@ export function buildBundle(options: BundleOptions): { manifest: Manifest; conte
     defaultPattern:
       options.defaultPattern ?? (['sparse', 'head', ...names].find((name) => names.includes(name)) as string),
     patterns,
-    provenance: { ...options.provenance, config, outerSteps: state.step, frozenShare: frozenShare(config, state) },
+    provenance: {
+      ...options.provenance,
+      config,
+      outerSteps: state.step,
+      frozenShare: frozenShare(config, state, checkpoint.backbone),
+    },
   });
 }

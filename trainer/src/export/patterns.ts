@@ -1,6 +1,6 @@
 import { headParameters } from '@whet/models';
 import { patternNameProblem } from '../bundle/files.js';
-import { expandLearned } from '../task/inner-parameters.js';
+import { expandLearned, type InnerParameter } from '../task/inner-parameters.js';
 import { normalizations } from '../task/normalizations.js';
 import { rules } from '../task/rules.js';
 import { innerParameters } from '../task/task-graph.js';
@@ -25,8 +25,8 @@ export interface PatternSpec {
 }
 
 /** Layers of the network, from the image upward, the head last: what patterns choose from. */
-export function layersOf({ config }: Pick<Checkpoint, 'config'>): string[] {
-  return [...backboneOf(config).layers, 'head'];
+export function layersOf({ config, backbone }: Pick<Checkpoint, 'config' | 'backbone'>): string[] {
+  return [...backboneOf(config, backbone).layers, 'head'];
 }
 
 /**
@@ -41,7 +41,7 @@ export function patternsOf(checkpoint: Checkpoint): PatternSpec[] {
     ...layers.slice(1, -1).map((layer, i): PatternSpec => {
       const suffix = layers.slice(i + 1);
       return {
-        name: `from-${layer}`,
+        name: `from-${layer.replace(/[^\w.-]+/g, '-')}`,
         description: `Moves ${suffix.join(', ')}; what is below is cached.`,
         layers: suffix,
       };
@@ -74,7 +74,7 @@ export function exportObstacles({ head, normalization }: RunConfig): string[] {
  * the network does not have.
  */
 export function layerPattern(
-  checkpoint: Pick<Checkpoint, 'config'>,
+  checkpoint: Pick<Checkpoint, 'config' | 'backbone'>,
   name: string,
   layers: readonly string[],
   settings: Pick<PatternSpec, 'steps' | 'rate'> & { readonly description?: string } = {},
@@ -103,8 +103,8 @@ export const viewsPattern: PatternSpec = {
 };
 
 /** What the graphs of a pattern are built from. Throws where the checkpoint's head or normalization cannot be exported. */
-export function patternParts({ config, state }: Checkpoint, spec: PatternSpec): PatternParts {
-  const backbone = backboneOf(config);
+export function patternParts({ config, state, ...run }: Checkpoint, spec: PatternSpec): PatternParts {
+  const backbone = backboneOf(config, run.backbone);
   const { head } = config;
   const { bundle: normalization, centresChannels } = normalizations[config.normalization];
   if (head === 'fixed' || 'obstacle' in normalization) throw new Error(exportObstacles(config).join('; '));
@@ -123,23 +123,28 @@ export function patternParts({ config, state }: Checkpoint, spec: PatternSpec): 
     if (!parameter) throw new Error(`the checkpoint has no parameter "${name}"`);
     return parameter.value;
   };
-  const settings = taskSettings(config, config.shots[0] as number);
+  const settings = taskSettings(config, config.shots[0] as number, backbone);
   const { rule } = settings;
   const inner = new Map(innerParameters(settings).map((parameter) => [parameter.name, parameter]));
-  const learnedOf = (name: string): Float32Array | undefined => {
+  const innerOf = (name: string): InnerParameter => {
     const parameter = inner.get(name);
-    const learned = parameter && rule.moves(parameter) && rule.learns?.(parameter, settings.innerRate);
+    if (!parameter) throw new Error(`the network has no parameter "${name}"`);
+    return parameter;
+  };
+  const learnedOf = (name: string): Float32Array | undefined => {
+    const parameter = innerOf(name);
+    const learned = rule.moves(parameter) && rule.learns?.(parameter, settings.innerRate);
     return learned ? trained(learned.name) : undefined;
   };
   /** Multiples of the inner rate, so that a bundle's common rate scales them all. */
-  const ratesOf = (name: string, size: number): Float32Array | undefined => {
+  const ratesOf = (name: string): Float32Array | undefined => {
     const learned = learnedOf(name);
     if (!rule.rates || !learned) return undefined;
-    return expandLearned(rule.rates(learned), size).map((rate) => rate / settings.innerRate);
+    return expandLearned(rule.rates(learned), innerOf(name)).map((rate) => rate / settings.innerRate);
   };
   const maskOf = (name: string, layer: string, size: number): Uint8Array => {
     if (spec.layers !== 'trained') {
-      const rates = ratesOf(name, size);
+      const rates = ratesOf(name);
       const included = spec.layers.includes(layer);
       // What has no rate of its own does not move in any pattern.
       return Uint8Array.from({ length: size }, (_, i) => Number(included && rates?.[i] !== 0));
@@ -148,13 +153,13 @@ export function patternParts({ config, state }: Checkpoint, spec: PatternSpec): 
     if (!rule.mask || !learned) {
       throw new Error(`rule "${config.rule}" learns no mask of "${name}"; pattern "${spec.name}" needs it`);
     }
-    return expandLearned(rule.mask(learned), size);
+    return expandLearned(rule.mask(learned), innerOf(name));
   };
   const weights = backbone.parameters.map(({ name, shape, layer, normalizedAway }): PatternWeight => {
     const start = trained(name);
     // The mean takes it out again: nothing would move it.
     if (normalizedAway && centresChannels) return { name, shape, start };
-    const rates = ratesOf(name, start.length);
+    const rates = ratesOf(name);
     return { name, shape, start, mask: maskOf(name, layer, start.length), ...(rates ? { rates } : {}) };
   });
   const learnedHead = headParameters(head, backbone.features, 1).map(({ name, shape }) => ({
@@ -162,7 +167,7 @@ export function patternParts({ config, state }: Checkpoint, spec: PatternSpec): 
     shape,
     start: trained(name),
   }));
-  const headRates = { weight: ratesOf('head.weight', backbone.features), bias: ratesOf('head.bias', 1) };
+  const headRates = { weight: ratesOf('head.weight'), bias: ratesOf('head.bias') };
   return {
     backbone,
     head,
@@ -178,8 +183,8 @@ export function patternParts({ config, state }: Checkpoint, spec: PatternSpec): 
 }
 
 /** Layers in which at least one weight moves, from the image upward. */
-export function movingLayers(checkpoint: Checkpoint, parts: PatternParts): string[] {
-  const { layers, parameters } = backboneOf(checkpoint.config);
+export function movingLayers({ config, backbone }: Checkpoint, parts: PatternParts): string[] {
+  const { layers, parameters } = backboneOf(config, backbone);
   const open = new Set(parts.weights.filter(({ mask }) => mask?.includes(1)).map(({ name }) => name));
   const moving = layers.filter((layer) =>
     parameters.some((parameter) => parameter.layer === layer && open.has(parameter.name)),

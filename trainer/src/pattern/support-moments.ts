@@ -23,7 +23,7 @@ export interface SupportNormalization {
 }
 
 /** Least epsilon, for files that have 0: a channel without variance stays finite. */
-const LEAST_EPSILON = 1e-10;
+export const LEAST_EPSILON = 1e-10;
 
 /** Mean, deviation from it and biased variance per channel of `x [N, C, ...]`, keeping the rank. */
 function channelMoments(g: GraphBuilder, x: Value) {

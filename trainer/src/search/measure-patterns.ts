@@ -16,7 +16,7 @@ export interface LayerSubset {
 }
 
 /** Every choice of layers to move: all non-empty subsets, the dense one first. Names are layers joined by `+`. */
-export function layerSubsets(checkpoint: Pick<Checkpoint, 'config'>): LayerSubset[] {
+export function layerSubsets(checkpoint: Pick<Checkpoint, 'config' | 'backbone'>): LayerSubset[] {
   const layers = layersOf(checkpoint);
   return Array.from({ length: 2 ** layers.length - 1 }, (_, i) => {
     const bits = 2 ** layers.length - 1 - i;

@@ -27,12 +27,12 @@ export interface InnerParameter {
 const HEAD = 'head';
 
 /**
- * The mask of a parameter. `channel`: the parameters of a layer share one logit per output channel, their first axis, so
+ * The mask of a parameter. `channel`: the parameters of a layer share one logit per output channel, one of their axes, so
  * that a closed channel needs no gradient at all. A head's output channels are the classes of a task, which come in any
  * order and number, so its logits are shared by the classes: one per feature that it reads, and one for the biases.
  * `layer`: all parameters of a layer share one logit.
  */
-function maskOf({ name, layer, shape }: ParameterSpec, granularity: MaskGranularity): ParameterMask {
+function maskOf({ name, layer, shape, channelAxis = 0 }: ParameterSpec, granularity: MaskGranularity): ParameterMask {
   const one = shape.map(() => 1);
   if (granularity === 'layer') return { name: layer, shape: [1], broadcast: one, granularity };
   if (granularity === 'weight') return { name, shape, broadcast: shape, granularity };
@@ -40,8 +40,8 @@ function maskOf({ name, layer, shape }: ParameterSpec, granularity: MaskGranular
     const perFeature = shape.map((size, axis) => (axis === 0 ? 1 : size));
     return { name, shape: perFeature, broadcast: perFeature, granularity };
   }
-  const [channels = 1] = shape;
-  return { name: layer, shape: [channels], broadcast: [channels, ...one.slice(1)], granularity };
+  const channels = shape[channelAxis] ?? 1;
+  return { name: layer, shape: [channels], broadcast: one.with(channelAxis, channels), granularity };
 }
 
 /**
@@ -62,9 +62,21 @@ export function innerParametersOf(specs: readonly ParameterSpec[], granularity: 
   });
 }
 
-/** Each entry of a learned tensor as often as it covers entries of its parameter, which has `size` of them. */
-export function expandLearned<T extends Uint8Array | Float32Array>(learned: T, size: number): T {
-  const run = size / learned.length;
+/** A learned tensor broadcast to the shape of its parameter: each entry as often as it covers entries of that. */
+export function expandLearned<T extends Uint8Array | Float32Array>(learned: T, parameter: InnerParameter): T {
+  const { learnedShape: shape, mask } = parameter;
+  const size = shape.reduce((a, b) => a * b, 1);
+  // What is learned of each entry by itself, as a rate, is no mask that several share.
+  const broadcast = learned.length === size ? shape : mask.broadcast;
   const expanded = new (learned.constructor as new (length: number) => T)(size);
-  return expanded.map((_, i) => learned[Math.floor(i / run)] as number) as T;
+  return expanded.map((_, i) => {
+    let [rest, at, stride] = [i, 0, 1];
+    for (let axis = shape.length - 1; axis >= 0; axis--) {
+      const [dim, covering] = [shape[axis] as number, broadcast[axis] as number];
+      if (covering > 1) at += stride * (rest % dim);
+      stride *= covering;
+      rest = Math.floor(rest / dim);
+    }
+    return learned[at] as number;
+  }) as T;
 }

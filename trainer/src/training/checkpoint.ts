@@ -1,5 +1,6 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import type { Backbone } from '@whet/models';
 import { float32, readSafetensors, type StoredTensor, writeSafetensors } from '@whet/runtime';
 import writeFileAtomic from 'write-file-atomic';
 import { backboneOf, type RunConfig, runConfigSchema } from './config.js';
@@ -13,12 +14,14 @@ export class CheckpointError extends Error {
 export interface Checkpoint {
   readonly config: RunConfig;
   readonly state: TrainingState;
+  /** The network, where the settings alone do not make it: one that was read from a file. */
+  readonly backbone?: Backbone | undefined;
 }
 
 /** Writes a checkpoint so that a crash leaves the old one or the new one, never a part. */
-export async function saveCheckpoint(path: string, { config, state }: Checkpoint): Promise<void> {
+export async function saveCheckpoint(path: string, { config, state, backbone }: Checkpoint): Promise<void> {
   const tensors = new Map<string, StoredTensor>();
-  for (const { name, shape } of allSpecs(config)) {
+  for (const { name, shape } of allSpecs(config, backbone)) {
     const parameter = state.parameters.get(name);
     if (!parameter) throw new CheckpointError(`${path}: the state has no parameter "${name}"`);
     tensors.set(`parameter/${name}`, float32(shape, parameter.value));
@@ -40,8 +43,8 @@ export async function saveCheckpoint(path: string, { config, state }: Checkpoint
   await writeFileAtomic(path, Buffer.from(writeSafetensors({ tensors, metadata })));
 }
 
-/** Reads a checkpoint; throws {@link CheckpointError} naming the file and what does not fit. */
-export async function loadCheckpoint(path: string): Promise<Checkpoint> {
+/** Reads a checkpoint, of a network that was read from a file with that; throws {@link CheckpointError} naming the file and what does not fit. */
+export async function loadCheckpoint(path: string, backbone?: Backbone): Promise<Checkpoint> {
   try {
     const { tensors, metadata } = readSafetensors(await readFile(path));
     if (metadata['format'] !== 'whet-checkpoint-1') throw new Error('not a checkpoint of whet');
@@ -55,7 +58,7 @@ export async function loadCheckpoint(path: string): Promise<Checkpoint> {
       return tensor.data;
     };
     const parameters = new Map(
-      allSpecs(config).map(({ name, shape }) => [
+      allSpecs(config, backbone).map(({ name, shape }) => [
         name,
         {
           value: take(`parameter/${name}`, shape),
@@ -65,7 +68,7 @@ export async function loadCheckpoint(path: string): Promise<Checkpoint> {
       ]),
     );
     const moments = new Map(
-      backboneOf(config).normalizations.map(({ name, channels }) => [
+      backboneOf(config, backbone).normalizations.map(({ name, channels }) => [
         name,
         { mean: take(`moments/${name}.mean`, [channels]), variance: take(`moments/${name}.variance`, [channels]) },
       ]),
@@ -73,7 +76,8 @@ export async function loadCheckpoint(path: string): Promise<Checkpoint> {
     const step = Number(metadata['step']);
     const bestValidation = (JSON.parse(metadata['bestValidation'] ?? 'null') as number | null) ?? undefined;
     const validationsSinceBest = Number(metadata['validationsSinceBest'] ?? 0);
-    return { config, state: { step, bestValidation, validationsSinceBest, parameters, moments } };
+    const state = { step, bestValidation, validationsSinceBest, parameters, moments };
+    return { config, state, ...(backbone ? { backbone } : {}) };
   } catch (cause) {
     throw new CheckpointError(`checkpoint "${path}": ${(cause as Error).message}`, { cause });
   }

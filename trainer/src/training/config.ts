@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { type Backbone, conv4, resnet12, resnet12Defaults } from '@whet/models';
 import { preprocessingSchema } from '@whet/runtime';
 import * as z from 'zod';
@@ -29,9 +30,19 @@ const resnet12Schema = z.strictObject({
   imageSize: positive.default(resnet12Defaults.imageSize),
 });
 
+/** A network that was read from an ONNX file: what of it, so that another is not taken for it. */
+const onnxSchema = z.strictObject({
+  architecture: z.literal('onnx'),
+  sha256: z.string(),
+  /** The tensor that is the features. */
+  features: z.string(),
+  imageChannels,
+  imageSize: positive,
+});
+
 /** Everything that decides a training run; stored in its checkpoints and in the bundles made from it. */
 const settingsSchema = z.strictObject({
-  model: z.discriminatedUnion('architecture', [conv4Schema, resnet12Schema], {
+  model: z.discriminatedUnion('architecture', [conv4Schema, resnet12Schema, onnxSchema], {
     error: 'expected architecture conv4 or resnet12',
   }),
   /** How image files become tensors, taken over from the dataset; a bundle made from the run does the same. */
@@ -127,7 +138,22 @@ export type RunConfig = z.infer<typeof runConfigSchema>;
 /** Whether accuracies on validation classes tell nothing about new ones, because a run trains on them. */
 export const trainsOnValidation = ({ trainOn }: Pick<RunConfig, 'trainOn'>): boolean => trainOn === 'train+validation';
 
-export function backboneOf({ model }: Pick<RunConfig, 'model'>): Backbone {
+/** How settings write a network down. */
+export const modelOf = ({ architecture, settings }: Backbone): object => ({ architecture, ...settings });
+
+/**
+ * The network of a run: as its settings describe it or, where it was read from a file, `given`. Throws where that is not
+ * the one of the settings.
+ */
+export function backboneOf({ model }: Pick<RunConfig, 'model'>, given?: Backbone): Backbone {
+  if (given) {
+    if (isDeepStrictEqual(modelOf(given), model)) return given;
+    const [expected, got] = [model, modelOf(given)].map((each) => JSON.stringify(each));
+    throw new Error(`the network: expected ${expected}, got ${got}`);
+  }
+  if (model.architecture === 'onnx') {
+    throw new Error(`the network was read from a file with features "${model.features}", and is needed here`);
+  }
   if (model.architecture === 'resnet12') {
     const { architecture: _, ...settings } = model;
     return resnet12(settings);
@@ -137,11 +163,11 @@ export function backboneOf({ model }: Pick<RunConfig, 'model'>): Backbone {
 }
 
 /** Settings of the task graph a run trains on, with `shots` examples per class. */
-export function taskSettings(config: RunConfig, shots: number): TaskSettings {
+export function taskSettings(config: RunConfig, shots: number, backbone?: Backbone): TaskSettings {
   const rule = rules.get(config.rule);
   if (!rule) throw new Error(`no rule "${config.rule}"; expected one of ${[...rules.keys()].join(', ')}`);
   return {
-    backbone: backboneOf(config),
+    backbone: backboneOf(config, backbone),
     head: config.head,
     rule,
     order: config.order,

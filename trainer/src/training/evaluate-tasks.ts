@@ -1,4 +1,5 @@
 import type { Backend } from '@whet/compiler';
+import type { Backbone } from '@whet/models';
 import type { Dataset, SplitName } from '../data/dataset.js';
 import { EpisodeSampler, type EpisodeShape } from '../data/episodes.js';
 import { type TaskBatch, taskBatch } from '../data/task-batches.js';
@@ -70,6 +71,8 @@ export async function accuracyOver(
 export interface EvaluateTasksOptions {
   readonly config: RunConfig;
   readonly state: TrainingState;
+  /** The network, where it was read from a file. */
+  readonly backbone?: Backbone | undefined;
   readonly dataset: Dataset;
   readonly backend: Backend;
   readonly split: SplitName;
@@ -94,7 +97,7 @@ export async function openEvaluation(options: Omit<EvaluateTasksOptions, 'tasks'
   const { config, dataset, backend, split, shape = config.validation } = options;
   const { ways, shots, queries } = shape;
   const sampler = new EpisodeSampler(dataset, split, { seed: options.seed ?? 0, rotations: false });
-  const settings = taskSettings(config, shots);
+  const settings = taskSettings(config, shots, options.backbone);
   const graph = evaluationGraph({
     ...settings,
     ways,

@@ -1,5 +1,5 @@
 import { type Graph, GraphBuilder, graphCost, nodesOf, type Value } from '@whet/compiler';
-import { headLogits } from '@whet/models';
+import { type Backbone, headLogits } from '@whet/models';
 import { backboneOf, type RunConfig } from './config.js';
 import { maskedParameters } from './masks.js';
 import type { TrainingState } from './state.js';
@@ -11,8 +11,8 @@ const SOFTNESS = 0.1;
  * Multiply-adds of each layer's products for one image, from the image upward to the head. The gradients of a
  * convolution's or matrix product's weight and of its input take as many each.
  */
-export function layerCosts(config: RunConfig): Map<string, number> {
-  const backbone = backboneOf(config);
+export function layerCosts(config: RunConfig, given?: Backbone): Map<string, number> {
+  const backbone = backboneOf(config, given);
   const g = new GraphBuilder();
   const layers = [...backbone.layers, 'head'];
   /** Of the highest parameter that a value depends on. */
@@ -52,9 +52,9 @@ interface LayerMasks {
   readonly parameters: number;
 }
 
-function layersOf(config: RunConfig): LayerMasks[] {
-  const covered = maskedParameters(config);
-  return [...layerCosts(config)].map(([layer, cost]) => {
+function layersOf(config: RunConfig, backbone: Backbone | undefined): LayerMasks[] {
+  const covered = maskedParameters(config, backbone);
+  return [...layerCosts(config, backbone)].map(([layer, cost]) => {
     const masks = new Map<string, number>();
     for (const { parameter, mask } of covered) {
       if (parameter.layer !== layer) continue;
@@ -81,10 +81,14 @@ export type MaskPenalty = (state: TrainingState, gradients: ReadonlyMap<string, 
  * layer are pushed as the most open one is, because a layer is frozen when all of them are closed. Undefined where the
  * settings have no `maskCost`.
  */
-export function maskPenalty(config: RunConfig, mask: (learned: Float32Array) => Uint8Array): MaskPenalty | undefined {
+export function maskPenalty(
+  config: RunConfig,
+  mask: (learned: Float32Array) => Uint8Array,
+  backbone?: Backbone,
+): MaskPenalty | undefined {
   if (!config.maskCost) return undefined;
   const { weight } = config.maskCost;
-  const layers = layersOf(config);
+  const layers = layersOf(config, backbone);
   const whole = layers.reduce((sum, { cost }, k) => sum + cost * (k > 0 ? 3 : 2), 0);
   return (state, gradients) => {
     const logitsOf = (name: string) => state.parameters.get(name)?.value ?? new Float32Array();

@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { expandLearned, innerParametersOf } from '../task/inner-parameters.js';
+import {
+  expandLearned,
+  type InnerParameter,
+  innerParametersOf,
+  type MaskGranularity,
+} from '../task/inner-parameters.js';
 import { runConfigSchema } from './config.js';
 import { frozenShare } from './masks.js';
 import { initialState } from './state.js';
@@ -57,7 +62,18 @@ describe('masks', () => {
   });
 
   it('expand to the entries they cover', () => {
-    expect(expandLearned(Uint8Array.of(1, 0), 6)).toEqual(Uint8Array.of(1, 1, 1, 0, 0, 0));
-    expect(expandLearned(Float32Array.of(0.5), 2)).toEqual(Float32Array.of(0.5, 0.5));
+    const initializer = { kind: 'constant', value: 0 } as const;
+    const expand = <T extends Uint8Array | Float32Array>(
+      learned: T,
+      granularity: MaskGranularity,
+      channelAxis: number,
+    ) => {
+      const spec = { name: 'fc.weight', shape: [2, 3], layer: 'fc', initializer, channelAxis };
+      return expandLearned(learned, innerParametersOf([spec], granularity)[0] as InnerParameter);
+    };
+    expect(expand(Uint8Array.of(1, 0), 'channel', 0)).toEqual(Uint8Array.of(1, 1, 1, 0, 0, 0));
+    expect(expand(Uint8Array.of(1, 0, 1), 'channel', 1)).toEqual(Uint8Array.of(1, 0, 1, 1, 0, 1));
+    expect(expand(Float32Array.of(0.5), 'layer', 0)).toEqual(new Float32Array(6).fill(0.5));
+    expect(expand(Float32Array.of(1, 2, 3, 4, 5, 6), 'weight', 0)).toEqual(Float32Array.of(1, 2, 3, 4, 5, 6));
   });
 });

@@ -1,3 +1,4 @@
+import type { Backbone } from '@whet/models';
 import { DataError } from '../data/dataset.js';
 import { type Checkpoint, CheckpointError, loadCheckpoint } from './checkpoint.js';
 import { type RunConfig, runConfigSchema } from './config.js';
@@ -13,13 +14,20 @@ function parseConfig(settings: unknown): RunConfig {
 
 /**
  * A new run from settings as they come from a file or a command line; `from` names a checkpoint or bundle to take weights
- * of, all or those of some layers. Throws an Error naming the first setting that does not fit.
+ * of, all or those of some layers; `backbone` is the network where it was read from a file. Throws an Error naming the first setting that does not fit.
  */
-export async function newRun(settings: unknown, from?: string, layers?: readonly string[]): Promise<Checkpoint> {
+export async function newRun(
+  settings: unknown,
+  from?: string,
+  layers?: readonly string[],
+  backbone?: Backbone,
+): Promise<Checkpoint> {
   const config = parseConfig(settings);
   if (layers && !from) throw new Error('layers to start with: expected a checkpoint or bundle to take them from');
-  const state = from ? startFrom(config, await loadStart(from), layers) : initialState(config);
-  return { config, state };
+  const state = from
+    ? startFrom(config, await loadStart(from, backbone), layers, backbone)
+    : initialState(config, backbone);
+  return { config, state, ...(backbone ? { backbone } : {}) };
 }
 
 export interface ResumeOptions {
@@ -27,17 +35,21 @@ export interface ResumeOptions {
   readonly outerSteps?: number | undefined;
   /** Tasks in one run of the graph: another device may have room for more or fewer. */
   readonly taskBatch?: number | undefined;
+  /** The network, where it was read from a file. */
+  readonly backbone?: Backbone | undefined;
 }
 
 /**
  * A run as its last checkpoint left it. Throws {@link CheckpointError} where it stands past its new end, or an Error
  * where `taskBatch` does not divide its tasks per step.
  */
-export async function resumeFrom(path: string, { outerSteps, taskBatch }: ResumeOptions = {}): Promise<Checkpoint> {
-  const { config, state } = await loadCheckpoint(path);
+export async function resumeFrom(path: string, options: ResumeOptions = {}): Promise<Checkpoint> {
+  const { outerSteps, taskBatch } = options;
+  const { config, ...rest } = await loadCheckpoint(path, options.backbone);
+  const { state } = rest;
   if (outerSteps !== undefined && outerSteps < state.step) {
     throw new CheckpointError(`checkpoint "${path}" stands at step ${state.step}, past the ${outerSteps} asked for`);
   }
   const changes = { ...(outerSteps ? { outerSteps } : {}), ...(taskBatch ? { taskBatch } : {}) };
-  return { config: parseConfig({ ...config, ...changes }), state };
+  return { config: parseConfig({ ...config, ...changes }), ...rest };
 }

@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Backbone } from '@whet/models';
 import { isArchive, parseManifest, Weights } from '@whet/runtime';
 import { openBundleFiles } from '@whet/runtime/node';
 import * as z from 'zod';
@@ -21,13 +22,13 @@ export interface Start {
  * bundle does not keep masks, rates and population moments, nor the scale of a prototype head, which all start anew;
  * one whose head has learned weights is refused. Throws {@link CheckpointError} naming the path and what does not fit.
  */
-export async function loadStart(path: string): Promise<Start> {
+export async function loadStart(path: string, backbone?: Backbone): Promise<Start> {
   const isFolder = await stat(path).then(
     (entry) => entry.isDirectory(),
     () => false,
   );
-  if (isFolder || isArchive(path)) return loadBundleStart(path);
-  return startOf(await loadCheckpoint(path));
+  if (isFolder || isArchive(path)) return loadBundleStart(path, backbone);
+  return startOf(await loadCheckpoint(path, backbone));
 }
 
 export function startOf({ config, state }: Checkpoint): Start {
@@ -35,7 +36,7 @@ export function startOf({ config, state }: Checkpoint): Start {
   return { model: config.model, weights, moments: state.moments };
 }
 
-async function loadBundleStart(place: string): Promise<Start> {
+async function loadBundleStart(place: string, backbone: Backbone | undefined): Promise<Start> {
   try {
     const read = openBundleFiles(place);
     const text = new TextDecoder().decode(await read('manifest.json'));
@@ -49,7 +50,7 @@ async function loadBundleStart(place: string): Promise<Start> {
     if (config.head !== 'prototype') {
       throw new Error(`a bundle does not keep what a ${config.head} head learned; start from a checkpoint`);
     }
-    const { parameters } = backboneOf(config);
+    const { parameters } = backboneOf(config, backbone);
     const whole = Object.values(patterns).find(({ moving }) =>
       parameters.every(({ name }) => moving.some((each) => each.name === name && each.moving === each.entries)),
     );
@@ -67,14 +68,19 @@ async function loadBundleStart(place: string): Promise<Start> {
  * rule did not learn (mask logits) is drawn anew, and the optimizer starts over. With `layers` only those are taken
  * over, which have to be alike in both networks, and the others may be of another size.
  */
-export function startFrom(config: RunConfig, start: Start, layers?: readonly string[]): TrainingState {
-  const state = initialState(config);
-  if (layers) checkLayers(config, start, layers);
+export function startFrom(
+  config: RunConfig,
+  start: Start,
+  layers?: readonly string[],
+  backbone?: Backbone,
+): TrainingState {
+  const state = initialState(config, backbone);
+  if (layers) checkLayers(config, start, layers, backbone);
   else if (JSON.stringify(config.model) !== JSON.stringify(start.model)) {
     const [expected, got] = [config.model, start.model].map((model) => JSON.stringify(model));
     throw new CheckpointError(`what to start from has another architecture: expected ${expected}, got ${got}`);
   }
-  const layerOf = new Map(allSpecs(config).map(({ name, layer }) => [name, layer]));
+  const layerOf = new Map(allSpecs(config, backbone).map(({ name, layer }) => [name, layer]));
   const isTaken = (name: string) => !layers || layers.includes(layerOf.get(name) as string);
   const parameters = new Map(
     [...state.parameters].map(([name, fresh]) => {
@@ -89,9 +95,10 @@ export function startFrom(config: RunConfig, start: Start, layers?: readonly str
 }
 
 /** Throws {@link CheckpointError} naming the first of `layers` that a network has not, or that differs between both. */
-function checkLayers(config: RunConfig, start: Start, layers: readonly string[]): void {
-  const { start: parameters } = metaParameters(taskSettings(config, config.shots[0] as number));
-  const known = [...backboneOf(config).layers, 'head'];
+function checkLayers(config: RunConfig, start: Start, layers: readonly string[], given: Backbone | undefined): void {
+  const settings = taskSettings(config, config.shots[0] as number, given);
+  const { start: parameters } = metaParameters(settings);
+  const known = [...settings.backbone.layers, 'head'];
   for (const layer of layers) {
     if (!known.includes(layer)) {
       throw new CheckpointError(`layer "${layer}": expected one of ${known.join(', ')}`);

@@ -1,5 +1,5 @@
-import type { ParameterSpec } from '@whet/models';
-import { generatorFor } from '../data/random.js';
+import type { Backbone, Initializer, ParameterSpec } from '@whet/models';
+import { generatorFor, type Random } from '../data/random.js';
 import { metaParameters } from '../task/task-graph.js';
 import { type AdamState, adamState } from './adam.js';
 import { backboneOf, type RunConfig, taskSettings } from './config.js';
@@ -22,26 +22,29 @@ export interface TrainingState {
   readonly moments: ReadonlyMap<string, PopulationMoments>;
 }
 
-export function allSpecs(config: RunConfig): ParameterSpec[] {
-  const { start, learned } = metaParameters(taskSettings(config, config.shots[0] as number));
+export function allSpecs(config: RunConfig, backbone?: Backbone): ParameterSpec[] {
+  const { start, learned } = metaParameters(taskSettings(config, config.shots[0] as number, backbone));
   return [...start, ...learned];
 }
 
-/** A fresh state: parameters drawn by their initializers from the run's seed. */
-export function initialState(config: RunConfig): TrainingState {
+function initialValue(initializer: Initializer, size: number, random: Random): Float32Array {
+  if (initializer.kind === 'given') return initializer.values.slice();
+  if (initializer.kind === 'constant') return new Float32Array(size).fill(initializer.value);
+  return Float32Array.from({ length: size }, () => initializer.deviation * random.normal());
+}
+
+/** A fresh state: parameters as a file has them, or drawn by their initializers from the run's seed. */
+export function initialState(config: RunConfig, backbone?: Backbone): TrainingState {
   const parameters = new Map<string, AdamState>();
-  for (const { name, shape, initializer } of allSpecs(config)) {
+  for (const { name, shape, initializer } of allSpecs(config, backbone)) {
     const size = shape.reduce((a, b) => a * b, 1);
     const random = generatorFor(config.seed, `initialize/${name}`, 0);
-    const value =
-      initializer.kind === 'constant'
-        ? new Float32Array(size).fill(initializer.value)
-        : Float32Array.from({ length: size }, () => initializer.deviation * random.normal());
-    parameters.set(name, adamState(value));
+    parameters.set(name, adamState(initialValue(initializer, size, random)));
   }
   const moments = new Map<string, PopulationMoments>();
-  for (const { name, channels } of backboneOf(config).normalizations) {
-    moments.set(name, { mean: new Float32Array(channels), variance: new Float32Array(channels).fill(1) });
+  for (const { name, channels, moments: given } of backboneOf(config, backbone).normalizations) {
+    const mean = given?.mean.slice() ?? new Float32Array(channels);
+    moments.set(name, { mean, variance: given?.variance.slice() ?? new Float32Array(channels).fill(1) });
   }
   return { step: 0, bestValidation: undefined, validationsSinceBest: 0, parameters, moments };
 }

@@ -1,4 +1,5 @@
 import type { Backend } from '@whet/compiler';
+import type { Backbone } from '@whet/models';
 import type { Dataset } from '../data/dataset.js';
 import { EpisodeSampler } from '../data/episodes.js';
 import { type BatchRequest, directTasks, drawBatches, type TaskSource } from '../data/task-batches.js';
@@ -10,7 +11,7 @@ import { evaluationGraph, taskBatchGraph } from '../task/training-graphs.js';
 import { adamStep } from './adam.js';
 import { checkImages } from './check-images.js';
 import { saveCheckpoint } from './checkpoint.js';
-import { backboneOf, type RunConfig, taskSettings, trainsOnValidation } from './config.js';
+import { type RunConfig, taskSettings, trainsOnValidation } from './config.js';
 import { accuracyOf, accuracyOver, stateFeeds, taskFeeds } from './evaluate-tasks.js';
 import { areMomentsFresh, initializeMoments } from './initial-moments.js';
 import { type MaskPenalty, maskPenalty } from './mask-cost.js';
@@ -45,6 +46,8 @@ export interface TrainingProgress {
 export interface TrainOptions {
   readonly config: RunConfig;
   readonly state: TrainingState;
+  /** The network, where it was read from a file. */
+  readonly backbone?: Backbone | undefined;
   readonly dataset: Dataset;
   readonly backend: Backend;
   /**
@@ -92,11 +95,9 @@ export async function train(options: TrainOptions): Promise<void> {
   for (const each of config.shots) sampler.episode({ ways: config.ways, shots: each, queries: config.queries }, 0);
   validationSampler.episode({ ways, shots, queries }, 0);
 
-  const {
-    normalization,
-    rule: { mask },
-  } = taskSettings(config, shots);
-  const penalty = mask && maskPenalty(config, mask);
+  const { backbone, normalization, rule } = taskSettings(config, shots, options.backbone);
+  const { mask } = rule;
+  const penalty = mask && maskPenalty(config, mask, options.backbone);
   const runners = new Map<number, TaskRunner>();
   const source = (options.prefetch ? tasksAhead : directTasks)(trained, drawing);
   const window = { loss: 0, accuracy: 0, tasks: 0 };
@@ -106,14 +107,17 @@ export async function train(options: TrainOptions): Promise<void> {
       const request = tasksOf(options, 0);
       const tasks = Math.ceil(IMAGES_OBSERVED_FIRST / (request.shape.ways * request.shape.shots));
       for (const { support } of drawBatches(sampler, { ...request, count: 1, tasks })) {
-        await initializeMoments(state, backboneOf(config), support, backend);
+        await initializeMoments(state, backbone, support, backend);
       }
     }
     for (const each of new Set(config.shots)) {
-      runners.set(each, await taskRunner(backend, taskBatchGraph(taskSettings(config, each), batchSize(options))));
+      runners.set(
+        each,
+        await taskRunner(backend, taskBatchGraph(taskSettings(config, each, options.backbone), batchSize(options))),
+      );
     }
     const steps = config.validation.innerSteps ?? config.innerSteps;
-    const settings = { ...taskSettings(config, shots), ways, queries, steps };
+    const settings = { ...taskSettings(config, shots, options.backbone), ways, queries, steps };
     const evaluation = await taskRunner(backend, evaluationGraph(settings));
     runners.set(VALIDATION, evaluation);
     pace.since = performance.now();
@@ -136,7 +140,7 @@ export async function train(options: TrainOptions): Promise<void> {
         loss: window.loss / window.tasks,
         accuracy: window.accuracy / window.tasks,
         rate: pace.steps / seconds,
-        frozen: frozenShare(config, state),
+        frozen: frozenShare(config, state, options.backbone),
         ...(validation ? { validation: { ...validation, protocol: config.normalization } } : {}),
       };
       if (validation) {
@@ -145,15 +149,15 @@ export async function train(options: TrainOptions): Promise<void> {
         if (improved) state.bestValidation = validation.mean;
         state.validationsSinceBest = improved ? 0 : state.validationsSinceBest + 1;
         if (options.checkpoints) {
-          if (improved) await saveCheckpoint(options.checkpoints.best, { config, state });
-          await saveCheckpoint(options.checkpoints.last, { config, state });
+          if (improved) await saveCheckpoint(options.checkpoints.best, options);
+          await saveCheckpoint(options.checkpoints.last, options);
         }
       }
       options.onProgress?.(progress);
       if (validating) Object.assign(window, { loss: 0, accuracy: 0, tasks: 0 });
       pace = { steps: 0, since: performance.now() };
     }
-    if (options.checkpoints) await saveCheckpoint(options.checkpoints.last, { config, state });
+    if (options.checkpoints) await saveCheckpoint(options.checkpoints.last, options);
   } finally {
     await source.release();
     for (const runner of runners.values()) await runner.release();
