@@ -9,4 +9,4 @@ export const fromSource: readonly string[] = ['--import', import.meta.resolve('t
 export const program = (path: string): readonly string[] => [...fromSource, source(path)];
 
 /** What Node.js is given to run `whet`. */
-export const whetProgram: readonly string[] = program('cli/src/main.ts');
+export const whetFromSource: readonly string[] = program('cli/src/main.ts');

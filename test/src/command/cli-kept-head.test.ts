@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { gemm, LENGTH, SIDE, smallClassifier } from '../compile/small-classifier.js';
-import { whetProgram } from '../programs.js';
+import { whetFromSource } from '../programs.js';
 
 let cwd: string;
 beforeAll(async () => {
@@ -23,7 +23,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(cwd, { recursive: true, force: true }));
 
-const whet = (...args: string[]) => promisify(execFile)(process.execPath, [...whetProgram, ...args], { cwd });
+const whet = (...args: string[]) => promisify(execFile)(process.execPath, [...whetFromSource, ...args], { cwd });
 const image = 'examples/dog/1.png';
 
 interface Predicted {

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Measurement } from '@whet/runtime';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { whetProgram } from '../programs.js';
+import { whetFromSource } from '../programs.js';
 import { writeSyntheticOmniglot } from './synthetic-omniglot.js';
 
 const demo = fileURLToPath(new URL('../../../models/demo/images', import.meta.url));
@@ -21,7 +21,7 @@ afterAll(() => rm(folder, { recursive: true }));
 /** Runs `whet` as a person would, in the test's folder; rejects where it fails. */
 const whet = (...args: string[]) => {
   const env = { ...process.env, XDG_CACHE_HOME: join(folder, 'cache') };
-  return promisify(execFile)(process.execPath, [...whetProgram, ...args], { cwd: folder, env });
+  return promisify(execFile)(process.execPath, [...whetFromSource, ...args], { cwd: folder, env });
 };
 
 describe('whet, with a network normalized by the support set', () => {

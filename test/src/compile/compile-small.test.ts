@@ -8,7 +8,7 @@ import type { Example } from '@whet/runtime';
 import { loadBundle } from '@whet/runtime/node';
 import { type CompileOptions, compileModel, generatorFor } from '@whet/trainer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { whetProgram } from '../programs.js';
+import { whetFromSource } from '../programs.js';
 
 let folder: string;
 beforeAll(async () => {
@@ -131,7 +131,7 @@ describe('compiling', () => {
     const cwd = await mkdtemp(join(folder, 'cli-'));
     await writeFile(join(cwd, 'small.onnx'), smallModel());
     const whet = (...args: string[]) =>
-      promisify(execFile)(process.execPath, [...whetProgram, 'compile', ...args], { cwd });
+      promisify(execFile)(process.execPath, [...whetFromSource, 'compile', ...args], { cwd });
     const { stdout } = await whet(
       'small.onnx',
       '--out',

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { chooseBackend, type Probe, probeBackend, TRIAL_TOLERANCE } from '@whet/trainer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { whetProgram } from '../programs.js';
+import { whetFromSource } from '../programs.js';
 import { useSoftwareGpu } from './gpu.js';
 
 useSoftwareGpu();
@@ -27,7 +27,7 @@ async function program(name: string, code: string): Promise<string> {
 describe('whet doctor', { timeout: 180_000 }, () => {
   it('times a meta-gradient on each backend that can be used, and says why not on the others', async () => {
     const backends = ['ort-cpu', 'tfjs-wasm', 'tfjs-node-gpu'];
-    const { stdout } = await run(process.execPath, [...whetProgram, 'doctor', '--json', '--backend', ...backends]);
+    const { stdout } = await run(process.execPath, [...whetFromSource, 'doctor', '--json', '--backend', ...backends]);
     const [ort, wasm, gpu] = JSON.parse(stdout) as [Probe, Probe, Probe];
     expect(ort).toMatchObject({ name: 'ort-cpu', usable: true, device: expect.stringMatching(/^CPU \(/) });
     for (const probe of [ort, wasm]) {
@@ -39,7 +39,13 @@ describe('whet doctor', { timeout: 180_000 }, () => {
   });
 
   it('prints a table and a sentence per backend that is missing', async () => {
-    const { stdout } = await run(process.execPath, [...whetProgram, 'doctor', '--backend', 'ort-cpu', 'tfjs-node-gpu']);
+    const { stdout } = await run(process.execPath, [
+      ...whetFromSource,
+      'doctor',
+      '--backend',
+      'ort-cpu',
+      'tfjs-node-gpu',
+    ]);
     expect(stdout).toMatch(/ort-cpu .*CPU .*onnxruntime-node \d.* ms .* ms .*e-/);
     expect(stdout).toMatch(/^tfjs-node-gpu: the package @tensorflow\/tfjs-node-gpu is not installed/m);
   });

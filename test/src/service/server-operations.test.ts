@@ -9,7 +9,7 @@ import { type RequestError, WhetClient } from '@whet/runtime/client';
 import { readConfig } from '@whet/server';
 import { randomImages, tinyCheckpoint, writeTinyBundle } from '@whet/tools/bundles/tiny-bundle';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { whetProgram } from '../programs.js';
+import { whetFromSource } from '../programs.js';
 import { findPostgres, startPostgres, type TestPostgres } from './postgres.js';
 import { type ServeProcess, startServe } from './whet-serve.js';
 
@@ -27,7 +27,7 @@ afterAll(async () => {
 
 const examples = randomImages('examples', 4).map((image, i) => ({ label: 'ab'[i % 2] as string, image }));
 const [image] = randomImages('query', 1) as [Float32Array];
-const whet = (...args: string[]) => promisify(execFile)(process.execPath, [...whetProgram, ...args]);
+const whet = (...args: string[]) => promisify(execFile)(process.execPath, [...whetFromSource, ...args]);
 const refusal = (work: Promise<unknown>) =>
   work.then(
     () => undefined,

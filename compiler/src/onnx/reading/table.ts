@@ -2,7 +2,7 @@ import type { Lowering } from '../node-context.js';
 import type { ExternalReader } from '../tensors.js';
 import { constants } from './constants.js';
 import { convolution } from './convolution.js';
-import { elementwise } from './elementwise.js';
+import { elementwiseLowerings } from './elementwise.js';
 import { linearAlgebra } from './linear-algebra.js';
 import { normalization } from './normalization.js';
 import { quantization } from './quantization.js';
@@ -21,7 +21,7 @@ export function lowerings(external?: ExternalReader, straightThrough = false): R
     Object.entries({
       ...constants(external),
       ...convolution,
-      ...elementwise,
+      ...elementwiseLowerings,
       ...linearAlgebra,
       ...normalization,
       ...quantization(straightThrough),
