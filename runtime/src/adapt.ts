@@ -3,7 +3,7 @@ import { InputError } from './errors.js';
 import { oneHot } from './one-hot.js';
 import { type KeptHead, nextName, type Pattern } from './pattern.js';
 import type { Profile, ProfileValue } from './profile.js';
-import { run } from './run-session.js';
+import { runSession } from './run-session.js';
 import { startHead } from './start-head.js';
 import type { AdaptOptions } from './types.js';
 
@@ -42,7 +42,7 @@ export async function adaptPattern(
   const losses: number[] = [];
   for (let step = 1; step <= options.steps; step++) {
     options.signal?.throwIfAborted();
-    const outputs = await run(pattern.step, { ...constants, ...values });
+    const outputs = await runSession(pattern.step, { ...constants, ...values });
     values = Object.fromEntries(Object.keys(values).map((name) => [name, outputs[nextName(name)] as Tensor]));
     const loss = (outputs['loss'] as Tensor).data[0] as number;
     if (!Number.isFinite(loss)) throw diverged(`loss ${loss} at step ${step}`);
@@ -50,7 +50,7 @@ export async function adaptPattern(
     options.onStep?.(step, loss);
   }
   options.signal?.throwIfAborted();
-  const observed = pattern.observe ? await run(pattern.observe, { ...constants, ...values }) : {};
+  const observed = pattern.observe ? await runSession(pattern.observe, { ...constants, ...values }) : {};
   const moments = { ...encoded, ...observed };
   for (const name of [...pattern.moments.frozen.keys(), ...pattern.moments.moving.keys()]) {
     values[name] = moments[name] as Tensor;

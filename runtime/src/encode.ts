@@ -2,7 +2,7 @@ import { Tensor } from 'onnxruntime-common';
 import { InputError } from './errors.js';
 import type { Pattern } from './pattern.js';
 import type { Preprocessing } from './preprocessing.js';
-import { run } from './run-session.js';
+import { runSession } from './run-session.js';
 import type { EncodedImage, ImageInput } from './types.js';
 
 /**
@@ -40,7 +40,7 @@ export async function encodeExamples(
     return { features: await inBatches(pattern, images, preprocessing, signal) };
   }
   signal?.throwIfAborted();
-  const encoded = await run(encode, { images: stackImages(images as readonly Float32Array[], preprocessing) });
+  const encoded = await runSession(encode, { images: stackImages(images as readonly Float32Array[], preprocessing) });
   for (const name of moments.frozen.keys()) {
     const { data } = encoded[name] as Tensor;
     if ((data as Float32Array).every(Number.isFinite)) continue;
@@ -94,6 +94,6 @@ async function encodeQueries(
   moments: Readonly<Record<string, Tensor>>,
 ): Promise<Tensor> {
   if (!pattern.encodeQuery) return images;
-  const { features } = await run(pattern.encodeQuery, { ...moments, images });
+  const { features } = await runSession(pattern.encodeQuery, { ...moments, images });
   return features as Tensor;
 }

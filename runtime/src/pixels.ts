@@ -10,7 +10,7 @@ export interface RgbaImage {
 
 /**
  * Brings an image to the pixels a bundle takes, interleaved `[H, W, C]`, 0..255: transparency laid on `background`, resized by
- * `fit` and `kernel`, in sRGB or its luminance. The counterpart of `decodePixels` without a native library; they differ
+ * `fit` and `kernel`, in sRGB or its luminance. The counterpart of `decodePixels` of `@whet/runtime/images` without a native library; they differ
  * by libvips' arithmetic in whole numbers, and in which pixels `nearest` takes.
  *
  * @throws {InputError} where the data is not `width` x `height` x 4 values.

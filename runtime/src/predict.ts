@@ -3,7 +3,7 @@ import { BATCH, featuresOf } from './encode.js';
 import type { Pattern } from './pattern.js';
 import type { Preprocessing } from './preprocessing.js';
 import type { Profile } from './profile.js';
-import { run } from './run-session.js';
+import { runSession } from './run-session.js';
 import type { ImageInput, Prediction } from './types.js';
 
 /** Images to be classified for one profile. */
@@ -61,7 +61,7 @@ export async function predictGroup(
       while (batch[end]?.at === at) end++;
       const rows = (features.data as Float32Array).subarray(start * length, end * length);
       const own = new Tensor('float32', rows, [end - start, ...shape]);
-      const { probabilities } = await run(pattern.predict, { ...values[at], features: own });
+      const { probabilities } = await runSession(pattern.predict, { ...values[at], features: own });
       const { index, request } = requests[at] as Encodable['requests'][number];
       results[index]?.push(...predictions(request.profile.classes, probabilities?.data as Float32Array));
       start = end;

@@ -1,7 +1,7 @@
 import type { InferenceSession, Tensor } from 'onnxruntime-common';
 
 /** Runs a session with those of `feeds` that it takes. */
-export async function run(
+export async function runSession(
   session: InferenceSession,
   feeds: Readonly<Record<string, Tensor>>,
 ): Promise<Record<string, Tensor>> {

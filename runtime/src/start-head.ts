@@ -2,7 +2,7 @@ import { Tensor } from 'onnxruntime-common';
 import { oneHot } from './one-hot.js';
 import type { KeptHead, Pattern } from './pattern.js';
 import type { ProfileValue } from './profile.js';
-import { run } from './run-session.js';
+import { runSession } from './run-session.js';
 
 type Feeds = Readonly<Record<string, Tensor>>;
 
@@ -38,11 +38,11 @@ export async function startHead(
     ),
     [rows.length, added],
   );
-  if (!known) return run(pattern.startHead, { features, labels, ...values });
+  if (!known) return runSession(pattern.startHead, { features, labels, ...values });
   const [weight, bias] = [tensorOf(known.weight), tensorOf(known.bias)];
   if (added === 0) return { 'head.weight': weight, 'head.bias': bias };
   const kept = keptRows(pattern, known);
-  const grown = await run(pattern.startHead, { features, labels, ...kept, ...values });
+  const grown = await runSession(pattern.startHead, { features, labels, ...kept, ...values });
   return {
     'head.weight': stack(weight, grown['head.weight'] as Tensor),
     'head.bias': stack(bias, grown['head.bias'] as Tensor),

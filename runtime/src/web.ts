@@ -3,7 +3,7 @@ import { Bundle, type OpenOptions } from './bundle.js';
 import { BundleError } from './errors.js';
 import type { BundleSource } from './source.js';
 import type { OrtFiles } from './web/assets.js';
-import { type BackendChoice, type BackendName, type ChoiceMemory, compareBundles, readChoice } from './web/choose.js';
+import { type BackendChoice, type ChoiceMemory, compareBundles, readChoice, type WebBackend } from './web/choose.js';
 import { type FetchOptions, fetchFrom, type ReadFile } from './web/fetch-files.js';
 import { createWasmSession, ortVersion, usableThreads } from './web/wasm.js';
 import { findAdapter, openWebGpu } from './web/webgpu.js';
@@ -13,7 +13,7 @@ export interface WebLoadOptions extends OpenOptions, FetchOptions {
    * `wasm` when absent. `webgpu` throws {@link BundleError} where there is none. `auto` loads the bundle on both, where there is a
    * GPU, and takes the faster one that computes the same; `memory` keeps the answer for the next time.
    */
-  readonly backend?: BackendName | 'auto';
+  readonly backend?: WebBackend | 'auto';
   /**
    * Threads of the WebAssembly module; 1 when absent. It counts when the first bundle of a page is loaded. More than 1 needs
    * `SharedArrayBuffer`, so a page that is isolated from other origins; `auto` takes up to four there. In Node.js the module starts with 1 only.
@@ -159,13 +159,13 @@ export type { Preprocessing } from './preprocessing.js';
 export { Profile, readProfile } from './profile.js';
 export type * from './types.js';
 export type { OrtFiles } from './web/assets.js';
-export type { BackendChoice, BackendName, ChoiceMemory } from './web/choose.js';
-export { compareBundles, measureBundle } from './web/choose.js';
-export { type BrowserDecodeOptions, decodePixels, decodeRgba } from './web/decode-image.js';
-export { fetchFrom, type Progress, type ReadFile } from './web/fetch-files.js';
+export type { BackendChoice, ChoiceMemory, WebBackend } from './web/choose.js';
+export { compareBundles, tryBundle } from './web/choose.js';
+export { type BrowserDecodeOptions, decodeFile, decodeRgba } from './web/decode-image.js';
+export { type DownloadProgress, fetchFrom, type ReadFile } from './web/fetch-files.js';
 export {
+  type DeviceProfileStore,
   openProfileStore,
-  type ProfileStore,
   type ProfileStoreOptions,
   type StoredProfile,
 } from './web/profile-store.js';

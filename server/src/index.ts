@@ -1,7 +1,7 @@
 export { type AppOptions, createApp } from './app.js';
 export { type Config, ConfigError, maskConfig, readConfig } from './config.js';
 export { type CurlImages, curlExamples } from './curl.js';
-export type { Adapted, AdaptJob, Answer, Engine, Model, Query } from './engine/engine.js';
+export type { AdaptedProfile, AdaptJob, Answer, Engine, Model, Query } from './engine/engine.js';
 export { localEngine } from './engine/local.js';
 export { type ThreadOptions, threadedEngine } from './engine/threads.js';
 export { addKey, type NewKey } from './guard/auth.js';

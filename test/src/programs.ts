@@ -14,4 +14,4 @@ export const fromSource: readonly string[] = [
 export const program = (path: string): readonly string[] => [...fromSource, source(path)];
 
 /** What Node.js is given to run `whet`. */
-export const whetProgram: readonly string[] = program('cli/src/main.ts');
+export const whetFromSource: readonly string[] = program('cli/src/main.ts');

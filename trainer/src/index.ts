@@ -26,9 +26,9 @@ export {
 } from './bench/compare.js';
 export { type Floor, openFloor, productsGraph } from './bench/floor.js';
 export {
-  examplesOf,
   type MeasureOptions,
   measureBundle,
+  supportExamples,
   TIMED_TASKS,
 } from './bench/measure-bundle.js';
 export { type MemoryUse, measureMemory } from './bench/memory.js';

@@ -43,7 +43,7 @@ export interface TestModel {
 export const float = (f: number): TestAttribute => ({ type: attributeTypes.float, f });
 export const floats = (values: readonly number[]): TestAttribute => ({ type: attributeTypes.floats, floats: values });
 export const tensor = (t: object): TestAttribute => ({ type: attributeTypes.tensor, t });
-export const int64s = (...int64Data: number[]) => ({ dims: [int64Data.length], dataType: 7, int64Data });
+export const int64Proto = (...int64Data: number[]) => ({ dims: [int64Data.length], dataType: 7, int64Data });
 export const float32s = (dims: readonly number[], floatData: readonly number[]) => ({ dims, dataType: 1, floatData });
 
 function attributeOf([name, value]: readonly [string, TestAttribute]): object {

@@ -1,4 +1,4 @@
-import { decodePixels, loadBundle, openProfileStore, pixelsToTensor } from '@whet/runtime/web';
+import { decodeFile, loadBundle, openProfileStore, pixelsToTensor } from '@whet/runtime/web';
 import mjs from 'onnxruntime-web/ort-wasm-simd-threaded.mjs?url';
 import wasm from 'onnxruntime-web/ort-wasm-simd-threaded.wasm?url';
 
@@ -13,7 +13,7 @@ const bundle = await loadBundle('./bundle', { files, patterns: ({ defaultPattern
 const { preprocessing } = bundle.manifest;
 const store = await openProfileStore({ name: 'two-classes' });
 
-const tensor = async (file) => pixelsToTensor(await decodePixels(file, preprocessing), preprocessing);
+const tensor = async (file) => pixelsToTensor(await decodeFile(file, preprocessing), preprocessing);
 const examples = async (label) =>
   Promise.all([...input(label).files].map(async (file) => ({ label, image: await tensor(file) })));
 

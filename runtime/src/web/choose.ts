@@ -2,17 +2,17 @@ import type { Bundle } from '../bundle.js';
 import type { Example, Prediction } from '../types.js';
 
 /** What runs a bundle's graphs in a page. */
-export type BackendName = 'wasm' | 'webgpu';
+export type WebBackend = 'wasm' | 'webgpu';
 
 /** Which backend was taken, and why. */
 export interface BackendChoice {
-  readonly backend: BackendName;
+  readonly backend: WebBackend;
   /** Threads of WebAssembly. */
   readonly threads: number;
   /** A sentence for people. */
   readonly reason: string;
-  /** What was measured, ms: see {@link measureBundle}; absent where there was nothing to compare. */
-  readonly milliseconds?: Readonly<Partial<Record<BackendName, number>>>;
+  /** What was measured, ms: see {@link tryBundle}; absent where there was nothing to compare. */
+  readonly milliseconds?: Readonly<Partial<Record<WebBackend, number>>>;
 }
 
 /** Where a choice is remembered, such as `localStorage` or a map. */
@@ -34,7 +34,7 @@ function madeUpImages(bundle: Bundle, count: number, offset: number): Float32Arr
 }
 
 /** What a bundle makes of made-up images, and the median ms of adapting to 5 classes of 5 and of predicting ten, one by one. */
-export async function measureBundle(bundle: Bundle): Promise<{ milliseconds: number; probabilities: number[] }> {
+export async function tryBundle(bundle: Bundle): Promise<{ milliseconds: number; probabilities: number[] }> {
   const examples: Example[] = madeUpImages(bundle, WAYS * SHOTS, 0).map((image, i) => ({
     label: bundle.labels?.[(i % WAYS) % bundle.labels.length] ?? `class ${i % WAYS}`,
     image,
@@ -56,7 +56,7 @@ export async function measureBundle(bundle: Bundle): Promise<{ milliseconds: num
 
 /** Measures both and says which is to be taken: WebGPU where it computes the same in less time. */
 export async function compareBundles(wasm: Bundle, webgpu: Bundle, threads: number): Promise<BackendChoice> {
-  const [one, other] = [await measureBundle(wasm), await measureBundle(webgpu)];
+  const [one, other] = [await tryBundle(wasm), await tryBundle(webgpu)];
   const milliseconds = { wasm: one.milliseconds, webgpu: other.milliseconds };
   const difference = Math.max(...one.probabilities.map((p, i) => Math.abs(p - (other.probabilities[i] ?? Number.NaN))));
   if (!(difference <= TOLERANCE)) {

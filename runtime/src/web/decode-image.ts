@@ -25,7 +25,7 @@ const SUPPORTED = 'a PNG, JPEG, WebP, GIF or AVIF image';
  *
  * @throws {InputError} naming `options.field`: not an image, a format the browser lacks, damaged, or too many pixels.
  */
-export async function decodePixels(
+export async function decodeFile(
   file: Blob,
   p: Preprocessing,
   options: BrowserDecodeOptions = {},

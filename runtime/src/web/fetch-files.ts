@@ -4,7 +4,7 @@ import { BundleError } from '../errors.js';
 export type ReadFile = (path: string, fresh?: boolean) => Promise<Uint8Array>;
 
 /** How far a bundle's download is. */
-export interface Progress {
+export interface DownloadProgress {
   /** The file that last came closer. */
   readonly file: string;
   /** Bytes that came so far, of all files that were asked for. */
@@ -14,7 +14,7 @@ export interface Progress {
 }
 
 export interface FetchOptions {
-  readonly onProgress?: ((progress: Progress) => void) | undefined;
+  readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Told the address of each file that came, as to keep it for a visit without a network. */
   readonly onFetched?: ((address: string) => void) | undefined;

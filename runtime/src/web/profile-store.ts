@@ -19,7 +19,7 @@ export interface StoredProfile<Extra = unknown> {
 }
 
 /** Profiles on the device: in IndexedDB, or in memory where that is denied, full or broken. */
-export interface ProfileStore<Extra = unknown> {
+export interface DeviceProfileStore<Extra = unknown> {
   /** Why profiles are not kept beyond this page; undefined where they are. */
   readonly problem: string | undefined;
   /** Writes a profile whole, in place of one of the same id. */
@@ -63,7 +63,7 @@ interface Schema extends DBSchema {
  */
 export async function openProfileStore<Extra = unknown>(
   options: ProfileStoreOptions = {},
-): Promise<ProfileStore<Extra>> {
+): Promise<DeviceProfileStore<Extra>> {
   let database: IDBPDatabase<Schema> | undefined;
   let problem: string | undefined;
   /** What could be written in memory only; undefined where it was deleted there. */

@@ -26,7 +26,7 @@ export interface AdaptControl {
 }
 
 /** What is to be kept of a profile, and how it came to be. */
-export interface Adapted extends ProfileSummary {
+export interface AdaptedProfile extends ProfileSummary {
   readonly bytes: Uint8Array;
   readonly added: readonly string[];
   readonly losses: readonly number[];
@@ -61,7 +61,7 @@ export interface Engine {
   readonly models: ReadonlyMap<string, Model>;
   /** How many sessions of onnxruntime it holds. */
   readonly sessions: number;
-  adapt(job: AdaptJob, control: AdaptControl): Promise<Adapted>;
+  adapt(job: AdaptJob, control: AdaptControl): Promise<AdaptedProfile>;
   /** Answers in the order of the queries, which are predicted together: one that fails does not touch the others. */
   predict(model: string, queries: readonly Query[]): Promise<Answer[]>;
   /** Reads a profile and checks that it fits the model. */

@@ -1,6 +1,6 @@
 import { type Bundle, InputError, type Profile, ProfileError } from '@whet/runtime';
 import { LRUCache } from 'lru-cache';
-import type { AdaptControl, Adapted, AdaptJob, Answer, Engine, ProfileSummary, Query } from './engine.js';
+import type { AdaptControl, AdaptedProfile, AdaptJob, Answer, Engine, ProfileSummary, Query } from './engine.js';
 
 /** Bytes of profiles that are kept ready to predict with. */
 const CACHE_BYTES = 256 * 1024 * 1024;
@@ -62,7 +62,7 @@ export function localEngine(bundles: ReadonlyMap<string, Bundle>): Engine {
   };
 }
 
-async function adaptOn(bundle: Bundle, job: AdaptJob, { signal, onStep }: AdaptControl): Promise<Adapted> {
+async function adaptOn(bundle: Bundle, job: AdaptJob, { signal, onStep }: AdaptControl): Promise<AdaptedProfile> {
   const { examples, pattern, steps, rate, from } = job;
   const { profile, added, losses, milliseconds } = await bundle.adapt(examples, {
     signal,

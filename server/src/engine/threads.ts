@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { BundleError } from '@whet/runtime';
 import { LRUCache } from 'lru-cache';
-import type { AdaptControl, Adapted, Answer, Engine, Model, ProfileSummary } from './engine.js';
+import type { AdaptControl, AdaptedProfile, Answer, Engine, Model, ProfileSummary } from './engine.js';
 import { receiveError } from './local.js';
 import type { FromThread, SentAnswer, ThreadSettings, ToThread } from './messages.js';
 
@@ -106,9 +106,9 @@ class Thread {
     return this.#waiting.size;
   }
 
-  adapt(job: Parameters<Engine['adapt']>[0], { signal, onStep }: AdaptControl): Promise<Adapted> {
+  adapt(job: Parameters<Engine['adapt']>[0], { signal, onStep }: AdaptControl): Promise<AdaptedProfile> {
     const id = this.#next++;
-    return new Promise<Adapted>((resolve, reject) => {
+    return new Promise<AdaptedProfile>((resolve, reject) => {
       const abort = () => {
         // What the thread still says of it is not listened to any more.
         if (this.#waiting.delete(id)) this.#worker?.postMessage({ type: 'abort', id } satisfies ToThread);
@@ -117,7 +117,7 @@ class Thread {
       if (signal.aborted) return reject(signal.reason);
       signal.addEventListener('abort', abort, { once: true });
       this.#ask({ type: 'adapt', id, job }, onStep)
-        .then((value) => resolve(value as Adapted), reject)
+        .then((value) => resolve(value as AdaptedProfile), reject)
         .finally(() => signal.removeEventListener('abort', abort));
     });
   }

@@ -1,6 +1,6 @@
 import type { Prediction } from '@whet/runtime';
 import PQueue from 'p-queue';
-import type { AdaptControl, Adapted, AdaptJob, Answer, Engine, Query } from '../engine/engine.js';
+import type { AdaptControl, AdaptedProfile, AdaptJob, Answer, Engine, Query } from '../engine/engine.js';
 import { Problem } from '../problems.js';
 import { Batcher, FullError } from './batcher.js';
 import { defaultWork, type WorkOptions } from './options.js';
@@ -52,7 +52,7 @@ export class Workload {
   }
 
   /** Runs an adaptation when its turn comes. Throws {@link Problem} `busy` or `deadline`, or the signal's reason. */
-  async adapt(job: AdaptJob, { signal, onStep }: AdaptControl): Promise<Adapted & { readonly queued: number }> {
+  async adapt(job: AdaptJob, { signal, onStep }: AdaptControl): Promise<AdaptedProfile & { readonly queued: number }> {
     this.checkRoom();
     const { adaptDeadlineMs } = this.options;
     const deadline = AbortSignal.timeout(adaptDeadlineMs);

@@ -132,11 +132,11 @@ describe('a bundle from an address', () => {
     });
     await new Promise<void>((resolve) => server?.listen(0, '127.0.0.1', resolve));
     const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    const progress: web.Progress[] = [];
-    const onProgress = (now: web.Progress) => progress.push(now);
+    const progress: web.DownloadProgress[] = [];
+    const onProgress = (now: web.DownloadProgress) => progress.push(now);
     const bundle = await web.loadBundle(new URL('/bundle/', origin), { onProgress });
     const sizes = Object.values(bundle.manifest.files).map(({ bytes }) => bytes);
-    const { loaded, total } = progress.at(-1) as web.Progress;
+    const { loaded, total } = progress.at(-1) as web.DownloadProgress;
     expect(total).toBe(sizes.reduce((a, b) => a + b, 0));
     expect(loaded).toBe(total);
     expect((await bundle.adapt(examples, { steps: 1 })).losses).toHaveLength(1);

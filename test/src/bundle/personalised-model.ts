@@ -30,7 +30,7 @@ export function personalised(bytes: Uint8Array, profile: Profile, features: stri
   return modelWith(bytes, values, features, ...read);
 }
 
-export async function run(bytes: Uint8Array, images: readonly Float32Array[], shape: readonly number[]) {
+export async function runOnImages(bytes: Uint8Array, images: readonly Float32Array[], shape: readonly number[]) {
   const session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 3, intraOpNumThreads: 1 });
   try {
     const data = Float32Array.from(images.flatMap((image) => [...image]));

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   encodeModel,
   float32s,
-  int64s,
+  int64Proto,
   type TestModel,
   type TestNode,
 } from '../../../compiler/src/onnx/models.test.helper.js';
@@ -197,7 +197,7 @@ describe('a frozen part that is not read', () => {
         { op: 'MatMul', inputs: ['g', 'fc'], outputs: ['y'] },
       ],
       initializers: {
-        one: int64s(1),
+        one: int64Proto(1),
         'rnn.w': weights(1, 16, 6),
         'rnn.r': weights(1, 16, 4),
         mix: weights(4, 5),
@@ -319,7 +319,7 @@ describe('bad input in a part that is not read', () => {
             { op: 'CumSum', inputs: ['h', 'axis'], outputs: ['i'] },
             { op: 'Reshape', inputs: ['i', 'single'], outputs: ['b'] },
           ],
-          { initializers: { ...axis, single: int64s(1, 4, 8, 8) } },
+          { initializers: { ...axis, single: int64Proto(1, 4, 8, 8) } },
         ),
       /takes one image at a time only; export the model with a batch axis that is not fixed/,
     ],
@@ -354,7 +354,7 @@ describe('bad input in a part that is not read', () => {
             { op: 'ReduceSum', inputs: ['wide'], outputs: ['sum'], attributes: { keepdims: 0 } },
             { op: 'Add', inputs: ['a', 'sum'], outputs: ['b'] },
           ],
-          { initializers: { one: float32s([1], [1]), far: int64s(2 ** 20, 2 ** 12) } },
+          { initializers: { one: float32s([1], [1]), far: int64Proto(2 ** 20, 2 ** 12) } },
         ),
       /Expand "wide": expected at most 1073741824 numbers an image, got \[1048576, 4096\]/,
     ],

@@ -5,7 +5,7 @@ import { loadBundle } from '@whet/runtime/node';
 import { type CompileOptions, compileModel, generatorFor } from '@whet/trainer';
 import * as ort from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { headOn, personalised, run } from '../bundle/personalised-model.js';
+import { headOn, personalised, runOnImages } from '../bundle/personalised-model.js';
 import { runWhet } from '../command/whet-process.js';
 import { smallModel } from '../parity/normalized-model.js';
 import { relativeError } from '../parity/reference.js';
@@ -107,7 +107,7 @@ describe('compiling for the moments of the examples', () => {
     const bundle = await loadBundle(settings.directory, { threads: 1 });
     const random = generatorFor(6, 'kept', 0);
     const images = Array.from({ length: 4 }, () => Float32Array.from({ length: 64 }, () => random.normal()));
-    const logits = (await run(settings.model, images, [1, 8, 8]))['logits'] as ort.Tensor;
+    const logits = (await runOnImages(settings.model, images, [1, 8, 8]))['logits'] as ort.Tensor;
     for (const pattern of ['head', 'scale', 'shift', 'second']) {
       const predictions = await bundle.predict(bundle.initialProfile(pattern), images);
       for (const [row, { probabilities }] of predictions.entries()) {
@@ -117,7 +117,7 @@ describe('compiling for the moments of the examples', () => {
       const examples = images.map((image, i) => ({ label: ['a', 'b', 'd', 'd'][i] as string, image }));
       const { profile, added } = await bundle.adapt(examples, { pattern, rate: 1e-3 });
       expect(added).toEqual(['d']);
-      const file = await run(personalised(settings.model, profile, 'features'), images, [1, 8, 8]);
+      const file = await runOnImages(personalised(settings.model, profile, 'features'), images, [1, 8, 8]);
       const rows = headOn(file['features']?.data as Float32Array, profile);
       const adapted = await bundle.predict(profile, images);
       for (const [row, { probabilities }] of adapted.entries()) {

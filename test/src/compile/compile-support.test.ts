@@ -8,7 +8,7 @@ import { type Bundle, loadBundle } from '@whet/runtime/node';
 import { compileModel, generatorFor } from '@whet/trainer';
 import type * as ort from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { headOn, momentsOf, normalizationsOf, personalised, run } from '../bundle/personalised-model.js';
+import { headOn, momentsOf, normalizationsOf, personalised, runOnImages } from '../bundle/personalised-model.js';
 import { smallModel } from '../parity/normalized-model.js';
 import { relativeError } from '../parity/reference.js';
 
@@ -101,7 +101,7 @@ describe.each(subjects)('$title, compiled for the moments of the examples', (sub
     'predicts by pattern %s as the file with the profile in it',
     async (pattern) => {
       const { profile } = await bundle.adapt(examples, { pattern });
-      const found = await run(personalised(original, profile, features), queries, shape);
+      const found = await runOnImages(personalised(original, profile, features), queries, shape);
       const expected = headOn(found[features]?.data as Float32Array, profile);
       for (const [row, query] of queries.entries()) {
         const [prediction] = await bundle.predict(profile, [query]);
@@ -117,7 +117,7 @@ describe.each(subjects)('$title, compiled for the moments of the examples', (sub
     async (pattern) => {
       const { profile } = await bundle.adapt(examples, { pattern });
       const images = examples.map((example) => example.image);
-      const found = await run(personalised(original, profile, features), images, shape);
+      const found = await runOnImages(personalised(original, profile, features), images, shape);
       const normalizations = normalizationsOf(original);
       const listed = bundle.manifest.patterns[pattern]?.normalizations?.map(({ name }) => name);
       expect(listed?.sort()).toEqual(normalizations.map(({ name }) => name).sort());
@@ -142,7 +142,7 @@ describe.each(subjects)('$title, compiled for the moments of the examples', (sub
     const { losses } = await bundle.adapt(examples, { pattern: 'all', steps: 1 });
     const { profile } = await bundle.adapt(examples, { pattern: 'all', steps: 0 });
     const images = examples.map((example) => example.image);
-    const found = await run(personalised(original, profile, features), images, shape);
+    const found = await runOnImages(personalised(original, profile, features), images, shape);
     const rows = headOn(found[features]?.data as Float32Array, profile);
     const loss = rows.reduce((sum, row, i) => sum - Math.log(row[i % 3] as number), 0) / rows.length;
     expect(relativeError([losses[0] as number], [loss])).toBeLessThan(1e-3);

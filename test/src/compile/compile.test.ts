@@ -13,7 +13,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CLASSIFIER, findOcrModel } from '../parity/ocr-models.js';
 import { checkAnswersOf } from '../service/check-answers.js';
 import { post } from '../service/server-fixture.js';
-import { FEATURES, modelWith, run } from './direction-model.js';
+import { DIRECTION_FEATURES, modelWith, runModel } from './direction-model.js';
 import { lossOf } from './head-loss.js';
 
 /** Half-width of central differences, of a weight's norm: float32 noise below it, kinks of the network above. */
@@ -72,9 +72,13 @@ describe.skipIf(!modelPath)(`a classifier from elsewhere, compiled${why}`, () =>
   afterAll(() => bundle?.release());
 
   it('finds the features, the parameters and what moves', () => {
-    expect(report.model).toMatchObject({ features: FEATURES, layout: { length: 200 }, input: { shape: [3, 48, 192] } });
+    expect(report.model).toMatchObject({
+      features: DIRECTION_FEATURES,
+      layout: { length: 200 },
+      input: { shape: [3, 48, 192] },
+    });
     const [head, last] = report.patterns;
-    expect(head).toMatchObject({ moving: [], boundary: [FEATURES], encoded: 'as exported' });
+    expect(head).toMatchObject({ moving: [], boundary: [DIRECTION_FEATURES], encoded: 'as exported' });
     expect(last?.moving.map(({ name }) => name)).toEqual([
       'conv2d_50.w_0',
       'conv2d_50.b_0',
@@ -86,7 +90,7 @@ describe.skipIf(!modelPath)(`a classifier from elsewhere, compiled${why}`, () =>
       'batch_norm_34.b_0',
     ]);
     expect(last?.stepCost.multiplyAdds).toBeLessThan(report.fullCost.multiplyAdds / 4);
-    expect(report.manifest.provenance).toMatchObject({ source: CLASSIFIER, opset: 9, features: FEATURES });
+    expect(report.manifest.provenance).toMatchObject({ source: CLASSIFIER, opset: 9, features: DIRECTION_FEATURES });
   });
 
   it('leaves the frozen part as it was exported', async () => {
@@ -129,12 +133,12 @@ describe.skipIf(!modelPath)(`a classifier from elsewhere, compiled${why}`, () =>
         192,
       ]);
       const file = (graph: string) => join(folder, 'direction', `last.${graph}.onnx`);
-      const { features } = await run(file('encode'), { images });
+      const { features } = await runModel(file('encode'), { images });
       const oneHot = Float32Array.from(rows.flatMap((row) => [0, 1, 2].map((way) => Number(way === row))));
       const values = Object.fromEntries(
         [...profile.values].map(([key, { shape, data }]) => [key, new ort.Tensor('float32', data, [...shape])]),
       );
-      const outputs = await run(file('step'), {
+      const outputs = await runModel(file('step'), {
         ...values,
         features: features as ort.Tensor,
         labels: new ort.Tensor('float32', oneHot, [rows.length, 3]),
@@ -149,8 +153,8 @@ describe.skipIf(!modelPath)(`a classifier from elsewhere, compiled${why}`, () =>
       const original = await readFile(modelPath as string);
       const lossAt = async (shift: (i: number) => number) => {
         const moved = start.map((value, i) => value + shift(i));
-        const found = await run(modelWith(original, new Map([[name, moved]]), FEATURES), { x: images });
-        return lossOf(found[FEATURES]?.data as Float32Array, weight, bias, rows);
+        const found = await runModel(modelWith(original, new Map([[name, moved]]), DIRECTION_FEATURES), { x: images });
+        return lossOf(found[DIRECTION_FEATURES]?.data as Float32Array, weight, bias, rows);
       };
       const loss = Number(outputs['loss']?.data[0]);
       expect(Math.abs((await lossAt(() => 0)) - loss)).toBeLessThan(1e-4 * Math.max(1, loss));

@@ -2,7 +2,7 @@ import { onnxMessage } from '@whet/compiler';
 import * as ort from 'onnxruntime-node';
 
 /** What the last layer of the text-direction classifier reads. */
-export const FEATURES = 'reshape2_0.tmp_0';
+export const DIRECTION_FEATURES = 'reshape2_0.tmp_0';
 
 interface TensorMessage {
   name: string;
@@ -39,7 +39,7 @@ export function modelWith(
   return message.encode(model).finish();
 }
 
-export async function run(model: Uint8Array | string, feeds: Record<string, ort.Tensor>) {
+export async function runModel(model: Uint8Array | string, feeds: Record<string, ort.Tensor>) {
   const session = await ort.InferenceSession.create(model as string, { logSeverityLevel: 3 });
   try {
     return await session.run(feeds);

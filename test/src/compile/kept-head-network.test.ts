@@ -10,7 +10,7 @@ import * as ort from 'onnxruntime-node';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CLASSIFIER, findOcrModel } from '../parity/ocr-models.js';
-import { modelWith, run } from './direction-model.js';
+import { modelWith, runModel } from './direction-model.js';
 
 /** Those that differ from themselves upside down. */
 const CHARACTERS = ['two', 'three', 'four', 'five', 'seven', 'euro', 'yen', 'pound', 'question-mark'];
@@ -67,7 +67,7 @@ describe.skipIf(!modelPath)(`the kept head of a classifier from elsewhere${why}`
       Array.from({ length: count }, async (_, i) => ({ label, image: await decode(await line(from + i, degrees)) })),
     );
   const probabilitiesOf = async (images: readonly Float32Array[], model: Uint8Array = original) => {
-    const outputs = await run(model, { x: tensorOf(images) });
+    const outputs = await runModel(model, { x: tensorOf(images) });
     return outputs[PROBABILITIES]?.data as Float32Array;
   };
 

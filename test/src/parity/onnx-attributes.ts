@@ -1,11 +1,11 @@
 import type { GraphBuilder, OperatorName, Value } from '@whet/compiler';
 import { attributeKinds, int64s, operators } from '@whet/compiler';
-import { type AttributeMessage, dtypeOf, type NodeMessage, toTensor, Unsupported } from './onnx-models.js';
+import { dtypeOf, type ParsedAttribute, type ParsedNode, toTensor, Unsupported } from './onnx-models.js';
 
 type Attributes = Record<string, unknown>;
 type Operands = (Value | undefined)[];
 
-export function readAttribute(message: AttributeMessage): unknown {
+export function readAttribute(message: ParsedAttribute): unknown {
   switch (message.type) {
     case 1:
       return message.f;
@@ -81,7 +81,7 @@ function fixWindow(op: string, a: Attributes, [x, w]: Operands): void {
 }
 
 /** A node's attributes as the table takes them, and its operands: both by opset 18. */
-export function normalize(g: GraphBuilder, node: NodeMessage, operands: Operands, opset: number) {
+export function byTable(g: GraphBuilder, node: ParsedNode, operands: Operands, opset: number) {
   const op = node.opType;
   if (!(op in operators) || (node.domain ?? '') !== '') throw new Unsupported('operator');
   const a: Attributes = { ...required[op] };

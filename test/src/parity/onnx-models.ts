@@ -4,7 +4,7 @@ import type { DType, Tensor } from '@whet/compiler';
 import { dataTypes, fromHalf, onnxMessage } from '@whet/compiler';
 
 /** The messages of the ONNX format, as far as the node tests have them. */
-export interface TensorMessage {
+export interface ParsedTensor {
   readonly dims?: readonly LongLike[];
   readonly dataType: number;
   readonly name?: string;
@@ -17,23 +17,23 @@ export interface TensorMessage {
 
 type LongLike = number | { toString(): string };
 
-export interface AttributeMessage {
+export interface ParsedAttribute {
   readonly name: string;
   readonly type: number;
   readonly f?: number;
   readonly i?: LongLike;
   readonly s?: Uint8Array;
-  readonly t?: TensorMessage;
+  readonly t?: ParsedTensor;
   readonly floats?: readonly number[];
   readonly ints?: readonly LongLike[];
 }
 
-export interface NodeMessage {
+export interface ParsedNode {
   readonly input?: readonly string[];
   readonly output: readonly string[];
   readonly opType: string;
   readonly domain?: string;
-  readonly attribute?: readonly AttributeMessage[];
+  readonly attribute?: readonly ParsedAttribute[];
 }
 
 interface ValueMessage {
@@ -41,11 +41,11 @@ interface ValueMessage {
   readonly type?: { readonly tensorType?: { readonly elemType: number } };
 }
 
-export interface ModelMessage {
+export interface ParsedModel {
   readonly opsetImport: readonly { readonly domain?: string; readonly version: LongLike }[];
   readonly graph: {
-    readonly node: readonly NodeMessage[];
-    readonly initializer?: readonly TensorMessage[];
+    readonly node: readonly ParsedNode[];
+    readonly initializer?: readonly ParsedTensor[];
     readonly input?: readonly ValueMessage[];
     readonly output: readonly ValueMessage[];
   };
@@ -84,7 +84,7 @@ function rawNumbers(dtype: DType, bytes: Uint8Array): ArrayLike<number> {
   }
 }
 
-export function toTensor(message: TensorMessage): Tensor {
+export function toTensor(message: ParsedTensor): Tensor {
   const dtype = dtypeOf(message.dataType);
   const shape = (message.dims ?? []).map(Number);
   const size = shape.reduce((a, b) => a * b, 1);
@@ -101,7 +101,7 @@ function decode<T>(type: 'ModelProto' | 'TensorProto', path: string): T {
   return onnxMessage(type).decode(readFileSync(path)) as unknown as T;
 }
 
-export const readModel = (path: string) => decode<ModelMessage>('ModelProto', path);
+export const readModelFile = (path: string) => decode<ParsedModel>('ModelProto', path);
 
 /** The tensors `<prefix>_0.pb`, `<prefix>_1.pb`, ... of a data set; read when asked for, as some are not tensors. */
 export function readTensors(folder: string, prefix: 'input' | 'output'): (() => Tensor)[] {
@@ -109,5 +109,5 @@ export function readTensors(folder: string, prefix: 'input' | 'output'): (() => 
   const files = readdirSync(folder).filter((file) => file.startsWith(`${prefix}_`));
   return files
     .sort((a, b) => Number(a.replace(/\D/g, '')) - Number(b.replace(/\D/g, '')))
-    .map((file) => () => toTensor(decode<TensorMessage>('TensorProto', join(folder, file))));
+    .map((file) => () => toTensor(decode<ParsedTensor>('TensorProto', join(folder, file))));
 }

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { DType, Graph, Tensor, Value } from '@whet/compiler';
 import { evaluate, GraphBuilder, GraphError, operators } from '@whet/compiler';
-import { normalize, readAttribute } from './onnx-attributes.js';
-import { dtypeOf, type ModelMessage, readModel, readTensors, toTensor, Unsupported } from './onnx-models.js';
+import { byTable, readAttribute } from './onnx-attributes.js';
+import { dtypeOf, type ParsedModel, readModelFile, readTensors, toTensor, Unsupported } from './onnx-models.js';
 import { runOnOrt } from './ort.js';
 
 /**
@@ -28,7 +28,7 @@ export interface NodeTestResult {
 }
 
 /** The model as a graph of the table's operators, with all inputs as constants. */
-function build(model: ModelMessage, inputs: readonly (() => Tensor)[]): Graph {
+function build(model: ParsedModel, inputs: readonly (() => Tensor)[]): Graph {
   const g = new GraphBuilder();
   const values = new Map<string, Value>();
   for (const initializer of model.graph.initializer ?? []) {
@@ -55,7 +55,7 @@ function build(model: ModelMessage, inputs: readonly (() => Tensor)[]): Graph {
       if (name !== '' && !value) throw new Unsupported(`a further output, ${name}, is read`);
       return value;
     });
-    const { op, attributes, inputs } = normalize(g, node, operands, opset);
+    const { op, attributes, inputs } = byTable(g, node, operands, opset);
     if (further.some((name) => name !== '') && !firstOutputSuffices.has(op)) throw new Unsupported('several outputs');
     values.set(first ?? '', g.apply(op, inputs, attributes));
   }
@@ -96,7 +96,7 @@ function difference(actual: ArrayLike<number>, expected: Tensor, rough: boolean)
 
 async function check(
   folder: string,
-  model: ModelMessage,
+  model: ParsedModel,
   rough: boolean,
 ): Promise<Pick<NodeTestResult, 'reason' | 'onRuntime'>> {
   const graph = build(model, readTensors(join(folder, 'test_data_set_0'), 'input'));
@@ -126,7 +126,7 @@ async function check(
 
 export async function runNodeTest(root: string, name: string): Promise<NodeTestResult> {
   const folder = join(root, name);
-  const model = readModel(join(folder, 'model.onnx'));
+  const model = readModelFile(join(folder, 'model.onnx'));
   const ops = [...new Set(model.graph.node.map((node) => node.opType))].filter((op) => op !== 'Constant');
   const operator = ops.length === 1 ? (ops[0] as string) : 'several';
   try {

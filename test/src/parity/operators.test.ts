@@ -3,7 +3,7 @@ import { evaluate, GraphBuilder, GraphError, gradients, int64s, makeTensor, oper
 import { openTfjsBackend } from '@whet/trainer';
 import { describe, expect, it } from 'vitest';
 import { runOnOrt } from './ort.js';
-import { decodeTensor, type EncodedTensor, readReference, referenceFiles, relativeError } from './reference.js';
+import { decodeReference, type EncodedTensor, readReference, referenceFiles, relativeError } from './reference.js';
 
 interface OperatorCase {
   readonly name: string;
@@ -64,16 +64,16 @@ function caseGraph(test: OperatorCase) {
   });
   const graph = { name: test.name, inputs: [...inputs, cotangent, ...directions], outputs };
   const feeds = new Map([
-    ...test.inputs.map((input, i) => [`x${i}`, decodeTensor(input)] as const),
-    ...test.directions.map((direction, i) => [`d${i}`, decodeTensor(direction)] as const),
-    ['c', decodeTensor(test.cotangent)] as const,
+    ...test.inputs.map((input, i) => [`x${i}`, decodeReference(input)] as const),
+    ...test.directions.map((direction, i) => [`d${i}`, decodeReference(direction)] as const),
+    ['c', decodeReference(test.cotangent)] as const,
   ]);
-  const expected = new Map<string, Float64Array>([['y', decodeTensor(test.output).data]]);
+  const expected = new Map<string, Float64Array>([['y', decodeReference(test.output).data]]);
   test.inputGradients.forEach((gradient, i) => {
-    expected.set(`grad/x${i}`, decodeTensor(gradient).data);
+    expected.set(`grad/x${i}`, decodeReference(gradient).data);
   });
   [...test.secondOrder.inputs, test.secondOrder.cotangent].forEach((gradient, i) => {
-    expected.set(`second/${i}`, decodeTensor(gradient).data);
+    expected.set(`second/${i}`, decodeReference(gradient).data);
   });
   // |x| has no curvature where it has a slope. The file holds the direction there, to the last bit: a slip of the
   // program that wrote it. Central differences in the compiler's tests find zero as well.

@@ -2,12 +2,12 @@ import {
   float,
   float32s,
   floats,
-  int64s,
+  int64Proto,
   type TestModel,
   type TestNode,
   tensor,
 } from '../../../compiler/src/onnx/models.test.helper.js';
-import { quantization } from './read-quantized-cases.js';
+import { quantizedCases } from './read-quantized-cases.js';
 
 const image = { x: [2, 4, 7, 9] } as const;
 const series = (dims: readonly number[]) =>
@@ -89,7 +89,12 @@ const shapes: Case[] = [
     10,
     { op: 'Slice' },
     {
-      initializers: { starts: int64s(1, -3), ends: int64s(6, max), axes: int64s(-2, 3), steps: int64s(2, 1) },
+      initializers: {
+        starts: int64Proto(1, -3),
+        ends: int64Proto(6, max),
+        axes: int64Proto(-2, 3),
+        steps: int64Proto(2, 1),
+      },
     },
   ),
   one(
@@ -97,49 +102,54 @@ const shapes: Case[] = [
     13,
     { op: 'Slice' },
     {
-      initializers: { starts: int64s(-1, 1), ends: int64s(-max, 3), axes: int64s(3, 1), steps: int64s(-2, 1) },
+      initializers: {
+        starts: int64Proto(-1, 1),
+        ends: int64Proto(-max, 3),
+        axes: int64Proto(3, 1),
+        steps: int64Proto(-2, 1),
+      },
     },
   ),
-  one('of nothing', 13, { op: 'Slice' }, { initializers: { starts: int64s(0), ends: int64s(max) } }),
+  one('of nothing', 13, { op: 'Slice' }, { initializers: { starts: int64Proto(0), ends: int64Proto(max) } }),
   one('by attribute', 11, { op: 'Squeeze', attributes: { axes: [0, -1] } }, { inputs: { x: [1, 3, 1] } }),
-  one('by input', 13, { op: 'Squeeze' }, { inputs: { x: [1, 3, 1] }, initializers: { axes: int64s(0) } }),
+  one('by input', 13, { op: 'Squeeze' }, { inputs: { x: [1, 3, 1] }, initializers: { axes: int64Proto(0) } }),
   one('of every 1', 13, { op: 'Squeeze' }, { inputs: { x: [1, 3, 1] } }),
   one('by attribute', 11, { op: 'Unsqueeze', attributes: { axes: [3, 0] } }, { inputs: { x: [2, 3] } }),
-  one('by input', 13, { op: 'Unsqueeze' }, { inputs: { x: [2, 3] }, initializers: { axes: int64s(-1) } }),
+  one('by input', 13, { op: 'Unsqueeze' }, { inputs: { x: [2, 3] }, initializers: { axes: int64Proto(-1) } }),
   ...[0, 1, 2, -1, 4].map((axis) => one(`at ${axis}`, 13, { op: 'Flatten', attributes: { axis } })),
   one('by default', 13, { op: 'Flatten' }),
   one('by default', 13, { op: 'Transpose' }),
-  one('copying and computing', 13, { op: 'Reshape' }, { initializers: { shape: int64s(0, -1, 3) } }),
-  one('both ways', 13, { op: 'Expand' }, { inputs: { x: [3, 1] }, initializers: { shape: int64s(2, 1, 4) } }),
-  one('', 13, { op: 'Tile' }, { initializers: { repeats: int64s(1, 2, 1, 3) } }),
+  one('copying and computing', 13, { op: 'Reshape' }, { initializers: { shape: int64Proto(0, -1, 3) } }),
+  one('both ways', 13, { op: 'Expand' }, { inputs: { x: [3, 1] }, initializers: { shape: int64Proto(2, 1, 4) } }),
+  one('', 13, { op: 'Tile' }, { initializers: { repeats: int64Proto(1, 2, 1, 3) } }),
   one('along the last axis', 13, { op: 'Concat', inputs: ['x', 'x', 'x'], attributes: { axis: -1 } }),
-  one('from the end', 13, { op: 'Gather', attributes: { axis: 1 } }, { initializers: { i: int64s(-1, 0) } }),
+  one('from the end', 13, { op: 'Gather', attributes: { axis: 1 } }, { initializers: { i: int64Proto(-1, 0) } }),
   one('uneven', 11, { op: 'Split', outputs: ['a', 'y'], attributes: { axis: 3, split: [2, 7] } }),
   one(
     'uneven',
     13,
     { op: 'Split', outputs: ['a', 'y'], attributes: { axis: 3 } },
-    { initializers: { split: int64s(2, 7) } },
+    { initializers: { split: int64Proto(2, 7) } },
   ),
   one('even', 13, { op: 'Split', outputs: ['a', 'y'], attributes: { axis: 1 } }),
   one('with a shorter last', 18, { op: 'Split', outputs: ['a', 'y'], attributes: { axis: 3, num_outputs: 2 } }),
   one('by attribute', 10, { op: 'Pad', attributes: { pads: [0, 0, 1, 2, 0, 0, 3, 0], value: float(1.5) } }),
-  one('by input', 11, { op: 'Pad' }, { initializers: { pads: int64s(0, 1, 0, 0, 0, 0, 2, 0), v: series([]) } }),
+  one('by input', 11, { op: 'Pad' }, { initializers: { pads: int64Proto(0, 1, 0, 0, 0, 0, 2, 0), v: series([]) } }),
   one(
     'of some axes',
     18,
     { op: 'Pad', inputs: ['x', 'pads', '', 'axes'] },
     {
-      initializers: { pads: int64s(1, 0, 0, 2), axes: int64s(-1, 1) },
+      initializers: { pads: int64Proto(1, 0, 0, 2), axes: int64Proto(-1, 1) },
     },
   ),
-  one('that crops', 13, { op: 'Pad' }, { initializers: { pads: int64s(0, 0, -1, 2, 0, 0, -2, -3) } }),
+  one('that crops', 13, { op: 'Pad' }, { initializers: { pads: int64Proto(0, 0, -1, 2, 0, 0, -2, -3) } }),
   ...['reflect', 'edge'].map((mode) =>
     one(
       mode,
       13,
       { op: 'Pad', attributes: { mode } },
-      { until: 'Min', initializers: { pads: int64s(0, 0, 1, 2, 0, 0, 3, 0) } },
+      { until: 'Min', initializers: { pads: int64Proto(0, 0, 1, 2, 0, 0, 3, 0) } },
     ),
   ),
   ...['DCR', 'CRD'].map((mode) => one(mode, 13, { op: 'DepthToSpace', attributes: { blocksize: 2, mode } })),
@@ -156,7 +166,7 @@ const resize = (name: string, opset: number, inputs: string[], attributes: Attri
     },
   );
 const scales = { scales: float32s([4], [1, 1, 2, 1.5]) };
-const sizes = { sizes: int64s(2, 4, 10, 5) };
+const sizes = { sizes: int64Proto(2, 4, 10, 5) };
 
 const values: Case[] = [
   resize('nearest', 10, ['scales'], {}, scales),
@@ -174,7 +184,7 @@ const values: Case[] = [
   ...['round_prefer_floor', 'round_prefer_ceil', 'floor', 'ceil'].map((nearest_mode) =>
     resize(nearest_mode, 13, ['', '', 'sizes'], { nearest_mode }, sizes),
   ),
-  resize('of two axes', 18, ['', '', 'sizes'], { axes: [3, 2] }, { sizes: int64s(5, 10) }),
+  resize('of two axes', 18, ['', '', 'sizes'], { axes: [3, 2] }, { sizes: int64Proto(5, 10) }),
   one('', 9, { op: 'Upsample', attributes: { mode: 'nearest' } }, { initializers: scales }),
   one('by attribute', 7, { op: 'Upsample', attributes: { scales: floats([1, 1, 2, 2]) } }),
   ...['Softmax', 'LogSoftmax'].flatMap((op) => [
@@ -196,10 +206,10 @@ const values: Case[] = [
   ].flatMap((op) => [
     one('by attribute', 11, { op, attributes: { axes: [-1, 1], keepdims: 0 } }),
     one('of everything', 11, { op, attributes: { keepdims: 0 } }),
-    one('by input', 18, { op }, { initializers: { axes: int64s(2, -1) } }),
+    one('by input', 18, { op }, { initializers: { axes: int64Proto(2, -1) } }),
     one('of nothing', 18, { op, attributes: { noop_with_empty_axes: 1 } }),
   ]),
-  one('', 13, { op: 'ReduceSum', attributes: { keepdims: 0 } }, { initializers: { axes: int64s(2) } }),
+  one('', 13, { op: 'ReduceSum', attributes: { keepdims: 0 } }, { initializers: { axes: int64Proto(2) } }),
   ...['ArgMax', 'ArgMin'].map((op) => one('', 13, { op, attributes: { axis: 1, keepdims: 0 } }, { outputType: 7 })),
   ...['Max', 'Min', 'Sum', 'Mean'].map((op) =>
     one('of three', 13, { op }, { until: 'Min', initializers: { a: series([7, 1]), b: series([4, 7, 9]) } }),
@@ -346,7 +356,7 @@ const chains: Case[] = [
       { op: 'Concat', inputs: ['u0', 'minus', 'u2', 'u3'], outputs: ['join'], attributes: { axis: 0 } },
       { op: 'Reshape', inputs: ['b', 'join'] },
     ],
-    initializers: { zero: int64s(0), two: int64s(2), minus: int64s(-1) },
+    initializers: { zero: int64Proto(0), two: int64Proto(2), minus: int64Proto(-1) },
   },
   {
     name: 'half precision',
@@ -363,4 +373,4 @@ const chains: Case[] = [
 ];
 
 /** Small models, of the operator set in which each form of a node was current. */
-export const onnxCases: readonly Case[] = [...windows, ...shapes, ...values, ...quantization, ...chains];
+export const onnxCases: readonly Case[] = [...windows, ...shapes, ...values, ...quantizedCases, ...chains];

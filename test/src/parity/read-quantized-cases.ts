@@ -23,7 +23,7 @@ const weighted = (name: string, initializers: Case['initializers'], attributes: 
 });
 
 /** Small models with quantized weights. */
-export const quantization: readonly Case[] = [
+export const quantizedCases: readonly Case[] = [
   weighted('a quantized weight', quantized([0.37], [-5])),
   weighted('a quantized weight, by column', quantized([0.37, 0.1, 2], [-5, 0, 9])),
   weighted('a quantized weight, by row', quantized([0.37, 0.1], [-5, 3]), { axis: 0 }),

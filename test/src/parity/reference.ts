@@ -28,7 +28,7 @@ export function readReference<T>(path: string): T {
   return JSON.parse(readFileSync(path, 'utf8')) as T;
 }
 
-export function decodeTensor(encoded: EncodedTensor): Tensor & { data: Float64Array } {
+export function decodeReference(encoded: EncodedTensor): Tensor & { data: Float64Array } {
   const bytes = Uint8Array.from(Buffer.from(encoded.data, 'base64'));
   const data =
     encoded.dtype === 'float64'

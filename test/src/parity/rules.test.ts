@@ -4,7 +4,7 @@ import { conv4 } from '@whet/models';
 import { buildTask, type NormalizationName, normalizations, rules, type TaskSettings } from '@whet/trainer';
 import { describe, expect, it } from 'vitest';
 import { runOnOrt } from './ort.js';
-import { decodeTensor, type EncodedTensor, readReference, referenceFiles, relativeError } from './reference.js';
+import { decodeReference, type EncodedTensor, readReference, referenceFiles, relativeError } from './reference.js';
 
 interface Expected {
   readonly supportLosses: readonly number[];
@@ -31,7 +31,7 @@ interface RuleCase {
 }
 
 function oneHot(labels: EncodedTensor, ways: number): Tensor {
-  const { data } = decodeTensor(labels);
+  const { data } = decodeReference(labels);
   const rows = Array.from(data, (label) => Array.from({ length: ways }, (_, way) => Number(way === label)));
   return makeTensor([data.length, ways], rows.flat());
 }
@@ -92,14 +92,14 @@ function learnedName(rule: string, name: string): string {
 
 function feedsOf(test: RuleCase): Map<string, Tensor> {
   const feeds = new Map<string, Tensor>([
-    ['support', decodeTensor(test.support.x)],
-    ['query', decodeTensor(test.query.x)],
+    ['support', decodeReference(test.support.x)],
+    ['query', decodeReference(test.query.x)],
     ['supportLabels', oneHot(test.support.y, test.config.ways)],
     ['queryLabels', oneHot(test.query.y, test.config.ways)],
   ]);
-  for (const [name, tensor] of Object.entries(test.parameters)) feeds.set(name, decodeTensor(tensor));
+  for (const [name, tensor] of Object.entries(test.parameters)) feeds.set(name, decodeReference(tensor));
   for (const [name, tensor] of Object.entries(test.ruleParameters ?? {})) {
-    feeds.set(learnedName(test.rule, name), decodeTensor(tensor));
+    feeds.set(learnedName(test.rule, name), decodeReference(tensor));
   }
   return feeds;
 }
@@ -107,20 +107,22 @@ function feedsOf(test: RuleCase): Map<string, Tensor> {
 function expectedValues(rule: string, expected: Expected): Map<string, ArrayLike<number>> {
   const values = new Map<string, ArrayLike<number>>([
     ['queryLoss', [expected.queryLoss]],
-    ['queryLogits', decodeTensor(expected.queryLogits).data],
+    ['queryLogits', decodeReference(expected.queryLogits).data],
   ]);
   expected.supportLosses.forEach((loss, step) => {
     values.set(`supportLoss@${step}`, [loss]);
   });
   for (const [name, tensor] of Object.entries(expected.adapted))
-    values.set(`adapted/${name}`, decodeTensor(tensor).data);
+    values.set(`adapted/${name}`, decodeReference(tensor).data);
   for (const [name, tensor] of Object.entries(expected.metaGradients))
-    values.set(`grad/${name}`, decodeTensor(tensor).data);
+    values.set(`grad/${name}`, decodeReference(tensor).data);
   for (const [name, tensor] of Object.entries(expected.ruleGradients ?? {})) {
-    values.set(`grad/${learnedName(rule, name)}`, decodeTensor(tensor).data);
+    values.set(`grad/${learnedName(rule, name)}`, decodeReference(tensor).data);
   }
   expected.supportMoments?.forEach(({ mean, variance }, i) => {
-    values.set(`norm${i + 1}/mean`, decodeTensor(mean).data).set(`norm${i + 1}/variance`, decodeTensor(variance).data);
+    values
+      .set(`norm${i + 1}/mean`, decodeReference(mean).data)
+      .set(`norm${i + 1}/variance`, decodeReference(variance).data);
   });
   return values;
 }

@@ -7,7 +7,7 @@ import type { Preprocessing } from '@whet/runtime';
 import { loadBundle } from '@whet/runtime/node';
 import { type Checkpoint, exportBundle, initialState, type PatternSpec, runConfigSchema } from '@whet/trainer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { decodeTensor, type EncodedTensor, readReference, referenceFiles, relativeError } from './reference.js';
+import { decodeReference, type EncodedTensor, readReference, referenceFiles, relativeError } from './reference.js';
 import { examplesOf, softmax } from './task-graph-route.js';
 
 interface RuleCase {
@@ -45,7 +45,7 @@ function checkpointOf({ config, parameters }: RuleCase): Checkpoint {
   const state = initialState(settings);
   for (const [name, { value }] of state.parameters) {
     const given = parameters[name];
-    if (given && !name.startsWith('head.')) value.set(decodeTensor(given).data);
+    if (given && !name.startsWith('head.')) value.set(decodeReference(given).data);
   }
   return { config: settings, state };
 }
@@ -56,7 +56,7 @@ function fixedStart({ parameters, config }: RuleCase): Uint8Array {
   const labels = g.input('labels', ['N', config.ways]);
   const counts = g.apply('ReduceSum', [labels, g.constant(int64s([0]))], { keepdims: 0 });
   const zeros = g.apply('Mul', [counts, g.scalar(0)], {});
-  const given = (name: string) => g.constant(decodeTensor(parameters[name] as EncodedTensor), `start/${name}`);
+  const given = (name: string) => g.constant(decodeReference(parameters[name] as EncodedTensor), `start/${name}`);
   const weight = g.apply('Add', [reshape(g, zeros, [config.ways, 1]), given('head.weight')], {});
   const bias = g.apply('Add', [zeros, given('head.bias')], {});
   const outputs = new Map([
@@ -67,7 +67,7 @@ function fixedStart({ parameters, config }: RuleCase): Uint8Array {
 }
 
 const imagesOf = (encoded: EncodedTensor): Float32Array[] => {
-  const { shape, data } = decodeTensor(encoded);
+  const { shape, data } = decodeReference(encoded);
   const [count = 0] = shape;
   const length = data.length / count;
   return Array.from({ length: count }, (_, i) => Float32Array.from(data.slice(i * length, (i + 1) * length)));
@@ -115,14 +115,14 @@ describe('a bundle normalized by the support set, against PyTorch in float64', (
     const directory = join(folder, test.rule);
     await writeBundle(test, directory);
     const bundle = await loadBundle(directory, { threads: 1 });
-    const rows = Array.from(decodeTensor(test.support.y).data);
+    const rows = Array.from(decodeReference(test.support.y).data);
     const examples = examplesOf(imagesOf(test.support.x), rows.map(String));
     // The head's rows are the classes in the order of their first examples; moments know no order.
     examples.sort((a, b) => Number(a.label) - Number(b.label));
     const { profile, losses } = await bundle.adapt(examples);
     const expected = test.expected['support/first-order'];
     expect(relativeError(losses, expected?.supportLosses ?? [])).toBeLessThan(1e-4);
-    const logits = decodeTensor(expected?.queryLogits as EncodedTensor).data;
+    const logits = decodeReference(expected?.queryLogits as EncodedTensor).data;
     const { ways } = test.config;
     for (const [row, image] of imagesOf(test.query.x).entries()) {
       const [prediction] = await bundle.predict(profile, [image]);

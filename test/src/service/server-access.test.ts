@@ -6,7 +6,7 @@ import { addKey, createMemoryStore } from '@whet/server';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { checkAnswer } from './check-answers.js';
-import { type Shape, SIZE, startTestServer, type TestServer, tensorOf } from './server-fixture.js';
+import { type Drawing, SIZE, startTestServer, type TestServer, tensorOf } from './server-fixture.js';
 
 let server: TestServer;
 let url: string;
@@ -33,7 +33,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-const image = (shape: Shape) => Float32Array.from(tensorOf(shape));
+const image = (shape: Drawing) => Float32Array.from(tensorOf(shape));
 const examples = (['left', 'top'] as const).map((label) => ({ label, image: image(label) }));
 const status = (work: Promise<unknown>) =>
   work.then(

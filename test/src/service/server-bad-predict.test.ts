@@ -4,11 +4,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { formOf, post, SIZE, startTestServer, type TestServer } from './server-fixture.js';
 import {
   type BadBody,
+  type ExpectedRefusal,
   expectRefusal,
   file,
   image,
   imageCases,
-  type Refusal,
   storeProfile,
   tensorCases,
 } from './server-refusals.js';
@@ -101,7 +101,7 @@ describe('POST /predict refuses', () => {
       damaged: await put({ ...record, bytes: record.bytes.subarray(0, 100) }),
       orphan: await put({ ...record, model: 'gone' }),
     };
-    const refuse = async (id: string, refusal: Refusal) =>
+    const refuse = async (id: string, refusal: ExpectedRefusal) =>
       expectRefusal(server, () => post(`${server.url}/predict`, { profile: id, image }), refusal);
     await refuse(ids.foreign, { status: 409, field: 'profile', detail: /another bundle/ });
     await refuse(ids.orphan, { status: 404, field: 'model', detail: /got "gone"/ });

@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { formOf, post, postText, startTestServer, type TestServer } from './server-fixture.js';
-import { expectRefusal, goodExamples, type Refusal } from './server-refusals.js';
+import { type ExpectedRefusal, expectRefusal, goodExamples } from './server-refusals.js';
 
 const UNKNOWN = '00000000-0000-4000-8000-000000000000';
 
@@ -13,7 +13,7 @@ beforeAll(async () => {
 afterAll(() => server.close());
 
 describe('bodies', () => {
-  const refusals: Record<string, Refusal> = {
+  const refusals: Record<string, ExpectedRefusal> = {
     malformed: { status: 400, field: 'body', detail: /expected JSON in UTF-8, got / },
     large: { status: 413, field: 'body', detail: /at most 33554432 bytes, got / },
     type: { status: 415, field: 'content-type', detail: /application\/json or multipart\/form-data, got / },
@@ -32,10 +32,18 @@ describe('bodies', () => {
       '{"a":NaN}',
     ];
     for (const text of texts) {
-      await expectRefusal(server, () => postText(server.url + path, text, json), refusals['malformed'] as Refusal);
+      await expectRefusal(
+        server,
+        () => postText(server.url + path, text, json),
+        refusals['malformed'] as ExpectedRefusal,
+      );
     }
     const utf16 = new Uint8Array(Buffer.from('{}', 'utf16le'));
-    await expectRefusal(server, () => postText(server.url + path, utf16, json), refusals['malformed'] as Refusal);
+    await expectRefusal(
+      server,
+      () => postText(server.url + path, utf16, json),
+      refusals['malformed'] as ExpectedRefusal,
+    );
   });
 
   test.each([
@@ -70,7 +78,7 @@ describe('bodies', () => {
     await expectRefusal(
       server,
       () => postText(`${server.url}/predict`, latin1, json),
-      refusals['malformed'] as Refusal,
+      refusals['malformed'] as ExpectedRefusal,
     );
   });
 
@@ -81,14 +89,14 @@ describe('bodies', () => {
       detail: /an object, got nothing/,
     });
     const empty = () => fetch(`${server.url}/adapt`, { method: 'POST' });
-    await expectRefusal(server, empty, refusals['type'] as Refusal);
+    await expectRefusal(server, empty, refusals['type'] as ExpectedRefusal);
   });
 
   test.each(['text/plain', 'application/x-www-form-urlencoded', 'image/png', 'application/xml', 'nonsense'])(
     'of type %s are refused',
     async (type) => {
       const response = () => postText(`${server.url}/adapt`, '{}', { 'Content-Type': type });
-      await expectRefusal(server, response, refusals['type'] as Refusal);
+      await expectRefusal(server, response, refusals['type'] as ExpectedRefusal);
     },
   );
 
@@ -108,13 +116,13 @@ describe('bodies', () => {
     await expectRefusal(
       server,
       () => postText(`${server.url}/adapt`, 'not gzip', damaged),
-      refusals['malformed'] as Refusal,
+      refusals['malformed'] as ExpectedRefusal,
     );
   });
 
   test('over the limit are refused, whether they say their length, hide it or compress it', async () => {
     const big = new Uint8Array(40_000_000).fill(0x20);
-    const large = refusals['large'] as Refusal;
+    const large = refusals['large'] as ExpectedRefusal;
     await expectRefusal(server, () => postText(`${server.url}/adapt`, big, json), large);
     await expectRefusal(server, () => postStream(`${server.url}/adapt`, big, json), large);
     const compressed = { ...json, 'Content-Encoding': 'gzip' };

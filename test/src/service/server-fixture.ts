@@ -78,21 +78,23 @@ export async function startTestServer(
 }
 
 /** Three drawings that even random features tell apart: ink on the left, on top, in the corner. */
-export const shapes = {
+export const drawings = {
   left: (x: number, _y: number) => x < SIZE / 3,
   top: (_x: number, y: number) => y < SIZE / 3,
   corner: (x: number, y: number) => x > SIZE / 2 && y > SIZE / 2,
 } as const;
 
-export type Shape = keyof typeof shapes;
+export type Drawing = keyof typeof drawings;
 
 /** The pixels of a drawing, black on white. */
-export function pixelsOf(shape: Shape): Uint8Array {
-  return Uint8Array.from({ length: SIZE * SIZE }, (_, i) => (shapes[shape](i % SIZE, Math.floor(i / SIZE)) ? 0 : 255));
+export function pixelsOf(shape: Drawing): Uint8Array {
+  return Uint8Array.from({ length: SIZE * SIZE }, (_, i) =>
+    drawings[shape](i % SIZE, Math.floor(i / SIZE)) ? 0 : 255,
+  );
 }
 
 /** The tensor of a drawing, as the bundle's preprocessing makes it. */
-export function tensorOf(shape: Shape): number[] {
+export function tensorOf(shape: Drawing): number[] {
   return Array.from(pixelsOf(shape), (pixel) => 1 - pixel / 255);
 }
 
@@ -103,12 +105,12 @@ export function float32Base64(values: readonly number[]): string {
   return Buffer.from(view.buffer).toString('base64');
 }
 
-export function fileOf(shape: Shape, format: 'png' | 'jpeg' | 'webp' = 'png'): Promise<Buffer> {
+export function fileOf(shape: Drawing, format: 'png' | 'jpeg' | 'webp' = 'png'): Promise<Buffer> {
   const image = sharp(pixelsOf(shape), { raw: { width: SIZE, height: SIZE, channels: 1 } });
   return image.toFormat(format, { quality: 100 }).toBuffer();
 }
 
-export async function base64Of(shape: Shape): Promise<string> {
+export async function base64Of(shape: Drawing): Promise<string> {
   return (await fileOf(shape)).toString('base64');
 }
 

@@ -4,7 +4,7 @@ import { Profile, readProfile } from '@whet/runtime';
 import { RequestError, WhetClient } from '@whet/runtime/client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { checkedAnswers } from './check-answers.js';
-import { fileOf, formOf, post, type Shape, startTestServer, type TestServer, tensorOf } from './server-fixture.js';
+import { type Drawing, fileOf, formOf, post, startTestServer, type TestServer, tensorOf } from './server-fixture.js';
 
 let server: TestServer;
 let client: WhetClient;
@@ -14,7 +14,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-const tensor = (shape: Shape) => Float32Array.from(tensorOf(shape));
+const tensor = (shape: Drawing) => Float32Array.from(tensorOf(shape));
 const examples = (['left', 'top'] as const).map((label) => ({ label, image: tensor(label) }));
 const refused = (status: number, field: string, current?: number) =>
   expect.objectContaining({ problem: expect.objectContaining({ status, field, ...(current ? { current } : {}) }) });

@@ -2,14 +2,14 @@ import sharp from 'sharp';
 import { expect } from 'vitest';
 import { base64Of, fileOf, float32Base64, post, SIZE, type TestServer, tensorOf } from './server-fixture.js';
 
-export interface Refusal {
+export interface ExpectedRefusal {
   readonly status: number;
   readonly field: string;
   readonly detail: RegExp;
 }
 
 /** A request's body that is refused, built when its test runs. */
-export type BadBody = [what: string, body: () => unknown, refusal: Refusal];
+export type BadBody = [what: string, body: () => unknown, refusal: ExpectedRefusal];
 
 export const file = await fileOf('left');
 export const image = await base64Of('left');
@@ -39,7 +39,7 @@ export async function storeProfile(server: TestServer): Promise<string> {
 export async function expectRefusal(
   server: TestServer,
   request: () => Promise<Response>,
-  { status, field, detail }: Refusal,
+  { status, field, detail }: ExpectedRefusal,
 ): Promise<void> {
   const stored = (await server.store.usage()).profiles;
   const response = await request();

@@ -7,11 +7,11 @@ import { curlExamples } from '@whet/server';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   base64Of,
+  type Drawing,
   fileOf,
   float32Base64,
   formOf,
   post,
-  type Shape,
   SIZE,
   startTestServer,
   type TestServer,
@@ -35,7 +35,7 @@ interface Predicted {
   milliseconds: Record<string, number>;
 }
 
-const SHAPES: readonly Shape[] = ['left', 'top', 'corner'];
+const SHAPES: readonly Drawing[] = ['left', 'top', 'corner'];
 const UUID = /^[\da-f]{8}-[\da-f]{4}-4[\da-f]{3}-[89ab][\da-f]{3}-[\da-f]{12}$/;
 
 let server: TestServer;
@@ -66,7 +66,7 @@ async function predict(body: unknown): Promise<Predicted> {
 }
 
 const tensorExamples = (labels: readonly string[] = SHAPES) =>
-  labels.map((label, i) => ({ label, tensor: tensorOf(SHAPES[i] as Shape) }));
+  labels.map((label, i) => ({ label, tensor: tensorOf(SHAPES[i] as Drawing) }));
 
 describe('POST /adapt and POST /predict', () => {
   test.each(['png', 'jpeg', 'webp'] as const)('learn from base64 %s and tell the same images apart', async (format) => {
@@ -154,7 +154,7 @@ describe('POST /adapt and POST /predict', () => {
     [['é "quoted"', '日本 語', "it's <b> 50% 🙂"]],
   ])('take %j as ordinary names, in JSON and in a form', async (labels) => {
     const form = formOf(
-      await Promise.all(labels.map(async (label, i) => [label, await fileOf(SHAPES[i] as Shape)] as const)),
+      await Promise.all(labels.map(async (label, i) => [label, await fileOf(SHAPES[i] as Drawing)] as const)),
     );
     for (const body of [{ examples: tensorExamples(labels) }, form]) {
       const { profile, classes } = await adapt(body);
@@ -267,7 +267,7 @@ describe('GET', () => {
 test('the curl lines work as pasted', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'whet curl, '));
   try {
-    const write = async (shape: Shape) => {
+    const write = async (shape: Drawing) => {
       const path = join(folder, `${shape}'s ${SIZE}.png`);
       await writeFile(path, await fileOf(shape));
       return path;

@@ -3,7 +3,7 @@ import { createMemoryStore, type RunningServer, startServer } from '@whet/server
 import { supportCheckpoint, writeTinyBundle } from '@whet/tools/bundles/tiny-bundle';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { checkAnswersOf } from './check-answers.js';
-import { base64Of, post, type Shape, tensorOf } from './server-fixture.js';
+import { base64Of, type Drawing, post, tensorOf } from './server-fixture.js';
 
 interface Adapted {
   readonly profile: string;
@@ -35,13 +35,13 @@ describe('a server of a bundle normalized by the support set', () => {
   });
 
   it.each(['full', 'head', 'from-block3', 'sparse'])('adapts and predicts by pattern %s', async (pattern) => {
-    const drawn: Shape[] = ['left', 'top', 'corner'];
+    const drawn: Drawing[] = ['left', 'top', 'corner'];
     const examples = await Promise.all(drawn.map(async (label) => ({ label, image: await base64Of(label) })));
     const adapted = await post(`${server.url}/adapt`, { examples, pattern });
     expect(adapted.status).toBe(201);
     const { profile, bytes } = (await adapted.json()) as Adapted;
     expect(bytes).toBeLessThan(8192);
-    const predict = async (images: readonly Shape[]) => {
+    const predict = async (images: readonly Drawing[]) => {
       const answer = await post(`${server.url}/predict`, {
         profile,
         images: images.map((one) => ({ tensor: tensorOf(one) })),

@@ -1,5 +1,5 @@
 import { type Backend, type Graph, GraphBuilder, type MatrixProduct, matrixProducts, slice } from '@whet/compiler';
-import { type Contender, waves } from './harness.js';
+import { type TimedRun, waveFeeds } from './harness.js';
 
 function productGraph({ batch, m, k, n }: MatrixProduct): Graph {
   const g = new GraphBuilder();
@@ -14,12 +14,12 @@ export async function floorContenders(
   backend: Backend,
   graph: Graph,
   symbols: Readonly<Record<string, number>> = {},
-): Promise<{ contender: Contender; count: number }[]> {
-  const contenders: { contender: Contender; count: number }[] = [];
+): Promise<{ contender: TimedRun; count: number }[]> {
+  const contenders: { contender: TimedRun; count: number }[] = [];
   for (const product of matrixProducts(graph, symbols)) {
     const bare = productGraph(product);
     const executable = await backend.compile(bare);
-    const feeds = waves(bare);
+    const feeds = waveFeeds(bare);
     const name = JSON.stringify(product);
     contenders.push({ contender: { name, run: () => executable.run(feeds) }, count: product.count });
   }

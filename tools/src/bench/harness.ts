@@ -12,13 +12,13 @@ export const convolution3x3 = {
 } as const;
 
 /** Something to be timed beside others. */
-export interface Contender {
+export interface TimedRun {
   readonly name: string;
   run(): Promise<unknown>;
 }
 
 /** float32 values that are not all alike, for inputs of static shape. */
-export function waves(graph: Graph): Map<string, Tensor> {
+export function waveFeeds(graph: Graph): Map<string, Tensor> {
   return new Map(
     graph.inputs.map(({ name, shape }, at) => {
       const known = shape as readonly number[];
@@ -29,14 +29,14 @@ export function waves(graph: Graph): Map<string, Tensor> {
 }
 
 /** A graph on onnxruntime's CPU, ready to be timed. */
-export async function graphContender(name: string, graph: Graph): Promise<Contender> {
+export async function graphContender(name: string, graph: Graph): Promise<TimedRun> {
   const executable = await ortBackend().compile(graph);
-  const feeds = waves(graph);
+  const feeds = waveFeeds(graph);
   return { name, run: () => executable.run(feeds) };
 }
 
 /** Median milliseconds of each, measured in turns so that a busy moment of the machine meets all of them. */
-export async function timeInTurns(contenders: readonly Contender[], rounds: number): Promise<Map<string, number>> {
+export async function timeInTurns(contenders: readonly TimedRun[], rounds: number): Promise<Map<string, number>> {
   const times = new Map(contenders.map(({ name }) => [name, [] as number[]]));
   for (let round = -2; round < rounds; round++) {
     for (const { name, run } of contenders) {

@@ -2,7 +2,7 @@ import { encodeOnnx, type Graph, GraphBuilder, int64s, transposedAsConvolution, 
 import { createSession as createNodeSession } from '@whet/runtime/node';
 import { createSession as createWebSession } from '@whet/runtime/web';
 import { Tensor } from 'onnxruntime-common';
-import { type Contender, convolution3x3, machine, timeInTurns, waves } from './harness.js';
+import { convolution3x3, machine, type TimedRun, timeInTurns, waveFeeds } from './harness.js';
 
 /** Images, channels in and out, height and width (the convolution keeps them): blocks of Conv4 in training and adapting. */
 const shapes: readonly (readonly [number, number, number, number])[] = [
@@ -40,12 +40,12 @@ process.stdout.write(
 );
 for (const [n, channels, out, size] of shapes) {
   for (const [runtime, create] of Object.entries(runtimes)) {
-    const contenders: Contender[] = [];
+    const contenders: TimedRun[] = [];
     for (const name of forms) {
       const graph = graphOf(n, channels, out, size, name !== 'ConvTranspose');
       const session = await create(encodeOnnx(graph));
       const feeds = Object.fromEntries(
-        [...waves(graph)].map(([input, { data, shape }]) => [
+        [...waveFeeds(graph)].map(([input, { data, shape }]) => [
           input,
           new Tensor('float32', data as Float32Array, shape),
         ]),

@@ -13,7 +13,7 @@ import {
 } from '@whet/trainer';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { floorContenders } from './floor.js';
-import { type Contender, machine, timeInTurns } from './harness.js';
+import { machine, type TimedRun, timeInTurns } from './harness.js';
 
 const { values: options } = parseArgs({
   options: {
@@ -32,11 +32,7 @@ const sizes: Readonly<Record<string, number>> = {
 };
 
 /** One inner step as a bundle runs it: the ONNX graph, any number of examples and classes. */
-async function stepContender(
-  name: string,
-  graph: Graph,
-  values: ReadonlyMap<string, Float32Array>,
-): Promise<Contender> {
+async function stepContender(name: string, graph: Graph, values: ReadonlyMap<string, Float32Array>): Promise<TimedRun> {
   const session = await InferenceSession.create(encodeOnnx(lowerForCpu(graph)), {
     executionProviders: ['cpu'],
     graphOptimizationLevel: 'all',
@@ -74,9 +70,9 @@ async function measure(normalization: RunConfig['normalization']): Promise<strin
   const full = parts.find(([name]) => name === 'full')?.[1] as PatternParts;
   const cases = [...parts, ['half of the channels', halfOfChannels(full)] as const];
 
-  const contenders: Contender[] = [];
+  const contenders: TimedRun[] = [];
   const floors = new Map<string, { readonly name: string; readonly count: number }[]>();
-  const products = new Map<string, Contender>();
+  const products = new Map<string, TimedRun>();
   const flops = new Map<string, number>();
   for (const [name, each] of cases) {
     const { step, values } = buildPatternGraphs(each);

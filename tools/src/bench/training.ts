@@ -4,7 +4,7 @@ import { type Backend, type Graph, matrixProducts } from '@whet/compiler';
 import { conv4 } from '@whet/models';
 import { maml, normalizations, ortBackend, type TaskSettings, taskBatchGraph } from '@whet/trainer';
 import { floorContenders } from './floor.js';
-import { type Contender, machine, timeInTurns, waves } from './harness.js';
+import { machine, type TimedRun, timeInTurns, waveFeeds } from './harness.js';
 
 const { values: options } = parseArgs({
   options: {
@@ -32,9 +32,9 @@ const settings = (order: 1 | 2): TaskSettings => ({
   innerRate: 0.01,
 });
 
-async function contender(backend: Backend, name: string, graph: Graph, times: number): Promise<Contender> {
+async function contender(backend: Backend, name: string, graph: Graph, times: number): Promise<TimedRun> {
   const executable = await backend.compile(graph);
-  const feeds = waves(graph);
+  const feeds = waveFeeds(graph);
   return {
     name,
     run: async () => {
@@ -44,9 +44,9 @@ async function contender(backend: Backend, name: string, graph: Graph, times: nu
 }
 
 /** All tasks asked for at once, of a backend that runs some beside each other. */
-async function beside(backend: Backend, graph: Graph, times: number): Promise<Contender> {
+async function beside(backend: Backend, graph: Graph, times: number): Promise<TimedRun> {
   const executable = await backend.compile(graph);
-  const feeds = waves(graph);
+  const feeds = waveFeeds(graph);
   return {
     name: 'in workers',
     run: async () => {

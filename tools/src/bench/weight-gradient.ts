@@ -1,5 +1,5 @@
 import { GraphBuilder, weightGradientForms } from '@whet/compiler';
-import { type Contender, convolution3x3, graphContender, machine, timeInTurns } from './harness.js';
+import { convolution3x3, graphContender, machine, type TimedRun, timeInTurns } from './harness.js';
 
 /** Images, channels in and out, height and width (the convolution keeps them): blocks of Conv4 in training and adapting. */
 const shapes: readonly (readonly [number, number, number, number])[] = [
@@ -13,7 +13,7 @@ const shapes: readonly (readonly [number, number, number, number])[] = [
 ];
 
 /** The same multiply-adds as one bare matrix product. */
-async function floor(n: number, channels: number, out: number, size: number): Promise<Contender> {
+async function floor(n: number, channels: number, out: number, size: number): Promise<TimedRun> {
   const g = new GraphBuilder();
   const [a, b] = [g.input('a', [out, n * size * size]), g.input('b', [n * size * size, 9 * channels])];
   const outputs = new Map([['y', g.apply('MatMul', [a, b], {})]]);

@@ -10,7 +10,7 @@ import {
   type Rule,
   taskSettings,
 } from '@whet/trainer';
-import { type Contender, timeInTurns } from '../bench/harness.js';
+import { type TimedRun, timeInTurns } from '../bench/harness.js';
 
 /** A trained method, ready to be exported: what adapts, and by how many inner steps. */
 export interface Exportable {
@@ -53,7 +53,7 @@ export async function timeMethods(
   );
   const times = new Map(methods.map(({ method }): [string, number[]] => [method, []]));
   for (const { ways, shots } of shapes) {
-    const contenders = bundles.map(({ method, bundle, steps }): Contender => {
+    const contenders = bundles.map(({ method, bundle, steps }): TimedRun => {
       const examples = noiseExamples(bundle, ways, shots);
       return { name: method, run: () => bundle.adapt(examples, { steps, rate: 1e-4 }) };
     });

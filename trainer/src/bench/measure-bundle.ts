@@ -31,7 +31,7 @@ export interface MeasureOptions {
 }
 
 /** Labelled examples of an episode's support set. */
-export function examplesOf(episode: Episode, imageLength: number): Example[] {
+export function supportExamples(episode: Episode, imageLength: number): Example[] {
   return Array.from(episode.supportLabels, (label, i) => ({
     label: episode.classes[label] as string,
     image: episode.supportImages.subarray(i * imageLength, (i + 1) * imageLength),
@@ -113,7 +113,7 @@ export async function measureBundle(options: MeasureOptions): Promise<Measuremen
     const timed = index < timedTasks;
     const encode = timed || !known ? fresh : known;
     const episode = sampler.episode({ ways, shots, queries }, index);
-    const examples = examplesOf(episode, length);
+    const examples = supportExamples(episode, length);
     const whole = encode === fresh ? await bundle.adapt(examples, adaptOptions) : undefined;
     // What is encoded once serves the start of the head too.
     const support = await encode(examples.map(({ image }) => image));

@@ -15,7 +15,7 @@ import { bundledNormalizations } from '../task/normalizations.js';
 import { checkMovable, expectNormalizations, headOf, preprocessingOf } from './compile-checks.js';
 import { compileMoving, prefixOf } from './compile-moving.js';
 import type { CompileOptions, CompileReport, PatternReport } from './compile-options.js';
-import { tensorOf } from './exported-prefix.js';
+import { fileTensorOf } from './exported-prefix.js';
 import { CompileError } from './read/compile-error.js';
 import { describeLayout } from './read/feature-layout.js';
 import type { ModelParameter } from './read/model-parameters.js';
@@ -75,7 +75,7 @@ async function compilePatternOf(
   const report: PatternReport = {
     name,
     moving,
-    boundary: boundary.map((value) => tensorOf(model, value)),
+    boundary: boundary.map((value) => fileTensorOf(model, value)),
     encoded: prefix?.encoded,
     stepCost: graphCost(compiled.step, sizesFor(head)),
     encodeCost: encode && graphCost(encode, sizesFor(head)),

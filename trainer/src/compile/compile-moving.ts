@@ -3,7 +3,7 @@ import { grownHead } from '@whet/models';
 import { type CompiledPattern, compilePattern, type PatternSource } from '../pattern/compile-pattern.js';
 import { takeSupportMoments } from '../pattern/support-moments.js';
 import { bundledNormalizations } from '../task/normalizations.js';
-import type { Normalization } from './compile-options.js';
+import type { FileNormalization } from './compile-options.js';
 import { exportedPrefix } from './exported-prefix.js';
 import { checkMovingPart, frozenPart, isImage, type MovingPart, movingPart } from './frozen-part.js';
 import { CompileError } from './read/compile-error.js';
@@ -23,7 +23,7 @@ export function compileMoving(
   head: SourceHead | undefined,
   moving: readonly ModelParameter[],
   pattern: string,
-  normalization: Normalization,
+  normalization: FileNormalization,
 ): Compiled {
   const rest: Omit<PatternSource, 'features'> = {
     featureLength: model.layout.length,

@@ -5,7 +5,7 @@ import type { SourceHead } from './read/read-head.js';
 import type { SourceModel } from './read/read-model.js';
 
 /** Of a file's BatchNormalization layers. */
-export type Normalization = Exclude<Manifest['normalization'], 'layer'>;
+export type FileNormalization = Exclude<Manifest['normalization'], 'layer'>;
 
 export interface CompileOptions {
   /** The ONNX file. */
@@ -30,7 +30,7 @@ export interface CompileOptions {
    * Whose moments BatchNormalization layers take: `population`, those of the file (the default), or `support`, those of
    * the examples, for images unlike those that the model was trained on.
    */
-  readonly normalization?: Normalization;
+  readonly normalization?: FileNormalization;
   readonly imageSize?: readonly [height: number, width: number];
   /** Per channel, of pixels 0..1; one number stands for all channels. */
   readonly mean?: readonly number[];

@@ -28,7 +28,7 @@ const isDerived = (model: SourceModel, { producer }: Value): boolean =>
   (producer?.op === 'Reshape' || producer?.op === 'ReduceMean') && producer.inputs[0]?.name === model.features;
 
 /** What the file calls a value of the feature graph. */
-export function tensorOf(model: SourceModel, value: Value): string {
+export function fileTensorOf(model: SourceModel, value: Value): string {
   if (isDerived(model, value)) return model.features;
   return value.name === 'images' ? model.input.name : value.name;
 }
@@ -55,7 +55,7 @@ export async function exportedPrefix(
   const cut = cutOnnx(model.file, {
     input: { tensor: model.input.name, name: 'images', shape: ['N', ...model.input.shape] },
     output: {
-      tensors: boundary.map((value) => tensorOf(model, value)),
+      tensors: boundary.map((value) => fileTensorOf(model, value)),
       name: 'features',
       shape,
       ...derivedFeatures(model, boundary),

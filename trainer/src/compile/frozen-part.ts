@@ -11,7 +11,7 @@ import {
 } from '@whet/compiler';
 import * as ort from 'onnxruntime-node';
 import { lengthPerImage, unpack } from '../pattern/split-network.js';
-import { agree, derivedFeatures, tensorOf } from './exported-prefix.js';
+import { agree, derivedFeatures, fileTensorOf } from './exported-prefix.js';
 import { CompileError } from './read/compile-error.js';
 import type { ModelParameter } from './read/model-parameters.js';
 import { runBatches, waves } from './read/probe-tensors.js';
@@ -56,7 +56,7 @@ function frozenValues(whole: Graph, moving: ReadonlySet<string>, isInFile: (valu
 
 /** Splits a feature graph where its frozen part has to be the file's own. */
 export function movingPart(model: SourceModel, whole: Graph, moving: ReadonlySet<string>): MovingPart {
-  const frozen = frozenValues(whole, moving, (value) => model.tensors.has(tensorOf(model, value)));
+  const frozen = frozenValues(whole, moving, (value) => model.tensors.has(fileTensorOf(model, value)));
   const [only] = frozen;
   if (!only) throw new CompileError(`features "${model.features}" do not depend on the images`);
   const g = new GraphBuilder();
@@ -87,7 +87,7 @@ export async function frozenPart(
   cached: readonly number[],
   external: ExternalReader | undefined,
 ): Promise<Uint8Array> {
-  const tensors = frozen.map((value) => tensorOf(model, value));
+  const tensors = frozen.map((value) => fileTensorOf(model, value));
   const bytes = cutOnnx(model.file, {
     input: { tensor: model.input.name, name: 'images', shape: ['N', ...model.input.shape] },
     output: { tensors, name: 'features', shape: ['N', ...cached], ...derivedFeatures(model, frozen) },
@@ -150,6 +150,6 @@ export async function checkMovingPart(
   const starts = Object.fromEntries(moving.map((parameter) => [parameter.name, startOf(parameter)] as const));
   const actual = await runOne(encodeOnnx(lowerForCpu(graph)), { images: cached, ...starts });
   if (agree(actual, expected)) return;
-  const tensors = frozen.map((value) => `"${tensorOf(model, value)}"`).join(', ');
+  const tensors = frozen.map((value) => `"${fileTensorOf(model, value)}"`).join(', ');
   throw new CompileError(`the features made of ${tensors} by the nodes that were read are not those of the file`);
 }

@@ -17,7 +17,7 @@ import {
   normalize,
   type ParameterSpec,
 } from '@whet/models';
-import { CompileError } from '../compile/compile-error.js';
+import { CompileError } from '../compile/read/compile-error.js';
 import type { ModelParameter } from '../compile/read/model-parameters.js';
 import type { SourceModel } from '../compile/read/read-model.js';
 import { LEAST_EPSILON } from '../pattern/support-moments.js';

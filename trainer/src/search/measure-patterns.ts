@@ -1,6 +1,6 @@
 import { type Bundle, InputError } from '@whet/runtime';
 import { loadBundleFiles } from '@whet/runtime/node';
-import { examplesOf } from '../bench/measure-bundle.js';
+import { supportExamples } from '../bench/measure-bundle.js';
 import type { Dataset } from '../data/dataset.js';
 import { type Episode, EpisodeSampler } from '../data/episodes.js';
 import { buildBundle } from '../export/export.js';
@@ -160,7 +160,7 @@ async function measureTurn(
 async function tryTask(bundle: Bundle, episode: Episode, rate: number) {
   const { imageLength } = bundle;
   try {
-    const { profile, milliseconds } = await bundle.adapt(examplesOf(episode, imageLength), { rate });
+    const { profile, milliseconds } = await bundle.adapt(supportExamples(episode, imageLength), { rate });
     const images = Array.from(episode.queryLabels, (_, i) =>
       episode.queryImages.subarray(i * imageLength, (i + 1) * imageLength),
     );

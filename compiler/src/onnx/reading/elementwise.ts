@@ -95,7 +95,7 @@ function cast(c: NodeContext): Value {
 
 const first: Reading = { needs: [], read: (c) => c.input(0) };
 
-export const elementwise = {
+export const elementwiseLowerings = {
   Abs: same(1),
   Ceil: same(1),
   Cos: same(1),

@@ -1,7 +1,8 @@
+import { multiplyDims } from '../../operators/dims.js';
 import type { Dim, DType } from '../../tensor.js';
 import { broadcastShapes, sizeOf, stridesOf } from '../../tensor.js';
 import { graphDType } from '../tensors.js';
-import { divideDims, multiplyDims, productOf } from './dims.js';
+import { divideDims, multiplyExactly } from './dims.js';
 import type { Known, NodeContext } from './node-context.js';
 import { knownOf } from './node-context.js';
 
@@ -170,7 +171,7 @@ const followed: { readonly [op: string]: Follow } = {
   Sub: elementwise((a, b) =>
     typeof a === 'number' && typeof b === 'number' ? a - b : b === 0 ? a : a === b ? 0 : undefined,
   ),
-  Mul: elementwise((a, b) => (typeof a === 'number' && typeof b === 'number' ? a * b : multiplyDims(a, b))),
+  Mul: elementwise((a, b) => (typeof a === 'number' && typeof b === 'number' ? a * b : multiplyExactly(a, b))),
   Div: elementwise((a, b) => (typeof a === 'number' && typeof b === 'number' ? a / b : divideDims(a, b))),
   Mod: (c, inputs) => (c.flag('fmod', 0) ? truncatedMod : flooredMod)(c, inputs),
   Max: numeric(Math.max),
@@ -204,7 +205,7 @@ const followed: { readonly [op: string]: Follow } = {
     return known((inputs[0] as Known).dtype, [count], items);
   },
   ReduceProd: joined((items) =>
-    items.reduce<Item>((a, b) => (a === undefined || b === undefined ? undefined : multiplyDims(a, b)), 1),
+    items.reduce<Item>((a, b) => (a === undefined || b === undefined ? undefined : multiplyExactly(a, b)), 1),
   ),
   ReduceSum: joined((items) =>
     items.every((item) => typeof item === 'number') ? (items as number[]).reduce((a, b) => a + b, 0) : undefined,
@@ -223,7 +224,7 @@ export function followNode(c: NodeContext): Known | undefined {
   if (isShape(op)) {
     const shape = c.slots[0]?.value?.shape ?? c.slots[0]?.known?.shape;
     if (!shape) return undefined;
-    if (op === 'Size') return known('int64', [], [productOf(shape)]);
+    if (op === 'Size') return known('int64', [], [multiplyDims(shape)]);
     const dims = shape.slice(c.int('start', 0), c.int('end'));
     return known('int64', [dims.length], dims);
   }

@@ -1,7 +1,7 @@
 import type { Value } from '../../graph.js';
+import { multiplyDims } from '../../operators/dims.js';
 import type { Dim } from '../../tensor.js';
 import { normalizeAxis } from '../../tensor.js';
-import { productOf } from './dims.js';
 import type { NodeContext, Reading } from './node-context.js';
 
 /** Inference only: stored moments. Before operator set 14 training shows in the outputs that are used. */
@@ -62,8 +62,8 @@ function softmax(c: NodeContext): Value {
   const axis = normalizeAxis(c.int('axis', 1), rank);
   const long = x.shape.flatMap((dim, at) => (at >= axis && dim !== 1 ? [at] : []));
   if (long.length <= 1) return c.emit(op, [x], { axis: long[0] ?? axis });
-  const rows: Dim = axis === 1 ? (x.shape[0] as Dim) : productOf(x.shape.slice(0, axis));
-  const matrix = c.reshape(x, [rows, productOf(x.shape.slice(axis))], 'matrix');
+  const rows: Dim = axis === 1 ? (x.shape[0] as Dim) : multiplyDims(x.shape.slice(0, axis));
+  const matrix = c.reshape(x, [rows, multiplyDims(x.shape.slice(axis))], 'matrix');
   return c.reshape(c.emit(op, [matrix], { axis: 1 }, 'rows'), x.shape);
 }
 

@@ -7,7 +7,7 @@ import { makeTensor } from '../../tensor.js';
 import {
   float,
   float32s,
-  int64s,
+  int64Proto,
   opsOf,
   read,
   refusal,
@@ -127,7 +127,7 @@ describe('reading a model', () => {
 
 describe('arithmetic on shapes', () => {
   const gathered = (index: number, name: string): TestNode[] => [
-    { op: 'Constant', inputs: [], outputs: [`i${name}`], attributes: { value: tensor(int64s(index)) } },
+    { op: 'Constant', inputs: [], outputs: [`i${name}`], attributes: { value: tensor(int64Proto(index)) } },
     { op: 'Shape', outputs: [`s${name}`] },
     { op: 'Gather', inputs: [`s${name}`, `i${name}`], outputs: [name] },
   ];
@@ -137,7 +137,7 @@ describe('arithmetic on shapes', () => {
       'x.view(x.size(0), -1)',
       [
         ...gathered(0, 'n'),
-        { op: 'Constant', inputs: [], outputs: ['rest'], attributes: { value: tensor(int64s(-1)) } },
+        { op: 'Constant', inputs: [], outputs: ['rest'], attributes: { value: tensor(int64Proto(-1)) } },
         { op: 'Concat', inputs: ['n', 'rest'], outputs: ['shape'], attributes: { axis: 0 } },
         { op: 'Reshape', inputs: ['x', 'shape'], outputs: ['y'] },
       ],
@@ -195,7 +195,7 @@ describe('arithmetic on shapes', () => {
     const graph = read({
       nodes,
       inputs: { x: [8, 2] },
-      initializers: { a: int64s(a), b: int64s(b), rest: int64s(-1) },
+      initializers: { a: int64Proto(a), b: int64Proto(b), rest: int64Proto(-1) },
     });
     expect(graph.outputs.get('y')?.shape).toEqual([rows, 16 / rows]);
   });
@@ -205,12 +205,12 @@ describe('arithmetic on shapes', () => {
       ...gathered(0, 'n'),
       { op: 'Constant', inputs: [], outputs: ['rest'], attributes: { value_ints: [-1, -1] } },
       { op: 'Concat', inputs: ['n', 'rest'], outputs: ['sizes'], attributes: { axis: 0 } },
-      { op: 'ConstantOfShape', inputs: ['three'], outputs: ['ones'], attributes: { value: tensor(int64s(1)) } },
+      { op: 'ConstantOfShape', inputs: ['three'], outputs: ['ones'], attributes: { value: tensor(int64Proto(1)) } },
       { op: 'Equal', inputs: ['sizes', 'minus'], outputs: ['open'] },
       { op: 'Where', inputs: ['open', 'ones', 'sizes'], outputs: ['shape'] },
       { op: 'Expand', inputs: ['token', 'shape'], outputs: ['y'] },
     ];
-    const initializers = { three: int64s(3), minus: int64s(-1), token: float32s([1, 1, 2], [5, 6]) };
+    const initializers = { three: int64Proto(3), minus: int64Proto(-1), token: float32s([1, 1, 2], [5, 6]) };
     const graph = read({ nodes, inputs: { x: ['N', 3, 2, 2] }, initializers });
     expect(graph.outputs.get('y')?.shape).toEqual(['N', 1, 2]);
     const y = evaluate(graph, new Map([['x', makeTensor([3, 3, 2, 2], new Float64Array(36))]])).get('y');
@@ -227,7 +227,7 @@ describe('arithmetic on shapes', () => {
       { op: 'Concat', inputs: ['a', 'two', 'b'], outputs: ['shape'], attributes: { axis: 0 } },
       { op: 'ConstantOfShape', inputs: ['shape'], outputs: ['y'], attributes: { value: tensor(float32s([1], [7])) } },
     ];
-    const initializers = { two: int64s(2) };
+    const initializers = { two: int64Proto(2) };
     const graph = read({ nodes, inputs: { x: ['N'], z: [2, 'W'] }, initializers, opset: 15 });
     expect(graph.outputs.get('y')?.shape).toEqual(['N', 2, 'W']);
     const feeds = { x: makeTensor([3], [1, 2, 3]), z: makeTensor([2, 2], [1, 2, 3, 4]) };

@@ -4,7 +4,7 @@ import { OnnxError } from '../errors.js';
 import {
   encodeModel,
   float32s,
-  int64s,
+  int64Proto,
   opsOf,
   read,
   refusal,
@@ -208,7 +208,7 @@ describe('bad input', () => {
       { op: 'ReduceSum', inputs: ['c'], outputs: ['y'], attributes: { keepdims: 0 } },
     ];
     // 8 PB, which would not be allocated, only thrown at.
-    const graph = read({ nodes, initializers: { huge: int64s(2 ** 25, 2 ** 25) } });
+    const graph = read({ nodes, initializers: { huge: int64Proto(2 ** 25, 2 ** 25) } });
     expect(graph.outputs.get('y')?.shape).toEqual([]);
     for (const { inputs } of nodesOf(graph.outputs.values())) {
       for (const input of inputs) expect(input?.constant?.data.length ?? 0).toBeLessThan(10);
@@ -234,8 +234,8 @@ describe('bad input', () => {
       outputs: { y: ['N', 9] },
       initializers: {
         w: { dims: [2, 1, 3, 3], dataType: 1, rawData: new Uint8Array(weights.buffer) },
-        zero: int64s(0),
-        rest: int64s(-1),
+        zero: int64Proto(0),
+        rest: int64Proto(-1),
       },
     });
     expect(opsOf(readOnnx(original)).at(-1)).toBe('Softmax');

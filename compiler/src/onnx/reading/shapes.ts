@@ -1,7 +1,8 @@
 import type { Value } from '../../graph.js';
+import { multiplyDims } from '../../operators/dims.js';
 import type { Dim, Shape } from '../../tensor.js';
 import { broadcastShapes, formatShape, isStatic, normalizeAxis, sameShape } from '../../tensor.js';
-import { divideDims, productOf } from './dims.js';
+import { divideDims } from './dims.js';
 import type { NodeContext, Reading } from './node-context.js';
 
 /**
@@ -19,7 +20,7 @@ function reshapedShape(c: NodeContext, from: Shape): Dim[] {
   const fixed = shape.filter((dim) => dim !== undefined);
   const wanted = () => `${formatShape(from)} to [${shape.map((dim) => dim ?? -1).join(', ')}]`;
   if (shape.length - fixed.length > 1) c.refuse(`cannot reshape ${wanted()}: more than one dimension is open`);
-  const rest = divideDims(productOf(from), productOf(fixed)) ?? c.refuse(`cannot reshape ${wanted()}`);
+  const rest = divideDims(multiplyDims(from), multiplyDims(fixed)) ?? c.refuse(`cannot reshape ${wanted()}`);
   if (shape.length === fixed.length && rest !== 1) c.refuse(`cannot reshape ${wanted()}`);
   return shape.map((dim) => dim ?? rest);
 }
@@ -38,7 +39,7 @@ function flatten(c: NodeContext): Value {
   const { shape } = c.input(0);
   const axis = c.int('axis', 1);
   const at = axis === shape.length ? axis : normalizeAxis(axis, shape.length);
-  const matrix = [productOf(shape.slice(0, at)), productOf(shape.slice(at))];
+  const matrix = [multiplyDims(shape.slice(0, at)), multiplyDims(shape.slice(at))];
   return reshapeOr(c, matrix, () => [c.input(0)], { axis: at });
 }
 

@@ -1,7 +1,7 @@
 import type { ExternalReader } from '../tensors.js';
 import { constants } from './constants.js';
 import { convolution } from './convolution.js';
-import { elementwise } from './elementwise.js';
+import { elementwiseLowerings } from './elementwise.js';
 import { linearAlgebra } from './linear-algebra.js';
 import type { Reading } from './node-context.js';
 import { normalization } from './normalization.js';
@@ -21,7 +21,7 @@ export function readings(external?: ExternalReader, straightThrough = false): Re
     Object.entries({
       ...constants(external),
       ...convolution,
-      ...elementwise,
+      ...elementwiseLowerings,
       ...linearAlgebra,
       ...normalization,
       ...quantization(straightThrough),

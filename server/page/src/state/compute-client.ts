@@ -1,4 +1,4 @@
-import type { BackendChoice, BackendName, Progress } from '@whet/runtime/web';
+import type { BackendChoice, DownloadProgress, WebBackend } from '@whet/runtime/web';
 import * as Comlink from 'comlink';
 import gpuMjs from 'onnxruntime-web/ort-wasm-simd-threaded.asyncify.mjs?url';
 import gpuWasm from 'onnxruntime-web/ort-wasm-simd-threaded.asyncify.wasm?url';
@@ -17,7 +17,7 @@ const urls: OpenRequest['urls'] = {
 const PATIENCE_MS = 1500;
 
 export interface ComputeEvents {
-  readonly onProgress?: (progress: Progress) => void;
+  readonly onProgress?: (progress: DownloadProgress) => void;
   readonly onLost?: (reason: string) => void;
 }
 
@@ -81,7 +81,7 @@ export class ComputeClient {
     private readonly loader: LoaderClient,
     private readonly request: {
       readonly bundle: string;
-      readonly backend: BackendName | 'auto';
+      readonly backend: WebBackend | 'auto';
       readonly threads: number | 'auto';
     },
     private readonly events: ComputeEvents = {},
@@ -104,7 +104,7 @@ export class ComputeClient {
     this.#remote = remote;
     const port = this.loader.port();
     const told = Comlink.proxy({
-      onProgress: (progress: Progress) => this.events.onProgress?.(progress),
+      onProgress: (progress: DownloadProgress) => this.events.onProgress?.(progress),
       onLost: (reason: string) => this.events.onLost?.(reason),
     });
     const memory = this.memory && Comlink.proxy(this.memory);

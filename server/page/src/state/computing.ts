@@ -1,6 +1,6 @@
 import { computed, effect, untracked } from '@preact/signals';
 import * as Comlink from 'comlink';
-import type { LabelledPixels, PatternResult, PictureOptions, PredictedImage } from '../workers/compute.js';
+import type { ComparedPattern, LabelledPixels, PictureOptions, PredictedImage } from '../workers/compute.js';
 import { ask, askLong, engine } from './engine.js';
 import { type Extra, picturesOf, sameExamples } from './model.js';
 import { keepForLater } from './offline.js';
@@ -179,9 +179,9 @@ export async function compare(patterns: readonly string[]): Promise<void> {
   if (comparing.value || adapting.value) return;
   const { id } = here();
   const count = picturesOf(classes.value);
-  let results: readonly PatternResult[] = [];
+  let results: readonly ComparedPattern[] = [];
   comparison.value = { id, results, running: true };
-  const onResult = Comlink.proxy((result: PatternResult) => {
+  const onResult = Comlink.proxy((result: ComparedPattern) => {
     results = [...results, result];
     if (comparison.value?.id === id) comparison.value = { ...comparison.value, results };
   });

@@ -4,7 +4,7 @@ import { ComputeClient, LoaderClient, measureChoice } from './compute-client.js'
 import { predictOnChange, showPicture } from './computing.js';
 import { engine } from './engine.js';
 import { keepForLater } from './offline.js';
-import { openStore, settings, showPeople } from './profiles.js';
+import { deviceSettings, openDeviceProfiles, showPeople } from './profiles.js';
 import {
   type BackendSetting,
   backend,
@@ -21,9 +21,9 @@ import {
 
 /** Opens the device's profiles and the first bundle. Called once. */
 export async function start(): Promise<void> {
-  await openStore();
+  await openDeviceProfiles();
   predictOnChange();
-  backend.value = ((await settings.get('backend')) as BackendSetting | undefined) ?? 'auto';
+  backend.value = ((await deviceSettings.get('backend')) as BackendSetting | undefined) ?? 'auto';
   await openFirst();
 }
 
@@ -34,7 +34,7 @@ async function openFirst(): Promise<void> {
     const loader = new LoaderClient();
     engine.loader = loader;
     bundles.value = await loader.call((remote) => remote.bundles());
-    const wanted = (await settings.get('bundle')) as string | undefined;
+    const wanted = (await deviceSettings.get('bundle')) as string | undefined;
     const name = wanted !== undefined && bundles.value.includes(wanted) ? wanted : bundles.value[0];
     if (name === undefined) throw new Error('expected a bundle beside the page, got none');
     await openBundle(name);
@@ -46,7 +46,7 @@ async function openFirst(): Promise<void> {
 /** Which backend to open with: what was chosen, or what was measured before, or WebAssembly. */
 async function backendFor(name: string): Promise<'wasm' | 'webgpu'> {
   if (backend.value !== 'auto') return backend.value;
-  const measured = (await settings.get(`measured ${name}`)) as BackendChoice | undefined;
+  const measured = (await deviceSettings.get(`measured ${name}`)) as BackendChoice | undefined;
   return measured?.backend ?? 'wasm';
 }
 
@@ -91,7 +91,7 @@ export async function openBundle(name: string): Promise<void> {
       say('problem', `WebGPU does not work here (${messageOf(cause)}). WebAssembly is used.`);
     }
     [opened.value, choice.value] = [now, now.choice];
-    await settings.set('bundle', name);
+    await deviceSettings.set('bundle', name);
     await showPeople(now);
     phase.value = { kind: 'ready' };
     void keepForLater();
@@ -120,24 +120,25 @@ export async function retry(): Promise<void> {
 /** Once per device and bundle, when the page is idle: which backend is faster. It counts from the next visit on. */
 async function measureLater(name: string): Promise<void> {
   const { connection } = navigator as { connection?: { saveData?: boolean } };
-  if (!('gpu' in navigator) || connection?.saveData || (await settings.get(`measured ${name}`)) !== undefined) return;
+  if (!('gpu' in navigator) || connection?.saveData || (await deviceSettings.get(`measured ${name}`)) !== undefined)
+    return;
   const idle = globalThis.requestIdleCallback ?? ((work: () => void) => setTimeout(work, 3000));
   idle(async () => {
     try {
       const adapter = await findAdapter();
       // Without a real GPU there is nothing to measure, and nothing to download for it.
       if (!adapter || adapter.software) return;
-      const measured = await measureChoice(engine.loader as LoaderClient, name, settings);
-      await settings.set(`measured ${name}`, measured);
+      const measured = await measureChoice(engine.loader as LoaderClient, name, deviceSettings);
+      await deviceSettings.set(`measured ${name}`, measured);
       if (choice.value?.backend === measured.backend) choice.value = measured;
     } catch (cause) {
-      await settings.set(`measured ${name}`, { backend: 'wasm', threads: 1, reason: messageOf(cause) });
+      await deviceSettings.set(`measured ${name}`, { backend: 'wasm', threads: 1, reason: messageOf(cause) });
     }
   });
 }
 
 export async function setBackend(wanted: BackendSetting): Promise<void> {
   backend.value = wanted;
-  await settings.set('backend', wanted);
+  await deviceSettings.set('backend', wanted);
   await openBundle(bundleName.value);
 }

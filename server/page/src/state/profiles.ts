@@ -1,4 +1,4 @@
-import { openProfileStore, type ProfileStore } from '@whet/runtime/web';
+import { type DeviceProfileStore, openProfileStore } from '@whet/runtime/web';
 import type { LabelledPixels, Opened } from '../workers/compute.js';
 import { ask } from './engine.js';
 import {
@@ -29,7 +29,7 @@ import {
 
 // The only part that writes profiles. Another tab may write them too: what is changed is what is stored then, never what was shown.
 
-let store: ProfileStore<Extra> | undefined;
+let store: DeviceProfileStore<Extra> | undefined;
 
 /** A profile as something was begun for it: what comes of that goes there, whichever is shown by then. */
 export interface Target {
@@ -42,7 +42,7 @@ export interface Target {
 export const here = (): Target => ({ id: personId.value, bundle: opened.value?.digest ?? '' });
 
 /** Opens the device's profiles. Called once. */
-export async function openStore(): Promise<void> {
+export async function openDeviceProfiles(): Promise<void> {
   store = await openProfileStore<Extra>({
     onProblem: (reason) => {
       memoryOnly.value = reason;
@@ -54,7 +54,7 @@ export async function openStore(): Promise<void> {
   memoryOnly.value = store.problem;
 }
 
-export const settings = {
+export const deviceSettings = {
   get: (key: string): Promise<unknown> => store?.getSetting(key) ?? Promise.resolve(undefined),
   set: async (key: string, value: unknown): Promise<void> => store?.setSetting(key, value),
 };
@@ -91,7 +91,7 @@ export async function showPeople(now: Opened): Promise<void> {
   }
   people.value = [];
   await readPeople(now);
-  const last = (await settings.get(`person ${bundleName.value}`)) as string | undefined;
+  const last = (await deviceSettings.get(`person ${bundleName.value}`)) as string | undefined;
   personId.value = (people.value.find(({ id }) => id === last) ?? (people.value[0] as Person)).id;
   const lost = carried.filter(({ extra }) => extra.isOlder);
   if (lost.length > 0) {
@@ -165,7 +165,7 @@ async function insert(added: Person): Promise<void> {
 
 export async function selectPerson(id: string): Promise<void> {
   personId.value = id;
-  await settings.set(`person ${bundleName.value}`, id);
+  await deviceSettings.set(`person ${bundleName.value}`, id);
 }
 
 export const renamePerson = (name: string): Promise<boolean> =>

@@ -1,6 +1,6 @@
 import { computed, signal } from '@preact/signals';
 import type { BackendChoice } from '@whet/runtime/web';
-import type { Opened, PatternResult, PredictedImage } from '../workers/compute.js';
+import type { ComparedPattern, Opened, PredictedImage } from '../workers/compute.js';
 import { adaptProblem, type Person } from './model.js';
 
 export type BackendSetting = 'auto' | 'wasm' | 'webgpu';
@@ -10,7 +10,7 @@ export type Phase =
   | { readonly kind: 'ready' }
   | { readonly kind: 'failed'; readonly message: string };
 
-export interface Query {
+export interface QueryPicture {
   /** Counts pictures. */
   readonly id: number;
   readonly pixels: Uint8Array;
@@ -28,7 +28,7 @@ export interface Adapting {
 export interface Comparison {
   /** The profile whose examples are compared on. */
   readonly id: string;
-  readonly results: readonly PatternResult[];
+  readonly results: readonly ComparedPattern[];
   readonly running: boolean;
 }
 
@@ -50,7 +50,7 @@ const state = {
   people: signal<readonly Person[]>([]),
   others: signal<readonly Person[]>([]),
   personId: signal(''),
-  query: signal<Query | undefined>(undefined),
+  query: signal<QueryPicture | undefined>(undefined),
   adapting: signal<Adapting | undefined>(undefined),
   comparison: signal<Comparison | undefined>(undefined),
   notice: signal<Notice | undefined>(undefined),

@@ -11,12 +11,12 @@ import {
   people,
   personId,
 } from '../state/signals.js';
-import type { PatternResult } from '../workers/compute.js';
+import type { ComparedPattern } from '../workers/compute.js';
 
 const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [360, 196, 46, 30, 28, 34];
 /** Of a label: a character's width, and a line's height. */
 const [CHARACTER, LINE] = [7, 12];
-const accuracyOf = ({ right, count }: PatternResult) => right / count;
+const accuracyOf = ({ right, count }: ComparedPattern) => right / count;
 const percent = (value: number) => `${Math.round(100 * value)} %`;
 const time = (value: number) => `${value < 100 ? value.toFixed(1) : Math.round(value)} ms`;
 
@@ -102,7 +102,7 @@ function labelHeights(points: readonly { readonly text: string; readonly x: numb
   });
 }
 
-function Results({ results }: { results: readonly PatternResult[] }) {
+function Results({ results }: { results: readonly ComparedPattern[] }) {
   const times = results.map(({ adapt }) => adapt);
   const [least, most] = [Math.min(...times) / 1.5, Math.max(...times) * 1.5];
   const worst = Math.min(0.9, ...results.map(accuracyOf)) - 0.05;

@@ -7,7 +7,7 @@ import type { LabelledPixels, PictureOptions } from '../workers/compute.js';
 import { Camera } from './camera.js';
 import { DrawPad } from './draw-pad.js';
 import { PixelsView } from './pixels-view.js';
-import { Prediction } from './prediction.js';
+import { PredictionView } from './prediction.js';
 
 const sources = ['Draw', 'Upload', 'Camera'] as const;
 type Source = (typeof sources)[number];
@@ -75,7 +75,7 @@ export function PictureCard() {
           </>
         )}
       </div>
-      <Prediction />
+      <PredictionView />
       <AddExample onAdded={added} />
     </section>
   );

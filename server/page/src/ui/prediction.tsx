@@ -5,7 +5,7 @@ const percent = (value: number) => `${(100 * value).toFixed(value > 0.9995 || va
 const SHOWN = 6;
 
 /** What the profile makes of the picture at hand. */
-export function Prediction() {
+export function PredictionView() {
   const now = query.value;
   const predicted = now?.prediction;
   if (!person.value?.bytes) {

@@ -1,8 +1,8 @@
 import {
   type AdaptTimings,
   type BackendChoice,
-  type BackendName,
   type Bundle,
+  type DownloadProgress,
   decodeRgba,
   type EncodedImage,
   type Example,
@@ -11,11 +11,11 @@ import {
   type Manifest,
   type OrtFiles,
   type PatternManifest,
-  type Progress,
   pixelsToTensor,
   readProfile,
   resizePixels,
   usableThreads,
+  type WebBackend,
   type WebLoadOptions,
 } from '@whet/runtime/web';
 import * as Comlink from 'comlink';
@@ -33,7 +33,7 @@ export interface OrtUrls {
 
 export interface OpenRequest {
   readonly bundle: string;
-  readonly backend: BackendName | 'auto';
+  readonly backend: WebBackend | 'auto';
   readonly urls: { readonly wasm: OrtUrls; readonly webgpu: OrtUrls };
   readonly threads: number | 'auto';
 }
@@ -69,7 +69,7 @@ export interface PredictedImage {
   readonly milliseconds: number;
 }
 
-export interface PatternResult {
+export interface ComparedPattern {
   readonly pattern: string;
   /** Median ms to adapt. */
   readonly adapt: number;
@@ -162,7 +162,7 @@ const compute = {
     { bundle: name, backend, urls, threads }: OpenRequest,
     loaderPort: MessagePort,
     told: {
-      onProgress(progress: Progress): void;
+      onProgress(progress: DownloadProgress): void;
       onLost(reason: string): void;
     },
     memory?: { get(key: string): Promise<unknown>; set(key: string, value: unknown): Promise<void> },
@@ -174,7 +174,7 @@ const compute = {
       backend === 'wasm' ? undefined : ortFiles(loader, urls.webgpu),
     ]);
     let choice: BackendChoice = { backend: 'wasm', threads: 1, reason: '' };
-    const onProgress = Comlink.proxy((progress: Progress) => told.onProgress(progress));
+    const onProgress = Comlink.proxy((progress: DownloadProgress) => told.onProgress(progress));
     const options: WebLoadOptions = {
       backend,
       threads,
@@ -288,7 +288,7 @@ const compute = {
   async compare(
     examples: readonly LabelledPixels[],
     patterns: readonly string[],
-    onResult: (result: PatternResult) => void,
+    onResult: (result: ComparedPattern) => void,
   ): Promise<void> {
     const open = opened();
     const controller = begin();

@@ -1,4 +1,4 @@
-import { fetchFrom, type Progress, type ReadFile } from '@whet/runtime/web';
+import { type DownloadProgress, fetchFrom, type ReadFile } from '@whet/runtime/web';
 import * as Comlink from 'comlink';
 import type { BundleList } from '../shared/bundle-list.js';
 
@@ -29,7 +29,7 @@ const loader = {
   async readBundleFile(
     bundle: string,
     path: string,
-    onProgress?: (progress: Progress) => void,
+    onProgress?: (progress: DownloadProgress) => void,
     fresh = false,
   ): Promise<Uint8Array> {
     if (!isPath(bundle) || !isPath(path)) throw new Error(`expected the name of a file, got ${bundle}/${path}`);

@@ -4,8 +4,8 @@ import {
   operand,
   padAxes,
   type RuleOf,
-  reshape,
-  slice,
+  reshapeTo,
+  sliceOf,
   stridedSlice,
   type Tf,
   type TfTensor,
@@ -22,7 +22,7 @@ const span = ({ kernel_shape, dilations }: Window, axis: 0 | 1) => (kernel_shape
 function padImage(tf: Tf, x: TfTensor, [top, left, bottom, right]: Attributes['pads']): TfTensor {
   if (top === 0 && left === 0 && bottom === 0 && right === 0) return x;
   const [n, c, h, w] = x.shape as [number, number, number, number];
-  const cut = slice(
+  const cut = sliceOf(
     tf,
     x,
     [0, 0, Math.max(0, -top), Math.max(0, -left)],
@@ -44,17 +44,17 @@ function padImage(tf: Tf, x: TfTensor, [top, left, bottom, right]: Attributes['p
 function convByWindows(tf: Tf, x: TfTensor, w: TfTensor, a: Window, [height, width]: Pair): TfTensor {
   const [n, c] = x.shape as [number, number];
   const [out, , kh, kw] = w.shape as [number, number, number, number];
-  const weights = reshape(tf, w, [out, c * kh * kw]);
+  const weights = reshapeTo(tf, w, [out, c * kh * kw]);
   const columns: TfTensor[] = [];
   for (let i = 0; i < height; i++) {
     for (let j = 0; j < width; j++) {
       const from = [0, 0, i * a.strides[0], j * a.strides[1]];
       const window = stridedSlice(tf, x, from, [n, c, kh, kw], [1, 1, ...a.dilations]);
-      const product = tf.matMul(reshape(tf, window, [n, c * kh * kw]), weights, false, true);
-      columns.push(reshape(tf, product, [n, out, 1]));
+      const product = tf.matMul(reshapeTo(tf, window, [n, c * kh * kw]), weights, false, true);
+      columns.push(reshapeTo(tf, product, [n, out, 1]));
     }
   }
-  return reshape(tf, tf.concat(columns, 2), [n, out, height, width]);
+  return reshapeTo(tf, tf.concat(columns, 2), [n, out, height, width]);
 }
 
 /** As TensorFlow.js has it: channels last, and strides or dilations of 1. */
@@ -107,7 +107,7 @@ function byGroups(
 
 function addBias(call: Call, y: TfTensor): TfTensor {
   const bias = call.inputs[2];
-  return bias ? call.tf.add(y, reshape(call.tf, bias, [1, bias.size, 1, 1])) : y;
+  return bias ? call.tf.add(y, reshapeTo(call.tf, bias, [1, bias.size, 1, 1])) : y;
 }
 
 export const Conv: RuleOf<'Conv'> = {
@@ -123,15 +123,15 @@ export const Conv: RuleOf<'Conv'> = {
 /** `x` with `steps - 1` rows and columns of zeros between its own. */
 function spread(tf: Tf, x: TfTensor, [down, across]: Pair): TfTensor {
   const [n, c, h, w] = x.shape as [number, number, number, number];
-  const rows = padAxes(tf, reshape(tf, x, [n * c, h, 1, w, 1]), [
+  const rows = padAxes(tf, reshapeTo(tf, x, [n * c, h, 1, w, 1]), [
     [0, 0],
     [0, 0],
     [0, down - 1],
     [0, 0],
     [0, across - 1],
   ]);
-  const wide = reshape(tf, rows, [n, c, h * down, w * across]);
-  return slice(tf, wide, [0, 0, 0, 0], [n, c, (h - 1) * down + 1, (w - 1) * across + 1]);
+  const wide = reshapeTo(tf, rows, [n, c, h * down, w * across]);
+  return sliceOf(tf, wide, [0, 0, 0, 0], [n, c, (h - 1) * down + 1, (w - 1) * across + 1]);
 }
 
 /** A convolution of the spread image with the flipped weight; `w [C, O, kh, kw]`. */

@@ -1,5 +1,5 @@
 import type { OperatorAttributes } from '@whet/compiler';
-import { expand, operand, padAxes, type RuleOf, reshape, stridedSlice, type Tf, type TfTensor } from './rule.js';
+import { expand, operand, padAxes, type RuleOf, reshapeTo, stridedSlice, type Tf, type TfTensor } from './rule.js';
 
 /** The lowest float32: a shader has no way to write infinity. */
 const LOWEST = -3.4028234663852886e38;
@@ -94,8 +94,8 @@ export const Resize: RuleOf<'Resize'> = {
     if (!repeats || !floors || (a.mode ?? 'nearest') !== 'nearest') {
       throw new Error(`Resize by ${scales.join(', ')}: expected pixels to be repeated (nearest, asymmetric, floor)`);
     }
-    const lifted = reshape(call.tf, x, [n * c, height, 1, width, 1]);
+    const lifted = reshapeTo(call.tf, x, [n * c, height, 1, width, 1]);
     const repeated = expand(call.tf, lifted, [n * c, height, down, width, across]);
-    return reshape(call.tf, repeated, [n, c, height * down, width * across]);
+    return reshapeTo(call.tf, repeated, [n, c, height * down, width * across]);
   },
 };

@@ -31,9 +31,9 @@ export function operand({ inputs }: Call, position: number): TfTensor {
 }
 
 /** `shape` as TensorFlow.js types it: by its length, which is known only when the graph runs. */
-export const reshape = (tf: Tf, x: TfTensor, shape: readonly number[]): TfTensor => tf.reshape(x, shape as number[]);
+export const reshapeTo = (tf: Tf, x: TfTensor, shape: readonly number[]): TfTensor => tf.reshape(x, shape as number[]);
 
-export const slice = (tf: Tf, x: TfTensor, begin: readonly number[], size: readonly number[]): TfTensor =>
+export const sliceOf = (tf: Tf, x: TfTensor, begin: readonly number[], size: readonly number[]): TfTensor =>
   tf.slice(x, begin as number[], size as number[]);
 
 /**
@@ -73,7 +73,7 @@ export function stridedSlice(
   size: readonly number[],
   steps: readonly number[],
 ): TfTensor {
-  if (steps.every((step) => step === 1)) return slice(tf, x, begin, size);
+  if (steps.every((step) => step === 1)) return sliceOf(tf, x, begin, size);
   const end = begin.map((from, axis) => from + ((size[axis] as number) - 1) * (steps[axis] as number) + 1);
   return tf.stridedSlice(x, begin as number[], end, steps as number[]);
 }

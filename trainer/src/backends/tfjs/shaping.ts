@@ -1,4 +1,4 @@
-import { expand, operand, padAxes, type RuleOf, reshape, slice, stridedSlice, transpose } from './rule.js';
+import { expand, operand, padAxes, type RuleOf, reshapeTo, sliceOf, stridedSlice, transpose } from './rule.js';
 
 const fromFront = (axis: number, rank: number) => (axis < 0 ? axis + rank : axis);
 
@@ -8,7 +8,7 @@ export const Reshape: RuleOf<'Reshape'> = {
     const x = operand(call, 0);
     // ONNX: 0 copies the size of that axis.
     const target = (call.numbers(1) ?? []).map((size, axis) => (size === 0 ? (x.shape[axis] as number) : size));
-    return reshape(call.tf, x, target);
+    return reshapeTo(call.tf, x, target);
   },
 };
 
@@ -16,7 +16,7 @@ export const Flatten: RuleOf<'Flatten'> = {
   run: (call, { axis }) => {
     const x = operand(call, 0);
     const outer = x.shape.slice(0, fromFront(axis, x.rank)).reduce((a, b) => a * b, 1);
-    return reshape(call.tf, x, [outer, x.size / outer]);
+    return reshapeTo(call.tf, x, [outer, x.size / outer]);
   },
 };
 
@@ -25,7 +25,7 @@ export const Squeeze: RuleOf<'Squeeze'> = {
   run: (call) => {
     const x = operand(call, 0);
     const axes = call.numbers(1)?.map((axis) => fromFront(axis, x.rank));
-    return reshape(
+    return reshapeTo(
       call.tf,
       x,
       x.shape.filter((size, axis) => (axes ? !axes.includes(axis) : size !== 1)),
@@ -41,7 +41,7 @@ export const Unsqueeze: RuleOf<'Unsqueeze'> = {
     const rank = x.rank + given.length;
     const axes = new Set(given.map((axis) => fromFront(axis, rank)));
     const sizes = x.shape.values();
-    return reshape(
+    return reshapeTo(
       call.tf,
       x,
       Array.from({ length: rank }, (_, axis) => (axes.has(axis) ? 1 : (sizes.next().value as number))),
@@ -120,7 +120,7 @@ export const Pad: RuleOf<'Pad'> = {
     return pads.reduce((padded, [before, after], axis) => {
       const size = padded.shape[axis] as number;
       const line = (at: number) =>
-        slice(
+        sliceOf(
           call.tf,
           padded,
           padded.shape.map((_, i) => (i === axis ? at : 0)),

@@ -6,7 +6,7 @@ import {
   expand,
   operand,
   type RuleOf,
-  reshape,
+  reshapeTo,
   type Tf,
   type TfRule,
   type TfTensor,
@@ -142,8 +142,8 @@ export const tfDTypes: Partial<Record<DType, 'float32' | 'int32' | 'bool'>> = {
 function matMul({ tf, inputs }: Call): TfTensor {
   let [a, b] = inputs as [TfTensor, TfTensor];
   const [row, column] = [a.rank === 1, b.rank === 1];
-  if (row) a = reshape(tf, a, [1, a.size]);
-  if (column) b = reshape(tf, b, [b.size, 1]);
+  if (row) a = reshapeTo(tf, a, [1, a.size]);
+  if (column) b = reshapeTo(tf, b, [b.size, 1]);
   const [outerA, outerB] = [a.shape.slice(0, -2), b.shape.slice(0, -2)];
   const count = (outer: readonly number[]) => outer.reduce((x, y) => x * y, 1);
   if (outerA.join() !== outerB.join() && count(outerA) > 1 && count(outerB) > 1) {
@@ -155,7 +155,7 @@ function matMul({ tf, inputs }: Call): TfTensor {
   const kept = product.shape.slice(0, -2);
   const [rows, columns] = product.shape.slice(-2) as [number, number];
   return row || column
-    ? reshape(tf, product, [...kept, ...(row ? [] : [rows]), ...(column ? [] : [columns])])
+    ? reshapeTo(tf, product, [...kept, ...(row ? [] : [rows]), ...(column ? [] : [columns])])
     : product;
 }
 
@@ -167,7 +167,7 @@ function choose({ tf, inputs }: Call): TfTensor {
   );
   // As vectors: the WebGPU backend chooses among values of up to 4 axes only.
   const flat = (x: TfTensor) => tf.reshape(expand(tf, x, shape), [-1]);
-  return reshape(tf, tf.where(flat(condition), flat(a), flat(b)), shape);
+  return reshapeTo(tf, tf.where(flat(condition), flat(a), flat(b)), shape);
 }
 
 const same = unary((_, x) => x);
@@ -275,7 +275,7 @@ export const tfRules: { readonly [K in TrainingOperator]: RuleOf<K> } = {
       const at = axis < 0 ? axis + x.rank : axis;
       const found = call.tf.argMax(x, at);
       return keepdims
-        ? reshape(
+        ? reshapeTo(
             call.tf,
             found,
             x.shape.map((size, i) => (i === at ? 1 : size)),

@@ -1,5 +1,12 @@
 import { GraphBuilder, type OnnxNode, type OnnxTensor } from '@whet/compiler';
-import { elementwise, entriesOf, type ModelParameter, products, type Role, roles } from './model-parameters.js';
+import {
+  entriesOf,
+  type ModelParameter,
+  oftenFormulas,
+  productOperators,
+  type Role,
+  roles,
+} from './model-parameters.js';
 import type { NodeGraph } from './node-graph.js';
 
 /** Weights of operators that the graph has not got. */
@@ -36,8 +43,9 @@ export function blockedParameters(nodes: NodeGraph, opaque: ReadonlySet<OnnxNode
     for (const [position, role] of Object.entries(own)) {
       const name = node.inputs[Number(position)] ?? '';
       const tensor = name === '' || found.has(name) ? undefined : storedTensor(nodes, name);
-      if (!tensor || (elementwise.has(node.op) && entriesOf(tensor.dims) < 2)) continue;
-      if (products.has(node.op) || foreign[node.op] || layer === undefined) layer = node.outputs[0] ?? node.name;
+      if (!tensor || (oftenFormulas.has(node.op) && entriesOf(tensor.dims) < 2)) continue;
+      if (productOperators.has(node.op) || foreign[node.op] || layer === undefined)
+        layer = node.outputs[0] ?? node.name;
       found.set(name, {
         name,
         value: g.input(name, tensor.dims),

@@ -20,7 +20,7 @@ export interface ModelParameter {
 }
 
 export type Role = 'weight' | 'bias' | 'scale' | 'shift' | 'moment';
-export const products = new Set(['Conv', 'ConvTranspose', 'Gemm', 'MatMul']);
+export const productOperators = new Set(['Conv', 'ConvTranspose', 'Gemm', 'MatMul']);
 const normalization: Readonly<Record<number, Role>> = { 1: 'scale', 2: 'shift' };
 export const roles: Readonly<Record<string, Readonly<Record<number, Role>>>> = {
   Conv: { 1: 'weight', 2: 'bias' },
@@ -36,7 +36,7 @@ export const roles: Readonly<Record<string, Readonly<Record<number, Role>>>> = {
   PRelu: { 1: 'weight' },
 };
 /** A constant of these may be part of a formula, as the 3 of a hard swish, unless it has several entries. */
-export const elementwise = new Set(['Add', 'Mul']);
+export const oftenFormulas = new Set(['Add', 'Mul']);
 
 export const entriesOf = (shape: readonly number[]): number => shape.reduce((product, dim) => product * dim, 1);
 
@@ -61,7 +61,7 @@ function readBy(node: Node): { value: Value; role: Role }[] {
   return node.inputs.flatMap((value, i) => {
     const role = own[i] && (affine ?? own[i]);
     if (!role || value?.constant?.dtype !== 'float32') return [];
-    if (elementwise.has(node.op) && entriesOf(value.constant.shape) < 2) return [];
+    if (oftenFormulas.has(node.op) && entriesOf(value.constant.shape) < 2) return [];
     return [{ value, role }];
   });
 }
@@ -73,7 +73,7 @@ export function parametersOf(graph: Graph): ModelParameter[] {
   for (const node of nodesOf(graph.outputs.values())) {
     const read = readBy(node).filter(({ value }) => !found.has(value));
     if (read.length === 0) continue;
-    if (products.has(node.op) || layer === undefined) layer = node.name;
+    if (productOperators.has(node.op) || layer === undefined) layer = node.name;
     for (const { value, role } of read) {
       const shape = value.constant?.shape ?? [];
       const { name } = value;
