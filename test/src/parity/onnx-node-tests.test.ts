@@ -5,7 +5,7 @@ const root = findNodeTests();
 
 if (!root) {
   describe("the ONNX project's own node tests", () => {
-    it.skip('not here: install libonnx-testdata or set WHET_ONNX_NODE_TESTS', () => {});
+    it.skip('skipped: no libonnx-testdata; install it or set WHET_ONNX_NODE_TESTS', () => {});
   });
 } else {
   describe("the ONNX project's own node tests", () => {

@@ -9,6 +9,7 @@ import { WhetClient } from '@whet/runtime/client';
 import { addKey, openStore } from '@whet/server';
 import { randomImages, writeTinyBundle } from '@whet/tools/bundles/tiny-bundle';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { lacking } from '../needs.js';
 import { findPostgres, freePort, startPostgres, type TestPostgres } from './postgres.js';
 import { type ServeProcess, startServe } from './whet-serve.js';
 
@@ -16,8 +17,13 @@ import { type ServeProcess, startServe } from './whet-serve.js';
 
 const NGINX = '/usr/sbin/nginx';
 const programs = findPostgres();
+const lack = lacking({
+  'nginx-light': existsSync(NGINX),
+  postgresql: programs,
+  openssl: existsSync('/usr/bin/openssl'),
+});
 
-describe.skipIf(!programs || !existsSync(NGINX))('behind nginx (Debian: nginx-light, postgresql, openssl)', () => {
+describe.skipIf(lack)(`behind nginx${lack}`, () => {
   let postgres: TestPostgres;
   let folder: string;
   let bundle: string;

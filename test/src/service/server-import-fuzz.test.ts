@@ -6,6 +6,7 @@ import { RequestError, WhetClient } from '@whet/runtime/client';
 import { openStore, type ProfileStore } from '@whet/server';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { lacking } from '../needs.js';
 import { findPostgres, startPostgres, type TestPostgres } from './postgres.js';
 import { startTestServer, type TestServer, tensorOf } from './server-fixture.js';
 
@@ -66,7 +67,8 @@ describe.each([
     await store?.close();
   });
 
-  test.skipIf(skipped)('is refused, or kept and told exactly as it was sent', async () => {
+  const lack = lacking({ postgresql: kind !== 'postgres' || programs });
+  test.skipIf(skipped)(`is refused, or kept and told exactly as it was sent${lack}`, async () => {
     const client = new WhetClient(server.url);
     const examples = (['left', 'top'] as const).map((label) => ({ label, image: Float32Array.from(tensorOf(label)) }));
     const { profile } = await client.adapt({ examples });

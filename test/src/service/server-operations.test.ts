@@ -8,6 +8,7 @@ import { readConfig } from '@whet/server';
 import { randomImages, tinyCheckpoint, writeTinyBundle } from '@whet/tools/bundles/tiny-bundle';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runWhet } from '../command/whet-process.js';
+import { lacking } from '../needs.js';
 import { findPostgres, startPostgres, type TestPostgres } from './postgres.js';
 import { type ServeProcess, startServe } from './whet-serve.js';
 
@@ -201,7 +202,7 @@ test.skipIf(process.platform !== 'linux')(
 );
 
 const programs = findPostgres();
-describe.skipIf(!programs)('two processes on one PostgreSQL (Debian: postgresql)', () => {
+describe.skipIf(!programs)(`two processes on one PostgreSQL${lacking({ postgresql: programs })}`, () => {
   let postgres: TestPostgres;
   const services: ServeProcess[] = [];
   beforeAll(async () => {

@@ -5,6 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { openStore, StoreUnavailableError, VersionConflictError } from '@whet/server';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { lacking } from '../needs.js';
 import { findPostgres, startPostgres, type TestPostgres } from './postgres.js';
 import { describeStore, draftOf } from './store-conformance.js';
 
@@ -23,7 +24,7 @@ describeStore('lmdb', {
 });
 
 const programs = findPostgres();
-describe.skipIf(!programs)('with PostgreSQL (Debian: postgresql)', () => {
+describe.skipIf(!programs)(`with PostgreSQL${lacking({ postgresql: programs })}`, () => {
   let postgres: TestPostgres;
   let url: string;
   beforeAll(async () => {

@@ -158,8 +158,9 @@ export async function addPerson(name: string, pattern = opened.value?.manifest.d
 async function insert(added: Person): Promise<void> {
   const form = opened.value && pictureForm(opened.value.manifest.preprocessing);
   const whole = { ...added, model: bundleName.value, extra: { ...added.extra, ...(form ? { form } : {}) } };
-  people.value = [...people.value, whole];
   await store?.put(whole);
+  // Not before: what was read meanwhile, because another tab wrote, does not have it yet.
+  people.value = [...people.value.filter(({ id }) => id !== whole.id), whole];
   await selectPerson(whole.id);
 }
 
@@ -178,8 +179,9 @@ export async function deletePerson(): Promise<void> {
   // The new one first: other tabs never see none.
   if (left.length === 0) await addPerson('My profile');
   else await selectPerson((left[0] as Person).id);
-  people.value = people.value.filter(({ id }) => id !== gone.id);
   await store?.delete(gone.id);
+  // Not before: what was read meanwhile, because another tab wrote, has it still.
+  people.value = people.value.filter(({ id }) => id !== gone.id);
   say('done', `Deleted "${gone.name}" with its pictures.`);
 }
 

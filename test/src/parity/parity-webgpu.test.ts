@@ -1,0 +1,4 @@
+import { findBackends } from './gpu.js';
+import { describeParity } from './meta-gradient-parity.js';
+
+describeParity(await findBackends(['ort-webgpu', 'tfjs-webgpu']));
