@@ -3,7 +3,7 @@ import { type Conv4Settings, conv4 } from '@whet/models';
 import { generatorFor } from '@whet/trainer';
 
 /** Values of a network before it is trained on: about as drawn, with scales and moments that are not all alike. */
-function valueOf(name: string, shape: readonly number[]): Float32Array {
+function drawn(name: string, shape: readonly number[]): Float32Array {
   const random = generatorFor(31, name, 0);
   const fan = shape.slice(1).reduce((a, b) => a * b, 1);
   const positive = /norm\d+\.(weight|variance)$/.test(name);
@@ -21,7 +21,7 @@ export function conv4Model(settings: Partial<Conv4Settings>): Uint8Array {
   const shapes = new Map(code.parameters.map(({ name, shape }) => [name, shape]));
   const g = new GraphBuilder();
   const given = (name: string, shape = shapes.get(name) as readonly number[]): Value =>
-    g.constant(makeTensor(shape, valueOf(name, shape)), name);
+    g.constant(makeTensor(shape, drawn(name, shape)), name);
   const images = g.input('pixels', ['batch', ...code.imageShape]);
   let x: Value = images;
   for (const [i, { name, channels }] of code.normalizations.entries()) {

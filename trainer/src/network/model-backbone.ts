@@ -51,6 +51,15 @@ function normalizationsOf(nodes: readonly Node[]): Normalization[] {
   });
 }
 
+/** The shortest decimal of a float32, which is what somebody wrote: 1e-5, not 0.999999974e-5. */
+function asWritten(value: number): number {
+  for (let digits = 1; digits < 9; digits++) {
+    const short = Number(value.toPrecision(digits));
+    if (Math.fround(short) === Math.fround(value)) return short;
+  }
+  return value;
+}
+
 /** `x [N, C, ...]` as `[N, C, H, W]`, the form that moments are taken of. */
 function asImages(g: GraphBuilder, x: Value): Value {
   const [batch, channels, ...inner] = x.shape as [number | string, number, ...number[]];
@@ -69,7 +78,7 @@ function buildNormalization(
   return g.scope(output.name, () => {
     const images = asImages(g, x);
     const moments = momentsBy(g, by, output.name, images);
-    const normal = normalize(g, images, moments, scale, shift, Math.max(epsilon, LEAST_EPSILON));
+    const normal = normalize(g, images, moments, scale, shift, Math.max(asWritten(epsilon), LEAST_EPSILON));
     return reshape(g, normal, x.shape);
   });
 }

@@ -15,9 +15,18 @@ export interface LayerSubset {
   readonly layers: readonly string[];
 }
 
-/** Every choice of layers to move: all non-empty subsets, the dense one first. Names are layers joined by `+`. */
+/** Layers up to which all subsets are tried: 255 of 8. */
+const ALL_SUBSETS_UP_TO = 8;
+
+/**
+ * Choices of layers to move, the dense one first: all non-empty subsets, and of a deeper network the layers from each one
+ * upward, below which everything is cached. Names are layers joined by `+`.
+ */
 export function layerSubsets(checkpoint: Pick<Checkpoint, 'config' | 'backbone'>): LayerSubset[] {
   const layers = layersOf(checkpoint);
+  if (layers.length > ALL_SUBSETS_UP_TO) {
+    return layers.map((_, i) => ({ name: layers.slice(i).join('+'), layers: layers.slice(i) }));
+  }
   return Array.from({ length: 2 ** layers.length - 1 }, (_, i) => {
     const bits = 2 ** layers.length - 1 - i;
     const moving = layers.filter((__, at) => bits & (1 << at));

@@ -36,6 +36,10 @@ describe('the network of a run', () => {
     [{ channels: 64 }, 'settings: model.architecture: expected architecture conv4 or resnet12'],
     [{ architecture: 'resnet12', blocks: 4 }, 'settings: model: Unrecognized key: "blocks"'],
     [{ architecture: 'resnet12', channels: [64, 128] }, 'settings: model.channels'],
+    [
+      { architecture: 'onnx', sha256: '00', features: 'pool', imageChannels: 3, imageSize: 8 },
+      'the network was read from a file with features "pool", and is needed here',
+    ],
     [{ architecture: 'resnet12', imageSize: 15 }, 'resnet12: an image of 15 pixels is too small for 4 blocks'],
   ])('is refused as %j', async (model, message) => {
     await expect(newRun({ model, rule: 'maml' })).rejects.toThrow(message);
