@@ -11,27 +11,11 @@ export {
   probeBackend,
 } from './backends/probe.js';
 export { type Importer, openTfjsBackend, type TfjsName, tfjsNames } from './backends/tfjs/open.js';
-export { randomFeeds, TRIAL_TOLERANCE, type Trial, tryMetaGradient } from './backends/trial.js';
-export {
-  type BenchBackend,
-  type BenchBackendName,
-  benchBackends,
-  openBenchBackend,
-  readBundleFile,
-} from './bench/backends.js';
-export {
-  type BenchChange,
-  type BenchComparison,
-  compareBenches,
-  type TimeChange,
-} from './bench/compare.js';
+export { randomFeeds, TRIAL_TOLERANCE, type Trial } from './backends/trial.js';
+export { type BenchBackend, type BenchBackendName, openBenchBackend, readBundleFile } from './bench/backends.js';
+export { type BenchComparison, compareBenches, type TimeChange } from './bench/compare.js';
 export { type Floor, openFloor, productsGraph } from './bench/floor.js';
-export {
-  type MeasureOptions,
-  measureBundle,
-  supportExamples,
-  TIMED_TASKS,
-} from './bench/measure-bundle.js';
+export { type MeasureOptions, measureBundle, TIMED_TASKS } from './bench/measure-bundle.js';
 export { type MemoryUse, measureMemory } from './bench/memory.js';
 export {
   BENCH_SCHEMA,
@@ -39,7 +23,6 @@ export {
   type BenchRecord,
   type BenchResult,
   readBench,
-  type Timing,
   thisMachine,
   writeBench,
 } from './bench/record.js';
@@ -50,31 +33,25 @@ export { parseLabels } from './compile/labels.js';
 export { CompileError } from './compile/read/compile-error.js';
 export type { ModelParameter } from './compile/read/model-parameters.js';
 export type { SourceHead } from './compile/read/read-head.js';
-export { type CifarOptions, cifarPreprocessing, loadCifar } from './data/cifar.js';
+export { type CifarOptions, loadCifar } from './data/cifar.js';
 export { DataError, type Dataset, type ImageClass, type SplitName } from './data/dataset.js';
-export { type Episode, EpisodeSampler, type EpisodeShape } from './data/episodes.js';
+export type { EpisodeShape } from './data/episodes.js';
 export { findSplitFolders, type ImageFolderOptions, imagesOf, loadImageFolders } from './data/image-folders.js';
 export { loadOmniglot, omniglotPreprocessing } from './data/omniglot.js';
 export { openPackedOmniglot, packOmniglot } from './data/packed-omniglot.js';
 export { generatorFor, type Random } from './data/random.js';
 export { type BundleOptions, buildBundle, ExportError, type ExportOptions, exportBundle } from './export/export.js';
-export {
-  buildPatternGraphs,
-  type PatternGraphs,
-  type PatternParts,
-  type PatternWeight,
-} from './export/pattern-graphs.js';
+export { buildPatternGraphs, type PatternParts, type PatternWeight } from './export/pattern-graphs.js';
 export {
   exportObstacles,
   layerPattern,
   layersOf,
-  movingLayers,
   type PatternSpec,
   patternParts,
   patternsOf,
   viewsPattern,
 } from './export/patterns.js';
-export { nearbyViews, type Shift, type View, type Zoom } from './export/views.js';
+export { nearbyViews } from './export/views.js';
 export { type ChoiceOptions, chooseLayerPattern } from './search/choose.js';
 export { layerSubsets, type MeasurePatternsOptions, measurePatterns } from './search/measure-patterns.js';
 export {
@@ -89,38 +66,25 @@ export {
   type SearchSettings,
   writeSearch,
 } from './search/record.js';
-export { type Interval, meanInterval, median, quantile } from './statistics.js';
+export { type Interval, median } from './statistics.js';
 export { type InnerParameter, type MaskGranularity, maskGranularities } from './task/inner-parameters.js';
-export {
-  anil,
-  boil,
-  maml,
-  metaSgd,
-  type Rule,
-  rules,
-  sparseMaml,
-  sparseReluMaml,
-} from './task/rules.js';
+export { anil, boil, maml, metaSgd, type Rule, rules, sparseMaml, sparseReluMaml } from './task/rules.js';
 export {
   buildTask,
   innerParameters,
-  type MetaParameters,
-  metaParameters,
   type NormalizationMode,
   STEP_WEIGHTS,
   type TaskSettings,
-  type TaskValues,
 } from './task/task-graph.js';
-export { evaluationGraph, metaGradientGraph, taskBatchGraph } from './task/training-graphs.js';
+export { metaGradientGraph, taskBatchGraph } from './task/training-graphs.js';
 export { checkImages } from './training/check-images.js';
 export { type Checkpoint, CheckpointError, loadCheckpoint, saveCheckpoint } from './training/checkpoint.js';
 export { backboneOf, type RunConfig, runConfigSchema, taskSettings, trainsOnValidation } from './training/config.js';
-export { accuracyOf, type EvaluateTasksOptions, evaluateTasks } from './training/evaluate-tasks.js';
+export { type EvaluateTasksOptions, evaluateTasks } from './training/evaluate-tasks.js';
 export { type ExamplePrediction, predictExamples } from './training/example-predictions.js';
 export { frozenShare, masksOf, type WeightMask } from './training/masks.js';
 export { type MetricsFile, openMetrics } from './training/metrics.js';
 export { newRun, resumeFrom } from './training/run.js';
-export { type MetricsLine, RunError, readMetrics, readRun } from './training/run-folder.js';
-export { loadStart, type Start, startFrom, startOf } from './training/start-from.js';
-export { initialState, mixMoments, type TrainingState } from './training/state.js';
+export { type MetricsLine, RunError, readRun } from './training/run-folder.js';
+export { initialState, type TrainingState } from './training/state.js';
 export { DivergedError, type TrainingProgress, train } from './training/train.js';

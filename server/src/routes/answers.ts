@@ -1,4 +1,3 @@
-import { preprocessingSchema } from '@whet/runtime';
 import type {
   AdaptAnswer,
   HealthAnswer,
@@ -8,6 +7,7 @@ import type {
   ProfileAnswer,
   ProfilesAnswer,
 } from '@whet/runtime/client';
+import { preprocessingSchema } from '@whet/runtime/format';
 import * as z from 'zod';
 import { kinds, type ProblemKind } from '../problems.js';
 

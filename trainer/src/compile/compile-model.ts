@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { encodeOnnx, type Graph, graphCost } from '@whet/compiler';
-import { BUNDLE_SCHEMA, float32, type Manifest, manifestSchema, writeSafetensors } from '@whet/runtime';
+import type { Manifest } from '@whet/runtime';
+import { BUNDLE_SCHEMA, float32, manifestSchema, writeSafetensors } from '@whet/runtime/format';
 import { findBundle, writeFolder } from '../export/export.js';
 import { patternNameProblem } from '../export/patterns.js';
 import { momentsOfFile } from '../pattern/support-moments.js';

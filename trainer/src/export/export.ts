@@ -2,15 +2,8 @@ import { createHash } from 'node:crypto';
 import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { encodeOnnx, type Graph } from '@whet/compiler';
-import {
-  BUNDLE_SCHEMA,
-  float32,
-  type Manifest,
-  manifestSchema,
-  type Preprocessing,
-  type StoredTensor,
-  writeSafetensors,
-} from '@whet/runtime';
+import type { Manifest, Preprocessing } from '@whet/runtime';
+import { BUNDLE_SCHEMA, float32, manifestSchema, type StoredTensor, writeSafetensors } from '@whet/runtime/format';
 import { stepMemory } from '../step-memory.js';
 import type { Checkpoint } from '../training/checkpoint.js';
 import { frozenShare } from '../training/masks.js';

@@ -1,6 +1,6 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseManifest, readSafetensors } from '@whet/runtime';
+import { parseManifest, readSafetensors } from '@whet/runtime/format';
 import * as z from 'zod';
 import { metaParameters } from '../task/task-graph.js';
 import { adamState } from './adam.js';
