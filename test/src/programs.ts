@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 const source = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
 /** Options of Node.js with which it runs the packages' sources, as these tests do. */
-export const fromSource: readonly string[] = ['--import', import.meta.resolve('tsx'), '--conditions', '@whet/source'];
+const fromSource: readonly string[] = ['--import', import.meta.resolve('tsx'), '--conditions', '@whet/source'];
 
 /** What Node.js is given to run a source of this repository, by its path in it. */
 export const program = (path: string): readonly string[] => [...fromSource, source(path)];
