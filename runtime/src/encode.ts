@@ -15,7 +15,7 @@ export const BATCH = 16;
 export const isEncoded = (image: ImageInput): image is EncodedImage => !ArrayBuffer.isView(image);
 
 /** Preprocessed images as one tensor `[N, C, H, W]`. */
-export function stackImages(
+function stackImages(
   images: readonly Float32Array[],
   { channels, height, width }: Pick<Preprocessing, 'channels' | 'height' | 'width'>,
 ): Tensor {

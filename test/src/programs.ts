@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 const source = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
 /** Options of Node.js with which it runs the packages' sources, as these tests do. */
-export const fromSource: readonly string[] = [
+const fromSource: readonly string[] = [
   '--import',
   new URL('../from-source.js', import.meta.url).href,
   '--conditions',

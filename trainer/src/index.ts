@@ -25,12 +25,7 @@ export {
   type TimeChange,
 } from './bench/compare.js';
 export { type Floor, openFloor, productsGraph } from './bench/floor.js';
-export {
-  type MeasureOptions,
-  measureBundle,
-  supportExamples,
-  TIMED_TASKS,
-} from './bench/measure-bundle.js';
+export { type MeasureOptions, measureBundle, TIMED_TASKS } from './bench/measure-bundle.js';
 export { type MemoryUse, measureMemory } from './bench/memory.js';
 export {
   BENCH_SCHEMA,
@@ -38,7 +33,6 @@ export {
   type BenchRecord,
   type BenchResult,
   readBench,
-  type Timing,
   thisMachine,
   writeBench,
 } from './bench/record.js';
@@ -54,7 +48,7 @@ export type { SourceHead } from './compile/read/read-head.js';
 export { type ReadModelOptions, readModel, type SourceModel } from './compile/read/read-model.js';
 export { type CifarOptions, cifarPreprocessing, loadCifar } from './data/cifar.js';
 export { DataError, type Dataset, type ImageClass, type SplitName } from './data/dataset.js';
-export { type Episode, EpisodeSampler, type EpisodeShape } from './data/episodes.js';
+export type { EpisodeShape } from './data/episodes.js';
 export { findSplitFolders, type ImageFolderOptions, imagesOf, loadImageFolders } from './data/image-folders.js';
 export { loadOmniglot, omniglotPreprocessing } from './data/omniglot.js';
 export { openPackedOmniglot, packOmniglot } from './data/packed-omniglot.js';
@@ -70,7 +64,6 @@ export {
   exportObstacles,
   layerPattern,
   layersOf,
-  movingLayers,
   type PatternSpec,
   patternParts,
   patternsOf,
@@ -92,7 +85,7 @@ export {
   type SearchSettings,
   writeSearch,
 } from './search/record.js';
-export { type Interval, meanInterval, median, quantile } from './statistics.js';
+export { type Interval, median } from './statistics.js';
 export { type InnerParameter, type MaskGranularity, maskGranularities } from './task/inner-parameters.js';
 export {
   type BundledNormalization,
@@ -119,9 +112,8 @@ export {
   metaParameters,
   STEP_WEIGHTS,
   type TaskSettings,
-  type TaskValues,
 } from './task/task-graph.js';
-export { evaluationGraph, metaGradientGraph, taskBatchGraph } from './task/training-graphs.js';
+export { metaGradientGraph, taskBatchGraph } from './task/training-graphs.js';
 export { checkImages } from './training/check-images.js';
 export { type Checkpoint, CheckpointError, loadCheckpoint, saveCheckpoint } from './training/checkpoint.js';
 export {
@@ -137,7 +129,6 @@ export { type ExamplePrediction, predictExamples } from './training/example-pred
 export { frozenShare, masksOf, type WeightMask } from './training/masks.js';
 export { type MetricsFile, openMetrics } from './training/metrics.js';
 export { newRun, resumeFrom } from './training/run.js';
-export { type MetricsLine, RunError, readMetrics, readRun } from './training/run-folder.js';
-export { loadStart, type Start, startFrom, startOf } from './training/start-from.js';
-export { initialState, mixMoments, type TrainingState } from './training/state.js';
+export { type MetricsLine, RunError, readRun } from './training/run-folder.js';
+export { initialState, type TrainingState } from './training/state.js';
 export { DivergedError, type TrainingProgress, train } from './training/train.js';

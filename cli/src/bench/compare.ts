@@ -30,7 +30,7 @@ export async function compareFiles(files: readonly string[]): Promise<void> {
 }
 
 /** A comparison for the terminal: first what makes it doubtful, then the ratios of medians. */
-export function comparisonText({ differences, changes, onlyBefore, onlyAfter }: BenchComparison): string {
+function comparisonText({ differences, changes, onlyBefore, onlyAfter }: BenchComparison): string {
   const warning = differences.length > 0 ? ['NOT LIKE WITH LIKE:', ...differences.map((each) => `- ${each}`)] : [];
   const known = changes.some(({ accuracy }) => accuracy);
   const rows = changes.map(({ result, times, accuracy }) => [

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Manifest, type Measurement, manifestSchema } from '@whet/runtime';
+import type { Manifest, Measurement } from '@whet/runtime';
+import { manifestSchema } from '@whet/runtime/format';
 import type { RunConfig } from '@whet/trainer';
 import { Command, Option } from 'commander';
 import writeFileAtomic from 'write-file-atomic';

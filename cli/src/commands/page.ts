@@ -13,7 +13,7 @@ export function pageCommand(): Command {
 
 async function runPage(directories: string[], out: string): Promise<void> {
   const { writePage } = await import('@whet/page');
-  const { parseManifest } = await import('@whet/runtime');
+  const { parseManifest } = await import('@whet/runtime/format');
   const bundles = new Map<string, string>();
   for (const directory of directories.length > 0 ? directories : [defaultBundle]) {
     const { name } = parseManifest(await readFile(join(directory, 'manifest.json'), 'utf8'), directory);

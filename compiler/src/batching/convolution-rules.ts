@@ -25,7 +25,7 @@ function asImages<K extends OperatorName>({ g, tasks, inputs, node }: BatchConte
 }
 
 /** Images through one operator that has no other operand of a task's own: pooling, resizing. */
-export const imagesRule: BatchRule<'MaxPool' | 'AveragePool' | 'Resize'> = asImages;
+const imagesRule: BatchRule<'MaxPool' | 'AveragePool' | 'Resize'> = asImages;
 
 const convolutionRule: BatchRule<'Conv' | 'ConvTranspose'> = (context) => {
   const { g, tasks, inputs, node } = context;

@@ -132,7 +132,7 @@ type RawModel = Raw<{
   }>;
 }>;
 
-export const formatDomain = (domain: string | undefined): string => domain || 'ai.onnx';
+const formatDomain = (domain: string | undefined): string => domain || 'ai.onnx';
 
 /** Where a tensor's values are, out of the entries that say so. */
 export function externalOf(

@@ -13,7 +13,7 @@ import { slice } from './shape-helpers.js';
 const span = (kernel: number, dilation: number) => (kernel - 1) * dilation + 1;
 
 /** Padding at both ends of an image axis. */
-export function padding([top, left, bottom, right]: ConvAttributes['pads'], axis: 0 | 1): number {
+function padding([top, left, bottom, right]: ConvAttributes['pads'], axis: 0 | 1): number {
   return axis === 0 ? top + bottom : left + right;
 }
 

@@ -24,7 +24,7 @@ const quotient = (a: Dim, b: Dim) => (typeof a === 'number' && typeof b === 'num
  * The elements of an integer scalar or vector that exported graphs compute from shapes, as dimensions: numbers where
  * they are known, symbols elsewhere. `undefined` where they depend on more than shapes.
  */
-export function symbolicIntegers(value: Value): readonly Dim[] | undefined {
+function symbolicIntegers(value: Value): readonly Dim[] | undefined {
   if (isFloat(value.dtype)) return undefined;
   if (value.constant) return value.shape.length <= 1 ? Array.from(value.constant.data) : undefined;
   const node = value.producer;

@@ -10,7 +10,7 @@ import { ReduceMax, ReduceMean } from './reductions.js';
 import { expandLike, reshapeLike } from './shape-helpers.js';
 
 /** Extent of the window along an image axis. */
-export function windowSpan(a: MaxPoolAttributes, axis: 0 | 1): number {
+function windowSpan(a: MaxPoolAttributes, axis: 0 | 1): number {
   return (a.kernel_shape[axis] - 1) * (a.dilations?.[axis] ?? 1) + 1;
 }
 

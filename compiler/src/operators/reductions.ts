@@ -32,7 +32,7 @@ const axesOf = (inputs: Inputs, attributes: ReduceAttributes) =>
   reducedAxes(inputs[1] && constantIntegers(inputs, 1, 'axes'), required(inputs, 0).shape.length, attributes);
 
 /** A reduced value with its axes of size 1 put back, so that it broadcasts against the input. */
-export function withAxes(g: GraphBuilder, reduced: Value, like: Value, axes: readonly number[]): Value {
+function withAxes(g: GraphBuilder, reduced: Value, like: Value, axes: readonly number[]): Value {
   const set = new Set(axes);
   return reshape(
     g,

@@ -1,4 +1,3 @@
-import { preprocessingSchema } from '@whet/runtime';
 import type {
   AdaptAnswer,
   HealthAnswer,
@@ -8,6 +7,7 @@ import type {
   ProfileAnswer,
   ProfilesAnswer,
 } from '@whet/runtime/client';
+import { preprocessingSchema } from '@whet/runtime/format';
 import * as z from 'zod';
 import { kinds, type ProblemKind } from '../problems.js';
 
@@ -21,7 +21,7 @@ const id = z.uuid().meta({ description: 'Id of a profile.' });
 const version = z.int().min(1).meta({ description: '1 of a new profile, one more with every change.' });
 const probabilities = z.record(z.string(), z.number().min(0).max(1.00001));
 
-export const predictionAnswer = z
+const predictionAnswer = z
   .strictObject({ label: z.string(), probabilities })
   .meta({ id: 'Prediction' }) satisfies z.ZodType<PredictionAnswer>;
 

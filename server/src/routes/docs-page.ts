@@ -70,7 +70,7 @@ export function docsHandler(document: OpenApiDocument): RequestHandler {
   };
 }
 
-export function renderDocument(document: OpenApiDocument): string {
+function renderDocument(document: OpenApiDocument): string {
   const { info } = document;
   const paths = Object.entries((document.paths ?? {}) as unknown as Record<string, Record<string, Operation>>);
   const schemas = Object.entries((document.components?.schemas ?? {}) as Record<string, Schema>);

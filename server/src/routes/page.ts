@@ -1,5 +1,5 @@
 import { headersOf, isImmutable, pageDirectory } from '@whet/page';
-import { isArchive } from '@whet/runtime';
+import { isArchive } from '@whet/runtime/format';
 import { openBundleFiles } from '@whet/runtime/node';
 import { Router } from 'express';
 import sirv from 'sirv';

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Manifest, readSafetensors, type StoredTensor } from '@whet/runtime';
+import type { Manifest } from '@whet/runtime';
+import { readSafetensors, type StoredTensor } from '@whet/runtime/format';
 import { loadBundle } from '@whet/runtime/node';
 import {
   randomImages,

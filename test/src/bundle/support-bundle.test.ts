@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { BundleError, ProfileError, readSafetensors, writeSafetensors } from '@whet/runtime';
+import { BundleError, ProfileError } from '@whet/runtime';
+import { readSafetensors, writeSafetensors } from '@whet/runtime/format';
 import { type Bundle, loadBundle } from '@whet/runtime/node';
 import { randomImages, supportCheckpoint, writeTinyBundle } from '@whet/tools/bundles/tiny-bundle';
 import { anil, maml, type Rule, sparseMaml } from '@whet/trainer';

@@ -124,7 +124,7 @@ async function check(
   }
 }
 
-export async function runNodeTest(root: string, name: string): Promise<NodeTestResult> {
+async function runNodeTest(root: string, name: string): Promise<NodeTestResult> {
   const folder = join(root, name);
   const model = readModelFile(join(folder, 'model.onnx'));
   const ops = [...new Set(model.graph.node.map((node) => node.opType))].filter((op) => op !== 'Constant');

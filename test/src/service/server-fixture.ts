@@ -87,7 +87,7 @@ export const drawings = {
 export type Drawing = keyof typeof drawings;
 
 /** The pixels of a drawing, black on white. */
-export function pixelsOf(shape: Drawing): Uint8Array {
+function pixelsOf(shape: Drawing): Uint8Array {
   return Uint8Array.from({ length: SIZE * SIZE }, (_, i) =>
     drawings[shape](i % SIZE, Math.floor(i / SIZE)) ? 0 : 255,
   );

@@ -6,7 +6,7 @@ import { parseSync, Visitor } from 'oxc-parser';
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 
 /** The workspaces, each with its sources in `src`. */
-export const workspaces = [
+const workspaces = [
   'compiler',
   'models',
   'runtime',

@@ -36,7 +36,7 @@ export interface BenchComparison {
 }
 
 /** Runs that quartiles are taken from; fewer decide nothing. */
-export const ENOUGH_RUNS = 5;
+const ENOUGH_RUNS = 5;
 
 /** Compares two benches, result by result: those of one bundle, backend, pattern, task and number of steps. */
 export function compareBenches(before: BenchRecord, after: BenchRecord): BenchComparison {

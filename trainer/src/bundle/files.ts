@@ -8,7 +8,8 @@ import {
   type SplitModel,
   splitWeights,
 } from '@whet/compiler';
-import { BUNDLE_SCHEMA, float32, type Manifest, manifestSchema } from '@whet/runtime';
+import type { Manifest } from '@whet/runtime';
+import { BUNDLE_SCHEMA, float32, manifestSchema } from '@whet/runtime/format';
 import type { CompiledPattern } from '../pattern/compile-pattern.js';
 import { SharedWeights, WEIGHTS_FILE } from './shared-weights.js';
 

@@ -1,6 +1,6 @@
 import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { isArchive } from '@whet/runtime';
+import { isArchive } from '@whet/runtime/format';
 import writeFileAtomic from 'write-file-atomic';
 import { packArchive } from './archive.js';
 

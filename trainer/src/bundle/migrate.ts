@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { decodeModel, type OnnxModel } from '@whet/compiler';
-import { type Manifest, parseManifest, preprocessingSchema, readSafetensors, type StoredTensor } from '@whet/runtime';
+import type { Manifest } from '@whet/runtime';
+import { parseManifest, preprocessingSchema, readSafetensors, type StoredTensor } from '@whet/runtime/format';
 import { openBundleFiles } from '@whet/runtime/node';
 import * as z from 'zod';
 import { type BundlePattern, bundleFiles, type StartingValue } from './files.js';

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { ExternalWeight } from '@whet/compiler';
-import { readPlaces, type StoredDType, type StoredTensor, storedTensor, writeSafetensors } from '@whet/runtime';
+import { readPlaces, type StoredDType, type StoredTensor, storedTensor, writeSafetensors } from '@whet/runtime/format';
 
 /** The file of a bundle that holds its weights. */
 export const WEIGHTS_FILE = 'weights.safetensors';

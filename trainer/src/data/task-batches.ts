@@ -1,4 +1,4 @@
-import { oneHot } from '@whet/runtime';
+import { oneHot } from '@whet/runtime/format';
 import type { Dataset } from './dataset.js';
 import { type Episode, EpisodeSampler, type EpisodeSamplerOptions, type EpisodeShape } from './episodes.js';
 

@@ -16,7 +16,7 @@ import {
   type Value,
 } from '@whet/compiler';
 import { crossEntropy, type HeadWeights, headLogits } from '@whet/models';
-import { nextName } from '@whet/runtime';
+import { nextName } from '@whet/runtime/format';
 import { copyRest, encodeGraph, type RestOfNetwork, splitNetwork } from './split-network.js';
 import type { SupportNormalization } from './support-moments.js';
 

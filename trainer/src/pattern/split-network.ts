@@ -16,7 +16,7 @@ import {
   slice,
   type Value,
 } from '@whet/compiler';
-import { momentNames } from '@whet/runtime';
+import { momentNames } from '@whet/runtime/format';
 import type { SupportNormalization } from './support-moments.js';
 
 /** Values that cannot be kept per image: another axis first than the batch, or a size that is not known. */

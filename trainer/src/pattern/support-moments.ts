@@ -9,7 +9,7 @@ import {
   reshape,
   type Value,
 } from '@whet/compiler';
-import { momentNames } from '@whet/runtime';
+import { momentNames } from '@whet/runtime/format';
 
 /** A normalization of a network by moments of its own input: the support set's while it adapts, stored ones afterwards. */
 export interface SupportNormalization {

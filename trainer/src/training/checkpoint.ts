@@ -1,7 +1,7 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Backbone } from '@whet/models';
-import { float32, readSafetensors, type StoredTensor, writeSafetensors } from '@whet/runtime';
+import { float32, readSafetensors, type StoredTensor, writeSafetensors } from '@whet/runtime/format';
 import writeFileAtomic from 'write-file-atomic';
 import { backboneOf, type RunConfig, runConfigSchema } from './config.js';
 import { allSpecs, type TrainingState } from './state.js';

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type Backbone, conv4, resnet12, resnet12Defaults } from '@whet/models';
-import { preprocessingSchema } from '@whet/runtime';
+import { preprocessingSchema } from '@whet/runtime/format';
 import * as z from 'zod';
 import { maskGranularities } from '../task/inner-parameters.js';
 import { normalizationNames, normalizations } from '../task/normalizations.js';

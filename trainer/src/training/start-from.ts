@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Backbone } from '@whet/models';
-import { isArchive, parseManifest, Weights } from '@whet/runtime';
+import { isArchive, parseManifest, Weights } from '@whet/runtime/format';
 import { openBundleFiles } from '@whet/runtime/node';
 import * as z from 'zod';
 import { metaParameters } from '../task/task-graph.js';

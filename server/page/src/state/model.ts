@@ -44,7 +44,7 @@ export interface Extra {
 
 export type Person = StoredProfile<Extra>;
 
-export const newId = (): string =>
+const newId = (): string =>
   Array.from(crypto.getRandomValues(new Uint8Array(8)), (b) => b.toString(16).padStart(2, '0')).join('');
 
 export function newPerson(bundle: string, name: string, pattern: string): Person {

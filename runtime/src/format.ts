@@ -1,0 +1,21 @@
+/**
+ * How a bundle is written: the manifest's schema, safetensors files, and the names and rows of tensors. For what writes
+ * bundles and profiles or reads their files; to adapt and predict, none of it is needed.
+ */
+export { isArchive, readArchive } from './archive.js';
+export { BUNDLE_SCHEMA, filesOf, manifestSchema, parseManifest } from './manifest.js';
+export { oneHot } from './one-hot.js';
+export { momentNames, nextName } from './pattern.js';
+export { preprocessingSchema } from './preprocessing.js';
+export {
+  float32,
+  readPlaces,
+  readSafetensors,
+  SafetensorsError,
+  type SafetensorsFile,
+  type StoredDType,
+  type StoredTensor,
+  storedTensor,
+  writeSafetensors,
+} from './safetensors.js';
+export { Weights } from './weights.js';
