@@ -1,4 +1,4 @@
 export { bytes, formatTable, milliseconds, percent } from './format.js';
 export { whetProgram } from './program.js';
 export { type Progress, startProgress } from './progress.js';
-export { runWhet } from './run.js';
+export { runCommand } from './run.js';

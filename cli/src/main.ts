@@ -1,3 +1,3 @@
-import { runWhet } from './run.js';
+import { runCommand } from './run.js';
 
-await runWhet(process.argv.slice(2));
+await runCommand(process.argv.slice(2));

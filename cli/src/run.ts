@@ -13,7 +13,7 @@ function stayAlive(command: Command): Command {
 }
 
 /** Runs `whet` with arguments as a shell hands them on. What goes wrong is said in a line, and is the process's exit code. */
-export async function runWhet(args: readonly string[]): Promise<void> {
+export async function runCommand(args: readonly string[]): Promise<void> {
   try {
     await stayAlive(await whetProgram(version)).parseAsync([...args], { from: 'user' });
   } catch (error) {

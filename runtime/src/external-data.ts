@@ -48,7 +48,7 @@ function readFields(message: Uint8Array, onField: (number: number, bytes: Uint8A
  * Every value that an ONNX model keeps in other files, wherever in it: read from the file's own bytes, without a
  * decoder. Throws a RangeError where they are no protobuf message.
  */
-export function externalDataOf(model: Uint8Array): ExternalData[] {
+function externalDataOf(model: Uint8Array): ExternalData[] {
   const found: ExternalData[] = [];
   const visit = (kind: string, message: Uint8Array, depth: number): void => {
     if (depth > DEEPEST) throw new RangeError(`messages stand in each other more than ${DEEPEST} deep`);

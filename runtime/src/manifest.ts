@@ -22,7 +22,7 @@ const movingSchema = z.object({
   entries: positive,
 });
 
-export const patternSchema = z.object({
+const patternSchema = z.object({
   description: z.string(),
   /** `encode` is null where nothing is frozen: features are the images then. */
   graphs: z.object({
@@ -57,7 +57,7 @@ export const patternSchema = z.object({
   stepMemory: z.optional(z.object({ examples: positive, classes: positive, peakActivationBytes: positive })),
 });
 
-export const measurementSchema = z.object({
+const measurementSchema = z.object({
   pattern: z.string(),
   dataset: z.string(),
   split: z.string(),

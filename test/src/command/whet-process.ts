@@ -1,6 +1,6 @@
 import { type ExecFileOptions, execFile } from 'node:child_process';
 import { join } from 'node:path';
-import { runWhet as run } from '@whet/cli';
+import { runCommand } from '@whet/cli';
 import { whetFromSource } from '../programs.js';
 
 /** The program that `whet` starts, in this process and in one of its own. */
@@ -56,7 +56,7 @@ export async function runWhet(folder: string, args: readonly string[]): Promise<
   Object.assign(process.env, environment(folder));
   process.exitCode = undefined;
   try {
-    await run(args);
+    await runCommand(args);
     return { code: Number(process.exitCode ?? 0), out: out.join(''), err: err.join('') };
   } finally {
     process.exitCode = exitCode;

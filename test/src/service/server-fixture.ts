@@ -78,7 +78,7 @@ export async function startTestServer(
 }
 
 /** Three drawings that even random features tell apart: ink on the left, on top, in the corner. */
-export const drawings = {
+const drawings = {
   left: (x: number, _y: number) => x < SIZE / 3,
   top: (_x: number, y: number) => y < SIZE / 3,
   corner: (x: number, y: number) => x > SIZE / 2 && y > SIZE / 2,

@@ -48,17 +48,18 @@ export function strangeImports(sources: readonly Source[]): string[] {
  */
 export const roomArrows: Readonly<Record<string, readonly string[]>> = {
   statistics: [],
-  'step-memory': [],
   data: [],
   task: [],
   pattern: [],
+  bundle: ['pattern'],
   backends: ['data', 'statistics', 'task'],
-  bench: ['backends', 'data', 'statistics'],
+  bench: ['backends', 'data', 'statistics', 'task'],
   training: ['data', 'statistics', 'task'],
-  export: ['pattern', 'step-memory', 'task', 'training'],
+  export: ['bundle', 'pattern', 'task', 'training'],
   search: ['bench', 'data', 'export', 'statistics', 'training'],
   'compile/read': ['data'],
-  compile: ['compile/read', 'data', 'export', 'pattern', 'step-memory'],
+  network: ['compile/read', 'pattern'],
+  compile: ['bundle', 'compile/read', 'data', 'pattern', 'task'],
 };
 
 const TRAINER = 'trainer/src/';

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { BenchRecord, BenchResult, Timing } from './record.js';
 
 /** Figures of a result that are compared. */
-export const comparedTimes = ['adapt', 'encode', 'step', 'predict'] as const;
+const comparedTimes = ['adapt', 'encode', 'step', 'predict'] as const;
 export type ComparedTime = (typeof comparedTimes)[number];
 
 export interface TimeChange {

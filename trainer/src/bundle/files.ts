@@ -70,7 +70,7 @@ const fileNames: Readonly<Record<GraphName, string>> = {
 };
 
 /** The graphs of a compiled pattern, by their names in a manifest. */
-export const graphsOf = (compiled: CompiledPattern): BundlePattern['graphs'] => ({
+export const encodedGraphs = (compiled: CompiledPattern): BundlePattern['graphs'] => ({
   encode: compiled.encode,
   encodeQuery: compiled.encodeQuery,
   start: compiled.start,

@@ -4,7 +4,7 @@ import {
   type BundleDraft,
   type BundlePattern,
   bundleFiles,
-  graphsOf,
+  encodedGraphs,
   patternNameProblem,
   type StartingValue,
   stepMemory,
@@ -54,7 +54,7 @@ async function compilePatternOf(
       moving.length > 0
         ? `Moves ${layers.join(', ')} and the head; what is below is cached.`
         : 'Only the head moves; the whole network is cached.',
-    graphs: { ...graphsOf(compiled), encode: prefix?.bytes },
+    graphs: { ...encodedGraphs(compiled), encode: prefix?.bytes },
     ...(storesMoments ? { normalizations: [...compiled.normalizations] } : {}),
     moving: new Map(
       moving.map(({ name: parameter, shape, value }) => [

@@ -1,5 +1,5 @@
 import type { Manifest, Preprocessing } from '@whet/runtime';
-import { type BundlePattern, bundleFiles, graphsOf } from '../bundle/files.js';
+import { type BundlePattern, bundleFiles, encodedGraphs } from '../bundle/files.js';
 import { writeBundle } from '../bundle/folder.js';
 import type { Checkpoint } from '../training/checkpoint.js';
 import { frozenShare } from '../training/masks.js';
@@ -50,7 +50,7 @@ export function buildBundle(options: BundleOptions): { manifest: Manifest; conte
     return {
       name: spec.name,
       description: spec.description,
-      graphs: graphsOf(compiled),
+      graphs: encodedGraphs(compiled),
       moving: new Map(
         parts.weights
           .filter(({ name }) => compiled.values.has(name))

@@ -10,7 +10,7 @@ export type NormalizationName = (typeof normalizationNames)[number];
 export type MomentMap = ReadonlyMap<string, Moments>;
 
 /** A batch of a task's images on its way through the network. */
-export interface Pass {
+export interface ForwardPass {
   readonly g: GraphBuilder;
   readonly backbone: Backbone;
   /** `[N, C, H, W]` */
@@ -20,7 +20,7 @@ export interface Pass {
   readonly population: MomentMap;
 }
 
-export interface QueryPass extends Pass {
+export interface QueryPass extends ForwardPass {
   /** Of the support set at the same parameters. */
   readonly support: MomentMap;
   /** Inner steps have moved weights below the head, so that they are the task's own. */
@@ -44,9 +44,9 @@ export interface NormalizationMode {
   /** Takes out what is added to a whole channel before it, such as a bias, which then has no gradient. */
   readonly centresChannels: boolean;
   /** Features that the support loss reads; with the support set's moments where the pass comes by them. */
-  readonly support: (pass: Pass) => { readonly features: Value; readonly moments?: MomentMap };
+  readonly support: (pass: ForwardPass) => { readonly features: Value; readonly moments?: MomentMap };
   /** The support set's moments, in a pass of their own; absent where nothing is normalized by moments of a batch. */
-  readonly observe?: (pass: Pass) => MomentMap;
+  readonly observe?: (pass: ForwardPass) => MomentMap;
   /** Features of the query set. */
   readonly query: (pass: QueryPass) => Value;
   /** In a bundle; or why it cannot be exported. */
@@ -57,7 +57,7 @@ export interface NormalizationMode {
   readonly together: NormalizationName;
 }
 
-const featuresBy = ({ g, backbone, images, parameters }: Pass, by: NormalizeBy): Value => {
+const featuresBy = ({ g, backbone, images, parameters }: ForwardPass, by: NormalizeBy): Value => {
   const parameter = (name: string): Value => {
     const value = parameters.get(name);
     if (!value) throw new Error(`no parameter "${name}"`);
@@ -66,7 +66,7 @@ const featuresBy = ({ g, backbone, images, parameters }: Pass, by: NormalizeBy):
   return backbone.build(g, images, parameter, by);
 };
 
-const featuresByGiven = ({ g, backbone, images, parameters }: Pass, moments: MomentMap): Value =>
+const featuresByGiven = ({ g, backbone, images, parameters }: ForwardPass, moments: MomentMap): Value =>
   featuresWithMoments(g, backbone, images, parameters, moments);
 
 const given =
@@ -78,7 +78,7 @@ const given =
   };
 
 /** Features normalized by the batch's own moments, or by those of `instead`, and the batch's moments. */
-function observe(pass: Pass, instead: MomentMap = new Map()) {
+function observe(pass: ForwardPass, instead: MomentMap = new Map()) {
   const moments = new Map<string, Moments>();
   const features = featuresBy(pass, (name, x) => {
     const own = batchMoments(pass.g, x);

@@ -3,7 +3,7 @@ import { GraphBuilder, gradients, reshape } from '@whet/compiler';
 import type { Backbone, HeadKind, Moments, ParameterSpec } from '@whet/models';
 import { crossEntropy, type HeadWeights, headLogits, headParameters, prototypeHead, sharedHead } from '@whet/models';
 import { type InnerParameter, innerParametersOf, type MaskGranularity } from './inner-parameters.js';
-import type { MomentMap, NormalizationMode, Pass } from './normalizations.js';
+import type { ForwardPass, MomentMap, NormalizationMode } from './normalizations.js';
 import type { Rule } from './rules.js';
 
 export interface TaskSettings {
@@ -101,7 +101,7 @@ export function buildTask(settings: TaskSettings): TaskValues {
   const inputs = [support, supportLabels, query, queryLabels, ...meta.values()];
   for (const { mean, variance } of population.values()) inputs.push(mean, variance);
 
-  const passOf = (images: Value, parameters: ReadonlyMap<string, Value>): Pass => {
+  const passOf = (images: Value, parameters: ReadonlyMap<string, Value>): ForwardPass => {
     return { g, backbone, images, parameters, population };
   };
 
