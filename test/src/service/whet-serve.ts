@@ -5,6 +5,7 @@ import { checkAnswersOf } from './check-answers.js';
 
 export interface ServeProcess {
   readonly url: string;
+  readonly pid: number | undefined;
   /** Exit code, or the signal that ended it. */
   readonly ended: Promise<number | NodeJS.Signals | null>;
   /** Lines of its log. */
@@ -38,7 +39,7 @@ export async function startServe(
     if (!url) continue;
     const stopChecking = await checkAnswersOf(url);
     void ended.then(stopChecking);
-    return { url, ended, log, kill: (signal) => child.kill(signal) };
+    return { url, pid: child.pid, ended, log, kill: (signal) => child.kill(signal) };
   }
   throw new Error(`whet serve ended before it was listening: ${log.join('\n')}`);
 }
