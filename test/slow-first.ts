@@ -1,7 +1,19 @@
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-/** Files that take half a minute or more, the slowest first. */
-const SLOW = ['parity', 'quickstart', 'cli', 'page-bad-input', 'page-profiles', 'page', 'cli-search', 'crash'];
+/** Files that take a third of a minute or more, the slowest first. */
+const SLOW = [
+  'page-profiles',
+  'parity-webgpu',
+  'crash',
+  'page-bad-input',
+  'page',
+  'rules',
+  'cli-bench',
+  'doctor',
+  'server-operations',
+  'parity-cpu',
+  'quickstart',
+];
 
 /** Begins with the slowest files, so that at the end no worker waits long for another. */
 export default class SlowFirst extends BaseSequencer {

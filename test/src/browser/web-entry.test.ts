@@ -66,14 +66,7 @@ describe('the page as static files', () => {
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'whet-static-'));
     const main = fileURLToPath(import.meta.resolve('@whet/cli/main'));
-    await run(process.execPath, [
-      ...process.execArgv,
-      main,
-      'page',
-      '--out',
-      directory,
-      join(bundlesDirectory, DEFAULT_BUNDLE),
-    ]);
+    await run(process.execPath, [main, 'page', '--out', directory, join(bundlesDirectory, DEFAULT_BUNDLE)]);
   });
   afterAll(() => rm(directory, { recursive: true }));
 

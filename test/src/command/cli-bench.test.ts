@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url';
 import { tinyCheckpoint, writeTinyBundle } from '@whet/tools/bundles/tiny-bundle';
 import { readBench } from '@whet/trainer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { whetFromSource } from '../programs.js';
+import { whetMain } from '../programs.js';
 import { writeSyntheticOmniglot } from './synthetic-omniglot.js';
 import { inFolder, runWhet, startWhet } from './whet-process.js';
 
@@ -109,7 +109,7 @@ describe('whet bench', () => {
   it('keeps what it measured when it is interrupted', async () => {
     const args = ['bench', 'one', '--runs', '3000', '--shots', '1', ...small, '--json', 'part.json'];
     const code = await new Promise<number | null>((resolve) => {
-      const child = spawn(process.execPath, [...whetFromSource, ...args], inFolder(folder));
+      const child = spawn(process.execPath, [...whetMain, ...args], inFolder(folder));
       // Off a terminal, progress is a line every tenth of the way.
       child.stderr.once('data', () => child.kill('SIGINT'));
       child.on('exit', resolve);

@@ -6,7 +6,7 @@ import { loadBundle } from '@whet/runtime/node';
 import { tinyCheckpoint } from '@whet/tools/bundles/tiny-bundle';
 import { type SearchRecord, saveCheckpoint } from '@whet/trainer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { whetFromSource } from '../programs.js';
+import { whetMain } from '../programs.js';
 import { writeSyntheticOmniglot } from './synthetic-omniglot.js';
 import { inFolder, runWhet } from './whet-process.js';
 
@@ -87,7 +87,7 @@ describe('whet search', () => {
 
   it('keeps what it measured when it is interrupted, and goes on', async () => {
     const stopped = await new Promise<{ code: number | null; out: string }>((resolve) => {
-      const child = spawn(process.execPath, [...whetFromSource, ...search('part', 2000)], inFolder(folder));
+      const child = spawn(process.execPath, [...whetMain, ...search('part', 2000)], inFolder(folder));
       let out = '';
       child.stdout.on('data', (text) => {
         out += text;

@@ -1,7 +1,7 @@
 import { type ExecFileOptions, execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { runCommand } from '@whet/cli';
-import { whetFromSource } from '../programs.js';
+import { whetMain } from '../programs.js';
 
 /** The program that `whet` starts, in this process and in one of its own. */
 
@@ -22,7 +22,7 @@ export const inFolder = (folder: string): ExecFileOptions => ({
 /** Runs `whet` in a process as a person would, in a folder. `node` are options of Node.js itself. */
 export function startWhet(folder: string, args: readonly string[], node: readonly string[] = []): Promise<Outcome> {
   return new Promise((resolve) => {
-    execFile(process.execPath, [...node, ...whetFromSource, ...args], inFolder(folder), (error, out, err) => {
+    execFile(process.execPath, [...node, ...whetMain, ...args], inFolder(folder), (error, out, err) => {
       resolve({ code: error ? Number(error.code ?? 1) : 0, out: String(out), err: String(err) });
     });
   });

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { whetFromSource } from '../programs.js';
+import { whetMain } from '../programs.js';
 import { checkAnswersOf } from './check-answers.js';
 
 export interface ServeProcess {
@@ -20,7 +20,7 @@ export async function startServe(
   /** Commands of a shell that end in `exec "$0" "$@"`. */
   shell?: string,
 ): Promise<ServeProcess> {
-  const command = [process.execPath, ...whetFromSource, 'serve', '--port', '0', '--adapt-niceness', '0', ...args];
+  const command = [process.execPath, ...whetMain, 'serve', '--port', '0', '--adapt-niceness', '0', ...args];
   const [program, ...rest] = (shell === undefined ? command : ['bash', '-c', shell, ...command]) as [
     string,
     ...string[],

@@ -49,7 +49,7 @@ interface Service {
 async function start(folder: string, args: readonly string[]): Promise<Service> {
   const main = fileURLToPath(import.meta.resolve('@whet/cli/main'));
   const flags = ['serve', values.bundle, '--port', '0', '--store', folder, '--log-level', 'error', ...args];
-  const child: ChildProcess = spawn(process.execPath, [...process.execArgv, main, ...flags], {
+  const child: ChildProcess = spawn(process.execPath, [main, ...flags], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   if (!child.stdout) throw new Error('no output');

@@ -8,9 +8,6 @@ import { type DemoImage, loadDemoImages } from './demo-images.js';
 
 const WAYS = 5;
 const SHOTS = [1, 5] as const;
-const QUERIES = 100;
-/** Adaptations timed per row; the table shows medians. */
-const REPEATS = 7;
 
 interface AdaptAnswer {
   readonly profile: string;
@@ -35,19 +32,7 @@ async function startService(): Promise<{ url: string; process: ChildProcess }> {
   const main = fileURLToPath(import.meta.resolve('@whet/cli/main'));
   const child = spawn(
     process.execPath,
-    [
-      ...process.execArgv,
-      main,
-      'serve',
-      '--port',
-      '0',
-      '--store',
-      'memory:',
-      '--log-level',
-      'warn',
-      '--adapt-niceness',
-      '0',
-    ],
+    [main, 'serve', '--port', '0', '--store', 'memory:', '--log-level', 'warn', '--adapt-niceness', '0'],
     {
       stdio: ['ignore', 'pipe', 'inherit'],
     },
@@ -92,20 +77,30 @@ async function predictAll(url: string, task: Task, profile: string, onDone: () =
 }
 
 /** Classes and images by a seed: nobody picked easy ones. Support and queries share no image. */
-function drawTasks(images: ReadonlyMap<string, readonly DemoImage[]>, seed: number): Task[] {
+function drawTasks(images: ReadonlyMap<string, readonly DemoImage[]>, seed: number, count: number): Task[] {
   const random = generatorFor(seed, 'quickstart', 0);
   const labels = [...images.keys()].sort();
   const classes = random.sample(labels.length, WAYS).map((i) => images.get(labels[i] as string) ?? []);
   const most = Math.max(...SHOTS);
-  const perClass = QUERIES / WAYS;
+  const perClass = Math.ceil(count / WAYS);
   const shuffled = classes.map((drawings) => random.shuffle([...drawings]));
   const queries = shuffled.flatMap((drawings) => drawings.slice(most, most + perClass));
   return SHOTS.map((shots) => ({ shots, queries, support: shuffled.flatMap((drawings) => drawings.slice(0, shots)) }));
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { seed: { type: 'string', default: '1' } } });
-  const tasks = drawTasks(await loadDemoImages(), Number(values.seed));
+  const { values } = parseArgs({
+    options: {
+      seed: { type: 'string', default: '1' },
+      /** Images that are predicted, of all classes. */
+      queries: { type: 'string', default: '100' },
+      /** Adaptations timed per row; the table shows medians. */
+      repeats: { type: 'string', default: '7' },
+    },
+  });
+  const repeats = Number(values.repeats);
+  const tasks = drawTasks(await loadDemoImages(), Number(values.seed), Number(values.queries));
+  const queries = tasks[0]?.queries.length ?? 0;
   const service = await startService();
   try {
     const { url } = service;
@@ -118,13 +113,13 @@ async function main(): Promise<void> {
     const classes = [...new Set(tasks[0]?.support.map(({ label }) => label))];
     process.stdout.write(`${model.name} at ${url}\n${WAYS} classes it never saw: ${classes.join(', ')}\n\n`);
 
-    const progress = startProgress('predict', tasks.length * patterns.length * 2 * QUERIES);
+    const progress = startProgress('predict', tasks.length * patterns.length * 2 * queries);
     let done = 0;
     const rows: string[][] = [];
     for (const task of tasks) {
       const times = new Map(patterns.map((pattern) => [pattern, [] as AdaptAnswer[]]));
       // Interleaved, so that a slow moment of the machine meets all patterns alike; the first round warms up.
-      for (let repeat = 0; repeat <= REPEATS; repeat++) {
+      for (let repeat = 0; repeat <= repeats; repeat++) {
         for (const pattern of patterns) {
           const answer = await adapt(url, task, pattern);
           if (repeat > 0) times.get(pattern)?.push(answer);
@@ -167,8 +162,8 @@ async function main(): Promise<void> {
     ];
     process.stdout.write(`${formatTable(head, rows)}\n`);
     process.stdout.write(
-      `Accuracy on ${QUERIES} other images, one request each. "0 steps": class prototypes only, before any gradient step.\n` +
-        `Times are medians: of ${REPEATS} adaptations in the service, and of the requests as the caller sees them.\n` +
+      `Accuracy on ${queries} other images, one request each. "0 steps": class prototypes only, before any gradient step.\n` +
+        `Times are medians: of ${repeats} adaptations in the service, and of the requests as the caller sees them.\n` +
         '* of encode + steps, over pattern full (all weights move, nothing cached); decoding costs every pattern the same.\n',
     );
   } finally {
