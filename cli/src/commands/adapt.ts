@@ -15,7 +15,7 @@ interface AdaptOptions {
 export function adaptCommand(): Command {
   return new Command('adapt')
     .description('Adapt a bundle to labelled images and write a profile.')
-    .argument('[bundle]', 'folder of a bundle', defaultBundle)
+    .argument('[bundle]', 'folder or .whet file of a bundle', defaultBundle)
     .requiredOption('--examples <dir>', 'folder with one folder of images per class')
     .option('--out <file>', 'where the profile goes', 'profile.safetensors')
     .option('--per-class <n>', 'take this many examples of each class', wholeNumber)

@@ -32,7 +32,7 @@ interface BenchOptions {
 export function benchCommand(): Command {
   return new Command('bench')
     .description('Time adaptation and prediction of every pattern of bundles, on noise images, within one run.')
-    .argument('[bundle...]', 'folders of bundles', [defaultBundle])
+    .argument('[bundle...]', 'folders or .whet files of bundles', [defaultBundle])
     .addOption(
       new Option('--backend <names...>', 'runtimes: onnxruntime-node, onnxruntime-web')
         .choices(['node', 'wasm'])

@@ -1,11 +1,12 @@
 import { readFile } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname } from 'node:path';
 import type { CompileReport } from '@whet/trainer';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { positiveNumber, wholeNumber } from '../arguments.js';
 import { externalDataReader } from '../external-data.js';
 import { bytes, formatTable, percent } from '../format.js';
 import { namedLists } from '../patterns.js';
+import { nameOfPlace, writtenLine } from '../written.js';
 
 interface CompileOptions {
   readonly out: string;
@@ -54,7 +55,7 @@ export function compileCommand(): Command {
   return new Command('compile')
     .description('Make an ONNX classifier adaptable: freeze what does not move, compile the gradients of what does.')
     .argument('<model>', 'an ONNX file')
-    .requiredOption('--out <dir>', 'folder of the bundle')
+    .requiredOption('--out <place>', 'folder of the bundle, or a file that ends in .whet')
     .option(
       '--trainable <selections...>',
       'parameters that move besides the head: names, globs, last:N, bias, norm, all, none (default: none)',
@@ -109,7 +110,7 @@ async function runCompile(path: string, options: CompileOptions): Promise<void> 
       fileName: basename(path),
       external: externalDataReader(dirname(path)),
       directory: out,
-      name: name ?? (out.split(/[\\/]/).filter(Boolean).at(-1) as string),
+      name: name ?? nameOfPlace(out),
       patterns: Object.fromEntries(patterns),
       ...(names ? { labels: names } : {}),
       ...(description ? { description } : {}),
@@ -119,9 +120,7 @@ async function runCompile(path: string, options: CompileOptions): Promise<void> 
     throw new Error(`${path}: ${(cause as Error).message}`, { cause });
   }
   process.stdout.write(describe(report));
-  const { files } = report.manifest;
-  const total = Object.values(files).reduce((sum, file) => sum + file.bytes, 0);
-  process.stdout.write(`${join(out, 'manifest.json')}: ${bytes(total)} in ${Object.keys(files).length} files\n`);
+  process.stdout.write(writtenLine(out, report.manifest));
 }
 
 const millions = (count: number): string => `${(count / 1e6).toFixed(2)} M`;

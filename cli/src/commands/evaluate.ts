@@ -1,10 +1,7 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Manifest, Measurement } from '@whet/runtime';
-import { manifestSchema } from '@whet/runtime/format';
+import { parseManifest } from '@whet/runtime/format';
 import type { RunConfig } from '@whet/trainer';
 import { Command, Option } from 'commander';
-import writeFileAtomic from 'write-file-atomic';
 import { collectCounts, commandLine, count, defaultBundle, positiveNumber, wholeNumber } from '../arguments.js';
 import { dataHelp, loadData, recogniseData, skipCorruptHelp } from '../data.js';
 import { bytes, formatTable, milliseconds, percent } from '../format.js';
@@ -30,7 +27,7 @@ interface EvaluateOptions {
 export function evaluateCommand(): Command {
   return new Command('evaluate')
     .description('Measure a bundle on tasks of classes it was not trained on, one query image at a time.')
-    .argument('[bundle]', 'folder of a bundle', defaultBundle)
+    .argument('[bundle]', 'folder or .whet file of a bundle', defaultBundle)
     .requiredOption('--data <dir>', `${dataHelp}, or of images <class>/* alone`)
     .option('--skip-corrupt', skipCorruptHelp)
     .addOption(new Option('--split <name>', 'classes to draw from').choices(['validation', 'test']).default('test'))
@@ -119,12 +116,14 @@ async function runEvaluation(directory: string, options: EvaluateOptions): Promi
 }
 
 /** Puts measurements into the manifest, in place of earlier ones of the same pattern, split, task and steps. */
-async function record(directory: string, measurements: readonly Measurement[]): Promise<void> {
-  const path = join(directory, 'manifest.json');
-  const manifest = JSON.parse(await readFile(path, 'utf8')) as Manifest;
+async function record(place: string, measurements: readonly Measurement[]): Promise<void> {
+  const { readBundle, writeBundle } = await import('@whet/trainer');
+  const { contents } = await readBundle(place);
+  const manifest = JSON.parse(new TextDecoder().decode(contents.get('manifest.json'))) as Manifest;
   const keyOf = (m: Measurement) => [m.pattern, m.split, m.ways, m.shots, m.steps].join('/');
   const fresh = new Set(measurements.map(keyOf));
   manifest.measurements = [...manifest.measurements.filter((m) => !fresh.has(keyOf(m))), ...measurements];
-  manifestSchema.parse(manifest);
-  await writeFileAtomic(path, `${JSON.stringify(manifest, null, 2)}\n`);
+  const text = `${JSON.stringify(manifest, null, 2)}\n`;
+  parseManifest(text, place);
+  await writeBundle(place, contents.set('manifest.json', new TextEncoder().encode(text)));
 }

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { Command } from 'commander';
 import { positiveNumber, wholeNumber } from '../arguments.js';
-import { bytes, formatTable, percent } from '../format.js';
+import { formatTable, percent } from '../format.js';
 import { choosePatterns, namedLists, SEARCHED } from '../patterns.js';
+import { nameOfPlace, writtenLine } from '../written.js';
 
 interface ExportOptions {
   readonly out: string;
@@ -24,7 +24,7 @@ export function exportCommand(): Command {
   return new Command('export')
     .description('Compile a checkpoint into a bundle: frozen prefix, step with its gradients, prediction, per pattern.')
     .argument('<checkpoint>', 'a checkpoint of `whet train`')
-    .requiredOption('--out <dir>', 'folder of the bundle')
+    .requiredOption('--out <place>', 'folder of the bundle, or a file that ends in .whet')
     .option('--name <name>', 'name of the bundle; the folder’s when absent')
     .option('--bundle-version <version>', 'version of the bundle', '0.1.0')
     .option('--description <text>', 'one line that says what the bundle is for')
@@ -58,7 +58,7 @@ async function runExport(path: string, options: ExportOptions): Promise<void> {
   const provenance = options.provenance
     ? (JSON.parse(await readFile(options.provenance, 'utf8')) as Record<string, unknown>)
     : {};
-  const name = options.name ?? (options.out.split(/[\\/]/).filter(Boolean).at(-1) as string);
+  const name = options.name ?? nameOfPlace(options.out);
   const manifest = await trainer.exportBundle({
     checkpoint,
     directory: options.out,
@@ -83,10 +83,7 @@ async function runExport(path: string, options: ExportOptions): Promise<void> {
       features.join(' x '),
     ];
   });
-  const size = Object.values(manifest.files).reduce((sum, file) => sum + file.bytes, 0);
   const head = ['pattern', 'moving layers', 'moving weights', 'of those layers', 'cached features'];
   process.stdout.write(`${formatTable(head, rows)}\n`);
-  process.stdout.write(
-    `${join(options.out, 'manifest.json')}: ${bytes(size)} in ${Object.keys(manifest.files).length} files\n`,
-  );
+  process.stdout.write(writtenLine(options.out, manifest));
 }

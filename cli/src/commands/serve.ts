@@ -19,7 +19,7 @@ export function serveCommand(version: string): Command {
     .description(
       'Serve bundles over HTTP: POST /adapt, POST /predict, /profiles, /models, /metrics, /docs; and at / a page that adapts on the device that shows it.',
     )
-    .argument('[bundles...]', 'folders of bundles')
+    .argument('[bundles...]', 'folders or .whet files of bundles')
     .option('--config <file>', 'settings in JSON (env: WHET_CONFIG); flags and the environment come before')
     .option('--print-config', 'print the settings, without passwords, and end')
     .option('--demo <dir>', 'folder with one folder of images per class, for the curl commands it prints')

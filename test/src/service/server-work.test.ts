@@ -114,6 +114,10 @@ test('requests at the same time are predicted together, each with its own profil
 });
 
 test('a folder that is no bundle is refused, and names that meet', async () => {
-  await expect(threadedEngine(['/nowhere'], { threads: 1 })).rejects.toMatchObject({ name: 'BundleError' });
-  await expect(threadedEngine([directory, directory], { threads: 1 })).rejects.toThrow('called "tiny"');
+  await expect(threadedEngine(['/nowhere'], { threads: 1, adaptNiceness: 0 })).rejects.toMatchObject({
+    name: 'BundleError',
+  });
+  await expect(threadedEngine([directory, directory], { threads: 1, adaptNiceness: 0 })).rejects.toThrow(
+    'called "tiny"',
+  );
 });

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import { decodeModel, type OnnxModel } from '@whet/compiler';
 import type { Manifest } from '@whet/runtime';
-import { parseManifest, preprocessingSchema, readSafetensors, type StoredTensor } from '@whet/runtime/format';
+import { preprocessingSchema, readSafetensors, type StoredTensor } from '@whet/runtime/format';
 import { openBundleFiles } from '@whet/runtime/node';
 import * as z from 'zod';
 import { type BundlePattern, bundleFiles, type StartingValue } from './files.js';
 import { ExportError } from './folder.js';
+import { checkDigest, readBundle } from './read.js';
 
 /** What differs in a manifest of format 1: each pattern kept its own starts, and graphs their own weights. */
 const schema1 = z.looseObject({
@@ -39,18 +40,13 @@ export async function migrateBundle(place: string): Promise<{ manifest: Manifest
   const read = openBundleFiles(place);
   const text = new TextDecoder().decode(await read('manifest.json'));
   const json: unknown = parseJson(text, place);
-  if ((json as { schema?: unknown } | null)?.schema !== 'whet-bundle/1') return copyBundle(text, place, read);
+  if ((json as { schema?: unknown } | null)?.schema !== 'whet-bundle/1') return readBundle(place);
   const parsed = schema1.safeParse(json);
   if (!parsed.success) {
     throw new ExportError(`${place}/manifest.json: ${z.prettifyError(parsed.error)}`, { cause: parsed.error });
   }
   const old = parsed.data;
-  const checked = async (path: string): Promise<Uint8Array> => {
-    const bytes = await read(path);
-    const [expected, actual] = [old.files[path]?.sha256, sha256(bytes)];
-    if (actual === expected) return bytes;
-    throw new ExportError(`${place}/${path}: SHA-256: expected ${expected}, got ${actual}`);
-  };
+  const checked: Read = async (path) => checkDigest(`${place}/${path}`, await read(path), old.files[path]?.sha256);
   const patterns: BundlePattern[] = [];
   for (const name of Object.keys(old.patterns)) patterns.push(await patternOf(old, name, checked));
   const { schema: _, files: __, patterns: ___, ...said } = old;
@@ -63,21 +59,6 @@ function parseJson(text: string, place: string): unknown {
   } catch (cause) {
     throw new ExportError(`${place}/manifest.json: not JSON: ${(cause as Error).message}`, { cause });
   }
-}
-
-/** A bundle of today's format as it is: to be written as a folder or as one file. */
-async function copyBundle(text: string, place: string, read: Read) {
-  const manifest = parseManifest(text, place);
-  const contents = new Map<string, Uint8Array>([['manifest.json', new TextEncoder().encode(text)]]);
-  for (const [path, { sha256: expected }] of Object.entries(manifest.files)) {
-    const bytes = await read(path);
-    const actual = sha256(bytes);
-    if (actual !== expected) {
-      throw new ExportError(`${place}/${path}: SHA-256: expected ${expected}, got ${actual}`);
-    }
-    contents.set(path, bytes);
-  }
-  return { manifest, contents };
 }
 
 /** What profiles of a bundle of format 1 call it by. */

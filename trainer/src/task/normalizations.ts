@@ -102,7 +102,7 @@ export const bundledNormalizations: { readonly [Name in Manifest['normalization'
   layer: { name: 'layer', storesMoments: false, source: () => 'image' },
 };
 
-/** Every mode by its name: see "Normalisation" in ARCHITECTURE.md. */
+/** Every mode by its name: see docs/design/networks.md. */
 export const normalizations: { readonly [Name in NormalizationName]: NormalizationMode } = {
   /** The papers': the support images by their moments, the query images by theirs. */
   transductive: {

@@ -1,5 +1,5 @@
 import { cp, mkdir, readdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { BundleList } from '../shared/bundle-list.js';
 import { headersOf } from '../shared/headers.js';
@@ -10,14 +10,23 @@ export { headersOf, isImmutable } from '../shared/headers.js';
 export const pageDirectory: string = fileURLToPath(new URL('../../dist/page', import.meta.url));
 
 /**
- * Writes the page with bundles into a folder, to be served by any host of static files: bundles by name, from their folders.
+ * Writes the page with bundles into a folder, to be served by any host of static files: of each bundle, by name, its files by their paths.
  * `_headers` states the headers in the form that Netlify and Cloudflare Pages read.
  */
-export async function writePage(directory: string, bundles: ReadonlyMap<string, string>): Promise<void> {
+export async function writePage(
+  directory: string,
+  bundles: ReadonlyMap<string, ReadonlyMap<string, Uint8Array>>,
+): Promise<void> {
   await mkdir(directory, { recursive: true });
   const files = await readdir(pageDirectory, { recursive: true, withFileTypes: true });
   await cp(pageDirectory, directory, { recursive: true, filter: (source) => !source.endsWith('.gz') });
-  for (const [name, folder] of bundles) await cp(folder, join(directory, 'bundles', name), { recursive: true });
+  for (const [name, contents] of bundles) {
+    for (const [path, bytes] of contents) {
+      const file = join(directory, 'bundles', name, path);
+      await mkdir(dirname(file), { recursive: true });
+      await writeFile(file, bytes);
+    }
+  }
   const list: BundleList = { bundles: [...bundles.keys()] };
   await writeFile(join(directory, 'bundles', 'index.json'), JSON.stringify(list));
   const connecting = files.map(({ name }) => name).filter((name) => /^loader-.*\.js$/.test(name));
