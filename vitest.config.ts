@@ -1,24 +1,24 @@
 import { defineConfig } from 'vitest/config';
+import { builtThreads } from './test/built-threads.js';
 import SlowFirst from './test/slow-first.js';
 
 /** The packages' sources, so that a stale build cannot mislead. */
 const SOURCE = '@whet/source';
 
 export default defineConfig({
+  plugins: [builtThreads(SOURCE)],
   resolve: { conditions: [SOURCE] },
   ssr: { resolve: { conditions: [SOURCE, 'module', 'node', 'development'] } },
   test: {
     include: ['*/src/**/*.test.ts'],
     globalSetup: './test/build.ts',
-    // Threads that a test starts run sources too.
-    execArgv: ['--conditions', SOURCE, '--import', new URL('./test/from-source.js', import.meta.url).href],
     testTimeout: 180_000,
     hookTimeout: 120_000,
     maxWorkers: 3,
     // A worker keeps what it has imported from one file to the next: half of the time of the fast tests.
     isolate: false,
     sequence: { sequencer: SlowFirst },
-    // Two workers, and the processes that they start, on two cores: threads that wait for work would take it from others.
+    // Workers, and the processes that they start, on two cores: threads that wait for work would take it from others.
     env: { WHET_THREADS: '1' },
     reporters: ['default', './test/summary-reporter.ts'],
   },
