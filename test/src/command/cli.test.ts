@@ -131,6 +131,26 @@ describe('whet', () => {
     expect(results.find(({ pattern }) => pattern === 'full')?.speedUp).toBe(1);
   });
 
+  it('takes a bundle in one file wherever it takes a folder', { timeout: 180_000 }, async () => {
+    const exported = await whet('export', 'run/last.safetensors', '--out', 'one.whet', '--patterns', 'head');
+    expect(exported.out).toMatch(/\none\.whet: [\d.]+ kB in \d files\n$/);
+    const tiny = ['--ways', '3', '--shots', '2', '--queries', '2', '--tasks', '3'];
+    expect((await whet('evaluate', 'one.whet', '--data', data, '--record', ...tiny)).code).toBe(0);
+    const few = ['--per-class', '2', '--out', 'one.profile'];
+    expect((await whet('adapt', 'one.whet', '--examples', 'examples', ...few)).code).toBe(0);
+    const image = join(demo, 'plus', 'caveat.png');
+    const predicted = await whet('predict', '--bundle', 'one.whet', '--profile', 'one.profile', '--json', image);
+    expect(JSON.parse(predicted.out)).toHaveLength(1);
+    expect((await whet('page', 'one.whet', '--out', 'site')).code).toBe(0);
+    const { name, measurements, files } = JSON.parse(
+      await readFile(join(folder, 'site', 'bundles', 'one', 'manifest.json'), 'utf8'),
+    );
+    expect(name).toBe('one');
+    expect(measurements).toHaveLength(1);
+    const written = await readdir(join(folder, 'site', 'bundles', 'one'));
+    expect(written.sort()).toEqual([...Object.keys(files), 'manifest.json'].sort());
+  });
+
   it.each<[string, string[], RegExp]>([
     [
       'a missing data folder',
