@@ -34,6 +34,8 @@ export type NormalizeBy = MomentSource | 'image';
 
 export interface Normalization {
   readonly name: string;
+  /** Whose output it normalizes, of the network's `layers`; the layer of the parameter `<name>.weight` when absent. */
+  readonly layer?: string;
   readonly channels: number;
   /** Population moments before training, per channel; mean 0 and variance 1 when absent. */
   readonly moments?: { readonly mean: Float32Array; readonly variance: Float32Array };

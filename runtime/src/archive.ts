@@ -1,4 +1,5 @@
 import { BundleError } from './errors.js';
+import { isFileName } from './file-name.js';
 
 // Zip's records, APPNOTE.TXT 4.3: signatures and the sizes of their fixed parts.
 const END = { signature: 0x06054b50, size: 22 } as const;
@@ -7,17 +8,13 @@ const LOCAL = { signature: 0x04034b50, size: 30 } as const;
 /** A comment behind the archive is at most this long. */
 const LONGEST_COMMENT = 0xffff;
 const STORED = 0;
-
-const isFileName = (name: string): boolean =>
-  /^[\w.-]+(\/[\w.-]+)*$/.test(name) && !name.split('/').some((part) => /^\.+$/.test(part));
-
-/** Whether a bundle at this place or address is one file. */
-export const isArchive = (place: string): boolean => /\.whet([?#].*)?$/.test(place);
+/** The bit of an entry's flags that says so. */
+const ENCRYPTED = 1;
 
 /**
  * The files of a bundle that is one file: a zip whose entries are stored as they are, as views of its bytes. Throws
- * {@link BundleError} naming the entry where one is compressed, stands twice, or is called as no file of a bundle is, and where
- * the archive is damaged.
+ * {@link BundleError} naming the entry where one is compressed, encrypted, stands twice, or is called as no file of a bundle
+ * is, and where the archive is damaged.
  */
 export function readArchive(bytes: Uint8Array, location: string): Map<string, Uint8Array> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -34,28 +31,47 @@ export function readArchive(bytes: Uint8Array, location: string): Map<string, Ui
     if (end <= 0 || end <= bytes.length - END.size - LONGEST_COMMENT) return damaged('it has no directory');
     end--;
   }
-  const count = view.getUint16(end + 10, true);
+  const [disk, directoryDisk, own, count] = [4, 6, 8, 10].map((field) => view.getUint16(end + field, true));
+  const [directorySize = 0, directory = 0] = [12, 16].map((field) => view.getUint32(end + field, true));
+  if (disk !== 0 || directoryDisk !== 0 || own !== count) return damaged('its directory is in several files');
+  if (directory + directorySize !== end) return damaged('its directory does not end where the archive does');
   const files = new Map<string, Uint8Array>();
-  let at = view.getUint32(end + 16, true);
-  for (let i = 0; i < count; i++) {
-    if (!isAt(at, ENTRY)) return damaged(`entry ${i + 1} of ${count} of its directory is not there`);
-    const [method, size, originalSize] = [10, 20, 24].map((field) => view.getUint32(at + field, true));
+  /** Where the entries stand, each with its local header. */
+  const taken: [start: number, end: number, shown: string][] = [];
+  let at = directory;
+  while (at < end) {
+    if (!isAt(at, ENTRY)) return damaged(`entry ${files.size + 1} of ${count} of its directory is not there`);
+    const [size = 0, originalSize = 0] = [20, 24].map((field) => view.getUint32(at + field, true));
+    const [flags = 0, method] = [8, 10].map((field) => view.getUint16(at + field, true));
     const [nameLength = 0, extraLength = 0, commentLength = 0] = [28, 30, 32].map((field) =>
       view.getUint16(at + field, true),
     );
-    const name = new TextDecoder().decode(bytes.subarray(at + ENTRY.size, at + ENTRY.size + nameLength));
+    const nameOf = (start: number, length: number) => new TextDecoder().decode(bytes.subarray(start, start + length));
+    const name = nameOf(at + ENTRY.size, nameLength);
     const local = view.getUint32(at + 42, true);
     at += ENTRY.size + nameLength + extraLength + commentLength;
     const shown = JSON.stringify(name.slice(0, 100));
     if (!isFileName(name)) return refuse(`entry ${shown}: expected the name of a file inside the bundle`);
     if (files.has(name)) return refuse(`entry ${shown}: expected it once, got it again`);
-    if (((method as number) & 0xffff) !== STORED || size !== originalSize) {
+    if (flags & ENCRYPTED) return refuse(`entry ${shown}: expected it as it is, got it encrypted`);
+    if (method !== STORED || size !== originalSize) {
       return refuse(`entry ${shown}: expected it stored, got it compressed`);
     }
     if (!isAt(local, LOCAL)) return damaged(`entry ${shown} is not where its directory says`);
-    const start = local + LOCAL.size + view.getUint16(local + 26, true) + view.getUint16(local + 28, true);
-    if (start + (size as number) > end) return damaged(`entry ${shown} is longer than the file`);
-    files.set(name, bytes.subarray(start, start + (size as number)));
+    const localName = view.getUint16(local + 26, true);
+    const start = local + LOCAL.size + localName + view.getUint16(local + 28, true);
+    if (nameOf(local + LOCAL.size, localName) !== name || view.getUint16(local + 8, true) !== STORED) {
+      return damaged(`entry ${shown} is another one where its directory says`);
+    }
+    if (start + size > directory) return damaged(`entry ${shown} is longer than the file`);
+    taken.push([local, start + size, shown]);
+    files.set(name, bytes.subarray(start, start + size));
+  }
+  if (at !== end || files.size !== count) return damaged(`its directory has not the ${count} entries that it says`);
+  taken.sort(([a], [b]) => a - b);
+  for (const [i, [, last, shown]] of taken.entries()) {
+    const next = taken[i + 1];
+    if (next && last > next[0]) return damaged(`entries ${shown} and ${next[2]} stand in each other`);
   }
   return files;
 }

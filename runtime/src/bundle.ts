@@ -33,7 +33,7 @@ function chosenPatterns(
   const { patterns } = manifest;
   const names = typeof asked === 'function' ? asked(manifest) : (asked ?? Object.keys(patterns));
   return names.map((name) => {
-    const pattern = patterns[name];
+    const pattern = Object.hasOwn(patterns, name) ? patterns[name] : undefined;
     if (pattern) return [name, pattern];
     const known = Object.keys(patterns).join(', ');
     throw new BundleError(`${location}: pattern: expected one of ${known}, got "${name.slice(0, 100)}"`);

@@ -35,6 +35,8 @@ function readFields(message: Uint8Array, onField: (number: number, bytes: Uint8A
   };
   while (at < message.length) {
     const tag = varint();
+    // Others cut it to so many bits, and would find another field.
+    if (tag >= 2 ** 32) throw new RangeError('a field has a number beyond all');
     const wire = tag % 8;
     const length = wire === 2 ? varint() : ({ 0: 0, 1: 8, 5: 4 }[wire] ?? Number.NaN);
     if (wire === 0) varint();

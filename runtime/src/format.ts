@@ -2,7 +2,8 @@
  * How a bundle is written: the manifest's schema, safetensors files, and the names and rows of tensors. For what writes
  * bundles and profiles or reads their files; to adapt and predict, none of it is needed.
  */
-export { isArchive, readArchive } from './archive.js';
+export { readArchive } from './archive.js';
+export { isArchive, isFileName } from './file-name.js';
 export { BUNDLE_SCHEMA, filesOf, manifestSchema, parseManifest } from './manifest.js';
 export { oneHot } from './one-hot.js';
 export { momentNames, nextName } from './pattern.js';

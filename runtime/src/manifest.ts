@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
 import { BundleError } from './errors.js';
+import { isFileName, splitPath } from './file-name.js';
 import { preprocessingSchema } from './preprocessing.js';
 
 /** The bundle format this code reads and writes. */
@@ -7,10 +8,7 @@ export const BUNDLE_SCHEMA = 'whet-bundle/2';
 
 const digest = z.string().check(z.regex(/^[0-9a-f]{64}$/));
 const positive = z.int().check(z.positive());
-const fileName = z.string().check(
-  z.regex(/^[\w.-]+(\/[\w.-]+)*$/),
-  z.refine((path) => !path.split('/').includes('..')),
-);
+const fileName = z.string().check(z.refine(isFileName, 'expected the name of a file inside the bundle'));
 
 const movingSchema = z.object({
   /** Name of the value in the graphs, e.g. `conv4.weight`. */
@@ -175,6 +173,11 @@ export function parseManifest(text: string, location = '.'): Manifest {
     for (const file of filesOf(manifest, pattern)) {
       if (!Object.hasOwn(manifest.files, file)) {
         throw new BundleError(`${where}: pattern "${name}" names "${file}", which is not among its files`);
+      }
+      if (splitPath(file)[0] !== splitPath(manifest.weights)[0]) {
+        throw new BundleError(
+          `${where}: pattern "${name}": "${file}": expected it in the folder of its weights, "${manifest.weights}"`,
+        );
       }
     }
   }

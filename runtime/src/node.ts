@@ -2,10 +2,11 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { InferenceSession } from 'onnxruntime-common';
 import * as ort from 'onnxruntime-node';
-import { isArchive, readArchive } from './archive.js';
+import { readArchive } from './archive.js';
 import { Bundle, type OpenOptions } from './bundle.js';
 import { BundleError } from './errors.js';
 import { checkExternalData } from './external-data.js';
+import { isArchive } from './file-name.js';
 import { type BundleSource, externalDataOption } from './source.js';
 import { defaultThreads } from './threads.js';
 
@@ -40,10 +41,15 @@ export function openBundleFiles(place: string): (path: string) => Promise<Uint8A
     }
   };
   if (!isArchive(place)) return (path) => read(join(place, path));
-  let files: Promise<Map<string, Uint8Array>> | undefined;
+  // Held as long as somebody holds a file of it: a bundle that has loaded needs none of them any more.
+  let files: WeakRef<Promise<Map<string, Uint8Array>>> | undefined;
   return async (path) => {
-    files ??= read(place).then((bytes) => readArchive(bytes, place));
-    const bytes = (await files).get(path);
+    let reading = files?.deref();
+    if (!reading) {
+      reading = read(place).then((bytes) => readArchive(bytes, place));
+      files = new WeakRef(reading);
+    }
+    const bytes = (await reading).get(path);
     if (!bytes) throw new BundleError(`${place}/${path}: cannot be read: it is not in the archive`);
     return bytes;
   };

@@ -1,5 +1,6 @@
 import type { InferenceSession } from 'onnxruntime-common';
 import { BundleError } from './errors.js';
+import { checkExternalData } from './external-data.js';
 import type { PatternManifest } from './manifest.js';
 import type { ProfileValue } from './profile.js';
 import type { BundleSource } from './source.js';
@@ -78,10 +79,10 @@ export async function loadPattern(
     outputs: readonly string[],
   ) => {
     const model = fileOf(path);
-    const beside = weights.beside(path);
     let session: InferenceSession;
     try {
-      session = await source.createSession(model, beside);
+      checkExternalData(model, weights.external);
+      session = await source.createSession(model, weights.external);
     } catch (cause) {
       if (cause instanceof BundleError)
         throw new BundleError(`${source.location}/${path}: ${cause.message}`, { cause });

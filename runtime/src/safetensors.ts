@@ -117,6 +117,14 @@ export function readPlaces(bytes: Uint8Array): {
       for (const [key, value] of Object.entries(entry as object)) metadata[key] = String(value);
     } else places.set(name, placeOf(name, entry, 8 + length, bytes.length));
   }
+  // The format has them side by side, to the end of the file.
+  let at = 8 + length;
+  for (const [name, place] of [...places].sort(([, a], [, b]) => a.offset - b.offset || a.length - b.length)) {
+    if (place.offset !== at)
+      throw new SafetensorsError(`"${name}": expected to begin at byte ${at}, got ${place.offset}`);
+    at += place.length;
+  }
+  if (at !== bytes.length) throw new SafetensorsError(`expected ${at} bytes, got ${bytes.length}`);
   return { places, metadata };
 }
 

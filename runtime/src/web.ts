@@ -1,6 +1,7 @@
 import type { InferenceSession } from 'onnxruntime-common';
 import { Bundle, type OpenOptions } from './bundle.js';
 import { BundleError } from './errors.js';
+import { isArchive, splitPath } from './file-name.js';
 import type { BundleSource } from './source.js';
 import type { OrtFiles } from './web/assets.js';
 import { type BackendChoice, type ChoiceMemory, compareBundles, readChoice, type WebBackend } from './web/choose.js';
@@ -88,13 +89,13 @@ type Source = Pick<BundleSource, 'location' | 'read'>;
 /** Reads files at the address of a bundle: its folder's, or that of the one file that it is. */
 function readAt(source: string | URL, options: FetchOptions): ReadFile {
   const address = String(source);
-  if (!/\.whet([?#].*)?$/.test(address)) return fetchFrom(address, options);
-  const end = address.lastIndexOf('/') + 1;
-  const read = fetchFrom(address.slice(0, end) || './', options);
+  if (!isArchive(address)) return fetchFrom(address, options);
+  const [folder, name] = splitPath(address);
+  const read = fetchFrom(folder || './', options);
   let files: Promise<Map<string, Uint8Array>> | undefined;
   return async (path, fresh) => {
     if (fresh) files = undefined;
-    files ??= read(address.slice(end), fresh).then(async (bytes) => {
+    files ??= read(name, fresh).then(async (bytes) => {
       const { readArchive } = await import('./archive.js');
       return readArchive(bytes, address);
     });

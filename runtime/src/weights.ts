@@ -1,4 +1,5 @@
 import { BundleError } from './errors.js';
+import { splitPath } from './file-name.js';
 import type { PatternManifest } from './manifest.js';
 import type { ProfileValue } from './profile.js';
 import { readPlaces, type TensorPlace, tensorAt } from './safetensors.js';
@@ -24,11 +25,9 @@ export class Weights {
     }
   }
 
-  /** The file, by the name that a graph gives it: external data stands beside a model, in its folder. */
-  beside(graph: string): ReadonlyMap<string, Uint8Array> {
-    const split = (path: string) => [path.slice(0, path.lastIndexOf('/') + 1), path.slice(path.lastIndexOf('/') + 1)];
-    const [folder, name = ''] = split(this.path);
-    return new Map(folder === split(graph)[0] ? [[name, this.bytes]] : []);
+  /** The file, by the name that graphs give it: it stands beside them, in their folder. */
+  get external(): ReadonlyMap<string, Uint8Array> {
+    return new Map([[splitPath(this.path)[1], this.bytes]]);
   }
 
   /** A value where it starts. Throws {@link BundleError} where the file has no such tensor, or the mask does not fit it. */

@@ -1,6 +1,6 @@
 import { BundleError } from '../errors.js';
 
-/** Reads a file of a bundle by its path in the bundle's folder, e.g. `sparse/step.onnx`; past all caches where `fresh` is set. */
+/** Reads a file of a bundle by its path in the bundle's folder, e.g. `sparse.step.onnx`; past all caches where `fresh` is set. */
 export type ReadFile = (path: string, fresh?: boolean) => Promise<Uint8Array>;
 
 /** How far a bundle's download is. */

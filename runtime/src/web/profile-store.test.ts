@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { openProfileStore, type StoredProfile } from './profile-store.js';
 
-// IndexedDB itself is tested in a browser, by test/src/page-profiles.test.ts.
+// IndexedDB itself is tested in a browser, by test/src/browser/page-profiles.test.ts.
 describe('profiles in memory, where there is no IndexedDB', () => {
   const profile = (id: string, bundle: string, changed: string): StoredProfile<{ count: number }> => ({
     id,

@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { headersOf, isImmutable, pageDirectory } from '@whet/page';
 import { isArchive } from '@whet/runtime/format';
 import { openBundleFiles } from '@whet/runtime/node';
@@ -7,6 +8,16 @@ import sirv from 'sirv';
 export interface PageOptions {
   /** Folders of the bundles that the page may fetch, by name; the first is shown first. */
   readonly bundles: ReadonlyMap<string, string>;
+}
+
+/** Reads files of a bundle in one file, which is read anew once it is another. */
+function archiveReader(place: string): (file: string) => Promise<Uint8Array> {
+  let known: { readonly changed: number; readonly read: (file: string) => Promise<Uint8Array> } | undefined;
+  return async (file) => {
+    const { mtimeMs: changed } = await stat(place);
+    if (known?.changed !== changed) known = { changed, read: openBundleFiles(place) };
+    return known.read(file);
+  };
 }
 
 /**
@@ -23,8 +34,10 @@ export function pageRouter({ bundles }: PageOptions): Router {
   });
   for (const [name, directory] of bundles) {
     if (isArchive(directory)) {
-      router.get(`/bundles/${name}/:file`, async ({ params: { file } }, response) => {
-        const bytes = await openBundleFiles(directory)(file).catch(() => undefined);
+      const readFileOf = archiveReader(directory);
+      router.get(`/bundles/${name}/*file`, async ({ params }, response) => {
+        const file = params.file.join('/');
+        const bytes = await readFileOf(file).catch(() => undefined);
         if (!bytes) return response.status(404).end();
         return response
           .set(headersOf('bundles/'))

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,6 +12,8 @@ import { migrateBundle, writeBundle } from '@whet/trainer';
 import { type Zippable, zipSync } from 'fflate';
 import * as ort from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { checkExternalData } from '../../../runtime/src/external-data.js';
+import { SharedWeights } from '../../../trainer/src/bundle/shared-weights.js';
 import { examplesOf } from '../parity/task-graph-route.js';
 
 const fixture = fileURLToPath(new URL('../../fixtures/format-1/', import.meta.url));
@@ -50,6 +52,71 @@ describe('the weights of a bundle', () => {
       expect(bundle.loaded).toHaveLength(4);
       await bundle.release();
     }
+  });
+});
+
+describe('shared weights', () => {
+  /** The tiny bundle with its weights changed; `fit` puts the digest right. */
+  async function withWeights(change: (bytes: Buffer) => Uint8Array | undefined, fit = false): Promise<string> {
+    const directory = await writeTinyBundle();
+    const manifest = await manifestOf(directory);
+    const path = join(directory, manifest.weights);
+    const bytes = change(await readFile(path));
+    if (!bytes) {
+      await rm(path);
+      return directory;
+    }
+    await writeFile(path, bytes);
+    if (fit) {
+      manifest.files[manifest.weights] = { sha256: sha256(bytes), bytes: bytes.length };
+      await writeFile(join(directory, 'manifest.json'), JSON.stringify(manifest));
+    }
+    return directory;
+  }
+  const cut = (bytes: Buffer) => bytes.subarray(0, -8);
+
+  it.each<[string, (bytes: Buffer) => Uint8Array | undefined, boolean, RegExp]>([
+    ['cut', cut, false, /weights\.safetensors: SHA-256/],
+    ['longer', (bytes) => Buffer.concat([bytes, Buffer.alloc(8)]), false, /weights\.safetensors: SHA-256/],
+    ['missing', () => undefined, false, /weights\.safetensors: cannot be read/],
+    ['cut, with a digest that fits', cut, true, /weights\.safetensors: /],
+    [
+      'longer, with a digest that fits',
+      (bytes) => Buffer.concat([bytes, Buffer.alloc(8)]),
+      true,
+      /weights\.safetensors: /,
+    ],
+    ['no safetensors file', () => Buffer.from('nothing of the kind'), true, /weights\.safetensors: /],
+  ])('are refused where they are %s', async (_, change, fit, message) => {
+    const directory = await withWeights(change, fit);
+    await expect(loadBundle(directory)).rejects.toThrow(BundleError);
+    await expect(loadBundle(directory)).rejects.toThrow(message);
+  });
+
+  it('are refused where they are those of another bundle', async () => {
+    const other = await writeTinyBundle(tinyCheckpoint('prototype', { seed: 8 }));
+    const { weights } = await manifestOf(other);
+    const swapped = await readFile(join(other, weights));
+    const directory = await withWeights(() => swapped);
+    await expect(loadBundle(directory)).rejects.toThrow(/weights\.safetensors: SHA-256: expected \w+, got \w+/);
+  });
+
+  it('stand in the folder of the graphs', async () => {
+    const directory = await writeTinyBundle();
+    const manifest = JSON.stringify(await manifestOf(directory)).replaceAll('head.encode.onnx', 'sub/head.encode.onnx');
+    await writeFile(join(directory, 'manifest.json'), manifest);
+    await expect(loadBundle(directory)).rejects.toThrow(
+      /manifest\.json: pattern "head": "sub\/head\.encode\.onnx": expected it in the folder of its weights/,
+    );
+  });
+
+  it('are kept for each shape that a start has, and once for the graphs', () => {
+    const shared = new SharedWeights();
+    const ones = (shape: number[]) => ({ dtype: 'F32' as const, shape, data: new Float32Array(4).fill(1) });
+    expect(shared.put('scale', ones([4, 1, 1]))).toBe('scale');
+    expect(shared.put('table', ones([2, 2]))).toBe('table');
+    expect(shared.put('other', ones([2, 2]))).toBe('table');
+    expect(shared.put('in a graph', ones([4]), true)).toBe('scale');
   });
 });
 
@@ -99,6 +166,19 @@ describe('a bundle of format 1', () => {
       for (const [i, number] of data.entries()) expect(number).toBeCloseTo(kept[i] as number, 4);
     }
     await bundle.release();
+  });
+
+  it.each([
+    ['"init":"full', '"init":"../../full', /patterns\.full\.init: expected the name of a file inside the bundle/],
+    ['"predict":"', '"predict":"/etc/', /graphs\.predict: expected the name of a file inside/],
+    ['"predict":"[^"]*"', '"none":null', /graphs\.predict: /],
+  ])('is refused where its manifest says %s as %s', async (said, instead, message) => {
+    const place = join(folder, `old-${createHash('md5').update(instead).digest('hex')}`);
+    await cp(join(fixture, 'bundle'), place, { recursive: true });
+    const path = join(place, 'manifest.json');
+    const text = JSON.stringify(JSON.parse(await readFile(path, 'utf8')));
+    await writeFile(path, text.replace(new RegExp(said), instead));
+    await expect(migrateBundle(place)).rejects.toThrow(message);
   });
 
   it('is refused where a file of it is damaged', async () => {
@@ -158,12 +238,62 @@ describe('a bundle in one file', () => {
     await expect(loadBundle(place)).rejects.toThrow(message);
   });
 
-  it('is refused where its directory says more than it holds', () => {
+  /** Two entries, and where their records begin: both local headers, both of the directory, its end. */
+  const [one, two] = [Buffer.from('first'), Buffer.from('second')];
+  const pair = () => Buffer.from(zipped({ 'a.onnx': one, 'b.onnx': two }));
+  const [localB, inDirectory, secondInDirectory] = [41, 83, 135];
+
+  it('is read where nothing is changed', () => {
+    const archive = pair();
+    expect(archive.indexOf('PK\x03\x04', 1, 'latin1')).toBe(localB);
+    expect(archive.indexOf('PK\x01\x02', 0, 'latin1')).toBe(inDirectory);
+    expect(archive.indexOf('PK\x01\x02', inDirectory + 1, 'latin1')).toBe(secondInDirectory);
+    expect([...readArchive(archive, 'x.whet').values()].map((bytes) => Buffer.from(bytes))).toEqual([one, two]);
+  });
+
+  it.each<[string, (archive: Buffer, end: number) => void, RegExp]>([
+    ['counts fewer entries', (archive, end) => archive.writeUInt32LE(0x10001, end + 8), /has not the 1 entries/],
+    ['counts none', (archive, end) => archive.writeUInt32LE(0, end + 8), /has not the 0 entries/],
+    ['counts more', (archive, end) => archive.writeUInt32LE(0x30003, end + 8), /has not the 3 entries/],
+    ['is on another disk', (archive, end) => archive.writeUInt16LE(1, end + 4), /in several files/],
+    ['begins later', (archive, end) => archive.writeUInt32LE(secondInDirectory, end + 16), /does not end where/],
+    ['has an encrypted entry', (archive) => archive.writeUInt16LE(1, inDirectory + 8), /"a\.onnx": .* encrypted/],
+    ['has a longer entry', (archive) => archive.fill(0xff, inDirectory + 20, inDirectory + 28), /longer than the file/],
+    [
+      'has an entry that runs into the next',
+      (archive) => {
+        archive.writeUInt32LE(30, inDirectory + 20);
+        archive.writeUInt32LE(30, inDirectory + 24);
+      },
+      /"a\.onnx" and "b\.onnx" stand in each other/,
+    ],
+    [
+      'leads to another entry',
+      (archive) => archive.writeUInt32LE(0, secondInDirectory + 42),
+      /"b\.onnx" is another one/,
+    ],
+    ['leads nowhere', (archive) => archive.writeUInt32LE(7, secondInDirectory + 42), /"b\.onnx" is not where/],
+  ])('is refused where its directory %s', (_, change, message) => {
+    const archive = pair();
+    change(archive, archive.length - 22);
+    expect(() => readArchive(archive, 'x.whet')).toThrow(BundleError);
+    expect(() => readArchive(archive, 'x.whet')).toThrow(message);
+  });
+
+  it('is refused where it is cut', () => {
     const archive = zipped(Object.fromEntries(files));
     for (let at = 0; at < archive.length; at += 97) {
-      const broken = archive.slice(0, at);
-      expect(() => readArchive(broken, 'x.whet')).toThrow(BundleError);
+      expect(() => readArchive(archive.slice(0, at), 'x.whet')).toThrow(BundleError);
     }
+  });
+
+  it('takes the place of a bundle only', async () => {
+    const place = join(folder, 'holiday.whet');
+    await writeFile(place, zipped({ 'photo.jpg': Buffer.from('1') }));
+    await expect(writeBundle(place, files)).rejects.toThrow(
+      /holiday\.whet: expected a new file, or a bundle to replace/,
+    );
+    expect(await readFile(place)).toEqual(Buffer.from(zipped({ 'photo.jpg': Buffer.from('1') })));
   });
 
   it('is refused where a file of it is missing', async () => {
@@ -198,6 +328,14 @@ describe('a graph that keeps values in files', () => {
     const entry = entries.find((each) => each.key === key);
     if (entry) entry.value = value;
   };
+
+  it('is refused where a number of it is longer than others read it', () => {
+    // Field 13 of a tensor, with a bit above those that protobuf in C++ keeps.
+    const field = (tag: number[], bytes: readonly number[]) => [...tag, bytes.length, ...bytes];
+    const entry = field([0xea, 0x80, 0x80, 0x80, 0x10], [10, 1, 97, 18, 1, 98]);
+    const model = Uint8Array.from(field([0x3a], field([0x2a], entry)));
+    expect(() => checkExternalData(model, new Map())).toThrow(/not an ONNX model: a field has a number beyond all/);
+  });
 
   it.each<[string, (entries: { key: string; value: string }[]) => void, RegExp]>([
     ['of the machine', set('location', '/etc/hostname'), /got "\/etc\/hostname"/],

@@ -6,6 +6,7 @@ import {
   lowerForCpu,
   placesMask,
   type SplitModel,
+  sizeOf,
   splitWeights,
 } from '@whet/compiler';
 import type { Manifest } from '@whet/runtime';
@@ -79,7 +80,6 @@ export const encodedGraphs = (compiled: CompiledPattern): BundlePattern['graphs'
   predict: compiled.predict,
 });
 
-const sizeOf = (shape: readonly number[]): number => shape.reduce((product, dim) => product * dim, 1);
 const isOpen = ({ mask }: StartingValue): boolean => !mask?.includes(0);
 const openPlaces = (mask: Uint8Array): number[] => Array.from(mask.keys()).filter((i) => mask[i]);
 

@@ -1,6 +1,7 @@
 import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { isArchive } from '@whet/runtime/format';
+import { BundleError } from '@whet/runtime';
+import { isArchive, readArchive } from '@whet/runtime/format';
 import writeFileAtomic from 'write-file-atomic';
 import { packArchive } from './archive.js';
 
@@ -54,7 +55,10 @@ async function writeFolder(directory: string, contents: ReadonlyMap<string, Uint
     // A temporary folder is its owner's alone; a bundle is for everyone who may read its parent.
     await chmod(staging, 0o755);
     if (replaces) await rename(directory, old);
-    await rename(staging, directory);
+    await rename(staging, directory).catch(async (cause: unknown) => {
+      if (replaces) await rename(old, directory);
+      throw cause;
+    });
     await rm(old, { recursive: true, force: true });
   } catch (cause) {
     await rm(staging, { recursive: true, force: true });
@@ -63,12 +67,16 @@ async function writeFolder(directory: string, contents: ReadonlyMap<string, Uint
 }
 
 async function findArchive(path: string): Promise<boolean> {
-  const start = await readFile(path).catch((error: unknown) => {
+  const bytes = await readFile(path).catch((error: unknown) => {
     if (missing(error)) return undefined;
     throw new ExportError(`${path}: cannot be replaced: ${(error as Error).message}`, { cause: error });
   });
-  if (start && !start.subarray(0, 2).equals(Buffer.from('PK'))) {
-    throw new ExportError(`${path}: expected a new file, or a bundle to replace, got something else`);
+  if (!bytes) return false;
+  try {
+    const manifest = new TextDecoder().decode(readArchive(bytes, path).get('manifest.json'));
+    if (manifest.includes('"whet-bundle/')) return true;
+  } catch (error) {
+    if (!(error instanceof BundleError)) throw error;
   }
-  return start !== undefined;
+  throw new ExportError(`${path}: expected a new file, or a bundle to replace, got something else`);
 }

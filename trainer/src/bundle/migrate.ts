@@ -1,31 +1,35 @@
 import { createHash } from 'node:crypto';
 import { decodeModel, type OnnxModel } from '@whet/compiler';
 import type { Manifest } from '@whet/runtime';
-import { preprocessingSchema, readSafetensors, type StoredTensor } from '@whet/runtime/format';
+import { isFileName, preprocessingSchema, readSafetensors, type StoredTensor } from '@whet/runtime/format';
 import { openBundleFiles } from '@whet/runtime/node';
 import * as z from 'zod';
 import { type BundlePattern, bundleFiles, type StartingValue } from './files.js';
 import { ExportError } from './folder.js';
 import { checkDigest, readBundle } from './read.js';
 
+const fileName = z.string().refine(isFileName, { error: 'expected the name of a file inside the bundle' });
+
 /** What differs in a manifest of format 1: each pattern kept its own starts, and graphs their own weights. */
 const schema1 = z.looseObject({
   schema: z.literal('whet-bundle/1'),
-  preprocessing: z.looseObject({}),
+  preprocessing: preprocessingSchema,
   normalization: z.string(),
   head: z.string(),
   labels: z.optional(z.array(z.string())),
   patterns: z.record(
     z.string(),
     z.looseObject({
-      init: z.string(),
-      graphs: z.record(z.string(), z.nullable(z.string())),
+      init: fileName,
+      graphs: z
+        .looseObject({ encode: z.nullable(fileName), start: fileName, step: fileName, predict: fileName })
+        .catchall(z.nullable(fileName)),
       moving: z.array(
         z.object({ name: z.string(), shape: z.array(z.number()), moving: z.number(), entries: z.number() }),
       ),
     }),
   ),
-  files: z.record(z.string(), z.object({ sha256: z.string(), bytes: z.number() })),
+  files: z.record(fileName, z.object({ sha256: z.string(), bytes: z.number() })),
 });
 type Manifest1 = z.infer<typeof schema1>;
 
@@ -43,7 +47,9 @@ export async function migrateBundle(place: string): Promise<{ manifest: Manifest
   if ((json as { schema?: unknown } | null)?.schema !== 'whet-bundle/1') return readBundle(place);
   const parsed = schema1.safeParse(json);
   if (!parsed.success) {
-    throw new ExportError(`${place}/manifest.json: ${z.prettifyError(parsed.error)}`, { cause: parsed.error });
+    const [issue] = parsed.error.issues;
+    const what = `${issue?.path.join('.')}: ${issue?.message}`;
+    throw new ExportError(`${place}/manifest.json: ${what}`, { cause: parsed.error });
   }
   const old = parsed.data;
   const checked: Read = async (path) => checkDigest(`${place}/${path}`, await read(path), old.files[path]?.sha256);
@@ -67,7 +73,7 @@ function digest1({ schema, head, normalization, preprocessing, labels, files, pa
     ...Object.entries(files).map(([name, file]) => `${name} ${file.sha256}`),
     ...Object.entries(patterns).map(([name, { graphs, init }]) => `${name} ${JSON.stringify([graphs, init])}`),
   ].sort();
-  const form = [schema, head, normalization, JSON.stringify(preprocessingSchema.parse(preprocessing))];
+  const form = [schema, head, normalization, JSON.stringify(preprocessing)];
   if (labels) form.push(JSON.stringify(labels));
   return sha256([...form, ...identity].join('\n'));
 }

@@ -24,19 +24,24 @@ const dtypes: Readonly<Record<number, StoredDType>> = {
 
 /** Weights of all graphs of a bundle, each kept once, however many of them have it. */
 export class SharedWeights {
-  readonly #names = new Map<string, string>();
+  /** Names of tensors by what is in them; several where equal bytes have several shapes. */
+  readonly #names = new Map<string, string[]>();
   readonly #tensors = new Map<string, StoredTensor>();
 
-  /** Keeps a tensor and returns its name: that of an equal one that is there, else `name`, or one that begins so. */
-  put(name: string, tensor: StoredTensor): string {
+  /**
+   * Keeps a tensor and returns its name: that of one of the same shape and bytes that is there, else `name`, or one that begins
+   * so. Where `ofBytes` is set, any shape will do.
+   */
+  put(name: string, tensor: StoredTensor, ofBytes = false): string {
     const { buffer, byteOffset, byteLength } = tensor.data;
     const hash = createHash('sha256').update(new Uint8Array(buffer, byteOffset, byteLength));
     const content = `${tensor.dtype} ${hash.digest('hex')}`;
-    const known = this.#names.get(content);
+    const alike = this.#names.get(content) ?? [];
+    const known = alike.find((each) => ofBytes || `${this.#tensors.get(each)?.shape}` === `${tensor.shape}`);
     if (known !== undefined) return known;
     let free = name;
     for (let suffix = 1; this.#tensors.has(free); suffix++) free = `${name}_${suffix}`;
-    this.#names.set(content, free);
+    this.#names.set(content, [...alike, free]);
     this.#tensors.set(free, tensor);
     return free;
   }
@@ -44,7 +49,8 @@ export class SharedWeights {
   putWeight(graph: string, { name, dataType, shape, bytes }: ExternalWeight): string {
     const dtype = dtypes[dataType];
     if (!dtype) throw new Error(`${graph}: "${name}": element type ${dataType} cannot be kept`);
-    return this.put(`${graph}/${name}`, storedTensor(dtype, shape, bytes));
+    // A graph says itself which shape its weights have.
+    return this.put(`${graph}/${name}`, storedTensor(dtype, shape, bytes), true);
   }
 
   /** The file, and where in it the bytes of a tensor begin. */

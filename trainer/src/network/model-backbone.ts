@@ -42,12 +42,18 @@ function checkNames(parameters: readonly ModelParameter[], normalizations: reado
 const isNormalization = ({ op, inputs }: Node): boolean => op === 'BatchNormalization' && !inputs[0]?.constant;
 
 /** The normalizations by moments of a batch, each called as its output tensor is, with the moments that the file has. */
-function normalizationsOf(nodes: readonly Node[]): Normalization[] {
+function normalizationsOf(nodes: readonly Node[], layers: ReadonlyMap<string, string>): Normalization[] {
   return nodes.filter(isNormalization).map(({ inputs, output }) => {
     const [mean, variance] = [inputs[3]?.constant, inputs[4]?.constant];
     const given = mean &&
       variance && { mean: Float32Array.from(mean.data), variance: Float32Array.from(variance.data) };
-    return { name: output.name, channels: output.shape[1] as number, ...(given ? { moments: given } : {}) };
+    const layer = layers.get(inputs[1]?.name ?? '');
+    return {
+      name: output.name,
+      channels: output.shape[1] as number,
+      ...(layer === undefined ? {} : { layer }),
+      ...(given ? { moments: given } : {}),
+    };
   });
 }
 
@@ -98,7 +104,7 @@ export function backboneOfModel(model: SourceModel): Backbone {
   const moving = model.parameters.filter(({ moment, blocked }) => !moment && !blocked);
   const graph = model.featureGraph(moving);
   const nodes = nodesOf(graph.outputs.values());
-  const normalizations = normalizationsOf(nodes);
+  const normalizations = normalizationsOf(nodes, new Map(moving.map(({ name, layer }) => [name, layer])));
   checkNames(moving, normalizations);
   const parameters = parametersOf(graph, nodes, moving);
   const [imageChannels, height, width] = model.input.shape;

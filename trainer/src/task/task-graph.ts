@@ -2,6 +2,7 @@ import type { Value } from '@whet/compiler';
 import { GraphBuilder, gradients, reshape } from '@whet/compiler';
 import type { Backbone, HeadKind, Moments, ParameterSpec } from '@whet/models';
 import { crossEntropy, type HeadWeights, headLogits, headParameters, prototypeHead, sharedHead } from '@whet/models';
+import { momentNames } from '@whet/runtime/format';
 import { type InnerParameter, innerParametersOf, type MaskGranularity } from './inner-parameters.js';
 import type { ForwardPass, MomentMap, NormalizationMode } from './normalizations.js';
 import type { Rule } from './rules.js';
@@ -71,9 +72,6 @@ export interface TaskValues {
 /** Input that weights the query losses after each inner step, where they count. */
 export const STEP_WEIGHTS = 'stepWeights';
 
-/** Inputs that hold the population moments of a normalization, `[1, C, 1, 1]` each. */
-export const momentInputs = (name: string) => ({ mean: `${name}.mean`, variance: `${name}.variance` });
-
 /**
  * Builds adaptation and query loss of one task. Graph inputs: `support [ways * shots, C, H, W]`, `supportLabels` and
  * `queryLabels` one-hot, `query [ways * queries, C, H, W]`, the meta-parameters, and the moments that a mode takes of training.
@@ -93,7 +91,7 @@ export function buildTask(settings: TaskSettings): TaskValues {
   const population = new Map<string, Moments>();
   if (normalization.takesPopulation) {
     for (const { name, channels } of backbone.normalizations) {
-      const inputs = momentInputs(name);
+      const inputs = momentNames(name);
       const mean = g.input(inputs.mean, [1, channels, 1, 1]);
       population.set(name, { mean, variance: g.input(inputs.variance, [1, channels, 1, 1]) });
     }

@@ -32,8 +32,8 @@ describe('the network of a run', () => {
   });
 
   it.each([
-    [{ architecture: 'resnet18' }, 'settings: model.architecture: expected architecture conv4 or resnet12'],
-    [{ channels: 64 }, 'settings: model.architecture: expected architecture conv4 or resnet12'],
+    [{ architecture: 'resnet18' }, 'settings: model.architecture: expected architecture conv4, resnet12 or onnx'],
+    [{ channels: 64 }, 'settings: model.architecture: expected architecture conv4, resnet12 or onnx'],
     [{ architecture: 'resnet12', blocks: 4 }, 'settings: model: Unrecognized key: "blocks"'],
     [{ architecture: 'resnet12', channels: [64, 128] }, 'settings: model.channels'],
     [

@@ -43,7 +43,7 @@ const onnxSchema = z.strictObject({
 /** Everything that decides a training run; stored in its checkpoints and in the bundles made from it. */
 const settingsSchema = z.strictObject({
   model: z.discriminatedUnion('architecture', [conv4Schema, resnet12Schema, onnxSchema], {
-    error: 'expected architecture conv4 or resnet12',
+    error: 'expected architecture conv4, resnet12 or onnx',
   }),
   /** How image files become tensors, taken over from the dataset; a bundle made from the run does the same. */
   preprocessing: z.optional(preprocessingSchema),

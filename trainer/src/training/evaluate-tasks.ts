@@ -1,12 +1,12 @@
 import type { Backend } from '@whet/compiler';
 import type { Backbone } from '@whet/models';
+import { momentNames } from '@whet/runtime/format';
 import type { Dataset, SplitName } from '../data/dataset.js';
 import { EpisodeSampler, type EpisodeShape } from '../data/episodes.js';
 import { type TaskBatch, taskBatch } from '../data/task-batches.js';
 import { type Interval, meanInterval } from '../statistics.js';
 import type { NormalizationMode } from '../task/normalizations.js';
 import type { Rule } from '../task/rules.js';
-import { momentInputs } from '../task/task-graph.js';
 import { runAll, type TaskRunner, taskRunner } from '../task/task-runner.js';
 import { evaluationGraph } from '../task/training-graphs.js';
 import { type RunConfig, taskSettings } from './config.js';
@@ -22,7 +22,7 @@ export function stateFeeds(state: TrainingState): Map<string, Float32Array> {
   const feeds = new Map<string, Float32Array>();
   for (const [name, { value }] of state.parameters) feeds.set(name, value);
   for (const [name, { mean, variance }] of state.moments) {
-    const inputs = momentInputs(name);
+    const inputs = momentNames(name);
     feeds.set(inputs.mean, mean).set(inputs.variance, variance);
   }
   return feeds;

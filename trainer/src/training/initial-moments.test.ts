@@ -1,11 +1,11 @@
 import { GraphBuilder, referenceBackend, type Value } from '@whet/compiler';
 import { batchMoments, type MomentSource, type Moments } from '@whet/models';
+import { momentNames } from '@whet/runtime/format';
 import { describe, expect, it } from 'vitest';
 import { ortBackend } from '../backends/ort.js';
 import type { Dataset, ImageClass } from '../data/dataset.js';
 import { omniglotPreprocessing } from '../data/omniglot.js';
 import { generatorFor } from '../data/random.js';
-import { momentInputs } from '../task/task-graph.js';
 import { taskRunner } from '../task/task-runner.js';
 import { backboneOf } from './config.js';
 import { stateFeeds } from './evaluate-tasks.js';
@@ -63,7 +63,7 @@ describe('the first population moments', () => {
     };
     const own = await featuresBy((g) => (_name, x) => batchMoments(g, x));
     const stored = await featuresBy((g, inputs) => (name, x): Moments => {
-      const names = momentInputs(name);
+      const names = momentNames(name);
       const [mean, variance] = [names.mean, names.variance].map((each) =>
         g.input(each, [1, x.shape[1] as number, 1, 1]),
       );

@@ -1,6 +1,6 @@
 import { type Backend, type Graph, GraphBuilder, removeUnusedInputs, type Value } from '@whet/compiler';
 import { type Backbone, batchMoments } from '@whet/models';
-import { momentInputs } from '../task/task-graph.js';
+import { momentNames } from '@whet/runtime/format';
 import { taskRunner } from '../task/task-runner.js';
 import { stateFeeds } from './evaluate-tasks.js';
 import type { PopulationMoments, TrainingState } from './state.js';
@@ -24,7 +24,7 @@ function momentsGraph(backbone: Backbone, count: number): Graph {
     (name) => weights.get(name) as Value,
     (name, x) => {
       const moments = batchMoments(g, x);
-      const names = momentInputs(name);
+      const names = momentNames(name);
       outputs.set(names.mean, moments.mean).set(names.variance, moments.variance);
       return moments;
     },
@@ -47,7 +47,7 @@ export async function initializeMoments(
   try {
     const found = await runner.run(new Map([...stateFeeds(state), ['images', images]]));
     for (const [name, { mean, variance }] of [...state.moments].filter(([, moments]) => isFresh(moments))) {
-      const names = momentInputs(name);
+      const names = momentNames(name);
       mean.set(found.get(names.mean) as Float32Array);
       variance.set(found.get(names.variance) as Float32Array);
     }

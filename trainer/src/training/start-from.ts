@@ -4,6 +4,7 @@ import type { Backbone } from '@whet/models';
 import { isArchive, parseManifest, Weights } from '@whet/runtime/format';
 import { openBundleFiles } from '@whet/runtime/node';
 import * as z from 'zod';
+import { checkDigest } from '../bundle/read.js';
 import { metaParameters } from '../task/task-graph.js';
 import { adamState } from './adam.js';
 import { type Checkpoint, CheckpointError, loadCheckpoint } from './checkpoint.js';
@@ -40,7 +41,7 @@ async function loadBundleStart(place: string, backbone: Backbone | undefined): P
   try {
     const read = openBundleFiles(place);
     const text = new TextDecoder().decode(await read('manifest.json'));
-    const { provenance, patterns, weights: file } = parseManifest(text, place);
+    const { provenance, patterns, weights: file, files } = parseManifest(text, place);
     const settings = (provenance as { config?: unknown } | undefined)?.config;
     if (!settings) throw new Error('expected a bundle of `whet export`, whose manifest has the settings of its run');
     const parsed = runConfigSchema.safeParse(settings);
@@ -55,7 +56,8 @@ async function loadBundleStart(place: string, backbone: Backbone | undefined): P
       parameters.every(({ name }) => moving.some((each) => each.name === name && each.moving === each.entries)),
     );
     if (!whole) throw new Error('expected a pattern in which all weights of the network move');
-    const shared = new Weights(join(place, file), file, await read(file));
+    const bytes = checkDigest(join(place, file), await read(file), files[file]?.sha256);
+    const shared = new Weights(join(place, file), file, bytes);
     const weights = new Map(Object.entries(whole.values).map(([name, value]) => [name, shared.value(value).data]));
     return { model: config.model, weights, moments: new Map() };
   } catch (cause) {
@@ -81,6 +83,9 @@ export function startFrom(
     throw new CheckpointError(`what to start from has another architecture: expected ${expected}, got ${got}`);
   }
   const layerOf = new Map(allSpecs(config, backbone).map(({ name, layer }) => [name, layer]));
+  for (const { name, layer = layerOf.get(`${name}.weight`) } of backboneOf(config, backbone).normalizations) {
+    if (layer !== undefined) layerOf.set(name, layer);
+  }
   const isTaken = (name: string) => !layers || layers.includes(layerOf.get(name) as string);
   const parameters = new Map(
     [...state.parameters].map(([name, fresh]) => {
@@ -89,7 +94,7 @@ export function startFrom(
     }),
   );
   const moments = new Map(
-    [...state.moments].map(([name, fresh]) => [name, (isTaken(`${name}.weight`) && start.moments.get(name)) || fresh]),
+    [...state.moments].map(([name, fresh]) => [name, (isTaken(name) && start.moments.get(name)) || fresh]),
   );
   return { ...state, parameters, moments };
 }

@@ -1,12 +1,5 @@
-import { GraphBuilder, type OnnxNode, type OnnxTensor } from '@whet/compiler';
-import {
-  entriesOf,
-  type ModelParameter,
-  oftenFormulas,
-  productOperators,
-  type Role,
-  roles,
-} from './model-parameters.js';
+import { GraphBuilder, type OnnxNode, type OnnxTensor, sizeOf } from '@whet/compiler';
+import { type ModelParameter, oftenFormulas, productOperators, type Role, roles } from './model-parameters.js';
 import type { NodeGraph } from './node-graph.js';
 
 /** Weights of operators that the graph has not got. */
@@ -43,7 +36,7 @@ export function blockedParameters(nodes: NodeGraph, opaque: ReadonlySet<OnnxNode
     for (const [position, role] of Object.entries(own)) {
       const name = node.inputs[Number(position)] ?? '';
       const tensor = name === '' || found.has(name) ? undefined : storedTensor(nodes, name);
-      if (!tensor || (oftenFormulas.has(node.op) && entriesOf(tensor.dims) < 2)) continue;
+      if (!tensor || (oftenFormulas.has(node.op) && sizeOf(tensor.dims) < 2)) continue;
       if (productOperators.has(node.op) || foreign[node.op] || layer === undefined)
         layer = node.outputs[0] ?? node.name;
       found.set(name, {

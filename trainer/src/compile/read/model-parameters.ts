@@ -1,4 +1,4 @@
-import { type Graph, type Node, nodesOf, type Value } from '@whet/compiler';
+import { type Graph, type Node, nodesOf, sizeOf, type Value } from '@whet/compiler';
 
 /** A weight of a network that was read from a file. */
 export interface ModelParameter {
@@ -38,8 +38,6 @@ export const roles: Readonly<Record<string, Readonly<Record<number, Role>>>> = {
 /** A constant of these may be part of a formula, as the 3 of a hard swish, unless it has several entries. */
 export const oftenFormulas = new Set(['Add', 'Mul']);
 
-export const entriesOf = (shape: readonly number[]): number => shape.reduce((product, dim) => product * dim, 1);
-
 /** `(x - mean) / sqrt(variance + epsilon)`, as exporters write LayerNormalization before operator set 17. */
 function isStandardized(value: Value | undefined): boolean {
   const divisor = value?.producer?.op === 'Div' ? value.producer.inputs[1] : undefined;
@@ -61,7 +59,7 @@ function readBy(node: Node): { value: Value; role: Role }[] {
   return node.inputs.flatMap((value, i) => {
     const role = own[i] && (affine ?? own[i]);
     if (!role || value?.constant?.dtype !== 'float32') return [];
-    if (oftenFormulas.has(node.op) && entriesOf(value.constant.shape) < 2) return [];
+    if (oftenFormulas.has(node.op) && sizeOf(value.constant.shape) < 2) return [];
     return [{ value, role }];
   });
 }
