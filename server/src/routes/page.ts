@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { headersOf, isImmutable, pageDirectory } from '@whet/page';
 import { isArchive } from '@whet/runtime/format';
 import { openBundleFiles } from '@whet/runtime/node';
-import { Router } from 'express';
+import { type RequestHandler, Router } from 'express';
 import sirv from 'sirv';
 
 export interface PageOptions {
@@ -21,6 +21,28 @@ function archiveReader(place: string): (file: string) => Promise<Uint8Array> {
 }
 
 /**
+ * Serves files with headers of their own, also where the answer is only that a file has not changed: a browser puts the headers of
+ * a 304 in place of those that it has kept. What is no file goes on with the headers that it came with.
+ */
+function withHeaders(
+  headers: (path: string) => Readonly<Record<string, string>>,
+  serve: RequestHandler,
+): RequestHandler {
+  return (request, response, next) => {
+    const own = headers(request.path);
+    const earlier = Object.keys(own).map((name) => [name, response.getHeader(name)] as const);
+    response.set(own);
+    serve(request, response, () => {
+      for (const [name, value] of earlier) {
+        if (value === undefined) response.removeHeader(name);
+        else response.setHeader(name, value);
+      }
+      next();
+    });
+  };
+}
+
+/**
  * The page that adapts on the device that shows it, at `/`, and the files of bundles, at `/bundles/<name>/`. It sends
  * nothing back: its content security policy (`headersOf`) lets no picture out.
  */
@@ -32,6 +54,7 @@ export function pageRouter({ bundles }: PageOptions): Router {
     response.set(headersOf('bundles/index.json')).set('Cache-Control', 'no-cache');
     response.json({ bundles: [...bundles.keys()] });
   });
+  const bundleHeaders = () => ({ ...headersOf('bundles/'), 'Cache-Control': 'no-cache' });
   for (const [name, directory] of bundles) {
     if (isArchive(directory)) {
       const readFileOf = archiveReader(directory);
@@ -40,33 +63,19 @@ export function pageRouter({ bundles }: PageOptions): Router {
         const bytes = await readFileOf(file).catch(() => undefined);
         if (!bytes) return response.status(404).end();
         return response
-          .set(headersOf('bundles/'))
+          .set(bundleHeaders())
           .type(file.endsWith('.json') ? 'json' : 'bin')
           .send(Buffer.from(bytes));
       });
       continue;
     }
-    router.use(
-      `/bundles/${name}`,
-      // Looked up at each request, as a bundle may be replaced while the server runs.
-      sirv(directory, {
-        dev: true,
-        etag: true,
-        setHeaders: (response) => {
-          for (const [header, value] of Object.entries(headersOf('bundles/'))) response.setHeader(header, value);
-        },
-      }),
-    );
+    // Looked up at each request, as a bundle may be replaced while the server runs.
+    router.use(`/bundles/${name}`, withHeaders(bundleHeaders, sirv(directory, { dev: true, etag: true })));
   }
-  router.use(
-    sirv(pageDirectory, {
-      gzip: true,
-      etag: true,
-      setHeaders: (response, path) => {
-        for (const [header, value] of Object.entries(headersOf(path))) response.setHeader(header, value);
-        response.setHeader('Cache-Control', isImmutable(path) ? 'public, max-age=31536000, immutable' : 'no-cache');
-      },
-    }),
-  );
+  const pageHeaders = (path: string) => ({
+    ...headersOf(path),
+    'Cache-Control': isImmutable(path) ? 'public, max-age=31536000, immutable' : 'no-cache',
+  });
+  router.use(withHeaders(pageHeaders, sirv(pageDirectory, { gzip: true, etag: true })));
   return router;
 }

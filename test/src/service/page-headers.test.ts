@@ -1,0 +1,39 @@
+import { readdirSync } from 'node:fs';
+import { DEFAULT_BUNDLE } from '@whet/models';
+import { headersOf, pageDirectory } from '@whet/page';
+import { type PageServer, startPageServer } from '@whet/tools/page/page-server';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+let server: PageServer;
+beforeAll(async () => {
+  server = await startPageServer();
+});
+afterAll(() => server.close());
+
+const assets = readdirSync(`${pageDirectory}/assets`).filter((name) => !name.endsWith('.gz'));
+const bundle = `bundles/${DEFAULT_BUNDLE}`;
+const paths = ['', 'index.html', 'sw.js', ...assets.map((name) => `assets/${name}`), `${bundle}/manifest.json`];
+
+describe("the page's headers", () => {
+  // A browser puts the headers of a 304 in place of those that it has kept with the file.
+  it.each(paths)('are those of /%s, on the first visit and where it has not changed since', async (path) => {
+    const first = await fetch(server.url + path);
+    expect(first.status).toBe(200);
+    const etag = first.headers.get('etag') as string;
+    const again = await fetch(server.url + path, { headers: { 'If-None-Match': etag } });
+    expect(again.status).toBe(304);
+    for (const [name, value] of Object.entries(headersOf(path))) {
+      expect(first.headers.get(name), name).toBe(value);
+      expect(again.headers.get(name), name).toBe(value);
+    }
+    expect(again.headers.get('cache-control')).toBe(first.headers.get('cache-control'));
+  });
+
+  it("are not those of the service's own answers", async () => {
+    const { headers } = await fetch(`${server.url}models`);
+    const missing = await fetch(`${server.url}nothing-there`);
+    expect(headers.get('content-security-policy')).not.toContain('wasm-unsafe-eval');
+    expect(missing.headers.get('content-security-policy')).toBe(headers.get('content-security-policy'));
+    expect(missing.headers.get('cross-origin-embedder-policy')).toBe(headers.get('cross-origin-embedder-policy'));
+  });
+});
