@@ -41,7 +41,8 @@ function readFields(message: Uint8Array, onField: (number: number, bytes: Uint8A
     const length = wire === 2 ? varint() : ({ 0: 0, 1: 8, 5: 4 }[wire] ?? Number.NaN);
     if (wire === 0) varint();
     if (!(at + length <= message.length)) throw new RangeError('a field ends beyond its message');
-    if (wire === 2) onField(Math.floor(tag / 8), message.subarray(at, at + length));
+    // A Buffer's own `subarray` is many times slower.
+    if (wire === 2) onField(Math.floor(tag / 8), new Uint8Array(message.buffer, message.byteOffset + at, length));
     at += length;
   }
 }

@@ -5,7 +5,6 @@ import * as ort from 'onnxruntime-node';
 import { readArchive } from './archive.js';
 import { Bundle, type OpenOptions } from './bundle.js';
 import { BundleError } from './errors.js';
-import { checkExternalData } from './external-data.js';
 import { isArchive } from './file-name.js';
 import { type BundleSource, externalDataOption } from './source.js';
 import { defaultThreads } from './threads.js';
@@ -81,15 +80,14 @@ function open(location: string, read: BundleSource['read'], options: LoadOptions
 }
 
 /**
- * A session of an ONNX model on onnxruntime-node, as bundles run on. Rejects with {@link BundleError} where it keeps values in other
- * files than `weights`.
+ * A session of an ONNX model on onnxruntime-node, as bundles run on; `weights` are the files beside it, by the names that it gives
+ * them. A bundle's graphs are checked before to name no other file: onnxruntime would read it.
  */
 export async function createSession(
   model: Uint8Array,
   options: Pick<LoadOptions, 'threads' | 'memory' | 'spinning'> = {},
   weights?: ReadonlyMap<string, Uint8Array>,
 ): Promise<InferenceSession> {
-  checkExternalData(model, weights ?? new Map());
   const threads = options.threads ?? defaultThreads();
   return ort.InferenceSession.create(model, {
     executionProviders: ['cpu'],

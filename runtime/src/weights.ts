@@ -38,8 +38,10 @@ export class Weights {
     if (open.length > data.length) {
       throw new BundleError(`${this.location}: "${mask}": expected at most ${data.length} entries, got ${open.length}`);
     }
-    const kept = (data as Float32Array).filter((_, i) => Boolean(open[i]));
-    return { shape: [kept.length], data: kept };
+    const kept = new Float32Array(open.length);
+    let count = 0;
+    for (let i = 0; i < open.length; i++) if (open[i]) kept[count++] = data[i] as number;
+    return { shape: [count], data: kept.slice(0, count) };
   }
 
   #read(name: string, dtype: 'F32' | 'U8') {
