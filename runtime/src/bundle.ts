@@ -41,8 +41,8 @@ function chosenPatterns(
 }
 
 /** Reads files of a bundle, together, and checks their digests; a file that does not fit is read once more, past caches that may keep it. */
-async function readChecked(
-  source: BundleSource,
+export async function readChecked(
+  source: Pick<BundleSource, 'location' | 'read'>,
   names: readonly string[],
   { files }: Manifest,
 ): Promise<Map<string, Uint8Array>> {

@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import type { InferenceSession } from 'onnxruntime-common';
 import * as ort from 'onnxruntime-node';
 import { readArchive } from './archive.js';
-import { Bundle, type OpenOptions } from './bundle.js';
+import { Bundle, type OpenOptions, readChecked } from './bundle.js';
 import { BundleError } from './errors.js';
 import { isArchive } from './file-name.js';
+import { type Manifest, parseManifest } from './manifest.js';
 import { type BundleSource, externalDataOption } from './source.js';
 import { defaultThreads } from './threads.js';
 
@@ -52,6 +53,18 @@ export function openBundleFiles(place: string): (path: string) => Promise<Uint8A
     if (!bytes) throw new BundleError(`${place}/${path}: cannot be read: it is not in the archive`);
     return bytes;
   };
+}
+
+/**
+ * The manifest and all files that it lists, itself included, of a bundle in a folder or one `.whet` file. Throws
+ * {@link BundleError} naming the file that does not fit.
+ */
+export async function readBundle(place: string): Promise<{ manifest: Manifest; contents: Map<string, Uint8Array> }> {
+  const read = openBundleFiles(place);
+  const text = await read('manifest.json');
+  const manifest = parseManifest(new TextDecoder().decode(text), place);
+  const files = await readChecked({ location: place, read }, Object.keys(manifest.files), manifest);
+  return { manifest, contents: new Map([['manifest.json', text], ...files]) };
 }
 
 /**

@@ -39,7 +39,6 @@ export {
 export { type Contender, movesEverything, noiseExamples, timePatterns, WARM_UP } from './bench/time-patterns.js';
 export { ExportError, writeBundle } from './bundle/folder.js';
 export { migrateBundle } from './bundle/migrate.js';
-export { readBundle } from './bundle/read.js';
 export { compileModel } from './compile/compile-model.js';
 export type { CompileOptions, CompileReport, PatternReport } from './compile/compile-options.js';
 export { parseLabels } from './compile/labels.js';

@@ -1,5 +1,4 @@
 import type { Manifest, Measurement } from '@whet/runtime';
-import { parseManifest } from '@whet/runtime/format';
 import type { RunConfig } from '@whet/trainer';
 import { Command, Option } from 'commander';
 import { collectCounts, commandLine, count, defaultBundle, positiveNumber, wholeNumber } from '../arguments.js';
@@ -117,7 +116,9 @@ async function runEvaluation(directory: string, options: EvaluateOptions): Promi
 
 /** Puts measurements into the manifest, in place of earlier ones of the same pattern, split, task and steps. */
 async function record(place: string, measurements: readonly Measurement[]): Promise<void> {
-  const { readBundle, writeBundle } = await import('@whet/trainer');
+  const { parseManifest } = await import('@whet/runtime/format');
+  const { readBundle } = await import('@whet/runtime/node');
+  const { writeBundle } = await import('@whet/trainer');
   const { contents } = await readBundle(place);
   const manifest = JSON.parse(new TextDecoder().decode(contents.get('manifest.json'))) as Manifest;
   const keyOf = (m: Measurement) => [m.pattern, m.split, m.ways, m.shots, m.steps].join('/');

@@ -11,7 +11,7 @@ export function pageCommand(): Command {
 
 async function runPage(places: string[], out: string): Promise<void> {
   const { writePage } = await import('@whet/page');
-  const { readBundle } = await import('@whet/trainer');
+  const { readBundle } = await import('@whet/runtime/node');
   const bundles = new Map<string, ReadonlyMap<string, Uint8Array>>();
   for (const place of places.length > 0 ? places : [defaultBundle]) {
     const { manifest, contents } = await readBundle(place);

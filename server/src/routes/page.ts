@@ -1,7 +1,6 @@
-import { stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { headersOf, isImmutable, pageDirectory } from '@whet/page';
-import { isArchive } from '@whet/runtime/format';
-import { openBundleFiles } from '@whet/runtime/node';
+import { isArchive, readArchive } from '@whet/runtime/format';
 import { type RequestHandler, Router } from 'express';
 import sirv from 'sirv';
 
@@ -10,13 +9,13 @@ export interface PageOptions {
   readonly bundles: ReadonlyMap<string, string>;
 }
 
-/** Reads files of a bundle in one file, which is read anew once it is another. */
-function archiveReader(place: string): (file: string) => Promise<Uint8Array> {
-  let known: { readonly changed: number; readonly read: (file: string) => Promise<Uint8Array> } | undefined;
-  return async (file) => {
+/** The files of a bundle in one file, which is read anew once it is another. */
+function archiveFiles(place: string): () => Promise<ReadonlyMap<string, Uint8Array>> {
+  let known: { readonly changed: number; readonly files: ReadonlyMap<string, Uint8Array> } | undefined;
+  return async () => {
     const { mtimeMs: changed } = await stat(place);
-    if (known?.changed !== changed) known = { changed, read: openBundleFiles(place) };
-    return known.read(file);
+    if (known?.changed !== changed) known = { changed, files: readArchive(await readFile(place), place) };
+    return known.files;
   };
 }
 
@@ -57,12 +56,12 @@ export function pageRouter({ bundles }: PageOptions): Router {
   const bundleHeaders = () => ({ ...headersOf('bundles/'), 'Cache-Control': 'no-cache' });
   for (const [name, directory] of bundles) {
     if (isArchive(directory)) {
-      const readFileOf = archiveReader(directory);
-      router.get(`/bundles/${name}/*file`, async ({ params }, response) => {
+      const filesOf = archiveFiles(directory);
+      router.get(`/bundles/${name}/*file`, async ({ params }, response, next) => {
         const file = params.file.join('/');
-        const bytes = await readFileOf(file).catch(() => undefined);
-        if (!bytes) return response.status(404).end();
-        return response
+        const bytes = (await filesOf()).get(file);
+        if (!bytes) return next();
+        response
           .set(bundleHeaders())
           .type(file.endsWith('.json') ? 'json' : 'bin')
           .send(Buffer.from(bytes));

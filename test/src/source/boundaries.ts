@@ -54,7 +54,7 @@ export const roomArrows: Readonly<Record<string, readonly string[]>> = {
   bundle: ['pattern'],
   backends: ['data', 'statistics', 'task'],
   bench: ['backends', 'data', 'statistics', 'task'],
-  training: ['bundle', 'data', 'statistics', 'task'],
+  training: ['data', 'statistics', 'task'],
   export: ['bundle', 'pattern', 'task', 'training'],
   search: ['bench', 'data', 'export', 'statistics', 'training'],
   'compile/read': ['data'],

@@ -2,11 +2,10 @@ import { createHash } from 'node:crypto';
 import { decodeModel, type OnnxModel } from '@whet/compiler';
 import type { Manifest } from '@whet/runtime';
 import { isFileName, preprocessingSchema, readSafetensors, type StoredTensor } from '@whet/runtime/format';
-import { openBundleFiles } from '@whet/runtime/node';
+import { openBundleFiles, readBundle } from '@whet/runtime/node';
 import * as z from 'zod';
 import { type BundlePattern, bundleFiles, type StartingValue } from './files.js';
 import { ExportError } from './folder.js';
-import { checkDigest, readBundle } from './read.js';
 
 const fileName = z.string().refine(isFileName, { error: 'expected the name of a file inside the bundle' });
 
@@ -52,7 +51,12 @@ export async function migrateBundle(place: string): Promise<{ manifest: Manifest
     throw new ExportError(`${place}/manifest.json: ${what}`, { cause: parsed.error });
   }
   const old = parsed.data;
-  const checked: Read = async (path) => checkDigest(`${place}/${path}`, await read(path), old.files[path]?.sha256);
+  const checked = async (path: string): Promise<Uint8Array> => {
+    const bytes = await read(path);
+    const [expected, actual] = [old.files[path]?.sha256, sha256(bytes)];
+    if (actual === expected) return bytes;
+    throw new ExportError(`${place}/${path}: SHA-256: expected ${expected}, got ${actual}`);
+  };
   const patterns: BundlePattern[] = [];
   for (const name of Object.keys(old.patterns)) patterns.push(await patternOf(old, name, checked));
   const { schema: _, files: __, patterns: ___, ...said } = old;

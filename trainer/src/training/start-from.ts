@@ -1,10 +1,9 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Backbone } from '@whet/models';
-import { isArchive, parseManifest, Weights } from '@whet/runtime/format';
-import { openBundleFiles } from '@whet/runtime/node';
+import { isArchive, Weights } from '@whet/runtime/format';
+import { readBundle } from '@whet/runtime/node';
 import * as z from 'zod';
-import { checkDigest } from '../bundle/read.js';
 import { metaParameters } from '../task/task-graph.js';
 import { adamState } from './adam.js';
 import { type Checkpoint, CheckpointError, loadCheckpoint } from './checkpoint.js';
@@ -39,9 +38,8 @@ export function startOf({ config, state }: Checkpoint): Start {
 
 async function loadBundleStart(place: string, backbone: Backbone | undefined): Promise<Start> {
   try {
-    const read = openBundleFiles(place);
-    const text = new TextDecoder().decode(await read('manifest.json'));
-    const { provenance, patterns, weights: file, files } = parseManifest(text, place);
+    const { manifest, contents } = await readBundle(place);
+    const { provenance, patterns, weights: file } = manifest;
     const settings = (provenance as { config?: unknown } | undefined)?.config;
     if (!settings) throw new Error('expected a bundle of `whet export`, whose manifest has the settings of its run');
     const parsed = runConfigSchema.safeParse(settings);
@@ -56,8 +54,7 @@ async function loadBundleStart(place: string, backbone: Backbone | undefined): P
       parameters.every(({ name }) => moving.some((each) => each.name === name && each.moving === each.entries)),
     );
     if (!whole) throw new Error('expected a pattern in which all weights of the network move');
-    const bytes = checkDigest(join(place, file), await read(file), files[file]?.sha256);
-    const shared = new Weights(join(place, file), file, bytes);
+    const shared = new Weights(join(place, file), file, contents.get(file) as Uint8Array);
     const weights = new Map(Object.entries(whole.values).map(([name, value]) => [name, shared.value(value).data]));
     return { model: config.model, weights, moments: new Map() };
   } catch (cause) {
