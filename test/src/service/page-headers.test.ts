@@ -1,7 +1,12 @@
 import { readdirSync } from 'node:fs';
-import { DEFAULT_BUNDLE } from '@whet/models';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { bundlesDirectory, DEFAULT_BUNDLE } from '@whet/models';
 import { headersOf, pageDirectory } from '@whet/page';
+import { readBundle } from '@whet/runtime/node';
 import { type PageServer, startPageServer } from '@whet/tools/page/page-server';
+import { writeBundle } from '@whet/trainer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 let server: PageServer;
@@ -27,6 +32,27 @@ describe("the page's headers", () => {
       expect(again.headers.get(name), name).toBe(value);
     }
     expect(again.headers.get('cache-control')).toBe(first.headers.get('cache-control'));
+  });
+
+  it('are those of a bundle in one file too, whose files are served as those of a folder', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'whet-page-'));
+    const place = join(folder, 'one.whet');
+    const { manifest, contents } = await readBundle(join(bundlesDirectory, DEFAULT_BUNDLE));
+    await writeBundle(place, contents);
+    const one = await startPageServer(undefined, undefined, new Map([['one', place]]));
+    const get = (path: string) => fetch(`${one.url}bundles/one/${path}`);
+    for (const path of ['manifest.json', manifest.weights]) {
+      const response = await get(path);
+      expect(response.status).toBe(200);
+      for (const [name, value] of Object.entries(headersOf('bundles/'))) expect(response.headers.get(name)).toBe(value);
+      expect(new Uint8Array(await response.arrayBuffer())).toEqual(new Uint8Array(contents.get(path) as Uint8Array));
+    }
+    expect((await get('other.onnx')).status).toBe(404);
+    // Replaced while the server runs.
+    await writeBundle(place, new Map(contents).set('other.onnx', Uint8Array.of(1)));
+    expect((await get('other.onnx')).status).toBe(200);
+    await one.close();
+    await rm(folder, { recursive: true });
   });
 
   it("are not those of the service's own answers", async () => {
