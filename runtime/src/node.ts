@@ -41,7 +41,7 @@ export function openBundleFiles(place: string): (path: string) => Promise<Uint8A
     }
   };
   if (!isArchive(place)) return (path) => read(join(place, path));
-  // Held as long as somebody holds a file of it: a bundle that has loaded needs none of them any more.
+  // Not held: a bundle that has loaded needs the archive no more, and reads it anew where a pattern is asked for later.
   let files: WeakRef<Promise<Map<string, Uint8Array>>> | undefined;
   return async (path) => {
     let reading = files?.deref();

@@ -84,8 +84,9 @@ export async function loadPattern(
       checkExternalData(model, weights.external);
       session = await source.createSession(model, weights.external);
     } catch (cause) {
-      if (cause instanceof BundleError)
+      if (cause instanceof BundleError) {
         throw new BundleError(`${source.location}/${path}: ${cause.message}`, { cause });
+      }
       const message = `${source.location}/${path}: onnxruntime does not load it: ${(cause as Error).message}`;
       throw new BundleError(message, { cause });
     }

@@ -120,8 +120,9 @@ export function readPlaces(bytes: Uint8Array): {
   // The format has them side by side, to the end of the file.
   let at = 8 + length;
   for (const [name, place] of [...places].sort(([, a], [, b]) => a.offset - b.offset || a.length - b.length)) {
-    if (place.offset !== at)
+    if (place.offset !== at) {
       throw new SafetensorsError(`"${name}": expected to begin at byte ${at}, got ${place.offset}`);
+    }
     at += place.length;
   }
   if (at !== bytes.length) throw new SafetensorsError(`expected ${at} bytes, got ${bytes.length}`);
