@@ -45,7 +45,8 @@ describe("the page's headers", () => {
       const response = await get(path);
       expect(response.status).toBe(200);
       for (const [name, value] of Object.entries(headersOf('bundles/'))) expect(response.headers.get(name)).toBe(value);
-      expect(new Uint8Array(await response.arrayBuffer())).toEqual(new Uint8Array(contents.get(path) as Uint8Array));
+      const got = Buffer.from(await response.arrayBuffer());
+      expect(got.equals(contents.get(path) as Uint8Array), path).toBe(true);
     }
     expect((await get('other.onnx')).status).toBe(404);
     // Replaced while the server runs.
