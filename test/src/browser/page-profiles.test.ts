@@ -239,4 +239,38 @@ describe.skipIf(!chromiumPath)(`the page's profiles in use${skipReason}`, () => 
     await page.locator('.seen').waitFor();
     expect(browser.problems).toEqual([]);
   });
+
+  it('shows the picture that was handed in last, also where another profile is shown meanwhile', async () => {
+    await driver.source('Draw');
+    await create('Ben');
+    await page.locator('.people select').selectOption({ label: 'Anna' });
+    await line(0.2, 0.2, 0.8, 0.8);
+    const prediction = page.locator('.prediction');
+    await prediction.waitFor();
+    const first = await prediction.getAttribute('data-query');
+    // The older picture is predicted again while the new one is decoded.
+    await page.evaluate(() => {
+      const whole = createImageBitmap;
+      globalThis.createImageBitmap = (async (image: HTMLCanvasElement) => {
+        const bitmap = await whole(image);
+        const select = document.querySelector('.people select') as HTMLSelectElement;
+        for (const { value } of [...select.options].reverse()) {
+          select.value = value;
+          select.dispatchEvent(new Event('change', { bubbles: true }));
+          await new Promise((resolve) => setTimeout(resolve, 100));
+        }
+        return bitmap;
+      }) as typeof createImageBitmap;
+    });
+    await line(0.2, 0.5, 0.8, 0.5);
+    await expect.poll(() => prediction.getAttribute('data-query')).not.toBe(first);
+    const second = await prediction.getAttribute('data-query');
+    // Shown anew, it is the same picture.
+    await page.locator('.people select').selectOption({ label: 'Ben' });
+    await prediction.waitFor({ state: 'detached' });
+    await page.locator('.people select').selectOption({ label: 'Anna' });
+    await prediction.waitFor();
+    expect(await prediction.getAttribute('data-query')).toBe(second);
+    expect(browser.problems).toEqual([]);
+  });
 });

@@ -24,13 +24,22 @@ export interface PageServer {
   close(): Promise<void>;
 }
 
+/** Bundles that servers of this process have opened: what they compute never changes, and opening takes most of a second. */
+const opened = new Map<string, Promise<Bundle>>();
+
+function openOnce(directory: string): Promise<Bundle> {
+  const known = opened.get(directory) ?? loadBundle(directory, { threads: 1 });
+  opened.set(directory, known);
+  return known;
+}
+
 /** The service with the shipped bundle and its page, for bundles of the page's own if they are named; it keeps account of every request. */
 export async function startPageServer(
   directory = join(bundlesDirectory, DEFAULT_BUNDLE),
   host = '127.0.0.1',
   pages?: ReadonlyMap<string, string>,
 ): Promise<PageServer> {
-  const bundle = await loadBundle(directory, { threads: 1 });
+  const bundle = await openOnce(directory);
   const { name } = bundle.manifest;
   const app = createApp({
     bundles: new Map([[name, bundle]]),
@@ -55,7 +64,6 @@ export async function startPageServer(
     close: async () => {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
-      await bundle.release();
     },
   };
   return started;

@@ -19,6 +19,7 @@ import {
   people,
   person,
   personId,
+  type QueryPicture,
   query,
   say,
 } from './signals.js';
@@ -124,7 +125,10 @@ export async function cancel(): Promise<void> {
 
 // The picture at hand
 
-let queries = 0;
+let handedIn = 0;
+/** The picture that was read last: the one shown, or about to be. */
+let atHand: Omit<QueryPicture, 'prediction'> | undefined;
+let asked = 0;
 
 /**
  * Shows a picture and what the profile makes of it; nothing where there is none. Pictures take their turn when they are handed in: one
@@ -135,12 +139,21 @@ export async function showPicture(
   options?: PictureOptions,
   name?: string,
 ): Promise<void> {
-  queries += 1;
-  const id = queries;
+  handedIn += 1;
+  const id = handedIn;
   const pixels = picture && (await readPicture(await picture, options, name));
-  const prediction = id === queries && pixels ? await predict(pixels) : undefined;
-  if (id !== queries) return;
-  query.value = pixels && { id, pixels, ...(prediction ? { prediction } : {}) };
+  if (id !== handedIn) return;
+  atHand = pixels && { id, pixels };
+  await predictAtHand();
+}
+
+/** Predicts the picture at hand, and shows both; what was asked for last is shown. */
+async function predictAtHand(): Promise<void> {
+  asked += 1;
+  const turn = asked;
+  const now = atHand;
+  const prediction = now && (await predict(now.pixels));
+  if (turn === asked) query.value = now && { ...now, ...(prediction ? { prediction } : {}) };
 }
 
 async function predict(pixels: Uint8Array): Promise<PredictedImage | undefined> {
@@ -154,22 +167,13 @@ async function predict(pixels: Uint8Array): Promise<PredictedImage | undefined> 
   }
 }
 
-async function predictAgain(): Promise<void> {
-  const now = query.value;
-  if (!now) return;
-  queries += 1;
-  const id = queries;
-  const prediction = await predict(now.pixels);
-  if (id === queries) query.value = { id, pixels: now.pixels, ...(prediction ? { prediction } : {}) };
-}
-
 /** Predicts the picture at hand anew whenever another profile is shown, or the same one is adapted, here or in another tab. */
 export function predictOnChange(): void {
   const learned = computed(() => person.value?.bytes);
   effect(() => {
     learned.value;
     personId.value;
-    untracked(() => void predictAgain());
+    untracked(() => void predictAtHand());
   });
 }
 

@@ -11,7 +11,7 @@ export type Phase =
   | { readonly kind: 'failed'; readonly message: string };
 
 export interface QueryPicture {
-  /** Counts pictures. */
+  /** Counts pictures: the same where one is predicted again. */
   readonly id: number;
   readonly pixels: Uint8Array;
   readonly prediction?: PredictedImage;
