@@ -20,7 +20,7 @@ describe.skipIf(!chromiumPath)(`what the page says of bad input${skipReason}`, (
   beforeAll(async () => {
     server = await startPageServer();
     // It has a camera, which nobody allowed.
-    browser = await openBrowser({ arguments: ['--use-fake-device-for-media-stream'] });
+    browser = await openBrowser({ compileOnce: true, arguments: ['--use-fake-device-for-media-stream'] });
     driver = new PageDriver(browser.context.pages()[0] ?? (await browser.context.newPage()));
     await driver.open(server.url);
     await driver.source('Upload');
@@ -186,6 +186,7 @@ describe.skipIf(!chromiumPath)(`the page with a camera${skipReason}`, () => {
   it('predicts what the camera sees, live', async () => {
     const server = await startPageServer();
     const browser = await openBrowser({
+      compileOnce: true,
       arguments: ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'],
     });
     const driver = new PageDriver(browser.context.pages()[0] ?? (await browser.context.newPage()));
@@ -275,7 +276,7 @@ describe.skipIf(!chromiumPath)(`the page where storage fails${skipReason}`, () =
       'the storage of this browser is full',
     ],
   ])('%s: goes on in memory and says so', async (_, breakStorage, reason) => {
-    const browser = await openBrowser();
+    const browser = await openBrowser({ compileOnce: true });
     await browser.context.addInitScript(breakStorage);
     const driver = new PageDriver(await browser.context.newPage());
     await driver.open(server.url);
@@ -310,7 +311,7 @@ describe.skipIf(!chromiumPath)(`the page with a damaged bundle${skipReason}`, ()
       void readFile(file).then((bytes) => response.writeHead(200, headers).end(bytes));
       return true;
     };
-    const browser = await openBrowser({ context: { serviceWorkers: 'block' } });
+    const browser = await openBrowser({ compileOnce: true, context: { serviceWorkers: 'block' } });
     const driver = new PageDriver(browser.context.pages()[0] ?? (await browser.context.newPage()));
     await driver.page.goto(server.url);
     const alert = driver.page.getByRole('alert').filter({ hasText: 'The model could not be loaded' });
@@ -341,7 +342,7 @@ const address = Object.values(networkInterfaces())
 describe.skipIf(!chromiumPath || !address)(`the page over plain HTTP from another machine${skipReason}`, () => {
   it('adapts all the same, and says what is missing', async () => {
     const server = await startPageServer(undefined, '0.0.0.0');
-    const browser = await openBrowser();
+    const browser = await openBrowser({ compileOnce: true });
     const driver = new PageDriver(browser.context.pages()[0] ?? (await browser.context.newPage()));
     await driver.open(server.url.replace('0.0.0.0', address as string));
     expect(await driver.page.evaluate(() => [isSecureContext, crossOriginIsolated])).toEqual([false, false]);

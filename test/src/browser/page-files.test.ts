@@ -25,7 +25,7 @@ describe.skipIf(!chromiumPath)(`the page's files on a host that fails and change
     await rm(part, { recursive: true });
     const pages = new Map(['first', 'second'].map((name) => [name, join(parent, name)]));
     server = await startPageServer(undefined, undefined, pages);
-    browser = await openBrowser();
+    browser = await openBrowser({ compileOnce: true });
     page = browser.context.pages()[0] ?? (await browser.context.newPage());
     driver = new PageDriver(page);
     await driver.open(server.url);

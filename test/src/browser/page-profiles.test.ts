@@ -20,6 +20,16 @@ function hearAtWill(): void {
   } as typeof BroadcastChannel.prototype.addEventListener;
 }
 
+/** Forgets what an address keeps on this device: profiles, settings and its service worker. */
+async function forget(of: Page, url: string): Promise<void> {
+  const session = await of.context().newCDPSession(of);
+  await session.send('Storage.clearDataForOrigin', {
+    origin: new URL(url).origin,
+    storageTypes: 'indexeddb,service_workers,cache_storage,local_storage',
+  });
+  await session.detach();
+}
+
 // Tabs come to the front before they are clicked, as with a person: of one that is behind, Chromium draws a frame every two seconds, or
 // none on a busy machine, and a click waits until the button stands still from one frame to the next.
 describe.skipIf(!chromiumPath)(`the page's profiles in use${skipReason}`, () => {
@@ -29,12 +39,13 @@ describe.skipIf(!chromiumPath)(`the page's profiles in use${skipReason}`, () => 
   let page: Page;
 
   beforeAll(async () => {
-    browser = await openBrowser();
-  });
-  // Each at an address of its own, which has a store of its own: what one test leaves is nothing to the next.
-  beforeEach(async () => {
+    browser = await openBrowser({ compileOnce: true });
     server = await startPageServer();
+  });
+  // Each with an empty store: what one test leaves is nothing to the next.
+  beforeEach(async () => {
     page = await browser.context.newPage();
+    await forget(page, server.url);
     driver = new PageDriver(page);
     await page.addInitScript(hearAtWill);
     await driver.open(server.url);
@@ -47,9 +58,11 @@ describe.skipIf(!chromiumPath)(`the page's profiles in use${skipReason}`, () => 
   });
   afterEach(async () => {
     for (const open of browser.context.pages().slice(1)) await open.close();
+  });
+  afterAll(async () => {
+    await browser?.close();
     await server?.close();
   });
-  afterAll(() => browser?.close());
   const names = (of: Page) => of.locator('.people option').allInnerTexts();
   const shown = (of: Page) => of.locator('.people option:checked').innerText();
   const pattern = (of: Page) => of.getByLabel('Pattern: what may move');

@@ -29,6 +29,8 @@ const GPU_ARGUMENTS = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshad
 export interface BrowserOptions {
   /** WebGPU on SwiftShader, a GPU in software. */
   readonly gpu?: boolean;
+  /** WebAssembly is compiled once and not again to run faster: a page that computes little opens with less work. */
+  readonly compileOnce?: boolean;
   readonly arguments?: readonly string[];
   readonly context?: NonNullable<Parameters<typeof chromium.launchPersistentContext>[1]>;
 }
@@ -41,12 +43,22 @@ export interface TestBrowser {
 }
 
 /** A headless Chromium that has never seen anything. */
-export async function openBrowser({ gpu = false, context, ...options }: BrowserOptions = {}): Promise<TestBrowser> {
+export async function openBrowser({
+  gpu = false,
+  compileOnce = false,
+  context,
+  ...options
+}: BrowserOptions = {}): Promise<TestBrowser> {
   const directory = await mkdtemp(join(tmpdir(), 'whet-browser-'));
   const opened = await chromium.launchPersistentContext(directory, {
     executablePath: chromiumPath as string,
     headless: true,
-    args: [...ARGUMENTS, ...(gpu ? GPU_ARGUMENTS : ['--disable-gpu']), ...(options.arguments ?? [])],
+    args: [
+      ...ARGUMENTS,
+      ...(gpu ? GPU_ARGUMENTS : ['--disable-gpu']),
+      ...(compileOnce ? ['--js-flags=--liftoff-only'] : []),
+      ...(options.arguments ?? []),
+    ],
     viewport: { width: 1280, height: 900 },
     acceptDownloads: true,
     ...context,
