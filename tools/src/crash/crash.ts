@@ -37,6 +37,8 @@ export interface CrashReport {
 }
 
 const CLIENTS = 6;
+/** The most answers, over two, before a kill, and the most milliseconds after them. */
+const [ANSWERS, MOMENT_MS] = [40, 50];
 const PATTERNS = ['head', 'full'] as const;
 
 /**
@@ -63,14 +65,25 @@ export async function crash(rounds: number, seed: number, onRound: (round: numbe
         totals.compared += found.compared;
         if (last) return { rounds, ...totals };
         const load = { round, pending: new Set<Request>(), touched: new Set<string>() };
-        const clients = Array.from({ length: CLIENTS }, (_, i) =>
-          work(service, known, load, i, () => {
-            totals.acknowledged++;
-          }),
+        // A number of answers, so that a slow machine is killed amid as many writes, and a moment more.
+        let answers = 2 + Math.floor(random.uniform() * ANSWERS);
+        let isEnough = () => {};
+        const enough = new Promise<void>((resolve) => {
+          isEnough = resolve;
+        });
+        const clients = Promise.all(
+          Array.from({ length: CLIENTS }, (_, i) =>
+            work(service, known, load, i, () => {
+              totals.acknowledged++;
+              answers--;
+              if (answers === 0) isEnough();
+            }),
+          ),
         );
-        await pause(30 + random.uniform() * 500);
+        await Promise.race([enough, clients]);
+        await pause(random.uniform() * MOMENT_MS);
         service.kill();
-        await Promise.all(clients);
+        await clients;
         pending = [...load.pending];
         touched = load.touched;
         onRound(round + 1);
