@@ -41,7 +41,7 @@ export { ExportError, writeBundle } from './bundle/folder.js';
 export { migrateBundle } from './bundle/migrate.js';
 export { compileModel } from './compile/compile-model.js';
 export type { CompileOptions, CompileReport, PatternReport } from './compile/compile-options.js';
-export { parseLabels } from './compile/labels.js';
+export { numberDuplicates, parseLabels } from './compile/labels.js';
 export { CompileError } from './compile/read/compile-error.js';
 export type { ModelParameter } from './compile/read/model-parameters.js';
 export type { SourceHead } from './compile/read/read-head.js';
