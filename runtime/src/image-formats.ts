@@ -24,8 +24,8 @@ function formatOfBox(start: string): string {
   return 'a film';
 }
 
-/** Names of files that hold pictures, whether or not they are of a format that can be decoded. */
-const PICTURE =
+/** Names of files that hold images, whether or not they are of a format that can be decoded. */
+const IMAGE =
   /\.(png|apng|jpe?g|jpe|jfif|pjpe?g|pjp|webp|gif|tiff?|avif|hei[cf]s?|hif|bmp|dib|ico|svg|jxl|jp2|psd|dng|cr[23]|nef|arw|raf|orf|rw2|p[bgnp]m|tga|exr|hdr)$/i;
 
-export const isPictureName = (name: string): boolean => !name.startsWith('.') && PICTURE.test(name);
+export const isImageName = (name: string): boolean => !name.startsWith('.') && IMAGE.test(name);

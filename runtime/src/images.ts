@@ -7,6 +7,7 @@ import { greyOf, pixelsToTensor } from './pixels.js';
 import { type Place, placeOf } from './place.js';
 import type { Preprocessing } from './preprocessing.js';
 
+export { type ClassImages, type FoundImages, listClasses, listImages } from './image-folders.js';
 export { pixelsToTensor } from './pixels.js';
 export type { Preprocessing } from './preprocessing.js';
 

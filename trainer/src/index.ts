@@ -49,7 +49,7 @@ export { type ReadModelOptions, readModel, type SourceModel } from './compile/re
 export { type CifarOptions, cifarPreprocessing, loadCifar } from './data/cifar.js';
 export { DataError, type Dataset, type ImageClass, type SplitName } from './data/dataset.js';
 export type { EpisodeShape } from './data/episodes.js';
-export { findSplitFolders, type ImageFolderOptions, imagesOf, loadImageFolders } from './data/image-folders.js';
+export { findSplitFolders, type ImageFolderOptions, loadImageFolders } from './data/image-folders.js';
 export { loadOmniglot, omniglotPreprocessing } from './data/omniglot.js';
 export { openPackedOmniglot, packOmniglot } from './data/packed-omniglot.js';
 export { generatorFor, type Random } from './data/random.js';
