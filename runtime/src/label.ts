@@ -5,11 +5,9 @@ const PLAIN = /^[\x20-\x7e]*$/;
 // Joiners, marks of direction, variation selectors: what a name may hold and nobody sees.
 const ZERO_WIDTH =
   /\u034f|[\u180b-\u180f]|[\ufe00-\ufe0f]|[\u00ad\u061c\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]|\u200d/g;
-const CONTROL = /\p{Cc}/gu;
+const CONTROL = /\p{Cc}/u;
 // A lone surrogate becomes U+FFFD on the way to disk, and in a form stray bytes have become it: two classes would be one.
 const NO_TEXT = /[\p{Surrogate}\ufffd]/u;
-
-const escaped = (control: string) => `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`;
 
 /** What labels are compared by: composed (NFC) and without characters that have no width. A class keeps the name that it got first. */
 export function labelKey(label: string): string {
@@ -21,11 +19,17 @@ export function labelProblem(label: string, maxBytes = MAX_LABEL_BYTES): string 
   const bytes = new TextEncoder().encode(label).byteLength;
   let got: string | undefined;
   if (label === '') got = 'an empty one';
+  else if (label.trim() === '') got = 'nothing but space';
   else if (bytes > maxBytes) got = `${bytes} bytes`;
-  else if (label.search(CONTROL) >= 0) got = `"${label.replace(CONTROL, escaped)}"`;
+  else if (CONTROL.test(label)) got = shown(label);
   else if (NO_TEXT.test(label)) got = 'what is not UTF-8';
   else if (labelKey(label).trim() === '') got = 'nothing but space';
   return got && `expected a label of 1 to ${maxBytes} bytes of UTF-8 without control characters, got ${got}`;
+}
+
+/** In quotes, as a terminal may have it: JSON leaves the upper control characters as they are. */
+function shown(label: string): string {
+  return JSON.stringify(label).replace(/[\x7f-\x9f]/g, (control) => `\\u00${control.charCodeAt(0).toString(16)}`);
 }
 
 /** The first two labels that are the same one to {@link labelKey}, by their places; undefined where all differ. */
