@@ -11,7 +11,10 @@ export async function readImage(path: string, preprocessing: Preprocessing): Pro
 export async function imagesAt(paths: readonly string[]): Promise<string[]> {
   const all: string[] = [];
   for (const path of paths) {
-    if (!(await stat(path)).isDirectory()) {
+    const found = await stat(path).catch((cause: Error) => {
+      throw new Error(`${path}: expected an image or a folder of images, got ${cause.message}`, { cause });
+    });
+    if (!found.isDirectory()) {
       all.push(path);
       continue;
     }

@@ -66,7 +66,7 @@ export async function decodePixels(
         .raw({ depth: 'uchar' })
         .toBuffer({ resolveWithObject: true });
     // libvips takes the first of several pixels where it leaves out most; networks were trained on the one in the middle.
-    if (p.kernel === 'nearest' && width * height <= maxPixels) {
+    if (p.kernel === 'nearest' && width * height <= MAX_PIXELS) {
       const whole = await asPixels(image);
       const sampled = sampleNearest({ ...whole.info, data: whole.data }, place, p);
       return channels > p.channels ? greyOf(sampled) : sampled;

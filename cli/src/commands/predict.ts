@@ -28,7 +28,6 @@ async function runPredict(given: readonly string[], options: PredictOptions): Pr
   const { readProfile } = await import('@whet/runtime');
   const { loadBundle } = await import('@whet/runtime/node');
   const { imagesAt, readImage } = await import('../image-files.js');
-  const paths = await imagesAt(given);
   const stored = options.profile ? await readFile(options.profile) : undefined;
   const wanted = stored && readProfile(stored).pattern;
   const bundle = await loadBundle(options.bundle, {
@@ -36,6 +35,7 @@ async function runPredict(given: readonly string[], options: PredictOptions): Pr
     patterns: ({ defaultPattern, patterns }) => [wanted ?? defaultPattern].filter((name) => name in patterns),
   });
   const profile = stored ? bundle.profileFromBytes(stored) : bundle.initialProfile();
+  const paths = await imagesAt(given);
   const predictions: Prediction[] = [];
   for (let from = 0; from < paths.length; from += AT_ONCE) {
     const some = paths.slice(from, from + AT_ONCE);

@@ -96,6 +96,7 @@ it('whet predict takes folders', async () => {
   expect(images).toEqual(['new/1.png', 'new/more/2.jfif', 'single.webp']);
   await mkdir(join(folder, 'nothing'));
   await expect(predict('nothing')).rejects.toThrow('nothing: expected images in the folder, got none');
+  await expect(predict('gone.png')).rejects.toThrow('gone.png: expected an image or a folder of images, got ENOENT');
 });
 
 it('whet evaluate reads the same folders, and says what it did not read', async () => {
