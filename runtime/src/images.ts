@@ -25,8 +25,9 @@ export interface DecodeOptions {
 
 const MAX_PIXELS = 16_000_000;
 const OWN_MAX_PIXELS = 100_000_000;
-const FORMATS = ['PNG', 'JPEG', 'WebP'];
-const OWN_FORMATS = [...FORMATS, 'GIF', 'TIFF', 'AVIF'];
+/** What sharp calls the formats that everybody may send, and those of one's own files. */
+const FORMATS: Readonly<Record<string, string>> = { PNG: 'png', JPEG: 'jpeg', WebP: 'webp' };
+const OWN_FORMATS: typeof FORMATS = { ...FORMATS, GIF: 'gif', TIFF: 'tiff', AVIF: 'heif' };
 const PNG_SIGNATURE_LENGTH = 8;
 
 /**
@@ -47,7 +48,7 @@ export async function decodePixels(
   const limit = format === 'JPEG' ? maxPixels * reducibleBy(bytes) : maxPixels;
   // Loaded with the first image: what adapts to tensors alone does without its native library.
   const { default: sharp } = await import('sharp');
-  const { width, height } = await readHeader(bytes, field);
+  const { width, height } = await readHeader(bytes, format, field);
   if (width * height > limit) {
     throw new InputError(
       field,
@@ -107,7 +108,7 @@ export async function decodeImage(bytes: Uint8Array, p: Preprocessing, options?:
 function checkFormat(bytes: Uint8Array, field: string, isOwn: boolean): string {
   const format = formatOf(ascii(bytes, 0, 64));
   if (format === 'PNG' && !hasPngEnd(bytes)) throw undecodable(field, new Error('no IEND chunk'));
-  const formats = isOwn ? OWN_FORMATS : FORMATS;
+  const formats = Object.keys(isOwn ? OWN_FORMATS : FORMATS);
   if (format !== undefined && formats.includes(format)) return format;
   const names = `${formats.slice(0, -1).join(', ')} or ${formats.at(-1)}`;
   const got = format ?? (bytes.length === 0 ? 'no bytes' : `${bytes.length} bytes that are not an image`);
@@ -128,10 +129,15 @@ function hasPngEnd(bytes: Uint8Array): boolean {
 }
 
 /** Width and height of the upright image. */
-async function readHeader(bytes: Uint8Array, field: string): Promise<{ width: number; height: number }> {
+async function readHeader(
+  bytes: Uint8Array,
+  format: string,
+  field: string,
+): Promise<{ width: number; height: number }> {
   const { default: sharp } = await import('sharp');
   try {
-    const { autoOrient } = await sharp(bytes, { failOn: 'error', limitInputPixels: false }).metadata();
+    const { autoOrient, format: found } = await sharp(bytes, { failOn: 'error', limitInputPixels: false }).metadata();
+    if (found !== OWN_FORMATS[format]) throw new Error(`read as ${found}`);
     return autoOrient;
   } catch (cause) {
     throw undecodable(field, cause);

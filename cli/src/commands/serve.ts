@@ -86,7 +86,9 @@ const UPLOADS = /\.(png|jpe?g|jpe|jfif|webp)$/i;
 /** Two examples each of three classes, and one more image of each to predict. */
 async function demoImages(folder: string) {
   const { listClasses } = await import('@whet/runtime/images');
-  const { classes } = await listClasses(folder);
+  const { noteUnread } = await import('../unread.js');
+  const { classes, unread } = await listClasses(folder);
+  noteUnread(unread);
   const here = (path: string) => relative(process.cwd(), path);
   const shown = classes.slice(0, 3).map(({ name, files }) => {
     const taken = files.filter((path) => UPLOADS.test(path)).map(here);
