@@ -1,8 +1,9 @@
 import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative, sep } from 'node:path';
 import type { Preprocessing } from '@whet/runtime/images';
 import type { Dataset, SplitName } from '@whet/trainer';
 import { startProgress } from './progress.js';
+import { listed, noteUnread } from './unread.js';
 
 /** A folder of data, and what its kind decides about a network's images where settings do not. */
 export interface DataFolder {
@@ -27,7 +28,6 @@ export interface LoadDataOptions {
 const CLASS_SPLIT = 'class-split.json';
 const ZIPS = ['images_background.zip', 'images_evaluation.zip'];
 const CIFAR = /^(data_batch_\d+|test_batch|train|test)\.bin$/;
-const NAMED = 5;
 
 export const dataHelp = 'folder of Omniglot’s zip files, of images <split>/<class>/*, or of CIFAR’s binary files';
 export const skipCorruptHelp = 'leave out images that cannot be decoded (image folders)';
@@ -72,8 +72,9 @@ export async function loadData({ directory, kind }: DataFolder, options: LoadDat
     if (kind === 'cifar') return await loadCifar(directory, join(directory, CLASS_SPLIT), prepared);
     const folders = { size, channels, ...prepared, skipCorrupt, onProgress, ...(only && { only }) };
     const dataset = await loadImageFolders(directory, folders);
-    const { skipped = [] } = dataset;
+    const { skipped = [], unread = [] } = dataset;
     progress?.stop();
+    noteUnread(unread);
     if (skipped.length > 0) process.stderr.write(`left out ${skipped.length} corrupt images: ${listed(skipped)}\n`);
     return dataset;
   } finally {
@@ -83,25 +84,20 @@ export async function loadData({ directory, kind }: DataFolder, options: LoadDat
 
 /** Whether a folder in `directory` has an image. */
 async function holdsClasses(directory: string): Promise<boolean> {
-  const { imagesOf } = await import('@whet/trainer');
-  const folders = (await readdir(directory, { withFileTypes: true })).filter((entry) => !entry.isFile());
-  for (const { name } of folders) {
-    if ((await imagesOf(join(directory, name)).catch(() => [])).length > 0) return true;
-  }
-  return false;
+  const { listImages } = await import('@whet/runtime/images');
+  const { files } = await listImages(directory);
+  return files.some((path) => relative(directory, path).split(sep).length === 2);
 }
 
 /** Whether the first image of every class is grey; one that cannot be read says nothing. */
 async function isGrey(split: string): Promise<boolean> {
-  const { imagesOf } = await import('@whet/trainer');
+  const { listClasses } = await import('@whet/runtime/images');
   const { default: sharp } = await import('sharp');
   const seen = new Set<boolean>();
-  for (const entry of await readdir(split, { withFileTypes: true })) {
-    if (entry.isFile() || entry.name.startsWith('.')) continue;
-    const folder = join(split, entry.name);
-    const [first] = await imagesOf(folder);
-    if (first === undefined) continue;
-    const header = await sharp(join(folder, first))
+  // What is wrong with the folder is said when it is read.
+  const { classes } = await listClasses(split).catch(() => ({ classes: [] }));
+  for (const { files } of classes) {
+    const header = await sharp(files[0])
       .metadata()
       .catch(() => undefined);
     if (header) seen.add(header.space === 'b-w' || header.space === 'grey16');
@@ -115,9 +111,4 @@ function unknown(directory: string, got: string): string {
     'image folders (<split>/<class>/*.png, .jpg or .webp with the splits train, validation and test) or CIFAR ' +
     `(data_batch_1.bin, ... and test_batch.bin, or train.bin and test.bin, with ${CLASS_SPLIT}), got ${got}`
   );
-}
-
-function listed(names: readonly string[]): string {
-  const more = names.length > NAMED ? `, and ${names.length - NAMED} more` : '';
-  return names.slice(0, NAMED).join(', ') + more;
 }

@@ -1,28 +1,29 @@
-import { readdir, readFile } from 'node:fs/promises';
-import { extname, join } from 'node:path';
+import { readFile, stat } from 'node:fs/promises';
 import type { Example, Preprocessing } from '@whet/runtime';
-import { decodeImage } from '@whet/runtime/images';
-
-const EXTENSIONS = new Set(['.png', '.jpg', '.jpeg', '.webp']);
-
-/** Image files of a folder, sorted by name. */
-async function imageFiles(folder: string): Promise<string[]> {
-  const names = await readdir(folder);
-  return names
-    .filter((name) => EXTENSIONS.has(extname(name).toLowerCase()))
-    .sort()
-    .map((name) => join(folder, name));
-}
+import { decodeImage, listClasses, listImages } from '@whet/runtime/images';
+import { noteUnread } from './unread.js';
 
 export async function readImage(path: string, preprocessing: Preprocessing): Promise<Float32Array> {
-  return decodeImage(await readFile(path), preprocessing, { field: path });
+  return decodeImage(await readFile(path), preprocessing, { field: path, isOwn: true });
 }
 
-/** Image files by class, from a folder with one folder of images per class: `<folder>/<label>/<image>`. */
-export async function labelledFiles(folder: string): Promise<{ label: string; paths: string[] }[]> {
-  const entries = await readdir(folder, { withFileTypes: true });
-  const labels = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
-  return Promise.all(labels.sort().map(async (label) => ({ label, paths: await imageFiles(join(folder, label)) })));
+/** The files among the paths, and the images in the folders among them. */
+export async function imagesAt(paths: readonly string[]): Promise<string[]> {
+  const all: string[] = [];
+  for (const path of paths) {
+    const found = await stat(path).catch((cause: Error) => {
+      throw new Error(`${path}: expected an image or a folder of images, got ${cause.message}`, { cause });
+    });
+    if (!found.isDirectory()) {
+      all.push(path);
+      continue;
+    }
+    const { files, unread } = await listImages(path);
+    if (files.length === 0) throw new Error(`${path}: expected images in the folder, got none`);
+    noteUnread(unread);
+    all.push(...files);
+  }
+  return all;
 }
 
 /** Labelled examples from a folder with one folder of images per class, `perClass` of each or all. */
@@ -31,14 +32,14 @@ export async function readExamples(
   preprocessing: Preprocessing,
   perClass?: number,
 ): Promise<Example[]> {
+  const { classes, unread } = await listClasses(folder);
+  noteUnread(unread);
   const examples: Example[] = [];
-  for (const { label, paths } of await labelledFiles(folder)) {
-    for (const path of paths.slice(0, perClass)) {
+  for (const { name: label, files } of classes) {
+    for (const path of files.slice(0, perClass)) {
       examples.push({ label, image: await readImage(path, preprocessing) });
     }
   }
-  if (examples.length === 0) {
-    throw new Error(`${folder}: expected images as <label>/<image>.png, .jpg or .webp, found none`);
-  }
+  if (examples.length === 0) throw new Error(`${folder}: expected images as <label>/<image>, got none`);
   return examples;
 }

@@ -3,6 +3,7 @@ import { adaptPattern } from './adapt.js';
 import { classesOf } from './classes.js';
 import { encodeExamples, isEncoded } from './encode.js';
 import { BundleError, InputError, ProfileError } from './errors.js';
+import { labelProblem } from './label.js';
 import { filesOf, graphsOf, type Manifest, type PatternManifest, parseManifest } from './manifest.js';
 import { loadPattern, momentNames, type Pattern } from './pattern.js';
 import { groupRequests, type PredictionRequest, predictGroup } from './predict.js';
@@ -207,7 +208,8 @@ export class Bundle {
       throw new InputError('examples', `expected at most ${maxExamples} examples, got ${examples.length}`);
     }
     for (const [i, { label, image }] of examples.entries()) {
-      if (label === '') throw new InputError(`examples[${i}].label`, 'expected a class name, got an empty string');
+      const problem = labelProblem(label);
+      if (problem) throw new InputError(`examples[${i}].label`, problem);
       this.#checkImage(image, pattern, `examples[${i}].image`);
     }
     const classes = classesOf(

@@ -1,4 +1,5 @@
 import { InputError } from './errors.js';
+import { labelKey } from './label.js';
 import type { Manifest } from './manifest.js';
 
 /** The classes that examples are of, in the order of a head's rows. */
@@ -12,7 +13,8 @@ export interface ExampleClasses {
 }
 
 /**
- * The classes that are known before (a kept head's own, or those of a profile to go on from) and those of the examples.
+ * The classes that are known before (a kept head's own, or those of a profile to go on from) and those of the examples,
+ * which are told apart by `labelKey`.
  * Throws {@link InputError} where there are fewer than two classes, or more than the bundle takes.
  */
 export function classesOf(
@@ -20,9 +22,14 @@ export function classesOf(
   manifest: Manifest,
   own: readonly string[] = manifest.labels ?? [],
 ): ExampleClasses {
-  const rows = new Map(own.map((name, row) => [name, row]));
-  for (const label of labels) if (!rows.has(label)) rows.set(label, rows.size);
-  const names = [...rows.keys()];
+  const names = [...own];
+  const rows = new Map(own.map((name, row) => [labelKey(name), row]));
+  const found = Int32Array.from(labels, (label) => {
+    const key = labelKey(label);
+    const row = rows.get(key) ?? names.push(label) - 1;
+    rows.set(key, row);
+    return row;
+  });
   const { maxClasses } = manifest.limits;
   if (names.length < 2) {
     throw new InputError('examples', `expected examples of at least 2 classes, got only "${names[0]}"`);
@@ -32,7 +39,6 @@ export function classesOf(
     const added = own.length > 0 ? `, ${own.length} of them ${whose}` : '';
     throw new InputError('examples', `expected at most ${maxClasses} classes, got ${names.length}${added}`);
   }
-  const found = Int32Array.from(labels, (label) => rows.get(label) as number);
   const counts = new Array<number>(names.length).fill(0);
   for (const row of found) counts[row] = (counts[row] as number) + 1;
   return { names, counts, rows: found };

@@ -4,10 +4,11 @@
  */
 export { readArchive } from './archive.js';
 export { isArchive, isFileName } from './file-name.js';
+export { labelKey, labelProblem, MAX_LABEL_BYTES, sameLabels } from './label.js';
 export { BUNDLE_SCHEMA, filesOf, manifestSchema, parseManifest } from './manifest.js';
 export { oneHot } from './one-hot.js';
 export { momentNames, nextName } from './pattern.js';
-export { preprocessingSchema } from './preprocessing.js';
+export { FITS, GREYS, KERNELS, preprocessingSchema } from './preprocessing.js';
 export {
   float32,
   readPlaces,

@@ -1,25 +1,39 @@
-import type { Metadata } from 'sharp';
+import type { Sharp } from 'sharp';
 import { InputError } from './errors.js';
-import { pixelsToTensor } from './pixels.js';
+import { formatOf } from './image-formats.js';
+import { reducibleBy } from './jpeg-header.js';
+import { sampleNearest } from './nearest.js';
+import { greyOf, pixelsToTensor } from './pixels.js';
+import { type Place, placeOf } from './place.js';
 import type { Preprocessing } from './preprocessing.js';
 
+export { type ClassImages, type FoundImages, listClasses, listImages } from './image-folders.js';
 export { pixelsToTensor } from './pixels.js';
 export type { Preprocessing } from './preprocessing.js';
 
 export interface DecodeOptions {
   /** What the bytes are called in an error, as in `examples[3].image`; `image` when absent. */
   readonly field?: string;
-  /** Width x height above which an image is refused without decoding it; 16 million when absent. */
+  /**
+   * Width x height above which an image is refused without decoding it; 16 million when absent, 100 million of one's own. A
+   * JPEG file, which is decoded at a reduced scale, may have four times as many, a progressive one twice.
+   */
   readonly maxPixels?: number;
+  /** The file is the caller's own, not what a stranger sent: GIF, TIFF and AVIF are read too, and more pixels. */
+  readonly isOwn?: boolean;
 }
 
-const DEFAULT_MAX_PIXELS = 16_000_000;
-const PNG_SIGNATURE = '\x89PNG\r\n\x1a\n';
+const MAX_PIXELS = 16_000_000;
+const OWN_MAX_PIXELS = 100_000_000;
+/** What sharp calls the formats that everybody may send, and those of one's own files. */
+const FORMATS: Readonly<Record<string, string>> = { PNG: 'png', JPEG: 'jpeg', WebP: 'webp' };
+const OWN_FORMATS: typeof FORMATS = { ...FORMATS, GIF: 'gif', TIFF: 'tiff', AVIF: 'heif' };
+const PNG_SIGNATURE_LENGTH = 8;
 
 /**
  * Decodes a PNG, JPEG or WebP file into raw interleaved pixels `[H, W, C]`, 0..255: turned upright by its EXIF
  * orientation, transparency laid on `background`, brought to `width` x `height` by `fit` and `kernel`, in sRGB
- * (3 channels) or its luminance (1 channel). Of an animation, the first frame. Node only; needs the package `sharp`.
+ * (3 channels) or its grey (1 channel). Of an animation, the first frame. Node only; needs the package `sharp`.
  *
  * @throws {InputError} naming `options.field`: not an image, another format, damaged or cut short, or too many pixels.
  */
@@ -28,36 +42,57 @@ export async function decodePixels(
   p: Preprocessing,
   options: DecodeOptions = {},
 ): Promise<Uint8Array> {
-  const field = options.field ?? 'image';
-  const maxPixels = options.maxPixels ?? DEFAULT_MAX_PIXELS;
-  checkFormat(bytes, field);
+  const { field = 'image', isOwn = false } = options;
+  const format = checkFormat(bytes, field, isOwn);
+  const { maxPixels = isOwn ? OWN_MAX_PIXELS : MAX_PIXELS } = options;
+  const limit = format === 'JPEG' ? maxPixels * reducibleBy(bytes) : maxPixels;
   // Loaded with the first image: what adapts to tensors alone does without its native library.
   const { default: sharp } = await import('sharp');
-  const { width, height } = await readHeader(bytes, field);
-  if (width * height > maxPixels) {
+  const { width, height } = await readHeader(bytes, format, field);
+  if (width * height > limit) {
     throw new InputError(
       field,
-      `${field}: expected an image of at most ${maxPixels} pixels, got ${width} x ${height} = ${width * height}`,
+      `${field}: expected an image of at most ${limit} pixels, got ${width} x ${height} = ${width * height}`,
     );
   }
-  const grey = p.background;
-  const background = { r: grey, g: grey, b: grey };
+  const background = { r: p.background, g: p.background, b: p.background };
+  const isLinear = p.channels === 1 && p.grey !== 'rec601';
+  const channels = isLinear ? 1 : 3;
+  const place = placeOf(width, height, p);
   try {
-    const { data, info } = await sharp(bytes, { failOn: 'error', limitInputPixels: maxPixels, autoOrient: true })
-      .flatten({ background })
-      .resize(p.width, p.height, { fit: p.fit, kernel: p.kernel, background, fastShrinkOnLoad: false })
-      .toColourspace(p.channels === 1 ? 'b-w' : 'srgb')
-      .raw({ depth: 'uchar' })
-      .toBuffer({ resolveWithObject: true });
-    if (info.width !== p.width || info.height !== p.height || info.channels !== p.channels) {
+    const image = sharp(bytes, { failOn: 'error', limitInputPixels: limit, autoOrient: true }).flatten({ background });
+    const asPixels = (pipeline: Sharp) =>
+      pipeline
+        .toColourspace(isLinear ? 'b-w' : 'srgb')
+        .raw({ depth: 'uchar' })
+        .toBuffer({ resolveWithObject: true });
+    // libvips takes the first of several pixels where it leaves out most; networks were trained on the one in the middle.
+    if (p.kernel === 'nearest' && width * height <= MAX_PIXELS) {
+      const whole = await asPixels(image);
+      const sampled = sampleNearest({ ...whole.info, data: whole.data }, place, p);
+      return channels > p.channels ? greyOf(sampled) : sampled;
+    }
+    const { data, info } = await asPixels(resized(image, place, p));
+    if (info.width !== p.width || info.height !== p.height || info.channels !== channels) {
       throw new Error(
-        `expected ${p.height} x ${p.width} x ${p.channels} pixels, got ${info.height} x ${info.width} x ${info.channels}`,
+        `expected ${p.height} x ${p.width} x ${channels} pixels, got ${info.height} x ${info.width} x ${info.channels}`,
       );
     }
+    if (channels > p.channels) return greyOf(data);
     return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   } catch (cause) {
     throw undecodable(field, cause);
   }
+}
+
+function resized(image: Sharp, place: Place, p: Preprocessing): Sharp {
+  const background = { r: p.background, g: p.background, b: p.background };
+  const how = { kernel: p.kernel, background, fastShrinkOnLoad: false } as const;
+  if (p.fit !== 'cover') return image.resize(p.width, p.height, { ...how, fit: p.fit });
+  // Sizes and corner are not left to sharp where a part is cut out: a pixel beside is what a network was not trained on.
+  return image
+    .resize(place.width, place.height, { ...how, fit: 'fill' })
+    .extract({ left: place.left, top: place.top, width: p.width, height: p.height });
 }
 
 /**
@@ -69,33 +104,22 @@ export async function decodeImage(bytes: Uint8Array, p: Preprocessing, options?:
   return pixelsToTensor(await decodePixels(bytes, p, options), p);
 }
 
-// Looked at before sharp sees the bytes: its other loaders (SVG, TIFF, PDF, ...) never get to parse what a stranger sent.
-function checkFormat(bytes: Uint8Array, field: string): void {
-  const start = ascii(bytes, 0, 16);
-  if (start.startsWith(PNG_SIGNATURE)) {
-    if (!hasPngEnd(bytes)) throw undecodable(field, new Error('no IEND chunk'));
-    return;
-  }
-  if (start.startsWith('\xff\xd8\xff')) return;
-  if (start.startsWith('RIFF') && start.slice(8, 12) === 'WEBP') return;
-  const got = bytes.length === 0 ? 'no bytes' : (otherFormat(start) ?? `${bytes.length} bytes that are not an image`);
-  throw new InputError(field, `${field}: expected a PNG, JPEG or WebP image, got ${got}`);
-}
-
-function otherFormat(start: string): string | undefined {
-  if (start.startsWith('GIF8')) return 'GIF';
-  if (start.startsWith('II*\0') || start.startsWith('MM\0*')) return 'TIFF';
-  if (start.startsWith('BM')) return 'BMP';
-  if (start.startsWith('%PDF')) return 'PDF';
-  if (start.startsWith('<svg') || start.startsWith('<?xml')) return 'SVG or XML';
-  if (start.slice(4, 8) === 'ftyp') return start.slice(8, 12) === 'avif' ? 'AVIF' : 'HEIF or a film';
-  return undefined;
+// Looked at before sharp sees the bytes: its other loaders (SVG, PDF, ...) never get to parse what a stranger sent.
+function checkFormat(bytes: Uint8Array, field: string, isOwn: boolean): string {
+  const format = formatOf(ascii(bytes, 0, 64));
+  if (format === 'PNG' && !hasPngEnd(bytes)) throw undecodable(field, new Error('no IEND chunk'));
+  const formats = Object.keys(isOwn ? OWN_FORMATS : FORMATS);
+  if (format !== undefined && formats.includes(format)) return format;
+  const names = `${formats.slice(0, -1).join(', ')} or ${formats.at(-1)}`;
+  const got = format ?? (bytes.length === 0 ? 'no bytes' : `${bytes.length} bytes that are not an image`);
+  const advice = format && isOwn ? '; save it as JPEG or PNG first' : '';
+  throw new InputError(field, `${field}: expected a ${names} image, got ${got}${advice}`);
 }
 
 // libpng is content once all pixels are there; a file without its last chunk was cut short all the same.
 function hasPngEnd(bytes: Uint8Array): boolean {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  let at = PNG_SIGNATURE.length;
+  let at = PNG_SIGNATURE_LENGTH;
   while (at + 12 <= bytes.length) {
     const next = at + 12 + view.getUint32(at);
     if (ascii(bytes, at + 4, 4) === 'IEND') return next <= bytes.length;
@@ -104,12 +128,17 @@ function hasPngEnd(bytes: Uint8Array): boolean {
   return false;
 }
 
-async function readHeader(bytes: Uint8Array, field: string): Promise<Metadata> {
+/** Width and height of the upright image. */
+async function readHeader(
+  bytes: Uint8Array,
+  format: string,
+  field: string,
+): Promise<{ width: number; height: number }> {
   const { default: sharp } = await import('sharp');
   try {
-    const metadata = await sharp(bytes, { failOn: 'error', limitInputPixels: false }).metadata();
-    if (metadata.format === 'png' || metadata.format === 'jpeg' || metadata.format === 'webp') return metadata;
-    throw new Error(`read as ${metadata.format}`);
+    const { autoOrient, format: found } = await sharp(bytes, { failOn: 'error', limitInputPixels: false }).metadata();
+    if (found !== OWN_FORMATS[format]) throw new Error(`read as ${found}`);
+    return autoOrient;
   } catch (cause) {
     throw undecodable(field, cause);
   }

@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
 import { BundleError } from './errors.js';
 import { isFileName, splitPath } from './file-name.js';
+import { labelProblem, sameLabels } from './label.js';
 import { preprocessingSchema } from './preprocessing.js';
 
 /** The bundle format this code reads and writes. */
@@ -88,11 +89,19 @@ export const manifestSchema = z.object({
   head: z.enum(['prototype', 'shared', 'kept']),
   /** Names of a kept head's classes, in the order of its rows; absent with another head. */
   labels: z.optional(
-    z.array(z.string().check(z.minLength(1), z.maxLength(256))).check(
-      z.minLength(2),
-      z.maxLength(100_000),
-      z.refine((names) => new Set(names).size === names.length, { error: 'expected different names' }),
-    ),
+    z
+      .array(
+        z.string().check(
+          z.refine((name) => labelProblem(name) === undefined, {
+            error: ({ input }) => labelProblem(String(input)),
+          }),
+        ),
+      )
+      .check(
+        z.minLength(2),
+        z.maxLength(100_000),
+        z.refine((names) => sameLabels(names) === undefined, { error: 'expected different names' }),
+      ),
   ),
   /** Length of a feature vector before the head. */
   featureLength: positive,

@@ -1,4 +1,6 @@
 import { InputError } from './errors.js';
+import { nearestPlaces } from './nearest.js';
+import { placeOf } from './place.js';
 import type { Preprocessing } from './preprocessing.js';
 
 /** An image as browsers give it: interleaved RGBA `[height, width, 4]`, 0..255, not premultiplied. */
@@ -10,8 +12,8 @@ export interface RgbaImage {
 
 /**
  * Brings an image to the pixels a bundle takes, interleaved `[H, W, C]`, 0..255: transparency laid on `background`, resized by
- * `fit` and `kernel`, in sRGB or its luminance. The counterpart of `decodePixels` of `@whet/runtime/images` without a native library; they differ
- * by libvips' arithmetic in whole numbers, and in which pixels `nearest` takes.
+ * `fit` and `kernel`, in sRGB or its grey. The counterpart of `decodePixels` of `@whet/runtime/images` without a native library; they differ
+ * by libvips' arithmetic in whole numbers.
  *
  * @throws {InputError} where the data is not `width` x `height` x 4 values.
  */
@@ -21,33 +23,29 @@ export function resizePixels({ width, height, data }: RgbaImage, p: Preprocessin
   }
   const { channels, background } = p;
   const planes = flatten(data, background);
-  const [sx, sy] = scalesOf(width, height, p);
-  const [w, h] = [Math.max(1, Math.round(width / sx)), Math.max(1, Math.round(height / sy))];
-  const resized = planes.map((plane) =>
-    resizePlane(plane, { from: width, to: w, scale: sx }, { from: height, to: h, scale: sy }, p.kernel),
-  );
-  const [left, top] = [Math.trunc((p.width - w) / 2), Math.trunc((p.height - h) / 2)];
+  const { width: w, height: h, left, top } = placeOf(width, height, p);
+  // One scale for both sides where the whole image stays as it is; else each side is exactly as long as it has to be.
+  const scale = p.fit === 'contain' ? Math.max(width / p.width, height / p.height) : undefined;
+  const across = sideOf(width, w, scale ?? width / w, left, p.width);
+  const down = sideOf(height, h, scale ?? height / h, top, p.height);
+  const [red, green, blue] = planes.map((plane) => resizePlane(plane, across, down, p.kernel)) as [
+    Uint8Array,
+    Uint8Array,
+    Uint8Array,
+  ];
+  const toGrey = p.grey === 'rec601' ? rec601 : luminance;
   const out = new Uint8Array(p.width * p.height * channels).fill(background);
-  for (let y = 0; y < p.height; y++) {
-    for (let x = 0; x < p.width; x++) {
-      const [fromX, fromY] = [x - left, y - top];
-      if (fromX < 0 || fromY < 0 || fromX >= w || fromY >= h) continue;
-      const from = fromY * w + fromX;
-      const at = (y * p.width + x) * channels;
-      const [r, g, b] = resized.map((plane) => plane[from] as number) as [number, number, number];
-      if (channels === 1) out[at] = luminance(r, g, b);
-      else out.set([r, g, b], at);
+  const [fromLeft, fromTop] = [Math.max(0, -left), Math.max(0, -top)];
+  for (let y = 0; y < down.count; y++) {
+    for (let x = 0; x < across.count; x++) {
+      const from = y * across.count + x;
+      const at = ((y + fromTop) * p.width + x + fromLeft) * channels;
+      const rgb = [red[from] as number, green[from] as number, blue[from] as number] as const;
+      if (channels === 1) out[at] = toGrey(...rgb);
+      else out.set(rgb, at);
     }
   }
   return out;
-}
-
-/** Pixels of the image per pixel of the result, across and down: the same for both unless they `fill`. */
-function scalesOf(width: number, height: number, p: Preprocessing): readonly [number, number] {
-  const [x, y] = [width / p.width, height / p.height];
-  if (p.fit === 'fill') return [x, y];
-  const scale = p.fit === 'contain' ? Math.max(x, y) : Math.min(x, y);
-  return [scale, scale];
 }
 
 /** Red, green and blue of an image on a grey background. */
@@ -67,6 +65,15 @@ const linear = Float64Array.from({ length: 256 }, (_, i) => {
   const v = i / 255;
   return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
 });
+
+/** As Pillow computes it, and OpenCV, torchvision and Keras but for rounding. */
+const rec601 = (r: number, g: number, b: number): number => (r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16;
+
+/** ITU-R BT.601's grey of interleaved RGB pixels. */
+export const greyOf = (rgb: Uint8Array): Uint8Array =>
+  Uint8Array.from({ length: rgb.length / 3 }, (_, i) =>
+    rec601(rgb[i * 3] as number, rgb[i * 3 + 1] as number, rgb[i * 3 + 2] as number),
+  );
 
 /** The grey of the same luminance (ITU-R BT.709, in linear light), 0..255. */
 function luminance(r: number, g: number, b: number): number {
@@ -105,21 +112,32 @@ interface Taps {
   readonly weights: Float64Array;
 }
 
-/** One direction of a resize: pixels before and after, and how many of the former make one of the latter. */
+/** One direction of a resize: pixels before and after, how many of the former make one of the latter, and which of these are wanted. */
 interface Side {
   readonly from: number;
   readonly to: number;
   readonly scale: number;
+  readonly first: number;
+  readonly count: number;
 }
 
-function tapsFor({ from, to, scale }: Side, kernel: Preprocessing['kernel']): Taps[] {
+const sideOf = (from: number, to: number, scale: number, corner: number, wanted: number): Side => {
+  const first = Math.max(0, corner);
+  return { from, to, scale, first, count: Math.min(to - first, wanted) };
+};
+
+function tapsFor({ from, to, scale, first: at, count }: Side, kernel: Preprocessing['kernel']): Taps[] {
+  if (kernel === 'nearest') {
+    const places = nearestPlaces(from, to).subarray(at, at + count);
+    return Array.from(places, (place) => ({ from: place, weights: Float64Array.of(1) }));
+  }
   // A size is a whole number; what rounding left over is split between both edges.
   const offset = (from - to * scale) / 2;
-  return Array.from({ length: to }, (_, i) => {
+  return Array.from({ length: count }, (_, wanted) => {
+    const i = at + wanted;
     // libvips enlarges from the corner, and with a cubic, whichever wider kernel reduces.
     const enlarged = scale < 1;
     const centre = (enlarged ? i : i + 0.5) * scale - 0.5 + offset;
-    if (kernel === 'nearest') return { from: Math.round(centre), weights: Float64Array.of(1) };
     const [weight, support] = kernels[enlarged && kernel !== 'linear' ? 'cubic' : kernel];
     const stretch = Math.max(1, scale);
     const first = Math.ceil(centre - support * stretch);
@@ -131,15 +149,16 @@ function tapsFor({ from, to, scale }: Side, kernel: Preprocessing['kernel']): Ta
 }
 
 function resizePlane(plane: Float32Array, across: Side, down: Side, kernel: Preprocessing['kernel']): Uint8Array {
-  if (across.from === across.to && down.from === down.to) return Uint8Array.from(plane, (value) => Math.round(value));
+  const isWhole = (side: Side) => side.from === side.to && side.to === side.count;
+  if (isWhole(across) && isWhole(down)) return Uint8Array.from(plane, (value) => Math.round(value));
   // Whole pixels are averaged first, so that the kernel reduces by two to four, as in libvips.
   const shrink = ({ scale }: Side) => (kernel === 'nearest' ? 1 : Math.max(1, Math.floor(scale / 2)));
   const [sx, sy] = [shrink(across), shrink(down)];
   const small = averageBlocks(plane, across.from, down.from, sx, sy);
   const [width, height] = [Math.ceil(across.from / sx), Math.ceil(down.from / sy)];
-  const rest = ({ from, to, scale }: Side, by: number) => tapsFor({ from: from / by, to, scale: scale / by }, kernel);
+  const rest = (side: Side, by: number) => tapsFor({ ...side, from: side.from / by, scale: side.scale / by }, kernel);
   const columns = bytes(alongRows(transpose(small, width, height), height, width, rest(down, sy)));
-  return bytes(alongRows(transpose(columns, down.to, width), width, down.to, rest(across, sx)));
+  return bytes(alongRows(transpose(columns, down.count, width), width, down.count, rest(across, sx)));
 }
 
 const bytes = (values: Float32Array): Uint8Array =>
@@ -227,8 +246,9 @@ export function pixelsToTensor(pixels: Uint8Array, p: Preprocessing, out?: Float
   for (let c = 0; c < p.channels; c++) {
     const mean = p.mean[c] as number;
     const std = p.std[c] as number;
+    const from = p.bgr ? p.channels - 1 - c : c;
     for (let i = 0, at = offset + c * plane; i < plane; i++, at++) {
-      const v = (pixels[i * p.channels + c] as number) / 255;
+      const v = (pixels[i * p.channels + from] as number) / 255;
       target[at] = ((p.invert ? 1 - v : v) - mean) / std;
     }
   }

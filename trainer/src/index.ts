@@ -41,7 +41,7 @@ export { ExportError, writeBundle } from './bundle/folder.js';
 export { migrateBundle } from './bundle/migrate.js';
 export { compileModel } from './compile/compile-model.js';
 export type { CompileOptions, CompileReport, PatternReport } from './compile/compile-options.js';
-export { parseLabels } from './compile/labels.js';
+export { numberDuplicates, parseLabels } from './compile/labels.js';
 export { CompileError } from './compile/read/compile-error.js';
 export type { ModelParameter } from './compile/read/model-parameters.js';
 export type { SourceHead } from './compile/read/read-head.js';
@@ -49,7 +49,7 @@ export { type ReadModelOptions, readModel, type SourceModel } from './compile/re
 export { type CifarOptions, cifarPreprocessing, loadCifar } from './data/cifar.js';
 export { DataError, type Dataset, type ImageClass, type SplitName } from './data/dataset.js';
 export type { EpisodeShape } from './data/episodes.js';
-export { findSplitFolders, type ImageFolderOptions, imagesOf, loadImageFolders } from './data/image-folders.js';
+export { findSplitFolders, type ImageFolderOptions, loadImageFolders } from './data/image-folders.js';
 export { loadOmniglot, omniglotPreprocessing } from './data/omniglot.js';
 export { openPackedOmniglot, packOmniglot } from './data/packed-omniglot.js';
 export { generatorFor, type Random } from './data/random.js';

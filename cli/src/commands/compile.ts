@@ -1,8 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
+import type { Preprocessing } from '@whet/runtime';
+import { FITS, GREYS, KERNELS } from '@whet/runtime/format';
 import type { CompileReport } from '@whet/trainer';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { positiveNumber, wholeNumber } from '../arguments.js';
+import { count, positiveNumber, wholeNumber } from '../arguments.js';
 import { externalDataReader } from '../external-data.js';
 import { bytes, formatTable, percent } from '../format.js';
 import { namedLists } from '../patterns.js';
@@ -16,9 +18,16 @@ interface CompileOptions {
   readonly head: 'new' | 'keep';
   readonly normalization: 'population' | 'support';
   readonly labels?: string;
+  readonly numberDuplicates?: boolean;
   readonly size?: [number, number];
   readonly mean?: number[];
   readonly std?: number[];
+  readonly pixels?: 1 | 255;
+  readonly fit: Preprocessing['fit'];
+  readonly resize?: number;
+  readonly kernel: Preprocessing['kernel'];
+  readonly grey?: NonNullable<Preprocessing['grey']>;
+  readonly bgr?: boolean;
   readonly background: number;
   readonly steps: number;
   readonly rate: number;
@@ -49,6 +58,12 @@ function level(text: string): number {
   return value;
 }
 
+function range(text: string): 1 | 255 {
+  if (text === '1' || text === '0..1') return 1;
+  if (text === '255' || text === '0..255') return 255;
+  throw new InvalidArgumentError('expected 1 or 255.');
+}
+
 const collectPattern = namedLists('NAME=SELECTION,... e.g. last=last:3,bias');
 
 export function compileCommand(): Command {
@@ -73,16 +88,37 @@ export function compileCommand(): Command {
     )
     .option(
       '--labels <file>',
-      'names of a kept head’s classes: one a line, a JSON array, or id2label (default: 0, 1, ...)',
+      'names of a kept head’s classes: one a line, or JSON: an array, id2label, label2id, class_indices, Keras’s class index (default: 0, 1, ...)',
     )
+    .option('--number-duplicates', 'of labels that are the same, number the later: crane, crane (2)')
     .addOption(
       new Option('--normalization <kind>', 'moments of BatchNormalization: the file’s, or those of the examples')
         .choices(['population', 'support'])
         .default('population'),
     )
     .option('--size <HxW>', 'height and width, for a model that takes images of any size', imageSize)
-    .option('--mean <numbers>', 'taken from pixels 0..1, one number or one a channel (default: 0)', numbers)
+    .option(
+      '--mean <numbers>',
+      'taken from pixels 0..1 (or --pixels), one number or one a channel (default: 0)',
+      numbers,
+    )
     .option('--std <numbers>', 'what is left is divided by this (default: 1)', numbers)
+    .option('--pixels <range>', 'white, before --mean and --std, is 1 or 255; needed where these are above 1', range)
+    .addOption(
+      new Option('--fit <how>', 'another aspect ratio is contained, with background beside it, cut, or stretched')
+        .choices(FITS)
+        .default('contain'),
+    )
+    .option('--resize <n>', 'of --fit cover: pixels of the shorter side, of which the middle is cut out', count)
+    .addOption(
+      new Option('--kernel <name>', 'how pixels are weighed when an image is resized')
+        .choices(KERNELS)
+        .default('lanczos3'),
+    )
+    .addOption(
+      new Option('--grey <how>', 'of one channel: linear light, or 0.299 R + 0.587 G + 0.114 B').choices(GREYS),
+    )
+    .option('--bgr', 'the model takes blue, green, red; --mean and --std are in that order')
     .option('--background <level>', 'colour around images of another aspect ratio, 0 to 255', level, 255)
     .option('--steps <n>', 'inner steps at adaptation', wholeNumber, 5)
     .option('--rate <x>', 'inner learning rate at adaptation', positiveNumber, 0.01)
@@ -92,10 +128,12 @@ export function compileCommand(): Command {
 }
 
 async function runCompile(path: string, options: CompileOptions): Promise<void> {
-  const { compileModel, parseLabels } = await import('@whet/trainer');
+  const { compileModel, numberDuplicates, parseLabels } = await import('@whet/trainer');
   const model = await readFile(path);
-  const { out, trainable, pattern, name, description, size, labels, ...rest } = options;
-  const names = labels === undefined ? undefined : parseLabels(await readFile(labels, 'utf8'), labels);
+  const { out, trainable, pattern, name, description, size, labels, numberDuplicates: isNumbered, ...others } = options;
+  const { pixels, ...rest } = others;
+  const listed = labels === undefined ? undefined : parseLabels(await readFile(labels), labels);
+  const names = listed && isNumbered ? numberDuplicates(listed) : listed;
   const patterns = new Map(pattern);
   if (trainable || patterns.size === 0) {
     const key = trainable ? 'trainable' : 'head';
@@ -115,6 +153,7 @@ async function runCompile(path: string, options: CompileOptions): Promise<void> 
       ...(names ? { labels: names } : {}),
       ...(description ? { description } : {}),
       ...(size ? { imageSize: size } : {}),
+      ...(pixels ? { pixelRange: pixels } : {}),
     });
   } catch (cause) {
     throw new Error(`${path}: ${(cause as Error).message}`, { cause });

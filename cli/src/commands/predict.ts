@@ -1,7 +1,11 @@
 import { readFile } from 'node:fs/promises';
+import type { Prediction } from '@whet/runtime';
 import { Command } from 'commander';
 import { defaultBundle } from '../arguments.js';
 import { formatTable, percent } from '../format.js';
+
+/** Images that are decoded and predicted together. */
+const AT_ONCE = 64;
 
 interface PredictOptions {
   readonly profile: string | false;
@@ -12,7 +16,7 @@ interface PredictOptions {
 export function predictCommand(): Command {
   return new Command('predict')
     .description('Classify images with a profile of `whet adapt`.')
-    .argument('<images...>', 'image files')
+    .argument('<images...>', 'image files, or folders of them')
     .option('--bundle <dir>', 'the bundle the profile was made with', defaultBundle)
     .option('--profile <file>', 'the profile', 'profile.safetensors')
     .option('--no-profile', 'predict as the model did before it was compiled; for bundles of --head keep')
@@ -20,10 +24,10 @@ export function predictCommand(): Command {
     .action(runPredict);
 }
 
-async function runPredict(paths: readonly string[], options: PredictOptions): Promise<void> {
+async function runPredict(given: readonly string[], options: PredictOptions): Promise<void> {
   const { readProfile } = await import('@whet/runtime');
   const { loadBundle } = await import('@whet/runtime/node');
-  const { readImage } = await import('../image-files.js');
+  const { imagesAt, readImage } = await import('../image-files.js');
   const stored = options.profile ? await readFile(options.profile) : undefined;
   const wanted = stored && readProfile(stored).pattern;
   const bundle = await loadBundle(options.bundle, {
@@ -31,8 +35,13 @@ async function runPredict(paths: readonly string[], options: PredictOptions): Pr
     patterns: ({ defaultPattern, patterns }) => [wanted ?? defaultPattern].filter((name) => name in patterns),
   });
   const profile = stored ? bundle.profileFromBytes(stored) : bundle.initialProfile();
-  const images = await Promise.all(paths.map((path) => readImage(path, bundle.manifest.preprocessing)));
-  const predictions = await bundle.predict(profile, images);
+  const paths = await imagesAt(given);
+  const predictions: Prediction[] = [];
+  for (let from = 0; from < paths.length; from += AT_ONCE) {
+    const some = paths.slice(from, from + AT_ONCE);
+    const images = await Promise.all(some.map((path) => readImage(path, bundle.manifest.preprocessing)));
+    predictions.push(...(await bundle.predict(profile, images)));
+  }
   await bundle.release();
   if (options.json) {
     const results = predictions.map((prediction, i) => ({ image: paths[i], ...prediction }));

@@ -80,13 +80,23 @@ export async function configOf({ config: flag, ...flags }: ServeOptions) {
   return readConfig({ flags, environment: process.env, ...(file ? { file } : {}) });
 }
 
+/** What the service reads, by their names. */
+const UPLOADS = /\.(png|jpe?g|jpe|jfif|webp)$/i;
+
 /** Two examples each of three classes, and one more image of each to predict. */
 async function demoImages(folder: string) {
-  const { labelledFiles } = await import('../image-files.js');
-  const classes = (await labelledFiles(folder)).slice(0, 3);
+  const { listClasses } = await import('@whet/runtime/images');
+  const { noteUnread } = await import('../unread.js');
+  const { classes, unread } = await listClasses(folder);
+  noteUnread(unread);
   const here = (path: string) => relative(process.cwd(), path);
+  const shown = classes.slice(0, 3).map(({ name, files }) => {
+    const taken = files.filter((path) => UPLOADS.test(path)).map(here);
+    if (taken.length === 0) throw new Error(`${folder}: ${name}: expected a PNG, JPEG or WebP image, got ${files[0]}`);
+    return { label: name, paths: taken };
+  });
   return {
-    examples: classes.flatMap(({ label, paths }) => paths.slice(0, 2).map((path) => ({ label, path: here(path) }))),
-    queries: classes.flatMap(({ paths }) => paths.slice(2, 3).map(here)),
+    examples: shown.flatMap(({ label, paths }) => paths.slice(0, 2).map((path) => ({ label, path }))),
+    queries: shown.flatMap(({ paths }) => paths.slice(2, 3)),
   };
 }

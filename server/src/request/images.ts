@@ -12,7 +12,8 @@ export type ImageSource = { readonly field: string } & (
   | { readonly kind: 'tensor'; readonly tensor: unknown }
 );
 
-const MEDIA_TYPES = ['image/png', 'image/jpeg', 'image/webp'];
+/** What the bytes are is told by themselves: browsers and tools have other names for JPEG and PNG, or none. */
+const MEDIA_TYPE = /^(image\/[\w.+-]+|application\/octet-stream)$/;
 
 /**
  * The image that an object's `image` or `tensor` holds.
@@ -105,8 +106,8 @@ function readBase64Image(text: string, field: string): Uint8Array {
       `expected a data URL as data:image/png;base64,..., got ${show(truncate(text, 40))}`,
     );
   }
-  if (!MEDIA_TYPES.includes(type.trim())) {
-    throw new Problem('unsupported-media', field, `expected ${MEDIA_TYPES.join(', ')}, got ${show(type)}`);
+  if (!MEDIA_TYPE.test(type.trim())) {
+    throw new Problem('unsupported-media', field, `expected the media type of an image, got ${show(type)}`);
   }
   return readBase64(text.slice(comma + 1), field);
 }

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { AdaptAnswer } from '@whet/runtime/client';
+import { labelKey } from '@whet/runtime/format';
 import type { RequestHandler, Response } from 'express';
 import type { AdaptJob, Model } from '../engine/engine.js';
 import type { Limits } from '../limits.js';
@@ -222,7 +223,7 @@ function checkExamples(
   from: ProfileRecord | undefined,
 ): void {
   const own = from?.classes ?? manifest.labels ?? [];
-  const classes = new Set([...own, ...examples.map(({ label }) => label)]);
+  const classes = new Set([...own, ...examples.map(({ label }) => label)].map(labelKey));
   const { maxClasses } = manifest.limits;
   if (classes.size < 2) {
     const got = `only ${show(examples[0]?.label)}`;

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { ProfileAnswer, ProfilesAnswer } from '@whet/runtime/client';
+import { sameLabels } from '@whet/runtime/format';
 import type { Request, RequestHandler, Response } from 'express';
 import { Problem, show } from '../problems.js';
 import { readBytes } from '../request/bodies.js';
@@ -95,6 +96,11 @@ async function storeBytes(
   if (bytes.length === 0) throw new Problem('missing-input', 'body', "expected a profile's bytes, got none");
   const { pattern, classes, examples } = await workload.engine.inspect(model, bytes);
   const own = new Set(manifest.labels);
+  const same = sameLabels(classes);
+  if (same) {
+    const names = same.map((i) => show(classes[i])).join(' and ');
+    throw new Problem('invalid-input', `classes[${same[1]}]`, `expected names that differ to the eye, got ${names}`);
+  }
   for (const [i, name] of classes.entries()) {
     if (!own.has(name)) checkLabel(name, `classes[${i}]`, service.limits.labelBytes);
     const count = examples[i] as number;

@@ -3,6 +3,7 @@ import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { bundlesDirectory, DEFAULT_BUNDLE } from '@whet/models';
 import { headersOf } from '@whet/page';
+import { Profile } from '@whet/runtime';
 import { decodePixels } from '@whet/runtime/images';
 import { loadBundle } from '@whet/runtime/node';
 import { randomImages, writeTinyBundle } from '@whet/tools/bundles/tiny-bundle';
@@ -147,6 +148,14 @@ describe.skipIf(!chromiumPath)(`what the page says of bad input${skipReason}`, (
       /other\.whet-profile was not imported: profile: made with another bundle: expected \w+\.\.\., got \w+/;
     await driver.page.locator('.notice.problem', { hasText: expected }).waitFor();
     await driver.button('Close this message').click();
+    const { width } = server.bundle.manifest.preprocessing;
+    const own = randomImages('alike', 2, width).map((image, i) => ({ label: `${i}`, image }));
+    const { bundle, pattern, values } = (await server.bundle.adapt(own, { steps: 0 })).profile;
+    const alike = new Profile(bundle, pattern, ['caf\u00e9', 'cafe\u0301'], [1, 1], 0, values);
+    await driver.import('alike.whet-profile', alike.toBytes());
+    const differ = 'alike.whet-profile was not imported: expected names that differ to the eye';
+    await driver.page.locator('.notice.problem', { hasText: differ }).waitFor();
+    await driver.button('Close this message').click();
     expect(await driver.page.locator('.people option').allInnerTexts()).toEqual(['My profile']);
   });
 
@@ -164,10 +173,16 @@ describe.skipIf(!chromiumPath)(`what the page says of bad input${skipReason}`, (
       await driver.button('Add example').click();
       await driver.page.getByLabel(`Name of the class ${name}`).waitFor();
     }
-    await driver.page.getByLabel('Name of the class two').fill('one');
-    await driver.page.getByLabel('Name of the class two').blur();
-    await driver.page.locator('.notice.problem', { hasText: 'There is a class "one" already.' }).waitFor();
-    expect(await driver.page.getByLabel('Name of the class two').inputValue()).toBe('two');
+    for (const [name, problem] of [
+      ['one', 'There is a class "one" already.'],
+      ['o\u200bne', 'There is a class "o\u200bne" already.'],
+      ['o\u0007ne', 'A class name has at most 256 bytes and no control characters.'],
+    ] as const) {
+      await driver.page.getByLabel('Name of the class two').fill(name);
+      await driver.page.getByLabel('Name of the class two').blur();
+      await driver.page.locator('.notice.problem', { hasText: problem }).waitFor();
+      expect(await driver.page.getByLabel('Name of the class two').inputValue()).toBe('two');
+    }
   });
 
   it('no permission for the camera', async () => {

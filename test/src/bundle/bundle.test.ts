@@ -284,7 +284,7 @@ describe('a bundle', () => {
   it.each<[string, Example[], object, RegExp]>([
     ['no examples', [], {}, /examples.*none/],
     ['one class', examplesOf(randomImages('a', 2), ['x', 'x']), {}, /at least 2 classes/],
-    ['an empty label', examplesOf(randomImages('a', 2), ['x', '']), {}, /class name/],
+    ['an empty label', examplesOf(randomImages('a', 2), ['x', '']), {}, /got an empty one/],
     ['a short image', [{ label: 'x', image: new Float32Array(5) }], {}, /144 values \[1, 12, 12\], got 5/],
     ['NaN', [{ label: 'x', image: new Float32Array(144).fill(Number.NaN) }], {}, /finite/],
     ['an unknown pattern', examplesOf(randomImages('a', 2), ['x', 'y']), { pattern: 'none' }, /expected one of full/],

@@ -175,7 +175,9 @@ describe('whet train --data', () => {
     await writeFile(join(folder, 'colour', 'train', 'ape', '0.png'), 'no image');
     const refused = await train('colour', 'small.json', '--run', 'other');
     expect(refused.code).toBe(1);
-    expect(refused.err).toMatch(/^whet: colour\/train\/ape\/0\.png: expected a PNG, JPEG or WebP image/m);
+    expect(refused.err).toMatch(
+      /^whet: colour\/train\/ape\/0\.png: expected a PNG, JPEG, WebP, GIF, TIFF or AVIF image/m,
+    );
     const trained = await train('colour', 'small.json', '--run', 'other', '--skip-corrupt');
     expect(trained.err).toContain('left out 1 corrupt images: train/ape/0.png');
     expect(trained.code).toBe(0);

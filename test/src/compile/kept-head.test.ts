@@ -202,7 +202,7 @@ describe('a kept head', () => {
     ],
     ['too few labels', { labels: ['a', 'b'] }, /expected 3, one for each class of the model, got 2/],
     ['labels that are the same', { labels: ['a', 'b', 'a'] }, /expected different names, got "a" for 0 and 2/],
-    ['an empty label', { labels: ['a', ' ', 'b'] }, /label 1: .*got an empty one/],
+    ['an empty label', { labels: ['a', ' ', 'b'] }, /label 1: .*got nothing but space/],
     ['a label with a line break', { labels: ['a', 'b\nc', 'd'] }, /label 1: .*got "b\\nc"/],
     ['a long label', { labels: ['a', 'b', 'c'.repeat(257)] }, /label 2: .*got 257 bytes/],
     ['labels of a new head', { head: 'new', labels: ['a', 'b', 'c'] }, /expected head "keep", got "new"/],

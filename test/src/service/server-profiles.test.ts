@@ -100,6 +100,16 @@ describe('adapting a profile again', () => {
   });
 });
 
+test('going on from a profile finds its classes by what is seen of their names', async () => {
+  const named = (label: string) => [
+    { label, image: tensor('left') },
+    { label: 'top', image: tensor('top') },
+  ];
+  const { profile } = await client.adapt({ examples: named('caf\u00e9') });
+  const again = await client.adapt({ examples: named('cafe\u0301\u200b'), profile, continue: true });
+  expect([again.classes, again.added]).toEqual([['caf\u00e9', 'top'], []]);
+});
+
 describe('events', () => {
   test('tell each inner step and then the profile', async () => {
     const steps: [number, number][] = [];
@@ -201,6 +211,8 @@ describe('/profiles', () => {
     ['a class of 100,000 characters', ['a', 'x'.repeat(100_000)], [1, 1], 'classes[1]'],
     ['a class with half a surrogate pair', ['a\ud800', 'b'], [1, 1], 'classes[0]'],
     ['a class of space', ['a', ' '], [1, 1], 'classes[1]'],
+    ['two classes that look alike', ['caf\u00e9', 'cafe\u0301'], [1, 1], 'classes[1]'],
+    ['two classes that one of no width tells apart', ['a', 'a\u200b'], [1, 1], 'classes[1]'],
     ['2^31 examples', ['a', 'b'], [1, 2 ** 31], 'examples[1]'],
   ])('refuses to import a profile with %s', async (_what, classes, counts, field) => {
     const { profile } = await client.adapt({ examples });

@@ -104,6 +104,23 @@ describe('POST /adapt and POST /predict', () => {
     for (const { probabilities } of answers) expect(probabilities).toEqual(answers[0]?.probabilities);
   });
 
+  test('take a JPEG by whichever of its names', async () => {
+    const { profile } = await adapt({ examples: tensorExamples() });
+    const file = await fileOf('top', 'jpeg');
+    const types = ['image/jpeg', 'image/jpg', 'image/pjpeg', 'IMAGE/JPG', 'image/png', 'application/octet-stream'];
+    const answers = types.map((type) => predict({ profile, image: `data:${type};base64,${file.toString('base64')}` }));
+    for (const { probabilities } of await Promise.all(answers)) {
+      expect(probabilities).toEqual((await answers[0])?.probabilities);
+    }
+  });
+
+  test('tell classes apart by what is seen of their names', async () => {
+    const labels = ['caf\u00e9', 'cafe\u0301', 'caf\u00e9\u200b', 'x'];
+    const examples = labels.map((label) => ({ label, tensor: tensorOf(label === 'x' ? 'left' : 'top') }));
+    const first = await adapt({ examples });
+    expect(first.classes).toEqual(['caf\u00e9', 'x']);
+  });
+
   test('take several images in one request and answer as for each by itself', async () => {
     const { profile } = await adapt({ examples: tensorExamples() });
     const images = [await base64Of('corner'), { image: await base64Of('left') }, { tensor: tensorOf('top') }];

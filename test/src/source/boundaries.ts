@@ -21,6 +21,7 @@ const outside: readonly { readonly files: RegExp; readonly packages: readonly Re
   { files: /^models\//, packages: [] },
   { files: /^runtime\/src\/node\.ts$/, packages: [/^onnxruntime-(common|node)$/, /^node:(fs\/promises|path)$/] },
   { files: /^runtime\/src\/images\.ts$/, packages: [/^sharp$/] },
+  { files: /^runtime\/src\/image-folders\.ts$/, packages: [/^node:(fs\/promises|path)$/] },
   { files: /^runtime\/src\/web(\.ts$|\/)/, packages: [/^onnxruntime-(common|web)(\/|$)/, /^idb$/] },
   { files: /^runtime\//, packages: [/^onnxruntime-common$/, /^zod\/mini$/, /^@noble\/hashes\//] },
 ];

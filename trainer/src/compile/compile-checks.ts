@@ -15,21 +15,52 @@ function perChannel(what: string, given: readonly number[] | undefined, absent: 
   throw new CompileError(`${what}: expected 1 or ${channels} numbers, got ${values.length}`);
 }
 
-/** How images become the model's input. Throws {@link CompileError} for numbers that do not fit its channels. */
-export function preprocessingOf(options: CompileOptions, model: SourceModel): Preprocessing {
-  const [channels, height, width] = model.input.shape;
+/** Means and deviations of pixels 0..1. Throws {@link CompileError} where those given look like others, and nobody said which. */
+function ofUnitPixels(options: CompileOptions, channels: number): Pick<Preprocessing, 'mean' | 'std'> {
+  const { pixelRange } = options;
+  const mean = perChannel('mean', options.mean, 0, channels);
   const std = perChannel('std', options.std, 1, channels);
   if (!std.every((value) => value > 0)) throw new CompileError(`std: expected positive numbers, got ${std.join(', ')}`);
+  for (const [what, values] of Object.entries({ mean, std })) {
+    if (pixelRange !== undefined || !values.some((value) => Math.abs(value) > 1)) continue;
+    throw new CompileError(
+      `${what}: expected numbers of pixels 0..1, got ${values.join(', ')}: say --pixels 255 if mean and std are of pixels ` +
+        '0..255, or --pixels 1 if they are meant as they are',
+    );
+  }
+  const range = pixelRange ?? 1;
+  return { mean: mean.map((value) => value / range), std: std.map((value) => value / range) };
+}
+
+/** How images become the model's input. Throws {@link CompileError} for what does not fit it. */
+export function preprocessingOf(options: CompileOptions, model: SourceModel): Preprocessing {
+  const [channels, height, width] = model.input.shape;
+  const { fit = 'contain', resize, grey, bgr = false } = options;
+  if (resize !== undefined && fit !== 'cover') {
+    throw new CompileError(`resize: expected it with fit "cover", which cuts the middle out, got fit "${fit}"`);
+  }
+  if (resize !== undefined && resize < Math.max(width, height)) {
+    const size = `${height} x ${width}`;
+    throw new CompileError(
+      `resize: expected a shorter side no smaller than the model's images, ${size}, got ${resize}`,
+    );
+  }
+  if (bgr && channels !== 3) throw new CompileError(`bgr: expected a model of 3 channels, got ${channels}`);
+  if (grey !== undefined && channels !== 1) {
+    throw new CompileError(`grey: expected a model of 1 channel, got ${channels}`);
+  }
   return {
     width,
     height,
     channels: channels as 1 | 3,
-    fit: 'contain',
+    fit,
+    ...(resize === undefined ? {} : { resize }),
     background: options.background ?? 255,
-    kernel: 'lanczos3',
+    kernel: options.kernel ?? 'lanczos3',
+    ...(grey === undefined ? {} : { grey }),
+    ...(bgr ? { bgr } : {}),
     invert: false,
-    mean: perChannel('mean', options.mean, 0, channels),
-    std,
+    ...ofUnitPixels(options, channels),
   };
 }
 

@@ -1,5 +1,5 @@
 import type { ExternalReader, GraphCost } from '@whet/compiler';
-import type { Manifest } from '@whet/runtime';
+import type { Manifest, Preprocessing } from '@whet/runtime';
 import type { ModelParameter } from './read/model-parameters.js';
 import type { SourceHead } from './read/read-head.js';
 import type { SourceModel } from './read/read-model.js';
@@ -32,9 +32,24 @@ export interface CompileOptions {
    */
   readonly normalization?: FileNormalization;
   readonly imageSize?: readonly [height: number, width: number];
-  /** Per channel, of pixels 0..1; one number stands for all channels. */
+  /** Per channel, of pixels 0..`pixelRange`; one number stands for all channels. */
   readonly mean?: readonly number[];
   readonly std?: readonly number[];
+  /**
+   * What the model's white is before `mean` and `std`: 1 or 255. 1 when absent; means and deviations above 1 are refused then, as
+   * they are likely those of 0..255.
+   */
+  readonly pixelRange?: 1 | 255;
+  /** How an image of another aspect ratio is brought to the model's; `contain` when absent. */
+  readonly fit?: Preprocessing['fit'];
+  /** Of `cover`: pixels of the image's shorter side, before its middle is cut out. */
+  readonly resize?: number;
+  /** How pixels are weighed when an image is resized; `lanczos3` when absent. */
+  readonly kernel?: Preprocessing['kernel'];
+  /** What a model of one channel sees of colours; `linear` when absent. */
+  readonly grey?: NonNullable<Preprocessing['grey']>;
+  /** The model takes blue, green, red; `mean` and `std` are in that order. */
+  readonly bgr?: boolean;
   /** Colour around an image of another aspect ratio, 0..255. */
   readonly background?: number;
   readonly steps?: number;

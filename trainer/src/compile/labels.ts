@@ -1,20 +1,49 @@
+import { labelKey, labelProblem, sameLabels } from '@whet/runtime/format';
 import { CompileError } from './read/compile-error.js';
 
-/** Bytes of UTF-8 that a class name may have; the HTTP service takes no more. */
-const MAX_BYTES = 256;
+type Json = Readonly<Record<string, unknown>>;
 
-/** `{"0": "cat", "1": "dog"}` as a list. */
-function fromIndices(object: Readonly<Record<string, unknown>>, where: string): unknown[] {
-  const entries = Object.entries(object);
-  const list = new Array<unknown>(entries.length);
-  for (const [key, name] of entries) {
-    if (!/^(0|[1-9]\d*)$/.test(key) || Number(key) >= entries.length) {
-      const last = entries.length - 1;
-      throw new CompileError(`${where}: expected the indices 0 to ${last} as keys, got ${JSON.stringify(key)}`);
+const isObject = (value: unknown): value is Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** Members of a larger file (Hugging Face's `config.json`, for one) that hold the names. */
+const MEMBERS = ['id2label', 'label2id', 'class_indices', 'labels', 'names', 'classes'];
+
+/** Of a class as Keras lists it, `["n02121808", "cat"]`, the name. */
+const nameOf = (item: unknown): unknown => (Array.isArray(item) && item.length === 2 ? item[1] : item);
+
+/** Places names by their indices; throws where these are not 0, 1, 2, ... each once. */
+function placed(entries: readonly (readonly [key: string, index: string, name: unknown])[], where: string): unknown[] {
+  const list = new Map<number, unknown>();
+  const last = entries.length - 1;
+  for (const [key, index, name] of entries) {
+    const at = /^(0|[1-9]\d*)$/.test(index) ? Number(index) : Number.NaN;
+    if (!(at <= last)) {
+      const got = key === index ? JSON.stringify(key) : `${index} for ${JSON.stringify(key)}`;
+      throw new CompileError(`${where}: expected the indices 0 to ${last}, each once, got ${got}`);
     }
-    list[Number(key)] = name;
+    if (list.has(at)) {
+      const names = [list.get(at), name].map((one) => JSON.stringify(one)).join(' and ');
+      throw new CompileError(`${where}: expected the indices 0 to ${last}, each once, got ${at} for ${names}`);
+    }
+    list.set(at, name);
   }
-  return list;
+  return entries.map((_, at) => list.get(at));
+}
+
+/** From index to name, as `{"0": "cat"}` or Keras's `{"0": ["n02121808", "cat"]}`, or from name to index, as `{"cat": 0}`. */
+function fromObject(object: Json, where: string): unknown[] {
+  const entries = Object.entries(object);
+  if (entries.length > 0 && entries.every(([, value]) => Number.isInteger(value))) {
+    return placed(
+      entries.map(([name, index]) => [name, String(index), name]),
+      where,
+    );
+  }
+  return placed(
+    entries.map(([index, name]) => [index, index, name]),
+    where,
+  );
 }
 
 function fromJson(text: string, where: string): unknown[] {
@@ -24,27 +53,59 @@ function fromJson(text: string, where: string): unknown[] {
   } catch (cause) {
     throw new CompileError(`${where}: starts as JSON and is not: ${(cause as Error).message}`, { cause });
   }
-  if (Array.isArray(json)) return json;
-  const object = json as Readonly<Record<string, unknown>>;
-  const nested = object['id2label'];
-  const isObject = typeof nested === 'object' && nested !== null && !Array.isArray(nested);
-  return fromIndices(isObject ? (nested as Readonly<Record<string, unknown>>) : object, where);
+  if (isObject(json)) {
+    const object = json;
+    const member = MEMBERS.find((name) => typeof object[name] === 'object' && object[name] !== null);
+    if (member !== undefined) return fromParsed(object[member], `${where}: ${member}`);
+  }
+  return fromParsed(json, where);
+}
+
+const fromParsed = (json: unknown, where: string): unknown[] =>
+  Array.isArray(json) ? json : fromObject(json as Json, where);
+
+/** UTF-8, or UTF-16 by its byte order mark or, where it has none, by its zeros. */
+function decode(bytes: Uint8Array, where: string): string {
+  const [first, second] = bytes;
+  const isBig = (first === 0xfe && second === 0xff) || (first === 0 && second !== 0);
+  const isLittle = (first === 0xff && second === 0xfe) || (first !== 0 && second === 0);
+  const encoding = isBig ? 'utf-16be' : isLittle ? 'utf-16le' : 'utf-8';
+  try {
+    return new TextDecoder(encoding, { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new CompileError(`${where}: expected text in UTF-8 or UTF-16, got bytes that are not ${encoding}`, { cause });
+  }
 }
 
 /**
- * Class names out of a text: one a line, or a JSON array, or a JSON object from index to name (Hugging Face's
- * `id2label`, or a `config.json` that has one). `where` stands in messages. Throws {@link CompileError}.
+ * Class names out of a file: one a line, or a JSON array, or a JSON object from index to name (`id2label`, Keras's
+ * class index) or from name to index (`label2id`, `class_indices`), or an object that has one of these.
+ * `where` stands in messages. Throws {@link CompileError}.
  */
-export function parseLabels(text: string, where: string): string[] {
-  const bare = text.replace(/^\ufeff/, '').trim();
+export function parseLabels(bytes: Uint8Array, where: string): string[] {
+  const bare = decode(bytes, where).trim();
   const items = /^[[{]/.test(bare)
-    ? fromJson(bare, where)
+    ? fromJson(bare, where).map(nameOf)
     : bare === ''
       ? []
-      : bare.split(/\r?\n/).map((l) => l.trim());
+      : bare.split(/\r\n|\n|\r/).map((line) => line.trim());
   const bad = items.findIndex((item) => typeof item !== 'string');
   if (bad >= 0) throw new CompileError(`${where}: label ${bad}: expected text, got ${JSON.stringify(items[bad])}`);
   return items as string[];
+}
+
+/** The same labels, where those that another has been before them end in a number: `crane`, `crane (2)`. */
+export function numberDuplicates(labels: readonly string[]): string[] {
+  const taken = new Set(labels.map(labelKey));
+  const seen = new Set<string>();
+  return labels.map((label) => {
+    let name = label;
+    for (let n = 2; seen.has(labelKey(name)) || (name !== label && taken.has(labelKey(name))); n++) {
+      name = `${label} (${n})`;
+    }
+    seen.add(labelKey(name));
+    return name;
+  });
 }
 
 /** Throws {@link CompileError} where labels are not one different, printable name for each of `classes`. */
@@ -52,22 +113,14 @@ export function checkLabels(labels: readonly string[], classes: number): void {
   if (labels.length !== classes) {
     throw new CompileError(`labels: expected ${classes}, one for each class of the model, got ${labels.length}`);
   }
-  const seen = new Map<string, number>();
   for (const [i, label] of labels.entries()) {
-    const bytes = new TextEncoder().encode(label).byteLength;
-    const known = seen.get(label);
-    let got: string | undefined;
-    if (label.trim() === '') got = 'an empty one';
-    else if (bytes > MAX_BYTES) got = `${bytes} bytes`;
-    else if (/[\p{Cc}\p{Surrogate}\ufffd]/u.test(label)) got = JSON.stringify(label);
-    if (got) {
-      throw new CompileError(
-        `labels: label ${i}: expected 1 to ${MAX_BYTES} bytes of UTF-8 without control characters, got ${got}`,
-      );
-    }
-    if (known !== undefined) {
-      throw new CompileError(`labels: expected different names, got ${JSON.stringify(label)} for ${known} and ${i}`);
-    }
-    seen.set(label, i);
+    const problem = labelProblem(label);
+    if (problem) throw new CompileError(`labels: label ${i}: ${problem}`);
   }
+  const same = sameLabels(labels);
+  if (!same) return;
+  const names = [...new Set(same.map((i) => JSON.stringify(labels[i])))].join(' and ');
+  throw new CompileError(
+    `labels: expected different names, got ${names} for ${same.join(' and ')}; --number-duplicates tells them apart`,
+  );
 }

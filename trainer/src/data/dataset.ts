@@ -17,6 +17,8 @@ export interface Dataset {
   readonly splits: Readonly<Record<SplitName, readonly ImageClass[]>>;
   /** Images, as paths below the folder, that could not be decoded and were left out, where that was asked for. */
   readonly skipped?: readonly string[];
+  /** What stands beside the images, as paths below the folder, and is none; absent where there is nothing. */
+  readonly unread?: readonly string[];
 }
 
 /** Data that is missing, damaged, or too little for what is asked of it. */

@@ -104,17 +104,18 @@ describe('loadImageFolders', () => {
     expect(await refusal({ concurrency: 0 })).toMatch(/concurrency of 1 or more, got 0/);
   });
 
-  test('leaves alone what is no image', async () => {
+  test('leaves alone what is no image, and names what is not hidden', async () => {
     await put('train/cat/notes.txt', 'hello');
     await put('train/cat/._1.png', 'AppleDouble');
     await put('train/cat/more.png/1.png', '#ffffff');
     await put('train/README.md', 'hello');
     await put('train/.cache/1.png', '#ffffff');
-    const { splits } = await load();
+    const { splits, unread } = await load();
     expect(splits.train.map(({ name, count }) => [name, count])).toEqual([
       ['cat', 4],
       ['dog', 4],
     ]);
+    expect(unread).toEqual(['train/README.md', 'train/cat/more.png', 'train/cat/notes.txt']);
   });
 
   test('takes the cache while files, preprocessing and place below the folder are the same', async () => {
@@ -140,7 +141,9 @@ describe('loadImageFolders', () => {
 
   test('names a corrupt image, or leaves it out and says so, from the cache too', async () => {
     await put('train/cat/broken.png', 'no image');
-    expect(await refusal()).toMatch(/^DATA\/train\/cat\/broken\.png: expected a PNG, JPEG or WebP image/);
+    expect(await refusal()).toMatch(
+      /^DATA\/train\/cat\/broken\.png: expected a PNG, JPEG, WebP, GIF, TIFF or AVIF image/,
+    );
     for (const _ of ['decoded', 'cached']) {
       const dataset = await load({ skipCorrupt: true });
       expect(dataset.skipped).toEqual([join('train', 'cat', 'broken.png')]);
@@ -160,15 +163,15 @@ describe('loadImageFolders', () => {
   });
 
   test('refuses splits that share a class', async () => {
-    await put('test/dog/1.png', '#00ff00');
-    expect(await refusal()).toBe('DATA/test/dog: expected every class in one split, got dog in train and test');
+    await put('test/dog\u200b/1.png', '#00ff00');
+    expect(await refusal()).toBe(
+      'DATA/test/dog\u200b: expected every class in one split, got dog\u200b in train and test',
+    );
   });
 
   test('refuses a class without images, a split without classes, a split or a folder that is not there', async () => {
     await put('test/yak/notes.txt', 'soon');
-    expect(await refusal()).toBe(
-      'DATA/test/yak: expected images (.png, .jpg, .jpeg, .webp) of the class yak, got none',
-    );
+    expect(await refusal()).toBe('DATA/test/yak: expected images of the class yak, got notes.txt');
     await rm(join(data, 'test'), { recursive: true });
     expect(await refusal()).toBe('DATA: expected a folder test of classes, got train, val');
     await put('test/readme.txt', '');

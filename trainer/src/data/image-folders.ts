@@ -1,7 +1,8 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
-import { basename, join, relative, resolve } from 'node:path';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import { InputError } from '@whet/runtime';
-import { decodePixels, type Preprocessing } from '@whet/runtime/images';
+import { labelKey } from '@whet/runtime/format';
+import { type ClassImages, decodePixels, listClasses, type Preprocessing } from '@whet/runtime/images';
 import { DataError, type Dataset, type ImageClass, type SplitName } from './dataset.js';
 import { type DecodedImages, openImageCache } from './image-cache.js';
 import { type PixelNormalization, pixelNormalization } from './pixel-normalization.js';
@@ -25,27 +26,17 @@ export interface ImageFolderOptions extends PixelNormalization {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
-interface ClassFolder {
-  readonly name: string;
-  /** File names, in order. */
-  readonly files: readonly string[];
-  readonly path: string;
-}
-
 const FOLDERS = {
   train: ['train'],
   validation: ['validation', 'val'],
   test: ['test'],
 } as const satisfies Record<SplitName, readonly string[]>;
 const SPLITS = ['train', 'validation', 'test'] as const satisfies readonly SplitName[];
-const IMAGE = /^[^.].*\.(png|jpe?g|webp)$/i;
-// The user's own files, so above the limit for uploads: cameras make 50 million pixels.
-const MAX_PIXELS = 100_000_000;
 
 /**
- * Images in folders `<split>/<class>/*.png`, `.jpg`, `.jpeg` or `.webp`, with the splits `train`, `validation` (or
- * `val`) and `test`; with `only`, one of these or `<class>/*` themselves. Classes and the images of each are in the order of their names; other files, and names that begin
- * with a dot, are left alone. An image of another aspect ratio is contained, with white beside it.
+ * Images in folders `<split>/<class>/*`, with the splits `train`, `validation` (or `val`) and `test`; with `only`, one of
+ * these or `<class>/*` themselves: read by `listClasses` of `@whet/runtime/images`. Classes and the images of each are in the order of
+ * their names; `Dataset.unread` names what is no image. An image of another aspect ratio is contained, with white beside it.
  *
  * The decoded images are kept in the cache directory, under a name made from the paths, sizes and times of the files
  * and the preprocessing.
@@ -60,12 +51,12 @@ export async function loadImageFolders(directory: string, options: ImageFolderOp
     throw new DataError(`image folders: expected a concurrency of 1 or more, got ${concurrency}`);
   }
   const skipCorrupt = options.skipCorrupt ?? false;
-  const classes = await listClasses(directory, options.only);
+  const { classes, unread } = await classesOfSplits(directory, options.only);
   const sources = [];
-  for (const { path, files } of SPLITS.flatMap((split) => classes[split])) {
+  for (const { files } of SPLITS.flatMap((split) => classes[split])) {
     for (const file of files) {
-      const { size, mtimeMs } = await statImage(join(path, file));
-      sources.push([relative(directory, path), file, size, mtimeMs]);
+      const { size, mtimeMs } = await statImage(file);
+      sources.push([relative(directory, file), size, mtimeMs]);
     }
   }
   const madeFrom = { sources, preprocessing, skipCorrupt, ...(options.only && { only: options.only }) };
@@ -75,7 +66,8 @@ export async function loadImageFolders(directory: string, options: ImageFolderOp
     images = await decodeAll(directory, classes, preprocessing, { ...options, skipCorrupt, concurrency });
     await cache.write(images);
   }
-  return { name: basename(resolve(directory)), preprocessing, ...images };
+  const left = unread.map((path) => relative(directory, path));
+  return { name: basename(resolve(directory)), preprocessing, ...images, ...(left.length > 0 ? { unread: left } : {}) };
 }
 
 /** The folder of each split in `directory` that is there. Throws {@link DataError} where a split has two. */
@@ -91,13 +83,6 @@ export async function findSplitFolders(directory: string): Promise<Partial<Recor
     }
   }
   return found;
-}
-
-/** Names of the image files in a folder, in order. */
-export async function imagesOf(folder: string): Promise<string[]> {
-  const names = (await namesIn(folder)).filter((name) => IMAGE.test(name));
-  const files = await Promise.all(names.map(async (name) => !(await isFolder(join(folder, name)))));
-  return names.filter((_, i) => files[i]);
 }
 
 function preprocessingOf(options: ImageFolderOptions): Preprocessing {
@@ -117,11 +102,15 @@ function preprocessingOf(options: ImageFolderOptions): Preprocessing {
   };
 }
 
-async function listClasses(directory: string, only?: SplitName): Promise<Record<SplitName, ClassFolder[]>> {
+async function classesOfSplits(
+  directory: string,
+  only?: SplitName,
+): Promise<{ classes: Record<SplitName, readonly ClassImages[]>; unread: string[] }> {
   const found = await findSplitFolders(directory);
   const plain = only !== undefined && Object.keys(found).length === 0;
   const folders = plain ? { [only]: directory } : found;
-  const classes: Record<SplitName, ClassFolder[]> = { train: [], validation: [], test: [] };
+  const classes: Record<SplitName, readonly ClassImages[]> = { train: [], validation: [], test: [] };
+  const unread: string[] = [];
   const standsIn = new Map<string, string>();
   for (const split of only ? [only] : SPLITS) {
     const folder = folders[split];
@@ -129,36 +118,34 @@ async function listClasses(directory: string, only?: SplitName): Promise<Record<
       const got = (await namesIn(directory)).slice(0, 8).join(', ') || 'nothing';
       throw new DataError(`${directory}: expected a folder ${FOLDERS[split].join(' or ')} of classes, got ${got}`);
     }
-    for (const name of await namesIn(folder)) {
-      const path = join(folder, name);
-      if (name.startsWith('.') || !(await isFolder(path))) continue;
-      const other = standsIn.get(name);
-      if (other)
-        throw new DataError(`${path}: expected every class in one split, got ${name} in ${other} and ${split}`);
-      standsIn.set(name, split);
-      const files = await imagesOf(path);
-      if (files.length === 0) {
-        throw new DataError(`${path}: expected images (.png, .jpg, .jpeg, .webp) of the class ${name}, got none`);
+    const listed = await listClasses(folder).catch((cause: unknown) => {
+      throw cause instanceof InputError ? new DataError(cause.message, { cause }) : cause;
+    });
+    for (const { name } of listed.classes) {
+      const other = standsIn.get(labelKey(name));
+      if (other) {
+        const got = `got ${name} in ${other} and ${split}`;
+        throw new DataError(`${join(folder, name)}: expected every class in one split, ${got}`);
       }
-      classes[split].push({ name, files, path });
+      standsIn.set(labelKey(name), split);
     }
+    classes[split] = listed.classes;
+    unread.push(...listed.unread);
     if (classes[split].length === 0) throw new DataError(`${folder}: expected a folder for each class, got none`);
   }
-  return classes;
+  return { classes, unread };
 }
 
 async function decodeAll(
   directory: string,
-  classes: Record<SplitName, ClassFolder[]>,
+  classes: Record<SplitName, readonly ClassImages[]>,
   preprocessing: Preprocessing,
   { skipCorrupt, concurrency, onProgress }: ImageFolderOptions & { readonly concurrency: number },
 ): Promise<DecodedImages> {
   const length = preprocessing.width * preprocessing.height * preprocessing.channels;
   const folders = SPLITS.flatMap((split) => classes[split]);
   const pixels = new Map(folders.map((folder) => [folder, new Uint8Array(folder.files.length * length)]));
-  const jobs = folders.flatMap((folder) =>
-    folder.files.map((file, i) => ({ folder, path: join(folder.path, file), i })),
-  );
+  const jobs = folders.flatMap((folder) => folder.files.map((path, i) => ({ folder, path, i })));
   const corrupt = new Set<string>();
   let next = 0;
   let done = 0;
@@ -167,7 +154,7 @@ async function decodeAll(
       const { folder, path, i } = job;
       try {
         const bytes = await readFile(path);
-        const decoded = await decodePixels(bytes, preprocessing, { field: path, maxPixels: MAX_PIXELS });
+        const decoded = await decodePixels(bytes, preprocessing, { field: path, isOwn: true });
         pixels.get(folder)?.set(decoded, i * length);
       } catch (cause) {
         if (!(skipCorrupt && cause instanceof InputError)) {
@@ -182,16 +169,16 @@ async function decodeAll(
   };
   await Promise.all(Array.from({ length: concurrency }, decodeNext));
 
-  const classOf = (folder: ClassFolder): ImageClass => {
+  const classOf = (folder: ClassImages): ImageClass => {
     const all = pixels.get(folder) as Uint8Array;
     let count = 0;
     for (const [i, file] of folder.files.entries()) {
-      if (corrupt.has(join(folder.path, file))) continue;
+      if (corrupt.has(file)) continue;
       all.copyWithin(count++ * length, i * length, (i + 1) * length);
     }
     if (count === 0) {
       throw new DataError(
-        `${folder.path}: expected an image that can be decoded, got ${folder.files.length} corrupt ones`,
+        `${dirname(folder.files[0] as string)}: expected an image that can be decoded, got ${folder.files.length} corrupt ones`,
       );
     }
     return { name: folder.name, count, pixels: all.subarray(0, count * length) };

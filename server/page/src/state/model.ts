@@ -1,3 +1,4 @@
+import { labelKey, labelProblem, MAX_LABEL_BYTES, sameLabels } from '@whet/runtime/format';
 import type { Manifest, Preprocessing, StoredProfile } from '@whet/runtime/web';
 
 /** One example picture, as the bundle sees it: `[H, W, C]`, 0..255. */
@@ -53,8 +54,17 @@ export function newPerson(bundle: string, name: string, pattern: string): Person
 }
 
 /** What of a bundle's preprocessing decides the pixels of a picture. */
-export const pictureForm = ({ width, height, channels, fit, background, kernel }: Preprocessing): string =>
-  JSON.stringify([width, height, channels, fit, background, kernel]);
+export const pictureForm = ({
+  width,
+  height,
+  channels,
+  fit,
+  background,
+  kernel,
+  resize,
+  grey,
+}: Preprocessing): string =>
+  JSON.stringify([width, height, channels, fit, background, kernel, ...(resize || grey ? [resize, grey] : [])]);
 
 /**
  * A profile of an older version of a bundle for the one that is open: with its examples, to be adapted again. Undefined where its
@@ -97,18 +107,28 @@ export function reusing(read: Person, shown: Person | undefined): Person {
 export const picturesOf = (classes: readonly ClassOf[]): number =>
   classes.reduce((sum, { pictures }) => sum + pictures.length, 0);
 
+export const isSameName = (one: string, other: string): boolean => labelKey(one) === labelKey(other);
+
 /** The same classes with pictures added to the one of that name, which is made where there is none. */
 export function withPictures(classes: readonly ClassOf[], name: string, added: readonly Uint8Array[]): ClassOf[] {
   const pictures = added.map((pixels): Picture => ({ id: newId(), pixels }));
-  if (!classes.some((one) => one.name === name)) return [...classes, { id: newId(), name, pictures, elsewhere: 0 }];
-  return classes.map((one) => (one.name === name ? { ...one, pictures: [...one.pictures, ...pictures] } : one));
+  const found = classes.find((one) => isSameName(one.name, name));
+  if (!found) return [...classes, { id: newId(), name, pictures, elsewhere: 0 }];
+  return classes.map((one) => (one === found ? { ...one, pictures: [...one.pictures, ...pictures] } : one));
 }
 
 /** Why a name cannot be a class's; undefined where it can. */
 export function nameProblem(name: string): string | undefined {
-  if (name.trim() === '') return 'Give the class a name first.';
-  if (new TextEncoder().encode(name).length > 256) return 'A class name has at most 256 bytes.';
-  return undefined;
+  if (labelKey(name).trim() === '') return 'Give the class a name first.';
+  if (labelProblem(name) === undefined) return undefined;
+  return `A class name has at most ${MAX_LABEL_BYTES} bytes and no control characters.`;
+}
+
+/** Why these cannot be the names of a profile's classes; undefined where they can. */
+export function namesProblem(names: readonly string[]): string | undefined {
+  const same = sameLabels(names)?.map((i) => `"${names[i]}"`);
+  if (same) return `expected names that differ to the eye, got ${same.join(' and ')}`;
+  return names.map((name) => labelProblem(name)).find((problem) => problem !== undefined);
 }
 
 /** What is missing before adapting; undefined where nothing is. */

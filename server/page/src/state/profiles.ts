@@ -5,6 +5,8 @@ import {
   type ClassOf,
   carriedOver,
   type Extra,
+  isSameName,
+  namesProblem,
   newPerson,
   type Person,
   pictureForm,
@@ -208,6 +210,8 @@ export async function importFile(file: File): Promise<void> {
     const bytes = new Uint8Array(await file.arrayBuffer());
     const { pattern, classes: names, examples } = await ask((compute) => compute.inspect(bytes));
     if (digest === undefined || opened.value?.digest !== digest) return;
+    const problem = namesProblem(names);
+    if (problem) throw new Error(problem);
     const imported = newPerson(digest, file.name.replace(/\.[^.]*$/, '') || 'Imported', pattern);
     const found = names.reduce<ClassOf[]>((all, name) => withPictures(all, name, []), []);
     const own = new Set(manifest?.labels);
@@ -278,7 +282,7 @@ export async function removeClass(classId: string): Promise<void> {
     (now) => now.filter(({ id }) => id !== classId),
     (now) => {
       // A class of that name may have been made meanwhile.
-      const same = now.find(({ name }) => name === gone.name);
+      const same = now.find(({ name }) => isSameName(name, gone.name));
       if (!same) return insertedAt(now, index, gone);
       return now.map((one) => (one === same ? { ...one, pictures: [...gone.pictures, ...one.pictures] } : one));
     },
@@ -286,7 +290,7 @@ export async function removeClass(classId: string): Promise<void> {
 }
 
 export async function renameClass(classId: string, name: string): Promise<boolean> {
-  if (classes.value.some((one) => one.id !== classId && one.name === name.trim())) {
+  if (classes.value.some((one) => one.id !== classId && isSameName(one.name, name.trim()))) {
     say('problem', `There is a class "${name.trim()}" already.`);
     return false;
   }

@@ -164,7 +164,15 @@ function Upload({ options }: { options: PictureOptions }) {
     setSeveral((await readAll(list)).map(({ pixels }) => pixels));
   };
   const takeFolders = async (list: readonly File[]) => {
-    const pictures = list.filter((file) => file.webkitRelativePath.split('/').length > 1 && !file.name.startsWith('.'));
+    const pictures = list.filter((file) => {
+      const [, ...below] = file.webkitRelativePath.split('/');
+      return below.length > 0 && !below.some((name) => name.startsWith('.'));
+    });
+    for (const file of pictures) {
+      const label = file.webkitRelativePath.split('/').at(-2) as string;
+      const problem = nameProblem(label);
+      if (problem) return say('problem', `${label}: ${problem}`);
+    }
     // What is read goes to the profile that it was chosen for, whichever is shown by then.
     const at = here();
     const read = await readAll(pictures);

@@ -1,0 +1,45 @@
+/** Bytes of UTF-8 that the name of a class may have. */
+export const MAX_LABEL_BYTES = 256;
+
+const PLAIN = /^[\x20-\x7e]*$/;
+// Joiners, marks of direction, variation selectors: what a name may hold and nobody sees.
+const ZERO_WIDTH =
+  /\u034f|[\u180b-\u180f]|[\ufe00-\ufe0f]|[\u00ad\u061c\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]|\u200d/g;
+const CONTROL = /\p{Cc}/u;
+// A lone surrogate becomes U+FFFD on the way to disk, and in a form stray bytes have become it: two classes would be one.
+const NO_TEXT = /[\p{Surrogate}\ufffd]/u;
+
+/** What labels are compared by: composed (NFC) and without characters that have no width. A class keeps the name that it got first. */
+export function labelKey(label: string): string {
+  return PLAIN.test(label) ? label : label.replace(ZERO_WIDTH, '').normalize('NFC');
+}
+
+/** What is expected of a label, and what came; undefined where it can name a class. */
+export function labelProblem(label: string, maxBytes = MAX_LABEL_BYTES): string | undefined {
+  const bytes = new TextEncoder().encode(label).byteLength;
+  let got: string | undefined;
+  if (label === '') got = 'an empty one';
+  else if (label.trim() === '') got = 'nothing but space';
+  else if (bytes > maxBytes) got = `${bytes} bytes`;
+  else if (CONTROL.test(label)) got = shown(label);
+  else if (NO_TEXT.test(label)) got = 'what is not UTF-8';
+  else if (labelKey(label).trim() === '') got = 'nothing but space';
+  return got && `expected a label of 1 to ${maxBytes} bytes of UTF-8 without control characters, got ${got}`;
+}
+
+/** In quotes, as a terminal may have it: JSON leaves the upper control characters as they are. */
+function shown(label: string): string {
+  return JSON.stringify(label).replace(/[\x7f-\x9f]/g, (control) => `\\u00${control.charCodeAt(0).toString(16)}`);
+}
+
+/** The first two labels that are the same one to {@link labelKey}, by their places; undefined where all differ. */
+export function sameLabels(labels: readonly string[]): readonly [number, number] | undefined {
+  const seen = new Map<string, number>();
+  for (const [i, label] of labels.entries()) {
+    const key = labelKey(label);
+    const before = seen.get(key);
+    if (before !== undefined) return [before, i];
+    seen.set(key, i);
+  }
+  return undefined;
+}
