@@ -11,6 +11,7 @@ import {
   type OnnxProblem,
   readOnnx,
   type Shape,
+  type Tensor,
   type Value,
 } from '@whet/compiler';
 import { blockedParameters } from './blocked-parameters.js';
@@ -20,7 +21,7 @@ import { findFeaturesTensor, findFeaturesValue } from './find-features.js';
 import { imageInput, type ModelInput } from './model-input.js';
 import { type ModelParameter, parametersOf } from './model-parameters.js';
 import { NodeGraph } from './node-graph.js';
-import { checkLayer } from './probe-tensors.js';
+import { checkLayer, measureTensors } from './probe-tensors.js';
 import { readAbove } from './read-above.js';
 import { readHead, type SourceHead } from './read-head.js';
 import { expectHoldableValues } from './value-sizes.js';
@@ -173,6 +174,37 @@ async function partlyReadModel(bytes: Uint8Array, input: ModelInput, options: Re
 }
 
 /**
+ * The graph of a model; what it makes of constants by operators that are not read, onnxruntime computes. Undefined where
+ * others are not read.
+ */
+async function readWhole(
+  bytes: Uint8Array,
+  model: OnnxModel,
+  input: ModelInput,
+  external: ExternalReader | undefined,
+): Promise<Graph | undefined> {
+  const given = new Map<string, Tensor>();
+  for (;;) {
+    try {
+      const inputShapes = { [input.name]: ['N', ...input.shape] };
+      return readOnnx(bytes, { inputShapes, given, ...(external ? { external } : {}) });
+    } catch (error) {
+      if (!(error instanceof OnnxError)) throw error;
+      if (error.problems.length === 0 && error.opset === undefined) throw error;
+      const nodes = new NodeGraph(model);
+      const ofImages = nodes.above([input.name]);
+      const unread = error.problems.flatMap(({ output }) => nodes.maker(output) ?? []);
+      if (unread.length === 0 || unread.some((node) => ofImages.has(node))) return undefined;
+      const wanted = unread.flatMap(({ outputs }) => outputs.filter((name) => name !== '' && !given.has(name)));
+      const found = await measureTensors(bytes, model, input, wanted, new Set(wanted), external).catch(() => undefined);
+      const before = given.size;
+      for (const [name, { kind, ...rest }] of found ?? []) if ('value' in rest) given.set(name, rest.value);
+      if (given.size === before) return undefined;
+    }
+  }
+}
+
+/**
  * Reads a classifier and finds its image input, features and parameters. A model with operators that are not read, or
  * with quantized activations, is read as far as nothing of that stands above. Throws {@link CompileError} where it has
  * not got these, `OnnxError` where the file is malformed.
@@ -180,16 +212,7 @@ async function partlyReadModel(bytes: Uint8Array, input: ModelInput, options: Re
 export async function readModel(bytes: Uint8Array, options: ReadModelOptions): Promise<SourceModel> {
   const model = decodeModel(bytes);
   const input = imageInput(model, options.imageSize);
-  let read: Graph | undefined;
-  try {
-    read = readOnnx(bytes, {
-      inputShapes: { [input.name]: ['N', ...input.shape] },
-      ...(options.external ? { external: options.external } : {}),
-    });
-  } catch (error) {
-    const opsetAlone = error instanceof OnnxError && error.opset !== undefined;
-    if (!(error instanceof OnnxError) || (error.problems.length === 0 && !opsetAlone)) throw error;
-  }
+  const read = await readWhole(bytes, model, input, options.external);
   if (!read) return partlyReadModel(bytes, input, options);
   return readableModel(bytes, model, input, read, options.features);
 }
