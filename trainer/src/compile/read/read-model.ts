@@ -24,6 +24,7 @@ import { NodeGraph } from './node-graph.js';
 import { checkLayer, measureTensors } from './probe-tensors.js';
 import { readAbove } from './read-above.js';
 import { readHead, type SourceHead } from './read-head.js';
+import { withSafeNames } from './safe-names.js';
 import { expectHoldableValues } from './value-sizes.js';
 
 export interface ReadModelOptions {
@@ -57,8 +58,8 @@ export interface SourceModel {
   /** Nodes above a parameter that cannot be differentiated. */
   blockersOf(parameters: readonly ModelParameter[]): readonly OnnxProblem[];
   /**
-   * From `images [N, C, H, W]`, what unread nodes make (under its name in the file), and the given parameters, to
-   * `features [N, F]`.
+   * From `images [N, C, H, W]` and the given parameters to `features [N, F]`; of an opaque model, from the input and
+   * what unread nodes make, under their names in the file.
    */
   featureGraph(moving: readonly ModelParameter[]): Graph;
   /** The model's own last layer. Throws {@link CompileError} where what follows the features is not just that. */
@@ -73,12 +74,15 @@ function tensorsOf({ nodes }: OnnxModel) {
   };
 }
 
-/** The part of a model below its features, and what its values are bound to. */
+/**
+ * The part of a model below its features, and what its values are bound to. `image` is the input that becomes `images`;
+ * where there is none, inputs are what the file calls so.
+ */
 function featureGraphOf(
   graph: Graph,
   features: Value,
   layout: FeatureLayout,
-  image: string,
+  image?: string,
 ): SourceModel['featureGraph'] {
   const below: Graph = { name: 'features', inputs: graph.inputs, outputs: new Map([['features', features]]) };
   return (moving) => {
@@ -118,7 +122,7 @@ function readableModel(
     layout,
     opset: model.opset,
     ...tensorsOf(model),
-    parameters: parametersOf(below),
+    parameters: withSafeNames(parametersOf(below), model),
     opaque: false,
     blockersOf: () => [],
     head: () => readHead(graph, features),
@@ -149,11 +153,11 @@ async function partlyReadModel(bytes: Uint8Array, input: ModelInput, options: Re
   const byMatMul = whole.nodes.some(({ op, inputs }) => op === 'MatMul' && inputs.includes(name));
   const layout = layoutOf(name, features.dtype, features.shape, byMatMul);
   const readable = parametersOf(graph);
-  const moving = new Set(readable.map((parameter) => parameter.name));
-  const blocked = blockedParameters(nodes, part.opaque).filter((parameter) => !moving.has(parameter.name));
+  const moving = new Set(readable.map(({ tensor }) => tensor));
+  const blocked = blockedParameters(nodes, part.opaque).filter(({ tensor }) => !moving.has(tensor));
   const unread = new Map(part.problems.map((problem) => [problem.output, problem]));
   const blockersOf = (parameters: readonly ModelParameter[]) => {
-    const above = nodes.above(parameters.flatMap((parameter) => (parameter.blocked ? [parameter.name] : [])));
+    const above = nodes.above(parameters.flatMap((parameter) => (parameter.blocked ? [parameter.tensor] : [])));
     const found = [...above].flatMap(({ outputs }) => unread.get(outputs[0] ?? '') ?? []);
     const roots = found.filter((problem) => !part.consequences.has(problem));
     return roots.length > 0 ? roots : found;
@@ -165,11 +169,11 @@ async function partlyReadModel(bytes: Uint8Array, input: ModelInput, options: Re
     layout,
     opset: model.opset,
     ...tensorsOf(model),
-    parameters: [...blocked, ...readable],
+    parameters: withSafeNames([...blocked, ...readable], model),
     opaque: true,
     blockersOf,
     head: () => headAbove(file, name, features.shape, options.external),
-    featureGraph: featureGraphOf(graph, features, layout, input.name),
+    featureGraph: featureGraphOf(graph, features, layout),
   };
 }
 
