@@ -1,5 +1,6 @@
 import {
   type ExternalReader,
+  firstOutput,
   type Graph,
   GraphBuilder,
   listProblems,
@@ -28,11 +29,11 @@ export interface ReadablePart {
   readonly opaque: ReadonlySet<OnnxNode>;
 }
 
-const problemOf = ({ op, domain, name, outputs }: OnnxNode, reason?: string): OnnxProblem => ({
-  op,
-  domain,
-  node: name,
-  output: outputs[0] ?? '',
+export const problemOf = (node: OnnxNode, reason?: string): OnnxProblem => ({
+  op: node.op,
+  domain: node.domain,
+  node: node.name,
+  output: firstOutput(node),
   ...(reason === undefined ? {} : { reason }),
 });
 

@@ -1,6 +1,8 @@
 import {
   decodeModel,
   type ExternalReader,
+  expandOnnx,
+  firstOutput,
   foldConstants,
   type Graph,
   GraphBuilder,
@@ -22,7 +24,7 @@ import { imageInput, type ModelInput } from './model-input.js';
 import { type ModelParameter, parametersOf } from './model-parameters.js';
 import { NodeGraph } from './node-graph.js';
 import { checkLayer, measureTensors } from './probe-tensors.js';
-import { readAbove } from './read-above.js';
+import { problemOf, readAbove } from './read-above.js';
 import { readHead, type SourceHead } from './read-head.js';
 import { withSafeNames } from './safe-names.js';
 import { expectHoldableValues } from './value-sizes.js';
@@ -37,7 +39,10 @@ export interface ReadModelOptions {
 
 /** A classifier from a file, up to its features. */
 export interface SourceModel {
-  /** The file; with a node more where its features are integers that first have to be dequantized. */
+  /**
+   * The file, without functions of its own and branches that are never taken; with a node more where its features are
+   * integers that first have to be dequantized.
+   */
   readonly file: Uint8Array;
   readonly input: ModelInput;
   /** Name of the features tensor. */
@@ -158,9 +163,11 @@ async function partlyReadModel(bytes: Uint8Array, input: ModelInput, options: Re
   const unread = new Map(part.problems.map((problem) => [problem.output, problem]));
   const blockersOf = (parameters: readonly ModelParameter[]) => {
     const above = nodes.above(parameters.flatMap((parameter) => (parameter.blocked ? [parameter.tensor] : [])));
-    const found = [...above].flatMap(({ outputs }) => unread.get(outputs[0] ?? '') ?? []);
+    const found = [...above].flatMap((node) => unread.get(firstOutput(node)) ?? []);
     const roots = found.filter((problem) => !part.consequences.has(problem));
-    return roots.length > 0 ? roots : found;
+    if (found.length > 0) return roots.length > 0 ? roots : found;
+    const left = [...above].filter((node) => part.opaque.has(node));
+    return left.map((node) => problemOf(node, 'stays as exported'));
   };
   return {
     file,
@@ -213,10 +220,13 @@ async function readWhole(
  * with quantized activations, is read as far as nothing of that stands above. Throws {@link CompileError} where it has
  * not got these, `OnnxError` where the file is malformed.
  */
-export async function readModel(bytes: Uint8Array, options: ReadModelOptions): Promise<SourceModel> {
+export async function readModel(file: Uint8Array, options: ReadModelOptions): Promise<SourceModel> {
+  const { external } = options;
+  const input = imageInput(decodeModel(file), options.imageSize);
+  const inputShapes = { [input.name]: ['N', ...input.shape] };
+  const bytes = expandOnnx(file, { inputShapes, ...(external ? { external } : {}) });
   const model = decodeModel(bytes);
-  const input = imageInput(model, options.imageSize);
-  const read = await readWhole(bytes, model, input, options.external);
+  const read = await readWhole(bytes, model, input, external);
   if (!read) return partlyReadModel(bytes, input, options);
   return readableModel(bytes, model, input, read, options.features);
 }
