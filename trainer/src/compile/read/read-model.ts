@@ -1,12 +1,14 @@
 import {
   decodeModel,
   type ExternalReader,
+  encodeOnnx,
   expandOnnx,
   firstOutput,
   foldConstants,
   type Graph,
   GraphBuilder,
   inline,
+  lowerForCpu,
   nodesOf,
   OnnxError,
   type OnnxModel,
@@ -27,6 +29,7 @@ import { checkLayer, measureTensors } from './probe-tensors.js';
 import { problemOf, readAbove } from './read-above.js';
 import { readHead, type SourceHead } from './read-head.js';
 import { withSafeNames } from './safe-names.js';
+import { expectSeparateImages } from './separate-images.js';
 import { expectHoldableValues } from './value-sizes.js';
 
 export interface ReadModelOptions {
@@ -227,6 +230,22 @@ export async function readModel(file: Uint8Array, options: ReadModelOptions): Pr
   const bytes = expandOnnx(file, { inputShapes, ...(external ? { external } : {}) });
   const model = decodeModel(bytes);
   const read = await readWhole(bytes, model, input, external);
-  if (!read) return partlyReadModel(bytes, input, options);
-  return readableModel(bytes, model, input, read, options.features);
+  const found = read
+    ? readableModel(bytes, model, input, read, options.features)
+    : await partlyReadModel(bytes, input, options);
+  const asExported = () => ({
+    bytes: found.file,
+    input,
+    inputName: input.name,
+    tensor: found.features,
+    external,
+  });
+  const asRead = () => ({
+    bytes: encodeOnnx(lowerForCpu(found.featureGraph([]))),
+    input,
+    inputName: 'images',
+    tensor: 'features',
+  });
+  await expectSeparateImages(read ? [asExported, asRead] : [asExported]);
+  return found;
 }
