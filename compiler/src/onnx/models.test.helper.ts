@@ -49,6 +49,8 @@ export interface TestModel {
   /** TensorProto.DataType; 1 (float) where absent. */
   readonly inputType?: number;
   readonly outputType?: number;
+  /** Of single outputs. */
+  readonly outputTypes?: Readonly<Record<string, number>>;
   readonly functions?: readonly TestFunction[];
 }
 
@@ -119,7 +121,7 @@ export function encodeModel(model: TestModel): Uint8Array {
       node: model.nodes.map(nodeOf),
       input: Object.entries(model.inputs ?? {}).map((entry) => valueInfo(entry, model.inputType ?? 1)),
       output: Object.entries(model.outputs ?? { [last]: undefined }).map((entry) =>
-        valueInfo(entry, model.outputType ?? 1),
+        valueInfo(entry, model.outputTypes?.[entry[0]] ?? model.outputType ?? 1),
       ),
       valueInfo: Object.entries(model.valueInfo ?? {}).map((entry) => valueInfo(entry, 1)),
       initializer: Object.entries(model.initializers ?? {}).map(([name, fields]) => ({ name, ...fields })),

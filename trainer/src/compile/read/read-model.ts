@@ -1,4 +1,5 @@
 import {
+  copyInputs,
   decodeModel,
   type ExternalReader,
   encodeOnnx,
@@ -22,6 +23,7 @@ import { blockedParameters } from './blocked-parameters.js';
 import { CompileError } from './compile-error.js';
 import { applyLayout, type FeatureLayout, layoutOf } from './feature-layout.js';
 import { findFeaturesTensor, findFeaturesValue } from './find-features.js';
+import { type MainOutput, mainOutput } from './main-output.js';
 import { imageInput, type ModelInput } from './model-input.js';
 import { type ModelParameter, parametersOf } from './model-parameters.js';
 import { NodeGraph } from './node-graph.js';
@@ -56,6 +58,8 @@ export interface SourceModel {
   readonly tensors: ReadonlySet<string>;
   /** Those of them that a DequantizeLinear makes. */
   readonly dequantized: ReadonlySet<string>;
+  /** Outputs of other last layers than the one that is taken. */
+  readonly otherOutputs: readonly string[];
   /** From the image upward, those that cannot move among them. */
   readonly parameters: readonly ModelParameter[];
   /**
@@ -113,6 +117,7 @@ function readableModel(
   file: Uint8Array,
   model: OnnxModel,
   input: ModelInput,
+  main: MainOutput,
   read: Graph,
   wanted: string | undefined,
 ): SourceModel {
@@ -130,6 +135,7 @@ function readableModel(
     layout,
     opset: model.opset,
     ...tensorsOf(model),
+    otherOutputs: main.others,
     parameters: withSafeNames(parametersOf(below), model),
     opaque: false,
     blockersOf: () => [],
@@ -138,22 +144,46 @@ function readableModel(
   };
 }
 
+/** The same without what quantized activations are clipped to, where only their rounding is looked at. */
+function withoutRounding(graph: Graph, dequantized: ReadonlySet<string>): Graph {
+  const g = new GraphBuilder();
+  const bindings = copyInputs(g, graph);
+  const outputs = inline(g, graph, bindings, ({ op, output }, [x]) =>
+    op === 'Clip' && dequantized.has(output.name) ? x : undefined,
+  );
+  return { name: graph.name, inputs: [...bindings.values()], outputs };
+}
+
 /** The last layer of a model whose features are made by nodes that are not all read. */
-function headAbove(file: Uint8Array, features: string, shape: Shape, external: ExternalReader | undefined): SourceHead {
+function headAbove(
+  file: Uint8Array,
+  features: string,
+  shape: Shape,
+  output: string,
+  dequantized: ReadonlySet<string>,
+  external: ExternalReader | undefined,
+): SourceHead {
   const given = new Map([[features, shape]]);
-  const read = readOnnx(file, { given, quantization: 'straight-through', ...(external ? { external } : {}) });
-  const { graph } = foldConstants(read);
+  const outputs = [output];
+  const read = readOnnx(file, { given, outputs, quantization: 'straight-through', ...(external ? { external } : {}) });
+  const { graph } = foldConstants(withoutRounding(read, dequantized));
   const input = graph.inputs.find(({ name }) => name === features);
   if (!input) throw new CompileError(`head "keep": nothing reads the features "${features}"`);
   return readHead(graph, input);
 }
 
 /** A model of which a part is for the runtime alone: what stands above that may move. */
-async function partlyReadModel(bytes: Uint8Array, input: ModelInput, options: ReadModelOptions): Promise<SourceModel> {
-  const whole = new NodeGraph(decodeModel(bytes));
+async function partlyReadModel(
+  bytes: Uint8Array,
+  input: ModelInput,
+  main: MainOutput,
+  options: ReadModelOptions,
+): Promise<SourceModel> {
+  const whole = new NodeGraph(decodeModel(bytes), [main.name]);
   const { name, file, layer } = findFeaturesTensor(bytes, whole, input.name, options.features);
   const model = decodeModel(file);
   const nodes = new NodeGraph(model, [name]);
+  const tensors = tensorsOf(model);
   const part = await readAbove(file, nodes, input, name, options.external);
   if (layer !== undefined) await checkLayer(file, input, layer, options.external);
   const { graph } = foldConstants(part.graph);
@@ -178,11 +208,12 @@ async function partlyReadModel(bytes: Uint8Array, input: ModelInput, options: Re
     features: name,
     layout,
     opset: model.opset,
-    ...tensorsOf(model),
+    ...tensors,
+    otherOutputs: main.others,
     parameters: withSafeNames([...blocked, ...readable], model),
     opaque: true,
     blockersOf,
-    head: () => headAbove(file, name, features.shape, options.external),
+    head: () => headAbove(file, name, features.shape, main.name, tensors.dequantized, options.external),
     featureGraph: featureGraphOf(graph, features, layout),
   };
 }
@@ -195,13 +226,14 @@ async function readWhole(
   bytes: Uint8Array,
   model: OnnxModel,
   input: ModelInput,
+  output: string,
   external: ExternalReader | undefined,
 ): Promise<Graph | undefined> {
   const given = new Map<string, Tensor>();
   for (;;) {
     try {
       const inputShapes = { [input.name]: ['N', ...input.shape] };
-      return readOnnx(bytes, { inputShapes, given, ...(external ? { external } : {}) });
+      return readOnnx(bytes, { inputShapes, given, outputs: [output], ...(external ? { external } : {}) });
     } catch (error) {
       if (!(error instanceof OnnxError)) throw error;
       if (error.problems.length === 0 && error.opset === undefined) throw error;
@@ -229,10 +261,11 @@ export async function readModel(file: Uint8Array, options: ReadModelOptions): Pr
   const inputShapes = { [input.name]: ['N', ...input.shape] };
   const bytes = expandOnnx(file, { inputShapes, ...(external ? { external } : {}) });
   const model = decodeModel(bytes);
-  const read = await readWhole(bytes, model, input, external);
+  const main = mainOutput(new NodeGraph(model), input.name, options.features);
+  const read = await readWhole(bytes, model, input, main.name, external);
   const found = read
-    ? readableModel(bytes, model, input, read, options.features)
-    : await partlyReadModel(bytes, input, options);
+    ? readableModel(bytes, model, input, main, read, options.features)
+    : await partlyReadModel(bytes, input, main, options);
   const asExported = () => ({
     bytes: found.file,
     input,
