@@ -20,7 +20,7 @@ import {
   type Value,
 } from '@whet/compiler';
 import { blockedParameters } from './blocked-parameters.js';
-import { CompileError } from './compile-error.js';
+import { BatchError, CompileError } from './compile-error.js';
 import { applyLayout, type FeatureLayout, layoutOf } from './feature-layout.js';
 import { findFeaturesTensor, findFeaturesValue } from './find-features.js';
 import { type MainOutput, mainOutput } from './main-output.js';
@@ -30,6 +30,7 @@ import { NodeGraph } from './node-graph.js';
 import { checkLayer, measureTensors } from './probe-tensors.js';
 import { problemOf, readAbove } from './read-above.js';
 import { readHead, type SourceHead } from './read-head.js';
+import { rewriteBatch } from './rewrite-batch.js';
 import { withSafeNames } from './safe-names.js';
 import { expectSeparateImages } from './separate-images.js';
 import { expectHoldableValues } from './value-sizes.js';
@@ -45,7 +46,7 @@ export interface ReadModelOptions {
 /** A classifier from a file, up to its features. */
 export interface SourceModel {
   /**
-   * The file, without functions of its own and branches that are never taken; with a node more where its features are
+   * The file, for any number of images, without functions of its own and branches that are never taken; with a node more where its features are
    * integers that first have to be dequantized.
    */
   readonly file: Uint8Array;
@@ -260,6 +261,17 @@ export async function readModel(file: Uint8Array, options: ReadModelOptions): Pr
   const input = imageInput(decodeModel(file), options.imageSize);
   const inputShapes = { [input.name]: ['N', ...input.shape] };
   const bytes = expandOnnx(file, { inputShapes, ...(external ? { external } : {}) });
+  try {
+    return await readAnyBatch(bytes, input, options);
+  } catch (cause) {
+    if (!(cause instanceof BatchError)) throw cause;
+    return readAnyBatch(await rewriteBatch(bytes, input, cause, external), input, options);
+  }
+}
+
+/** {@link readModel} of a model that takes any number of images. */
+async function readAnyBatch(bytes: Uint8Array, input: ModelInput, options: ReadModelOptions): Promise<SourceModel> {
+  const { external } = options;
   const model = decodeModel(bytes);
   const main = mainOutput(new NodeGraph(model), input.name, options.features);
   const read = await readWhole(bytes, model, input, main.name, external);
