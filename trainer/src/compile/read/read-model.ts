@@ -23,6 +23,7 @@ import { blockedParameters } from './blocked-parameters.js';
 import { BatchError, CompileError } from './compile-error.js';
 import { applyLayout, type FeatureLayout, layoutOf } from './feature-layout.js';
 import { findFeaturesTensor, findFeaturesValue } from './find-features.js';
+import { withFloatLayers } from './float-layers.js';
 import { type MainOutput, mainOutput } from './main-output.js';
 import { imageInput, type ModelInput } from './model-input.js';
 import { type ModelParameter, parametersOf } from './model-parameters.js';
@@ -161,12 +162,20 @@ function headAbove(
   features: string,
   shape: Shape,
   output: string,
-  dequantized: ReadonlySet<string>,
   external: ExternalReader | undefined,
 ): SourceHead {
   const given = new Map([[features, shape]]);
   const outputs = [output];
-  const read = readOnnx(file, { given, outputs, quantization: 'straight-through', ...(external ? { external } : {}) });
+  const dequantize = new NodeGraph(decodeModel(file)).maker(features);
+  const floats = new Map(dequantize?.op === 'DequantizeLinear' ? [[dequantize.inputs[0] ?? '', features]] : []);
+  const ofFloats = withFloatLayers(file, floats);
+  const { dequantized } = tensorsOf(decodeModel(ofFloats));
+  const read = readOnnx(ofFloats, {
+    given,
+    outputs,
+    quantization: 'straight-through',
+    ...(external ? { external } : {}),
+  });
   const { graph } = foldConstants(withoutRounding(read, dequantized));
   const input = graph.inputs.find(({ name }) => name === features);
   if (!input) throw new CompileError(`head "keep": nothing reads the features "${features}"`);
@@ -184,7 +193,6 @@ async function partlyReadModel(
   const { name, file, layer } = findFeaturesTensor(bytes, whole, input.name, options.features);
   const model = decodeModel(file);
   const nodes = new NodeGraph(model, [name]);
-  const tensors = tensorsOf(model);
   const part = await readAbove(file, nodes, input, name, options.external);
   if (layer !== undefined) await checkLayer(file, input, layer, options.external);
   const { graph } = foldConstants(part.graph);
@@ -209,12 +217,12 @@ async function partlyReadModel(
     features: name,
     layout,
     opset: model.opset,
-    ...tensors,
+    ...tensorsOf(model),
     otherOutputs: main.others,
     parameters: withSafeNames([...blocked, ...readable], model),
     opaque: true,
     blockersOf,
-    head: () => headAbove(file, name, features.shape, main.name, tensors.dequantized, options.external),
+    head: () => headAbove(file, name, features.shape, main.name, options.external),
     featureGraph: featureGraphOf(graph, features, layout),
   };
 }
