@@ -40,7 +40,7 @@ export async function runFile(model: Uint8Array, images: readonly Float32Array[]
   return rows;
 }
 
-export function softmax(logits: readonly number[]): number[] {
+function softmax(logits: readonly number[]): number[] {
   const max = Math.max(...logits);
   const powers = logits.map((logit) => Math.exp(logit - max));
   const total = powers.reduce((a, b) => a + b, 0);

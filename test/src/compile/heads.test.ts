@@ -169,7 +169,8 @@ describe('a kept head', () => {
   ])('is refused of %s', async (_, tail, outputs, message) => {
     const file = network(tail, outputs, { w2: weights(5, 3) });
     await expect(compileBytes(file, { head: 'keep' })).rejects.toThrow(message);
-    await compileBytes(file);
+    const { report } = await compileBytes(file);
+    expect(report.model.joinedLayers).toEqual(outputs[0] === 'y' ? ['l', 'm'] : []);
   });
 });
 

@@ -1,5 +1,4 @@
 import {
-  copyInputs,
   decodeModel,
   type ExternalReader,
   encodeOnnx,
@@ -15,7 +14,6 @@ import {
   type OnnxModel,
   type OnnxProblem,
   readOnnx,
-  type Shape,
   type Tensor,
   type Value,
 } from '@whet/compiler';
@@ -23,11 +21,11 @@ import { blockedParameters } from './blocked-parameters.js';
 import { BatchError, CompileError } from './compile-error.js';
 import { applyLayout, type FeatureLayout, layoutOf } from './feature-layout.js';
 import { findFeaturesTensor, findFeaturesValue } from './find-features.js';
-import { withFloatLayers } from './float-layers.js';
+import { headAbove } from './head-above.js';
 import { type MainOutput, mainOutput } from './main-output.js';
 import { imageInput, type ModelInput } from './model-input.js';
 import { type ModelParameter, parametersOf } from './model-parameters.js';
-import { NodeGraph } from './node-graph.js';
+import { NodeGraph, tensorsOf } from './node-graph.js';
 import { checkLayer, measureTensors } from './probe-tensors.js';
 import { problemOf, readAbove } from './read-above.js';
 import { readHead, type SourceHead } from './read-head.js';
@@ -62,6 +60,8 @@ export interface SourceModel {
   readonly dequantized: ReadonlySet<string>;
   /** Outputs of other last layers than the one that is taken. */
   readonly otherOutputs: readonly string[];
+  /** What several last layers make whose results are added up; the features are what one of them reads. */
+  readonly joinedLayers: readonly string[];
   /** From the image upward, those that cannot move among them. */
   readonly parameters: readonly ModelParameter[];
   /**
@@ -78,14 +78,6 @@ export interface SourceModel {
   featureGraph(moving: readonly ModelParameter[]): Graph;
   /** The model's own last layer. Throws {@link CompileError} where what follows the features is not just that. */
   head(): SourceHead;
-}
-
-function tensorsOf({ nodes }: OnnxModel) {
-  const outputsOf = (chosen: OnnxModel['nodes']) => new Set(chosen.flatMap(({ outputs }) => outputs));
-  return {
-    tensors: outputsOf(nodes),
-    dequantized: outputsOf(nodes.filter(({ op }) => op === 'DequantizeLinear')),
-  };
 }
 
 /**
@@ -138,48 +130,13 @@ function readableModel(
     opset: model.opset,
     ...tensorsOf(model),
     otherOutputs: main.others,
+    joinedLayers: main.joined,
     parameters: withSafeNames(parametersOf(below), model),
     opaque: false,
     blockersOf: () => [],
     head: () => readHead(graph, features),
     featureGraph: featureGraphOf(graph, features, layout, input.name),
   };
-}
-
-/** The same without what quantized activations are clipped to, where only their rounding is looked at. */
-function withoutRounding(graph: Graph, dequantized: ReadonlySet<string>): Graph {
-  const g = new GraphBuilder();
-  const bindings = copyInputs(g, graph);
-  const outputs = inline(g, graph, bindings, ({ op, output }, [x]) =>
-    op === 'Clip' && dequantized.has(output.name) ? x : undefined,
-  );
-  return { name: graph.name, inputs: [...bindings.values()], outputs };
-}
-
-/** The last layer of a model whose features are made by nodes that are not all read. */
-function headAbove(
-  file: Uint8Array,
-  features: string,
-  shape: Shape,
-  output: string,
-  external: ExternalReader | undefined,
-): SourceHead {
-  const given = new Map([[features, shape]]);
-  const outputs = [output];
-  const dequantize = new NodeGraph(decodeModel(file)).maker(features);
-  const floats = new Map(dequantize?.op === 'DequantizeLinear' ? [[dequantize.inputs[0] ?? '', features]] : []);
-  const ofFloats = withFloatLayers(file, floats);
-  const { dequantized } = tensorsOf(decodeModel(ofFloats));
-  const read = readOnnx(ofFloats, {
-    given,
-    outputs,
-    quantization: 'straight-through',
-    ...(external ? { external } : {}),
-  });
-  const { graph } = foldConstants(withoutRounding(read, dequantized));
-  const input = graph.inputs.find(({ name }) => name === features);
-  if (!input) throw new CompileError(`head "keep": nothing reads the features "${features}"`);
-  return readHead(graph, input);
 }
 
 /** A model of which a part is for the runtime alone: what stands above that may move. */
@@ -219,6 +176,7 @@ async function partlyReadModel(
     opset: model.opset,
     ...tensorsOf(model),
     otherOutputs: main.others,
+    joinedLayers: main.joined,
     parameters: withSafeNames([...blocked, ...readable], model),
     opaque: true,
     blockersOf,
