@@ -1,11 +1,11 @@
 import { loadBundle } from '@whet/runtime/node';
 import { describe, expect, it } from 'vitest';
 import { encodeModel, float32s, type TestModel, type TestNode } from '../../../compiler/src/onnx/models.test.helper.js';
-import { compileBytes, expectAsFile, fixture, noise, runFile } from './compile-helpers.js';
+import { compileBytes, expectAsFile, fixture, gaussian, runFile } from './compile-helpers.js';
 
 const weights = (...dims: number[]) =>
   float32s(dims, [
-    ...noise(
+    ...gaussian(
       dims.reduce((a, b) => a * b, 1),
       0.3,
     ),
@@ -131,7 +131,7 @@ describe('a kept head', () => {
     const file = network(tail, ['p'], { w: weights(5, 1), b: weights(1) });
     const { directory } = await compileBytes(file, { head: 'keep', labels: ['no', 'yes'] });
     const bundle = await loadBundle(directory, { threads: 1 });
-    const images = [noise(36), noise(36, 3)];
+    const images = [gaussian(36), gaussian(36, 3)];
     const expected = (await runFile(file, images)).flat();
     const found = await bundle.predict(bundle.initialProfile(), images);
     for (const [n, { probabilities }] of found.entries()) {
