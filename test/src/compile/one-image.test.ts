@@ -155,6 +155,14 @@ describe('a model for one image at a time', () => {
     await expectAsFile(network(nodes, {}, 'N'), { all: ['all'] });
   });
 
+  it('is told apart from one for several', async () => {
+    const nodes: TestNode[] = [pooled, { op: 'Reshape', inputs: ['p', 'four'], outputs: ['f'] }, fc];
+    const file = network(nodes, { four: int64Proto(4, 4) }, 4);
+    await expect(compileBytes(file)).rejects.toThrow(
+      /takes 4 images at a time only; export .* \[N, 4, 1, 1\] to \[4, 4\]/s,
+    );
+  });
+
   it('is refused, naming what may hold it, where that changes what it makes', async () => {
     const nodes: TestNode[] = [
       pooled,

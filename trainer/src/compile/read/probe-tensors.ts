@@ -90,13 +90,17 @@ export async function runBatches(
     for (const images of batches) results.push(await run(images));
     return results;
   } catch (cause) {
-    const single = await run([0]).then(
-      () => true,
-      () => false,
-    );
-    if (!single) throw new CompileError(`${part} does not run: ${reasonOf(cause)}`, { cause });
-    const what = 'takes one image at a time only; export the model with a batch axis that is not fixed (dynamic)';
-    throw new BatchError(`${part} ${what}: ${reasonOf(cause)}`, { cause });
+    const runs = (count: number) =>
+      run(Array.from({ length: count }, (_, i) => i)).then(
+        () => true,
+        () => false,
+      );
+    const { batch = 1 } = input;
+    const only = (await runs(1)) ? 1 : batch > 1 && (await runs(batch)) ? batch : undefined;
+    if (only === undefined) throw new CompileError(`${part} does not run: ${reasonOf(cause)}`, { cause });
+    const what = `takes ${only === 1 ? 'one image' : `${only} images`} at a time only`;
+    const instead = 'export the model with a batch axis that is not fixed (dynamic)';
+    throw new BatchError(`${part} ${what}; ${instead}: ${reasonOf(cause)}`, { cause });
   } finally {
     await session.release();
   }

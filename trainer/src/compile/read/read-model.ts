@@ -230,7 +230,7 @@ export async function readModel(file: Uint8Array, options: ReadModelOptions): Pr
   try {
     return await readAnyBatch(bytes, input, options);
   } catch (cause) {
-    if (!(cause instanceof BatchError)) throw cause;
+    if (!(cause instanceof BatchError) || (input.batch ?? 1) > 1) throw cause;
     return readAnyBatch(await rewriteBatch(bytes, input, cause, external), input, options);
   }
 }
