@@ -162,6 +162,7 @@ async function runCompile(path: string, options: CompileOptions): Promise<void> 
   process.stdout.write(writtenLine(out, report.manifest));
 }
 
+const share = (part: number, whole: number | undefined): string => (whole ? ` (${percent(part / whole)})` : '');
 const millions = (count: number): string => `${(count / 1e6).toFixed(2)} M`;
 
 /** Which classes the head starts with: a new one has those of the examples. */
@@ -171,10 +172,19 @@ function describeHead(head: CompileReport['head'], labels: readonly string[] = [
   return `head: kept from "${head.name}", ${head.classes} classes (${shown}); other labels add classes`;
 }
 
+/** What else could have been the head: other outputs, and layers whose results are added up. */
+function describeOthers({ otherOutputs, joinedLayers }: CompileReport['model']): string[] {
+  const list = (names: readonly string[]) => names.map((name) => `"${name}"`).join(', ');
+  return [
+    ...(otherOutputs.length > 0 ? [`outputs of other layers, left out: ${list(otherOutputs)}`] : []),
+    ...(joinedLayers.length > 0 ? [`layers whose results the model adds up: ${list(joinedLayers)}`] : []),
+  ].map((line) => `${line}; --features TENSOR chooses what is adapted`);
+}
+
 /** The parameters with what moves them, and per pattern where the frozen part ends and what a step costs. */
 function describe({ model, head, patterns, fullCost, manifest }: CompileReport): string {
-  const parameters = model.parameters.map(({ name, shape, op, moment, blocked, layer }) => [
-    name,
+  const parameters = model.parameters.map(({ name, tensor, shape, op, moment, blocked, layer }) => [
+    name === tensor ? name : `${tensor} (in the bundle ${name})`,
     `[${shape.join(', ')}]`,
     op,
     layer,
@@ -189,8 +199,8 @@ function describe({ model, head, patterns, fullCost, manifest }: CompileReport):
     name === manifest.defaultPattern ? `${name} (default)` : name,
     `${moving.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0)} + head`,
     encoded ? `${boundary.join(', ')} (${encoded})` : 'nothing is frozen',
-    `${millions(stepCost.multiplyAdds)} (${percent(stepCost.multiplyAdds / fullCost.multiplyAdds)})`,
-    `${bytes(stepCost.activationBytes)} (${percent(stepCost.activationBytes / fullCost.activationBytes)})`,
+    `${millions(stepCost.multiplyAdds)}${share(stepCost.multiplyAdds, fullCost?.multiplyAdds)}`,
+    `${bytes(stepCost.activationBytes)}${share(stepCost.activationBytes, fullCost?.activationBytes)}`,
   ]);
   const [channels, height, width] = model.input.shape;
   const { shape, length, mean } = model.layout;
@@ -198,6 +208,7 @@ function describe({ model, head, patterns, fullCost, manifest }: CompileReport):
   return [
     `images [N, ${channels}, ${height}, ${width}] to features "${model.features}" [N, ${length}]${pooled}`,
     describeHead(head, manifest.labels),
+    ...describeOthers(model),
     formatTable(['parameter', 'shape', 'read by', 'layer', 'moves in'], parameters),
     `An inner step, one example and ${head?.classes ?? 5} classes; in brackets of a step that moves all that can:`,
     formatTable(['pattern', 'moving', 'frozen up to', 'multiply-adds', 'activations'], rows),

@@ -30,7 +30,7 @@ const isDerived = (model: SourceModel, { producer }: Value): boolean =>
 /** What the file calls a value of the feature graph. */
 export function fileTensorOf(model: SourceModel, value: Value): string {
   if (isDerived(model, value)) return model.features;
-  return value.name === 'images' ? model.input.name : value.name;
+  return value.name === 'images' && !model.opaque && !value.producer ? model.input.name : value.name;
 }
 
 /** What a cut has to add to the file's tensors for them to be the values. */
@@ -63,7 +63,7 @@ export async function exportedPrefix(
     ...(external ? { external } : {}),
   });
   if (!cut) return undefined;
-  const images = waves(model.input, 2);
+  const images = waves(model.input, [0, 1]);
   const expected = await runOn(encodeOnnx(lowerForCpu(encode)), images);
   // A file that this runtime refuses is not left as it is; the re-encoded one takes its place.
   const actual = await runOn(cut, images).catch(() => undefined);

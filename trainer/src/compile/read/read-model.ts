@@ -1,28 +1,37 @@
 import {
   decodeModel,
   type ExternalReader,
+  encodeOnnx,
+  expandOnnx,
+  firstOutput,
   foldConstants,
   type Graph,
   GraphBuilder,
   inline,
+  lowerForCpu,
   nodesOf,
   OnnxError,
   type OnnxModel,
   type OnnxProblem,
   readOnnx,
-  type Shape,
+  type Tensor,
   type Value,
 } from '@whet/compiler';
 import { blockedParameters } from './blocked-parameters.js';
-import { CompileError } from './compile-error.js';
+import { BatchError, CompileError } from './compile-error.js';
 import { applyLayout, type FeatureLayout, layoutOf } from './feature-layout.js';
 import { findFeaturesTensor, findFeaturesValue } from './find-features.js';
+import { headAbove } from './head-above.js';
+import { type MainOutput, mainOutput } from './main-output.js';
 import { imageInput, type ModelInput } from './model-input.js';
 import { type ModelParameter, parametersOf } from './model-parameters.js';
-import { NodeGraph } from './node-graph.js';
-import { checkLayer } from './probe-tensors.js';
-import { readAbove } from './read-above.js';
+import { NodeGraph, tensorsOf } from './node-graph.js';
+import { checkLayer, measureTensors } from './probe-tensors.js';
+import { problemOf, readAbove } from './read-above.js';
 import { readHead, type SourceHead } from './read-head.js';
+import { rewriteBatch } from './rewrite-batch.js';
+import { withSafeNames } from './safe-names.js';
+import { expectSeparateImages } from './separate-images.js';
 import { expectHoldableValues } from './value-sizes.js';
 
 export interface ReadModelOptions {
@@ -35,7 +44,10 @@ export interface ReadModelOptions {
 
 /** A classifier from a file, up to its features. */
 export interface SourceModel {
-  /** The file; with a node more where its features are integers that first have to be dequantized. */
+  /**
+   * The file, for any number of images, without functions of its own and branches that are never taken; with a node more where its features are
+   * integers that first have to be dequantized.
+   */
   readonly file: Uint8Array;
   readonly input: ModelInput;
   /** Name of the features tensor. */
@@ -46,6 +58,10 @@ export interface SourceModel {
   readonly tensors: ReadonlySet<string>;
   /** Those of them that a DequantizeLinear makes. */
   readonly dequantized: ReadonlySet<string>;
+  /** Outputs of other last layers than the one that is taken. */
+  readonly otherOutputs: readonly string[];
+  /** What several last layers make whose results are added up; the features are what one of them reads. */
+  readonly joinedLayers: readonly string[];
   /** From the image upward, those that cannot move among them. */
   readonly parameters: readonly ModelParameter[];
   /**
@@ -56,28 +72,23 @@ export interface SourceModel {
   /** Nodes above a parameter that cannot be differentiated. */
   blockersOf(parameters: readonly ModelParameter[]): readonly OnnxProblem[];
   /**
-   * From `images [N, C, H, W]`, what unread nodes make (under its name in the file), and the given parameters, to
-   * `features [N, F]`.
+   * From `images [N, C, H, W]` and the given parameters to `features [N, F]`; of an opaque model, from the input and
+   * what unread nodes make, under their names in the file.
    */
   featureGraph(moving: readonly ModelParameter[]): Graph;
   /** The model's own last layer. Throws {@link CompileError} where what follows the features is not just that. */
   head(): SourceHead;
 }
 
-function tensorsOf({ nodes }: OnnxModel) {
-  const outputsOf = (chosen: OnnxModel['nodes']) => new Set(chosen.flatMap(({ outputs }) => outputs));
-  return {
-    tensors: outputsOf(nodes),
-    dequantized: outputsOf(nodes.filter(({ op }) => op === 'DequantizeLinear')),
-  };
-}
-
-/** The part of a model below its features, and what its values are bound to. */
+/**
+ * The part of a model below its features, and what its values are bound to. `image` is the input that becomes `images`;
+ * where there is none, inputs are what the file calls so.
+ */
 function featureGraphOf(
   graph: Graph,
   features: Value,
   layout: FeatureLayout,
-  image: string,
+  image?: string,
 ): SourceModel['featureGraph'] {
   const below: Graph = { name: 'features', inputs: graph.inputs, outputs: new Map([['features', features]]) };
   return (moving) => {
@@ -100,6 +111,7 @@ function readableModel(
   file: Uint8Array,
   model: OnnxModel,
   input: ModelInput,
+  main: MainOutput,
   read: Graph,
   wanted: string | undefined,
 ): SourceModel {
@@ -117,7 +129,9 @@ function readableModel(
     layout,
     opset: model.opset,
     ...tensorsOf(model),
-    parameters: parametersOf(below),
+    otherOutputs: main.others,
+    joinedLayers: main.joined,
+    parameters: withSafeNames(parametersOf(below), model),
     opaque: false,
     blockersOf: () => [],
     head: () => readHead(graph, features),
@@ -125,19 +139,14 @@ function readableModel(
   };
 }
 
-/** The last layer of a model whose features are made by nodes that are not all read. */
-function headAbove(file: Uint8Array, features: string, shape: Shape, external: ExternalReader | undefined): SourceHead {
-  const given = new Map([[features, shape]]);
-  const read = readOnnx(file, { given, quantization: 'straight-through', ...(external ? { external } : {}) });
-  const { graph } = foldConstants(read);
-  const input = graph.inputs.find(({ name }) => name === features);
-  if (!input) throw new CompileError(`head "keep": nothing reads the features "${features}"`);
-  return readHead(graph, input);
-}
-
 /** A model of which a part is for the runtime alone: what stands above that may move. */
-async function partlyReadModel(bytes: Uint8Array, input: ModelInput, options: ReadModelOptions): Promise<SourceModel> {
-  const whole = new NodeGraph(decodeModel(bytes));
+async function partlyReadModel(
+  bytes: Uint8Array,
+  input: ModelInput,
+  main: MainOutput,
+  options: ReadModelOptions,
+): Promise<SourceModel> {
+  const whole = new NodeGraph(decodeModel(bytes), [main.name]);
   const { name, file, layer } = findFeaturesTensor(bytes, whole, input.name, options.features);
   const model = decodeModel(file);
   const nodes = new NodeGraph(model, [name]);
@@ -148,14 +157,16 @@ async function partlyReadModel(bytes: Uint8Array, input: ModelInput, options: Re
   const byMatMul = whole.nodes.some(({ op, inputs }) => op === 'MatMul' && inputs.includes(name));
   const layout = layoutOf(name, features.dtype, features.shape, byMatMul);
   const readable = parametersOf(graph);
-  const moving = new Set(readable.map((parameter) => parameter.name));
-  const blocked = blockedParameters(nodes, part.opaque).filter((parameter) => !moving.has(parameter.name));
+  const moving = new Set(readable.map(({ tensor }) => tensor));
+  const blocked = blockedParameters(nodes, part.opaque).filter(({ tensor }) => !moving.has(tensor));
   const unread = new Map(part.problems.map((problem) => [problem.output, problem]));
   const blockersOf = (parameters: readonly ModelParameter[]) => {
-    const above = nodes.above(parameters.flatMap((parameter) => (parameter.blocked ? [parameter.name] : [])));
-    const found = [...above].flatMap(({ outputs }) => unread.get(outputs[0] ?? '') ?? []);
+    const above = nodes.above(parameters.flatMap((parameter) => (parameter.blocked ? [parameter.tensor] : [])));
+    const found = [...above].flatMap((node) => unread.get(firstOutput(node)) ?? []);
     const roots = found.filter((problem) => !part.consequences.has(problem));
-    return roots.length > 0 ? roots : found;
+    if (found.length > 0) return roots.length > 0 ? roots : found;
+    const left = [...above].filter((node) => part.opaque.has(node));
+    return left.map((node) => problemOf(node, 'stays as exported'));
   };
   return {
     file,
@@ -164,12 +175,46 @@ async function partlyReadModel(bytes: Uint8Array, input: ModelInput, options: Re
     layout,
     opset: model.opset,
     ...tensorsOf(model),
-    parameters: [...blocked, ...readable],
+    otherOutputs: main.others,
+    joinedLayers: main.joined,
+    parameters: withSafeNames([...blocked, ...readable], model),
     opaque: true,
     blockersOf,
-    head: () => headAbove(file, name, features.shape, options.external),
-    featureGraph: featureGraphOf(graph, features, layout, input.name),
+    head: () => headAbove(file, name, features.shape, main.name, options.external),
+    featureGraph: featureGraphOf(graph, features, layout),
   };
+}
+
+/**
+ * The graph of a model; what it makes of constants by operators that are not read, onnxruntime computes. Undefined where
+ * others are not read.
+ */
+async function readWhole(
+  bytes: Uint8Array,
+  model: OnnxModel,
+  input: ModelInput,
+  output: string,
+  external: ExternalReader | undefined,
+): Promise<Graph | undefined> {
+  const given = new Map<string, Tensor>();
+  for (;;) {
+    try {
+      const inputShapes = { [input.name]: ['N', ...input.shape] };
+      return readOnnx(bytes, { inputShapes, given, outputs: [output], ...(external ? { external } : {}) });
+    } catch (error) {
+      if (!(error instanceof OnnxError)) throw error;
+      if (error.problems.length === 0 && error.opset === undefined) throw error;
+      const nodes = new NodeGraph(model);
+      const ofImages = nodes.above([input.name]);
+      const unread = error.problems.flatMap(({ output }) => nodes.maker(output) ?? []);
+      if (unread.length === 0 || unread.some((node) => ofImages.has(node))) return undefined;
+      const wanted = unread.flatMap(({ outputs }) => outputs.filter((name) => name !== '' && !given.has(name)));
+      const found = await measureTensors(bytes, model, input, wanted, new Set(wanted), external).catch(() => undefined);
+      const before = given.size;
+      for (const [name, { kind, ...rest }] of found ?? []) if ('value' in rest) given.set(name, rest.value);
+      if (given.size === before) return undefined;
+    }
+  }
 }
 
 /**
@@ -177,19 +222,41 @@ async function partlyReadModel(bytes: Uint8Array, input: ModelInput, options: Re
  * with quantized activations, is read as far as nothing of that stands above. Throws {@link CompileError} where it has
  * not got these, `OnnxError` where the file is malformed.
  */
-export async function readModel(bytes: Uint8Array, options: ReadModelOptions): Promise<SourceModel> {
-  const model = decodeModel(bytes);
-  const input = imageInput(model, options.imageSize);
-  let read: Graph | undefined;
+export async function readModel(file: Uint8Array, options: ReadModelOptions): Promise<SourceModel> {
+  const { external } = options;
+  const input = imageInput(decodeModel(file), options.imageSize);
+  const inputShapes = { [input.name]: ['N', ...input.shape] };
+  const bytes = expandOnnx(file, { inputShapes, ...(external ? { external } : {}) });
   try {
-    read = readOnnx(bytes, {
-      inputShapes: { [input.name]: ['N', ...input.shape] },
-      ...(options.external ? { external: options.external } : {}),
-    });
-  } catch (error) {
-    const opsetAlone = error instanceof OnnxError && error.opset !== undefined;
-    if (!(error instanceof OnnxError) || (error.problems.length === 0 && !opsetAlone)) throw error;
+    return await readAnyBatch(bytes, input, options);
+  } catch (cause) {
+    if (!(cause instanceof BatchError) || (input.batch ?? 1) > 1) throw cause;
+    return readAnyBatch(await rewriteBatch(bytes, input, cause, external), input, options);
   }
-  if (!read) return partlyReadModel(bytes, input, options);
-  return readableModel(bytes, model, input, read, options.features);
+}
+
+/** {@link readModel} of a model that takes any number of images. */
+async function readAnyBatch(bytes: Uint8Array, input: ModelInput, options: ReadModelOptions): Promise<SourceModel> {
+  const { external } = options;
+  const model = decodeModel(bytes);
+  const main = mainOutput(new NodeGraph(model), input.name, options.features);
+  const read = await readWhole(bytes, model, input, main.name, external);
+  const found = read
+    ? readableModel(bytes, model, input, main, read, options.features)
+    : await partlyReadModel(bytes, input, main, options);
+  const asExported = () => ({
+    bytes: found.file,
+    input,
+    inputName: input.name,
+    tensor: found.features,
+    external,
+  });
+  const asRead = () => ({
+    bytes: encodeOnnx(lowerForCpu(found.featureGraph([]))),
+    input,
+    inputName: 'images',
+    tensor: 'features',
+  });
+  await expectSeparateImages(read ? [asExported, asRead] : [asExported]);
+  return found;
 }
