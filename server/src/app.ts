@@ -25,6 +25,7 @@ import {
   profileHandler,
   replaceHandler,
 } from './routes/profiles.js';
+import { FileError } from './routes/static-files.js';
 import type { Service } from './service.js';
 import type { ProfileStore } from './stores/contract.js';
 import { defaultWork, type WorkOptions } from './work/options.js';
@@ -85,7 +86,7 @@ export function createService(options: AppOptions): Service {
       if (problem.kind === 'internal-error') {
         onError?.(error);
         logger?.error({ err: error }, 'fault');
-      }
+      } else if (error instanceof FileError) logger?.warn({ err: error }, 'a file cannot be read');
       return problem;
     },
   };
