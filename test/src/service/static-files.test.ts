@@ -142,7 +142,7 @@ describe('a file that cannot be opened', () => {
     let stop = false;
     const statuses = new Set<number>();
     const ask = async () => {
-      for (let i = 0; i < 100; i++) {
+      for (let i = 0; i < 50; i++) {
         const response = await get('/bundles/tiny/manifest.json');
         statuses.add(response.status);
         const text = await response.text();
