@@ -3,7 +3,7 @@ import cors from 'cors';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
 import type { Logger } from 'pino';
-import type { Engine } from './engine/engine.js';
+import { type Engine, EngineError } from './engine/engine.js';
 import { localEngine } from './engine/local.js';
 import { authenticate, limitRate, operatorsOnly } from './guard/auth.js';
 import { observe } from './guard/observe.js';
@@ -56,7 +56,7 @@ export interface AppOptions {
   /** The version that `/health` tells. */
   readonly version: string;
   readonly logger?: Logger;
-  /** Told of every error that is the server's own fault (status 500); the client learns nothing of it. */
+  /** Told of every error that is the server's own fault (status 500, or 503 where the engine ended); the client learns nothing of it. */
   readonly onError?: (error: unknown) => void;
 }
 
@@ -83,7 +83,7 @@ export function createService(options: AppOptions): Service {
     metrics,
     problemOf(error) {
       const problem = toProblem(error);
-      if (problem.kind === 'internal-error') {
+      if (problem.kind === 'internal-error' || error instanceof EngineError) {
         onError?.(error);
         logger?.error({ err: error }, 'fault');
       } else if (error instanceof FileError) logger?.warn({ err: error }, 'a file cannot be read');

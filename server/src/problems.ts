@@ -1,4 +1,5 @@
 import { InputError, ProfileError } from '@whet/runtime';
+import { EngineError } from './engine/engine.js';
 import { FileError } from './routes/static-files.js';
 import { StoreFullError, StoreUnavailableError, VersionConflictError } from './stores/contract.js';
 
@@ -80,6 +81,10 @@ export function toProblem(error: unknown): Problem {
   if (error instanceof StoreFullError) return new Problem('too-large', 'profile', error.message);
   if (error instanceof StoreUnavailableError) {
     const detail = 'expected a store that answers, got none; try again soon';
+    return new Problem('unavailable', 'request', detail, { 'Retry-After': '2' });
+  }
+  if (error instanceof EngineError) {
+    const detail = 'expected an engine that answers, got none; try again soon';
     return new Problem('unavailable', 'request', detail, { 'Retry-After': '2' });
   }
   if (error instanceof FileError) {
