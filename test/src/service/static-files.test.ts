@@ -9,6 +9,7 @@ import { pageDirectory } from '@whet/page';
 import type { Bundle } from '@whet/runtime';
 import { readBundle } from '@whet/runtime/node';
 import { createMemoryStore, type RunningServer, startServer } from '@whet/server';
+import { attackStaticFiles } from '@whet/tools/attack/static-files';
 import { writeTinyBundle } from '@whet/tools/bundles/tiny-bundle';
 import { writeBundle } from '@whet/trainer';
 import { afterAll, afterEach, beforeAll, describe, expect, it, test, vi } from 'vitest';
@@ -137,32 +138,6 @@ describe('a file that cannot be opened', () => {
     for (const name of ['tiny', 'one']) expect((await get(`/bundles/${name}/manifest.json`)).status).toBe(200);
   });
 
-  it('is another while it is served: each answer is the one or the other, whole, or none', async () => {
-    const [manifest, aside] = ['manifest.json', 'aside.json'].map((name) => join(folder, name)) as [string, string];
-    const whole = await readFile(manifest, 'utf8');
-    let stop = false;
-    const statuses = new Set<number>();
-    const ask = async () => {
-      for (let i = 0; i < 50; i++) {
-        const response = await get('/bundles/tiny/manifest.json');
-        statuses.add(response.status);
-        const text = await response.text();
-        if (response.status === 200) expect(text).toBe(whole);
-      }
-    };
-    const swap = async () => {
-      while (!stop) {
-        await rename(manifest, aside);
-        await rename(aside, manifest);
-      }
-    };
-    const swapping = swap();
-    await Promise.all([ask(), ask(), ask(), ask()]);
-    stop = true;
-    await swapping;
-    expect([...statuses].filter((status) => status !== 200 && status !== 404)).toEqual([]);
-  });
-
   it('a bundle in one file: absent, damaged and whole again', async () => {
     const path = '/bundles/one/manifest.json';
     const whole = await readFile(archive);
@@ -173,6 +148,12 @@ describe('a file that cannot be opened', () => {
     await rename(`${archive}.aside`, archive);
     expect((await get(path)).status).toBe(200);
   });
+});
+
+test('files that are taken away, forbidden, replaced and cut off while they are served', async () => {
+  const statuses = await attackStaticFiles(server.url, folder);
+  expect(statuses.get(200)).toBeGreaterThan(10);
+  expect([...statuses.keys()].filter((status) => ![200, 206, 304, 403, 404, 503].includes(status))).toEqual([]);
 });
 
 test('a file that is cut off while it is sent ends the connection: its length was promised', async () => {
