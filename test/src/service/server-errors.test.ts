@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { dirname } from 'node:path';
@@ -266,12 +266,19 @@ test.skipIf(!Object.values(tools).every(Boolean))(
       await expect.poll(live, { timeout: 90_000, interval: 100 }).toBe(200);
       const first = await open(url);
       sockets.push(first);
-      const most = readdirSync(`/proc/${child.pid}/fd`).length + 8;
-      await promisify(execFile)('prlimit', [`--pid=${child.pid}`, `--nofile=${most}:${most}`]);
-      for (let i = 0; i < 20; i++) sockets.push(await open(url));
-      first.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
-      const [refused] = (await once(first, 'data')) as [Buffer];
-      expect(String(refused)).toMatch(/^HTTP\/1\.1 503 [\s\S]*"type":"\/problems\/unavailable"/);
+      // Files and connections that are open stay so; no other can be opened.
+      const allow = (descriptors: number) =>
+        promisify(execFile)('prlimit', [`--pid=${child.pid}`, `--nofile=${descriptors}:`]);
+      await allow(4);
+      for (let i = 0; i < 20; i++) {
+        const socket = await open(url);
+        sockets.push(socket);
+        socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
+        first.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
+        const [refused] = (await once(first, 'data')) as [Buffer];
+        expect(String(refused)).toMatch(/^HTTP\/1\.1 503 [\s\S]*"type":"\/problems\/unavailable"/);
+      }
+      await allow(1024);
       for (const socket of sockets) socket.destroy();
       await expect.poll(live, { timeout: 20_000 }).toBe(200);
       expect((await fetch(url)).status).toBe(200);
