@@ -2,7 +2,7 @@ import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -18,7 +18,7 @@ import {
   startServer,
 } from '@whet/server';
 import { writeTinyBundle } from '@whet/tools/bundles/tiny-bundle';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { lacking } from '../needs.js';
 import { whetMain } from '../programs.js';
 import { openTinyBundle, post, postText, tensorOf } from './server-fixture.js';
@@ -239,6 +239,18 @@ test('connections that are kept alive, with and without an expectation, do not h
   const [answer] = (await once(unknown, 'data')) as [Buffer];
   expect(String(answer)).toMatch(/^HTTP\/1\.1 200 /);
   expect(await Promise.race([closed, pause(20_000, 'open', { ref: false })])).toBe('closed');
+});
+
+test('a connection that cannot be taken ends nothing', async () => {
+  const listen = vi.spyOn(Server.prototype, 'listen');
+  const url = await start();
+  const [listening] = listen.mock.contexts as Server[];
+  listen.mockRestore();
+  listening?.emit('error', Object.assign(new Error('accept EMFILE'), { code: 'EMFILE', syscall: 'accept' }));
+  expect((await fetch(`${url}/models`)).status).toBe(200);
+  const { port } = new URL(url);
+  const options = { engine: localEngine(new Map([['tiny', bundle]])), store: createMemoryStore(), version: '0' };
+  await expect(startServer({ ...options, port: Number(port) })).rejects.toThrow('EADDRINUSE');
 });
 
 const tools = { '/dev/full': existsSync('/dev/full'), prlimit: existsSync('/usr/bin/prlimit') };
