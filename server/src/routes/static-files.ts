@@ -1,4 +1,4 @@
-import type { ReadStream } from 'node:fs';
+import { constants, type ReadStream } from 'node:fs';
 import { extname } from 'node:path';
 import type { Request, RequestHandler, Response } from 'express';
 import send from 'send';
@@ -19,10 +19,17 @@ export class FileError extends Error {
   }
 }
 
-const ABSENT = ['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'EISDIR'];
+// Of folders, of links that lead nowhere, and of pipes and sockets, which are no files.
+const ABSENT = ['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'EISDIR', 'ELOOP', 'ESPIPE', 'ENXIO'];
 
 /** The system's code of an error, such as `EMFILE`. */
 const codeOf = (error: unknown) => (error as { readonly code?: string }).code;
+
+/** A pipe in a folder answers nothing at once; opened otherwise, it would hold a thread of Node.js until somebody writes to it. */
+const READ = { flags: constants.O_RDONLY | (constants.O_NONBLOCK ?? 0) };
+
+/** Names of a file by which its headers would be another's: `loader-x%2f..%2fcompute.js` is no loader. */
+const isDetour = (path: string) => /%2f|%5c|%2e/i.test(path) || /\/\.{0,2}\//.test(path);
 
 /** Whether an error says that there is no such file. */
 export const isAbsent = (error: unknown): boolean => ABSENT.includes(codeOf(error) ?? '');
@@ -40,6 +47,7 @@ export interface StaticOptions {
  */
 export function staticFiles(root: string, { headers, gzip = false }: StaticOptions): RequestHandler {
   return async (request, response, next) => {
+    if (isDetour(request.path)) return next();
     const path = request.path.endsWith('/') ? `${request.path}index.html` : request.path;
     const own = headers(request.path);
     const attempt = (packed: boolean) => sendFile(request, response, { root, path, headers: own, gzip, packed });
@@ -73,7 +81,7 @@ function sendFile(
     response.set(headers);
     if (gzip) response.vary('Accept-Encoding');
     if (packed) response.type(extname(path)).set('Content-Encoding', 'gzip');
-    send(request, packed ? `${path}.gz` : path, { root, index: false, cacheControl: false })
+    send(request, packed ? `${path}.gz` : path, { root, index: false, cacheControl: false, ...READ })
       .on('directory', () => {
         restore();
         resolve(false);

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import { chmod, mkdtemp, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
@@ -201,6 +202,16 @@ test('a client that hangs up while a file is sent leaves nothing open', async ()
   expect((await get('/models')).status).toBe(200);
 });
 
+test('a pipe that nobody writes to holds nothing up', async () => {
+  const place = join(folder, 'pipe.bin');
+  execFileSync('mkfifo', [place]);
+  // As many as Node.js has threads for files, and more.
+  const answers = await Promise.all(Array.from({ length: 8 }, () => get('/bundles/tiny/pipe.bin')));
+  for (const answer of answers) await expectRefused(answer, 'ENOENT');
+  expect((await get('/bundles/tiny/manifest.json')).status).toBe(200);
+  await rm(place);
+});
+
 describe('a file', () => {
   it('comes as gzip to who takes it, as it is to others, and in parts', async () => {
     const plain = await get(`/assets/${script}`, { 'Accept-Encoding': 'identity' });
@@ -243,6 +254,10 @@ describe('a file', () => {
     '/bundles/tiny/..%2fone.whet',
     '/bundles/tiny/manifest.json%00',
     '/bundles/tiny/%ff',
+    `/assets/loader-x%2f..%2f${script}`,
+    `/assets/loader-x.js/../${script}`,
+    `/assets/%2e/${script}`,
+    `//assets//${script}`,
     '/bundles/tiny/manifest.json/',
     '/assets',
     '/assets/',
