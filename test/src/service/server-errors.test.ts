@@ -12,6 +12,7 @@ import {
   createMemoryStore,
   type Engine,
   localEngine,
+  openStore,
   type ProfileStore,
   type RunningServer,
   StoreUnavailableError,
@@ -239,6 +240,35 @@ test('connections that are kept alive, with and without an expectation, do not h
   const [answer] = (await once(unknown, 'data')) as [Buffer];
   expect(String(answer)).toMatch(/^HTTP\/1\.1 200 /);
   expect(await Promise.race([closed, pause(20_000, 'open', { ref: false })])).toBe('closed');
+});
+
+test.each([
+  ['at once', 0],
+  ['in its first query', 1],
+  ['in its third', 3],
+])('a database that hangs up %s is named, and ends nothing', async (_, queries) => {
+  // PostgreSQL's protocol, as far as a connection goes: trusted, ready, and each query done.
+  const message = (type: string, body: Buffer) => {
+    const head = Buffer.alloc(5);
+    head.write(type);
+    head.writeInt32BE(body.length + 4, 1);
+    return Buffer.concat([head, body]);
+  };
+  const ready = message('Z', Buffer.from('I'));
+  const database = createServer((socket) => {
+    let asked = -1;
+    socket.on('error', () => undefined);
+    socket.on('data', () => {
+      asked++;
+      if (asked >= queries) socket.resetAndDestroy();
+      else if (asked === 0) socket.write(Buffer.concat([message('R', Buffer.alloc(4)), ready]));
+      else socket.write(Buffer.concat([message('C', Buffer.from('BEGIN\0')), ready]));
+    });
+  }).listen(0, '127.0.0.1');
+  await once(database, 'listening');
+  const { port } = database.address() as AddressInfo;
+  await expect(openStore(`postgres://whet@127.0.0.1:${port}/whet`)).rejects.toThrow(StoreUnavailableError);
+  database.close();
 });
 
 test('a connection that cannot be taken ends nothing', async () => {
