@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import { chmod, mkdtemp, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
@@ -6,6 +6,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { pageDirectory } from '@whet/page';
 import type { Bundle } from '@whet/runtime';
 import { readBundle } from '@whet/runtime/node';
@@ -204,7 +205,7 @@ test('a client that hangs up while a file is sent leaves nothing open', async ()
 
 test('a pipe that nobody writes to holds nothing up', async () => {
   const place = join(folder, 'pipe.bin');
-  execFileSync('mkfifo', [place]);
+  await promisify(execFile)('mkfifo', [place]);
   // As many as Node.js has threads for files, and more.
   const answers = await Promise.all(Array.from({ length: 8 }, () => get('/bundles/tiny/pipe.bin')));
   for (const answer of answers) await expectRefused(answer, 'ENOENT');
