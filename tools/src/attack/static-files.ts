@@ -4,9 +4,6 @@ import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 
-/** What came of an attack: how often each status was answered. */
-export type Statuses = ReadonlyMap<number, number>;
-
 /** A file is there or it is not, may be read or not, or cannot be opened for now; its part is there or not. */
 const EXPECTED = [200, 206, 304, 403, 404, 412, 416, 503];
 const MEGABYTES = 64;
@@ -26,9 +23,9 @@ interface Asked {
 /**
  * Takes away, forbids, replaces and cuts off the files of a bundle's folder while a service with a page serves it, hangs up at any
  * moment, holds connections and asks for strange addresses. The folder is as it was afterwards. Rejects where the service
- * answers with another status than it should, loses the page's policy, or ends.
+ * answers with another status than it should, loses the page's policy, or ends; resolves to how often each status came.
  */
-export async function attackStaticFiles(url: string, folder: string): Promise<Statuses> {
+export async function attackStaticFiles(url: string, folder: string): Promise<ReadonlyMap<number, number>> {
   const statuses = new Map<number, number>();
   const asked: Asked = {
     statuses,
