@@ -50,13 +50,16 @@ function policyAndFiles(): Plugin {
     ],
     generateBundle(_, bundle) {
       // WebGPU's binary is fetched where it is used: most devices never do.
-      const files = Object.keys(bundle).filter((name) => name !== 'sw.js' && !/asyncify|\.map$/.test(name));
+      const built = Object.keys(bundle).filter((name) => name !== 'sw.js' && !name.endsWith('.map'));
+      const [files, later] = [false, true].map((late) =>
+        built.filter((name) => name.includes('asyncify') === late),
+      ) as [string[], string[]];
       this.emitFile({ type: 'asset', fileName: 'manifest.webmanifest', source: manifest() });
       const all = ['./', ...files.filter((name) => name !== 'index.html'), 'manifest.webmanifest'];
       const html = bundle['index.html'];
       if (html?.type !== 'asset') throw new Error('index.html: expected it in the build');
       const hash = createHash('sha256').update(JSON.stringify(all)).update(String(html.source)).update(manifest());
-      const list = JSON.stringify({ version: hash.digest('hex').slice(0, 12), files: all });
+      const list = JSON.stringify({ version: hash.digest('hex').slice(0, 12), files: all, later });
       const worker = bundle['sw.js'];
       if (worker?.type !== 'chunk' || !worker.code.includes('__FILES__'))
         throw new Error('sw.js: expected __FILES__ in it');
@@ -82,5 +85,9 @@ export default defineConfig({
       output: { entryFileNames: ({ name }) => (name === 'sw' ? 'sw.js' : 'assets/[name]-[hash].js') },
     },
   },
-  worker: { format: 'es', rollupOptions: { output: { entryFileNames: 'assets/[name]-[hash].js' } } },
+  worker: {
+    format: 'es',
+    plugins: () => [demo()],
+    rollupOptions: { output: { entryFileNames: 'assets/[name]-[hash].js' } },
+  },
 });

@@ -3,7 +3,7 @@ import cors from 'cors';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
 import type { Logger } from 'pino';
-import type { Engine } from './engine/engine.js';
+import { type Engine, EngineError } from './engine/engine.js';
 import { localEngine } from './engine/local.js';
 import { authenticate, limitRate, operatorsOnly } from './guard/auth.js';
 import { observe } from './guard/observe.js';
@@ -25,6 +25,7 @@ import {
   profileHandler,
   replaceHandler,
 } from './routes/profiles.js';
+import { FileError } from './routes/static-files.js';
 import type { Service } from './service.js';
 import type { ProfileStore } from './stores/contract.js';
 import { defaultWork, type WorkOptions } from './work/options.js';
@@ -55,7 +56,7 @@ export interface AppOptions {
   /** The version that `/health` tells. */
   readonly version: string;
   readonly logger?: Logger;
-  /** Told of every error that is the server's own fault (status 500); the client learns nothing of it. */
+  /** Told of every error that is the server's own fault (status 500, or 503 where the engine ended); the client learns nothing of it. */
   readonly onError?: (error: unknown) => void;
 }
 
@@ -82,10 +83,10 @@ export function createService(options: AppOptions): Service {
     metrics,
     problemOf(error) {
       const problem = toProblem(error);
-      if (problem.kind === 'internal-error') {
+      if (problem.kind === 'internal-error' || error instanceof EngineError) {
         onError?.(error);
         logger?.error({ err: error }, 'fault');
-      }
+      } else if (error instanceof FileError) logger?.warn({ err: error }, 'a file cannot be read');
       return problem;
     },
   };

@@ -56,7 +56,7 @@ export async function startServer({ host = '127.0.0.1', port = 0, ...options }: 
     handle,
   );
   // An expectation that nobody knows is passed over, as HTTP allows; Node.js would refuse it without a word.
-  server.on('checkExpectation', handle);
+  server.on('checkExpectation', (request, response) => server.emit('request', request, response));
   server.prependListener('request', (_request, response) => {
     // Whoever keeps connections, such as a proxy, takes new ones elsewhere before this server hangs up on them.
     if (service.draining) response.shouldKeepAlive = false;
@@ -72,12 +72,23 @@ export async function startServer({ host = '127.0.0.1', port = 0, ...options }: 
   const fresh = freshConnections(server);
   refuseWhatIsNoRequest(server);
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, host, () => {
-      server.off('error', reject);
-      resolve();
+    // Also while it listens, as where a connection cannot be taken for want of file descriptors: the others go on.
+    server.on('error', (error) => {
+      if (server.listening) options.logger?.warn({ err: error }, 'a connection cannot be taken');
+      else reject(error);
     });
+    server.listen(port, host, resolve);
   });
+  const end = async () => {
+    service.draining = true;
+    if (timeouts.drainDelayMs > 0) await pause(timeouts.drainDelayMs);
+    try {
+      await stopListening(server, fresh, timeouts.drainMs);
+    } finally {
+      await service.workload.close();
+    }
+  };
+  let closing: Promise<void> | undefined;
   return {
     url: urlOf(server.address() as AddressInfo),
     async replace(engine) {
@@ -85,11 +96,9 @@ export async function startServer({ host = '127.0.0.1', port = 0, ...options }: 
       service.workload = workloadOf(engine, app, service.metrics);
       await workload.close();
     },
-    async close() {
-      service.draining = true;
-      if (timeouts.drainDelayMs > 0) await pause(timeouts.drainDelayMs);
-      await stopListening(server, fresh, timeouts.drainMs);
-      await service.workload.close();
+    close() {
+      closing ??= end();
+      return closing;
     },
   };
 }

@@ -1,4 +1,6 @@
 import { InputError, ProfileError } from '@whet/runtime';
+import { EngineError } from './engine/engine.js';
+import { FileError } from './routes/static-files.js';
 import { StoreFullError, StoreUnavailableError, VersionConflictError } from './stores/contract.js';
 
 export const kinds = {
@@ -7,6 +9,7 @@ export const kinds = {
   unauthorized: { status: 401, title: 'An API key is needed' },
   forbidden: { status: 403, title: 'The API key does not allow this' },
   'foreign-origin': { status: 403, title: 'Pages of another origin may not call' },
+  unreadable: { status: 403, title: 'The file may not be read' },
   'not-found': { status: 404, title: 'Not found' },
   'method-not-allowed': { status: 405, title: 'Method not allowed' },
   timeout: { status: 408, title: 'The request took too long to arrive' },
@@ -79,6 +82,17 @@ export function toProblem(error: unknown): Problem {
   if (error instanceof StoreUnavailableError) {
     const detail = 'expected a store that answers, got none; try again soon';
     return new Problem('unavailable', 'request', detail, { 'Retry-After': '2' });
+  }
+  if (error instanceof EngineError) {
+    const detail = 'expected an engine that answers, got none; try again soon';
+    return new Problem('unavailable', 'request', detail, { 'Retry-After': '2' });
+  }
+  if (error instanceof FileError) {
+    if (error.isForbidden)
+      return new Problem('unreadable', 'path', 'expected a file that this service may read, got one that it may not');
+    return new Problem('unavailable', 'path', 'expected a file that can be opened, got an error; try again soon', {
+      'Retry-After': '2',
+    });
   }
   if (error instanceof ProfileError) return new Problem('profile-mismatch', 'profile', error.message);
   // Express's router, of a parameter in the path.

@@ -1,7 +1,8 @@
-import { destination, type Logger, pino } from 'pino';
+import type { Logger } from 'pino';
 import { type Config, maskAddress, maskConfig, ttlOf } from './config.js';
 import { threadedEngine } from './engine/threads.js';
 import { defaultAuth, type RunningServer, startServer } from './listen.js';
+import { openLog } from './log.js';
 import { openStore } from './stores/open.js';
 
 const SWEEP_MS = 60_000;
@@ -27,7 +28,7 @@ export async function serve(
   version: string,
   { page }: { readonly page?: boolean | undefined } = {},
 ): Promise<Serving> {
-  const logger = pino({ level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination(2));
+  const logger = openLog(config.logLevel);
   const auth = config.auth === 'auto' ? defaultAuth(config.host, config.proxies) : config.auth;
   logger.info({ version, directories, config: { ...maskConfig(config), auth } }, 'start');
   const ttlMs = ttlOf(config);
@@ -71,11 +72,11 @@ export async function serve(
       work: { batchImages, batchWaitMs, predictQueue, adaptThreads, adaptQueue, adaptDeadlineMs },
       timeouts: { headMs, bodyMs, idleMs, drainDelayMs, drainMs },
     }).catch(async (error: unknown) => {
-      await engine.close();
+      await engine.close().catch(() => undefined);
       throw error;
     });
   } catch (error) {
-    await store.close();
+    await store.close().catch(() => undefined);
     throw error;
   }
   const sweep = () => {
@@ -112,9 +113,12 @@ export async function serve(
       logger.info('drain');
       closing = true;
       clearInterval(timer);
-      await server.close();
-      await reloading;
-      await store.close();
+      try {
+        await server.close();
+        await reloading;
+      } finally {
+        await store.close();
+      }
       logger.info('end');
     },
   };

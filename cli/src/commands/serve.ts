@@ -34,6 +34,8 @@ export function serveCommand(version: string): Command {
 
 async function runServer(version: string, directories: string[], options: ServeOptions): Promise<void> {
   const { curlExamples, maskConfig, serve } = await import('@whet/server');
+  // A service goes on where what it says goes nowhere, as into a pipe that was closed.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   const config = await configOf(options);
   if (options.printConfig) {
     process.stdout.write(`${JSON.stringify(maskConfig(config), null, 2)}\n`);

@@ -55,7 +55,12 @@ export type Answer =
   | { readonly kind: 'unknown' }
   | { readonly kind: 'error'; readonly error: Error };
 
-/** What adapts and predicts. Its errors are the runtime's: `InputError`, `ProfileError`, or the signal's reason. */
+/** What computes has ended, or does not answer: what was asked was not done, and may be asked again. */
+export class EngineError extends Error {
+  override readonly name = 'EngineError';
+}
+
+/** What adapts and predicts. Its errors are the runtime's, `InputError` and `ProfileError`, {@link EngineError}, or the signal's reason. */
 export interface Engine {
   /** By name; the first is used where a request names none. */
   readonly models: ReadonlyMap<string, Model>;

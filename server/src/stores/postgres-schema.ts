@@ -41,6 +41,12 @@ const LOCK = 0x77686574;
  */
 export async function migrate(pool: Pool): Promise<void> {
   const client = await pool.connect();
+  let broken: Error | undefined;
+  // The query under way fails with it as well; nobody else listens.
+  const onError = (error: Error) => {
+    broken = error;
+  };
+  client.on('error', onError);
   try {
     await client.query('BEGIN');
     await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK]);
@@ -58,6 +64,7 @@ export async function migrate(pool: Pool): Promise<void> {
     await client.query('ROLLBACK').catch(() => undefined);
     throw error;
   } finally {
-    client.release();
+    client.off('error', onError);
+    client.release(broken);
   }
 }

@@ -2,3 +2,27 @@
 export interface BundleList {
   readonly bundles: readonly string[];
 }
+
+export const BUNDLE_LIST = 'bundles/index.json';
+
+/** Names in letters, digits, `.`, `-` and `_`, with `/` between them: of files below a folder, and with nothing else in them. */
+const isPath = (path: unknown): path is string =>
+  typeof path === 'string' && /^[\w.-]+(\/[\w.-]+)*$/.test(path) && !path.split('/').includes('..');
+
+/** The names of bundles in a list as it was read. */
+export function bundlesIn(list: unknown): readonly string[] {
+  const { bundles } = (list ?? {}) as Partial<BundleList>;
+  return Array.isArray(bundles) ? bundles.filter(isPath) : [];
+}
+
+/** The files of a bundle by their paths, in a manifest as it was read. */
+export function filesIn(manifest: unknown): ReadonlyMap<string, { readonly sha256: string }> {
+  const { files } = (manifest ?? {}) as { files?: Record<string, { sha256?: unknown } | null> };
+  const found = Object.entries(files ?? {}).flatMap(([path, file]) => {
+    const sha256 = file?.sha256;
+    return isPath(path) && typeof sha256 === 'string' && /^[\da-f]{64}$/.test(sha256)
+      ? [[path, { sha256 }] as const]
+      : [];
+  });
+  return new Map(found);
+}

@@ -1,0 +1,248 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { bundlesDirectory, DEFAULT_BUNDLE } from '@whet/models';
+import { headersOf } from '@whet/page';
+import { chromiumPath, openBrowser, skipReason, type TestBrowser } from '@whet/tools/page/browser';
+import { PageDriver } from '@whet/tools/page/driver';
+import { type PageServer, startPageServer } from '@whet/tools/page/page-server';
+import { partOfBundle } from '@whet/tools/page/part-of-bundle';
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+
+/** What helmet, and any other host, might send: it lets the workers that see pictures connect, and WebAssembly not run. */
+const OTHER = "default-src 'self'";
+const POLICY = 'content-security-policy';
+const policyOf = (url: string) => headersOf(new URL(url).pathname)['Content-Security-Policy'];
+
+describe.skipIf(!chromiumPath)(`the policy of a page that was visited before${skipReason}`, () => {
+  let directory: string;
+  let server: PageServer;
+  let browser: TestBrowser;
+  /** Answers that came with another policy, and how many came at all. */
+  let wrong: string[];
+  let count: number;
+
+  beforeAll(async () => {
+    directory = await partOfBundle(join(bundlesDirectory, DEFAULT_BUNDLE), ['head']);
+    server = await startPageServer(undefined, undefined, new Map([['part', directory]]));
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await server?.close();
+    await rm(directory, { recursive: true, force: true });
+  });
+  beforeEach(() => {
+    [wrong, count] = [[], 0];
+  });
+
+  const open = async (serviceWorkers: 'allow' | 'block') => {
+    // One at a time.
+    await browser?.close();
+    browser = await openBrowser({ compileOnce: true, context: { serviceWorkers } });
+    browser.context.on('response', (response) => {
+      const url = response.url();
+      if (!url.startsWith(server.url)) return;
+      count++;
+      const got = response.headers()[POLICY];
+      if (got !== policyOf(url)) wrong.push(`${response.status()} ${url}: ${got}`);
+    });
+    return browser.context.pages()[0] ?? (await browser.context.newPage());
+  };
+  const workers = (page: Page) =>
+    Promise.all(
+      ['compute', 'loader'].map(async (name) => {
+        const all = () => page.workers().filter((worker) => worker.url().includes(`/${name}-`));
+        await expect.poll(() => all().length).toBeGreaterThan(0);
+        return all()[0] as ReturnType<typeof all>[number];
+      }),
+    );
+  const canConnect = () =>
+    fetch(`${location.origin}/sw.js`).then(
+      () => true,
+      () => false,
+    );
+  /** What the browser enforces: what sees pictures may connect to nowhere, also not to its own host; and the page works. */
+  const expectEnforced = async (page: Page, isOnline = true) => {
+    await new PageDriver(page).ready();
+    const [compute, loader] = await workers(page);
+    expect(await page.evaluate(canConnect)).toBe(false);
+    expect(await compute?.evaluate(canConnect)).toBe(false);
+    if (isOnline) expect(await loader?.evaluate(canConnect)).toBe(true);
+    expect(wrong).toEqual([]);
+  };
+  const controlled = (page: Page) => page.waitForFunction(() => navigator.serviceWorker.controller !== null);
+  /** Policies of all that caches hold, by address. */
+  const kept = (page: Page) =>
+    page.evaluate(async (header) => {
+      const found: [string, string | null][] = [];
+      for (const name of await caches.keys()) {
+        const cache = await caches.open(name);
+        for (const request of await cache.keys()) {
+          found.push([request.url, (await cache.match(request))?.headers.get(header) ?? null]);
+        }
+      }
+      return found;
+    }, POLICY);
+  const wrongKept = async (page: Page) => (await kept(page)).filter(([url, policy]) => policy !== policyOf(url));
+
+  it("is the page's own on each of three visits without a service worker, from the browser's cache too", async () => {
+    const page = await open('block');
+    await page.goto(server.url);
+    await expectEnforced(page);
+    const first = count;
+    expect(first).toBeGreaterThan(5);
+    await page.reload();
+    await expectEnforced(page);
+    const again = await browser.context.newPage();
+    await again.goto(server.url);
+    await expectEnforced(again);
+    expect(count).toBeGreaterThan(2 * first);
+    // Of a 304 the browser takes the headers over.
+    const answer = await again.reload({ waitUntil: 'commit' });
+    expect(answer?.headers()[POLICY]).toBe(policyOf(server.url));
+  });
+
+  it("is the page's own with a service worker, online and offline, and heals what an older visit kept", async () => {
+    const page = await open('allow');
+    await page.goto(server.url);
+    await expectEnforced(page);
+    await controlled(page);
+    await page.reload();
+    await expectEnforced(page);
+    // The page says when all is kept.
+    await expect.poll(async () => (await kept(page)).some(([url]) => url.includes('manifest.json'))).toBe(true);
+    await expect.poll(() => wrongKept(page)).toEqual([]);
+
+    // As an older version kept it.
+    const planted = await page.evaluate(
+      async ([header, other]) => {
+        let count = 0;
+        for (const name of await caches.keys()) {
+          const cache = await caches.open(name);
+          for (const request of await cache.keys()) {
+            const response = (await cache.match(request)) as Response;
+            const headers = new Headers(response.headers);
+            headers.set(header, other);
+            await cache.put(request, new Response(response.body, { headers }));
+            count++;
+          }
+        }
+        return count;
+      },
+      [POLICY, OTHER] as const,
+    );
+    expect(planted).toBeGreaterThan(8);
+    expect((await wrongKept(page)).length).toBe(planted);
+    await browser.context.setOffline(true);
+    await page.reload();
+    await expectEnforced(page, false);
+    await browser.context.setOffline(false);
+    await page.reload();
+    await expectEnforced(page);
+    await expect.poll(() => wrongKept(page)).toEqual([]);
+    await browser.context.setOffline(true);
+    const last = await browser.context.newPage();
+    await last.goto(server.url);
+    await expectEnforced(last, false);
+  });
+
+  it('lets nothing leave as an address: the loader and the service worker ask for what their lists have', async () => {
+    // The browser of the visits above.
+    await browser.context.setOffline(false);
+    const page = browser.context.pages()[0] as Page;
+    await page.reload();
+    await expectEnforced(page);
+    const [, loader] = await workers(page);
+    const seen = server.requests.length;
+    const base = server.url;
+    const asset =
+      server.requests.map(({ url }) => url.slice(1)).find((url) => /^assets\/ort-[^/]*\.wasm$/.test(url)) ?? '';
+    const secret = 'c2VjcmV0';
+    const addresses = [
+      `${base}${secret}`,
+      `${base}assets/${secret}`,
+      `${base}${asset}?${secret}`,
+      `${base}${asset}?`,
+      `${base}${asset}#${secret}`,
+      `${base}${asset}/${secret}`,
+      `${base}assets/${secret}/../${asset.slice(7)}`,
+      `${base.replace('//', `//${secret}@`)}${asset}`,
+      `${base}bundles/${secret}/manifest.json`,
+      `${base}bundles/part/${secret}`,
+      `${base}bundles/part/manifest.json?${secret}`,
+      `${base}bundles/part/manifest.json?sha256=${'ab'.repeat(32)}`,
+      `${base}bundles/part/head.step.onnx?sha256=${'ab'.repeat(32)}`,
+      `${base}bundles/index.json?${secret}`,
+      `${base}models?${secret}`,
+      `${base}?${secret}`,
+      `${base}sw.js?${secret}`,
+    ];
+    /** Calls the loader's worker as the worker that computes does; what it answers, or its refusal. */
+    const call = (name: string, ...values: unknown[]) =>
+      page.evaluate(
+        async ({ script, name, values }) => {
+          const all = globalThis as { worker?: Worker };
+          all.worker ??= new Worker(script, { type: 'module' });
+          const { worker } = all;
+          const id = Math.random().toString();
+          return new Promise<string>((resolve) => {
+            const listen = ({ data }: MessageEvent) => {
+              if (data.id !== id) return;
+              worker.removeEventListener('message', listen);
+              if (data.name === 'throw') resolve(data.value.value.message);
+              else resolve(`${data.value?.byteLength ?? JSON.stringify(data.value)}`);
+            };
+            worker.addEventListener('message', listen);
+            const argumentList = values.map((value) => ({ type: 'RAW', value }));
+            worker.postMessage({ id, type: 'APPLY', path: [name], argumentList });
+          });
+        },
+        { script: loader?.url() as string, name, values },
+      );
+    for (const address of addresses)
+      expect(await call('readAsset', address)).toMatch(/^expected a file of this page, got /);
+    // Before its manifest was read, a bundle has no files.
+    expect(await call('readBundleFile', 'part', 'head.step.onnx')).toMatch(
+      /^expected a file that the manifest of part has/,
+    );
+    expect(Number(await call('readBundleFile', 'part', 'manifest.json'))).toBeGreaterThan(1000);
+    expect(Number(await call('readBundleFile', 'part', 'head.step.onnx'))).toBeGreaterThan(100);
+    expect(Number(await call('readAsset', base + asset))).toBeGreaterThan(1e6);
+    for (const path of [
+      secret,
+      `manifest.json?${secret}`,
+      `manifest.json#${secret}`,
+      `../part/${secret}`,
+      `./${secret}`,
+      '',
+    ]) {
+      expect(await call('readBundleFile', 'part', path)).toMatch(
+        /^expected a file that the manifest of part has, got /,
+      );
+    }
+    for (const name of [secret, `part/${secret}`, `part?${secret}`, `part#${secret}`, '..', '']) {
+      expect(await call('readBundleFile', name, 'manifest.json')).toMatch(
+        /^expected a bundle that the host lists, got /,
+      );
+    }
+
+    const keep = (urls: readonly string[]) =>
+      page.evaluate((urls) => {
+        const { port1, port2 } = new MessageChannel();
+        navigator.serviceWorker.controller?.postMessage({ kind: 'keep', urls }, [port2]);
+        return new Promise((resolve) => {
+          port1.onmessage = ({ data }) => resolve(data);
+        });
+      }, urls);
+    for (const address of addresses) expect(await keep([address]), address).toBe(false);
+    expect(await keep([`${base}${asset}`, `${base}bundles/index.json`, `${base}bundles/part/manifest.json`])).toBe(
+      true,
+    );
+    // Nor by a script that is imported, which no policy keeps from its own host.
+    const script = `${String(loader?.url()).replace(/loader-/, 'index-')}?${secret}`;
+    const imported = await page.evaluate(`import(${JSON.stringify(script)}).then(() => 'came', () => 'refused')`);
+    expect(imported).toBe('refused');
+    const asked = server.requests.slice(seen).map(({ url }) => url);
+    expect(asked.filter((url) => url.includes(secret) || url.includes('abab'))).toEqual([]);
+  });
+});
