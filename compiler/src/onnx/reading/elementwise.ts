@@ -83,13 +83,23 @@ function clip(c: NodeContext): Value {
   return min || max ? c.emit('Clip', [x, min, max], {}) : x;
 }
 
+/** What element types hold that are shorter than what stands for them, by TensorProto.DataType. */
+const smallIntegers: { readonly [dataType: number]: readonly [least: number, most: number] } = {
+  2: [0, 255],
+  3: [-128, 127],
+  4: [0, 65535],
+  5: [-32768, 32767],
+};
+
 function cast(c: NodeContext): Value {
   c.ignore('saturate');
   const x = c.input(0);
   const dataType = c.int('to', 0);
   const to = graphDType(dataType);
   // Small integers wrap around, which int64 would not.
-  if (!to || [2, 3, 4, 5].includes(dataType)) return c.refuse(`casts to element type ${dataType}`);
+  const [least, most] = smallIntegers[dataType] ?? [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
+  const fits = !smallIntegers[dataType] || x.constant?.data.every((value) => value >= least && value <= most);
+  if (!to || !fits) return c.refuse(`casts to element type ${dataType}`);
   return to === x.dtype ? x : c.emit('Cast', [x], { to });
 }
 
