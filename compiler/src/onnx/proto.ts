@@ -1,3 +1,4 @@
+import { countNodes, expectFewCalls } from './budget.js';
 import { OnnxError } from './errors.js';
 import { innerNames } from './inner-graphs.js';
 import type { NodeMessage } from './messages.js';
@@ -120,7 +121,7 @@ type RawValueInfo = Raw<{ name: string; type: RawType }>;
 type RawModel = Raw<{
   irVersion: number;
   opsetImport: { domain?: string; version?: number }[];
-  functions: { name?: string; domain?: string }[];
+  functions: { name?: string; domain?: string; node?: RawNode[] }[];
   graph: Raw<{
     node: RawNode[];
     name: string;
@@ -243,9 +244,10 @@ function readValueInfo(raw: RawValueInfo, what: string): OnnxValueInfo {
 
 /**
  * The model in a file, typed, with everything present that the format requires. Throws {@link OnnxError} where the
- * bytes are truncated or are not an ONNX model.
+ * bytes are truncated, are not an ONNX model, or hold more parts than one that can be read.
  */
 export function decodeModel(bytes: Uint8Array): OnnxModel {
+  countNodes(bytes);
   let raw: RawModel;
   try {
     const message = onnxMessage('ModelProto');
@@ -260,6 +262,12 @@ export function decodeModel(bytes: Uint8Array): OnnxModel {
   const opset = raw.opsetImport?.find(({ domain }) => formatDomain(domain) === 'ai.onnx')?.version;
   if (!opset) throw new OnnxError('the model imports no version of the operator set ai.onnx');
   if (graph.sparseInitializer?.length) throw new OnnxError('the model has sparse initializers: not supported');
+  const keyOf = ({ domain, opType }: RawNode) => `${formatDomain(domain)}:${opType ?? ''}`;
+  const functions = (raw.functions ?? []).map(({ domain, name, node = [] }) => ({
+    key: `${formatDomain(domain)}:${name ?? ''}`,
+    calls: node.map(keyOf),
+  }));
+  expectFewCalls(functions, (graph.node ?? []).map(keyOf));
   return {
     irVersion: raw.irVersion,
     opset,

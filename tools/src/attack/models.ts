@@ -12,7 +12,12 @@ const BOOL = 9;
 /** Pixels of an image `[1, 4, 4]`. */
 const SIDE = 4;
 
-const node = (opType: string, input: readonly string[], output: string, attribute: readonly Message[] = []): Message => ({
+const node = (
+  opType: string,
+  input: readonly string[],
+  output: string,
+  attribute: readonly Message[] = [],
+): Message => ({
   opType,
   input,
   output: [output],
@@ -30,7 +35,12 @@ const int64s = (name: string, values: readonly number[], dims: readonly number[]
   dataType: INT64,
   rawData: new Uint8Array(BigInt64Array.from(values, BigInt).buffer),
 });
-const bool = (name: string, value: boolean): Message => ({ name, dims: [], dataType: BOOL, int32Data: [Number(value)] });
+const bool = (name: string, value: boolean): Message => ({
+  name,
+  dims: [],
+  dataType: BOOL,
+  int32Data: [Number(value)],
+});
 const graphOf = (name: string, g: Message): Message => ({ name, type: GRAPH, g: encode('GraphProto', g) });
 const counted = <T>(count: number, make: (i: number) => T): T[] => Array.from({ length: count }, (_, i) => make(i));
 
@@ -90,7 +100,11 @@ const fan = (count: number) =>
   classifier(
     [
       ...counted(count, (i) => node('Mul', ['x', `w${i}`], `m${i}`)),
-      node('Sum', counted(count, (i) => `m${i}`), 'h'),
+      node(
+        'Sum',
+        counted(count, (i) => `m${i}`),
+        'h',
+      ),
     ],
     'h',
     counted(count, (i) => floats(`w${i}`, [1, 1, SIDE])),
@@ -100,7 +114,12 @@ const fan = (count: number) =>
 const wideConcat = (count: number) =>
   classifier(
     [
-      node('Concat', counted(count, () => 'x'), 'wide', [int('axis', 1)]),
+      node(
+        'Concat',
+        counted(count, () => 'x'),
+        'wide',
+        [int('axis', 1)],
+      ),
       node('ReduceMean', ['wide'], 'h', [ints('axes', [1]), int('keepdims', 1)]),
     ],
     'h',
@@ -108,19 +127,13 @@ const wideConcat = (count: number) =>
 
 const constantChain = (count: number) =>
   classifier(
-    [
-      ...counted(count, (i) => node('Relu', [i === 0 ? 'c' : `k${i - 1}`], `k${i}`)),
-      ...added(`k${count - 1}`),
-    ],
+    [...counted(count, (i) => node('Relu', [i === 0 ? 'c' : `k${i - 1}`], `k${i}`)), ...added(`k${count - 1}`)],
     'h',
     [floats('c', [1])],
   );
 
 const unused = (count: number) =>
-  classifier(
-    [...counted(count, (i) => node('Relu', ['x'], `u${i}`)), node('Relu', ['x'], 'h')],
-    'h',
-  );
+  classifier([...counted(count, (i) => node('Relu', ['x'], `u${i}`)), node('Relu', ['x'], 'h')], 'h');
 
 const manyInitializers = (count: number) =>
   classifier(
@@ -140,10 +153,7 @@ function ifTree(depth: number, constant: boolean) {
     left === 0 ? leaf('Relu') : branch({ node: [ifNode('cond', 'b', grow(left - 1), grow(left - 1))] });
   const condition = constant
     ? []
-    : [
-        node('ReduceMax', ['x'], 'most', [int('keepdims', 0)]),
-        node('Greater', ['most', 'zero'], 'cond'),
-      ];
+    : [node('ReduceMax', ['x'], 'most', [int('keepdims', 0)]), node('Greater', ['most', 'zero'], 'cond')];
   return classifier([...condition, ifNode('cond', 'h', grow(depth - 1), leaf('Neg'))], 'h', [
     constant ? bool('cond', true) : floats('zero', []),
   ]);
@@ -219,9 +229,7 @@ const einsum = (size: number) =>
   classifier(
     [
       node('Expand', ['c', 'square'], 'p'),
-      node('Einsum', ['p', 'p', 'p'], 'k', [
-        { name: 'equation', type: 3, s: new TextEncoder().encode('ij,jk,kl->') },
-      ]),
+      node('Einsum', ['p', 'p', 'p'], 'k', [{ name: 'equation', type: 3, s: new TextEncoder().encode('ij,jk,kl->') }]),
       ...added('k'),
     ],
     'h',
@@ -287,32 +295,43 @@ const longNames = (length: number) => {
 /** `Transpose` with as many axes as its permutation. */
 const longAttribute = (count: number) =>
   classifier(
-    [node('Transpose', ['x'], 'h', [ints('perm', counted(count, (i) => i))])],
+    [
+      node('Transpose', ['x'], 'h', [
+        ints(
+          'perm',
+          counted(count, (i) => i),
+        ),
+      ]),
+    ],
     'h',
   );
 
 const manyAttributes = (count: number) =>
   classifier(
-    [node('Relu', ['x'], 'h', counted(count, (i) => int(`a${i}`, i)))],
+    [
+      node(
+        'Relu',
+        ['x'],
+        'h',
+        counted(count, (i) => int(`a${i}`, i)),
+      ),
+    ],
     'h',
   );
 
 const largeRank = (count: number) =>
-  classifier(
-    [node('Reshape', ['x', 'shape'], 'r'), node('Reshape', ['r', 'back'], 'h')],
-    'h',
-    [int64s('shape', [-1, SIDE * SIDE, ...counted(count, () => 1)]), int64s('back', [-1, 1, SIDE, SIDE])],
-  );
+  classifier([node('Reshape', ['x', 'shape'], 'r'), node('Reshape', ['r', 'back'], 'h')], 'h', [
+    int64s('shape', [-1, SIDE * SIDE, ...counted(count, () => 1)]),
+    int64s('back', [-1, 1, SIDE, SIDE]),
+  ]);
 
 const largeWeight = (dims: readonly number[]) =>
   classifier([...added('w')], 'h', [{ name: 'w', dims, dataType: FLOAT, rawData: new Uint8Array(4) }]);
 
 const weightOf = (value: number) =>
-  classifier(
-    [node('Conv', ['x', 'conv.weight'], 'h', [ints('pads', [1, 1, 1, 1])])],
-    'h',
-    [floats('conv.weight', [1, 1, 3, 3], (i) => (i === 4 ? value : 0.1))],
-  );
+  classifier([node('Conv', ['x', 'conv.weight'], 'h', [ints('pads', [1, 1, 1, 1])])], 'h', [
+    floats('conv.weight', [1, 1, 3, 3], (i) => (i === 4 ? value : 0.1)),
+  ]);
 
 /** A function of the model that calls one before it, twice, as deep; 2^depth nodes when they are written out. */
 function functionTree(depth: number) {

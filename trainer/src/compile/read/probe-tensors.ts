@@ -1,6 +1,15 @@
-import { type ExternalReader, exposeOnnx, makeTensor, type OnnxModel, type Shape, type Tensor } from '@whet/compiler';
+import {
+  type ExternalReader,
+  exposeOnnx,
+  makeTensor,
+  type OnnxModel,
+  type OnnxValueInfo,
+  type Shape,
+  type Tensor,
+} from '@whet/compiler';
 import * as ort from 'onnxruntime-node';
 import { CompileError } from './compile-error.js';
+import { type Feeds, limitsFor, RunError, runGuarded } from './guarded-run.js';
 import type { ModelInput } from './model-input.js';
 
 /** What running a model shows of one of its tensors. */
@@ -46,8 +55,8 @@ function batchOf([two, three]: readonly [ort.Tensor, ort.Tensor]): Measured {
 }
 
 /** Throws where the model itself declares another size than it makes; its batch may be declared as anything. */
-function checkDeclared(model: OnnxModel, name: string, shape: Shape): void {
-  const info = [...model.valueInfo, ...model.outputs].find((candidate) => candidate.name === name);
+function checkDeclared(declaredValues: ReadonlyMap<string, OnnxValueInfo>, name: string, shape: Shape): void {
+  const info = declaredValues.get(name);
   const conflict =
     info?.shape &&
     (info.shape.length !== shape.length ||
@@ -57,9 +66,7 @@ function checkDeclared(model: OnnxModel, name: string, shape: Shape): void {
   throw new CompileError(`"${name}" is declared as [${declared}], onnxruntime makes [${shape.join(', ')}]`);
 }
 
-const reasonOf = (error: unknown): string => (error as Error).message.trim();
-
-/** Runs a part of a model and gives back its session's memory; what goes wrong is a {@link CompileError} that names `part`. */
+/** Runs a part of a model on so many images at a time; what goes wrong is a {@link CompileError} that names `part`. */
 export async function runBatches(
   bytes: Uint8Array,
   input: ModelInput,
@@ -67,28 +74,37 @@ export async function runBatches(
   batches: readonly number[],
   part = 'the frozen part',
 ): Promise<ort.InferenceSession.ReturnType[]> {
-  let session: ort.InferenceSession;
+  const run = (counts: readonly number[]) =>
+    runGuarded(
+      bytes,
+      counts.map((count) => ({ [inputName]: waves(input, count) })),
+    );
   try {
-    session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 4, intraOpNumThreads: 1 });
+    return await run(batches);
   } catch (cause) {
-    throw new CompileError(`onnxruntime does not load ${part}: ${reasonOf(cause)}`, { cause });
-  }
-  const run = (count: number) => session.run(session.inputNames.length > 0 ? { [inputName]: waves(input, count) } : {});
-  try {
-    const results: ort.InferenceSession.ReturnType[] = [];
-    for (const count of batches) results.push(await run(count));
-    return results;
-  } catch (cause) {
-    const single = await run(1).then(
+    if (!(cause instanceof RunError)) throw cause;
+    if (cause.stage === 'load')
+      throw new CompileError(`onnxruntime does not load ${part}: ${cause.message}`, { cause });
+    if (cause.stage === 'limit') throw new CompileError(`${part} is too much to run: ${cause.message}`, { cause });
+    const single = await run([1]).then(
       () => true,
       () => false,
     );
     const what = single
       ? 'takes one image at a time only; export the model with a batch axis that is not fixed (dynamic)'
       : 'does not run';
-    throw new CompileError(`${part} ${what}: ${reasonOf(cause)}`, { cause });
-  } finally {
-    await session.release();
+    throw new CompileError(`${part} ${what}: ${cause.message}`, { cause });
+  }
+}
+
+/** What a graph of a bundle makes of `feeds`, as its `features`, which may take as much as a
+ * file of `fileBytes`. Throws {@link CompileError} where that is too much to run. */
+export async function runOne(bytes: Uint8Array, feeds: Feeds, fileBytes = bytes.length): Promise<ort.Tensor> {
+  try {
+    const [outputs] = await runGuarded(bytes, [feeds], limitsFor(fileBytes, [feeds]));
+    return outputs?.['features'] as ort.Tensor;
+  } catch (cause) {
+    throw new CompileError(`onnxruntime does not run the features: ${(cause as Error).message}`, { cause });
   }
 }
 
@@ -109,10 +125,11 @@ export async function measureTensors(
   const declared = ['N', ...input.shape];
   const exposed = exposeOnnx(bytes, tensors, { tensor: input.name, shape: declared }, external);
   const [two, three] = await runBatches(exposed, input, input.name, [2, 3]);
+  const values = new Map([...model.outputs, ...model.valueInfo].map((info) => [info.name, info]));
   for (const name of tensors) {
     const pair = [two?.[name] as ort.Tensor, three?.[name] as ort.Tensor] as const;
     const result = constants.has(name) ? constantOf(pair[0]) : batchOf(pair);
-    if (result.kind === 'batch') checkDeclared(model, name, result.shape);
+    if (result.kind === 'batch') checkDeclared(values, name, result.shape);
     measured.set(name, result);
   }
   return measured;
