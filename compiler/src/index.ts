@@ -15,6 +15,7 @@ export { weightGradientForms } from './lowering/weight-gradient.js';
 export { countNodes } from './onnx/budget.js';
 export { type Cut, cutOnnx, exposeOnnx } from './onnx/cut.js';
 export { listProblems, OnnxError, type OnnxProblem } from './onnx/errors.js';
+export { expandOnnx } from './onnx/expand/expand.js';
 export {
   type ExternalWeight,
   placesMask,
@@ -22,8 +23,15 @@ export {
   splitWeights,
   type WeightPlace,
 } from './onnx/external-weights.js';
-export { orderNodes } from './onnx/order.js';
-export { decodeModel, type OnnxModel, type OnnxNode, type OnnxTensor, type OnnxValueInfo } from './onnx/proto.js';
+export { orderNodes, readsOf } from './onnx/order.js';
+export {
+  decodeModel,
+  firstOutput,
+  type OnnxModel,
+  type OnnxNode,
+  type OnnxTensor,
+  type OnnxValueInfo,
+} from './onnx/proto.js';
 export { READ_OPSETS, type ReadOptions, readableOperators, readOnnx } from './onnx/reading/read.js';
 export { dataTypes, onnxMessage } from './onnx/schema.js';
 export type { ExternalReader } from './onnx/tensors.js';

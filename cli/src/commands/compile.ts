@@ -133,6 +133,12 @@ function describeHead(head: CompileReport['head'], labels: readonly string[] = [
   return `head: kept from "${head.name}", ${head.classes} classes (${shown}); other labels add classes`;
 }
 
+function describeOthers(outputs: readonly string[]): string[] {
+  if (outputs.length === 0) return [];
+  const names = outputs.map((name) => `"${name}"`).join(', ');
+  return [`other outputs of layers of their own, which are left out (--features TENSOR takes one's): ${names}`];
+}
+
 /** The parameters with what moves them, and per pattern where the frozen part ends and what a step costs. */
 function describe({ model, head, patterns, fullCost, manifest }: CompileReport): string {
   const parameters = model.parameters.map(({ name, tensor, shape, op, moment, blocked, layer }) => [
@@ -160,6 +166,7 @@ function describe({ model, head, patterns, fullCost, manifest }: CompileReport):
   return [
     `images [N, ${channels}, ${height}, ${width}] to features "${model.features}" [N, ${length}]${pooled}`,
     describeHead(head, manifest.labels),
+    ...describeOthers(model.otherOutputs),
     formatTable(['parameter', 'shape', 'read by', 'layer', 'moves in'], parameters),
     `An inner step, one example and ${head?.classes ?? 5} classes; in brackets of a step that moves all that can:`,
     formatTable(['pattern', 'moving', 'frozen up to', 'multiply-adds', 'activations'], rows),

@@ -124,39 +124,3 @@ export function countNodes(file: Uint8Array): number {
   }
   return counts.get('nodes') ?? 0;
 }
-
-/** A function of a model, as far as what it calls goes. */
-export interface CalledFunction {
-  readonly key: string;
-  readonly calls: readonly string[];
-}
-
-/**
- * Throws {@link OnnxError} where `calls`, with the model's functions written out in place of what calls them, would be
- * more nodes than a file may have, or where a function calls itself.
- */
-export function expectFewCalls(functions: readonly CalledFunction[], calls: readonly string[]): void {
-  const known = new Map(functions.map((each) => [each.key, each]));
-  const sizes = new Map<string, number>();
-  const open = new Set<string>();
-  /** Nodes of a list, once what it calls has a size. */
-  const sizeOf = (list: readonly string[]) => list.reduce((sum, key) => sum + (sizes.get(key) ?? 1), 0);
-  const stack = functions.map(({ key }) => key);
-  for (let key = stack.at(-1); key !== undefined; key = stack.at(-1)) {
-    const body = known.get(key)?.calls ?? [];
-    if (sizes.has(key)) stack.pop();
-    else if (open.has(key)) {
-      open.delete(key);
-      sizes.set(key, sizeOf(body));
-      stack.pop();
-    } else {
-      open.add(key);
-      for (const called of body) {
-        if (open.has(called)) throw new OnnxError(`function ${called} of the model calls itself, by function ${key}`);
-        if (known.has(called) && !sizes.has(called)) stack.push(called);
-      }
-    }
-  }
-  if (sizeOf(calls) <= MOST.nodes) return;
-  throw new OnnxError(`the model with its functions written out has more than ${MOST.nodes} nodes: expected fewer`);
-}

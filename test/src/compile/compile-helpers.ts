@@ -48,11 +48,16 @@ export function softmax(logits: readonly number[]): number[] {
 }
 
 /** Compiles with the model's own head, and compares with the file (whose output are logits) by each pattern. */
-export async function expectAsFile(model: Uint8Array, patterns: CompileOptions['patterns'], tolerance = 1e-5) {
+export async function expectAsFile(
+  model: Uint8Array,
+  patterns: CompileOptions['patterns'],
+  tolerance = 1e-5,
+  scale = 1,
+) {
   const { directory, report } = await compileBytes(model, { head: 'keep', patterns });
   const bundle = await loadBundle(directory, { threads: 1 });
   const { channels, width, height } = bundle.manifest.preprocessing;
-  const images = [1, 2, 3].map((scale) => noise(channels * width * height, scale));
+  const images = [1, 2, 3].map((contrast) => noise(channels * width * height, scale * contrast));
   const expected = (await runFile(model, images)).map(softmax);
   for (const name of Object.keys(patterns)) {
     const found = await bundle.predict(bundle.initialProfile(name), images);

@@ -20,6 +20,10 @@ export class RunError extends Error {
   }
 }
 
+/** Whether something went wrong because a model takes too much to run: trying it otherwise takes as much again. */
+export const isOverLimit = (error: unknown): boolean =>
+  error instanceof Error && error.cause instanceof RunError && error.cause.stage === 'limit';
+
 export interface RunLimits {
   /** Of processor time. */
   readonly seconds: number;

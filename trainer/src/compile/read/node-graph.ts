@@ -1,16 +1,19 @@
-import { type OnnxModel, type OnnxNode, orderNodes } from '@whet/compiler';
+import { type OnnxModel, type OnnxNode, type OnnxTensor, orderNodes, readsOf } from '@whet/compiler';
 
 /** The nodes of a file and what they read, before anything of them is understood. */
 export class NodeGraph {
   /** Each after those it reads. */
   readonly nodes: readonly OnnxNode[];
   readonly #makers = new Map<string, OnnxNode>();
+  readonly #readers = new Map<string, OnnxNode[]>();
+  readonly #initializers: ReadonlyMap<string, OnnxTensor>;
 
   constructor(
     readonly model: OnnxModel,
     /** Tensors that are wanted; the model's outputs when absent. */
     wanted?: readonly string[],
   ) {
+    this.#initializers = new Map(model.initializers.map((tensor) => [tensor.name, tensor]));
     for (const node of model.nodes) for (const output of node.outputs) this.#makers.set(output, node);
     const needed = this.below(wanted ?? model.outputs.map(({ name }) => name));
     const ordered = orderNodes(
@@ -25,10 +28,27 @@ export class NodeGraph {
     return tensor === '' ? undefined : this.#makers.get(tensor);
   }
 
+  /** The nodes that read a tensor. */
+  readersOf(tensor: string): readonly OnnxNode[] {
+    if (this.#readers.size === 0) {
+      for (const node of this.nodes) {
+        for (const name of new Set(this.readBy(node))) {
+          const known = this.#readers.get(name);
+          if (known) known.push(node);
+          else this.#readers.set(name, [node]);
+        }
+      }
+    }
+    return this.#readers.get(tensor) ?? [];
+  }
+
+  initializer(name: string): OnnxTensor | undefined {
+    return this.#initializers.get(name);
+  }
+
   /** Tensors that a node reads, those that its inner graphs capture among them. */
   readBy(node: OnnxNode): string[] {
-    const captured = [...node.captured].filter((name) => this.#makers.has(name));
-    return [...node.inputs.filter((name) => name !== ''), ...captured];
+    return readsOf(node).filter((name) => name !== '');
   }
 
   /** The nodes that make `tensors`, and all that these need. */
@@ -49,8 +69,7 @@ export class NodeGraph {
     const reached = new Set(tensors);
     const found = new Set<OnnxNode>();
     for (const node of this.nodes) {
-      const captures = [...node.captured].some((name) => reached.has(name));
-      if (!captures && !node.inputs.some((name) => reached.has(name))) continue;
+      if (!readsOf(node).some((name) => reached.has(name))) continue;
       found.add(node);
       for (const output of node.outputs) if (output !== '') reached.add(output);
     }

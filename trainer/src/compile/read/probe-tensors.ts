@@ -18,12 +18,16 @@ export type Measured =
   | { readonly kind: 'constant'; readonly value: Tensor }
   | { readonly kind: 'other'; readonly what: string };
 
-/** A batch of images without meaning, the same each time. */
-export function waves(input: ModelInput, count: number): ort.Tensor {
-  const dims = [count, ...input.shape];
-  const length = dims.reduce((a, b) => a * b, 1);
-  const data = Float32Array.from({ length }, (_, i) => Math.sin(0.37 * i) * Math.cos(0.011 * i));
-  return new ort.Tensor('float32', data, dims);
+/** A batch of images without meaning, the same each time; each number is an image, of another brightness and contrast. */
+export function waves(input: ModelInput, images: readonly number[]): ort.Tensor {
+  const length = input.shape.reduce((a, b) => a * b, 1);
+  const pixel = (image: number, i: number) =>
+    (1 + image / 2) * Math.sin(0.37 * i + image) * Math.cos(0.011 * i) + image / 4;
+  const data = new Float32Array(images.length * length);
+  images.forEach((image, n) => {
+    for (let i = 0; i < length; i++) data[n * length + i] = pixel(image, i);
+  });
+  return new ort.Tensor('float32', data, [images.length, ...input.shape]);
 }
 
 const dtypes: Readonly<Record<string, Tensor['dtype']>> = {
@@ -71,13 +75,13 @@ export async function runBatches(
   bytes: Uint8Array,
   input: ModelInput,
   inputName: string,
-  batches: readonly number[],
+  batches: readonly (readonly number[])[],
   part = 'the frozen part',
 ): Promise<ort.InferenceSession.ReturnType[]> {
-  const run = (counts: readonly number[]) =>
+  const run = (each: readonly (readonly number[])[]) =>
     runGuarded(
       bytes,
-      counts.map((count) => ({ [inputName]: waves(input, count) })),
+      each.map((images) => ({ [inputName]: waves(input, images) })),
     );
   try {
     return await run(batches);
@@ -86,7 +90,7 @@ export async function runBatches(
     if (cause.stage === 'load')
       throw new CompileError(`onnxruntime does not load ${part}: ${cause.message}`, { cause });
     if (cause.stage === 'limit') throw new CompileError(`${part} is too much to run: ${cause.message}`, { cause });
-    const single = await run([1]).then(
+    const single = await run([[0]]).then(
       () => true,
       () => false,
     );
@@ -124,7 +128,10 @@ export async function measureTensors(
   if (tensors.length === 0) return measured;
   const declared = ['N', ...input.shape];
   const exposed = exposeOnnx(bytes, tensors, { tensor: input.name, shape: declared }, external);
-  const [two, three] = await runBatches(exposed, input, input.name, [2, 3]);
+  const [two, three] = await runBatches(exposed, input, input.name, [
+    [0, 1],
+    [0, 1, 2],
+  ]);
   const values = new Map([...model.outputs, ...model.valueInfo].map((info) => [info.name, info]));
   for (const name of tensors) {
     const pair = [two?.[name] as ort.Tensor, three?.[name] as ort.Tensor] as const;
@@ -143,5 +150,5 @@ export async function checkLayer(
   external: ExternalReader | undefined,
 ): Promise<void> {
   const exposed = exposeOnnx(bytes, [layer], { tensor: input.name, shape: ['N', ...input.shape] }, external);
-  await runBatches(exposed, input, input.name, [1], `the model's last layer (to "${layer}")`);
+  await runBatches(exposed, input, input.name, [[0]], `the model's last layer (to "${layer}")`);
 }

@@ -1,5 +1,6 @@
 import {
   type ExternalReader,
+  firstOutput,
   type Graph,
   GraphBuilder,
   listProblems,
@@ -28,11 +29,11 @@ export interface ReadablePart {
   readonly opaque: ReadonlySet<OnnxNode>;
 }
 
-const problemOf = ({ op, domain, name, outputs }: OnnxNode, reason?: string): OnnxProblem => ({
-  op,
-  domain,
-  node: name,
-  output: outputs[0] ?? '',
+export const problemOf = (node: OnnxNode, reason?: string): OnnxProblem => ({
+  op: node.op,
+  domain: node.domain,
+  node: node.name,
+  output: firstOutput(node),
   ...(reason === undefined ? {} : { reason }),
 });
 
@@ -63,6 +64,9 @@ function listUnread(unread: ReadonlyMap<string, OnnxProblem>, consequences: Read
   return ['\nit is left to onnxruntime because of', ...shown, ...more].join('\n  ');
 }
 
+/** How often a model is read again; of real ones, three times is much. What is left then stays as exported. */
+export const MOST_ROUNDS = 32;
+
 /**
  * Reads what stands above the nodes that cannot be read. Reading that may show further ones, which nothing was known of
  * as long as their inputs had no shape, so it goes on until the rest is read; of any model at least the features are.
@@ -84,14 +88,16 @@ export async function readAbove(
     for (const node of nodes.nodes) add(problemOf(node, reason));
   }
   const ofImages = nodes.above([input.name]);
-  for (;;) {
+  for (let round = 0; ; round++) {
+    if (round >= MOST_ROUNDS)
+      for (const node of nodes.nodes) add(problemOf(node, 'stands between nodes that are not read'));
     const opaque = nodes.below(unread.keys());
     const boundary = boundaryOf(nodes, opaque, features);
     const constants = new Set(boundary.filter((name) => !ofImages.has(nodes.maker(name) as OnnxNode)));
     const measured = await measureTensors(bytes, model, input, boundary, constants, external).catch(
       (cause: unknown) => {
         if (!(cause instanceof CompileError)) throw cause;
-        throw new CompileError(`${cause.message}${listUnread(unread, consequences)}`, { cause });
+        throw new CompileError(`${cause.message}${listUnread(unread, consequences)}`, { cause: cause.cause });
       },
     );
     const before = unread.size;
@@ -100,8 +106,8 @@ export async function readAbove(
       if (name === features) {
         throw new CompileError(`features "${name}": expected float32 [N, ...], got ${found.what}; name another tensor`);
       }
-      for (const node of nodes.nodes) {
-        if (opaque.has(node) || !nodes.readBy(node).includes(name)) continue;
+      for (const node of nodes.readersOf(name)) {
+        if (opaque.has(node)) continue;
         const consequence = problemOf(node, `reads "${name}" (${found.what}) of a part that is not read`);
         consequences.add(consequence);
         add(consequence);

@@ -1,10 +1,15 @@
 import {
+  copyInputs,
   decodeModel,
   type ExternalReader,
+  encodeOnnx,
+  expandOnnx,
+  firstOutput,
   foldConstants,
   type Graph,
   GraphBuilder,
   inline,
+  lowerForCpu,
   nodesOf,
   OnnxError,
   type OnnxModel,
@@ -18,13 +23,17 @@ import { blockedParameters } from './blocked-parameters.js';
 import { CompileError } from './compile-error.js';
 import { applyLayout, type FeatureLayout, layoutOf } from './feature-layout.js';
 import { findFeaturesTensor, findFeaturesValue } from './find-features.js';
+import { expectFiniteParameters } from './finite-weights.js';
+import { isOverLimit } from './guarded-run.js';
+import { type MainOutput, mainOutput } from './main-output.js';
 import { imageInput, type ModelInput } from './model-input.js';
 import { type ModelParameter, parametersOf } from './model-parameters.js';
 import { NodeGraph } from './node-graph.js';
 import { checkLayer, measureTensors } from './probe-tensors.js';
-import { readAbove } from './read-above.js';
+import { MOST_ROUNDS, problemOf, readAbove } from './read-above.js';
 import { readHead, type SourceHead } from './read-head.js';
 import { withSafeNames } from './safe-names.js';
+import { expectSeparateImages } from './separate-images.js';
 import { expectHoldableValues } from './value-sizes.js';
 
 export interface ReadModelOptions {
@@ -37,7 +46,10 @@ export interface ReadModelOptions {
 
 /** A classifier from a file, up to its features. */
 export interface SourceModel {
-  /** The file; with a node more where its features are integers that first have to be dequantized. */
+  /**
+   * The file, without functions of its own and branches that are never taken; with a node more where its features are
+   * integers that first have to be dequantized.
+   */
   readonly file: Uint8Array;
   readonly input: ModelInput;
   /** Name of the features tensor. */
@@ -48,6 +60,8 @@ export interface SourceModel {
   readonly tensors: ReadonlySet<string>;
   /** Those of them that a DequantizeLinear makes. */
   readonly dequantized: ReadonlySet<string>;
+  /** Outputs of other last layers than the one that is taken. */
+  readonly otherOutputs: readonly string[];
   /** From the image upward, those that cannot move among them. */
   readonly parameters: readonly ModelParameter[];
   /**
@@ -105,6 +119,7 @@ function readableModel(
   file: Uint8Array,
   model: OnnxModel,
   input: ModelInput,
+  main: MainOutput,
   read: Graph,
   wanted: string | undefined,
 ): SourceModel {
@@ -122,6 +137,7 @@ function readableModel(
     layout,
     opset: model.opset,
     ...tensorsOf(model),
+    otherOutputs: main.others,
     parameters: withSafeNames(parametersOf(below), model),
     opaque: false,
     blockersOf: () => [],
@@ -130,22 +146,46 @@ function readableModel(
   };
 }
 
+/** The same without what quantized activations are clipped to, where only their rounding is looked at. */
+function withoutRounding(graph: Graph, dequantized: ReadonlySet<string>): Graph {
+  const g = new GraphBuilder();
+  const bindings = copyInputs(g, graph);
+  const outputs = inline(g, graph, bindings, ({ op, output }, [x]) =>
+    op === 'Clip' && dequantized.has(output.name) ? x : undefined,
+  );
+  return { name: graph.name, inputs: [...bindings.values()], outputs };
+}
+
 /** The last layer of a model whose features are made by nodes that are not all read. */
-function headAbove(file: Uint8Array, features: string, shape: Shape, external: ExternalReader | undefined): SourceHead {
+function headAbove(
+  file: Uint8Array,
+  features: string,
+  shape: Shape,
+  output: string,
+  dequantized: ReadonlySet<string>,
+  external: ExternalReader | undefined,
+): SourceHead {
   const given = new Map([[features, shape]]);
-  const read = readOnnx(file, { given, quantization: 'straight-through', ...(external ? { external } : {}) });
-  const { graph } = foldConstants(read);
+  const outputs = [output];
+  const read = readOnnx(file, { given, outputs, quantization: 'straight-through', ...(external ? { external } : {}) });
+  const { graph } = foldConstants(withoutRounding(read, dequantized));
   const input = graph.inputs.find(({ name }) => name === features);
   if (!input) throw new CompileError(`head "keep": nothing reads the features "${features}"`);
   return readHead(graph, input);
 }
 
 /** A model of which a part is for the runtime alone: what stands above that may move. */
-async function partlyReadModel(bytes: Uint8Array, input: ModelInput, options: ReadModelOptions): Promise<SourceModel> {
-  const whole = new NodeGraph(decodeModel(bytes));
+async function partlyReadModel(
+  bytes: Uint8Array,
+  input: ModelInput,
+  main: MainOutput,
+  options: ReadModelOptions,
+): Promise<SourceModel> {
+  const whole = new NodeGraph(decodeModel(bytes), [main.name]);
   const { name, file, layer } = findFeaturesTensor(bytes, whole, input.name, options.features);
   const model = decodeModel(file);
   const nodes = new NodeGraph(model, [name]);
+  const tensors = tensorsOf(model);
   const part = await readAbove(file, nodes, input, name, options.external);
   if (layer !== undefined) await checkLayer(file, input, layer, options.external);
   const { graph } = foldConstants(part.graph);
@@ -158,9 +198,11 @@ async function partlyReadModel(bytes: Uint8Array, input: ModelInput, options: Re
   const unread = new Map(part.problems.map((problem) => [problem.output, problem]));
   const blockersOf = (parameters: readonly ModelParameter[]) => {
     const above = nodes.above(parameters.flatMap((parameter) => (parameter.blocked ? [parameter.tensor] : [])));
-    const found = [...above].flatMap(({ outputs }) => unread.get(outputs[0] ?? '') ?? []);
+    const found = [...above].flatMap((node) => unread.get(firstOutput(node)) ?? []);
     const roots = found.filter((problem) => !part.consequences.has(problem));
-    return roots.length > 0 ? roots : found;
+    if (found.length > 0) return roots.length > 0 ? roots : found;
+    const left = [...above].filter((node) => part.opaque.has(node));
+    return left.map((node) => problemOf(node, 'stays as exported'));
   };
   return {
     file,
@@ -168,11 +210,12 @@ async function partlyReadModel(bytes: Uint8Array, input: ModelInput, options: Re
     features: name,
     layout,
     opset: model.opset,
-    ...tensorsOf(model),
+    ...tensors,
+    otherOutputs: main.others,
     parameters: withSafeNames([...blocked, ...readable], model),
     opaque: true,
     blockersOf,
-    head: () => headAbove(file, name, features.shape, options.external),
+    head: () => headAbove(file, name, features.shape, main.name, tensors.dequantized, options.external),
     featureGraph: featureGraphOf(graph, features, layout),
   };
 }
@@ -185,13 +228,14 @@ async function readWhole(
   bytes: Uint8Array,
   model: OnnxModel,
   input: ModelInput,
+  output: string,
   external: ExternalReader | undefined,
 ): Promise<Graph | undefined> {
   const given = new Map<string, Tensor>();
-  for (;;) {
+  for (let round = 0; round < MOST_ROUNDS; round++) {
     try {
       const inputShapes = { [input.name]: ['N', ...input.shape] };
-      return readOnnx(bytes, { inputShapes, given, ...(external ? { external } : {}) });
+      return readOnnx(bytes, { inputShapes, given, outputs: [output], ...(external ? { external } : {}) });
     } catch (error) {
       if (!(error instanceof OnnxError)) throw error;
       if (error.problems.length === 0 && error.opset === undefined) throw error;
@@ -200,12 +244,16 @@ async function readWhole(
       const unread = error.problems.flatMap(({ output }) => nodes.maker(output) ?? []);
       if (unread.length === 0 || unread.some((node) => ofImages.has(node))) return undefined;
       const wanted = unread.flatMap(({ outputs }) => outputs.filter((name) => name !== '' && !given.has(name)));
-      const found = await measureTensors(bytes, model, input, wanted, new Set(wanted), external).catch(() => undefined);
+      const found = await measureTensors(bytes, model, input, wanted, new Set(wanted), external).catch((error) => {
+        if (isOverLimit(error)) throw error;
+        return undefined;
+      });
       const before = given.size;
       for (const [name, { kind, ...rest }] of found ?? []) if ('value' in rest) given.set(name, rest.value);
       if (given.size === before) return undefined;
     }
   }
+  return undefined;
 }
 
 /**
@@ -213,10 +261,31 @@ async function readWhole(
  * with quantized activations, is read as far as nothing of that stands above. Throws {@link CompileError} where it has
  * not got these, `OnnxError` where the file is malformed.
  */
-export async function readModel(bytes: Uint8Array, options: ReadModelOptions): Promise<SourceModel> {
+export async function readModel(file: Uint8Array, options: ReadModelOptions): Promise<SourceModel> {
+  const { external } = options;
+  const input = imageInput(decodeModel(file), options.imageSize);
+  const inputShapes = { [input.name]: ['N', ...input.shape] };
+  const bytes = expandOnnx(file, { inputShapes, ...(external ? { external } : {}) });
   const model = decodeModel(bytes);
-  const input = imageInput(model, options.imageSize);
-  const read = await readWhole(bytes, model, input, options.external);
-  if (!read) return partlyReadModel(bytes, input, options);
-  return readableModel(bytes, model, input, read, options.features);
+  const main = mainOutput(new NodeGraph(model), input.name, options.features);
+  const read = await readWhole(bytes, model, input, main.name, external);
+  const found = read
+    ? readableModel(bytes, model, input, main, read, options.features)
+    : await partlyReadModel(bytes, input, main, options);
+  expectFiniteParameters(found.parameters, model.initializers);
+  const asExported = () => ({
+    bytes: found.file,
+    input,
+    inputName: input.name,
+    tensor: found.features,
+    external,
+  });
+  const asRead = () => ({
+    bytes: encodeOnnx(lowerForCpu(found.featureGraph([]))),
+    input,
+    inputName: 'images',
+    tensor: 'features',
+  });
+  await expectSeparateImages(read ? [asExported, asRead] : [asExported]);
+  return found;
 }
