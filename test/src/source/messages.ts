@@ -11,10 +11,9 @@ export interface Message {
   readonly text: string;
 }
 
-type Part = string | typeof HOLE;
-
 /** What takes the text of an error: classes of errors, and functions that throw one. */
-const THROWS = /(Error|Refusal|Exception)$|^(fail|refuse|reject)$/;
+const CLASSES = /(Error|Refusal|Exception)$/;
+const FUNCTIONS = /^(fail|refuse|reject)$/;
 
 interface Expression {
   readonly type: string;
@@ -61,18 +60,24 @@ function textsOf(expression: Expression | undefined): string[] {
 }
 
 const calledName = (callee: Expression): string => callee.property?.name ?? callee.name ?? '';
-const lettersOf = (text: string): number => text.replaceAll(HOLE, '').replace(/\P{L}/gu, '').length;
+/** Two words at least; less is a field, or what stands before a message that is passed on. */
+const isMessageText = (text: string): boolean => /\p{L}{2}[^…]*\s[^…]*\p{L}{2}/u.test(text);
 
 /** The messages of a source, each once. One that is all holes passes on another. */
 export function messagesOf(path: string, source: string): Message[] {
   const found = new Set<string>();
-  const visit = (callee: Expression, [first]: readonly Expression[]) => {
-    if (!THROWS.test(calledName(callee))) return;
-    for (const text of textsOf(first)) if (lettersOf(text) >= 4) found.add(text);
+  const visit = (names: RegExp, callee: Expression, args: readonly Expression[]) => {
+    if (!names.test(calledName(callee))) return;
+    for (const text of textsOf(args[0])) {
+      // An error of input names the field first.
+      const [expected] = isMessageText(text) ? [] : textsOf(args[1]);
+      const whole = expected ?? text;
+      if (isMessageText(whole)) found.add(whole);
+    }
   };
   new Visitor({
-    NewExpression: (node) => visit(node.callee as Expression, node.arguments as Expression[]),
-    CallExpression: (node) => visit(node.callee as Expression, node.arguments as Expression[]),
+    NewExpression: (node) => visit(CLASSES, node.callee as Expression, node.arguments as Expression[]),
+    CallExpression: (node) => visit(FUNCTIONS, node.callee as Expression, node.arguments as Expression[]),
   }).visit(parseSync(path, source).program);
   return [...found].map((text) => ({ path, text }));
 }
@@ -92,23 +97,55 @@ function expectationsOf(path: string, source: string): string[] {
   return texts;
 }
 
-/** Letters that have to agree. Fewer may agree by chance. */
-const LEAST = 9;
+/** Characters in a row that a test and a message have to share, where no other message has them. */
+const RUN = 12;
 
-/** Whether a text that a test expects is this message, or a part of it. */
-export function isMessage(expected: string, message: string): boolean {
-  const pieces = message.split(HOLE).map((piece) => piece.trim());
-  const own = expected.split(HOLE).map((piece) => piece.trim());
-  const longest = own.reduce((most, piece) => (lettersOf(piece) > lettersOf(most) ? piece : most), '');
-  const least = Math.min(LEAST, lettersOf(message));
-  if (lettersOf(longest) >= least && pieces.some((piece) => piece.includes(longest))) return true;
+const piecesOf = (text: string): string[] => text.split(HOLE).map((piece) => piece.trim());
+
+function runsOf(text: string): string[] {
+  const runs: string[] = [];
+  for (let i = 0; i + RUN <= text.length; i++) runs.push(text.slice(i, i + RUN));
+  return runs;
+}
+
+/** Whether a test says everything that a message always says, in this order. */
+function saysAll(expected: string, message: string): boolean {
   let from = 0;
-  for (const piece of pieces) {
+  for (const piece of piecesOf(message)) {
     const at = expected.indexOf(piece, from);
     if (at < 0) return false;
     from = at + piece.length;
   }
-  return lettersOf(message) >= least;
+  return true;
+}
+
+/** Finds the messages that a text of a test is about. */
+export class MessageIndex {
+  readonly #byRun = new Map<string, Set<string>>();
+  /** Messages of short pieces. */
+  readonly #short: string[] = [];
+
+  constructor(texts: Iterable<string>) {
+    for (const text of new Set(texts)) {
+      const runs = piecesOf(text).flatMap(runsOf);
+      if (runs.length === 0) this.#short.push(text);
+      for (const run of runs) {
+        const known = this.#byRun.get(run);
+        if (known) known.add(text);
+        else this.#byRun.set(run, new Set([text]));
+      }
+    }
+  }
+
+  /** A message is meant by a run that only it has, or by all that it always says. */
+  find(expected: string): Set<string> {
+    const found = new Set(this.#short.filter((text) => saysAll(expected, text)));
+    for (const run of runsOf(expected)) {
+      const texts = this.#byRun.get(run);
+      for (const text of texts ?? []) if (texts?.size === 1 || saysAll(expected, text)) found.add(text);
+    }
+    return found;
+  }
 }
 
 export interface Made extends Message {
@@ -119,14 +156,16 @@ export interface Made extends Message {
 /** The messages of the packages, in order, each with the tests that make it. */
 export function messagesWithTests(root: string, paths: readonly string[], packages: RegExp): Made[] {
   const read = (path: string) => readFileSync(root + path, 'utf8');
-  const tests = paths
-    .filter((path) => isTest(path) || (path.startsWith('test/') && !path.startsWith('test/src/source/')))
-    .map((path) => ({ path, texts: expectationsOf(path, read(path)) }));
-  return paths
+  const messages = paths
     .filter((path) => packages.test(path) && !isTest(path))
-    .flatMap((path) => messagesOf(path, read(path)))
-    .map((message) => ({
-      ...message,
-      tests: tests.filter(({ texts }) => texts.some((text) => isMessage(text, message.text))).map(({ path }) => path),
-    }));
+    .flatMap((path) => messagesOf(path, read(path)));
+  const index = new MessageIndex(messages.map(({ text }) => text));
+  const tests = new Map<string, Set<string>>();
+  for (const path of paths) {
+    if (!isTest(path) && !/^test\/src\/(?!source\/)/.test(path)) continue;
+    for (const expected of new Set(expectationsOf(path, read(path)))) {
+      for (const text of index.find(expected)) tests.set(text, (tests.get(text) ?? new Set()).add(path));
+    }
+  }
+  return messages.map((message) => ({ ...message, tests: [...(tests.get(message.text) ?? [])] }));
 }
