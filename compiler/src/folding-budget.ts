@@ -4,6 +4,12 @@ import { isStatic, sizeOf } from './tensor.js';
 
 const numbersOf = ({ shape }: Value): number => (isStatic(shape) ? sizeOf(shape) : Number.POSITIVE_INFINITY);
 
+/** What is looked at for each number that a node makes: the window of a pooling, the lists of neighbours of a Resize. */
+function workPerNumber({ op, attributes }: Node): number {
+  const { kernel_shape: window = [] } = attributes as { kernel_shape?: readonly number[] };
+  return op === 'Resize' ? 50 : sizeOf(window);
+}
+
 /** How much may be computed of constants before a graph runs: a few bytes of a file can ask for any amount. */
 export class FoldingBudget {
   #numbers: number;
@@ -19,7 +25,8 @@ export class FoldingBudget {
   affords(node: Node): boolean {
     const made = numbersOf(node.output);
     const read = node.inputs.reduce((sum, input) => sum + (input ? numbersOf(input) : 0), 0);
-    const operations = read + made + multiplyAddsOf(node, (shape) => (isStatic(shape) ? sizeOf(shape) : Infinity));
+    const operations =
+      read + made * workPerNumber(node) + multiplyAddsOf(node, (shape) => (isStatic(shape) ? sizeOf(shape) : Infinity));
     if (!(made <= this.#numbers && operations <= this.#operations)) return false;
     this.#numbers -= made;
     this.#operations -= operations;

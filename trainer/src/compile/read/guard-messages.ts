@@ -1,11 +1,11 @@
 import * as ort from 'onnxruntime-node';
 
 /** A tensor between processes. */
-export type SentTensor = Pick<ort.Tensor, 'type' | 'data' | 'dims'>;
+export type CarriedTensor = Pick<ort.Tensor, 'type' | 'data' | 'dims'>;
 
-export const sent = ({ type, data, dims }: ort.Tensor): SentTensor => ({ type, data, dims });
+export const sent = ({ type, data, dims }: ort.Tensor): CarriedTensor => ({ type, data, dims });
 /** onnxruntime types its constructor by element type, which is only known when it runs. */
-export const received = ({ type, data, dims }: SentTensor) =>
+export const received = ({ type, data, dims }: CarriedTensor) =>
   new ort.Tensor(type as 'float32', data as Float32Array, dims);
 
 /** The same of each tensor of a run. */
@@ -17,7 +17,7 @@ export interface GuardRequest {
   /** The model's path. */
   readonly file: string;
   /** Tensors of each run by name; those that the model has no input for are left out. */
-  readonly batches: readonly Readonly<Record<string, SentTensor>>[];
+  readonly batches: readonly Readonly<Record<string, CarriedTensor>>[];
   /** Of processor time. */
   readonly seconds: number;
   /** Of memory, besides what the process has. */
@@ -26,5 +26,5 @@ export interface GuardRequest {
 }
 
 export type GuardAnswer =
-  | { readonly results: readonly Readonly<Record<string, SentTensor>>[] }
+  | { readonly results: readonly Readonly<Record<string, CarriedTensor>>[] }
   | { readonly stage: 'load' | 'run'; readonly error: string };

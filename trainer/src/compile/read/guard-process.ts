@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
-import { each, type GuardAnswer, type GuardRequest, received, type SentTensor, sent } from './guard-messages.js';
+import { type CarriedTensor, each, type GuardAnswer, type GuardRequest, received, sent } from './guard-messages.js';
 
 /* The process in which onnxruntime runs somebody else's nodes. A thread of it watches what they take, since neither a
  * session that is being made nor one that runs can be stopped. */
@@ -24,7 +24,7 @@ async function answer({ file, batches, seconds, bytes, optimize }: GuardRequest)
     });
     stage = 'run';
     const { inputNames } = session;
-    const results: Readonly<Record<string, SentTensor>>[] = [];
+    const results: Readonly<Record<string, CarriedTensor>>[] = [];
     for (const feeds of batches) {
       const read = Object.fromEntries(Object.entries(feeds).filter(([name]) => inputNames.includes(name)));
       results.push(each(await session.run(each(read, received)), sent));

@@ -8,8 +8,8 @@ import type * as ort from 'onnxruntime-node';
 import { each, type GuardAnswer, type GuardRequest, received, sent } from './guard-messages.js';
 
 /** What onnxruntime does not load or run, or takes too much for. */
-export class RunError extends Error {
-  override readonly name = 'RunError';
+export class ModelRunError extends Error {
+  override readonly name = 'ModelRunError';
 
   constructor(
     message: string,
@@ -22,7 +22,7 @@ export class RunError extends Error {
 
 /** Whether something went wrong because a model takes too much to run: trying it otherwise takes as much again. */
 export const isOverLimit = (error: unknown): boolean =>
-  error instanceof Error && error.cause instanceof RunError && error.cause.stage === 'limit';
+  error instanceof Error && error.cause instanceof ModelRunError && error.cause.stage === 'limit';
 
 export interface RunLimits {
   /** Of processor time. */
@@ -74,7 +74,7 @@ function ask(child: ChildProcess, request: GuardRequest): Promise<GuardAnswer> {
     });
     child.once('error', (error) => {
       settle();
-      reject(new RunError(`its process cannot be started: ${error.message}`, 'load'));
+      reject(new ModelRunError(`its process cannot be started: ${error.message}`, 'load'));
     });
     child.once('close', (code, signal) => {
       settle();
@@ -85,8 +85,8 @@ function ask(child: ChildProcess, request: GuardRequest): Promise<GuardAnswer> {
           : `${Math.round(request.bytes / MEGABYTE)} MB of memory`;
       reject(
         limit
-          ? new RunError(`expected at most ${most}, it was stopped as it took more`, 'limit')
-          : new RunError(`it ends the process that runs it (${signal ?? `code ${code}`})`, 'run'),
+          ? new ModelRunError(`expected at most ${most}, it was stopped as it took more`, 'limit')
+          : new ModelRunError(`it ends the process that runs it (${signal ?? `code ${code}`})`, 'run'),
       );
     });
     child.send(request, (error) => error && child.kill('SIGKILL'));
@@ -95,7 +95,7 @@ function ask(child: ChildProcess, request: GuardRequest): Promise<GuardAnswer> {
 
 /**
  * Runs a model once for each of `batches`, by the names of its inputs, in a process of its own, which is ended when it
- * takes more than `limits`. Throws {@link RunError}.
+ * takes more than `limits`. Throws {@link ModelRunError}.
  */
 export async function runGuarded(
   model: Uint8Array,
@@ -116,7 +116,7 @@ export async function runGuarded(
       ...limits,
       optimize: countNodes(model) < MANY_NODES,
     });
-    if ('error' in answer) throw new RunError(answer.error.trim(), answer.stage);
+    if ('error' in answer) throw new ModelRunError(answer.error.trim(), answer.stage);
     return answer.results.map((outputs) => each(outputs, received));
   } finally {
     if (child.connected && !idle) {

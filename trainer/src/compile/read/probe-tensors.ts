@@ -9,7 +9,7 @@ import {
 } from '@whet/compiler';
 import * as ort from 'onnxruntime-node';
 import { CompileError } from './compile-error.js';
-import { type Feeds, limitsFor, RunError, runGuarded } from './guarded-run.js';
+import { type Feeds, limitsFor, ModelRunError, runGuarded } from './guarded-run.js';
 import type { ModelInput } from './model-input.js';
 
 /** What running a model shows of one of its tensors. */
@@ -86,7 +86,7 @@ export async function runBatches(
   try {
     return await run(batches);
   } catch (cause) {
-    if (!(cause instanceof RunError)) throw cause;
+    if (!(cause instanceof ModelRunError)) throw cause;
     if (cause.stage === 'load')
       throw new CompileError(`onnxruntime does not load ${part}: ${cause.message}`, { cause });
     if (cause.stage === 'limit') throw new CompileError(`${part} is too much to run: ${cause.message}`, { cause });
