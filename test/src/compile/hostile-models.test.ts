@@ -93,7 +93,10 @@ describe('what onnxruntime runs of somebody else', () => {
   it('is run by the next process after one was ended, and told where it does not load', async () => {
     const [outputs] = await runGuarded(build('mul chain', 0.001), feeds);
     expect(outputs?.['logits']?.dims).toEqual([1, 2]);
-    await expect(runGuarded(Uint8Array.of(1, 2, 3), feeds)).rejects.toMatchObject({ name: 'ModelRunError', stage: 'load' });
+    await expect(runGuarded(Uint8Array.of(1, 2, 3), feeds)).rejects.toMatchObject({
+      name: 'ModelRunError',
+      stage: 'load',
+    });
   });
 });
 
