@@ -12,6 +12,7 @@ export { lowerForCpu } from './lowering/lower-for-cpu.js';
 export { lowerForGpu } from './lowering/lower-for-gpu.js';
 export { transposedAsConvolution } from './lowering/transposed.js';
 export { weightGradientForms } from './lowering/weight-gradient.js';
+export { anyBatch } from './onnx/any-batch.js';
 export { countNodes } from './onnx/budget.js';
 export { type Cut, cutOnnx, exposeOnnx } from './onnx/cut.js';
 export { listProblems, OnnxError, type OnnxProblem } from './onnx/errors.js';

@@ -100,6 +100,33 @@ describe('cutting around inner graphs', () => {
     ]);
   });
 
+  it.each([
+    ['images', 'features', 'x', 'y'],
+    ['features', 'images', 'x', 'y'],
+    ['a', 'images', 'features', 'y'],
+    ['a', 'features', 'x', 'images'],
+  ])('renames in them what stands in the way: %s, %s of %s, to %s', (outer, inner, from, to) => {
+    const wide = [
+      { ...(nodes[0] as TestNode), inputs: [from], outputs: [outer] },
+      { op: 'ReduceMax', inputs: [from], outputs: ['m'], attributes: { keepdims: 0 } },
+      { op: 'Greater', inputs: ['m', 'zero'], outputs: ['c'] },
+      {
+        op: 'If',
+        inputs: ['c'],
+        outputs: [to],
+        attributes: { then_branch: branch(outer, inner), else_branch: branch(from, inner) },
+      },
+    ];
+    const file = encodeModel({ nodes: wide, inputs: { [from]: ['N', 2] }, initializers: { zero: float32s([], [0]) } });
+    const cut = cutOnnx(file, { input: { ...input, tensor: from }, output: { ...features, tensors: [to] } });
+    const { nodes: made, inputs } = decodeModel(cut as Uint8Array);
+    const outputs = made.flatMap((node) => node.outputs);
+    expect([inputs[0]?.name, outputs.filter((name) => name === 'features').length]).toEqual(['images', 1]);
+    expect(new Set([...outputs, 'images']).size).toBe(outputs.length + 1);
+    const known = new Set([...outputs, 'images']);
+    for (const node of made) for (const name of node.captured) expect(known.has(name)).toBe(true);
+  });
+
   it('refuses graphs in graphs without end', () => {
     let graph = branch('x', 'deepest');
     const message = onnxMessage('GraphProto');

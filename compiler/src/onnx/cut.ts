@@ -1,5 +1,6 @@
 import type { Shape } from '../tensor.js';
 import { OnnxError } from './errors.js';
+import { identity, renamedNode } from './expand/rename.js';
 import { capturedNames, innerNames, innerTensors } from './inner-graphs.js';
 import type { AttributeMessage, GraphMessage, ModelMessage, NodeMessage, TensorMessage } from './messages.js';
 import { attributeTypes, onnxMessage } from './schema.js';
@@ -79,7 +80,7 @@ interface Part {
   readonly graph: GraphMessage;
   readonly kept: NodeMessage[];
   readonly read: ReadonlySet<string>;
-  /** Names that inner graphs use, which cannot be renamed without them. */
+  /** Names that inner graphs use. */
   readonly captured: ReadonlySet<string>;
   readonly encode: () => Uint8Array;
 }
@@ -130,8 +131,8 @@ function meanNode(part: Part, input: string, output: string, axes: readonly numb
  */
 export function cutOnnx(bytes: Uint8Array, { input, output, external }: Cut): Uint8Array | undefined {
   const part = partOf(bytes, output.tensors, external);
-  const { graph, kept, read, captured } = part;
-  const made = new Set([input.tensor, ...kept.flatMap((node) => node.output)]);
+  const { graph, read, captured } = part;
+  const made = new Set([input.tensor, ...part.kept.flatMap((node) => node.output)]);
   if (!output.tensors.every((tensor) => made.has(tensor)) || !read.has(input.tensor)) return undefined;
   const [only] = output.tensors;
   const rows = output.tensors.length > 1 || output.flatten;
@@ -150,25 +151,28 @@ export function cutOnnx(bytes: Uint8Array, { input, output, external }: Cut): Ui
   const renames = [[input.tensor, input.name]];
   if (!rows && mean.length === 0) renames.push([only, output.name]);
   for (const [from = '', to = ''] of renames) if (!captured.has(from)) renamed.set(from, to);
-  for (const name of [input.name, output.name]) {
-    if (!taken.has(name)) {
-      taken.add(name);
-      continue;
-    }
-    if (renamed.has(name) || name === input.tensor || renames.some(([from]) => from === name)) continue;
-    if (captured.has(name)) throw new OnnxError(`an inner graph of the model uses the name "${name}"`);
-    renamed.set(name, free(`${name}_1`));
+  // Of what inner graphs use, only a name that stands in the way becomes another, in these too.
+  const inside = new Map<string, string>();
+  for (const [name, own] of [
+    [input.name, input.tensor],
+    [output.name, rows || mean.length > 0 ? undefined : only],
+  ] as const) {
+    if (!taken.has(name)) taken.add(name);
+    else if (!renamed.has(name) && name !== own) (captured.has(name) ? inside : renamed).set(name, free(`${name}_1`));
   }
-  const rename = (name: string): string => renamed.get(name) ?? name;
+  const rename = (name: string): string => renamed.get(name) ?? inside.get(name) ?? name;
+  const kept = part.kept.map((node) =>
+    inside.size > 0 ? renamedNode(node, { rename: (name) => inside.get(name) ?? name }) : node,
+  );
   for (const node of kept) {
     node.input = node.input.map(rename);
     node.output = node.output.map(rename);
   }
   for (const tensor of graph.initializer) tensor.name = rename(tensor.name);
+  graph.node = kept;
 
-  const identity = (from: string, to: string): NodeMessage => ({ opType: 'Identity', input: [from], output: [to] });
   // What an inner graph reads keeps its name, beside the one that is given to it.
-  if (rename(input.tensor) !== input.name) kept.unshift(identity(input.name, input.tensor));
+  if (rename(input.tensor) !== input.name) kept.unshift(identity(input.name, rename(input.tensor)));
   let tensors = output.tensors.map(rename);
   if (mean.length > 0) {
     const means = rows ? free(`${output.name}/mean`) : output.name;

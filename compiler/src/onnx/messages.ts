@@ -16,6 +16,9 @@ export interface TensorMessage {
 export interface AttributeMessage {
   name: string;
   type: number;
+  /** An int64, as all of `ints`. */
+  i?: unknown;
+  ints?: unknown[];
   t?: TensorMessage | null;
   tensors?: TensorMessage[];
   g?: Uint8Array;

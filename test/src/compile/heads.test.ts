@@ -1,11 +1,11 @@
 import { loadBundle } from '@whet/runtime/node';
 import { describe, expect, it } from 'vitest';
 import { encodeModel, float32s, type TestModel, type TestNode } from '../../../compiler/src/onnx/models.test.helper.js';
-import { compileBytes, expectAsFile, fixture, noise, runFile } from './compile-helpers.js';
+import { compileBytes, expectAsFile, fixture, gaussian, runFile } from './compile-helpers.js';
 
 const weights = (...dims: number[]) =>
   float32s(dims, [
-    ...noise(
+    ...gaussian(
       dims.reduce((a, b) => a * b, 1),
       0.3,
     ),
@@ -17,6 +17,7 @@ const network = (tail: readonly TestNode[], outputs: readonly string[], initiali
     inputs: { x: ['N', 1, 6, 6] },
     outputs: Object.fromEntries(outputs.map((name) => [name, undefined])),
     outputTypes: { label: 7 },
+    domains: ['com.microsoft'],
     nodes: [
       { op: 'Conv', inputs: ['x', 'w1'], outputs: ['a'] },
       { op: 'Relu', inputs: ['a'], outputs: ['c'] },
@@ -58,6 +59,52 @@ describe('a kept head', () => {
     expect(head?.weight[0]).toBeCloseTo(-0.75, 6);
   });
 
+  it.each<[string, TestNode[]]>([
+    [
+      'QGemm',
+      [
+        {
+          op: 'QGemm',
+          domain: 'com.microsoft',
+          inputs: ['q', 's', 'z', 'w8', 'sw', 'zw', 'b32', 's', 'z'],
+          outputs: ['o'],
+        },
+        { op: 'DequantizeLinear', inputs: ['o', 's', 'z'], outputs: ['l'] },
+      ],
+    ],
+    [
+      'QLinearMatMul and QLinearAdd',
+      [
+        { op: 'QLinearMatMul', inputs: ['q', 's', 'z', 'w8', 'one', 'z', 's', 'z'], outputs: ['o'] },
+        {
+          op: 'QLinearAdd',
+          domain: 'com.microsoft',
+          inputs: ['o', 's', 'z', 'b8', 's', 'z', 's', 'z'],
+          outputs: ['r'],
+        },
+        { op: 'DequantizeLinear', inputs: ['r', 's', 'z'], outputs: ['l'] },
+      ],
+    ],
+  ])('is read of integers alone: %s', async (_, layers) => {
+    const int8s = {
+      dims: [5, 3],
+      dataType: 3,
+      int32Data: Array.from({ length: 15 }, (_unused, i) => ((i * 7) % 31) - 15),
+    };
+    const tail: TestNode[] = [{ op: 'QuantizeLinear', inputs: ['f', 's', 'z'], outputs: ['q'] }, ...layers];
+    const file = network(tail, ['l'], {
+      ...quantizer,
+      w8: int8s,
+      one: float32s([], [0.03]),
+      sw: float32s([3], [0.05, 0.04, 0.03]),
+      zw: { dims: [3], dataType: 3, int32Data: [0, 0, 0] },
+      b32: { dims: [3], dataType: 6, int32Data: [400, -300, 100] },
+      b8: { dims: [3], dataType: 3, int32Data: [20, -10, 5] },
+    });
+    const { head } = await expectAsFile(file, { none: ['none'] }, 0.05);
+    expect(head?.classes).toBe(3);
+  });
+
   it.each<[string, string[]]>([
     ['behind it', ['l', 'label']],
     ['before it', ['label', 'l']],
@@ -84,7 +131,7 @@ describe('a kept head', () => {
     const file = network(tail, ['p'], { w: weights(5, 1), b: weights(1) });
     const { directory } = await compileBytes(file, { head: 'keep', labels: ['no', 'yes'] });
     const bundle = await loadBundle(directory, { threads: 1 });
-    const images = [noise(36), noise(36, 3)];
+    const images = [gaussian(36), gaussian(36, 3)];
     const expected = (await runFile(file, images)).flat();
     const found = await bundle.predict(bundle.initialProfile(), images);
     for (const [n, { probabilities }] of found.entries()) {
@@ -122,7 +169,8 @@ describe('a kept head', () => {
   ])('is refused of %s', async (_, tail, outputs, message) => {
     const file = network(tail, outputs, { w2: weights(5, 3) });
     await expect(compileBytes(file, { head: 'keep' })).rejects.toThrow(message);
-    await compileBytes(file);
+    const { report } = await compileBytes(file);
+    expect(report.model.joinedLayers).toEqual(outputs[0] === 'y' ? ['l', 'm'] : []);
   });
 });
 

@@ -7,11 +7,11 @@ import {
   type TestModel,
   type TestNode,
 } from '../../../compiler/src/onnx/models.test.helper.js';
-import { compileBytes, fixture, noise } from './compile-helpers.js';
+import { compileBytes, fixture, gaussian } from './compile-helpers.js';
 
 const weights = (...dims: number[]) =>
   float32s(dims, [
-    ...noise(
+    ...gaussian(
       dims.reduce((a, b) => a * b, 1),
       0.3,
     ),

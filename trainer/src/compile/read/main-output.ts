@@ -1,4 +1,4 @@
-import type { OnnxNode } from '@whet/compiler';
+import { firstOutput, type OnnxNode } from '@whet/compiler';
 import type { NodeGraph } from './node-graph.js';
 
 /** What may stand between a last layer and an output. */
@@ -12,23 +12,32 @@ const layers = /Gemm|MatMul|Conv/;
 /** Outputs that are looked at; a file may declare any number. */
 const MOST = 64;
 
-/** Whether an output is what a last layer makes, with no more behind it than scales it. */
-function endsInLayer(nodes: NodeGraph, ofImages: ReadonlySet<OnnxNode>, output: string): boolean {
+/** The last layers that an output is made of, with no more behind them than scales and adds; none where there is more. */
+function layersOf(nodes: NodeGraph, ofImages: ReadonlySet<OnnxNode>, output: string): OnnxNode[] {
+  const found: OnnxNode[] = [];
   const seen = new Set<OnnxNode>();
-  for (let node = nodes.maker(output); node && !seen.has(node); ) {
-    if (layers.test(node.op)) return true;
-    if (!behindLayers.has(node.op)) return false;
+  const open = [nodes.maker(output)];
+  for (let node = open.pop(); node; node = open.pop()) {
+    if (seen.has(node)) continue;
     seen.add(node);
-    const makers: (OnnxNode | undefined)[] = node.inputs.map((name) => nodes.maker(name));
-    node = makers.find((maker) => maker && ofImages.has(maker));
+    if (layers.test(node.op)) found.push(node);
+    else if (!behindLayers.has(node.op)) return [];
+    else {
+      for (const name of node.inputs) {
+        const maker = nodes.maker(name);
+        if (maker && ofImages.has(maker)) open.push(maker);
+      }
+    }
   }
-  return false;
+  return found;
 }
 
 export interface MainOutput {
   readonly name: string;
   /** Outputs of other last layers, as auxiliary ones, which are left out. */
   readonly others: readonly string[];
+  /** What its last layers make, where several are added up, as those of a distilled network. */
+  readonly joined: readonly string[];
 }
 
 /**
@@ -44,9 +53,10 @@ export function mainOutput(nodes: NodeGraph, image: string, features?: string): 
     return maker !== undefined && (below.get(name)?.has(maker) ?? false);
   };
   const above = features === undefined ? named : named.filter((name) => reaches(name, features));
-  const ending = above.filter((name) => endsInLayer(nodes, ofImages, name));
+  const ending = above.filter((name) => layersOf(nodes, ofImages, name).length > 0);
   const last = ending.filter((name) => !ending.some((other) => other !== name && reaches(other, name)));
   const plain = above.find((name) => !choosing.has(nodes.maker(name)?.op ?? ''));
   const [name = plain ?? above[0] ?? named[0] ?? '', ...others] = last;
-  return { name, others };
+  const joined = layersOf(nodes, ofImages, name).map(firstOutput);
+  return { name, others, joined: joined.length > 1 ? joined.sort() : [] };
 }

@@ -6,6 +6,8 @@ import { expectHoldable } from './value-sizes.js';
 export interface ModelInput {
   readonly name: string;
   readonly shape: readonly [channels: number, height: number, width: number];
+  /** How many images the file says it takes, where it says a number. */
+  readonly batch?: number;
 }
 
 /** TensorProto.DataType: float, float16, double, bfloat16. */
@@ -22,7 +24,7 @@ export function imageInput(model: OnnxModel, size: readonly [height: number, wid
   if (!image?.shape || images.length > 1 || inputs.length > 1) {
     throw new CompileError(`expected one input, images [N, C, H, W]; the model's inputs are ${listed || 'none'}`);
   }
-  const [, channels, ...declared] = image.shape;
+  const [batch, channels, ...declared] = image.shape;
   if (channels !== 1 && channels !== 3) {
     throw new CompileError(`input ${listed}: expected images [N, C, H, W] of 1 or 3 channels`);
   }
@@ -39,5 +41,6 @@ export function imageInput(model: OnnxModel, size: readonly [height: number, wid
     throw new CompileError(`input ${listed} takes images of any size; give the height and width to compile for`);
   }
   expectHoldable(`input ${listed}`, ['N', channels, height, width]);
-  return { name: image.name, shape: [channels, height, width] };
+  const fixed = typeof batch === 'number' ? { batch } : {};
+  return { name: image.name, shape: [channels, height, width], ...fixed };
 }

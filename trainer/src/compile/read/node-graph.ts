@@ -76,3 +76,12 @@ export class NodeGraph {
     return found;
   }
 }
+
+/** Names of what the nodes of a file make, and of what they dequantize of that. */
+export function tensorsOf({ nodes }: OnnxModel) {
+  const outputsOf = (chosen: OnnxModel['nodes']) => new Set(chosen.flatMap(({ outputs }) => outputs));
+  return {
+    tensors: outputsOf(nodes),
+    dequantized: outputsOf(nodes.filter(({ op }) => op === 'DequantizeLinear')),
+  };
+}

@@ -8,15 +8,15 @@ import {
   type Tensor,
 } from '@whet/compiler';
 import * as ort from 'onnxruntime-node';
-import { CompileError } from './compile-error.js';
+import { BatchError, CompileError } from './compile-error.js';
 import { type Feeds, limitsFor, ModelRunError, runGuarded } from './guarded-run.js';
 import type { ModelInput } from './model-input.js';
 
-/** What running a model shows of one of its tensors. */
+/** What running a model shows of one of its tensors; `fixed` where its first axis does not count images. */
 export type Measured =
   | { readonly kind: 'batch'; readonly shape: Shape }
   | { readonly kind: 'constant'; readonly value: Tensor }
-  | { readonly kind: 'other'; readonly what: string };
+  | { readonly kind: 'other'; readonly what: string; readonly fixed?: boolean };
 
 /** A batch of images without meaning, the same each time; each number is an image, of another brightness and contrast. */
 export function waves(input: ModelInput, images: readonly number[]): ort.Tensor {
@@ -49,12 +49,18 @@ function constantOf({ type, data, dims }: ort.Tensor): Measured {
   return { kind: 'constant', value: makeTensor(dims, Float64Array.from(data as Float32Array, Number), dtype) };
 }
 
-function batchOf([two, three]: readonly [ort.Tensor, ort.Tensor]): Measured {
+function batchOf(name: string, [two, three, one]: readonly [ort.Tensor, ort.Tensor, ort.Tensor]): Measured {
   const [shape, larger] = [two.dims, three.dims];
-  const other = { kind: 'other', what: `${two.type} [${shape.join(', ')}] for 2 images` } as const;
+  const fixed = two.type === 'float32' && shape[0] !== 2;
+  const other = { kind: 'other', what: `${two.type} [${shape.join(', ')}] for 2 images`, fixed } as const;
   if (two.type !== 'float32' || three.type !== 'float32' || shape[0] !== 2 || larger[0] !== 3) return other;
   const rest = shape.slice(1);
   if (shape.length !== larger.length || rest.some((dim, axis) => dim !== larger[axis + 1])) return other;
+  if (one.dims.join() !== [1, ...rest].join()) {
+    throw new BatchError(
+      `"${name}": expected float32 [1, ${rest.join(', ')}] for one image, got [${one.dims.join(', ')}]`,
+    );
+  }
   return { kind: 'batch', shape: ['N', ...rest] };
 }
 
@@ -69,6 +75,9 @@ function checkDeclared(declaredValues: ReadonlyMap<string, OnnxValueInfo>, name:
   const declared = info.shape?.map((dim) => dim ?? '?').join(', ');
   throw new CompileError(`"${name}" is declared as [${declared}], onnxruntime makes [${shape.join(', ')}]`);
 }
+
+const tooMuch = (part: string, cause: ModelRunError) =>
+  new CompileError(`${part} is too much to run: ${cause.message}`, { cause });
 
 /** Runs a part of a model on so many images at a time; what goes wrong is a {@link CompileError} that names `part`. */
 export async function runBatches(
@@ -89,15 +98,21 @@ export async function runBatches(
     if (!(cause instanceof ModelRunError)) throw cause;
     if (cause.stage === 'load')
       throw new CompileError(`onnxruntime does not load ${part}: ${cause.message}`, { cause });
-    if (cause.stage === 'limit') throw new CompileError(`${part} is too much to run: ${cause.message}`, { cause });
-    const single = await run([[0]]).then(
-      () => true,
-      () => false,
-    );
-    const what = single
-      ? 'takes one image at a time only; export the model with a batch axis that is not fixed (dynamic)'
-      : 'does not run';
-    throw new CompileError(`${part} ${what}: ${cause.message}`, { cause });
+    if (cause.stage === 'limit') throw tooMuch(part, cause);
+    const runs = (count: number) =>
+      run([Array.from({ length: count }, (_, i) => i)]).then(
+        () => true,
+        (error: unknown) => {
+          if (error instanceof ModelRunError && error.stage === 'limit') throw tooMuch(part, error);
+          return false;
+        },
+      );
+    const { batch = 1 } = input;
+    const only = (await runs(1)) ? 1 : batch > 1 && (await runs(batch)) ? batch : undefined;
+    if (only === undefined) throw new CompileError(`${part} does not run: ${cause.message}`, { cause });
+    const what = `takes ${only === 1 ? 'one image' : `${only} images`} at a time only`;
+    const instead = 'export the model with a batch axis that is not fixed (dynamic)';
+    throw new BatchError(`${part} ${what}; ${instead}: ${cause.message}`, { cause });
   }
 }
 
@@ -113,7 +128,7 @@ export async function runOne(bytes: Uint8Array, feeds: Feeds, fileBytes = bytes.
 }
 
 /**
- * Runs the file up to `tensors` on two and on three images: which axis counts images, and how long the others are.
+ * Runs the file up to `tensors` on two, three and one images: which axis counts images, and how long the others are.
  * Tensors in `constants` depend on no image; their values are taken.
  */
 export async function measureTensors(
@@ -128,14 +143,11 @@ export async function measureTensors(
   if (tensors.length === 0) return measured;
   const declared = ['N', ...input.shape];
   const exposed = exposeOnnx(bytes, tensors, { tensor: input.name, shape: declared }, external);
-  const [two, three] = await runBatches(exposed, input, input.name, [
-    [0, 1],
-    [0, 1, 2],
-  ]);
+  const runs = await runBatches(exposed, input, input.name, [[0, 1], [0, 1, 2], [0]]);
   const values = new Map([...model.outputs, ...model.valueInfo].map((info) => [info.name, info]));
   for (const name of tensors) {
-    const pair = [two?.[name] as ort.Tensor, three?.[name] as ort.Tensor] as const;
-    const result = constants.has(name) ? constantOf(pair[0]) : batchOf(pair);
+    const made = runs.map((run) => run[name]) as [ort.Tensor, ort.Tensor, ort.Tensor];
+    const result = constants.has(name) ? constantOf(made[0]) : batchOf(name, made);
     if (result.kind === 'batch') checkDeclared(values, name, result.shape);
     measured.set(name, result);
   }

@@ -12,7 +12,7 @@ import {
   type Shape,
   type Tensor,
 } from '@whet/compiler';
-import { CompileError } from './compile-error.js';
+import { BatchError, CompileError } from './compile-error.js';
 import type { ModelInput } from './model-input.js';
 import type { NodeGraph } from './node-graph.js';
 import { type Measured, measureTensors } from './probe-tensors.js';
@@ -97,14 +97,18 @@ export async function readAbove(
     const measured = await measureTensors(bytes, model, input, boundary, constants, external).catch(
       (cause: unknown) => {
         if (!(cause instanceof CompileError)) throw cause;
-        throw new CompileError(`${cause.message}${listUnread(unread, consequences)}`, { cause: cause.cause });
+        const message = `${cause.message}${listUnread(unread, consequences)}`;
+        throw cause instanceof BatchError
+          ? new BatchError(message, { cause })
+          : new CompileError(message, { cause: cause.cause });
       },
     );
     const before = unread.size;
     for (const [name, found] of measured) {
       if (found.kind !== 'other') continue;
       if (name === features) {
-        throw new CompileError(`features "${name}": expected float32 [N, ...], got ${found.what}; name another tensor`);
+        const message = `features "${name}": expected float32 [N, ...], got ${found.what}; name another tensor`;
+        throw found.fixed ? new BatchError(message) : new CompileError(message);
       }
       for (const node of nodes.readersOf(name)) {
         if (opaque.has(node)) continue;

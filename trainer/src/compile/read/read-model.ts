@@ -1,5 +1,4 @@
 import {
-  copyInputs,
   decodeModel,
   type ExternalReader,
   encodeOnnx,
@@ -15,23 +14,24 @@ import {
   type OnnxModel,
   type OnnxProblem,
   readOnnx,
-  type Shape,
   type Tensor,
   type Value,
 } from '@whet/compiler';
 import { blockedParameters } from './blocked-parameters.js';
-import { CompileError } from './compile-error.js';
+import { BatchError, CompileError } from './compile-error.js';
 import { applyLayout, type FeatureLayout, layoutOf } from './feature-layout.js';
 import { findFeaturesTensor, findFeaturesValue } from './find-features.js';
 import { expectFiniteParameters } from './finite-weights.js';
 import { isOverLimit } from './guarded-run.js';
+import { headAbove } from './head-above.js';
 import { type MainOutput, mainOutput } from './main-output.js';
 import { imageInput, type ModelInput } from './model-input.js';
 import { type ModelParameter, parametersOf } from './model-parameters.js';
-import { NodeGraph } from './node-graph.js';
+import { NodeGraph, tensorsOf } from './node-graph.js';
 import { checkLayer, measureTensors } from './probe-tensors.js';
 import { MOST_ROUNDS, problemOf, readAbove } from './read-above.js';
 import { readHead, type SourceHead } from './read-head.js';
+import { rewriteBatch } from './rewrite-batch.js';
 import { withSafeNames } from './safe-names.js';
 import { expectSeparateImages } from './separate-images.js';
 import { expectHoldableValues } from './value-sizes.js';
@@ -47,7 +47,7 @@ export interface ReadModelOptions {
 /** A classifier from a file, up to its features. */
 export interface SourceModel {
   /**
-   * The file, without functions of its own and branches that are never taken; with a node more where its features are
+   * The file, for any number of images, without functions of its own and branches that are never taken; with a node more where its features are
    * integers that first have to be dequantized.
    */
   readonly file: Uint8Array;
@@ -62,6 +62,8 @@ export interface SourceModel {
   readonly dequantized: ReadonlySet<string>;
   /** Outputs of other last layers than the one that is taken. */
   readonly otherOutputs: readonly string[];
+  /** What several last layers make whose results are added up; the features are what one of them reads. */
+  readonly joinedLayers: readonly string[];
   /** From the image upward, those that cannot move among them. */
   readonly parameters: readonly ModelParameter[];
   /**
@@ -78,14 +80,6 @@ export interface SourceModel {
   featureGraph(moving: readonly ModelParameter[]): Graph;
   /** The model's own last layer. Throws {@link CompileError} where what follows the features is not just that. */
   head(): SourceHead;
-}
-
-function tensorsOf({ nodes }: OnnxModel) {
-  const outputsOf = (chosen: OnnxModel['nodes']) => new Set(chosen.flatMap(({ outputs }) => outputs));
-  return {
-    tensors: outputsOf(nodes),
-    dequantized: outputsOf(nodes.filter(({ op }) => op === 'DequantizeLinear')),
-  };
 }
 
 /**
@@ -138,40 +132,13 @@ function readableModel(
     opset: model.opset,
     ...tensorsOf(model),
     otherOutputs: main.others,
+    joinedLayers: main.joined,
     parameters: withSafeNames(parametersOf(below), model),
     opaque: false,
     blockersOf: () => [],
     head: () => readHead(graph, features),
     featureGraph: featureGraphOf(graph, features, layout, input.name),
   };
-}
-
-/** The same without what quantized activations are clipped to, where only their rounding is looked at. */
-function withoutRounding(graph: Graph, dequantized: ReadonlySet<string>): Graph {
-  const g = new GraphBuilder();
-  const bindings = copyInputs(g, graph);
-  const outputs = inline(g, graph, bindings, ({ op, output }, [x]) =>
-    op === 'Clip' && dequantized.has(output.name) ? x : undefined,
-  );
-  return { name: graph.name, inputs: [...bindings.values()], outputs };
-}
-
-/** The last layer of a model whose features are made by nodes that are not all read. */
-function headAbove(
-  file: Uint8Array,
-  features: string,
-  shape: Shape,
-  output: string,
-  dequantized: ReadonlySet<string>,
-  external: ExternalReader | undefined,
-): SourceHead {
-  const given = new Map([[features, shape]]);
-  const outputs = [output];
-  const read = readOnnx(file, { given, outputs, quantization: 'straight-through', ...(external ? { external } : {}) });
-  const { graph } = foldConstants(withoutRounding(read, dequantized));
-  const input = graph.inputs.find(({ name }) => name === features);
-  if (!input) throw new CompileError(`head "keep": nothing reads the features "${features}"`);
-  return readHead(graph, input);
 }
 
 /** A model of which a part is for the runtime alone: what stands above that may move. */
@@ -185,7 +152,6 @@ async function partlyReadModel(
   const { name, file, layer } = findFeaturesTensor(bytes, whole, input.name, options.features);
   const model = decodeModel(file);
   const nodes = new NodeGraph(model, [name]);
-  const tensors = tensorsOf(model);
   const part = await readAbove(file, nodes, input, name, options.external);
   if (layer !== undefined) await checkLayer(file, input, layer, options.external);
   const { graph } = foldConstants(part.graph);
@@ -210,12 +176,13 @@ async function partlyReadModel(
     features: name,
     layout,
     opset: model.opset,
-    ...tensors,
+    ...tensorsOf(model),
     otherOutputs: main.others,
+    joinedLayers: main.joined,
     parameters: withSafeNames([...blocked, ...readable], model),
     opaque: true,
     blockersOf,
-    head: () => headAbove(file, name, features.shape, main.name, tensors.dequantized, options.external),
+    head: () => headAbove(file, name, features.shape, main.name, options.external),
     featureGraph: featureGraphOf(graph, features, layout),
   };
 }
@@ -266,6 +233,17 @@ export async function readModel(file: Uint8Array, options: ReadModelOptions): Pr
   const input = imageInput(decodeModel(file), options.imageSize);
   const inputShapes = { [input.name]: ['N', ...input.shape] };
   const bytes = expandOnnx(file, { inputShapes, ...(external ? { external } : {}) });
+  try {
+    return await readAnyBatch(bytes, input, options);
+  } catch (cause) {
+    if (!(cause instanceof BatchError) || (input.batch ?? 1) > 1) throw cause;
+    return readAnyBatch(await rewriteBatch(bytes, input, cause, external), input, options);
+  }
+}
+
+/** {@link readModel} of a model that takes any number of images. */
+async function readAnyBatch(bytes: Uint8Array, input: ModelInput, options: ReadModelOptions): Promise<SourceModel> {
+  const { external } = options;
   const model = decodeModel(bytes);
   const main = mainOutput(new NodeGraph(model), input.name, options.features);
   const read = await readWhole(bytes, model, input, main.name, external);
