@@ -40,7 +40,8 @@ function evaluateDim(dim: string, symbols: Readonly<Record<string, number>>): nu
   return product;
 }
 
-function multiplyAddsOf(node: Node, sizeOf: (shape: Shape) => number): number {
+/** Multiplications that a node adds up, of shapes as large as `sizeOf` says; 0 for what multiplies no matrices. */
+export function multiplyAddsOf(node: Node, sizeOf: (shape: Shape) => number): number {
   const [first, second] = node.inputs as readonly (Value | undefined)[];
   if (!first || !second) return 0;
   switch (node.op) {

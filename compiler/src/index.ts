@@ -13,6 +13,7 @@ export { lowerForGpu } from './lowering/lower-for-gpu.js';
 export { transposedAsConvolution } from './lowering/transposed.js';
 export { weightGradientForms } from './lowering/weight-gradient.js';
 export { anyBatch } from './onnx/any-batch.js';
+export { countNodes } from './onnx/budget.js';
 export { type Cut, cutOnnx, exposeOnnx } from './onnx/cut.js';
 export { listProblems, OnnxError, type OnnxProblem } from './onnx/errors.js';
 export { expandOnnx } from './onnx/expand/expand.js';

@@ -50,9 +50,10 @@ export class Profile {
 
 function strings(text: string | undefined): string[] {
   const list: unknown = JSON.parse(text ?? 'null');
-  if (!Array.isArray(list) || !list.every((item) => typeof item === 'string')) throw new Error('classes are not names');
+  if (!Array.isArray(list) || !list.every((item) => typeof item === 'string'))
+    throw new Error(`classes: expected a list of names, got ${text}`);
   if (list.length < 2 || new Set(list).size < list.length || list.includes('')) {
-    throw new Error('expected two or more different class names');
+    throw new Error(`classes: expected two or more different names, got ${text}`);
   }
   return list;
 }
@@ -64,7 +65,7 @@ function counts(text: string | undefined, length: number): number[] {
     list.length !== length ||
     !list.every((item) => Number.isSafeInteger(item) && item >= 0)
   ) {
-    throw new Error('examples are not counts of each class');
+    throw new Error(`examples: expected ${length} counts, one for each class, got ${text}`);
   }
   return list;
 }
@@ -87,7 +88,8 @@ export function readProfile(bytes: Uint8Array): Profile {
     if (format !== FORMAT) throw new Error(`expected format "${FORMAT}", got ${JSON.stringify(format)}`);
     const classes = strings(metadata['classes']);
     const steps = Number(metadata['steps']);
-    if (!Number.isSafeInteger(steps) || steps < 0) throw new Error('steps is not a count');
+    if (!Number.isSafeInteger(steps) || steps < 0)
+      throw new Error(`steps: expected a whole number of 0 or more, got ${JSON.stringify(metadata['steps'])}`);
     return new Profile(bundle, pattern, classes, counts(metadata['examples'], classes.length), steps, values(tensors));
   } catch (cause) {
     throw new ProfileError(`profile: ${(cause as Error).message}`, { cause });

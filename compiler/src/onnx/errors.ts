@@ -27,8 +27,16 @@ export class OnnxError extends Error {
   }
 }
 
+/** As many as anybody reads. */
+const SHOWN = 50;
+
+/** The first of a list in a message. */
+export function firstOf(texts: readonly string[]): readonly string[] {
+  return texts.length <= SHOWN ? texts : [...texts.slice(0, SHOWN), `and ${texts.length - SHOWN} more`];
+}
+
 /** One line an unknown operator, with its nodes; one line each other problem. */
-export function listProblems(problems: readonly OnnxProblem[]): string[] {
+export function listProblems(problems: readonly OnnxProblem[]): readonly string[] {
   const unknown = new Map<string, string[]>();
   const lines: string[] = [];
   for (const { op, domain, node, reason } of problems) {
@@ -37,10 +45,12 @@ export function listProblems(problems: readonly OnnxProblem[]): string[] {
       continue;
     }
     const key = `unsupported operator ${op} (${domain})`;
-    unknown.set(key, [...(unknown.get(key) ?? []), `"${node}"`]);
+    const nodes = unknown.get(key) ?? [];
+    nodes.push(`"${node}"`);
+    unknown.set(key, nodes);
   }
-  const operators = [...unknown].map(([key, nodes]) => `${key}: ${nodes.join(', ')}`);
-  return [...operators, ...lines];
+  const operators = [...unknown].map(([key, nodes]) => `${key}: ${firstOf(nodes).join(', ')}`);
+  return firstOf([...operators, ...lines]);
 }
 
 export function formatProblems(problems: readonly OnnxProblem[], opset: number): string {

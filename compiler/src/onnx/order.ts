@@ -1,4 +1,4 @@
-import { OnnxError } from './errors.js';
+import { firstOf, OnnxError } from './errors.js';
 import type { OnnxModel, OnnxNode } from './proto.js';
 
 /** Values that a node reads, those that the graphs inside it read among them. */
@@ -40,7 +40,7 @@ function producersOf(model: OnnxModel): Map<string, OnnxNode> {
     if (!given.has(name) && !producers.has(name)) missing.push(`"${name}", a graph output`);
   }
   if (missing.length > 0) {
-    throw new OnnxError(`values that nothing makes (no node, input or initializer): ${missing.join('; ')}`);
+    throw new OnnxError(`values that nothing makes (no node, input or initializer): ${firstOf(missing).join('; ')}`);
   }
   return producers;
 }
@@ -80,7 +80,8 @@ export function orderNodes(
       if (!seen) stack.push(opened(producer));
       if (seen === 'open') {
         const cycle = stack.slice(stack.findIndex(({ node }) => node === producer)).map(({ node }) => node);
-        const path = [...cycle, producer].map(({ op, name }) => `${op} "${name}"`).join(' <- ');
+        const names = [...cycle, producer].map(({ op, name }) => `${op} "${name}"`);
+        const path = firstOf(names).join(' <- ');
         throw new OnnxError(`the graph has a cycle: ${path}`);
       }
     }

@@ -1,3 +1,4 @@
+import { countNodes } from './budget.js';
 import { OnnxError } from './errors.js';
 import { capturedNames } from './inner-graphs.js';
 import type { NodeMessage } from './messages.js';
@@ -248,9 +249,10 @@ function readValueInfo(raw: RawValueInfo, what: string): OnnxValueInfo {
 
 /**
  * The model in a file, typed, with everything present that the format requires. Throws {@link OnnxError} where the
- * bytes are truncated or are not an ONNX model.
+ * bytes are truncated, are not an ONNX model, or hold more parts than one that can be read.
  */
 export function decodeModel(bytes: Uint8Array): OnnxModel {
+  countNodes(bytes);
   let raw: RawModel;
   try {
     const message = onnxMessage('ModelProto');

@@ -1,5 +1,6 @@
 import type { GraphBuilder } from '../builder.js';
 import type { Value } from '../graph.js';
+import { formatShape } from '../tensor.js';
 import { elementwise, elementwiseOf, expectOneDType, gate, mapTensors, scaled } from './broadcasting.js';
 import { erf } from './erf.js';
 import type { Operator } from './operator.js';
@@ -38,7 +39,9 @@ const Clip: Operator<'Clip'> = {
     const { dtype, shape } = required(inputs, 0);
     expectOneDType(inputs);
     for (const limit of inputs.slice(1)) {
-      if (limit && limit.shape.length > 0) throw new Error(`limit "${limit.name}" is not a scalar`);
+      if (limit && limit.shape.length > 0) {
+        throw new Error(`expected limit "${limit.name}" to be a scalar, got ${formatShape(limit.shape)}`);
+      }
     }
     return { dtype, shape };
   },

@@ -72,8 +72,10 @@ export function mapTensors(operands: readonly Tensor[], dtype: DType, f: (...x: 
 
 /** Throws where operands that an operator computes with each other have different dtypes. */
 export function expectOneDType(operands: Inputs): void {
+  const first = operands.find((operand) => operand)?.dtype;
+  if (operands.every((operand) => !operand || operand.dtype === first)) return;
   const dtypes = [...new Set(operands.flatMap((operand) => (operand ? [operand.dtype] : [])))];
-  if (dtypes.length > 1) throw new Error(`expected operands of one dtype, got ${dtypes.join(' and ')}`);
+  throw new Error(`expected operands of one dtype, got ${dtypes.join(' and ')}`);
 }
 
 export function inferBroadcast(inputs: Inputs, arity: number): Shape {

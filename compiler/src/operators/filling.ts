@@ -53,7 +53,8 @@ export const Range: Operator<'Range'> = {
 function repeatsOf(inputs: Inputs): number[] {
   const { shape } = required(inputs, 0);
   const repeats = constantIntegers(inputs, 1, 'repeats');
-  if (repeats.length !== shape.length) throw new Error(`${repeats.length} repeats for ${formatShape(shape)}`);
+  if (repeats.length !== shape.length)
+    throw new Error(`expected ${shape.length} repeats for ${formatShape(shape)}, got ${repeats.length}`);
   return repeats;
 }
 

@@ -12,7 +12,8 @@ export const identityOperators = {
   Dropout: {
     infer: (inputs) => {
       const training = inputs[2];
-      if (training && training.constant?.data[0] !== 0) throw new Error('training_mode is not supported');
+      if (training && training.constant?.data[0] !== 0)
+        throw new Error(`expected training_mode to be the constant false, got "${training.name}"`);
       const { dtype, shape } = required(inputs, 0);
       return { dtype, shape };
     },

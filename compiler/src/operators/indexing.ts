@@ -87,7 +87,7 @@ export const GatherElements: Operator<'GatherElements'> = {
     const indices = required(inputs, 1);
     normalizeAxis(axis, x.shape.length);
     if (indices.shape.length !== x.shape.length) {
-      throw new Error(`indices of rank ${indices.shape.length} for a value of rank ${x.shape.length}`);
+      throw new Error(`expected indices of rank ${x.shape.length} as the value, got rank ${indices.shape.length}`);
     }
     return { dtype: x.dtype, shape: indices.shape };
   },
@@ -116,7 +116,9 @@ export const ScatterElements: Operator<'ScatterElements'> = {
     const updates = required(inputs, 2);
     normalizeAxis(axis, x.shape.length);
     if (!sameShape(indices.shape, updates.shape)) {
-      throw new Error(`${formatShape(indices.shape)} indices, ${formatShape(updates.shape)} updates`);
+      throw new Error(
+        `expected updates of the shape of the indices, ${formatShape(indices.shape)}, got ${formatShape(updates.shape)}`,
+      );
     }
     return { dtype: x.dtype, shape: x.shape };
   },

@@ -26,7 +26,7 @@ export const MatMul: Operator<'MatMul'> = {
       throw new Error(`left operand has ${a.shape.at(-1)} columns, right operand has ${b.shape.at(-2)} rows`);
     }
     const batch = broadcastShapes(a.shape.slice(0, -2), b.shape.slice(0, -2));
-    if (!batch) throw new Error('leading axes do not broadcast');
+    if (!batch) throw new Error(`leading axes of ${formatShape(a.shape)} and ${formatShape(b.shape)} do not broadcast`);
     return { dtype: a.dtype, shape: [...batch, a.shape.at(-2) as Dim, b.shape.at(-1) as Dim] };
   },
   // dA = c B^T, dB = A^T c

@@ -55,8 +55,9 @@ function resized(
   a: ResizeAttributes,
 ): { shape: Dim[]; maps: () => AxisMap[] } {
   const given = scales ?? sizes;
-  if (!given) throw new Error('expected scales or sizes');
-  if (given.length !== shape.length) throw new Error(`${given.length} scales or sizes for ${shape.length} axes`);
+  if (!given) throw new Error('expected scales or sizes, got neither');
+  if (given.length !== shape.length)
+    throw new Error(`expected ${shape.length} scales or sizes, one an axis, got ${given.length}`);
   const out = shape.map((dim, axis): Dim => {
     if (sizes) return sizes[axis] as Dim;
     const scale = scales?.[axis] as number;

@@ -1,22 +1,28 @@
 import { copyInputs, GraphBuilder, inline } from '../builder.js';
 import { evaluate } from '../evaluate.js';
-import type { Graph } from '../graph.js';
+import { FoldingBudget } from '../folding-budget.js';
+import type { Graph, Node } from '../graph.js';
+import { constantsOf } from '../graph.js';
 import { isStatic, sizeOf } from '../tensor.js';
 import type { Pass } from './pass.js';
 
 /**
  * A pass that replaces nodes whose inputs are all constants by their value, computed in float64, where it has at most
- * `limit` elements: a few bytes of `Expand` would else become a file that nobody asked for.
+ * `limit` elements, and all of them together are few: a few bytes of `Expand` would else become a file that nobody
+ * asked for, and two of them a product that takes hours.
  */
 export function foldConstantsUpTo(limit: number): Pass {
   return (graph) => {
     const g = new GraphBuilder();
     let changed = false;
+    const held = constantsOf(graph).reduce((sum, { constant }) => sum + (constant?.data.length ?? 0), 0);
+    const budget = new FoldingBudget(held);
     const bindings = copyInputs(g, graph);
     const outputs = inline(g, graph, bindings, (node, operands) => {
       if (!operands.every((operand) => operand === undefined || operand.constant)) return undefined;
       const value = g.apply(node.op, operands, node.attributes, node.name);
-      if (!isStatic(value.shape) || sizeOf(value.shape) > limit) return value;
+      if (!isStatic(value.shape) || sizeOf(value.shape) > limit || !budget.affords(value.producer as Node))
+        return value;
       const single: Graph = { name: node.name, inputs: [], outputs: new Map([['value', value]]) };
       const folded = evaluate(single, new Map()).get('value');
       if (!folded) return value;

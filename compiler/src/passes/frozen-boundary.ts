@@ -22,19 +22,39 @@ export function frozenBoundary(
   for (const node of nodes) {
     if (node.inputs.some((input) => input && dependsOnInput.has(input))) dependsOnInput.add(node.output);
   }
-  const moved = new Set<Value>(graph.inputs.filter((input) => moving.has(input.name)));
-  for (;;) {
-    for (const node of nodes) if (node.inputs.some((input) => input && moved.has(input))) moved.add(node.output);
-    const boundary = new Set<Value>();
-    const cross = (value: Value) => {
-      if (value.producer && !moved.has(value) && dependsOnInput.has(value)) boundary.add(value);
-    };
-    for (const node of nodes) if (moved.has(node.output)) for (const input of node.inputs) if (input) cross(input);
-    for (const output of graph.outputs.values()) cross(output);
-    const refused = [...boundary].filter((value) => !mayCross(value));
-    const torn = together.filter((group) => group.some((value) => moved.has(value))).flat();
-    const before = moved.size;
-    for (const value of [...refused, ...torn]) moved.add(value);
-    if (moved.size === before) return [...boundary];
+  const readers = new Map<Value, Value[]>();
+  for (const { inputs, output } of nodes) {
+    for (const input of inputs) {
+      if (!input) continue;
+      const known = readers.get(input);
+      if (known) known.push(output);
+      else readers.set(input, [output]);
+    }
   }
+  const groups = new Map<Value, readonly Value[]>();
+  for (const group of together) for (const value of group) groups.set(value, [...(groups.get(value) ?? []), ...group]);
+  const mayEnd = (value: Value) => value.producer !== undefined && dependsOnInput.has(value);
+  const moved = new Set<Value>();
+  const open: Value[] = graph.inputs.filter((input) => moving.has(input.name));
+  const take = () => {
+    for (let value = open.pop(); value; value = open.pop()) {
+      if (moved.has(value)) continue;
+      moved.add(value);
+      open.push(...(readers.get(value) ?? []), ...(groups.get(value) ?? []));
+      for (const input of value.producer?.inputs ?? []) {
+        if (input && mayEnd(input) && !moved.has(input) && !mayCross(input)) open.push(input);
+      }
+    }
+  };
+  take();
+  const outputs = [...graph.outputs.values()].filter(mayEnd);
+  for (const output of outputs) if (!moved.has(output) && !mayCross(output)) open.push(output);
+  take();
+  const boundary = new Set<Value>();
+  for (const node of nodes) {
+    if (!moved.has(node.output)) continue;
+    for (const input of node.inputs) if (input && mayEnd(input) && !moved.has(input)) boundary.add(input);
+  }
+  for (const output of outputs) if (!moved.has(output)) boundary.add(output);
+  return [...boundary];
 }

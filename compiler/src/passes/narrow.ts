@@ -91,15 +91,22 @@ function runsOf(
     const axes = own && operandAxes(node, own.axis);
     if (!axes || narrowed.has(node.output)) continue;
     const share = (own.indices.shape[0] as number) / (node.output.shape[own.axis] as number);
-    const run: Run = { share, outputs: new Set([node.output]), sources: new Set() };
-    node.inputs.forEach((input, i) => {
-      if (!input || typeof axes[i] !== 'number') return;
-      const before = runs.get(input);
-      if (!before) run.sources.add(input);
-      for (const output of before?.outputs ?? []) run.outputs.add(output);
-      for (const source of before?.sources ?? []) run.sources.add(source);
-    });
-    for (const output of run.outputs) runs.set(output, run);
+    const sliced = node.inputs.filter((input, i): input is Value => input !== undefined && typeof axes[i] === 'number');
+    const joined = new Set(sliced.flatMap((input) => runs.get(input) ?? []));
+    // The smaller go into the largest: a long chain would else be copied at each of its nodes.
+    const [run = { share, outputs: new Set<Value>(), sources: new Set<Value>() }, ...others] = [...joined].sort(
+      (one, other) => other.outputs.size - one.outputs.size,
+    );
+    for (const other of others) {
+      for (const output of other.outputs) {
+        run.outputs.add(output);
+        runs.set(output, run);
+      }
+      for (const source of other.sources) run.sources.add(source);
+    }
+    for (const input of sliced) if (!runs.has(input)) run.sources.add(input);
+    run.outputs.add(node.output);
+    runs.set(node.output, run);
   }
   return new Set(runs.values());
 }
@@ -112,7 +119,12 @@ function worthwhile(
 ): Set<Value> {
   const readers = new Map<Value, Value[]>();
   for (const { inputs, output } of nodes) {
-    for (const input of inputs) if (input) readers.set(input, [...(readers.get(input) ?? []), output]);
+    for (const input of inputs) {
+      if (!input) continue;
+      const known = readers.get(input);
+      if (known) known.push(output);
+      else readers.set(input, [output]);
+    }
   }
   const total = (values: Iterable<Value>) => [...values].reduce((sum, value) => sum + elementsOf(value), 0);
   const chosen = new Set<Value>();

@@ -3,7 +3,7 @@ import { posix } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseSync, Visitor } from 'oxc-parser';
 
-const root = fileURLToPath(new URL('../../../', import.meta.url));
+export const root = fileURLToPath(new URL('../../../', import.meta.url));
 
 /** The workspaces, each with its sources in `src`. */
 const workspaces = [
@@ -53,11 +53,14 @@ export function parseSource(path: string, text: string): Source {
 
 /** All sources of the workspaces, tests too. */
 export const readSources = (): readonly Source[] =>
+  sourcePaths().map((path) => parseSource(path, readFileSync(root + path, 'utf8')));
+
+/** Their paths from the root of the repository. */
+export const sourcePaths = (): string[] =>
   workspaces.flatMap((workspace) =>
     readdirSync(`${root}${workspace}/src`, { recursive: true, encoding: 'utf8' })
       .map((file) => `${workspace}/src/${file.replaceAll('\\', '/')}`)
-      .filter((path) => /\.tsx?$/.test(path) && !path.endsWith('.d.ts'))
-      .map((path) => parseSource(path, readFileSync(root + path, 'utf8'))),
+      .filter((path) => /\.tsx?$/.test(path) && !path.endsWith('.d.ts')),
   );
 
 /** The workspace of a path, or of what is imported by the name of one. */

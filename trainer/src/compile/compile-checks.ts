@@ -4,6 +4,7 @@ import { takeSupportMoments } from '../pattern/support-moments.js';
 import type { CompileOptions } from './compile-options.js';
 import { checkLabels } from './labels.js';
 import { CompileError } from './read/compile-error.js';
+import { expectFinite } from './read/finite-weights.js';
 import type { ModelParameter } from './read/model-parameters.js';
 import type { SourceHead } from './read/read-head.js';
 import type { SourceModel } from './read/read-model.js';
@@ -86,6 +87,8 @@ export function headOf(options: CompileOptions, model: SourceModel): { head?: So
     throw new CompileError('labels name the classes of the model\'s own last layer: expected head "keep", got "new"');
   }
   const head = model.head();
+  expectFinite(head.name, head.weight, [head.classes, model.layout.length]);
+  expectFinite(head.name, head.bias, [head.classes]);
   const labels = options.labels ?? Array.from({ length: head.classes }, (_, i) => String(i));
   checkLabels(labels, head.classes);
   return { head, labels: [...labels] };

@@ -84,8 +84,15 @@ async function compilePatternOf(
 }
 
 /** What a step costs if everything moves. Nobody asked for such a pattern, so that it fails nothing. */
-function fullCostOf(model: SourceModel, head: SourceHead | undefined, normalization: FileNormalization) {
+function fullCostOf(
+  model: SourceModel,
+  head: SourceHead | undefined,
+  reports: readonly PatternReport[],
+  normalization: FileNormalization,
+) {
   const all = model.parameters.filter(({ moment, blocked }) => !moment && !blocked);
+  const compiled = reports.find(({ moving }) => moving.length === all.length);
+  if (compiled) return compiled.stepCost;
   try {
     return graphCost(compileMoving(model, head, all, 'all', normalization).step, sizesFor(head));
   } catch {
@@ -150,5 +157,5 @@ export async function compileModel(options: CompileOptions): Promise<CompileRepo
     },
   });
   await writeBundle(options.directory, contents);
-  return { manifest, model, head, patterns: reports, fullCost: fullCostOf(model, head, normalization) };
+  return { manifest, model, head, patterns: reports, fullCost: fullCostOf(model, head, reports, normalization) };
 }

@@ -1,4 +1,4 @@
-import { type ExternalReader, encodeOnnx, lowerForCpu } from '@whet/compiler';
+import { type ExternalReader, encodeOnnx, type Graph, lowerForCpu, nodesOf } from '@whet/compiler';
 import { grownHead } from '@whet/models';
 import { type CompiledPattern, compilePattern, type PatternSource } from '../pattern/compile-pattern.js';
 import { takeSupportMoments } from '../pattern/support-moments.js';
@@ -17,6 +17,24 @@ export interface Compiled extends CompiledPattern {
   readonly exactly: MovingPart | undefined;
 }
 
+/** Nodes that a step differentiates at most; the largest classifiers have about half of it when all of them moves. */
+const MOST_MOVING = 6000;
+
+function expectFewMoving(features: Graph, moving: readonly string[]): void {
+  const names = new Set(moving);
+  const moved = new Set(features.inputs.filter(({ name }) => names.has(name)));
+  let count = 0;
+  for (const { inputs, output } of nodesOf(features.outputs.values())) {
+    if (!inputs.some((input) => input && moved.has(input))) continue;
+    moved.add(output);
+    count++;
+  }
+  if (count <= MOST_MOVING) return;
+  throw new CompileError(
+    `expected at most ${MOST_MOVING} nodes above what moves, got ${count}: choose later layers, as last:1`,
+  );
+}
+
 /** The graphs of a model of which `moving` moves. Throws {@link CompileError} naming the pattern. */
 export function compileMoving(
   model: SourceModel,
@@ -33,6 +51,10 @@ export function compileMoving(
   };
   try {
     const features = model.featureGraph(moving);
+    expectFewMoving(
+      features,
+      moving.map(({ name }) => name),
+    );
     if (!model.opaque) {
       const source = bundledNormalizations[normalization].storesMoments ? takeSupportMoments(features) : { features };
       return { ...compilePattern({ ...source, ...rest }), exactly: undefined };

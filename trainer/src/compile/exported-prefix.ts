@@ -1,19 +1,10 @@
 import { cutOnnx, type ExternalReader, encodeOnnx, type Graph, lowerForCpu, type Value } from '@whet/compiler';
-import * as ort from 'onnxruntime-node';
-import { waves } from './read/probe-tensors.js';
+import type * as ort from 'onnxruntime-node';
+import { runOne, waves } from './read/probe-tensors.js';
 import type { SourceModel } from './read/read-model.js';
 
 /** How far the two may be apart, of the largest value: the runtime fuses each differently in float32. */
 const TOLERANCE = 1e-3;
-
-async function runOn(bytes: Uint8Array, images: ort.Tensor): Promise<ort.Tensor | undefined> {
-  const session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 4, intraOpNumThreads: 1 });
-  try {
-    return (await session.run({ images }))['features'];
-  } finally {
-    await session.release();
-  }
-}
 
 /** Whether two tensors are equal but for the rounding of float32. */
 export function agree(a: ort.Tensor, b: ort.Tensor): boolean {
@@ -64,8 +55,8 @@ export async function exportedPrefix(
   });
   if (!cut) return undefined;
   const images = waves(model.input, [0, 1]);
-  const expected = await runOn(encodeOnnx(lowerForCpu(encode)), images);
+  const expected = await runOne(encodeOnnx(lowerForCpu(encode)), { images }, cut.length);
   // A file that this runtime refuses is not left as it is; the re-encoded one takes its place.
-  const actual = await runOn(cut, images).catch(() => undefined);
+  const actual = await runOne(cut, { images }).catch(() => undefined);
   return expected && actual && agree(actual, expected) ? cut : undefined;
 }

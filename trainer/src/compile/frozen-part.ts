@@ -14,7 +14,7 @@ import { lengthPerImage, unpack } from '../pattern/split-network.js';
 import { agree, derivedFeatures, fileTensorOf } from './exported-prefix.js';
 import { CompileError } from './read/compile-error.js';
 import type { ModelParameter } from './read/model-parameters.js';
-import { runBatches, waves } from './read/probe-tensors.js';
+import { runBatches, runOne, waves } from './read/probe-tensors.js';
 import type { SourceModel } from './read/read-model.js';
 
 /** A feature graph behind what is frozen of it. */
@@ -140,14 +140,6 @@ export async function checkMovingPart(
   });
   if (!whole) return;
   const images = waves(model.input, [0, 1]);
-  const runOne = async (bytes: Uint8Array, feeds: Record<string, ort.Tensor>) => {
-    const session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 4, intraOpNumThreads: 1 });
-    try {
-      return (await session.run(feeds))['features'] as ort.Tensor;
-    } finally {
-      await session.release();
-    }
-  };
   const expected = await runOne(whole, { images });
   const cached = encode ? await runOne(encode, { images }) : images;
   const starts = Object.fromEntries(moving.map((parameter) => [parameter.name, startOf(parameter)] as const));

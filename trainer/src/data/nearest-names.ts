@@ -12,9 +12,13 @@ function editDistance(a: string, b: string): number {
   return row[b.length] as number;
 }
 
+/** Characters of a name that are compared; comparing all of long ones takes the product of their lengths. */
+const COMPARED = 100;
+
 /** The `count` names nearest to `wanted`, the nearest first. */
 export function nearestNames(wanted: string, names: Iterable<string>, count = 3): string[] {
-  const ranked = [...new Set(names)].map((name) => ({ name, distance: editDistance(wanted, name) }));
+  const start = (name: string) => name.slice(0, COMPARED);
+  const ranked = [...new Set(names)].map((name) => ({ name, distance: editDistance(start(wanted), start(name)) }));
   return ranked
     .sort((a, b) => a.distance - b.distance)
     .slice(0, count)

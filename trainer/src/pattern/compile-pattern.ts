@@ -132,8 +132,9 @@ export function compilePattern(source: PatternSource): CompiledPattern {
       moving.map((name) => all.get(name) as Value),
     );
     const outputs = new Map<string, Value>([['loss', loss]]);
+    const gradientOf = new Map(moving.map((name, i) => [name, found[i]]));
     for (const [name, value] of all) {
-      const gradient = found[moving.indexOf(name)];
+      const gradient = gradientOf.get(name);
       if (!gradient && !stays(name)) throw new Error(`the loss does not depend on "${name}"`);
       // What stays has no gradient, but every step has the input `rate`.
       const direction = gradient ? scaleByRates(g, gradient, source.rates?.get(name)) : g.scalar(0);

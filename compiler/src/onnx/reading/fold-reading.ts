@@ -1,5 +1,6 @@
 import { graphCost } from '../../cost.js';
 import { evaluate } from '../../evaluate.js';
+import type { FoldingBudget } from '../../folding-budget.js';
 import type { Graph, Value } from '../../graph.js';
 import { nodesOf } from '../../graph.js';
 import { isStatic, sizeOf } from '../../tensor.js';
@@ -29,10 +30,10 @@ function isCheap(graph: Graph, value: Value): boolean {
  * What a node makes of constants alone, as a constant, whatever its operator; any other value as it is. float32 is
  * rounded as a runtime would, since the integers that shapes are made of may come of it.
  */
-export function foldReading(c: NodeContext, value: Value): Value {
+export function foldReading(c: NodeContext, value: Value, budget: FoldingBudget): Value {
   if (!value.producer || !c.slots.every((slot) => !slot || slot.known || slot.value?.constant)) return value;
   const graph: Graph = { name: c.node.name, inputs: [], outputs: new Map([['value', value]]) };
-  if (!isCheap(graph, value)) return value;
+  if (!isCheap(graph, value) || !nodesOf([value]).every((node) => budget.affords(node))) return value;
   const folded = evaluate(graph, new Map()).get('value');
   if (!folded) return value;
   const data = folded.dtype === 'float32' ? Float32Array.from(folded.data) : folded.data;

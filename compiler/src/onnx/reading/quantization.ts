@@ -37,7 +37,9 @@ function parametersOf(c: NodeContext, shape: readonly number[]) {
   if (c.int('block_size', 0) !== 0) c.refuse('quantizes by blocks, which is not supported');
   const given = c.int('axis', 1);
   const count = scale.data.length;
-  if (zeroPoint && zeroPoint.data.length !== count) c.refuse('has zero points of another number than scales');
+  if (zeroPoint && zeroPoint.data.length !== count) {
+    c.refuse(`expected as many zero points as scales, ${count}, got ${zeroPoint.data.length}`);
+  }
   const one = count === 1;
   const axis = one ? 0 : normalizeAxis(given, shape.length);
   if (!one && (scale.shape.length !== 1 || count !== shape[axis])) {

@@ -1,4 +1,5 @@
 import { GraphBuilder } from '../../builder.js';
+import { FoldingBudget } from '../../folding-budget.js';
 import type { Graph, Value } from '../../graph.js';
 import { GraphError } from '../../graph.js';
 import { operators } from '../../operators/table.js';
@@ -49,6 +50,8 @@ class Reader {
   readonly #g = new GraphBuilder();
   readonly #slots = new Map<string, Slot>();
   readonly #problems: OnnxProblem[] = [];
+  readonly #reported = new Set<string>();
+  readonly #budget = new FoldingBudget();
   readonly #readings: ReturnType<typeof readings>;
   readonly #used = new Set<string>();
   readonly #sources = new Map<string, { value: Value; axis: number }>();
@@ -133,7 +136,9 @@ class Reader {
   #report(node: OnnxNode, reason?: string): void {
     const { op, domain, name } = node;
     const output = firstOutput(node);
-    if (this.#problems.some((other) => other.output === output && other.reason === reason)) return;
+    const key = JSON.stringify([output, reason]);
+    if (this.#reported.has(key)) return;
+    this.#reported.add(key);
     this.#problems.push({ op, domain, node: name, output, ...(reason === undefined ? {} : { reason }) });
   }
 
@@ -206,7 +211,7 @@ class Reader {
     try {
       if (!reading) throw new Refusal(node);
       const result = reading.read(c);
-      results = ('name' in result ? [result] : result).map((value) => foldReading(c, value));
+      results = ('name' in result ? [result] : result).map((value) => foldReading(c, value, this.#budget));
       c.expectAllRead();
     } catch (error) {
       // Arithmetic on shapes need not be a part of the graph, as long as nothing reads it but what follows it.

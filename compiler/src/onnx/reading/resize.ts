@@ -1,6 +1,6 @@
 import type { Value } from '../../graph.js';
 import type { Dim } from '../../tensor.js';
-import { makeTensor } from '../../tensor.js';
+import { formatShape, makeTensor } from '../../tensor.js';
 import type { NodeContext, Reading } from './node-context.js';
 
 const transformations = ['half_pixel', 'asymmetric', 'align_corners', 'pytorch_half_pixel'] as const;
@@ -14,7 +14,10 @@ function everyAxis<T extends Dim | undefined>(
   otherwise: (axis: number) => T,
 ): T[] {
   const axes = c.ints('axes');
-  if (!axes) return list.length === x.shape.length ? list : c.refuse(`got ${list.length} sizes or scales`);
+  if (!axes)
+    return list.length === x.shape.length
+      ? list
+      : c.refuse(`expected ${x.shape.length} sizes or scales, one an axis, got ${list.length}`);
   const named = c.axes(axes, x.shape.length);
   return x.shape.map((_, axis) => (named.includes(axis) ? (list[named.indexOf(axis)] as T) : otherwise(axis)));
 }
@@ -56,7 +59,10 @@ function resize(c: NodeContext): Value {
   const ratios = sizes.map((size, axis) => {
     const from = x.shape[axis];
     if (size === from) return 1;
-    if (typeof size !== 'number' || typeof from !== 'number') return c.refuse('resizes to a size that is not known');
+    if (typeof size !== 'number' || typeof from !== 'number')
+      return c.refuse(
+        `expected sizes that are known, got [${sizes.map((each) => each ?? '?').join(', ')}] for ${formatShape(x.shape)}`,
+      );
     return size / from;
   });
   return scaled(c, x, ratios, attributes);

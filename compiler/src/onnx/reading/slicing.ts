@@ -33,7 +33,10 @@ function slice(c: NodeContext): Value {
   const ends = (old ? c.ints('ends') : c.dims(2, 'ends')) ?? c.refuse('has no ends');
   const axes = (old ? c.ints('axes') : c.numbers(3, 'axes')) ?? starts.map((_, axis) => axis);
   const steps = (old ? undefined : c.numbers(4, 'steps')) ?? starts.map(() => 1);
-  if ([ends, axes, steps].some((list) => list.length !== starts.length)) c.refuse('its ranges differ in number');
+  if ([ends, axes, steps].some((list) => list.length !== starts.length))
+    c.refuse(
+      `expected as many starts, ends, axes and steps, got ${[starts, ends, axes, steps].map((list) => list.length).join(', ')}`,
+    );
   const cuts = c.axes(axes, x.shape.length).flatMap((axis, i) => {
     const cut = cutOf(c, x.shape[axis] as Dim, axis, [starts[i], ends[i], steps[i]]);
     return cut ? [cut] : [];

@@ -17,10 +17,11 @@ const foreign: Readonly<Record<string, Readonly<Record<number, Role>>>> = {
 
 /** The tensor that holds a value of the file: an initializer, a Constant, or either behind a DequantizeLinear. */
 function storedTensor(nodes: NodeGraph, name: string): OnnxTensor | undefined {
-  const initializer = nodes.model.initializers.find((candidate) => candidate.name === name);
+  const direct = nodes.maker(name);
+  const source = direct?.op === 'DequantizeLinear' ? (direct.inputs[0] ?? '') : name;
+  const initializer = nodes.initializer(source);
   if (initializer) return initializer;
-  const maker = nodes.maker(name);
-  if (maker?.op === 'DequantizeLinear') return storedTensor(nodes, maker.inputs[0] ?? '');
+  const maker = nodes.maker(source);
   const value = maker?.op === 'Constant' ? maker.attributes.get('value') : undefined;
   return value?.kind === 'tensor' ? value.value : undefined;
 }

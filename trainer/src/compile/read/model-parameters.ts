@@ -50,10 +50,11 @@ function isStandardized(value: Value | undefined): boolean {
 }
 
 /** The scale or shift of a normalization that is written out. */
-function affineRole({ op, inputs }: Node): Role | undefined {
-  if (op === 'Mul' && inputs.some(isStandardized)) return 'scale';
-  const shifted = op === 'Add' && inputs.some((input) => input?.producer && affineRole(input.producer) === 'scale');
-  return shifted ? 'shift' : undefined;
+const isScale = (node: Node | undefined): boolean => node?.op === 'Mul' && node.inputs.some(isStandardized);
+
+function affineRole(node: Node): Role | undefined {
+  if (isScale(node)) return 'scale';
+  return node.op === 'Add' && node.inputs.some((input) => isScale(input?.producer)) ? 'shift' : undefined;
 }
 
 function readBy(node: Node): { value: Value; role: Role }[] {

@@ -1,16 +1,19 @@
-import { type OnnxModel, type OnnxNode, orderNodes, readsOf } from '@whet/compiler';
+import { type OnnxModel, type OnnxNode, type OnnxTensor, orderNodes, readsOf } from '@whet/compiler';
 
 /** The nodes of a file and what they read, before anything of them is understood. */
 export class NodeGraph {
   /** Each after those it reads. */
   readonly nodes: readonly OnnxNode[];
   readonly #makers = new Map<string, OnnxNode>();
+  readonly #readers = new Map<string, OnnxNode[]>();
+  readonly #initializers: ReadonlyMap<string, OnnxTensor>;
 
   constructor(
     readonly model: OnnxModel,
     /** Tensors that are wanted; the model's outputs when absent. */
     wanted?: readonly string[],
   ) {
+    this.#initializers = new Map(model.initializers.map((tensor) => [tensor.name, tensor]));
     for (const node of model.nodes) for (const output of node.outputs) this.#makers.set(output, node);
     const needed = this.below(wanted ?? model.outputs.map(({ name }) => name));
     const ordered = orderNodes(
@@ -23,6 +26,24 @@ export class NodeGraph {
   /** The node that makes a tensor; undefined for inputs, initializers and what is not there. */
   maker(tensor: string): OnnxNode | undefined {
     return tensor === '' ? undefined : this.#makers.get(tensor);
+  }
+
+  /** The nodes that read a tensor. */
+  readersOf(tensor: string): readonly OnnxNode[] {
+    if (this.#readers.size === 0) {
+      for (const node of this.nodes) {
+        for (const name of new Set(this.readBy(node))) {
+          const known = this.#readers.get(name);
+          if (known) known.push(node);
+          else this.#readers.set(name, [node]);
+        }
+      }
+    }
+    return this.#readers.get(tensor) ?? [];
+  }
+
+  initializer(name: string): OnnxTensor | undefined {
+    return this.#initializers.get(name);
   }
 
   /** Tensors that a node reads, those that its inner graphs capture among them. */

@@ -1,6 +1,15 @@
-import { type ExternalReader, exposeOnnx, makeTensor, type OnnxModel, type Shape, type Tensor } from '@whet/compiler';
+import {
+  type ExternalReader,
+  exposeOnnx,
+  makeTensor,
+  type OnnxModel,
+  type OnnxValueInfo,
+  type Shape,
+  type Tensor,
+} from '@whet/compiler';
 import * as ort from 'onnxruntime-node';
 import { BatchError, CompileError } from './compile-error.js';
+import { type Feeds, limitsFor, ModelRunError, runGuarded } from './guarded-run.js';
 import type { ModelInput } from './model-input.js';
 
 /** What running a model shows of one of its tensors; `fixed` where its first axis does not count images. */
@@ -56,8 +65,8 @@ function batchOf(name: string, [two, three, one]: readonly [ort.Tensor, ort.Tens
 }
 
 /** Throws where the model itself declares another size than it makes; its batch may be declared as anything. */
-function checkDeclared(model: OnnxModel, name: string, shape: Shape): void {
-  const info = [...model.valueInfo, ...model.outputs].find((candidate) => candidate.name === name);
+function checkDeclared(declaredValues: ReadonlyMap<string, OnnxValueInfo>, name: string, shape: Shape): void {
+  const info = declaredValues.get(name);
   const conflict =
     info?.shape &&
     (info.shape.length !== shape.length ||
@@ -67,9 +76,10 @@ function checkDeclared(model: OnnxModel, name: string, shape: Shape): void {
   throw new CompileError(`"${name}" is declared as [${declared}], onnxruntime makes [${shape.join(', ')}]`);
 }
 
-const reasonOf = (error: unknown): string => (error as Error).message.trim();
+const tooMuch = (part: string, cause: ModelRunError) =>
+  new CompileError(`${part} is too much to run: ${cause.message}`, { cause });
 
-/** Runs a part of a model and gives back its session's memory; what goes wrong is a {@link CompileError} that names `part`. */
+/** Runs a part of a model on so many images at a time; what goes wrong is a {@link CompileError} that names `part`. */
 export async function runBatches(
   bytes: Uint8Array,
   input: ModelInput,
@@ -77,32 +87,43 @@ export async function runBatches(
   batches: readonly (readonly number[])[],
   part = 'the frozen part',
 ): Promise<ort.InferenceSession.ReturnType[]> {
-  let session: ort.InferenceSession;
+  const run = (each: readonly (readonly number[])[]) =>
+    runGuarded(
+      bytes,
+      each.map((images) => ({ [inputName]: waves(input, images) })),
+    );
   try {
-    session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 4, intraOpNumThreads: 1 });
+    return await run(batches);
   } catch (cause) {
-    throw new CompileError(`onnxruntime does not load ${part}: ${reasonOf(cause)}`, { cause });
-  }
-  const run = (images: readonly number[]) =>
-    session.run(session.inputNames.length > 0 ? { [inputName]: waves(input, images) } : {});
-  try {
-    const results: ort.InferenceSession.ReturnType[] = [];
-    for (const images of batches) results.push(await run(images));
-    return results;
-  } catch (cause) {
+    if (!(cause instanceof ModelRunError)) throw cause;
+    if (cause.stage === 'load')
+      throw new CompileError(`onnxruntime does not load ${part}: ${cause.message}`, { cause });
+    if (cause.stage === 'limit') throw tooMuch(part, cause);
     const runs = (count: number) =>
-      run(Array.from({ length: count }, (_, i) => i)).then(
+      run([Array.from({ length: count }, (_, i) => i)]).then(
         () => true,
-        () => false,
+        (error: unknown) => {
+          if (error instanceof ModelRunError && error.stage === 'limit') throw tooMuch(part, error);
+          return false;
+        },
       );
     const { batch = 1 } = input;
     const only = (await runs(1)) ? 1 : batch > 1 && (await runs(batch)) ? batch : undefined;
-    if (only === undefined) throw new CompileError(`${part} does not run: ${reasonOf(cause)}`, { cause });
+    if (only === undefined) throw new CompileError(`${part} does not run: ${cause.message}`, { cause });
     const what = `takes ${only === 1 ? 'one image' : `${only} images`} at a time only`;
     const instead = 'export the model with a batch axis that is not fixed (dynamic)';
-    throw new BatchError(`${part} ${what}; ${instead}: ${reasonOf(cause)}`, { cause });
-  } finally {
-    await session.release();
+    throw new BatchError(`${part} ${what}; ${instead}: ${cause.message}`, { cause });
+  }
+}
+
+/** What a graph of a bundle makes of `feeds`, as its `features`, which may take as much as a
+ * file of `fileBytes`. Throws {@link CompileError} where that is too much to run. */
+export async function runOne(bytes: Uint8Array, feeds: Feeds, fileBytes = bytes.length): Promise<ort.Tensor> {
+  try {
+    const [outputs] = await runGuarded(bytes, [feeds], limitsFor(fileBytes, [feeds]));
+    return outputs?.['features'] as ort.Tensor;
+  } catch (cause) {
+    throw new CompileError(`onnxruntime does not run the features: ${(cause as Error).message}`, { cause });
   }
 }
 
@@ -123,10 +144,11 @@ export async function measureTensors(
   const declared = ['N', ...input.shape];
   const exposed = exposeOnnx(bytes, tensors, { tensor: input.name, shape: declared }, external);
   const runs = await runBatches(exposed, input, input.name, [[0, 1], [0, 1, 2], [0]]);
+  const values = new Map([...model.outputs, ...model.valueInfo].map((info) => [info.name, info]));
   for (const name of tensors) {
     const made = runs.map((run) => run[name]) as [ort.Tensor, ort.Tensor, ort.Tensor];
     const result = constants.has(name) ? constantOf(made[0]) : batchOf(name, made);
-    if (result.kind === 'batch') checkDeclared(model, name, result.shape);
+    if (result.kind === 'batch') checkDeclared(values, name, result.shape);
     measured.set(name, result);
   }
   return measured;

@@ -64,6 +64,9 @@ function listUnread(unread: ReadonlyMap<string, OnnxProblem>, consequences: Read
   return ['\nit is left to onnxruntime because of', ...shown, ...more].join('\n  ');
 }
 
+/** How often a model is read again; of real ones, three times is much. What is left then stays as exported. */
+export const MOST_ROUNDS = 32;
+
 /**
  * Reads what stands above the nodes that cannot be read. Reading that may show further ones, which nothing was known of
  * as long as their inputs had no shape, so it goes on until the rest is read; of any model at least the features are.
@@ -85,7 +88,9 @@ export async function readAbove(
     for (const node of nodes.nodes) add(problemOf(node, reason));
   }
   const ofImages = nodes.above([input.name]);
-  for (;;) {
+  for (let round = 0; ; round++) {
+    if (round >= MOST_ROUNDS)
+      for (const node of nodes.nodes) add(problemOf(node, 'stands between nodes that are not read'));
     const opaque = nodes.below(unread.keys());
     const boundary = boundaryOf(nodes, opaque, features);
     const constants = new Set(boundary.filter((name) => !ofImages.has(nodes.maker(name) as OnnxNode)));
@@ -93,7 +98,9 @@ export async function readAbove(
       (cause: unknown) => {
         if (!(cause instanceof CompileError)) throw cause;
         const message = `${cause.message}${listUnread(unread, consequences)}`;
-        throw cause instanceof BatchError ? new BatchError(message, { cause }) : new CompileError(message, { cause });
+        throw cause instanceof BatchError
+          ? new BatchError(message, { cause })
+          : new CompileError(message, { cause: cause.cause });
       },
     );
     const before = unread.size;
@@ -103,8 +110,8 @@ export async function readAbove(
         const message = `features "${name}": expected float32 [N, ...], got ${found.what}; name another tensor`;
         throw found.fixed ? new BatchError(message) : new CompileError(message);
       }
-      for (const node of nodes.nodes) {
-        if (opaque.has(node) || !nodes.readBy(node).includes(name)) continue;
+      for (const node of nodes.readersOf(name)) {
+        if (opaque.has(node)) continue;
         const consequence = problemOf(node, `reads "${name}" (${found.what}) of a part that is not read`);
         consequences.add(consequence);
         add(consequence);

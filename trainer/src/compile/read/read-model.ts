@@ -21,13 +21,15 @@ import { blockedParameters } from './blocked-parameters.js';
 import { BatchError, CompileError } from './compile-error.js';
 import { applyLayout, type FeatureLayout, layoutOf } from './feature-layout.js';
 import { findFeaturesTensor, findFeaturesValue } from './find-features.js';
+import { expectFiniteParameters } from './finite-weights.js';
+import { isOverLimit } from './guarded-run.js';
 import { headAbove } from './head-above.js';
 import { type MainOutput, mainOutput } from './main-output.js';
 import { imageInput, type ModelInput } from './model-input.js';
 import { type ModelParameter, parametersOf } from './model-parameters.js';
 import { NodeGraph, tensorsOf } from './node-graph.js';
 import { checkLayer, measureTensors } from './probe-tensors.js';
-import { problemOf, readAbove } from './read-above.js';
+import { MOST_ROUNDS, problemOf, readAbove } from './read-above.js';
 import { readHead, type SourceHead } from './read-head.js';
 import { rewriteBatch } from './rewrite-batch.js';
 import { withSafeNames } from './safe-names.js';
@@ -197,7 +199,7 @@ async function readWhole(
   external: ExternalReader | undefined,
 ): Promise<Graph | undefined> {
   const given = new Map<string, Tensor>();
-  for (;;) {
+  for (let round = 0; round < MOST_ROUNDS; round++) {
     try {
       const inputShapes = { [input.name]: ['N', ...input.shape] };
       return readOnnx(bytes, { inputShapes, given, outputs: [output], ...(external ? { external } : {}) });
@@ -209,12 +211,16 @@ async function readWhole(
       const unread = error.problems.flatMap(({ output }) => nodes.maker(output) ?? []);
       if (unread.length === 0 || unread.some((node) => ofImages.has(node))) return undefined;
       const wanted = unread.flatMap(({ outputs }) => outputs.filter((name) => name !== '' && !given.has(name)));
-      const found = await measureTensors(bytes, model, input, wanted, new Set(wanted), external).catch(() => undefined);
+      const found = await measureTensors(bytes, model, input, wanted, new Set(wanted), external).catch((error) => {
+        if (isOverLimit(error)) throw error;
+        return undefined;
+      });
       const before = given.size;
       for (const [name, { kind, ...rest }] of found ?? []) if ('value' in rest) given.set(name, rest.value);
       if (given.size === before) return undefined;
     }
   }
+  return undefined;
 }
 
 /**
@@ -244,6 +250,7 @@ async function readAnyBatch(bytes: Uint8Array, input: ModelInput, options: ReadM
   const found = read
     ? readableModel(bytes, model, input, main, read, options.features)
     : await partlyReadModel(bytes, input, main, options);
+  expectFiniteParameters(found.parameters, model.initializers);
   const asExported = () => ({
     bytes: found.file,
     input,

@@ -1,6 +1,7 @@
 import { decodeModel, type ExternalReader, exposeOnnx, type OnnxNode } from '@whet/compiler';
 import type * as ort from 'onnxruntime-node';
 import { CompileError } from './compile-error.js';
+import { isOverLimit } from './guarded-run.js';
 import type { ModelInput } from './model-input.js';
 import { NodeGraph } from './node-graph.js';
 import { runBatches } from './probe-tensors.js';
@@ -91,7 +92,10 @@ async function mixingNode({ bytes, input, inputName, tensor, external }: LookedA
   if ((await mixedOf([tensor])).size === 0) return undefined;
   const made = nodes.nodes.flatMap(({ outputs }) => outputs.filter((name) => name !== ''));
   // Some operators make what is no tensor, which cannot be looked at.
-  const mixed = await mixedOf(made).catch(() => new Set([tensor]));
+  const mixed = await mixedOf(made).catch((error) => {
+    if (isOverLimit(error)) throw error;
+    return new Set([tensor]);
+  });
   return nodes.nodes.find(({ outputs }) => outputs.some((name) => mixed.has(name)));
 }
 
@@ -105,7 +109,7 @@ export async function expectSeparateImages(views: readonly (() => LookedAt)[]): 
     try {
       node = await mixingNode(view());
     } catch (error) {
-      if (i + 1 < views.length && error instanceof CompileError) continue;
+      if (i + 1 < views.length && error instanceof CompileError && !isOverLimit(error)) continue;
       throw error;
     }
     if (!node) return;

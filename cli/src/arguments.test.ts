@@ -1,0 +1,39 @@
+import type { Command } from 'commander';
+import { expect, it } from 'vitest';
+import { count } from './arguments.js';
+import { whetProgram } from './program.js';
+
+/** What a command line is told, without running anything. */
+async function told(args: readonly string[]): Promise<string> {
+  let said = '';
+  const quiet = (command: Command): Command => {
+    const write = (text: string) => {
+      said += text;
+    };
+    command.exitOverride().configureOutput({ writeErr: write, writeOut: write }).commands.forEach(quiet);
+    return command;
+  };
+  await quiet(await whetProgram('0'))
+    .parseAsync([...args], { from: 'user' })
+    .catch(() => undefined);
+  return said;
+}
+
+const compile = ['compile', 'no.onnx', '--out', 'no'];
+
+it.each<[string, string[]]>([
+  ["option '--steps <n>' argument 'x' is invalid. expected a whole number.", [...compile, '--steps', 'x']],
+  ["option '--rate <x>' argument 'x' is invalid. expected a number.", [...compile, '--rate', 'x']],
+  ["option '--rate <x>' argument '0' is invalid. expected a positive number.", [...compile, '--rate', '0']],
+  ['expected numbers, e.g. 0.485,0.456,0.406.', [...compile, '--mean', 'a']],
+  ["argument 'half' is invalid. expected new or keep.", [...compile, '--head', 'half']],
+  ['expected 0 to 255.', [...compile, '--background', '300']],
+  ['expected HEIGHTxWIDTH, e.g. 48x192.', [...compile, '--size', '48']],
+  ['pattern "a" is given twice.', [...compile, '--pattern', 'a=all', '--pattern', 'a=none']],
+])('says which option is wrong and what it takes: %s', async (message, args) => {
+  expect(await told(args)).toContain(message);
+});
+
+it('counts from 1', () => {
+  expect(() => count('0')).toThrow('expected a whole number of 1 or more.');
+});

@@ -1,0 +1,54 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type CompileOptions, compileModel } from '@whet/trainer';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { encodeModel, float32s, type TestModel } from '../../../compiler/src/onnx/models.test.helper.js';
+import { gemm, smallClassifier } from './small-classifier.js';
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'whet-messages-'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const classifier = (inputs: TestModel['inputs'], more: Partial<TestModel> = {}): Uint8Array =>
+  encodeModel({
+    nodes: [
+      { op: 'Flatten', outputs: ['flat'] },
+      { op: 'Gemm', inputs: ['flat', 'w'], outputs: ['y'] },
+    ],
+    ...(inputs ? { inputs } : {}),
+    initializers: { w: float32s([16, 2], new Array(32).fill(0.1)) },
+    ...more,
+  });
+
+it.each<[string, Uint8Array, Partial<CompileOptions>]>([
+  ['expected one input, images [N, C, H, W]; the model\'s inputs are "x" [N, 16]', classifier({ x: ['N', 16] }), {}],
+  ['input "x" [N, 2, 4, 2]: expected images [N, C, H, W] of 1 or 3 channels', classifier({ x: ['N', 2, 4, 2] }), {}],
+  [
+    'input "x" [N, 1, 4, 4]: expected floating point, got element type 7',
+    classifier({ x: ['N', 1, 4, 4] }, { inputType: 7 }),
+    {},
+  ],
+  ['input "x" [N, 1, 4, 4] takes images of 4 x 4, not 8 x 8', classifier({ x: ['N', 1, 4, 4] }), { imageSize: [8, 8] }],
+  ['takes images of any size; give the height and width to compile for', classifier({ x: ['N', 1, 'H', 'W'] }), {}],
+  ['the model has no tensor "polled"; nearest: pooled', smallClassifier(gemm), { features: 'polled' }],
+  ['expected at least one pattern, got none', smallClassifier(gemm), { patterns: {} }],
+  [
+    '"last:9": the network has 1 layers below the head; expected last:1 up',
+    smallClassifier(gemm),
+    { patterns: { p: ['last:9'] } },
+  ],
+])('%s', async (message, model, more) => {
+  const options = {
+    model,
+    fileName: 'm.onnx',
+    directory: join(folder, 'b'),
+    name: 'b',
+    patterns: { p: ['none'] },
+    ...more,
+  };
+  await expect(compileModel(options)).rejects.toThrow(message);
+  expect(await readdir(folder)).toEqual([]);
+});
