@@ -73,6 +73,52 @@ function averagePool(c: NodeContext): Value {
   });
 }
 
+/** `x^(1/p)` of sums that are 0 or more; its slope at 0, which is infinite, is taken to be 0. */
+function root(c: NodeContext, sum: Value, p: number): Value {
+  const positive = c.emit('Greater', [sum, c.scalar(0, 'zero')], {}, 'positive');
+  const safe = c.emit('Where', [positive, sum, c.scalar(1, 'one')], {}, 'safe');
+  const power =
+    p === 2 ? c.emit('Sqrt', [safe], {}, 'root') : c.emit('Pow', [safe, c.scalar(1 / p, '1/p')], {}, 'root');
+  return c.emit('Where', [positive, power, c.scalar(0, 'nothing')], {});
+}
+
+/** `|x|^p` */
+function power(c: NodeContext, x: Value, p: number): Value {
+  if (p < 1) return c.refuse(`p ${p} is not supported`);
+  if (p === 2) return c.emit('Mul', [x, x], {}, 'power');
+  const size = c.emit('Abs', [x], {}, 'size');
+  return p === 1 ? size : c.emit('Pow', [size, c.scalar(p, 'p')], {}, 'power');
+}
+
+/** `(sum |x|^p)^(1/p)` over a window: the mean of it times its size, all padding made of zeros first. */
+function lpPool(c: NodeContext): Value {
+  const x = c.input(0);
+  expectImages(c, x);
+  const p = c.int('p', 2);
+  const { dilations, pads, ...window } = readWindow(c, x);
+  if (dilations.some((dilation) => dilation !== 1)) c.refuse(`dilations [${dilations}] are not supported`);
+  const [bottom, right] = c.flag('ceil_mode', 0) ? ceilPadding(c, x, { ...window, dilations, pads }) : [0, 0];
+  const [top, left, ...ends] = pads;
+  const around = [0, 0, top, left, 0, 0, ends[0] + bottom, ends[1] + right];
+  let powers = power(c, x, p);
+  if (around.some((count) => count > 0)) {
+    powers = c.emit('Pad', [powers, c.integers(around, 'pads')], { mode: 'constant' }, 'padded');
+  }
+  const mean = c.emit('AveragePool', [powers], { ...window, pads: [0, 0, 0, 0], count_include_pad: 0 }, 'mean');
+  const [height, width] = window.kernel_shape;
+  const sum = c.emit('Mul', [mean, c.scalar(height * width, 'count')], {}, p === 1 ? 0 : 'sum');
+  return p === 1 ? sum : root(c, sum, p);
+}
+
+/** `(sum |x|^p)^(1/p)` of each channel. */
+function globalLpPool(c: NodeContext): Value {
+  const x = c.input(0);
+  const p = c.int('p', 2);
+  const axes = c.integers(x.shape.map((_, axis) => axis).slice(2), 'axes');
+  const sum = c.emit('ReduceSum', [power(c, x, p), axes], { keepdims: 1 }, p === 1 ? 0 : 'sum');
+  return p === 1 ? sum : root(c, sum, p);
+}
+
 /** The mean or the maximum of each channel: the operator of that name if the table has it, else a reduction. */
 const globalPool = (reduction: 'ReduceMean' | 'ReduceMax'): Reading => ({
   needs: [reduction],
@@ -89,6 +135,8 @@ export const convolution = {
   ConvTranspose: { read: convTranspose },
   MaxPool: { read: maxPool },
   AveragePool: { read: averagePool },
+  LpPool: { needs: ['AveragePool'], read: lpPool },
+  GlobalLpPool: { needs: ['ReduceSum'], read: globalLpPool },
   GlobalAveragePool: globalPool('ReduceMean'),
   GlobalMaxPool: globalPool('ReduceMax'),
 } satisfies Record<string, Reading>;

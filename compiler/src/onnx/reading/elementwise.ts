@@ -71,6 +71,21 @@ function celu(c: NodeContext): Value {
   return c.emit('Mul', [elu, alpha], {});
 }
 
+/** x where x > alpha, else 0 */
+function thresholdedRelu(c: NodeContext): Value {
+  const x = c.input(0);
+  const above = c.emit('Greater', [x, c.scalar(c.float('alpha', 1), 'alpha')], {}, 'above');
+  return c.emit('Where', [above, x, c.scalar(0, 'zero')], {});
+}
+
+/** x sigmoid(alpha x) */
+function swish(c: NodeContext): Value {
+  const x = c.input(0);
+  const alpha = c.float('alpha', 1);
+  const scaled = alpha === 1 ? x : c.emit('Mul', [x, c.scalar(alpha, 'alpha')], {}, 'scaled');
+  return c.emit('Mul', [x, c.emit('Sigmoid', [scaled], {}, 'gate')], {});
+}
+
 /** Bounds are attributes before operator set 11, inputs from then on. */
 function clip(c: NodeContext): Value {
   const x = c.input(0);
@@ -148,6 +163,8 @@ export const elementwiseLowerings = {
   Mish: { needs: ['Softplus'], read: mish },
   Selu: { needs: ['Elu'], read: selu },
   Softsign: { needs: ['Abs'], read: softsign },
+  Swish: { needs: ['Sigmoid'], read: swish },
+  ThresholdedRelu: { needs: ['Where'], read: thresholdedRelu },
   Clip: { read: clip },
   Cast: { read: cast },
   CastLike: {

@@ -14,7 +14,7 @@ import { NodeContext, QUANTIZED, Refusal, type Slot } from './node-context.js';
 import { readings } from './table.js';
 
 /** Operator sets that are read. */
-export const READ_OPSETS = { oldest: 7, newest: 21 } as const;
+export const READ_OPSETS = { oldest: 7, newest: 24 } as const;
 
 /** Names of the operators that are read: those of the table, and others that are written in them. */
 export const readableOperators = (): string[] => [...readings().keys()].sort();
@@ -251,7 +251,7 @@ function inputShape(input: OnnxValueInfo, given: Shape | undefined): Shape {
 }
 
 /**
- * The graph of an ONNX model (operator sets 7 to 21), in the operators of the table. Values keep their names; half and
+ * The graph of an ONNX model (operator sets 7 to 24), in the operators of the table. Values keep their names; half and
  * double precision become float32 and every integer type int64; Identity and Dropout are gone, Split is slices, and
  * arithmetic on shapes is worked out, dimensions without a number staying symbols. Throws {@link OnnxError} where the
  * file is malformed, or with everything in it that is not supported, at once.

@@ -1,4 +1,5 @@
 import type { ExternalReader } from '../tensors.js';
+import { attentionReadings } from './attention.js';
 import { constants } from './constants.js';
 import { convolution } from './convolution.js';
 import { elementwiseLowerings } from './elementwise.js';
@@ -12,13 +13,14 @@ import { shapes } from './shapes.js';
 import { slicing } from './slicing.js';
 
 /**
- * How each operator of ONNX (operator sets 7 to 21) is written in the graph's own, once: attributes that later became
+ * How each operator of ONNX (operator sets 7 to 24) is written in the graph's own, once: attributes that later became
  * inputs, defaults that changed, and operators that others can say. External data of constants is read through
  * `external`; quantized activations are read only if they may pass straight through.
  */
 export function readings(external?: ExternalReader, straightThrough = false): ReadonlyMap<string, Reading> {
   return new Map<string, Reading>(
     Object.entries({
+      ...attentionReadings,
       ...constants(external),
       ...convolution,
       ...elementwiseLowerings,
