@@ -22,10 +22,11 @@ export {
   type WeightPlace,
 } from './onnx/external-weights.js';
 export { orderNodes } from './onnx/order.js';
+export { withPlanarInput } from './onnx/planar-input.js';
 export { decodeModel, type OnnxModel, type OnnxNode, type OnnxTensor, type OnnxValueInfo } from './onnx/proto.js';
 export { READ_OPSETS, type ReadOptions, readableOperators, readOnnx } from './onnx/reading/read.js';
 export { dataTypes, onnxMessage } from './onnx/schema.js';
-export type { ExternalReader } from './onnx/tensors.js';
+export { dataTypeName, type ExternalReader } from './onnx/tensors.js';
 export { encodeOnnx } from './onnx/write.js';
 export { type AttributeKind, attributeKinds } from './operators/attribute-kinds.js';
 export type { OperatorAttributes, OperatorName } from './operators/attributes.js';

@@ -1,8 +1,10 @@
 import type { Metadata } from 'sharp';
 import { InputError } from './errors.js';
+import { pictureChannels } from './picture-channels.js';
 import { pixelsToTensor } from './pixels.js';
 import type { Preprocessing } from './preprocessing.js';
 
+export { pictureChannels } from './picture-channels.js';
 export { pixelsToTensor } from './pixels.js';
 export type { Preprocessing } from './preprocessing.js';
 
@@ -21,7 +23,8 @@ const PNG_SIGNATURE = '\x89PNG\r\n\x1a\n';
  * orientation, transparency laid on `background`, brought to `width` x `height` by `fit` and `kernel`, in sRGB
  * (3 channels) or its luminance (1 channel). Of an animation, the first frame. Node only; needs the package `sharp`.
  *
- * @throws {InputError} naming `options.field`: not an image, another format, damaged or cut short, or too many pixels.
+ * @throws {InputError} naming `options.field`: not an image, another format, damaged or cut short, or too many pixels; and
+ *   where the bundle takes other channels than a picture has.
  */
 export async function decodePixels(
   bytes: Uint8Array,
@@ -30,6 +33,7 @@ export async function decodePixels(
 ): Promise<Uint8Array> {
   const field = options.field ?? 'image';
   const maxPixels = options.maxPixels ?? DEFAULT_MAX_PIXELS;
+  const channels = pictureChannels(p, field);
   checkFormat(bytes, field);
   // Loaded with the first image: what adapts to tensors alone does without its native library.
   const { default: sharp } = await import('sharp');
@@ -46,7 +50,7 @@ export async function decodePixels(
     const { data, info } = await sharp(bytes, { failOn: 'error', limitInputPixels: maxPixels, autoOrient: true })
       .flatten({ background })
       .resize(p.width, p.height, { fit: p.fit, kernel: p.kernel, background, fastShrinkOnLoad: false })
-      .toColourspace(p.channels === 1 ? 'b-w' : 'srgb')
+      .toColourspace(channels === 1 ? 'b-w' : 'srgb')
       .raw({ depth: 'uchar' })
       .toBuffer({ resolveWithObject: true });
     if (info.width !== p.width || info.height !== p.height || info.channels !== p.channels) {

@@ -1,4 +1,5 @@
 import { InputError } from './errors.js';
+import { pictureChannels } from './picture-channels.js';
 import type { Preprocessing } from './preprocessing.js';
 
 /** An image as browsers give it: interleaved RGBA `[height, width, 4]`, 0..255, not premultiplied. */
@@ -13,13 +14,14 @@ export interface RgbaImage {
  * `fit` and `kernel`, in sRGB or its luminance. The counterpart of `decodePixels` of `@whet/runtime/images` without a native library; they differ
  * by libvips' arithmetic in whole numbers, and in which pixels `nearest` takes.
  *
- * @throws {InputError} where the data is not `width` x `height` x 4 values.
+ * @throws {InputError} where the data is not `width` x `height` x 4 values, or the bundle takes other channels.
  */
 export function resizePixels({ width, height, data }: RgbaImage, p: Preprocessing): Uint8Array {
   if (!(width > 0 && height > 0) || data.length !== width * height * 4) {
     throw new InputError('image', `image: expected ${width} x ${height} x 4 values, got ${data.length}`);
   }
-  const { channels, background } = p;
+  const channels = pictureChannels(p, 'image');
+  const { background } = p;
   const planes = flatten(data, background);
   const [sx, sy] = scalesOf(width, height, p);
   const [w, h] = [Math.max(1, Math.round(width / sx)), Math.max(1, Math.round(height / sy))];

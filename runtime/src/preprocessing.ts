@@ -7,7 +7,8 @@ import * as z from 'zod/mini';
 export const preprocessingSchema = z.object({
   width: z.int().check(z.positive()),
   height: z.int().check(z.positive()),
-  channels: z.union([z.literal(1), z.literal(3)]),
+  /** 1 is luminance, 3 sRGB; images of another number come as tensors, not as files. */
+  channels: z.int().check(z.positive()),
   /** How another aspect ratio is brought to `width` x `height`. */
   fit: z.enum(['contain', 'cover', 'fill']),
   /** Colour behind transparent pixels and around a contained image, 0..255. */

@@ -17,6 +17,7 @@ interface CompileOptions {
   readonly normalization: 'population' | 'support';
   readonly labels?: string;
   readonly size?: [number, number];
+  readonly layout?: 'nchw' | 'nhwc';
   readonly mean?: number[];
   readonly std?: number[];
   readonly background: number;
@@ -81,6 +82,12 @@ export function compileCommand(): Command {
         .default('population'),
     )
     .option('--size <HxW>', 'height and width, for a model that takes images of any size', imageSize)
+    .addOption(
+      new Option('--layout <order>', 'axes of the model’s images, where its input does not show them').choices([
+        'nchw',
+        'nhwc',
+      ]),
+    )
     .option('--mean <numbers>', 'taken from pixels 0..1, one number or one a channel (default: 0)', numbers)
     .option('--std <numbers>', 'what is left is divided by this (default: 1)', numbers)
     .option('--background <level>', 'colour around images of another aspect ratio, 0 to 255', level, 255)

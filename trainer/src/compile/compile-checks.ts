@@ -18,12 +18,16 @@ function perChannel(what: string, given: readonly number[] | undefined, absent: 
 /** How images become the model's input. Throws {@link CompileError} for numbers that do not fit its channels. */
 export function preprocessingOf(options: CompileOptions, model: SourceModel): Preprocessing {
   const [channels, height, width] = model.input.shape;
-  const std = perChannel('std', options.std, 1, channels);
+  const { bytes } = model.input;
+  if (bytes && (options.mean || options.std)) {
+    throw new CompileError('mean and std: expected none of a model that takes uint8 and prepares its pixels itself');
+  }
+  const std = perChannel('std', options.std, bytes ? 1 / 255 : 1, channels);
   if (!std.every((value) => value > 0)) throw new CompileError(`std: expected positive numbers, got ${std.join(', ')}`);
   return {
     width,
     height,
-    channels: channels as 1 | 3,
+    channels,
     fit: 'contain',
     background: options.background ?? 255,
     kernel: 'lanczos3',

@@ -1,5 +1,5 @@
 import type { Value } from '../../graph.js';
-import { graphDType } from '../tensors.js';
+import { dataTypeName, graphDType } from '../tensors.js';
 import type { NodeContext, Part, Reading } from './node-context.js';
 
 /** An operator that the table has under the same name, with the same inputs, and with these float attributes. */
@@ -98,13 +98,33 @@ function clip(c: NodeContext): Value {
   return min || max ? c.emit('Clip', [x, min, max], {}) : x;
 }
 
+/** What small integers hold, by TensorProto.DataType. */
+const ranges: Readonly<Record<number, readonly [number, number]>> = {
+  2: [0, 255],
+  3: [-128, 127],
+  4: [0, 65535],
+  5: [-32768, 32767],
+};
+
+/** Whether a value is clipped to a range, or cannot leave it. */
+function staysWithin({ dtype, producer }: Value, [least, most]: readonly [number, number]): boolean {
+  if (dtype === 'bool') return true;
+  if (producer?.op !== 'Clip') return false;
+  const [min, max] = producer.inputs.slice(1).map((limit) => limit?.constant?.data[0]);
+  return min !== undefined && max !== undefined && Number(min) >= least && Number(max) <= most;
+}
+
 function cast(c: NodeContext): Value {
-  c.ignore('saturate');
+  c.ignore('saturate', 'round_mode');
   const x = c.input(0);
   const dataType = c.int('to', 0);
   const to = graphDType(dataType);
+  const range = ranges[dataType];
+  if (!to) return c.refuse(`casts to element type ${dataTypeName(dataType)}`);
   // Small integers wrap around, which int64 would not.
-  if (!to || [2, 3, 4, 5].includes(dataType)) return c.refuse(`casts to element type ${dataType}`);
+  if (range && !staysWithin(x, range)) {
+    return c.refuse(`casts to element type ${dataTypeName(dataType)} what is not clipped to ${range.join('..')}`);
+  }
   return to === x.dtype ? x : c.emit('Cast', [x], { to });
 }
 

@@ -36,7 +36,8 @@ export function blockedParameters(nodes: NodeGraph, opaque: ReadonlySet<OnnxNode
     for (const [position, role] of Object.entries(own)) {
       const name = node.inputs[Number(position)] ?? '';
       const tensor = name === '' || found.has(name) ? undefined : storedTensor(nodes, name);
-      if (!tensor || (oftenFormulas.has(node.op) && sizeOf(tensor.dims) < 2)) continue;
+      const formula = oftenFormulas.has(node.op) && (layer === undefined || (tensor && sizeOf(tensor.dims) < 2));
+      if (!tensor || formula) continue;
       if (productOperators.has(node.op) || foreign[node.op] || layer === undefined)
         layer = node.outputs[0] ?? node.name;
       found.set(name, {

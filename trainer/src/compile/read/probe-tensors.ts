@@ -13,7 +13,8 @@ export type Measured =
 export function waves(input: ModelInput, count: number): ort.Tensor {
   const dims = [count, ...input.shape];
   const length = dims.reduce((a, b) => a * b, 1);
-  const data = Float32Array.from({ length }, (_, i) => Math.sin(0.37 * i) * Math.cos(0.011 * i));
+  const wave = (i: number) => Math.sin(0.37 * i) * Math.cos(0.011 * i);
+  const data = Float32Array.from({ length }, (_, i) => (input.bytes ? Math.round(127.5 * (1 + wave(i))) : wave(i)));
   return new ort.Tensor('float32', data, dims);
 }
 

@@ -17,7 +17,7 @@ import { blockedParameters } from './blocked-parameters.js';
 import { CompileError } from './compile-error.js';
 import { applyLayout, type FeatureLayout, layoutOf } from './feature-layout.js';
 import { findFeaturesTensor, findFeaturesValue } from './find-features.js';
-import { imageInput, type ModelInput } from './model-input.js';
+import { type InputOptions, type ModelInput, withImageInput } from './model-input.js';
 import { type ModelParameter, parametersOf } from './model-parameters.js';
 import { NodeGraph } from './node-graph.js';
 import { checkLayer } from './probe-tensors.js';
@@ -25,17 +25,15 @@ import { readAbove } from './read-above.js';
 import { readHead, type SourceHead } from './read-head.js';
 import { expectHoldableValues } from './value-sizes.js';
 
-export interface ReadModelOptions {
+export interface ReadModelOptions extends InputOptions {
   readonly external?: ExternalReader;
   /** Tensor whose value is the features; what the layer that makes the classes reads when absent. */
   readonly features?: string;
-  /** Height and width, for a model that takes images of any size. */
-  readonly imageSize?: readonly [height: number, width: number];
 }
 
 /** A classifier from a file, up to its features. */
 export interface SourceModel {
-  /** The file; with a node more where its features are integers that first have to be dequantized. */
+  /** The file; with nodes more where it takes other images than `[N, C, H, W]`, or its features are integers. */
   readonly file: Uint8Array;
   readonly input: ModelInput;
   /** Name of the features tensor. */
@@ -178,11 +176,12 @@ async function partlyReadModel(bytes: Uint8Array, input: ModelInput, options: Re
  * not got these, `OnnxError` where the file is malformed.
  */
 export async function readModel(bytes: Uint8Array, options: ReadModelOptions): Promise<SourceModel> {
-  const model = decodeModel(bytes);
-  const input = imageInput(model, options.imageSize);
+  const given = decodeModel(bytes);
+  const { file, input } = withImageInput(bytes, given, options);
+  const model = file === bytes ? given : decodeModel(file);
   let read: Graph | undefined;
   try {
-    read = readOnnx(bytes, {
+    read = readOnnx(file, {
       inputShapes: { [input.name]: ['N', ...input.shape] },
       ...(options.external ? { external: options.external } : {}),
     });
@@ -190,6 +189,6 @@ export async function readModel(bytes: Uint8Array, options: ReadModelOptions): P
     const opsetAlone = error instanceof OnnxError && error.opset !== undefined;
     if (!(error instanceof OnnxError) || (error.problems.length === 0 && !opsetAlone)) throw error;
   }
-  if (!read) return partlyReadModel(bytes, input, options);
-  return readableModel(bytes, model, input, read, options.features);
+  if (!read) return partlyReadModel(file, input, options);
+  return readableModel(file, model, input, read, options.features);
 }
