@@ -130,6 +130,7 @@ async function runCompile(path: string, options: CompileOptions): Promise<void> 
   process.stdout.write(writtenLine(out, report.manifest));
 }
 
+const share = (part: number, whole: number | undefined): string => (whole ? ` (${percent(part / whole)})` : '');
 const millions = (count: number): string => `${(count / 1e6).toFixed(2)} M`;
 
 /** Which classes the head starts with: a new one has those of the examples. */
@@ -141,8 +142,8 @@ function describeHead(head: CompileReport['head'], labels: readonly string[] = [
 
 /** The parameters with what moves them, and per pattern where the frozen part ends and what a step costs. */
 function describe({ model, head, patterns, fullCost, manifest }: CompileReport): string {
-  const parameters = model.parameters.map(({ name, shape, op, moment, blocked, layer }) => [
-    name,
+  const parameters = model.parameters.map(({ name, tensor, shape, op, moment, blocked, layer }) => [
+    name === tensor ? name : `${tensor} (in the bundle ${name})`,
     `[${shape.join(', ')}]`,
     op,
     layer,
@@ -157,8 +158,8 @@ function describe({ model, head, patterns, fullCost, manifest }: CompileReport):
     name === manifest.defaultPattern ? `${name} (default)` : name,
     `${moving.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0)} + head`,
     encoded ? `${boundary.join(', ')} (${encoded})` : 'nothing is frozen',
-    `${millions(stepCost.multiplyAdds)} (${percent(stepCost.multiplyAdds / fullCost.multiplyAdds)})`,
-    `${bytes(stepCost.activationBytes)} (${percent(stepCost.activationBytes / fullCost.activationBytes)})`,
+    `${millions(stepCost.multiplyAdds)}${share(stepCost.multiplyAdds, fullCost?.multiplyAdds)}`,
+    `${bytes(stepCost.activationBytes)}${share(stepCost.activationBytes, fullCost?.activationBytes)}`,
   ]);
   const [channels, height, width] = model.input.shape;
   const { shape, length, mean } = model.layout;

@@ -68,7 +68,7 @@ export function headOf(options: CompileOptions, model: SourceModel): { head?: So
 export function checkMovable(model: SourceModel, pattern: string, moving: readonly ModelParameter[]): void {
   const blocked = moving.filter((parameter) => parameter.blocked);
   if (blocked.length === 0) return;
-  const names = blocked.slice(0, 3).map(({ name }) => `"${name}"`);
+  const names = blocked.slice(0, 3).map(({ tensor }) => `"${tensor}"`);
   const more = blocked.length > names.length ? ` and ${blocked.length - names.length} more` : '';
   const layers = new Set(model.parameters.filter((parameter) => !parameter.blocked).map(({ layer }) => layer)).size;
   const instead = layers > 0 ? `last:${layers} at most` : 'nothing but the head (none)';

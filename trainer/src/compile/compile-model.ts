@@ -14,7 +14,7 @@ import { momentsOfFile } from '../pattern/support-moments.js';
 import { bundledNormalizations } from '../task/normalizations.js';
 import { checkMovable, expectNormalizations, headOf, preprocessingOf } from './compile-checks.js';
 import { compileMoving, prefixOf } from './compile-moving.js';
-import type { CompileOptions, CompileReport, PatternReport } from './compile-options.js';
+import type { CompileOptions, CompileReport, FileNormalization, PatternReport } from './compile-options.js';
 import { fileTensorOf } from './exported-prefix.js';
 import { CompileError } from './read/compile-error.js';
 import { describeLayout } from './read/feature-layout.js';
@@ -83,6 +83,16 @@ async function compilePatternOf(
   return { pattern, report };
 }
 
+/** What a step costs if everything moves. Nobody asked for such a pattern, so that it fails nothing. */
+function fullCostOf(model: SourceModel, head: SourceHead | undefined, normalization: FileNormalization) {
+  const all = model.parameters.filter(({ moment, blocked }) => !moment && !blocked);
+  try {
+    return graphCost(compileMoving(model, head, all, 'all', normalization).step, sizesFor(head));
+  } catch {
+    return undefined;
+  }
+}
+
 /** {@link bundleFiles}, whose complaints are those of compiling. */
 function filesOf(draft: BundleDraft) {
   try {
@@ -139,8 +149,6 @@ export async function compileModel(options: CompileOptions): Promise<CompileRepo
       frozen: Object.fromEntries(reports.map(({ name, boundary, encoded }) => [name, { boundary, encoded }])),
     },
   });
-  const all = model.parameters.filter(({ moment, blocked }) => !moment && !blocked);
-  const full = compileMoving(model, head, all, 'all', normalization);
   await writeBundle(options.directory, contents);
-  return { manifest, model, head, patterns: reports, fullCost: graphCost(full.step, sizesFor(head)) };
+  return { manifest, model, head, patterns: reports, fullCost: fullCostOf(model, head, normalization) };
 }

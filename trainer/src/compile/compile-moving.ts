@@ -39,7 +39,7 @@ export function compileMoving(
     }
     const exactly = movingPart(model, features, new Set(moving.map(({ name }) => name)));
     const compiled = compilePattern({ features: exactly.graph, unsplit: true, ...rest });
-    return { ...compiled, boundary: isImage(exactly.frozen) ? [] : exactly.frozen, exactly };
+    return { ...compiled, boundary: isImage(model, exactly.frozen) ? [] : exactly.frozen, exactly };
   } catch (cause) {
     throw new CompileError(`pattern "${pattern}": ${(cause as Error).message}`, { cause });
   }
@@ -53,7 +53,7 @@ export async function prefixOf(
   external: ExternalReader | undefined,
 ): Promise<{ bytes: Uint8Array; encoded: 'as exported' | 'anew' } | undefined> {
   if (exactly) {
-    const bytes = isImage(exactly.frozen) ? undefined : await frozenPart(model, boundary, features, external);
+    const bytes = isImage(model, exactly.frozen) ? undefined : await frozenPart(model, boundary, features, external);
     await checkMovingPart(model, exactly, bytes, moving, external);
     return bytes && { bytes, encoded: 'as exported' };
   }

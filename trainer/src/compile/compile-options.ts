@@ -63,6 +63,6 @@ export interface CompileReport {
   /** The model's own last layer, where it is kept. */
   readonly head: SourceHead | undefined;
   readonly patterns: readonly PatternReport[];
-  /** What an inner step would cost if everything moved that can. */
-  readonly fullCost: GraphCost;
+  /** What an inner step would cost if everything moved that can; undefined where that has no graph. */
+  readonly fullCost: GraphCost | undefined;
 }

@@ -30,7 +30,7 @@ const isDerived = (model: SourceModel, { producer }: Value): boolean =>
 /** What the file calls a value of the feature graph. */
 export function fileTensorOf(model: SourceModel, value: Value): string {
   if (isDerived(model, value)) return model.features;
-  return value.name === 'images' ? model.input.name : value.name;
+  return value.name === 'images' && !model.opaque && !value.producer ? model.input.name : value.name;
 }
 
 /** What a cut has to add to the file's tensors for them to be the values. */

@@ -74,8 +74,8 @@ export function movingPart(model: SourceModel, whole: Graph, moving: ReadonlySet
 }
 
 /** `true` where what is cached of an image is the image. */
-export const isImage = ([first, ...others]: readonly Value[]): boolean =>
-  first !== undefined && others.length === 0 && !first.producer && first.name === 'images';
+export const isImage = ({ input }: SourceModel, [first, ...others]: readonly Value[]): boolean =>
+  first !== undefined && others.length === 0 && !first.producer && first.name === input.name;
 
 /**
  * The frozen part of a model, cut out of its file. It is run on two and on three images, as nothing else tells whether

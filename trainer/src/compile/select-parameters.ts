@@ -2,8 +2,6 @@ import { nearestNames } from '../data/nearest-names.js';
 import { CompileError } from './read/compile-error.js';
 import type { ModelParameter } from './read/model-parameters.js';
 
-const RESERVED = new Set(['images', 'features', 'labels', 'rate', 'loss', 'head.weight', 'head.bias', 'probabilities']);
-
 const matcherOf = (glob: string): RegExp =>
   new RegExp(`^${glob.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*')}$`, 's');
 
@@ -21,7 +19,7 @@ function lastLayers(selection: string, count: number, movable: readonly ModelPar
 
 function select(selection: string, parameters: readonly ModelParameter[]): readonly ModelParameter[] {
   const movable = parameters.filter(({ moment }) => !moment);
-  const exact = parameters.filter(({ name }) => name === selection);
+  const exact = parameters.filter(({ tensor }) => tensor === selection);
   if (exact.some(({ moment }) => moment)) {
     throw new CompileError(`"${selection}" is a running mean or variance, which no step moves`);
   }
@@ -36,12 +34,12 @@ function select(selection: string, parameters: readonly ModelParameter[]): reado
   };
   const keyword = Object.hasOwn(keywords, selection) ? keywords[selection] : undefined;
   const glob = matcherOf(selection);
-  const matched = movable.filter(keyword ?? (({ name }) => glob.test(name)));
+  const matched = movable.filter(keyword ?? (({ tensor }) => glob.test(tensor)));
   if (matched.length > 0) return matched;
   if (movable.length === 0) throw new CompileError(`"${selection}" matches nothing: the network has no parameters`);
   const nearest = nearestNames(
     selection.replaceAll('*', ''),
-    movable.map(({ name }) => name),
+    movable.map(({ tensor }) => tensor),
   );
   throw new CompileError(
     `"${selection}" matches no parameter; nearest: ${nearest.join(', ')} ` +
@@ -50,7 +48,7 @@ function select(selection: string, parameters: readonly ModelParameter[]): reado
 }
 
 /**
- * The parameters that selections name: names, globs (`*`), `last:N` layers below the head, `bias`, `norm`, `all`,
+ * The parameters that selections name: names in the file, globs (`*`), `last:N` layers below the head, `bias`, `norm`, `all`,
  * `none`. In the network's order. Throws {@link CompileError} for one that matches nothing, naming the nearest.
  */
 export function selectParameters(
@@ -58,11 +56,5 @@ export function selectParameters(
   parameters: readonly ModelParameter[],
 ): readonly ModelParameter[] {
   const chosen = new Set(selections.flatMap((selection) => select(selection, parameters)));
-  const moving = parameters.filter((parameter) => chosen.has(parameter));
-  for (const { name } of moving) {
-    if (RESERVED.has(name) || moving.some((other) => other.name === `${name}@next`)) {
-      throw new CompileError(`parameter "${name}" has a name that a bundle's graphs use themselves; it cannot move`);
-    }
-  }
-  return moving;
+  return parameters.filter((parameter) => chosen.has(parameter));
 }

@@ -23,22 +23,6 @@ import type { SourceModel } from '../compile/read/read-model.js';
 import { LEAST_EPSILON } from '../pattern/support-moments.js';
 import { channelAxisOf, layersOfChannels, takenOutByMeans } from './parameter-roles.js';
 
-/** Names that the graphs of a task or of a bundle use themselves. */
-const RESERVED =
-  /^(images|features|labels|rate|loss|probabilities|support|supportLabels|query|queryLabels|stepWeights)$|^(head\.|mask\/|rate\/|grad\/)|@next$/;
-
-function checkNames(parameters: readonly ModelParameter[], normalizations: readonly Normalization[]): void {
-  const moments = normalizations.flatMap(({ name }) => [`${name}.mean`, `${name}.variance`]);
-  const seen = new Set(moments);
-  for (const { name, layer } of parameters) {
-    if (RESERVED.test(name) || layer === 'head' || seen.has(name)) {
-      const what = seen.has(name) ? 'a name that stands for several things' : 'a name that graphs use themselves';
-      throw new CompileError(`parameter "${name}" of layer "${layer}": ${what}; it cannot be trained`);
-    }
-    seen.add(name);
-  }
-}
-
 const isNormalization = ({ op, inputs }: Node): boolean => op === 'BatchNormalization' && !inputs[0]?.constant;
 
 /** The normalizations by moments of a batch, each called as its output tensor is, with the moments that the file has. */
@@ -93,7 +77,7 @@ function buildNormalization(
  * A classifier that was read from a file, up to its features, as a network to train: parameters by the names of the file,
  * which start at its values, in its layers; every BatchNormalization by the moments that who builds it says. The features
  * graph is copied for whatever number of images. Throws {@link CompileError} where a part of the file is not read or is
- * quantized, or a parameter has a name that graphs use themselves.
+ * quantized.
  */
 export function backboneOfModel(model: SourceModel): Backbone {
   if (model.opaque) {
@@ -105,7 +89,6 @@ export function backboneOfModel(model: SourceModel): Backbone {
   const graph = model.featureGraph(moving);
   const nodes = nodesOf(graph.outputs.values());
   const normalizations = normalizationsOf(nodes, new Map(moving.map(({ name, layer }) => [name, layer])));
-  checkNames(moving, normalizations);
   const parameters = parametersOf(graph, nodes, moving);
   const [imageChannels, height, width] = model.input.shape;
   const imageSize = height === width ? height : [height, width];

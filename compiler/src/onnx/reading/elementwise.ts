@@ -106,8 +106,9 @@ const ranges: Readonly<Record<number, readonly [number, number]>> = {
   5: [-32768, 32767],
 };
 
-/** Whether a value is clipped to a range, or cannot leave it. */
-function staysWithin({ dtype, producer }: Value, [least, most]: readonly [number, number]): boolean {
+/** Whether a value is known to stay in a range, or is clipped to it. */
+function staysWithin({ dtype, constant, producer }: Value, [least, most]: readonly [number, number]): boolean {
+  if (constant) return constant.data.every((value) => value >= least && value <= most);
   if (dtype === 'bool') return true;
   if (producer?.op !== 'Clip') return false;
   const [min, max] = producer.inputs.slice(1).map((limit) => limit?.constant?.data[0]);

@@ -2,12 +2,31 @@ import type { Value } from '../../graph.js';
 import { multiplyDims } from '../../operators/dims.js';
 import type { Dim } from '../../tensor.js';
 import { normalizeAxis } from '../../tensor.js';
+import { isOfConstants } from './fold-reading.js';
 import type { NodeContext, Reading } from './node-context.js';
 
-/** Inference only: stored moments. Before operator set 14 training shows in the outputs that are used. */
+/** (x - mean) / sqrt(variance + epsilon) * scale + shift, by the moments of `x` over all axes but the second. */
+function byOwnMoments(c: NodeContext, x: Value): Value {
+  const axes = c.integers([0, ...x.shape.map((_, axis) => axis).slice(2)], 'axes');
+  const meanOf = (value: Value, part: string) => c.emit('ReduceMean', [value, axes], { keepdims: 1 }, part);
+  const centred = c.emit('Sub', [x, meanOf(x, 'mean')], {}, 'centred');
+  const variance = meanOf(c.emit('Mul', [centred, centred], {}, 'squares'), 'variance');
+  const sum = c.emit('Add', [variance, c.scalar(c.float('epsilon', 1e-5), 'epsilon')], {}, 'sum');
+  const standard = c.emit('Div', [centred, c.emit('Sqrt', [sum], {}, 'deviation')], {}, 'standard');
+  const column = x.shape.map((_, axis) => (axis === 1 ? (x.shape[1] as Dim) : 1));
+  const [scale, shift] = [1, 2].map((at) => c.reshape(c.input(at), column, `${at}/column`)) as [Value, Value];
+  return c.emit('Add', [c.emit('Mul', [standard, scale], {}, 'scaled'), shift], {});
+}
+
+/**
+ * Inference only: stored moments. Before operator set 14 training shows in the outputs that are used. Of weights, which
+ * networks standardize so, the moments are the weights' own.
+ */
 function batchNormalization(c: NodeContext): Value {
   c.ignore('momentum');
-  if (c.flag('training_mode', 0)) c.refuse('is in training mode');
+  if (c.flag('training_mode', 0)) {
+    return isOfConstants(c.input(0)) ? byOwnMoments(c, c.input(0)) : c.refuse('is in training mode');
+  }
   if (c.opset < 9 && c.flag('spatial', 1) === 0) c.refuse('spatial 0 is not supported');
   const inputs = Array.from({ length: 5 }, (_, i) => c.input(i));
   return c.emit('BatchNormalization', inputs, { epsilon: c.float('epsilon', 1e-5) });

@@ -9,6 +9,7 @@ import { orderNodes } from '../order.js';
 import { decodeModel, type OnnxModel, type OnnxNode, type OnnxValueInfo } from '../proto.js';
 import { checkTensor, dataTypeName, decodeTensor, type ExternalReader, graphDType } from '../tensors.js';
 import { cleanSymbol } from './dims.js';
+import { foldReading } from './fold-reading.js';
 import { followNode, isFollowed, isShape } from './known-values.js';
 import { NodeContext, QUANTIZED, Refusal, type Slot } from './node-context.js';
 import { readings } from './table.js';
@@ -176,7 +177,7 @@ class Reader {
     try {
       if (!reading) throw new Refusal(node);
       const result = reading.read(c);
-      results = 'name' in result ? [result] : result;
+      results = ('name' in result ? [result] : result).map((value) => foldReading(c, value));
       c.expectAllRead();
     } catch (error) {
       // Arithmetic on shapes need not be a part of the graph, as long as nothing reads it but what follows it.

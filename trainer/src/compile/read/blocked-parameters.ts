@@ -42,6 +42,7 @@ export function blockedParameters(nodes: NodeGraph, opaque: ReadonlySet<OnnxNode
         layer = node.outputs[0] ?? node.name;
       found.set(name, {
         name,
+        tensor: name,
         value: g.input(name, tensor.dims),
         shape: tensor.dims,
         op: node.op,

@@ -2,7 +2,10 @@ import { type Graph, type Node, nodesOf, sizeOf, type Value } from '@whet/compil
 
 /** A weight of a network that was read from a file. */
 export interface ModelParameter {
+  /** What graphs call it: as the file does, where they have no other use for that name. */
   readonly name: string;
+  /** What the file calls it. */
+  readonly tensor: string;
   readonly value: Value;
   readonly shape: readonly number[];
   /** The operator that reads it first. */
@@ -78,6 +81,7 @@ export function parametersOf(graph: Graph): ModelParameter[] {
       const { name } = value;
       found.set(value, {
         name,
+        tensor: name,
         value,
         shape,
         op: node.op,

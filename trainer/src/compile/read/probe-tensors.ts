@@ -22,6 +22,12 @@ const dtypes: Readonly<Record<string, Tensor['dtype']>> = {
   float32: 'float32',
   int64: 'int64',
   int32: 'int64',
+  int16: 'int64',
+  int8: 'int64',
+  uint64: 'int64',
+  uint32: 'int64',
+  uint16: 'int64',
+  uint8: 'int64',
   bool: 'bool',
 };
 

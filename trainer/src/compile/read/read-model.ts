@@ -11,6 +11,7 @@ import {
   type OnnxProblem,
   readOnnx,
   type Shape,
+  type Tensor,
   type Value,
 } from '@whet/compiler';
 import { blockedParameters } from './blocked-parameters.js';
@@ -20,9 +21,10 @@ import { findFeaturesTensor, findFeaturesValue } from './find-features.js';
 import { type InputOptions, type ModelInput, withImageInput } from './model-input.js';
 import { type ModelParameter, parametersOf } from './model-parameters.js';
 import { NodeGraph } from './node-graph.js';
-import { checkLayer } from './probe-tensors.js';
+import { checkLayer, measureTensors } from './probe-tensors.js';
 import { readAbove } from './read-above.js';
 import { readHead, type SourceHead } from './read-head.js';
+import { withSafeNames } from './safe-names.js';
 import { expectHoldableValues } from './value-sizes.js';
 
 export interface ReadModelOptions extends InputOptions {
@@ -54,8 +56,8 @@ export interface SourceModel {
   /** Nodes above a parameter that cannot be differentiated. */
   blockersOf(parameters: readonly ModelParameter[]): readonly OnnxProblem[];
   /**
-   * From `images [N, C, H, W]`, what unread nodes make (under its name in the file), and the given parameters, to
-   * `features [N, F]`.
+   * From `images [N, C, H, W]` and the given parameters to `features [N, F]`; of an opaque model, from the input and
+   * what unread nodes make, under their names in the file.
    */
   featureGraph(moving: readonly ModelParameter[]): Graph;
   /** The model's own last layer. Throws {@link CompileError} where what follows the features is not just that. */
@@ -70,12 +72,15 @@ function tensorsOf({ nodes }: OnnxModel) {
   };
 }
 
-/** The part of a model below its features, and what its values are bound to. */
+/**
+ * The part of a model below its features, and what its values are bound to. `image` is the input that becomes `images`;
+ * where there is none, inputs are what the file calls so.
+ */
 function featureGraphOf(
   graph: Graph,
   features: Value,
   layout: FeatureLayout,
-  image: string,
+  image?: string,
 ): SourceModel['featureGraph'] {
   const below: Graph = { name: 'features', inputs: graph.inputs, outputs: new Map([['features', features]]) };
   return (moving) => {
@@ -115,7 +120,7 @@ function readableModel(
     layout,
     opset: model.opset,
     ...tensorsOf(model),
-    parameters: parametersOf(below),
+    parameters: withSafeNames(parametersOf(below), model),
     opaque: false,
     blockersOf: () => [],
     head: () => readHead(graph, features),
@@ -146,11 +151,11 @@ async function partlyReadModel(bytes: Uint8Array, input: ModelInput, options: Re
   const byMatMul = whole.nodes.some(({ op, inputs }) => op === 'MatMul' && inputs.includes(name));
   const layout = layoutOf(name, features.dtype, features.shape, byMatMul);
   const readable = parametersOf(graph);
-  const moving = new Set(readable.map((parameter) => parameter.name));
-  const blocked = blockedParameters(nodes, part.opaque).filter((parameter) => !moving.has(parameter.name));
+  const moving = new Set(readable.map(({ tensor }) => tensor));
+  const blocked = blockedParameters(nodes, part.opaque).filter(({ tensor }) => !moving.has(tensor));
   const unread = new Map(part.problems.map((problem) => [problem.output, problem]));
   const blockersOf = (parameters: readonly ModelParameter[]) => {
-    const above = nodes.above(parameters.flatMap((parameter) => (parameter.blocked ? [parameter.name] : [])));
+    const above = nodes.above(parameters.flatMap((parameter) => (parameter.blocked ? [parameter.tensor] : [])));
     const found = [...above].flatMap(({ outputs }) => unread.get(outputs[0] ?? '') ?? []);
     const roots = found.filter((problem) => !part.consequences.has(problem));
     return roots.length > 0 ? roots : found;
@@ -162,12 +167,43 @@ async function partlyReadModel(bytes: Uint8Array, input: ModelInput, options: Re
     layout,
     opset: model.opset,
     ...tensorsOf(model),
-    parameters: [...blocked, ...readable],
+    parameters: withSafeNames([...blocked, ...readable], model),
     opaque: true,
     blockersOf,
     head: () => headAbove(file, name, features.shape, options.external),
-    featureGraph: featureGraphOf(graph, features, layout, input.name),
+    featureGraph: featureGraphOf(graph, features, layout),
   };
+}
+
+/**
+ * The graph of a model; what it makes of constants by operators that are not read, onnxruntime computes. Undefined where
+ * others are not read.
+ */
+async function readWhole(
+  bytes: Uint8Array,
+  model: OnnxModel,
+  input: ModelInput,
+  external: ExternalReader | undefined,
+): Promise<Graph | undefined> {
+  const given = new Map<string, Tensor>();
+  for (;;) {
+    try {
+      const inputShapes = { [input.name]: ['N', ...input.shape] };
+      return readOnnx(bytes, { inputShapes, given, ...(external ? { external } : {}) });
+    } catch (error) {
+      if (!(error instanceof OnnxError)) throw error;
+      if (error.problems.length === 0 && error.opset === undefined) throw error;
+      const nodes = new NodeGraph(model);
+      const ofImages = nodes.above([input.name]);
+      const unread = error.problems.flatMap(({ output }) => nodes.maker(output) ?? []);
+      if (unread.length === 0 || unread.some((node) => ofImages.has(node))) return undefined;
+      const wanted = unread.flatMap(({ outputs }) => outputs.filter((name) => name !== '' && !given.has(name)));
+      const found = await measureTensors(bytes, model, input, wanted, new Set(wanted), external).catch(() => undefined);
+      const before = given.size;
+      for (const [name, { kind, ...rest }] of found ?? []) if ('value' in rest) given.set(name, rest.value);
+      if (given.size === before) return undefined;
+    }
+  }
 }
 
 /**
@@ -179,16 +215,7 @@ export async function readModel(bytes: Uint8Array, options: ReadModelOptions): P
   const given = decodeModel(bytes);
   const { file, input } = withImageInput(bytes, given, options);
   const model = file === bytes ? given : decodeModel(file);
-  let read: Graph | undefined;
-  try {
-    read = readOnnx(file, {
-      inputShapes: { [input.name]: ['N', ...input.shape] },
-      ...(options.external ? { external: options.external } : {}),
-    });
-  } catch (error) {
-    const opsetAlone = error instanceof OnnxError && error.opset !== undefined;
-    if (!(error instanceof OnnxError) || (error.problems.length === 0 && !opsetAlone)) throw error;
-  }
+  const read = await readWhole(file, model, input, options.external);
   if (!read) return partlyReadModel(file, input, options);
   return readableModel(file, model, input, read, options.features);
 }
