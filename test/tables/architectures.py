@@ -13,10 +13,11 @@ import argparse
 import json
 import pathlib
 import re
+import resource
 import shutil
 import subprocess
 import sys
-import time
+import traceback
 import warnings
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -40,7 +41,7 @@ def export(file, size, make, exporter, opset):
 
     from networks import build
 
-    network = build(make)
+    network = build(make, fused=exporter == "current")
     images = torch.randn(2, 3, size, size)
     names = {"input_names": ["images"], "output_names": ["logits"]}
     with warnings.catch_warnings(), torch.no_grad():
@@ -56,15 +57,16 @@ def export(file, size, make, exporter, opset):
 
 
 def whet_compile(file, bundle, trainable, head="keep"):
-    """Seconds, and the error in words."""
+    """Seconds of processor time, and the error in words."""
     shutil.rmtree(bundle, ignore_errors=True)
-    start = time.time()
+    spent = lambda: sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
+    start = spent()
     command = ["node", "cli/bin/whet.js", "compile", str(file.resolve()), "--out", str(bundle.resolve())]
     done = subprocess.run(
         [*command, "--head", head, "--trainable", trainable], cwd=ROOT, capture_output=True, text=True, timeout=600
     )
     error = done.stderr.strip() if done.returncode else None
-    return time.time() - start, error
+    return spent() - start, error
 
 
 def softmax(logits):
@@ -140,6 +142,7 @@ def one_row(folder, name, size, make, exporter, opset):
         if not file.exists():
             export(str(file), size, make, exporter, opset)
     except Exception as error:  # of PyTorch: the row says so
+        traceback.print_exc()
         return record | {"unexported": f"{type(error).__name__}: {error}".splitlines()[0][:200]}
     record["parameters"] = parameters_of(file)
     try:
@@ -151,7 +154,7 @@ def one_row(folder, name, size, make, exporter, opset):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("--only", default="")
+    parser.add_argument("--only", default="", help="names that hold this expression")
     parser.add_argument("--exporter", default="")
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--write", type=pathlib.Path)

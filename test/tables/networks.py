@@ -70,7 +70,7 @@ NETWORKS = [
     (
         "torchvision MaxVit (small)",
         64,
-        lambda: tv.MaxVit((64, 64), 16, 4, [16, 32], [1, 1], 8, num_classes=CLASSES),
+        lambda: tv.MaxVit((64, 64), 16, 4, [16, 32], [1, 1], 8, 0.0, num_classes=CLASSES),
     ),
     transformer("vit_tiny_patch16_224", depth=3),
     transformer("eva02_tiny_patch14_224", 56, depth=3),
@@ -120,11 +120,12 @@ NETWORKS = [
 ]
 
 
-def build(make):
-    """The network with random weights and random moments, as nothing but arithmetic is compared."""
+def build(make, fused):
+    """The network with random weights and random moments, as nothing but arithmetic is compared. `fused`: with PyTorch's
+    own attention, which the older exporter does not know."""
     torch.manual_seed(7)
-    # A fused operator that the older exporter does not know.
-    torch.backends.mha.set_fastpath_enabled(False)
+    torch.backends.mha.set_fastpath_enabled(fused)
+    timm.layers.set_fused_attn(fused)
     network = make().eval()
     for module in network.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm) and module.running_mean is not None:

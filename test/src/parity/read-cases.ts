@@ -143,6 +143,23 @@ const shapes: Case[] = [
   ].map((places) =>
     one(`of ${places.dims.join(' x ')}`, 13, { op: 'GatherND' }, { initializers: { i: { dataType: 7, ...places } } }),
   ),
+  ...['none', 'add'].map((reduction) =>
+    one(
+      `of rows, ${reduction}`,
+      16,
+      { op: 'ScatterND', attributes: { reduction } },
+      { initializers: { i: { dims: [3, 2], dataType: 7, int64Data: [0, 1, 1, -1, -2, 0] }, u: series([3, 7, 9]) } },
+    ),
+  ),
+  one(
+    'of elements',
+    13,
+    { op: 'ScatterND' },
+    {
+      inputs: { x: [3, 4] },
+      initializers: { i: { dims: [2, 2], dataType: 7, int64Data: [0, 1, 2, -1] }, u: series([2]) },
+    },
+  ),
   one('uneven', 11, { op: 'Split', outputs: ['a', 'y'], attributes: { axis: 3, split: [2, 7] } }),
   one(
     'uneven',

@@ -1,6 +1,6 @@
 import type { Value } from '../../graph.js';
-import type { Dim, Shape } from '../../tensor.js';
-import { formatShape, isStatic, makeTensor, normalizeAxis, sizeOf, stridesOf } from '../../tensor.js';
+import type { Dim } from '../../tensor.js';
+import { formatShape, normalizeAxis } from '../../tensor.js';
 import type { NodeContext, Reading } from './node-context.js';
 
 interface Cut {
@@ -113,39 +113,11 @@ function pad(c: NodeContext): Value {
   return c.emit('Pad', [value, around, ...(filling && mode === 'constant' ? [filling] : [])], { mode });
 }
 
-/** Elements at places that are written as rows of coordinates, by their number in what the named axes make together. */
-function gatherPlaces(c: NodeContext): Value {
-  const [x, places] = [c.input(0), c.input(1)];
-  if (c.int('batch_dims', 0) !== 0) c.refuse(`batch_dims ${c.int('batch_dims', 0)} is not supported`);
-  const count = places.shape.at(-1);
-  const named: Shape = typeof count === 'number' ? x.shape.slice(0, count) : [];
-  if (named.length === 0 || named.length !== count || !isStatic(named)) {
-    return c.refuse(`gathers by places ${formatShape(places.shape)} of ${formatShape(x.shape)}`);
-  }
-  if (!places.constant) return c.refuse(`expected places to be known when the model is read, got "${places.name}"`);
-  const strides = stridesOf(named);
-  const { data } = places.constant;
-  const flat = Array.from({ length: data.length / count }, (_, row) =>
-    named.reduce<number>((sum, size, axis) => {
-      const at = Number(data[row * count + axis]);
-      if (at < -size || at >= size) return c.refuse(`place ${at} lies outside axis ${axis}, which has size ${size}`);
-      return sum + (at < 0 ? at + size : at) * (strides[axis] as number);
-    }, 0),
-  );
-  const together = c.reshape(x, [sizeOf(named), ...x.shape.slice(count)], 'together');
-  const indices = c.g.constant(
-    makeTensor(places.shape.slice(0, -1) as number[], flat, 'int64'),
-    `${c.node.outputs[0]}/indices`,
-  );
-  return c.emit('Gather', [together, indices], { axis: 0 });
-}
-
 export const slicing = {
   Slice: { read: slice },
   Split: { needs: ['Slice'], read: split },
   Pad: { read: pad },
   Gather: { read: (c) => c.emit('Gather', [c.input(0), c.input(1)], { axis: c.int('axis', 0) }) },
-  GatherND: { needs: ['Gather'], read: gatherPlaces },
   GatherElements: { read: (c) => c.emit('GatherElements', [c.input(0), c.input(1)], { axis: c.int('axis', 0) }) },
   ScatterElements: {
     read: (c) =>

@@ -6,6 +6,7 @@ import { elementwiseLowerings } from './elementwise.js';
 import { linearAlgebra } from './linear-algebra.js';
 import type { Reading } from './node-context.js';
 import { normalization } from './normalization.js';
+import { placeReadings } from './places.js';
 import { quantization } from './quantization.js';
 import { reductions } from './reductions.js';
 import { resizing } from './resize.js';
@@ -26,6 +27,7 @@ export function readings(external?: ExternalReader, straightThrough = false): Re
       ...elementwiseLowerings,
       ...linearAlgebra,
       ...normalization,
+      ...placeReadings,
       ...quantization(straightThrough),
       ...reductions,
       ...resizing,
