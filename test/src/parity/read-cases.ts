@@ -86,6 +86,11 @@ const windows: Case[] = [
     }),
     one(`of power ${p}`, 11, { op: 'GlobalLpPool', attributes: { p } }),
   ]),
+  one('dilated', 22, {
+    op: 'LpPool',
+    attributes: { kernel_shape: [2, 3], dilations: [3, 2], strides: [2, 1], pads: [1, 0, 0, 1] },
+  }),
+  one('dilated, of power 1', 22, { op: 'LpPool', attributes: { p: 1, kernel_shape: [1, 2], dilations: [1, 3] } }),
   pool('LpPool', 'by default', { kernel_shape: [3, 3] }),
   pool('LpPool', 'SAME_UPPER', { auto_pad: 'SAME_UPPER', kernel_shape: [3, 2], strides: [2, 2] }),
   one('with ceil_mode', 22, { op: 'LpPool', attributes: { kernel_shape: [3, 2], strides: [3, 2], ceil_mode: 1 } }),

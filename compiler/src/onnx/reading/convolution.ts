@@ -1,6 +1,6 @@
 import type { Value } from '../../graph.js';
-import type { NodeContext, Reading } from './node-context.js';
-import { ceilPadding, expectImages, readWindow, splitPadding } from './windows.js';
+import type { NodeContext, Part, Reading } from './node-context.js';
+import { ceilPadding, expectImages, type ImageWindow, readWindow, splitPadding } from './windows.js';
 
 const present = (c: NodeContext, position: number): Value[] => {
   const value = c.optional(position);
@@ -90,13 +90,37 @@ function power(c: NodeContext, x: Value, p: number): Value {
   return p === 1 ? size : c.emit('Pow', [size, c.scalar(p, 'p')], {}, 'power');
 }
 
-/** `(sum |x|^p)^(1/p)` over a window: the mean of it times its size, all padding made of zeros first. */
+/** Sums over windows that lie inside the image: the mean times the size, or, where they are dilated, slice by slice. */
+function windowSums(c: NodeContext, x: Value, { dilations, ...window }: Omit<ImageWindow, 'pads'>, part: Part): Value {
+  const { kernel_shape, strides } = window;
+  const [height, width] = kernel_shape;
+  if (dilations.every((dilation) => dilation === 1)) {
+    const mean = c.emit('AveragePool', [x], { ...window, pads: [0, 0, 0, 0], count_include_pad: 0 }, 'mean');
+    return c.emit('Mul', [mean, c.scalar(height * width, 'count')], {}, part);
+  }
+  const reach = [0, 1].map((axis) => {
+    const size = x.shape[axis + 2];
+    if (typeof size !== 'number') return c.refuse(`is dilated on an image whose size is the symbol ${size}`);
+    const span = ((kernel_shape[axis] as number) - 1) * (dilations[axis] as number) + 1;
+    return Math.floor((size - span) / (strides[axis] as number)) * (strides[axis] as number) + 1;
+  });
+  const parts = Array.from({ length: height * width }, (_, i) => {
+    const starts = [Math.floor(i / width) * dilations[0], (i % width) * dilations[1]];
+    const ends = starts.map((start, axis) => start + (reach[axis] as number));
+    return c.slice(x, [2, 3], starts, ends, [...strides], `place/${i}`);
+  });
+  const last = parts.length - 1;
+  return parts.slice(1).reduce((sum, value, i) => {
+    return c.emit('Add', [sum, value], {}, i + 1 < last ? `sum/${i}` : part);
+  }, parts[0] as Value);
+}
+
+/** `(sum |x|^p)^(1/p)` over a window, all padding made of zeros first. */
 function lpPool(c: NodeContext): Value {
   const x = c.input(0);
   expectImages(c, x);
   const p = c.int('p', 2);
   const { dilations, pads, ...window } = readWindow(c, x);
-  if (dilations.some((dilation) => dilation !== 1)) c.refuse(`dilations [${dilations}] are not supported`);
   const [bottom, right] = c.flag('ceil_mode', 0) ? ceilPadding(c, x, { ...window, dilations, pads }) : [0, 0];
   const [top, left, ...ends] = pads;
   const around = [0, 0, top, left, 0, 0, ends[0] + bottom, ends[1] + right];
@@ -104,9 +128,7 @@ function lpPool(c: NodeContext): Value {
   if (around.some((count) => count > 0)) {
     powers = c.emit('Pad', [powers, c.integers(around, 'pads')], { mode: 'constant' }, 'padded');
   }
-  const mean = c.emit('AveragePool', [powers], { ...window, pads: [0, 0, 0, 0], count_include_pad: 0 }, 'mean');
-  const [height, width] = window.kernel_shape;
-  const sum = c.emit('Mul', [mean, c.scalar(height * width, 'count')], {}, p === 1 ? 0 : 'sum');
+  const sum = windowSums(c, powers, { ...window, dilations }, p === 1 ? 0 : 'sum');
   return p === 1 ? sum : root(c, sum, p);
 }
 
