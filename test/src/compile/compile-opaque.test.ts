@@ -159,6 +159,23 @@ describe('a frozen part that is not read', () => {
     await expectLearning(directory);
   });
 
+  it('shares the arithmetic of shapes with what moves', async () => {
+    const nodes: TestNode[] = [
+      fused,
+      { op: 'Shape', inputs: ['a'], outputs: ['shape'] },
+      { op: 'Slice', inputs: ['shape', 'three', 'four'], outputs: ['wide'] },
+      { op: 'TopK', name: 'largest', inputs: ['h', 'wide'], outputs: ['t', 'places'] },
+      { op: 'Conv', name: 'middle', inputs: ['t', 'middle.weight'], outputs: ['m'], attributes: same },
+      { op: 'Expand', name: 'wider', inputs: ['m', 'shape'], outputs: ['b'] },
+    ];
+    const constants = { three: int64Proto(3), four: int64Proto(4), 'middle.weight': weights(1, 4, 3, 3) };
+    const { directory, report } = await compile(convolutions(nodes, { initializers: constants }), {
+      patterns: { p: ['middle.weight'] },
+    });
+    expect(report.patterns[0]?.moving.map(({ name }) => name)).toEqual(['middle.weight']);
+    await expectLearning(directory);
+  });
+
   it('may hold control flow that reads what is around it', async () => {
     const branches: TestNode[] = [
       { op: 'ReduceMax', inputs: ['a'], outputs: ['m'], attributes: { keepdims: 0 } },

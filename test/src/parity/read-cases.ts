@@ -407,6 +407,19 @@ const chains: Case[] = [
     ],
   },
   {
+    name: 'a constant that is repeated for every image',
+    opset: 13,
+    inputs: { x: ['N', 3, 4] },
+    nodes: [
+      { op: 'Shape', outputs: ['s'] },
+      { op: 'Gather', inputs: ['s', 'first'], outputs: ['n'], attributes: { axis: 0 } },
+      { op: 'Concat', inputs: ['n', 'three', 'one'], outputs: ['repeats'], attributes: { axis: 0 } },
+      { op: 'Tile', inputs: ['c', 'repeats'], outputs: ['t'] },
+      { op: 'Add', inputs: ['x', 't'] },
+    ],
+    initializers: { first: int64Proto(0), three: int64Proto(3), one: int64Proto(1), c: series([1, 1, 4]) },
+  },
+  {
     name: 'a shuffle of channels, as ShuffleNet has it',
     opset: 13,
     inputs: { x: ['N', 4, 3, 5] },

@@ -100,6 +100,8 @@ export async function readAbove(
       if (name === features) {
         throw new CompileError(`features "${name}": expected float32 [N, ...], got ${found.what}; name another tensor`);
       }
+      // The arithmetic of shapes can be read again above the cut, whatever else it is for.
+      if ([...nodes.below([name])].every(({ outputs }) => !unread.has(outputs[0] ?? ''))) continue;
       for (const node of nodes.nodes) {
         if (opaque.has(node) || !nodes.readBy(node).includes(name)) continue;
         const consequence = problemOf(node, `reads "${name}" (${found.what}) of a part that is not read`);

@@ -157,8 +157,13 @@ async function partlyReadModel(bytes: Uint8Array, input: ModelInput, options: Re
   const blockersOf = (parameters: readonly ModelParameter[]) => {
     const above = nodes.above(parameters.flatMap((parameter) => (parameter.blocked ? [parameter.tensor] : [])));
     const found = [...above].flatMap(({ outputs }) => unread.get(outputs[0] ?? '') ?? []);
-    const roots = found.filter((problem) => !part.consequences.has(problem));
-    return roots.length > 0 ? roots : found;
+    const isRoot = (problem: OnnxProblem) => !part.consequences.has(problem);
+    const roots = found.filter(isRoot);
+    if (roots.length > 0) return roots;
+    const causes = [...nodes.below(found.map(({ output }) => output))].flatMap(
+      ({ outputs }) => unread.get(outputs[0] ?? '') ?? [],
+    );
+    return causes.some(isRoot) ? causes.filter(isRoot) : found;
   };
   return {
     file,
