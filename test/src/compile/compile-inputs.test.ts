@@ -167,6 +167,33 @@ const forms: Record<string, Form> = {
     ],
     initializers: { ...moments, scales: float32s([4], [1, 2, 2, 1]) },
   },
+  'bytes [N, H, W, 3] that are dequantized inside, as TensorFlow Lite has them': {
+    dims: last,
+    channels: 3,
+    inputType: BYTES,
+    before: [{ op: 'DequantizeLinear', inputs: ['x', 'scale', 'zero'], outputs: ['t'] }, toPlanes],
+    initializers: { scale: float32s([], [0.0078]), zero: { dims: [], dataType: BYTES, int32Data: [128] } },
+  },
+  'bytes [N, H, W, 3] that are padded and cropped inside': {
+    dims: last,
+    channels: 3,
+    inputType: BYTES,
+    before: [
+      { op: 'Slice', inputs: ['x', 'from', 'to', 'axis'], outputs: ['cropped'] },
+      { ...toFloats, inputs: ['cropped'] },
+      { op: 'Pad', inputs: ['s', 'pads', 'grey'], outputs: ['padded'] },
+      ...prepared.slice(1).map((node) => (node.op === 'Mul' ? { ...node, inputs: ['padded', 'scale'] } : node)),
+      toPlanes,
+    ],
+    initializers: {
+      ...moments,
+      from: int64Proto(1),
+      to: int64Proto(-1),
+      axis: int64Proto(1),
+      pads: int64Proto(0, 1, 2, 0, 0, 1, 0, 0),
+      grey: float32s([], [114]),
+    },
+  },
   'floats [N, 4, H, W]': {
     dims: ['N', 4, HEIGHT, WIDTH],
     channels: 4,
