@@ -12,8 +12,10 @@ export { lowerForCpu } from './lowering/lower-for-cpu.js';
 export { lowerForGpu } from './lowering/lower-for-gpu.js';
 export { transposedAsConvolution } from './lowering/transposed.js';
 export { weightGradientForms } from './lowering/weight-gradient.js';
+export { anyBatch } from './onnx/any-batch.js';
 export { type Cut, cutOnnx, exposeOnnx } from './onnx/cut.js';
 export { listProblems, OnnxError, type OnnxProblem } from './onnx/errors.js';
+export { expandOnnx } from './onnx/expand/expand.js';
 export {
   type ExternalWeight,
   placesMask,
@@ -21,9 +23,16 @@ export {
   splitWeights,
   type WeightPlace,
 } from './onnx/external-weights.js';
-export { orderNodes } from './onnx/order.js';
+export { orderNodes, readsOf } from './onnx/order.js';
 export { withPlanarInput } from './onnx/planar-input.js';
-export { decodeModel, type OnnxModel, type OnnxNode, type OnnxTensor, type OnnxValueInfo } from './onnx/proto.js';
+export {
+  decodeModel,
+  firstOutput,
+  type OnnxModel,
+  type OnnxNode,
+  type OnnxTensor,
+  type OnnxValueInfo,
+} from './onnx/proto.js';
 export { READ_OPSETS, type ReadOptions, readableOperators, readOnnx } from './onnx/reading/read.js';
 export { dataTypes, onnxMessage } from './onnx/schema.js';
 export { dataTypeName, type ExternalReader } from './onnx/tensors.js';

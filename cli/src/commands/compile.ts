@@ -140,6 +140,15 @@ function describeHead(head: CompileReport['head'], labels: readonly string[] = [
   return `head: kept from "${head.name}", ${head.classes} classes (${shown}); other labels add classes`;
 }
 
+/** What else could have been the head: other outputs, and layers whose results are added up. */
+function describeOthers({ otherOutputs, joinedLayers }: CompileReport['model']): string[] {
+  const list = (names: readonly string[]) => names.map((name) => `"${name}"`).join(', ');
+  return [
+    ...(otherOutputs.length > 0 ? [`outputs of other layers, left out: ${list(otherOutputs)}`] : []),
+    ...(joinedLayers.length > 0 ? [`layers whose results the model adds up: ${list(joinedLayers)}`] : []),
+  ].map((line) => `${line}; --features TENSOR chooses what is adapted`);
+}
+
 /** The parameters with what moves them, and per pattern where the frozen part ends and what a step costs. */
 function describe({ model, head, patterns, fullCost, manifest }: CompileReport): string {
   const parameters = model.parameters.map(({ name, tensor, shape, op, moment, blocked, layer }) => [
@@ -167,6 +176,7 @@ function describe({ model, head, patterns, fullCost, manifest }: CompileReport):
   return [
     `images [N, ${channels}, ${height}, ${width}] to features "${model.features}" [N, ${length}]${pooled}`,
     describeHead(head, manifest.labels),
+    ...describeOthers(model),
     formatTable(['parameter', 'shape', 'read by', 'layer', 'moves in'], parameters),
     `An inner step, one example and ${head?.classes ?? 5} classes; in brackets of a step that moves all that can:`,
     formatTable(['pattern', 'moving', 'frozen up to', 'multiply-adds', 'activations'], rows),

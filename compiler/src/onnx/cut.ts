@@ -1,6 +1,6 @@
 import type { Shape } from '../tensor.js';
 import { OnnxError } from './errors.js';
-import { innerNames, innerTensors } from './inner-graphs.js';
+import { capturedNames, innerNames, innerTensors } from './inner-graphs.js';
 import type { AttributeMessage, GraphMessage, ModelMessage, NodeMessage, TensorMessage } from './messages.js';
 import { opsetOf, tensorInfo } from './rewriting.js';
 import { attributeTypes, onnxMessage } from './schema.js';
@@ -36,9 +36,8 @@ function reachable(
     const node = makers.get(name);
     if (!node || kept.has(node)) continue;
     kept.add(node);
-    const inner = innerNames(node);
-    for (const other of inner) captured.add(other);
-    for (const input of [...node.input, ...inner]) {
+    for (const other of innerNames(node)) captured.add(other);
+    for (const input of [...node.input, ...capturedNames(node)]) {
       read.add(input);
       open.push(input);
     }

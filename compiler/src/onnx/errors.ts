@@ -6,7 +6,7 @@ export interface OnnxProblem {
   readonly domain: string;
   /** Node name, or the name of its first output where the node has none. */
   readonly node: string;
-  /** First output of the node, which names it where several have one name. */
+  /** First output of the node that has a name, which names it where several have one name. */
   readonly output: string;
   /** Absent where the operator is not known at all. */
   readonly reason?: string;

@@ -7,7 +7,7 @@ const DEEPEST = 16;
 
 const where = (node: NodeMessage): string => `${node.opType} "${node.name || node.output[0] || ''}"`;
 
-function decodeInner(node: NodeMessage, bytes: Uint8Array, depth: number): GraphMessage {
+export function decodeInner(node: NodeMessage, bytes: Uint8Array, depth: number): GraphMessage {
   if (depth > DEEPEST) throw new OnnxError(`${where(node)}: graphs stand in each other more than ${DEEPEST} deep`);
   try {
     return onnxMessage('GraphProto').decode(bytes) as unknown as GraphMessage;
@@ -23,7 +23,7 @@ function innerGraphs(node: NodeMessage, depth: number): GraphMessage[] {
   );
 }
 
-/** Every name that a node's inner graphs read or make; those of the graph around them that they capture are among them. */
+/** Every name that a node's inner graphs read or make, so that nothing around them may take it. */
 export function innerNames(node: NodeMessage, depth = 1): Set<string> {
   const names = new Set<string>();
   for (const graph of innerGraphs(node, depth)) {
@@ -34,6 +34,19 @@ export function innerNames(node: NodeMessage, depth = 1): Set<string> {
   }
   names.delete('');
   return names;
+}
+
+/** Names of the graph around it that a node's inner graphs read. */
+export function capturedNames(node: NodeMessage, depth = 1): Set<string> {
+  const captured = new Set<string>();
+  for (const graph of innerGraphs(node, depth)) {
+    const own = new Set(['']);
+    for (const { name } of [...graph.input, ...graph.initializer]) own.add(name);
+    for (const { output } of graph.node) for (const name of output) own.add(name);
+    const read = graph.node.flatMap((inner) => [...inner.input, ...capturedNames(inner, depth + 1)]);
+    for (const name of [...read, ...graph.output.map((output) => output.name)]) if (!own.has(name)) captured.add(name);
+  }
+  return captured;
 }
 
 /** Tensors inside a node: in its attributes and in its inner graphs. */

@@ -16,10 +16,15 @@ export interface TensorMessage {
 export interface AttributeMessage {
   name: string;
   type: number;
+  /** An int64, as all of `ints`. */
+  i?: unknown;
+  ints?: unknown[];
   t?: TensorMessage | null;
   tensors?: TensorMessage[];
   g?: Uint8Array;
   graphs?: Uint8Array[];
+  /** The attribute of the function around it whose value this one has. */
+  refAttrName?: string;
 }
 
 export interface NodeMessage {
@@ -28,7 +33,26 @@ export interface NodeMessage {
   name?: string;
   opType?: string;
   domain?: string;
+  overload?: string;
   attribute?: AttributeMessage[];
+}
+
+export interface OpsetMessage {
+  domain?: string;
+  version?: unknown;
+}
+
+/** An operator that the model defines itself, of others. */
+export interface FunctionMessage {
+  name: string;
+  domain: string;
+  overload: string;
+  input: string[];
+  output: string[];
+  node: NodeMessage[];
+  opsetImport: OpsetMessage[];
+  /** Attributes with what they are where a call does not say. */
+  attributeProto: AttributeMessage[];
 }
 
 export interface GraphMessage {
@@ -43,7 +67,7 @@ export interface GraphMessage {
 export interface ModelMessage {
   irVersion?: unknown;
   producerName?: string;
-  opsetImport: { domain?: string; version?: unknown }[];
-  functions: { node: NodeMessage[] }[];
+  opsetImport: OpsetMessage[];
+  functions: FunctionMessage[];
   graph?: GraphMessage | null;
 }

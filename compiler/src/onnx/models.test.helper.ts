@@ -21,6 +21,18 @@ export interface TestNode {
   readonly domain?: string;
 }
 
+export interface TestFunction {
+  readonly name: string;
+  readonly domain: string;
+  readonly inputs?: readonly string[];
+  readonly outputs?: readonly string[];
+  readonly nodes?: readonly TestNode[];
+  /** Attributes with what they are where a call does not say. */
+  readonly defaults?: Readonly<Record<string, TestAttribute>>;
+  readonly opset?: number;
+  readonly domains?: readonly string[];
+}
+
 export interface TestModel {
   readonly nodes: readonly TestNode[];
   /** Shapes; an empty text is a dimension without a name. */
@@ -37,7 +49,9 @@ export interface TestModel {
   /** TensorProto.DataType; 1 (float) where absent. */
   readonly inputType?: number;
   readonly outputType?: number;
-  readonly functions?: readonly { readonly name: string; readonly domain: string }[];
+  /** Of single outputs. */
+  readonly outputTypes?: Readonly<Record<string, number>>;
+  readonly functions?: readonly TestFunction[];
 }
 
 export const float = (f: number): TestAttribute => ({ type: attributeTypes.float, f });
@@ -58,6 +72,39 @@ function valueInfo([name, shape]: readonly [string, Shape | undefined], elemType
   return { name, type: { tensorType: { elemType, ...(dim ? { shape: { dim } } : {}) } } };
 }
 
+const nodeOf = ({ op, inputs, outputs, attributes, ...rest }: TestNode): object => ({
+  opType: op,
+  input: inputs ?? ['x'],
+  output: outputs ?? ['y'],
+  attribute: Object.entries(attributes ?? {}).map(attributeOf),
+  ...rest,
+});
+
+const functionOf = ({ inputs, outputs, nodes, defaults, opset, domains, ...rest }: TestFunction): object => ({
+  ...rest,
+  input: inputs ?? [],
+  output: outputs ?? [],
+  node: (nodes ?? []).map(nodeOf),
+  attributeProto: Object.entries(defaults ?? {}).map(attributeOf),
+  opsetImport: [{ domain: '', version: opset ?? 13 }, ...(domains ?? []).map((domain) => ({ domain, version: 1 }))],
+});
+
+/** An attribute that holds a graph, as a branch of an If. */
+export function branch(
+  nodes: readonly TestNode[],
+  outputs: readonly string[],
+  initializers: Readonly<Record<string, object>> = {},
+): TestAttribute {
+  const message = onnxMessage('GraphProto');
+  const graph = message.fromObject({
+    name: 'branch',
+    node: nodes.map(nodeOf),
+    output: outputs.map((name) => ({ name })),
+    initializer: Object.entries(initializers).map(([name, fields]) => ({ name, ...fields })),
+  });
+  return { type: attributeTypes.graph, g: message.encode(graph).finish() };
+}
+
 /** The bytes of a model written out by hand, whatever the graph builder would make of it. */
 export function encodeModel(model: TestModel): Uint8Array {
   const last = model.nodes.at(-1)?.outputs?.[0] ?? 'y';
@@ -68,19 +115,13 @@ export function encodeModel(model: TestModel): Uint8Array {
       { domain: '', version: model.opset ?? 13 },
       ...(model.domains ?? []).map((domain) => ({ domain, version: 1 })),
     ],
-    functions: model.functions ?? [],
+    functions: (model.functions ?? []).map(functionOf),
     graph: {
       name: 'test',
-      node: model.nodes.map(({ op, inputs, outputs, attributes, ...rest }) => ({
-        opType: op,
-        input: inputs ?? ['x'],
-        output: outputs ?? ['y'],
-        attribute: Object.entries(attributes ?? {}).map(attributeOf),
-        ...rest,
-      })),
+      node: model.nodes.map(nodeOf),
       input: Object.entries(model.inputs ?? {}).map((entry) => valueInfo(entry, model.inputType ?? 1)),
       output: Object.entries(model.outputs ?? { [last]: undefined }).map((entry) =>
-        valueInfo(entry, model.outputType ?? 1),
+        valueInfo(entry, model.outputTypes?.[entry[0]] ?? model.outputType ?? 1),
       ),
       valueInfo: Object.entries(model.valueInfo ?? {}).map((entry) => valueInfo(entry, 1)),
       initializer: Object.entries(model.initializers ?? {}).map(([name, fields]) => ({ name, ...fields })),

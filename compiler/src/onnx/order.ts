@@ -1,6 +1,10 @@
 import { OnnxError } from './errors.js';
 import type { OnnxModel, OnnxNode } from './proto.js';
 
+/** Values that a node reads, those that the graphs inside it read among them. */
+export const readsOf = ({ inputs, captured }: OnnxNode): readonly string[] =>
+  captured.size > 0 ? [...inputs, ...captured] : inputs;
+
 /** The node that makes each value; throws where two things of the graph have one name. */
 function producersOf(model: OnnxModel): Map<string, OnnxNode> {
   const given = new Map<string, string>();
@@ -27,7 +31,7 @@ function producersOf(model: OnnxModel): Map<string, OnnxNode> {
   }
   const missing: string[] = [];
   for (const node of model.nodes) {
-    for (const input of node.inputs) {
+    for (const input of readsOf(node)) {
       if (input === '' || given.has(input) || producers.has(input)) continue;
       missing.push(`"${input}", read by ${node.op} "${node.name}"`);
     }
@@ -58,11 +62,12 @@ export function orderNodes(
   const state = new Map<OnnxNode, 'open' | 'done'>();
   const order: OnnxNode[] = [];
   const visit = (start: OnnxNode) => {
-    const stack: { node: OnnxNode; next: number }[] = [{ node: start, next: 0 }];
+    const opened = (node: OnnxNode) => ({ node, reads: readsOf(node), next: 0 });
+    const stack = [opened(start)];
     while (stack.length > 0) {
-      const top = stack[stack.length - 1] as { node: OnnxNode; next: number };
+      const top = stack[stack.length - 1] as ReturnType<typeof opened>;
       if (top.next === 0) state.set(top.node, 'open');
-      const input = top.node.inputs[top.next++];
+      const input = top.reads[top.next++];
       if (input === undefined) {
         state.set(top.node, 'done');
         order.push(top.node);
@@ -72,7 +77,7 @@ export function orderNodes(
       const producer = producers.get(input);
       if (!producer) continue;
       const seen = state.get(producer);
-      if (!seen) stack.push({ node: producer, next: 0 });
+      if (!seen) stack.push(opened(producer));
       if (seen === 'open') {
         const cycle = stack.slice(stack.findIndex(({ node }) => node === producer)).map(({ node }) => node);
         const path = [...cycle, producer].map(({ op, name }) => `${op} "${name}"`).join(' <- ');

@@ -1,5 +1,5 @@
 import { OnnxError } from './errors.js';
-import { innerNames } from './inner-graphs.js';
+import { capturedNames } from './inner-graphs.js';
 import type { NodeMessage } from './messages.js';
 import { attributeTypes, onnxMessage } from './schema.js';
 
@@ -31,7 +31,8 @@ export type OnnxAttribute =
   | { readonly kind: 'floats' | 'ints'; readonly value: readonly number[] }
   | { readonly kind: 'strings'; readonly value: readonly string[] }
   | { readonly kind: 'tensor'; readonly value: OnnxTensor }
-  | { readonly kind: 'graph' | 'other'; readonly value: null };
+  | { readonly kind: 'graph'; readonly value: Uint8Array }
+  | { readonly kind: 'other'; readonly value: null };
 
 export interface OnnxNode {
   readonly op: string;
@@ -42,10 +43,13 @@ export interface OnnxNode {
   /** Value names; the empty string is an absent optional input. */
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
-  /** Names that the graphs inside the node use; those of values around it are read by it too. */
+  /** Names of values around the node that the graphs inside it read: it reads them too. */
   readonly captured: ReadonlySet<string>;
   readonly attributes: ReadonlyMap<string, OnnxAttribute>;
 }
+
+/** The first output that has a name, which tells a node from all others. */
+export const firstOutput = ({ outputs }: OnnxNode): string => outputs.find((name) => name !== '') ?? '';
 
 export interface OnnxValueInfo {
   readonly name: string;
@@ -71,7 +75,7 @@ export interface OnnxModel {
 }
 
 type Raw<T> = { readonly [K in keyof T]?: T[K] };
-type RawTensor = Raw<{
+export type RawTensor = Raw<{
   dims: number[];
   dataType: number;
   segment: Uint8Array;
@@ -101,7 +105,7 @@ type RawAttribute = Raw<{
   type: number;
   refAttrName: string;
 }>;
-type RawNode = Raw<{
+export type RawNode = Raw<{
   input: string[];
   output: string[];
   name: string;
@@ -155,7 +159,7 @@ export function externalOf(
   return { location, offset: bytes('offset') ?? 0, ...(length === undefined ? {} : { length }) };
 }
 
-function readTensor(raw: RawTensor, name: string): OnnxTensor {
+export function readTensor(raw: RawTensor, name: string): OnnxTensor {
   if (raw.segment) throw new OnnxError(`tensor "${name}": tensors in segments are not supported`);
   return {
     name,
@@ -205,14 +209,15 @@ function readAttribute(raw: RawAttribute, where: string): OnnxAttribute {
       if (!raw.t) throw new OnnxError(`${where}: attribute "${raw.name}" has no tensor`);
       return { kind: 'tensor', value: readTensor(raw.t, `${where}, attribute ${raw.name}`) };
     case attributeTypes.graph:
+      return { kind: 'graph', value: raw.g ?? new Uint8Array() };
     case attributeTypes.graphs:
-      return { kind: 'graph', value: null };
+      return { kind: 'graph', value: new Uint8Array() };
     default:
       return { kind: 'other', value: null };
   }
 }
 
-function readNode(raw: RawNode, index: number): OnnxNode {
+export function readNode(raw: RawNode, index: number): OnnxNode {
   const outputs = raw.output ?? [];
   const name = raw.name || outputs.find((output) => output !== '') || `node ${index}`;
   if (!raw.opType) throw new OnnxError(`node "${name}" (number ${index}) names no operator`);
@@ -224,7 +229,7 @@ function readNode(raw: RawNode, index: number): OnnxNode {
     attributes.set(attribute.name, readAttribute(attribute, where));
   }
   const inputs = raw.input ?? [];
-  const captured = innerNames({ ...raw, input: inputs, output: outputs } as NodeMessage);
+  const captured = capturedNames({ ...raw, input: inputs, output: outputs } as NodeMessage);
   return { op: raw.opType, domain: formatDomain(raw.domain), name, inputs, outputs, captured, attributes };
 }
 

@@ -64,7 +64,7 @@ const descriptor = {
             output: { rule: 'repeated', type: 'string', id: 5 },
             attribute: { rule: 'repeated', type: 'string', id: 6 },
             node: { rule: 'repeated', type: 'NodeProto', id: 7 },
-            opsetImport: { rule: 'repeated', type: 'bytes', id: 9 },
+            opsetImport: { rule: 'repeated', type: 'OperatorSetIdProto', id: 9 },
             domain: { type: 'string', id: 10 },
             attributeProto: { rule: 'repeated', type: 'AttributeProto', id: 11 },
             valueInfo: { rule: 'repeated', type: 'bytes', id: 12 },

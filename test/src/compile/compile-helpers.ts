@@ -8,7 +8,7 @@ import * as ort from 'onnxruntime-node';
 import { afterAll, expect } from 'vitest';
 
 const random = generatorFor(17, 'models', 0);
-export const noise = (length: number, scale = 1) => Float32Array.from({ length }, () => scale * random.normal());
+export const gaussian = (length: number, scale = 1) => Float32Array.from({ length }, () => scale * random.normal());
 
 /** A small model that once was read wrongly. */
 export const fixture = (name: string) => readFile(new URL(`../../fixtures/models/${name}.onnx`, import.meta.url));
@@ -40,7 +40,7 @@ export async function runFile(model: Uint8Array, images: readonly Float32Array[]
   return rows;
 }
 
-export function softmax(logits: readonly number[]): number[] {
+function softmax(logits: readonly number[]): number[] {
   const max = Math.max(...logits);
   const powers = logits.map((logit) => Math.exp(logit - max));
   const total = powers.reduce((a, b) => a + b, 0);
@@ -48,11 +48,16 @@ export function softmax(logits: readonly number[]): number[] {
 }
 
 /** Compiles with the model's own head, and compares with the file (whose output are logits) by each pattern. */
-export async function expectAsFile(model: Uint8Array, patterns: CompileOptions['patterns'], tolerance = 1e-5) {
+export async function expectAsFile(
+  model: Uint8Array,
+  patterns: CompileOptions['patterns'],
+  tolerance = 1e-5,
+  scale = 1,
+) {
   const { directory, report } = await compileBytes(model, { head: 'keep', patterns });
   const bundle = await loadBundle(directory, { threads: 1 });
   const { channels, width, height } = bundle.manifest.preprocessing;
-  const images = [1, 2, 3].map((scale) => noise(channels * width * height, scale));
+  const images = [1, 2, 3].map((contrast) => gaussian(channels * width * height, scale * contrast));
   const expected = (await runFile(model, images)).map(softmax);
   for (const name of Object.keys(patterns)) {
     const found = await bundle.predict(bundle.initialProfile(name), images);

@@ -6,11 +6,11 @@ import {
   type TestModel,
   type TestNode,
 } from '../../../compiler/src/onnx/models.test.helper.js';
-import { expectAsFile, fixture, noise } from './compile-helpers.js';
+import { expectAsFile, fixture, gaussian } from './compile-helpers.js';
 
 const weights = (...dims: number[]) =>
   float32s(dims, [
-    ...noise(
+    ...gaussian(
       dims.reduce((a, b) => a * b, 1),
       0.3,
     ),

@@ -1,7 +1,7 @@
 import { loadBundle } from '@whet/runtime/node';
 import { describe, expect, it } from 'vitest';
 import { encodeModel, float32s, type TestNode } from '../../../compiler/src/onnx/models.test.helper.js';
-import { compileBytes, expectAsFile, fixture, noise } from './compile-helpers.js';
+import { compileBytes, expectAsFile, fixture, gaussian } from './compile-helpers.js';
 
 interface Names {
   /** Weights of the two layers below the head. */
@@ -16,7 +16,7 @@ interface Names {
 function network({ first, second, inner = 'a', opaque, input = 'x' }: Names): Uint8Array {
   const weights = (...dims: number[]) =>
     float32s(dims, [
-      ...noise(
+      ...gaussian(
         dims.reduce((a, b) => a * b, 1),
         0.3,
       ),

@@ -63,7 +63,7 @@ export async function exportedPrefix(
     ...(external ? { external } : {}),
   });
   if (!cut) return undefined;
-  const images = waves(model.input, 2);
+  const images = waves(model.input, [0, 1]);
   const expected = await runOn(encodeOnnx(lowerForCpu(encode)), images);
   // A file that this runtime refuses is not left as it is; the re-encoded one takes its place.
   const actual = await runOn(cut, images).catch(() => undefined);

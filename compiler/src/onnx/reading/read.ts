@@ -5,13 +5,21 @@ import { operators } from '../../operators/table.js';
 import type { Shape, Tensor } from '../../tensor.js';
 import { formatShape, makeTensor } from '../../tensor.js';
 import { formatProblems, OnnxError, type OnnxProblem } from '../errors.js';
-import { orderNodes } from '../order.js';
-import { decodeModel, type OnnxModel, type OnnxNode, type OnnxValueInfo } from '../proto.js';
+import { type Branch, branchOf, readBranch } from '../expand/branches.js';
+import { orderNodes, readsOf } from '../order.js';
+import {
+  decodeModel,
+  firstOutput,
+  type OnnxModel,
+  type OnnxNode,
+  type OnnxTensor,
+  type OnnxValueInfo,
+} from '../proto.js';
 import { checkTensor, dataTypeName, decodeTensor, type ExternalReader, graphDType } from '../tensors.js';
 import { cleanSymbol } from './dims.js';
 import { foldReading } from './fold-reading.js';
 import { followNode, isFollowed, isShape } from './known-values.js';
-import { NodeContext, QUANTIZED, Refusal, type Slot } from './node-context.js';
+import { knownOf, NodeContext, QUANTIZED, Refusal, type Slot } from './node-context.js';
 import { readings } from './table.js';
 
 /** Operator sets that are read. */
@@ -45,9 +53,14 @@ class Reader {
   readonly #used = new Set<string>();
   readonly #sources = new Map<string, { value: Value; axis: number }>();
 
+  /** What takes the place of an If, by the first output of that. */
+  readonly branches = new Map<string, Branch>();
+
   constructor(
     readonly model: OnnxModel,
     readonly options: ReadOptions,
+    /** Names that the file has, where branches of an If are to be read. */
+    readonly names?: Set<string>,
   ) {
     this.#readings = readings(options.external, options.quantization === 'straight-through');
   }
@@ -57,9 +70,9 @@ class Reader {
     const given = this.options.given ?? new Map<string, Shape | Tensor>();
     const wanted = this.options.outputs ?? model.outputs.map(({ name }) => name);
     const nodes = orderNodes(model, wanted, new Set(given.keys()));
-    for (const node of nodes) for (const input of node.inputs) this.#used.add(input);
+    for (const node of nodes) for (const input of readsOf(node)) this.#used.add(input);
     for (const name of wanted) this.#used.add(name);
-    this.#readInitializers();
+    this.#readInitializers(this.model.initializers);
     const inputs = [...this.#readInputs(), ...this.#readGiven(given)];
     for (const node of nodes) this.#readNode(node);
     if (this.#problems.length > 0) this.#fail();
@@ -68,8 +81,8 @@ class Reader {
     return { name: model.name || 'model', inputs, outputs: new Map(outputs) };
   }
 
-  #readInitializers(): void {
-    for (const tensor of this.model.initializers) {
+  #readInitializers(initializers: readonly OnnxTensor[]): void {
+    for (const tensor of initializers) {
       if (!this.#used.has(tensor.name)) continue;
       const { name, dataType } = tensor;
       if (!graphDType(dataType)) {
@@ -119,7 +132,7 @@ class Reader {
 
   #report(node: OnnxNode, reason?: string): void {
     const { op, domain, name } = node;
-    const output = node.outputs[0] ?? '';
+    const output = firstOutput(node);
     if (this.#problems.some((other) => other.output === output && other.reason === reason)) return;
     this.#problems.push({ op, domain, node: name, output, ...(reason === undefined ? {} : { reason }) });
   }
@@ -140,7 +153,8 @@ class Reader {
   }
 
   #readNode(node: OnnxNode): void {
-    const slots = node.inputs.map((name) => (name === '' ? undefined : (this.#slots.get(name) as Slot)));
+    const slots = node.inputs.map((name) => (name === '' ? undefined : (this.#slots.get(name) ?? lostSlot(name))));
+    if (this.names && this.#readBranch(node, slots[0], this.names)) return;
     if (this.#isHopeless(node, slots)) {
       const own = this.model.functions.has(`${node.domain}:${node.op}`) ? 'is a function of the model' : undefined;
       this.#report(node, holdsGraph(node) ? 'holds a graph of its own, which is not supported' : own);
@@ -161,6 +175,21 @@ class Reader {
       this.#report(refusal.node, refusal.reason);
       this.#lose(node, slots);
     }
+  }
+
+  /** Reads the branch that an If takes in its place; false where that is not known. */
+  #readBranch(node: OnnxNode, condition: Slot | undefined, names: Set<string>): boolean {
+    if (node.op !== 'If' || node.domain !== 'ai.onnx') return false;
+    const [taken, ...more] = knownOf(condition)?.items ?? [];
+    if (typeof taken !== 'number' || more.length > 0) return false;
+    const branch = branchOf(node, taken !== 0, names);
+    if (!branch) return false;
+    this.branches.set(firstOutput(node), branch);
+    const { nodes, initializers } = readBranch(branch);
+    for (const inner of nodes) for (const input of readsOf(inner)) this.#used.add(input);
+    this.#readInitializers(initializers);
+    for (const inner of nodes) this.#readNode(inner);
+    return true;
   }
 
   #rewrite(c: NodeContext): void {
@@ -227,6 +256,8 @@ class Reader {
   }
 }
 
+/** Of a value that nothing made before it is read, as in a branch whose nodes stand in another order. */
+const lostSlot = (name: string): Slot => ({ name, lost: 'value' });
 const holdsGraph = (node: OnnxNode): boolean => [...node.attributes.values()].some(({ kind }) => kind === 'graph');
 
 function refusalOf(error: unknown, node: OnnxNode): Refusal {
@@ -249,6 +280,25 @@ function inputShape(input: OnnxValueInfo, given: Shape | undefined): Shape {
   const shape = given ?? declared;
   if (!shape) throw new OnnxError(`input "${input.name}" has no declared shape; give one in inputShapes`);
   return shape;
+}
+
+/**
+ * What takes the place of the Ifs of a model whose condition is known when it is read, by their first outputs; an If
+ * inside a branch has its own. `names` are those that the file has; names of the branches are added.
+ */
+export function constantBranches(
+  model: OnnxModel,
+  options: ReadOptions,
+  names: Set<string>,
+): ReadonlyMap<string, Branch> {
+  const reader = new Reader(model, options, names);
+  try {
+    reader.read();
+  } catch (error) {
+    // What else there is to say of the model is said when it is read for its graph.
+    if (!(error instanceof OnnxError)) throw error;
+  }
+  return reader.branches;
 }
 
 /**

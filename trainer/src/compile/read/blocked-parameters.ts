@@ -25,6 +25,18 @@ function storedTensor(nodes: NodeGraph, name: string): OnnxTensor | undefined {
   return value?.kind === 'tensor' ? value.value : undefined;
 }
 
+/** Domains whose operators are known by name; of any other, as of a graph inside a node, each tensor may be a weight. */
+const known = new Set(['ai.onnx', 'com.microsoft']);
+const FLOAT = 1;
+
+/** What a node reads as parameters, with their roles. */
+function rolesOf(node: OnnxNode): [name: string, role: Role][] {
+  const own = Object.entries(roles[node.op] ?? foreign[node.op] ?? {});
+  const named = own.map(([position, role]): [string, Role] => [node.inputs[Number(position)] ?? '', role]);
+  const others = known.has(node.domain) ? node.captured : [...node.inputs, ...node.captured];
+  return [...(known.has(node.domain) ? named : []), ...Array.from(others, (name): [string, Role] => [name, 'weight'])];
+}
+
 /** Parameters that only nodes read which stay as they are, with the names they would have. */
 export function blockedParameters(nodes: NodeGraph, opaque: ReadonlySet<OnnxNode>): ModelParameter[] {
   const found = new Map<string, ModelParameter>();
@@ -32,12 +44,11 @@ export function blockedParameters(nodes: NodeGraph, opaque: ReadonlySet<OnnxNode
   let layer: string | undefined;
   for (const node of nodes.nodes) {
     if (!opaque.has(node)) continue;
-    const own = roles[node.op] ?? foreign[node.op] ?? {};
-    for (const [position, role] of Object.entries(own)) {
-      const name = node.inputs[Number(position)] ?? '';
+    for (const [name, role] of rolesOf(node)) {
       const tensor = name === '' || found.has(name) ? undefined : storedTensor(nodes, name);
-      const formula = oftenFormulas.has(node.op) && (layer === undefined || (tensor && sizeOf(tensor.dims) < 2));
-      if (!tensor || formula) continue;
+      const unsure = oftenFormulas.has(node.op) || !known.has(node.domain) || node.captured.has(name);
+      if (!tensor || (unsure && (sizeOf(tensor.dims) < 2 || tensor.dataType !== FLOAT))) continue;
+      if (oftenFormulas.has(node.op) && layer === undefined) continue;
       if (productOperators.has(node.op) || foreign[node.op] || layer === undefined)
         layer = node.outputs[0] ?? node.name;
       found.set(name, {

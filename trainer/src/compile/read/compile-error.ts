@@ -2,3 +2,6 @@
 export class CompileError extends Error {
   override readonly name = 'CompileError';
 }
+
+/** A part of a model that does not take any number of images. */
+export class BatchError extends CompileError {}

@@ -1,5 +1,5 @@
 import { type GraphBuilder, int64s, reshape, type Shape, type Value } from '@whet/compiler';
-import { CompileError } from './compile-error.js';
+import { BatchError, CompileError } from './compile-error.js';
 
 /** How one vector an image is made of the features tensor. */
 export interface FeatureLayout {
@@ -19,7 +19,8 @@ export function layoutOf(name: string, dtype: string, shape: Shape, readByMatMul
   const [batch, ...rest] = shape;
   if (dtype !== 'float32' || batch !== 'N' || rest.length === 0 || !rest.every((dim) => typeof dim === 'number')) {
     const got = `${dtype} [${shape.join(', ')}]`;
-    throw new CompileError(`features "${name}": expected one value or more an image, float32 [N, ...], got ${got}`);
+    const message = `features "${name}": expected one value or more an image, float32 [N, ...], got ${got}`;
+    throw batch === 'N' ? new CompileError(message) : new BatchError(message);
   }
   const long = rest.flatMap((dim, axis) => (dim > 1 ? [axis + 1] : []));
   if (long.length <= 1) return { length: rest.reduce((a, b) => a * b, 1), shape: rest, mean: [] };

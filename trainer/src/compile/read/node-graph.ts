@@ -1,4 +1,4 @@
-import { type OnnxModel, type OnnxNode, orderNodes } from '@whet/compiler';
+import { type OnnxModel, type OnnxNode, orderNodes, readsOf } from '@whet/compiler';
 
 /** The nodes of a file and what they read, before anything of them is understood. */
 export class NodeGraph {
@@ -27,8 +27,7 @@ export class NodeGraph {
 
   /** Tensors that a node reads, those that its inner graphs capture among them. */
   readBy(node: OnnxNode): string[] {
-    const captured = [...node.captured].filter((name) => this.#makers.has(name));
-    return [...node.inputs.filter((name) => name !== ''), ...captured];
+    return readsOf(node).filter((name) => name !== '');
   }
 
   /** The nodes that make `tensors`, and all that these need. */
@@ -49,11 +48,19 @@ export class NodeGraph {
     const reached = new Set(tensors);
     const found = new Set<OnnxNode>();
     for (const node of this.nodes) {
-      const captures = [...node.captured].some((name) => reached.has(name));
-      if (!captures && !node.inputs.some((name) => reached.has(name))) continue;
+      if (!readsOf(node).some((name) => reached.has(name))) continue;
       found.add(node);
       for (const output of node.outputs) if (output !== '') reached.add(output);
     }
     return found;
   }
+}
+
+/** Names of what the nodes of a file make, and of what they dequantize of that. */
+export function tensorsOf({ nodes }: OnnxModel) {
+  const outputsOf = (chosen: OnnxModel['nodes']) => new Set(chosen.flatMap(({ outputs }) => outputs));
+  return {
+    tensors: outputsOf(nodes),
+    dequantized: outputsOf(nodes.filter(({ op }) => op === 'DequantizeLinear')),
+  };
 }

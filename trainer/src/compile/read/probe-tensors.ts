@@ -1,21 +1,26 @@
 import { type ExternalReader, exposeOnnx, makeTensor, type OnnxModel, type Shape, type Tensor } from '@whet/compiler';
 import * as ort from 'onnxruntime-node';
-import { CompileError } from './compile-error.js';
+import { BatchError, CompileError } from './compile-error.js';
 import type { ModelInput } from './model-input.js';
 
-/** What running a model shows of one of its tensors. */
+/** What running a model shows of one of its tensors; `fixed` where its first axis does not count images. */
 export type Measured =
   | { readonly kind: 'batch'; readonly shape: Shape }
   | { readonly kind: 'constant'; readonly value: Tensor }
-  | { readonly kind: 'other'; readonly what: string };
+  | { readonly kind: 'other'; readonly what: string; readonly fixed?: boolean };
 
-/** A batch of images without meaning, the same each time. */
-export function waves(input: ModelInput, count: number): ort.Tensor {
-  const dims = [count, ...input.shape];
-  const length = dims.reduce((a, b) => a * b, 1);
-  const wave = (i: number) => Math.sin(0.37 * i) * Math.cos(0.011 * i);
-  const data = Float32Array.from({ length }, (_, i) => (input.bytes ? Math.round(127.5 * (1 + wave(i))) : wave(i)));
-  return new ort.Tensor('float32', data, dims);
+/** A batch of images without meaning, the same each time; each number is an image, of another brightness and contrast. */
+export function waves(input: ModelInput, images: readonly number[]): ort.Tensor {
+  const length = input.shape.reduce((a, b) => a * b, 1);
+  const wave = (image: number, i: number) =>
+    (1 + image / 2) * Math.sin(0.37 * i + image) * Math.cos(0.011 * i) + image / 4;
+  const byte = (value: number) => Math.min(255, Math.max(0, Math.round(127.5 + 64 * value)));
+  const pixel = (image: number, i: number) => (input.bytes ? byte(wave(image, i)) : wave(image, i));
+  const data = new Float32Array(images.length * length);
+  images.forEach((image, n) => {
+    for (let i = 0; i < length; i++) data[n * length + i] = pixel(image, i);
+  });
+  return new ort.Tensor('float32', data, [images.length, ...input.shape]);
 }
 
 const dtypes: Readonly<Record<string, Tensor['dtype']>> = {
@@ -37,12 +42,18 @@ function constantOf({ type, data, dims }: ort.Tensor): Measured {
   return { kind: 'constant', value: makeTensor(dims, Float64Array.from(data as Float32Array, Number), dtype) };
 }
 
-function batchOf([two, three]: readonly [ort.Tensor, ort.Tensor]): Measured {
+function batchOf(name: string, [two, three, one]: readonly [ort.Tensor, ort.Tensor, ort.Tensor]): Measured {
   const [shape, larger] = [two.dims, three.dims];
-  const other = { kind: 'other', what: `${two.type} [${shape.join(', ')}] for 2 images` } as const;
+  const fixed = two.type === 'float32' && shape[0] !== 2;
+  const other = { kind: 'other', what: `${two.type} [${shape.join(', ')}] for 2 images`, fixed } as const;
   if (two.type !== 'float32' || three.type !== 'float32' || shape[0] !== 2 || larger[0] !== 3) return other;
   const rest = shape.slice(1);
   if (shape.length !== larger.length || rest.some((dim, axis) => dim !== larger[axis + 1])) return other;
+  if (one.dims.join() !== [1, ...rest].join()) {
+    throw new BatchError(
+      `"${name}": expected float32 [1, ${rest.join(', ')}] for one image, got [${one.dims.join(', ')}]`,
+    );
+  }
   return { kind: 'batch', shape: ['N', ...rest] };
 }
 
@@ -65,7 +76,7 @@ export async function runBatches(
   bytes: Uint8Array,
   input: ModelInput,
   inputName: string,
-  batches: readonly number[],
+  batches: readonly (readonly number[])[],
   part = 'the frozen part',
 ): Promise<ort.InferenceSession.ReturnType[]> {
   let session: ort.InferenceSession;
@@ -74,27 +85,27 @@ export async function runBatches(
   } catch (cause) {
     throw new CompileError(`onnxruntime does not load ${part}: ${reasonOf(cause)}`, { cause });
   }
-  const run = (count: number) => session.run(session.inputNames.length > 0 ? { [inputName]: waves(input, count) } : {});
+  const run = (images: readonly number[]) =>
+    session.run(session.inputNames.length > 0 ? { [inputName]: waves(input, images) } : {});
   try {
     const results: ort.InferenceSession.ReturnType[] = [];
-    for (const count of batches) results.push(await run(count));
+    for (const images of batches) results.push(await run(images));
     return results;
   } catch (cause) {
-    const single = await run(1).then(
+    const single = await run([0]).then(
       () => true,
       () => false,
     );
-    const what = single
-      ? 'takes one image at a time only; export the model with a batch axis that is not fixed (dynamic)'
-      : 'does not run';
-    throw new CompileError(`${part} ${what}: ${reasonOf(cause)}`, { cause });
+    if (!single) throw new CompileError(`${part} does not run: ${reasonOf(cause)}`, { cause });
+    const what = 'takes one image at a time only; export the model with a batch axis that is not fixed (dynamic)';
+    throw new BatchError(`${part} ${what}: ${reasonOf(cause)}`, { cause });
   } finally {
     await session.release();
   }
 }
 
 /**
- * Runs the file up to `tensors` on two and on three images: which axis counts images, and how long the others are.
+ * Runs the file up to `tensors` on two, three and one images: which axis counts images, and how long the others are.
  * Tensors in `constants` depend on no image; their values are taken.
  */
 export async function measureTensors(
@@ -109,10 +120,10 @@ export async function measureTensors(
   if (tensors.length === 0) return measured;
   const declared = ['N', ...input.shape];
   const exposed = exposeOnnx(bytes, tensors, { tensor: input.name, shape: declared }, external);
-  const [two, three] = await runBatches(exposed, input, input.name, [2, 3]);
+  const runs = await runBatches(exposed, input, input.name, [[0, 1], [0, 1, 2], [0]]);
   for (const name of tensors) {
-    const pair = [two?.[name] as ort.Tensor, three?.[name] as ort.Tensor] as const;
-    const result = constants.has(name) ? constantOf(pair[0]) : batchOf(pair);
+    const made = runs.map((run) => run[name]) as [ort.Tensor, ort.Tensor, ort.Tensor];
+    const result = constants.has(name) ? constantOf(made[0]) : batchOf(name, made);
     if (result.kind === 'batch') checkDeclared(model, name, result.shape);
     measured.set(name, result);
   }
@@ -127,5 +138,5 @@ export async function checkLayer(
   external: ExternalReader | undefined,
 ): Promise<void> {
   const exposed = exposeOnnx(bytes, [layer], { tensor: input.name, shape: ['N', ...input.shape] }, external);
-  await runBatches(exposed, input, input.name, [1], `the model's last layer (to "${layer}")`);
+  await runBatches(exposed, input, input.name, [[0]], `the model's last layer (to "${layer}")`);
 }

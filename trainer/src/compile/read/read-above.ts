@@ -1,5 +1,6 @@
 import {
   type ExternalReader,
+  firstOutput,
   type Graph,
   GraphBuilder,
   listProblems,
@@ -11,7 +12,7 @@ import {
   type Shape,
   type Tensor,
 } from '@whet/compiler';
-import { CompileError } from './compile-error.js';
+import { BatchError, CompileError } from './compile-error.js';
 import type { ModelInput } from './model-input.js';
 import type { NodeGraph } from './node-graph.js';
 import { type Measured, measureTensors } from './probe-tensors.js';
@@ -28,11 +29,11 @@ export interface ReadablePart {
   readonly opaque: ReadonlySet<OnnxNode>;
 }
 
-const problemOf = ({ op, domain, name, outputs }: OnnxNode, reason?: string): OnnxProblem => ({
-  op,
-  domain,
-  node: name,
-  output: outputs[0] ?? '',
+export const problemOf = (node: OnnxNode, reason?: string): OnnxProblem => ({
+  op: node.op,
+  domain: node.domain,
+  node: node.name,
+  output: firstOutput(node),
   ...(reason === undefined ? {} : { reason }),
 });
 
@@ -91,14 +92,16 @@ export async function readAbove(
     const measured = await measureTensors(bytes, model, input, boundary, constants, external).catch(
       (cause: unknown) => {
         if (!(cause instanceof CompileError)) throw cause;
-        throw new CompileError(`${cause.message}${listUnread(unread, consequences)}`, { cause });
+        const message = `${cause.message}${listUnread(unread, consequences)}`;
+        throw cause instanceof BatchError ? new BatchError(message, { cause }) : new CompileError(message, { cause });
       },
     );
     const before = unread.size;
     for (const [name, found] of measured) {
       if (found.kind !== 'other') continue;
       if (name === features) {
-        throw new CompileError(`features "${name}": expected float32 [N, ...], got ${found.what}; name another tensor`);
+        const message = `features "${name}": expected float32 [N, ...], got ${found.what}; name another tensor`;
+        throw found.fixed ? new BatchError(message) : new CompileError(message);
       }
       // The arithmetic of shapes can be read again above the cut, whatever else it is for.
       if ([...nodes.below([name])].every(({ outputs }) => !unread.has(outputs[0] ?? ''))) continue;

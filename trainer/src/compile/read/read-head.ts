@@ -5,6 +5,7 @@ import { CompileError } from './compile-error.js';
 export interface SourceHead {
   /** Name of the layer's node. */
   readonly name: string;
+  /** Two, no and yes, of a layer that makes one number for a sigmoid. */
   readonly classes: number;
   /** `[C, F]`, row by row. */
   readonly weight: Float32Array;
@@ -65,12 +66,16 @@ function layerWeight({ op, inputs, attributes, output }: Node, features: Value):
   });
 }
 
-/** The node that reads a value; undefined for an output that nothing reads. */
+/** What says which class is the largest, beside what says how likely each is. */
+const choosing = new Set(['ArgMax', 'TopK']);
+
+/** The node that reads a value; undefined for an output that nothing reads but what chooses a class. */
 function readerOf(graph: Graph, nodes: readonly Node[], value: Value): Node | undefined {
-  const readers = nodes.filter(({ inputs }) => inputs.includes(value));
+  const readers = nodes.filter(({ op, inputs }) => inputs.includes(value) && !choosing.has(op));
   if (readers.length > 1) refuse(`"${value.name}", which ${readers.map(nameOf).join(' and ')} read`);
+  const isRead = nodes.some(({ inputs }) => inputs.includes(value));
   const isOutput = [...graph.outputs.values()].includes(value);
-  if (readers.length === 0 && !isOutput) refuse(`"${value.name}", which nothing reads`);
+  if (!isRead && !isOutput) refuse(`"${value.name}", which nothing reads`);
   return readers[0];
 }
 
@@ -84,9 +89,28 @@ const isAffine = ({ op, inputs, output }: Node, value: Value): boolean =>
   !(op === 'Div' && inputs[0] !== value) &&
   rowLength(output) === rowLength(value);
 
+/** Throws where what follows the logits is no softmax over the classes. */
+function expectSoftmax(node: Node, layer: Node, logits: Value, classes: number): void {
+  const { axis } = node.attributes as { axis?: number };
+  if (node.op === 'Sigmoid') {
+    refuse(
+      `${nameOf(node)} after ${nameOf(layer)}: ${classes} classes that do not exclude each other, which a bundle has not; ` +
+        'take head "new"',
+    );
+  }
+  const joined = node.inputs.filter((input) => input !== logits && input && !input.constant);
+  if (joined.length > 0) {
+    refuse(`${nameOf(node)}, which joins ${nameOf(layer)} and "${joined[0]?.name}": two heads; take head "new"`);
+  }
+  if (!softmaxes.has(node.op)) refuse(`${nameOf(node)} after ${nameOf(layer)}`);
+  if (logits.shape.at(axis ?? 0) !== classes) {
+    refuse(`${nameOf(node)} along axis ${axis} of ${JSON.stringify(logits.shape)}`);
+  }
+}
+
 /**
  * Reads the layer that makes logits of `features`, with what is added and multiplied behind it, up to the model's
- * softmax or output. Throws {@link CompileError} naming the node that is something else.
+ * softmax, sigmoid of one number, or output. Throws {@link CompileError} naming the node that is something else.
  */
 export function readHead(graph: Graph, features: Value): SourceHead {
   const nodes = nodesOf(graph.outputs.values());
@@ -105,26 +129,30 @@ export function readHead(graph: Graph, features: Value): SourceHead {
     at = node.output;
     node = readerOf(graph, nodes, at);
   }
-  const classes = rowLength(at) ?? refuse(`${nameOf(layer)}, which does not make one row an image`);
+  const rows = rowLength(at) ?? refuse(`${nameOf(layer)}, which does not make one row an image`);
   const logits = at;
-  if (node) {
-    const { axis } = node.attributes as { axis?: number };
-    const along = logits.shape.at(axis ?? 0);
-    if (!softmaxes.has(node.op)) refuse(`${nameOf(node)} after ${nameOf(layer)}`);
-    if (along !== classes) refuse(`${nameOf(node)} along axis ${axis} of ${JSON.stringify(logits.shape)}`);
-    for (let after = readerOf(graph, nodes, node.output); after; after = readerOf(graph, nodes, after.output)) {
-      if (!keepsRows(after)) refuse(`${nameOf(after)} after ${nameOf(node)}`);
-    }
+  const binary = node?.op === 'Sigmoid' && rows === 1;
+  if (node && !binary) expectSoftmax(node, layer, logits, rows);
+  for (let after = node && readerOf(graph, nodes, node.output); after; after = readerOf(graph, nodes, after.output)) {
+    if (!keepsRows(after)) refuse(`${nameOf(after)} after ${nameOf(node as Node)}`);
   }
-  if (classes < 2) refuse(`${nameOf(layer)} with ${classes} class`);
+  if (rows < 2 && !binary) refuse(`${nameOf(layer)} with ${rows} class`);
   const bias = evaluateRows(input, logits, [0]);
   // Both are affine for each class by itself: what stands at 1 less what stands at 0 is the factor.
   const behind = evaluateRows(layer.output, logits, [0, 1]);
   const { alpha = 1 } = layer.attributes as { alpha?: number };
-  const length = weight.length / classes;
+  const length = weight.length / rows;
   const scaled = weight.map((value, i) => {
     const row = Math.floor(i / length);
-    return value * alpha * ((behind[classes + row] as number) - (behind[row] as number));
+    return value * alpha * ((behind[rows + row] as number) - (behind[row] as number));
   });
-  return { name: layer.name, classes, weight: Float32Array.from(scaled), bias: Float32Array.from(bias) };
+  // sigmoid(z) is the second of softmax(0, z).
+  const before = (values: Float64Array, zeros: number) =>
+    Float32Array.from([...new Array<number>(binary ? zeros : 0).fill(0), ...values]);
+  return {
+    name: layer.name,
+    classes: binary ? 2 : rows,
+    weight: before(scaled, length),
+    bias: before(bias, 1),
+  };
 }

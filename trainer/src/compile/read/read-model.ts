@@ -1,30 +1,37 @@
 import {
   decodeModel,
   type ExternalReader,
+  encodeOnnx,
+  expandOnnx,
+  firstOutput,
   foldConstants,
   type Graph,
   GraphBuilder,
   inline,
+  lowerForCpu,
   nodesOf,
   OnnxError,
   type OnnxModel,
   type OnnxProblem,
   readOnnx,
-  type Shape,
   type Tensor,
   type Value,
 } from '@whet/compiler';
 import { blockedParameters } from './blocked-parameters.js';
-import { CompileError } from './compile-error.js';
+import { BatchError, CompileError } from './compile-error.js';
 import { applyLayout, type FeatureLayout, layoutOf } from './feature-layout.js';
 import { findFeaturesTensor, findFeaturesValue } from './find-features.js';
+import { headAbove } from './head-above.js';
+import { type MainOutput, mainOutput } from './main-output.js';
 import { type InputOptions, type ModelInput, withImageInput } from './model-input.js';
 import { type ModelParameter, parametersOf } from './model-parameters.js';
-import { NodeGraph } from './node-graph.js';
+import { NodeGraph, tensorsOf } from './node-graph.js';
 import { checkLayer, measureTensors } from './probe-tensors.js';
-import { readAbove } from './read-above.js';
+import { problemOf, readAbove } from './read-above.js';
 import { readHead, type SourceHead } from './read-head.js';
+import { rewriteBatch } from './rewrite-batch.js';
 import { withSafeNames } from './safe-names.js';
+import { expectSeparateImages } from './separate-images.js';
 import { expectHoldableValues } from './value-sizes.js';
 
 export interface ReadModelOptions extends InputOptions {
@@ -35,7 +42,10 @@ export interface ReadModelOptions extends InputOptions {
 
 /** A classifier from a file, up to its features. */
 export interface SourceModel {
-  /** The file; with nodes more where it takes other images than `[N, C, H, W]`, or its features are integers. */
+  /**
+   * The file, for any number of images `[N, C, H, W]`, without functions of its own and branches that are never taken; with a node more where its
+   * features are integers that first have to be dequantized.
+   */
   readonly file: Uint8Array;
   readonly input: ModelInput;
   /** Name of the features tensor. */
@@ -46,6 +56,10 @@ export interface SourceModel {
   readonly tensors: ReadonlySet<string>;
   /** Those of them that a DequantizeLinear makes. */
   readonly dequantized: ReadonlySet<string>;
+  /** Outputs of other last layers than the one that is taken. */
+  readonly otherOutputs: readonly string[];
+  /** What several last layers make whose results are added up; the features are what one of them reads. */
+  readonly joinedLayers: readonly string[];
   /** From the image upward, those that cannot move among them. */
   readonly parameters: readonly ModelParameter[];
   /**
@@ -62,14 +76,6 @@ export interface SourceModel {
   featureGraph(moving: readonly ModelParameter[]): Graph;
   /** The model's own last layer. Throws {@link CompileError} where what follows the features is not just that. */
   head(): SourceHead;
-}
-
-function tensorsOf({ nodes }: OnnxModel) {
-  const outputsOf = (chosen: OnnxModel['nodes']) => new Set(chosen.flatMap(({ outputs }) => outputs));
-  return {
-    tensors: outputsOf(nodes),
-    dequantized: outputsOf(nodes.filter(({ op }) => op === 'DequantizeLinear')),
-  };
 }
 
 /**
@@ -103,6 +109,7 @@ function readableModel(
   file: Uint8Array,
   model: OnnxModel,
   input: ModelInput,
+  main: MainOutput,
   read: Graph,
   wanted: string | undefined,
 ): SourceModel {
@@ -120,6 +127,8 @@ function readableModel(
     layout,
     opset: model.opset,
     ...tensorsOf(model),
+    otherOutputs: main.others,
+    joinedLayers: main.joined,
     parameters: withSafeNames(parametersOf(below), model),
     opaque: false,
     blockersOf: () => [],
@@ -128,19 +137,14 @@ function readableModel(
   };
 }
 
-/** The last layer of a model whose features are made by nodes that are not all read. */
-function headAbove(file: Uint8Array, features: string, shape: Shape, external: ExternalReader | undefined): SourceHead {
-  const given = new Map([[features, shape]]);
-  const read = readOnnx(file, { given, quantization: 'straight-through', ...(external ? { external } : {}) });
-  const { graph } = foldConstants(read);
-  const input = graph.inputs.find(({ name }) => name === features);
-  if (!input) throw new CompileError(`head "keep": nothing reads the features "${features}"`);
-  return readHead(graph, input);
-}
-
 /** A model of which a part is for the runtime alone: what stands above that may move. */
-async function partlyReadModel(bytes: Uint8Array, input: ModelInput, options: ReadModelOptions): Promise<SourceModel> {
-  const whole = new NodeGraph(decodeModel(bytes));
+async function partlyReadModel(
+  bytes: Uint8Array,
+  input: ModelInput,
+  main: MainOutput,
+  options: ReadModelOptions,
+): Promise<SourceModel> {
+  const whole = new NodeGraph(decodeModel(bytes), [main.name]);
   const { name, file, layer } = findFeaturesTensor(bytes, whole, input.name, options.features);
   const model = decodeModel(file);
   const nodes = new NodeGraph(model, [name]);
@@ -156,14 +160,16 @@ async function partlyReadModel(bytes: Uint8Array, input: ModelInput, options: Re
   const unread = new Map(part.problems.map((problem) => [problem.output, problem]));
   const blockersOf = (parameters: readonly ModelParameter[]) => {
     const above = nodes.above(parameters.flatMap((parameter) => (parameter.blocked ? [parameter.tensor] : [])));
-    const found = [...above].flatMap(({ outputs }) => unread.get(outputs[0] ?? '') ?? []);
+    const found = [...above].flatMap((node) => unread.get(firstOutput(node)) ?? []);
     const isRoot = (problem: OnnxProblem) => !part.consequences.has(problem);
     const roots = found.filter(isRoot);
     if (roots.length > 0) return roots;
     const causes = [...nodes.below(found.map(({ output }) => output))].flatMap(
-      ({ outputs }) => unread.get(outputs[0] ?? '') ?? [],
+      (node) => unread.get(firstOutput(node)) ?? [],
     );
-    return causes.some(isRoot) ? causes.filter(isRoot) : found;
+    if (found.length > 0) return causes.some(isRoot) ? causes.filter(isRoot) : found;
+    const left = [...above].filter((node) => part.opaque.has(node));
+    return left.map((node) => problemOf(node, 'stays as exported'));
   };
   return {
     file,
@@ -172,10 +178,12 @@ async function partlyReadModel(bytes: Uint8Array, input: ModelInput, options: Re
     layout,
     opset: model.opset,
     ...tensorsOf(model),
+    otherOutputs: main.others,
+    joinedLayers: main.joined,
     parameters: withSafeNames([...blocked, ...readable], model),
     opaque: true,
     blockersOf,
-    head: () => headAbove(file, name, features.shape, options.external),
+    head: () => headAbove(file, name, features.shape, main.name, options.external),
     featureGraph: featureGraphOf(graph, features, layout),
   };
 }
@@ -188,13 +196,14 @@ async function readWhole(
   bytes: Uint8Array,
   model: OnnxModel,
   input: ModelInput,
+  output: string,
   external: ExternalReader | undefined,
 ): Promise<Graph | undefined> {
   const given = new Map<string, Tensor>();
   for (;;) {
     try {
       const inputShapes = { [input.name]: ['N', ...input.shape] };
-      return readOnnx(bytes, { inputShapes, given, ...(external ? { external } : {}) });
+      return readOnnx(bytes, { inputShapes, given, outputs: [output], ...(external ? { external } : {}) });
     } catch (error) {
       if (!(error instanceof OnnxError)) throw error;
       if (error.problems.length === 0 && error.opset === undefined) throw error;
@@ -216,11 +225,41 @@ async function readWhole(
  * with quantized activations, is read as far as nothing of that stands above. Throws {@link CompileError} where it has
  * not got these, `OnnxError` where the file is malformed.
  */
-export async function readModel(bytes: Uint8Array, options: ReadModelOptions): Promise<SourceModel> {
-  const given = decodeModel(bytes);
-  const { file, input } = withImageInput(bytes, given, options);
-  const model = file === bytes ? given : decodeModel(file);
-  const read = await readWhole(file, model, input, options.external);
-  if (!read) return partlyReadModel(file, input, options);
-  return readableModel(file, model, input, read, options.features);
+export async function readModel(given: Uint8Array, options: ReadModelOptions): Promise<SourceModel> {
+  const { external } = options;
+  const { file, input } = withImageInput(given, decodeModel(given), options);
+  const inputShapes = { [input.name]: ['N', ...input.shape] };
+  const bytes = expandOnnx(file, { inputShapes, ...(external ? { external } : {}) });
+  try {
+    return await readAnyBatch(bytes, input, options);
+  } catch (cause) {
+    if (!(cause instanceof BatchError)) throw cause;
+    return readAnyBatch(await rewriteBatch(bytes, input, cause, external), input, options);
+  }
+}
+
+/** {@link readModel} of a model that takes any number of images. */
+async function readAnyBatch(bytes: Uint8Array, input: ModelInput, options: ReadModelOptions): Promise<SourceModel> {
+  const { external } = options;
+  const model = decodeModel(bytes);
+  const main = mainOutput(new NodeGraph(model), input.name, options.features);
+  const read = await readWhole(bytes, model, input, main.name, external);
+  const found = read
+    ? readableModel(bytes, model, input, main, read, options.features)
+    : await partlyReadModel(bytes, input, main, options);
+  const asExported = () => ({
+    bytes: found.file,
+    input,
+    inputName: input.name,
+    tensor: found.features,
+    external,
+  });
+  const asRead = () => ({
+    bytes: encodeOnnx(lowerForCpu(found.featureGraph([]))),
+    input,
+    inputName: 'images',
+    tensor: 'features',
+  });
+  await expectSeparateImages(read ? [asExported, asRead] : [asExported]);
+  return found;
 }

@@ -1,0 +1,214 @@
+import { loadBundle } from '@whet/runtime/node';
+import { describe, expect, it } from 'vitest';
+import { encodeModel, float32s, type TestModel, type TestNode } from '../../../compiler/src/onnx/models.test.helper.js';
+import { compileBytes, expectAsFile, fixture, gaussian, runFile } from './compile-helpers.js';
+
+const weights = (...dims: number[]) =>
+  float32s(dims, [
+    ...gaussian(
+      dims.reduce((a, b) => a * b, 1),
+      0.3,
+    ),
+  ]);
+
+/** A convolution, pooled to `f [N, 5]`, and `tail` behind it. */
+const network = (tail: readonly TestNode[], outputs: readonly string[], initializers: TestModel['initializers'] = {}) =>
+  encodeModel({
+    inputs: { x: ['N', 1, 6, 6] },
+    outputs: Object.fromEntries(outputs.map((name) => [name, undefined])),
+    outputTypes: { label: 7 },
+    domains: ['com.microsoft'],
+    nodes: [
+      { op: 'Conv', inputs: ['x', 'w1'], outputs: ['a'] },
+      { op: 'Relu', inputs: ['a'], outputs: ['c'] },
+      { op: 'GlobalAveragePool', inputs: ['c'], outputs: ['e'] },
+      { op: 'Flatten', inputs: ['e'], outputs: ['f'] },
+      ...tail,
+    ],
+    initializers: { w1: weights(5, 1, 3, 3), wf: weights(5, 3), bf: weights(3), ...initializers },
+  });
+const fc: TestNode = { op: 'Gemm', inputs: ['f', 'wf', 'bf'], outputs: ['l'] };
+const softmaxed: TestNode = { op: 'Softmax', inputs: ['l'], outputs: ['p'], attributes: { axis: 1 } };
+const argmax: TestNode = { op: 'ArgMax', inputs: ['l'], outputs: ['label'], attributes: { axis: 1, keepdims: 0 } };
+
+const quantizer = { s: float32s([], [0.05]), z: { dims: [], dataType: 3, int32Data: [0] } };
+const quantized = (from: string, to: string): TestNode[] => [
+  { op: 'QuantizeLinear', inputs: [from, 's', 'z'], outputs: [`${to}/q`] },
+  { op: 'DequantizeLinear', inputs: [`${to}/q`, 's', 'z'], outputs: [to] },
+];
+
+describe('a kept head', () => {
+  it('leaves the rounding of quantized logits out', async () => {
+    const { head } = await expectAsFile(await fixture('quantized-logits-keep-head'), { none: ['none'] }, 0.05, 0.2);
+    expect(head).toMatchObject({ classes: 4 });
+  });
+
+  it('is read of a model that a tool quantized all through', async () => {
+    const int8s = { dims: [5, 3], dataType: 3, int32Data: Array.from({ length: 15 }, (_, i) => ((i * 7) % 31) - 15) };
+    const tail: TestNode[] = [
+      ...quantized('f', 'fd'),
+      { op: 'DequantizeLinear', inputs: ['w8', 's', 'z'], outputs: ['wd'] },
+      { op: 'DequantizeLinear', inputs: ['b32', 'sb'], outputs: ['bd'] },
+      { op: 'Gemm', inputs: ['fd', 'wd', 'bd'], outputs: ['l'] },
+      ...quantized('l', 'ld'),
+    ];
+    const b32 = { dims: [3], dataType: 6, int32Data: [40, -30, 10] };
+    const file = network(tail, ['ld'], { ...quantizer, w8: int8s, b32, sb: float32s([], [0.0025]) });
+    const { head } = await expectAsFile(file, { none: ['none'] }, 0.05);
+    expect([...(head?.bias ?? [])].map((value) => value.toFixed(4))).toEqual(['0.1000', '-0.0750', '0.0250']);
+    expect(head?.weight[0]).toBeCloseTo(-0.75, 6);
+  });
+
+  it.each<[string, TestNode[]]>([
+    [
+      'QGemm',
+      [
+        {
+          op: 'QGemm',
+          domain: 'com.microsoft',
+          inputs: ['q', 's', 'z', 'w8', 'sw', 'zw', 'b32', 's', 'z'],
+          outputs: ['o'],
+        },
+        { op: 'DequantizeLinear', inputs: ['o', 's', 'z'], outputs: ['l'] },
+      ],
+    ],
+    [
+      'QLinearMatMul and QLinearAdd',
+      [
+        { op: 'QLinearMatMul', inputs: ['q', 's', 'z', 'w8', 'one', 'z', 's', 'z'], outputs: ['o'] },
+        {
+          op: 'QLinearAdd',
+          domain: 'com.microsoft',
+          inputs: ['o', 's', 'z', 'b8', 's', 'z', 's', 'z'],
+          outputs: ['r'],
+        },
+        { op: 'DequantizeLinear', inputs: ['r', 's', 'z'], outputs: ['l'] },
+      ],
+    ],
+  ])('is read of integers alone: %s', async (_, layers) => {
+    const int8s = {
+      dims: [5, 3],
+      dataType: 3,
+      int32Data: Array.from({ length: 15 }, (_unused, i) => ((i * 7) % 31) - 15),
+    };
+    const tail: TestNode[] = [{ op: 'QuantizeLinear', inputs: ['f', 's', 'z'], outputs: ['q'] }, ...layers];
+    const file = network(tail, ['l'], {
+      ...quantizer,
+      w8: int8s,
+      one: float32s([], [0.03]),
+      sw: float32s([3], [0.05, 0.04, 0.03]),
+      zw: { dims: [3], dataType: 3, int32Data: [0, 0, 0] },
+      b32: { dims: [3], dataType: 6, int32Data: [400, -300, 100] },
+      b8: { dims: [3], dataType: 3, int32Data: [20, -10, 5] },
+    });
+    const { head } = await expectAsFile(file, { none: ['none'] }, 0.05);
+    expect(head?.classes).toBe(3);
+  });
+
+  it.each<[string, string[]]>([
+    ['behind it', ['l', 'label']],
+    ['before it', ['label', 'l']],
+  ])('may have its largest class as an output %s', async (_, outputs) => {
+    const file = network([fc, argmax], outputs);
+    const { head, model } = await compileBytes(file, { head: 'keep' }).then(({ report }) => report);
+    expect([head?.name, head?.classes, model.otherOutputs]).toEqual(['l', 3, []]);
+  });
+
+  it('may have logits, probabilities and the largest class as outputs', async () => {
+    await expectAsFile(network([fc, softmaxed, argmax], ['l', 'p', 'label']), { none: ['none'], all: ['all'] });
+  });
+
+  it('may make nothing but the largest class', async () => {
+    const { report } = await compileBytes(network([fc, argmax], ['label']), { head: 'keep' });
+    expect(report.head).toMatchObject({ name: 'l', classes: 3 });
+  });
+
+  it('is two classes of one number for a sigmoid', async () => {
+    const tail: TestNode[] = [
+      { op: 'Gemm', inputs: ['f', 'w', 'b'], outputs: ['l'] },
+      { op: 'Sigmoid', inputs: ['l'], outputs: ['p'] },
+    ];
+    const file = network(tail, ['p'], { w: weights(5, 1), b: weights(1) });
+    const { directory } = await compileBytes(file, { head: 'keep', labels: ['no', 'yes'] });
+    const bundle = await loadBundle(directory, { threads: 1 });
+    const images = [gaussian(36), gaussian(36, 3)];
+    const expected = (await runFile(file, images)).flat();
+    const found = await bundle.predict(bundle.initialProfile(), images);
+    for (const [n, { probabilities }] of found.entries()) {
+      expect(Object.keys(probabilities)).toEqual(['no', 'yes']);
+      expect(probabilities['yes']).toBeCloseTo(expected[n] as number, 5);
+      expect(probabilities['no']).toBeCloseTo(1 - (expected[n] as number), 5);
+    }
+    await bundle.release();
+  });
+
+  it.each<[string, readonly TestNode[], string[], RegExp]>([
+    [
+      'classes that do not exclude each other',
+      [fc, { op: 'Sigmoid', inputs: ['l'], outputs: ['p'] }],
+      ['p'],
+      /Sigmoid "p" after Gemm "l": 3 classes that do not exclude each other/,
+    ],
+    [
+      'two heads that are averaged',
+      [fc, { op: 'Gemm', inputs: ['f', 'w2'], outputs: ['m'] }, { op: 'Add', inputs: ['l', 'm'], outputs: ['y'] }],
+      ['y'],
+      /"f", which Gemm "l" and Gemm "m" read/,
+    ],
+    [
+      'two heads of two features',
+      [
+        fc,
+        { op: 'Tanh', inputs: ['f'], outputs: ['g'] },
+        { op: 'Gemm', inputs: ['g', 'w2'], outputs: ['m'] },
+        { op: 'Add', inputs: ['l', 'm'], outputs: ['y'] },
+      ],
+      ['y'],
+      /joins Gemm "m" and "l": two heads|joins Gemm "l" and "m": two heads|which Gemm "l" and Tanh "g" read/,
+    ],
+  ])('is refused of %s', async (_, tail, outputs, message) => {
+    const file = network(tail, outputs, { w2: weights(5, 3) });
+    await expect(compileBytes(file, { head: 'keep' })).rejects.toThrow(message);
+    const { report } = await compileBytes(file);
+    expect(report.model.joinedLayers).toEqual(outputs[0] === 'y' ? ['l', 'm'] : []);
+  });
+});
+
+describe('a model of several heads', () => {
+  const auxiliary: TestNode[] = [
+    { op: 'GlobalAveragePool', inputs: ['a'], outputs: ['ap'] },
+    { op: 'Flatten', inputs: ['ap'], outputs: ['af'] },
+    { op: 'Gemm', inputs: ['af', 'wa'], outputs: ['aux'] },
+  ];
+  const second = { wa: weights(5, 3), w2: weights(5, 3) };
+
+  it('is read to its first output, and tells the others', async () => {
+    const report = await expectAsFile(network([fc, ...auxiliary], ['l', 'aux'], second), { all: ['all'] });
+    expect([report.model.features, report.model.otherOutputs]).toEqual(['f', ['aux']]);
+    const other = await compileBytes(network([fc, ...auxiliary], ['l', 'aux'], second), { features: 'af' });
+    expect(other.report.model.features).toBe('af');
+  });
+
+  it('may have two on the same features', async () => {
+    const tail: TestNode[] = [fc, { op: 'Gemm', inputs: ['f', 'w2'], outputs: ['m'] }];
+    const report = await expectAsFile(network(tail, ['l', 'm'], second), { none: ['none'], all: ['all'] });
+    expect([report.head?.name, report.model.otherOutputs]).toEqual(['l', ['m']]);
+  });
+
+  it('may hand out its features as well', async () => {
+    const report = await expectAsFile(network([fc], ['l', 'f']), { none: ['none'] });
+    expect([report.head?.name, report.model.otherOutputs]).toEqual(['l', []]);
+    const { report: first } = await compileBytes(network([fc], ['f', 'l']), { head: 'keep' });
+    expect([first.head?.name, first.model.features]).toEqual(['l', 'f']);
+  });
+
+  it('is told apart beside what is not read', async () => {
+    const tail: TestNode[] = [
+      { op: 'Gelu', domain: 'com.microsoft', inputs: ['f'], outputs: ['g'] },
+      { ...fc, inputs: ['g', 'wf', 'bf'] },
+      ...auxiliary,
+    ];
+    const { report } = await compileBytes(network(tail, ['l', 'aux'], second), { head: 'keep' });
+    expect([report.head?.name, report.model.features, report.model.otherOutputs]).toEqual(['l', 'g', ['aux']]);
+  });
+});

@@ -1,0 +1,148 @@
+import { describe, expect, it } from 'vitest';
+import {
+  encodeModel,
+  float,
+  float32s,
+  int64Proto,
+  type TestModel,
+  type TestNode,
+} from '../../../compiler/src/onnx/models.test.helper.js';
+import { compileBytes, fixture, gaussian } from './compile-helpers.js';
+
+const weights = (...dims: number[]) =>
+  float32s(dims, [
+    ...gaussian(
+      dims.reduce((a, b) => a * b, 1),
+      0.3,
+    ),
+  ]);
+const vectors = Object.fromEntries(['scale', 'shift', 'mean'].map((name) => [name, weights(4)]));
+
+/** A convolution, `between` from `a [N, 4, 4, 4]` to `b`, and a classifier of it. */
+const network = (between: readonly TestNode[], initializers: TestModel['initializers'] = {}) =>
+  encodeModel({
+    inputs: { x: ['N', 1, 6, 6] },
+    outputs: { y: ['N', 3] },
+    opset: 17,
+    nodes: [
+      { op: 'Conv', inputs: ['x', 'w1'], outputs: ['a'] },
+      ...between,
+      { op: 'Relu', inputs: ['b'], outputs: ['c'] },
+      { op: 'GlobalAveragePool', inputs: ['c'], outputs: ['e'] },
+      { op: 'Flatten', inputs: ['e'], outputs: ['f'] },
+      { op: 'Gemm', inputs: ['f', 'wf'], outputs: ['y'] },
+    ],
+    initializers: {
+      w1: weights(4, 1, 3, 3),
+      wf: weights(4, 3),
+      ...vectors,
+      variance: float32s([4], [1, 2, 1, 2]),
+      zero: int64Proto(0),
+      ...initializers,
+    },
+  });
+
+const trained: TestNode = {
+  op: 'BatchNormalization',
+  inputs: ['a', 'scale', 'shift', 'mean', 'variance'],
+  outputs: ['b', 'm', 'v'],
+  attributes: { training_mode: 1 },
+};
+
+const mixing: Record<string, [named: RegExp, nodes: TestNode[], initializers?: TestModel['initializers']]> = {
+  'moments of the batch': [/^BatchNormalization "b"/, [trained]],
+  'a mean over images': [
+    /^ReduceMean "m"/,
+    [
+      { op: 'ReduceMean', inputs: ['a'], outputs: ['m'], attributes: { axes: [0] } },
+      { op: 'Sub', inputs: ['a', 'm'], outputs: ['b'] },
+    ],
+  ],
+  'a softmax over images': [
+    /^Softmax "b"/,
+    [{ op: 'Softmax', inputs: ['a'], outputs: ['b'], attributes: { axis: 0 } }],
+  ],
+  'a sum of those before': [
+    /^CumSum "b"/,
+    [{ op: 'CumSum', inputs: ['a', 'first'], outputs: ['b'] }],
+    { first: { dims: [], dataType: 7, int64Data: [0] } },
+  ],
+  'a sum of those behind': [
+    /^CumSum "b"/,
+    [{ op: 'CumSum', inputs: ['a', 'first'], outputs: ['b'], attributes: { reverse: 1 } }],
+    { first: { dims: [], dataType: 7, int64Data: [0] } },
+  ],
+  'the first image': [
+    /^(Gather|Slice) "g"/,
+    [
+      { op: 'Gather', inputs: ['a', 'zero'], outputs: ['g'] },
+      { op: 'Add', inputs: ['a', 'g'], outputs: ['b'] },
+    ],
+  ],
+  noise: [
+    /^RandomNormalLike "g"/,
+    [
+      { op: 'RandomNormalLike', inputs: ['a'], outputs: ['g'] },
+      { op: 'Add', inputs: ['a', 'g'], outputs: ['b'] },
+    ],
+  ],
+  'noise that no image decides': [
+    /^RandomUniform "g"/,
+    [
+      { op: 'RandomUniform', inputs: [], outputs: ['g'], attributes: { shape: [1, 4, 1, 1] } },
+      { op: 'Add', inputs: ['a', 'g'], outputs: ['b'] },
+    ],
+  ],
+  'a mask of its own': [
+    /^Bernoulli "g"/,
+    [
+      { op: 'Sigmoid', inputs: ['a'], outputs: ['p'] },
+      { op: 'Bernoulli', inputs: ['p'], outputs: ['g'] },
+      { op: 'Mul', inputs: ['a', 'g'], outputs: ['b'] },
+    ],
+  ],
+};
+
+describe('a model that mixes the images of a batch', () => {
+  it('is refused, naming the normalization in training mode', async () => {
+    const refused = compileBytes(await fixture('frozen-part-mixes-images'), { head: 'keep' });
+    await expect(refused).rejects.toThrow(
+      /^BatchNormalization "m": what it makes of an image depends on the other images of its batch.*model\.eval/,
+    );
+  });
+
+  it.each(Object.keys(mixing))('is refused, naming what does: %s', async (name) => {
+    const [named, nodes, initializers] = mixing[name] as (typeof mixing)[string];
+    await expect(compileBytes(network(nodes, initializers))).rejects.toThrow(named);
+  });
+
+  it.each<[string, TestNode[], TestModel['initializers']?]>([
+    [
+      'moments of an image by itself',
+      [
+        { op: 'Reshape', inputs: ['a', 'groups'], outputs: ['r'] },
+        { op: 'InstanceNormalization', inputs: ['r', 'two', 'none'], outputs: ['n'] },
+        { op: 'Reshape', inputs: ['n', 'image'], outputs: ['b'] },
+      ],
+      {
+        groups: int64Proto(0, 2, -1),
+        image: int64Proto(0, 4, 4, 4),
+        two: float32s([2], [1, 1]),
+        none: float32s([2], [0, 0]),
+      },
+    ],
+    ['a largest step that an image takes', [{ op: 'Round', inputs: ['a'], outputs: ['b'] }]],
+    [
+      'a range that dynamic quantization takes of all of them',
+      [
+        { op: 'DynamicQuantizeLinear', inputs: ['a'], outputs: ['q', 's', 'z'] },
+        { op: 'DequantizeLinear', inputs: ['q', 's', 'z'], outputs: ['b'] },
+      ],
+    ],
+    ['dropout that is off', [{ op: 'Dropout', inputs: ['a'], outputs: ['b'] }]],
+    ['another activation', [{ op: 'Elu', inputs: ['a'], outputs: ['b'], attributes: { alpha: float(1) } }]],
+  ])('is not what has %s', async (_, nodes, initializers) => {
+    const { report } = await compileBytes(network(nodes, initializers));
+    expect(report.model.features).toBe('f');
+  });
+});

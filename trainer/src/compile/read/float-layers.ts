@@ -1,0 +1,82 @@
+import { onnxMessage } from '@whet/compiler';
+
+interface Attribute {
+  readonly name: string;
+  readonly type?: number;
+  readonly i?: unknown;
+  readonly f?: number;
+}
+
+interface NodeMessage {
+  readonly opType: string;
+  readonly input: readonly string[];
+  readonly output: readonly string[];
+  readonly name: string;
+  readonly domain?: string;
+  readonly attribute?: readonly Attribute[];
+}
+
+const INT = 2;
+const node = (opType: string, input: readonly string[], output: string, attribute: readonly Attribute[] = []) => ({
+  opType,
+  name: output,
+  input: input.at(-1) === '' ? input.slice(0, -1) : input,
+  output: [output],
+  attribute,
+});
+
+const axisOf = (i: number): Attribute => ({ name: 'axis', type: INT, i });
+
+/** `op(...)` of floats, and what quantizes it where the integers' operator does. */
+function quantized(op: NodeMessage, [scale = '', zeroPoint = '']: readonly string[], output: string): NodeMessage[] {
+  if (scale === '') return [{ ...op, output: [output] }];
+  return [op, node('QuantizeLinear', [op.output[0] as string, scale, zeroPoint], output)];
+}
+
+/** A layer of integers as one of the floats that they stand for; undefined where it is another operator. */
+function asFloats(given: NodeMessage, floatOf: (tensor: string) => string | undefined): NodeMessage[] | undefined {
+  const { opType, input, attribute = [] } = given;
+  const output = given.output[0] as string;
+  const [a = '', aScale = '', aZero = '', b = '', bScale = '', bZero = '', ...rest] = input;
+  const part = (name: string) => `${output}/${name}`;
+  const known = floatOf(a);
+  const first = known ?? part('a');
+  const left = known === undefined ? [node('DequantizeLinear', [a, aScale, aZero], first)] : [];
+  const right = (axis: number) => node('DequantizeLinear', [b, bScale, bZero], part('b'), [axisOf(axis)]);
+  switch (opType) {
+    case 'QGemm': {
+      const [c = '', ...scales] = rest;
+      const transB = Number(attribute.find(({ name }) => name === 'transB')?.i ?? 0);
+      const bias =
+        c === ''
+          ? []
+          : [
+              node('Mul', [aScale, bScale], part('c/scale')),
+              node('DequantizeLinear', [c, part('c/scale')], part('c'), [axisOf(0)]),
+            ];
+      const inputs = [first, part('b'), ...(c === '' ? [] : [part('c')])];
+      const gemm = node('Gemm', inputs, part('y'), attribute);
+      return [...left, right(transB ? 0 : 1), ...bias, ...quantized(gemm, scales, output)];
+    }
+    case 'QLinearMatMul':
+      return [...left, right(1), ...quantized(node('MatMul', [first, part('b')], part('y')), rest, output)];
+    case 'QLinearAdd':
+      return [...left, right(0), ...quantized(node('Add', [first, part('b')], part('y')), rest, output)];
+    default:
+      return undefined;
+  }
+}
+
+/**
+ * The file with its layers of integers (QGemm, QLinearMatMul, QLinearAdd) as those of the floats that they stand for, so
+ * that its head can be read. `floats` are tensors that are dequantized already, by those of integers.
+ */
+export function withFloatLayers(file: Uint8Array, floats: ReadonlyMap<string, string>): Uint8Array {
+  const message = onnxMessage('ModelProto');
+  const model = message.decode(file);
+  const { graph } = model as unknown as { graph: { node: NodeMessage[] } };
+  const nodes = graph.node.map((each) => asFloats(each, (tensor) => floats.get(tensor)) ?? [each]);
+  if (nodes.every(({ length }) => length === 1)) return file;
+  graph.node = nodes.flat();
+  return message.encode(model).finish();
+}

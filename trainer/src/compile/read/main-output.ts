@@ -1,0 +1,62 @@
+import { firstOutput, type OnnxNode } from '@whet/compiler';
+import type { NodeGraph } from './node-graph.js';
+
+/** What may stand between a last layer and an output. */
+const behindLayers = new Set([
+  ...['Identity', 'Dropout', 'Cast', 'Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Add', 'Sub', 'Mul', 'Div', 'Clip'],
+  ...['Softmax', 'LogSoftmax', 'Sigmoid', 'QuantizeLinear', 'DequantizeLinear'],
+]);
+/** Outputs that are numbers of classes. */
+const choosing = new Set(['ArgMax', 'TopK', 'ArgMin']);
+const layers = /Gemm|MatMul|Conv/;
+/** Outputs that are looked at; a file may declare any number. */
+const MOST = 64;
+
+/** The last layers that an output is made of, with no more behind them than scales and adds; none where there is more. */
+function layersOf(nodes: NodeGraph, ofImages: ReadonlySet<OnnxNode>, output: string): OnnxNode[] {
+  const found: OnnxNode[] = [];
+  const seen = new Set<OnnxNode>();
+  const open = [nodes.maker(output)];
+  for (let node = open.pop(); node; node = open.pop()) {
+    if (seen.has(node)) continue;
+    seen.add(node);
+    if (layers.test(node.op)) found.push(node);
+    else if (!behindLayers.has(node.op)) return [];
+    else {
+      for (const name of node.inputs) {
+        const maker = nodes.maker(name);
+        if (maker && ofImages.has(maker)) open.push(maker);
+      }
+    }
+  }
+  return found;
+}
+
+export interface MainOutput {
+  readonly name: string;
+  /** Outputs of other last layers, as auxiliary ones, which are left out. */
+  readonly others: readonly string[];
+  /** What its last layers make, where several are added up, as those of a distilled network. */
+  readonly joined: readonly string[];
+}
+
+/**
+ * The output whose last layer is the model's: the first that ends in one and that no other goes on from. `features`
+ * has to be below it, where that is given.
+ */
+export function mainOutput(nodes: NodeGraph, image: string, features?: string): MainOutput {
+  const ofImages = nodes.above([image]);
+  const named = nodes.model.outputs.slice(0, MOST).map(({ name }) => name);
+  const below = new Map(named.map((name) => [name, nodes.below([name])]));
+  const reaches = (name: string, tensor: string) => {
+    const maker = nodes.maker(tensor);
+    return maker !== undefined && (below.get(name)?.has(maker) ?? false);
+  };
+  const above = features === undefined ? named : named.filter((name) => reaches(name, features));
+  const ending = above.filter((name) => layersOf(nodes, ofImages, name).length > 0);
+  const last = ending.filter((name) => !ending.some((other) => other !== name && reaches(other, name)));
+  const plain = above.find((name) => !choosing.has(nodes.maker(name)?.op ?? ''));
+  const [name = plain ?? above[0] ?? named[0] ?? '', ...others] = last;
+  const joined = layersOf(nodes, ofImages, name).map(firstOutput);
+  return { name, others, joined: joined.length > 1 ? joined.sort() : [] };
+}

@@ -1,0 +1,117 @@
+import { decodeModel, type ExternalReader, exposeOnnx, type OnnxNode } from '@whet/compiler';
+import type * as ort from 'onnxruntime-node';
+import { CompileError } from './compile-error.js';
+import type { ModelInput } from './model-input.js';
+import { NodeGraph } from './node-graph.js';
+import { runBatches } from './probe-tensors.js';
+
+/** Images 0 and 1 are in both, at other places and beside another one. */
+const BATCHES = [
+  [0, 1],
+  [1, 2, 0],
+] as const;
+const SHARED = [0, 1];
+
+/**
+ * How far what is made of one image may be apart, of the largest value: by the rounding of float32 alone, or where a
+ * rounding in between makes steps of it. A dynamic quantization takes its range of all images, which is its own way.
+ */
+const tolerances = { float: 1e-3, steps: 0.05, dynamic: 0.3 };
+const stepping = /Quantize|QLinear|QGemm|Integer|^(Round|Floor|Ceil|ArgMax|ArgMin|TopK)$/;
+const HALF = new Set([10, 16]);
+
+function toleranceFor({ nodes, model }: NodeGraph): number {
+  if (nodes.some(({ op }) => op.startsWith('Dynamic'))) return tolerances.dynamic;
+  const half = [...model.inputs, ...model.initializers].some(({ dataType }) => HALF.has(dataType));
+  return half || nodes.some(({ op }) => stepping.test(op)) ? tolerances.steps : tolerances.float;
+}
+
+/** The axis along which two tensors have parts of images; -1 where they have the same shape, undefined where none fits. */
+function imageAxis(two: readonly number[], three: readonly number[]): number | undefined {
+  if (two.length !== three.length) return undefined;
+  const differing = two.flatMap((size, axis) => (size === three[axis] ? [] : [axis]));
+  const [axis = -1, ...more] = differing;
+  if (more.length > 0) return undefined;
+  return axis < 0 || (two[axis] as number) * 3 === (three[axis] as number) * 2 ? axis : undefined;
+}
+
+const product = (dims: readonly number[]): number => dims.reduce((a, b) => a * b, 1);
+
+/** The part of a tensor that is of the image at `place` of `count`. */
+function partOf({ data, dims }: ort.Tensor, axis: number, place: number, count: number): number[] {
+  const values = data as unknown as ArrayLike<number | bigint>;
+  if (axis < 0) return Array.from(values, Number);
+  const run = product(dims.slice(axis)) / count;
+  const part: number[] = [];
+  for (let at = place * run; at < values.length; at += run * count) {
+    for (let i = at; i < at + run; i++) part.push(Number(values[i]));
+  }
+  return part;
+}
+
+/** Whether what is made of an image depends on what else is in its batch, or on chance. */
+function isMixed([two, three]: readonly [ort.Tensor, ort.Tensor], tolerance: number): boolean {
+  if (two.type === 'string' || three.type === 'string') return false;
+  const axis = imageAxis(two.dims, three.dims);
+  if (axis === undefined) return false;
+  const pairs = (axis < 0 ? [0] : SHARED).map((image) =>
+    [two, three].map((tensor, i) => {
+      const batch = BATCHES[i] as readonly number[];
+      return partOf(tensor, axis, batch.indexOf(image), batch.length);
+    }),
+  ) as [number[], number[]][];
+  const scale = pairs.flat(2).reduce((largest, value) => Math.max(largest, Math.abs(value)), 1e-6);
+  return pairs.some(([a, b]) => a.some((value, i) => Math.abs(value - (b[i] as number)) > tolerance * scale));
+}
+
+/** A model to be looked at: up to a tensor, on batches of an input. */
+export interface LookedAt {
+  readonly bytes: Uint8Array;
+  readonly input: ModelInput;
+  /** What the input is called in `bytes`. */
+  readonly inputName: string;
+  readonly tensor: string;
+  readonly external?: ExternalReader | undefined;
+}
+
+/**
+ * The first node where what the model makes of an image depends on the other images of its batch, or on chance;
+ * undefined where nothing does. Throws {@link CompileError} where onnxruntime does not run the model on such batches.
+ */
+async function mixingNode({ bytes, input, inputName, tensor, external }: LookedAt): Promise<OnnxNode | undefined> {
+  const nodes = new NodeGraph(decodeModel(bytes), [tensor]);
+  const shape = ['N', ...input.shape];
+  const tolerance = toleranceFor(nodes);
+  const mixedOf = async (tensors: readonly string[]): Promise<Set<string>> => {
+    const exposed = exposeOnnx(bytes, tensors, { tensor: inputName, shape }, external);
+    const [two, three] = await runBatches(exposed, input, inputName, BATCHES);
+    const pairs = tensors.map((name) => [name, two?.[name], three?.[name]] as const);
+    return new Set(pairs.flatMap(([name, a, b]) => (a && b && isMixed([a, b], tolerance) ? [name] : [])));
+  };
+  if ((await mixedOf([tensor])).size === 0) return undefined;
+  const made = nodes.nodes.flatMap(({ outputs }) => outputs.filter((name) => name !== ''));
+  // Some operators make what is no tensor, which cannot be looked at.
+  const mixed = await mixedOf(made).catch(() => new Set([tensor]));
+  return nodes.nodes.find(({ outputs }) => outputs.some((name) => mixed.has(name)));
+}
+
+/**
+ * Throws {@link CompileError} naming the node that mixes images: a bundle predicts each by itself. Of several views of
+ * one model, the first that onnxruntime runs is looked at.
+ */
+export async function expectSeparateImages(views: readonly (() => LookedAt)[]): Promise<void> {
+  for (const [i, view] of views.entries()) {
+    let node: OnnxNode | undefined;
+    try {
+      node = await mixingNode(view());
+    } catch (error) {
+      if (i + 1 < views.length && error instanceof CompileError) continue;
+      throw error;
+    }
+    if (!node) return;
+    throw new CompileError(
+      `${node.op} "${node.name}": what it makes of an image depends on the other images of its batch, or on chance; a ` +
+        'bundle predicts each image by itself: export the model for inference (model.eval()), or name features below it',
+    );
+  }
+}
