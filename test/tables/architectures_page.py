@@ -17,7 +17,8 @@ python test/tables/architectures.py FOLDER --write docs/bench/architectures.md
 
 *Difference* is the largest of a probability between the bundle (kept head, no profile) and the file in onnxruntime, of
 two images of noise. *Moves* is `all`, or names the operators that keep parameters below them from moving; an inner step
-of all that moves was run, and gave numbers. *Seconds* is the processor time of the whole command.
+of all that moves was run, and gave numbers. *Seconds* is the processor time of the whole command (of some rows the time on a
+busy machine, which is longer).
 """
 
 
