@@ -14,7 +14,8 @@ export interface DataFolder {
 
 export interface LoadDataOptions {
   readonly size: number;
-  readonly channels: 1 | 3;
+  /** 3 when absent. */
+  readonly channels?: 1 | 3;
   /** How images become tensors, where a run or a bundle says so already. */
   readonly preprocessing?: Preprocessing | undefined;
   /** Per channel, of pixels 0..1, where `preprocessing` does not say. */
@@ -70,7 +71,14 @@ export async function loadData({ directory, kind }: DataFolder, options: LoadDat
   try {
     if (kind === 'omniglot') return await loadOmniglot(directory, { size, onProgress });
     if (kind === 'cifar') return await loadCifar(directory, join(directory, CLASS_SPLIT), prepared);
-    const folders = { size, channels, ...prepared, skipCorrupt, onProgress, ...(only && { only }) };
+    const folders = {
+      size,
+      ...(channels && { channels }),
+      ...prepared,
+      skipCorrupt,
+      onProgress,
+      ...(only && { only }),
+    };
     const dataset = await loadImageFolders(directory, folders);
     const { skipped = [], unread = [] } = dataset;
     progress?.stop();

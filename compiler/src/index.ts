@@ -25,6 +25,7 @@ export {
   type WeightPlace,
 } from './onnx/external-weights.js';
 export { orderNodes, readsOf } from './onnx/order.js';
+export { withPlanarInput } from './onnx/planar-input.js';
 export {
   decodeModel,
   firstOutput,
@@ -35,7 +36,7 @@ export {
 } from './onnx/proto.js';
 export { READ_OPSETS, type ReadOptions, readableOperators, readOnnx } from './onnx/reading/read.js';
 export { dataTypes, onnxMessage } from './onnx/schema.js';
-export type { ExternalReader } from './onnx/tensors.js';
+export { dataTypeName, type ExternalReader } from './onnx/tensors.js';
 export { encodeOnnx } from './onnx/write.js';
 export { type AttributeKind, attributeKinds } from './operators/attribute-kinds.js';
 export type { OperatorAttributes, OperatorName } from './operators/attributes.js';

@@ -3,11 +3,13 @@ import { InputError } from './errors.js';
 import { formatOf } from './image-formats.js';
 import { reducibleBy } from './jpeg-header.js';
 import { sampleNearest } from './nearest.js';
+import { pictureChannels } from './picture-channels.js';
 import { greyOf, pixelsToTensor } from './pixels.js';
 import { type Place, placeOf } from './place.js';
 import type { Preprocessing } from './preprocessing.js';
 
 export { type ClassImages, type FoundImages, listClasses, listImages } from './image-folders.js';
+export { pictureChannels } from './picture-channels.js';
 export { pixelsToTensor } from './pixels.js';
 export type { Preprocessing } from './preprocessing.js';
 
@@ -35,7 +37,8 @@ const PNG_SIGNATURE_LENGTH = 8;
  * orientation, transparency laid on `background`, brought to `width` x `height` by `fit` and `kernel`, in sRGB
  * (3 channels) or its grey (1 channel). Of an animation, the first frame. Node only; needs the package `sharp`.
  *
- * @throws {InputError} naming `options.field`: not an image, another format, damaged or cut short, or too many pixels.
+ * @throws {InputError} naming `options.field`: not an image, another format, damaged or cut short, or too many pixels; and
+ *   where the bundle takes other channels than a picture has.
  */
 export async function decodePixels(
   bytes: Uint8Array,
@@ -43,6 +46,7 @@ export async function decodePixels(
   options: DecodeOptions = {},
 ): Promise<Uint8Array> {
   const { field = 'image', isOwn = false } = options;
+  const wanted = pictureChannels(p, field);
   const format = checkFormat(bytes, field, isOwn);
   const { maxPixels = isOwn ? OWN_MAX_PIXELS : MAX_PIXELS } = options;
   const limit = format === 'JPEG' ? maxPixels * reducibleBy(bytes) : maxPixels;
@@ -56,7 +60,7 @@ export async function decodePixels(
     );
   }
   const background = { r: p.background, g: p.background, b: p.background };
-  const isLinear = p.channels === 1 && p.grey !== 'rec601';
+  const isLinear = wanted === 1 && p.grey !== 'rec601';
   const channels = isLinear ? 1 : 3;
   const place = placeOf(width, height, p);
   try {
@@ -70,7 +74,7 @@ export async function decodePixels(
     if (p.kernel === 'nearest' && width * height <= MAX_PIXELS) {
       const whole = await asPixels(image);
       const sampled = sampleNearest({ ...whole.info, data: whole.data }, place, p);
-      return channels > p.channels ? greyOf(sampled) : sampled;
+      return channels > wanted ? greyOf(sampled) : sampled;
     }
     const { data, info } = await asPixels(resized(image, place, p));
     if (info.width !== p.width || info.height !== p.height || info.channels !== channels) {
@@ -78,7 +82,7 @@ export async function decodePixels(
         `expected ${p.height} x ${p.width} x ${channels} pixels, got ${info.height} x ${info.width} x ${info.channels}`,
       );
     }
-    if (channels > p.channels) return greyOf(data);
+    if (channels > wanted) return greyOf(data);
     return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   } catch (cause) {
     throw undecodable(field, cause);

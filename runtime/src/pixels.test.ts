@@ -75,6 +75,10 @@ describe('resizePixels', () => {
   });
 
   it('refuses data of another length than the size says', () => {
+    const wide = { ...base, channels: 4, mean: [0, 0, 0, 0], std: [1, 1, 1, 1] };
+    expect(() => resizePixels({ width: 2, height: 2, data: new Uint8Array(16) }, wide)).toThrow(
+      'got a picture: the bundle takes 4 channels',
+    );
     expect(() => resizePixels({ width: 2, height: 2, data: new Uint8Array(15) }, base)).toThrow(
       'image: expected 2 x 2 x 4 values, got 15',
     );

@@ -1,5 +1,6 @@
 import { InputError } from './errors.js';
 import { nearestPlaces } from './nearest.js';
+import { pictureChannels } from './picture-channels.js';
 import { placeOf } from './place.js';
 import type { Preprocessing } from './preprocessing.js';
 
@@ -15,13 +16,14 @@ export interface RgbaImage {
  * `fit` and `kernel`, in sRGB or its grey. The counterpart of `decodePixels` of `@whet/runtime/images` without a native library; they differ
  * by libvips' arithmetic in whole numbers.
  *
- * @throws {InputError} where the data is not `width` x `height` x 4 values.
+ * @throws {InputError} where the data is not `width` x `height` x 4 values, or the bundle takes other channels.
  */
 export function resizePixels({ width, height, data }: RgbaImage, p: Preprocessing): Uint8Array {
   if (!(width > 0 && height > 0) || data.length !== width * height * 4) {
     throw new InputError('image', `image: expected ${width} x ${height} x 4 values, got ${data.length}`);
   }
-  const { channels, background } = p;
+  const channels = pictureChannels(p, 'image');
+  const { background } = p;
   const planes = flatten(data, background);
   const { width: w, height: h, left, top } = placeOf(width, height, p);
   // One scale for both sides where the whole image stays as it is; else each side is exactly as long as it has to be.

@@ -12,7 +12,8 @@ export const preprocessingSchema = z
   .object({
     width: z.int().check(z.positive()),
     height: z.int().check(z.positive()),
-    channels: z.union([z.literal(1), z.literal(3)]),
+    /** 1 is grey, 3 sRGB; images of another number come as tensors, not as files. */
+    channels: z.int().check(z.positive()),
     /** How another aspect ratio is brought to `width` x `height`. */
     fit: z.enum(FITS),
     /** Of `cover`: pixels of the image's shorter side, out of which the middle is cut; just enough to cover when absent. */

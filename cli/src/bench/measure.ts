@@ -298,7 +298,6 @@ async function datasetFor({ manifest }: Bundle, data: string, settings: BenchSet
   const { split, skipCorrupt } = settings;
   const options = {
     size: preprocessing.width,
-    channels: preprocessing.channels,
     preprocessing,
     only: split,
     skipCorrupt,

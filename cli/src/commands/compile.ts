@@ -20,6 +20,7 @@ interface CompileOptions {
   readonly labels?: string;
   readonly numberDuplicates?: boolean;
   readonly size?: [number, number];
+  readonly layout?: 'nchw' | 'nhwc';
   readonly mean?: number[];
   readonly std?: number[];
   readonly pixels?: 1 | 255;
@@ -97,6 +98,12 @@ export function compileCommand(): Command {
         .default('population'),
     )
     .option('--size <HxW>', 'height and width, for a model that takes images of any size', imageSize)
+    .addOption(
+      new Option('--layout <order>', 'axes of the model’s images, where its input does not show them').choices([
+        'nchw',
+        'nhwc',
+      ]),
+    )
     .option(
       '--mean <numbers>',
       'taken from pixels 0..1 (or --pixels), one number or one a channel (default: 0)',

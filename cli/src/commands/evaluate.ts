@@ -65,7 +65,6 @@ async function runEvaluation(directory: string, options: EvaluateOptions): Promi
   }
   const dataset = await loadData(await recogniseData(options.data, { plain: true }), {
     size: preprocessing.width,
-    channels: preprocessing.channels,
     preprocessing,
     skipCorrupt: options.skipCorrupt,
     only: options.split,

@@ -1,4 +1,4 @@
-import type { Preprocessing } from '@whet/runtime/images';
+import { type Preprocessing, pictureChannels } from '@whet/runtime/images';
 import type { WeightMask } from '@whet/trainer';
 import { type Html, html } from './html.js';
 
@@ -13,7 +13,8 @@ async function pngUri(pixels: Uint8Array, width: number, height: number, channel
 
 /** The picture that a preprocessed tensor `[C, H, W]` was made of; `alt` says what is on it. */
 export async function tensorPicture(tensor: Float32Array, p: Preprocessing, alt: string): Promise<Html> {
-  const { width, height, channels, mean, std, invert } = p;
+  const { width, height, mean, std, invert } = p;
+  const channels = pictureChannels(p, 'example');
   const plane = width * height;
   const pixels = Uint8Array.from({ length: plane * channels }, (_, i) => {
     const c = i % channels;

@@ -3,6 +3,7 @@ import { OnnxError } from './errors.js';
 import { identity, renamedNode } from './expand/rename.js';
 import { capturedNames, innerNames, innerTensors } from './inner-graphs.js';
 import type { AttributeMessage, GraphMessage, ModelMessage, NodeMessage, TensorMessage } from './messages.js';
+import { opsetOf, tensorInfo } from './rewriting.js';
 import { attributeTypes, onnxMessage } from './schema.js';
 import { checkStored, type ExternalReader, readExternal } from './tensors.js';
 
@@ -21,16 +22,6 @@ export interface Cut {
   /** Reads values that the model keeps in other files; they are then inside the part. */
   readonly external?: ExternalReader;
 }
-
-const tensorInfo = (name: string, shape: Shape) => ({
-  name,
-  type: {
-    tensorType: {
-      elemType: 1,
-      shape: { dim: shape.map((dim) => (typeof dim === 'number' ? { dimValue: dim } : { dimParam: dim })) },
-    },
-  },
-});
 
 /** Nodes that `wanted` needs, in the order of the file, and the names that they and their inner graphs read. */
 function reachable(
@@ -102,9 +93,6 @@ function partOf(bytes: Uint8Array, tensors: readonly string[], external: Externa
   model.irVersion = Math.max(4, Number(model.irVersion));
   return { model, graph, kept, read, captured, encode: () => message.encode(decoded).finish() };
 }
-
-const opsetOf = ({ opsetImport }: ModelMessage): number =>
-  Number(opsetImport.find(({ domain }) => !domain || domain === 'ai.onnx')?.version ?? 1);
 
 const intAttribute = (name: string, i: number): AttributeMessage =>
   ({ name, type: attributeTypes.int, i }) as AttributeMessage;

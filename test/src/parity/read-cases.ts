@@ -7,6 +7,7 @@ import {
   type TestNode,
   tensor,
 } from '../../../compiler/src/onnx/models.test.helper.js';
+import { attentionCases } from './read-attention-cases.js';
 import { quantizedCases } from './read-quantized-cases.js';
 
 const image = { x: [2, 4, 7, 9] } as const;
@@ -36,6 +37,7 @@ const transposed = (name: string, attributes: Attributes = {}) =>
   one(name, 11, { op: 'ConvTranspose', attributes }, { initializers: { w: series([4, 3, 3, 2]) } });
 const pool = (op: string, name: string, attributes: Attributes) => one(name, 11, { op, attributes });
 const max = Number.MAX_SAFE_INTEGER;
+const scalarAxis = (axis: number) => ({ dims: [], dataType: 7, int64Data: [axis] });
 
 const windows: Case[] = [
   conv('plain', [6, 4, 3, 3], { kernel_shape: [3, 3] }),
@@ -77,6 +79,21 @@ const windows: Case[] = [
     ceil_mode: 1,
     count_include_pad: 1,
   }),
+  ...[1, 2, 3].flatMap((p) => [
+    one(`of power ${p}`, 11, {
+      op: 'LpPool',
+      attributes: { p, kernel_shape: [2, 3], strides: [2, 1], pads: [1, 0, 0, 2] },
+    }),
+    one(`of power ${p}`, 11, { op: 'GlobalLpPool', attributes: { p } }),
+  ]),
+  one('dilated', 22, {
+    op: 'LpPool',
+    attributes: { kernel_shape: [2, 3], dilations: [3, 2], strides: [2, 1], pads: [1, 0, 0, 1] },
+  }),
+  one('dilated, of power 1', 22, { op: 'LpPool', attributes: { p: 1, kernel_shape: [1, 2], dilations: [1, 3] } }),
+  pool('LpPool', 'by default', { kernel_shape: [3, 3] }),
+  pool('LpPool', 'SAME_UPPER', { auto_pad: 'SAME_UPPER', kernel_shape: [3, 2], strides: [2, 2] }),
+  one('with ceil_mode', 22, { op: 'LpPool', attributes: { kernel_shape: [3, 2], strides: [3, 2], ceil_mode: 1 } }),
   one('', 11, { op: 'GlobalAveragePool' }),
   one('', 11, { op: 'GlobalMaxPool' }),
 ];
@@ -124,6 +141,30 @@ const shapes: Case[] = [
   one('', 13, { op: 'Tile' }, { initializers: { repeats: int64Proto(1, 2, 1, 3) } }),
   one('along the last axis', 13, { op: 'Concat', inputs: ['x', 'x', 'x'], attributes: { axis: -1 } }),
   one('from the end', 13, { op: 'Gather', attributes: { axis: 1 } }, { initializers: { i: int64Proto(-1, 0) } }),
+  ...[
+    { dims: [3, 2], int64Data: [0, 1, 1, -1, -2, 0] },
+    { dims: [2, 2, 1], int64Data: [1, 0, -1, -2] },
+    { dims: [2, 4], int64Data: [0, 1, 2, 3, -1, -1, -1, -1] },
+  ].map((places) =>
+    one(`of ${places.dims.join(' x ')}`, 13, { op: 'GatherND' }, { initializers: { i: { dataType: 7, ...places } } }),
+  ),
+  ...['none', 'add'].map((reduction) =>
+    one(
+      `of rows, ${reduction}`,
+      16,
+      { op: 'ScatterND', attributes: { reduction } },
+      { initializers: { i: { dims: [3, 2], dataType: 7, int64Data: [0, 1, 1, -1, -2, 0] }, u: series([3, 7, 9]) } },
+    ),
+  ),
+  one(
+    'of elements',
+    13,
+    { op: 'ScatterND' },
+    {
+      inputs: { x: [3, 4] },
+      initializers: { i: { dims: [2, 2], dataType: 7, int64Data: [0, 1, 2, -1] }, u: series([2]) },
+    },
+  ),
   one('uneven', 11, { op: 'Split', outputs: ['a', 'y'], attributes: { axis: 3, split: [2, 7] } }),
   one(
     'uneven',
@@ -249,6 +290,38 @@ const values: Case[] = [
   ),
   one('', 11, { op: 'LpNormalization' }),
   one('of the first power', 11, { op: 'LpNormalization', attributes: { p: 1, axis: 1 } }),
+  ...[1, 3, 5, 9].map((size) => one(`of ${size}`, 13, { op: 'LRN', attributes: { size } })),
+  one('with numbers', 13, {
+    op: 'LRN',
+    attributes: { size: 3, alpha: float(0.5), beta: float(0.6), bias: float(2) },
+  }),
+  ...[0, 1].flatMap((reverse) =>
+    [0, 1].map((exclusive) =>
+      one(
+        `reverse ${reverse}, exclusive ${exclusive}`,
+        14,
+        { op: 'CumSum', attributes: { reverse, exclusive } },
+        { initializers: { axis: scalarAxis(reverse ? -1 : 2) } },
+      ),
+    ),
+  ),
+  one(
+    'exclusive, of one',
+    14,
+    { op: 'CumSum', attributes: { exclusive: 1 } },
+    { inputs: { x: [2, 1] }, initializers: { axis: scalarAxis(1) } },
+  ),
+  one('by default', 10, { op: 'ThresholdedRelu' }),
+  one('from below 0', 22, { op: 'ThresholdedRelu', attributes: { alpha: float(-0.25) } }),
+  one('', 24, { op: 'Swish' }),
+  one('with a slope', 24, { op: 'Swish', attributes: { alpha: float(1.7) } }),
+  one('', 23, { op: 'RMSNormalization' }, { initializers: { s: series([9]) } }),
+  one(
+    'of two axes',
+    23,
+    { op: 'RMSNormalization', attributes: { axis: 2, epsilon: float(1e-2) } },
+    { initializers: { s: series([7, 9]) } },
+  ),
   one('', 18, { op: 'Mish' }),
   one('', 13, { op: 'Softsign' }),
   one('', 13, { op: 'Selu' }),
@@ -334,6 +407,19 @@ const chains: Case[] = [
     ],
   },
   {
+    name: 'a constant that is repeated for every image',
+    opset: 13,
+    inputs: { x: ['N', 3, 4] },
+    nodes: [
+      { op: 'Shape', outputs: ['s'] },
+      { op: 'Gather', inputs: ['s', 'first'], outputs: ['n'], attributes: { axis: 0 } },
+      { op: 'Concat', inputs: ['n', 'three', 'one'], outputs: ['repeats'], attributes: { axis: 0 } },
+      { op: 'Tile', inputs: ['c', 'repeats'], outputs: ['t'] },
+      { op: 'Add', inputs: ['x', 't'] },
+    ],
+    initializers: { first: int64Proto(0), three: int64Proto(3), one: int64Proto(1), c: series([1, 1, 4]) },
+  },
+  {
     name: 'a shuffle of channels, as ShuffleNet has it',
     opset: 13,
     inputs: { x: ['N', 4, 3, 5] },
@@ -373,4 +459,11 @@ const chains: Case[] = [
 ];
 
 /** Small models, of the operator set in which each form of a node was current. */
-export const onnxCases: readonly Case[] = [...windows, ...shapes, ...values, ...quantizedCases, ...chains];
+export const onnxCases: readonly Case[] = [
+  ...windows,
+  ...shapes,
+  ...values,
+  ...attentionCases,
+  ...quantizedCases,
+  ...chains,
+];

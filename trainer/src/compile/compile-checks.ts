@@ -17,8 +17,19 @@ function perChannel(what: string, given: readonly number[] | undefined, absent: 
 }
 
 /** Means and deviations of pixels 0..1. Throws {@link CompileError} where those given look like others, and nobody said which. */
-function ofUnitPixels(options: CompileOptions, channels: number): Pick<Preprocessing, 'mean' | 'std'> {
+function ofUnitPixels(
+  options: CompileOptions,
+  { shape: [channels], bytes }: SourceModel['input'],
+): Pick<Preprocessing, 'mean' | 'std'> {
   const { pixelRange } = options;
+  if (bytes) {
+    if (options.mean || options.std || pixelRange !== undefined) {
+      throw new CompileError(
+        'mean, std and pixels: expected none of a model that takes uint8 and prepares its pixels itself',
+      );
+    }
+    return { mean: perChannel('mean', undefined, 0, channels), std: perChannel('std', undefined, 1 / 255, channels) };
+  }
   const mean = perChannel('mean', options.mean, 0, channels);
   const std = perChannel('std', options.std, 1, channels);
   if (!std.every((value) => value > 0)) throw new CompileError(`std: expected positive numbers, got ${std.join(', ')}`);
@@ -53,7 +64,7 @@ export function preprocessingOf(options: CompileOptions, model: SourceModel): Pr
   return {
     width,
     height,
-    channels: channels as 1 | 3,
+    channels,
     fit,
     ...(resize === undefined ? {} : { resize }),
     background: options.background ?? 255,
@@ -61,7 +72,7 @@ export function preprocessingOf(options: CompileOptions, model: SourceModel): Pr
     ...(grey === undefined ? {} : { grey }),
     ...(bgr ? { bgr } : {}),
     invert: false,
-    ...ofUnitPixels(options, channels),
+    ...ofUnitPixels(options, model.input),
   };
 }
 

@@ -1,5 +1,6 @@
 import type { ExternalReader, GraphCost } from '@whet/compiler';
 import type { Manifest, Preprocessing } from '@whet/runtime';
+import type { ImageLayout } from './read/model-input.js';
 import type { ModelParameter } from './read/model-parameters.js';
 import type { SourceHead } from './read/read-head.js';
 import type { SourceModel } from './read/read-model.js';
@@ -32,6 +33,8 @@ export interface CompileOptions {
    */
   readonly normalization?: FileNormalization;
   readonly imageSize?: readonly [height: number, width: number];
+  /** Where the channels of its input stand, for a model whose input does not show it. */
+  readonly layout?: ImageLayout;
   /** Per channel, of pixels 0..`pixelRange`; one number stands for all channels. */
   readonly mean?: readonly number[];
   readonly std?: readonly number[];

@@ -1,6 +1,6 @@
 import type { Value } from '../../graph.js';
-import type { NodeContext, Reading } from './node-context.js';
-import { ceilPadding, expectImages, readWindow, splitPadding } from './windows.js';
+import type { NodeContext, Part, Reading } from './node-context.js';
+import { ceilPadding, expectImages, type ImageWindow, readWindow, splitPadding } from './windows.js';
 
 const present = (c: NodeContext, position: number): Value[] => {
   const value = c.optional(position);
@@ -73,6 +73,74 @@ function averagePool(c: NodeContext): Value {
   });
 }
 
+/** `x^(1/p)` of sums that are 0 or more; its slope at 0, which is infinite, is taken to be 0. */
+function root(c: NodeContext, sum: Value, p: number): Value {
+  const positive = c.emit('Greater', [sum, c.scalar(0, 'zero')], {}, 'positive');
+  const safe = c.emit('Where', [positive, sum, c.scalar(1, 'one')], {}, 'safe');
+  const power =
+    p === 2 ? c.emit('Sqrt', [safe], {}, 'root') : c.emit('Pow', [safe, c.scalar(1 / p, '1/p')], {}, 'root');
+  return c.emit('Where', [positive, power, c.scalar(0, 'nothing')], {});
+}
+
+/** `|x|^p` */
+function power(c: NodeContext, x: Value, p: number): Value {
+  if (p < 1) return c.refuse(`p ${p} is not supported`);
+  if (p === 2) return c.emit('Mul', [x, x], {}, 'power');
+  const size = c.emit('Abs', [x], {}, 'size');
+  return p === 1 ? size : c.emit('Pow', [size, c.scalar(p, 'p')], {}, 'power');
+}
+
+/** Sums over windows that lie inside the image: the mean times the size, or, where they are dilated, slice by slice. */
+function windowSums(c: NodeContext, x: Value, { dilations, ...window }: Omit<ImageWindow, 'pads'>, part: Part): Value {
+  const { kernel_shape, strides } = window;
+  const [height, width] = kernel_shape;
+  if (dilations.every((dilation) => dilation === 1)) {
+    const mean = c.emit('AveragePool', [x], { ...window, pads: [0, 0, 0, 0], count_include_pad: 0 }, 'mean');
+    return c.emit('Mul', [mean, c.scalar(height * width, 'count')], {}, part);
+  }
+  const reach = [0, 1].map((axis) => {
+    const size = x.shape[axis + 2];
+    if (typeof size !== 'number') return c.refuse(`is dilated on an image whose size is the symbol ${size}`);
+    const span = ((kernel_shape[axis] as number) - 1) * (dilations[axis] as number) + 1;
+    return Math.floor((size - span) / (strides[axis] as number)) * (strides[axis] as number) + 1;
+  });
+  const parts = Array.from({ length: height * width }, (_, i) => {
+    const starts = [Math.floor(i / width) * dilations[0], (i % width) * dilations[1]];
+    const ends = starts.map((start, axis) => start + (reach[axis] as number));
+    return c.slice(x, [2, 3], starts, ends, [...strides], `place/${i}`);
+  });
+  const last = parts.length - 1;
+  return parts.slice(1).reduce((sum, value, i) => {
+    return c.emit('Add', [sum, value], {}, i + 1 < last ? `sum/${i}` : part);
+  }, parts[0] as Value);
+}
+
+/** `(sum |x|^p)^(1/p)` over a window, all padding made of zeros first. */
+function lpPool(c: NodeContext): Value {
+  const x = c.input(0);
+  expectImages(c, x);
+  const p = c.int('p', 2);
+  const { dilations, pads, ...window } = readWindow(c, x);
+  const [bottom, right] = c.flag('ceil_mode', 0) ? ceilPadding(c, x, { ...window, dilations, pads }) : [0, 0];
+  const [top, left, ...ends] = pads;
+  const around = [0, 0, top, left, 0, 0, ends[0] + bottom, ends[1] + right];
+  let powers = power(c, x, p);
+  if (around.some((count) => count > 0)) {
+    powers = c.emit('Pad', [powers, c.integers(around, 'pads')], { mode: 'constant' }, 'padded');
+  }
+  const sum = windowSums(c, powers, { ...window, dilations }, p === 1 ? 0 : 'sum');
+  return p === 1 ? sum : root(c, sum, p);
+}
+
+/** `(sum |x|^p)^(1/p)` of each channel. */
+function globalLpPool(c: NodeContext): Value {
+  const x = c.input(0);
+  const p = c.int('p', 2);
+  const axes = c.integers(x.shape.map((_, axis) => axis).slice(2), 'axes');
+  const sum = c.emit('ReduceSum', [power(c, x, p), axes], { keepdims: 1 }, p === 1 ? 0 : 'sum');
+  return p === 1 ? sum : root(c, sum, p);
+}
+
 /** The mean or the maximum of each channel: the operator of that name if the table has it, else a reduction. */
 const globalPool = (reduction: 'ReduceMean' | 'ReduceMax'): Reading => ({
   needs: [reduction],
@@ -89,6 +157,8 @@ export const convolution = {
   ConvTranspose: { read: convTranspose },
   MaxPool: { read: maxPool },
   AveragePool: { read: averagePool },
+  LpPool: { needs: ['AveragePool'], read: lpPool },
+  GlobalLpPool: { needs: ['ReduceSum'], read: globalLpPool },
   GlobalAveragePool: globalPool('ReduceMean'),
   GlobalMaxPool: globalPool('ReduceMax'),
 } satisfies Record<string, Reading>;

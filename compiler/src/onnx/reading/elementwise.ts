@@ -1,5 +1,5 @@
 import type { Value } from '../../graph.js';
-import { graphDType } from '../tensors.js';
+import { dataTypeName, graphDType } from '../tensors.js';
 import type { NodeContext, Part, Reading } from './node-context.js';
 
 /** An operator that the table has under the same name, with the same inputs, and with these float attributes. */
@@ -71,6 +71,21 @@ function celu(c: NodeContext): Value {
   return c.emit('Mul', [elu, alpha], {});
 }
 
+/** x where x > alpha, else 0 */
+function thresholdedRelu(c: NodeContext): Value {
+  const x = c.input(0);
+  const above = c.emit('Greater', [x, c.scalar(c.float('alpha', 1), 'alpha')], {}, 'above');
+  return c.emit('Where', [above, x, c.scalar(0, 'zero')], {});
+}
+
+/** x sigmoid(alpha x) */
+function swish(c: NodeContext): Value {
+  const x = c.input(0);
+  const alpha = c.float('alpha', 1);
+  const scaled = alpha === 1 ? x : c.emit('Mul', [x, c.scalar(alpha, 'alpha')], {}, 'scaled');
+  return c.emit('Mul', [x, c.emit('Sigmoid', [scaled], {}, 'gate')], {});
+}
+
 /** Bounds are attributes before operator set 11, inputs from then on. */
 function clip(c: NodeContext): Value {
   const x = c.input(0);
@@ -83,23 +98,34 @@ function clip(c: NodeContext): Value {
   return min || max ? c.emit('Clip', [x, min, max], {}) : x;
 }
 
-/** What element types hold that are shorter than what stands for them, by TensorProto.DataType. */
-const smallIntegers: { readonly [dataType: number]: readonly [least: number, most: number] } = {
+/** What small integers hold, by TensorProto.DataType. */
+const ranges: Readonly<Record<number, readonly [number, number]>> = {
   2: [0, 255],
   3: [-128, 127],
   4: [0, 65535],
   5: [-32768, 32767],
 };
 
+/** Whether a value is known to stay in a range, or is clipped to it. */
+function staysWithin({ dtype, constant, producer }: Value, [least, most]: readonly [number, number]): boolean {
+  if (constant) return constant.data.every((value) => value >= least && value <= most);
+  if (dtype === 'bool') return true;
+  if (producer?.op !== 'Clip') return false;
+  const [min, max] = producer.inputs.slice(1).map((limit) => limit?.constant?.data[0]);
+  return min !== undefined && max !== undefined && Number(min) >= least && Number(max) <= most;
+}
+
 function cast(c: NodeContext): Value {
-  c.ignore('saturate');
+  c.ignore('saturate', 'round_mode');
   const x = c.input(0);
   const dataType = c.int('to', 0);
   const to = graphDType(dataType);
+  const range = ranges[dataType];
+  if (!to) return c.refuse(`casts to element type ${dataTypeName(dataType)}`);
   // Small integers wrap around, which int64 would not.
-  const [least, most] = smallIntegers[dataType] ?? [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
-  const fits = !smallIntegers[dataType] || x.constant?.data.every((value) => value >= least && value <= most);
-  if (!to || !fits) return c.refuse(`casts to element type ${dataType}`);
+  if (range && !staysWithin(x, range)) {
+    return c.refuse(`casts to element type ${dataTypeName(dataType)} what is not clipped to ${range.join('..')}`);
+  }
   return to === x.dtype ? x : c.emit('Cast', [x], { to });
 }
 
@@ -158,6 +184,8 @@ export const elementwiseLowerings = {
   Mish: { needs: ['Softplus'], read: mish },
   Selu: { needs: ['Elu'], read: selu },
   Softsign: { needs: ['Abs'], read: softsign },
+  Swish: { needs: ['Sigmoid'], read: swish },
+  ThresholdedRelu: { needs: ['Where'], read: thresholdedRelu },
   Clip: { read: clip },
   Cast: { read: cast },
   CastLike: {

@@ -213,20 +213,20 @@ export class NodeContext {
   }
 
   /** `value` broadcast to `shape`; a symbol that `value` does not have in that place comes from an input that has it. */
-  expand(value: Value, shape: Shape): Value {
+  expand(value: Value, shape: Shape, part: Part = 0): Value {
     const own = (axis: number) => value.shape[axis - shape.length + value.shape.length];
     // Expanding goes both ways, so a 1 keeps what the value has.
     const target = shape.map((dim, axis) => (typeof dim === 'string' && own(axis) === dim ? 1 : dim));
     const symbols = target.flatMap((dim, axis) => (typeof dim === 'string' ? [{ dim, axis }] : []));
     const rest = target.map((dim) => (typeof dim === 'number' ? dim : 1));
     const last = symbols.pop();
-    if (!last) return this.emit('Expand', [value, this.integers(rest, 'shape')], {});
+    if (!last) return this.emit('Expand', [value, this.integers(rest, part ? `${part}/shape` : 'shape')], {}, part);
     let wide = value;
     if (rest.some((dim) => dim !== 1)) wide = this.emit('Expand', [value, this.integers(rest, 'rest')], {}, 'wide');
     for (const { dim, axis } of symbols) {
       wide = this.emit('Expand', [wide, this.#shapeWith(dim, axis, shape.length)], {}, `wide/${dim}`);
     }
-    return this.emit('Expand', [wide, this.#shapeWith(last.dim, last.axis, shape.length)], {});
+    return this.emit('Expand', [wide, this.#shapeWith(last.dim, last.axis, shape.length)], {}, part);
   }
 
   /**

@@ -69,6 +69,41 @@ function lpNormalization(c: NodeContext): Value {
   return c.emit('Div', [x, norm], {});
 }
 
+/** `x / sqrt(mean(x^2) + epsilon)` over the axes from `axis` on, scaled. */
+function rmsNormalization(c: NodeContext): Value {
+  c.ignore('stash_type');
+  const x = c.input(0);
+  const rank = x.shape.length;
+  const from = normalizeAxis(c.int('axis', -1), rank);
+  const axes = c.integers(
+    x.shape.map((_, axis) => axis).filter((axis) => axis >= from),
+    'axes',
+  );
+  const square = c.emit('Mul', [x, x], {}, 'square');
+  const mean = c.emit('ReduceMean', [square, axes], { keepdims: 1 }, 'mean');
+  const shifted = c.emit('Add', [mean, c.scalar(c.float('epsilon', 1e-5), 'epsilon')], {}, 'shifted');
+  const root = c.emit('Sqrt', [shifted], {}, 'root');
+  return c.emit('Mul', [c.emit('Div', [x, root], {}, 'normalized'), c.input(1)], {});
+}
+
+/** `x / (bias + alpha mean(x^2))^beta`, the mean over `size` neighbouring channels, of which those outside are 0. */
+function localResponse(c: NodeContext): Value {
+  const x = c.input(0);
+  const [batch, channels, ...rest] = x.shape;
+  const size = c.int('size') ?? c.refuse('names no size');
+  if (batch === undefined || channels === undefined || size < 1)
+    return c.refuse(`size ${size} of rank ${x.shape.length}`);
+  const rows = c.reshape(x, [batch, 1, channels, rest.length > 0 ? multiplyDims(rest) : 1], 'rows');
+  const square = c.emit('Mul', [rows, rows], {}, 'square');
+  const below = Math.floor((size - 1) / 2);
+  const window = { kernel_shape: [size, 1], strides: [1, 1], pads: [below, 0, size - 1 - below, 0] };
+  const mean = c.emit('AveragePool', [square], { ...window, count_include_pad: 1 }, 'mean');
+  const scaled = c.emit('Mul', [mean, c.scalar(c.float('alpha', 1e-4), 'alpha')], {}, 'scaled');
+  const base = c.emit('Add', [scaled, c.scalar(c.float('bias', 1), 'bias')], {}, 'base');
+  const divisor = c.emit('Pow', [base, c.scalar(c.float('beta', 0.75), 'beta')], {}, 'divisor');
+  return c.reshape(c.emit('Div', [rows, divisor], {}, 'normalized'), x.shape);
+}
+
 /**
  * Before operator set 13 the axes from `axis` (default 1) on are one: the value is flattened to a matrix whose rows
  * sum to 1. Where only one of those axes is longer than 1, that is the same as along it.
@@ -94,6 +129,8 @@ export const normalization = {
   },
   GroupNormalization: { read: groupNormalization },
   LayerNormalization: { read: layerNormalization },
+  LRN: { needs: ['AveragePool'], read: localResponse },
+  RMSNormalization: { needs: ['ReduceMean'], read: rmsNormalization },
   LpNormalization: { needs: ['ReduceL2'], read: lpNormalization },
   Softmax: { read: softmax },
   LogSoftmax: { read: softmax },

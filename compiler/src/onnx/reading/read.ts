@@ -24,7 +24,7 @@ import { knownOf, NodeContext, QUANTIZED, Refusal, type Slot } from './node-cont
 import { readings } from './table.js';
 
 /** Operator sets that are read. */
-export const READ_OPSETS = { oldest: 7, newest: 21 } as const;
+export const READ_OPSETS = { oldest: 7, newest: 24 } as const;
 
 /** Names of the operators that are read: those of the table, and others that are written in them. */
 export const readableOperators = (): string[] => [...readings().keys()].sort();
@@ -307,7 +307,7 @@ export function constantBranches(
 }
 
 /**
- * The graph of an ONNX model (operator sets 7 to 21), in the operators of the table. Values keep their names; half and
+ * The graph of an ONNX model (operator sets 7 to 24), in the operators of the table. Values keep their names; half and
  * double precision become float32 and every integer type int64; Identity and Dropout are gone, Split is slices, and
  * arithmetic on shapes is worked out, dimensions without a number staying symbols. Throws {@link OnnxError} where the
  * file is malformed, or with everything in it that is not supported, at once.

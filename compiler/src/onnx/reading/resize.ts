@@ -22,8 +22,13 @@ function everyAxis<T extends Dim | undefined>(
   return x.shape.map((_, axis) => (named.includes(axis) ? (list[named.indexOf(axis)] as T) : otherwise(axis)));
 }
 
+function expectFloats(c: NodeContext, { dtype }: Value): void {
+  if (dtype !== 'float32') c.refuse(`resizes ${dtype}, which rounds`);
+}
+
 function scaled(c: NodeContext, x: Value, scales: readonly number[], attributes: object): Value {
   if (scales.every((scale) => scale === 1)) return x;
+  expectFloats(c, x);
   const constant = c.g.constant(makeTensor([scales.length], scales), `${c.node.outputs[0]}/scales`);
   return c.emit('Resize', [x, undefined, constant], attributes);
 }
@@ -54,6 +59,7 @@ function resize(c: NodeContext): Value {
   const sizes = everyAxis<Dim | undefined>(c, x, given, (axis) => x.shape[axis]);
   if (sizes.every((size) => typeof size === 'number')) {
     if (sizes.every((size, axis) => size === x.shape[axis])) return x;
+    expectFloats(c, x);
     return c.emit('Resize', [x, undefined, undefined, c.integers(sizes, 'sizes')], attributes);
   }
   const ratios = sizes.map((size, axis) => {

@@ -76,10 +76,22 @@ function expand(c: NodeContext): Value {
   return like?.producer?.op === 'Shape' && !isStatic(shape) ? c.emit('Expand', [x, like], {}) : c.expand(x, shape);
 }
 
+/** A 1 that is repeated as often as a symbol says is expanded to it. */
 function tile(c: NodeContext): Value {
-  const repeats = c.numbers(1, 'repeats') ?? c.refuse('names no repeats');
-  if (repeats.every((count) => count === 1)) return c.input(0);
-  return c.emit('Tile', [c.input(0), c.integers(repeats, 'repeats')], {});
+  const x = c.input(0);
+  const given = c.dims(1, 'repeats') ?? c.refuse('names no repeats');
+  const symbolic = given.flatMap((count, axis) => (typeof count === 'string' && x.shape[axis] === 1 ? [axis] : []));
+  const repeats = given.map((count, axis) => (symbolic.includes(axis) ? 1 : count));
+  if (!repeats.every((count) => typeof count === 'number')) {
+    return c.refuse(`expected repeats to be numbers, got [${given.map((count) => count ?? '?').join(', ')}]`);
+  }
+  const once = repeats.every((count) => count === 1);
+  if (once && symbolic.length === 0) return x;
+  const part = symbolic.length > 0 ? 'repeated' : 0;
+  const wide = once ? x : c.emit('Tile', [x, c.integers(repeats, 'repeats')], {}, part);
+  if (symbolic.length === 0) return wide;
+  const shape = wide.shape.map((dim, axis) => (symbolic.includes(axis) ? (given[axis] as Dim) : dim));
+  return c.expand(wide, shape);
 }
 
 function concat(c: NodeContext): Value {

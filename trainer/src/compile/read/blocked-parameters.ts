@@ -49,6 +49,7 @@ export function blockedParameters(nodes: NodeGraph, opaque: ReadonlySet<OnnxNode
       const tensor = name === '' || found.has(name) ? undefined : storedTensor(nodes, name);
       const unsure = oftenFormulas.has(node.op) || !known.has(node.domain) || node.captured.has(name);
       if (!tensor || (unsure && (sizeOf(tensor.dims) < 2 || tensor.dataType !== FLOAT))) continue;
+      if (oftenFormulas.has(node.op) && layer === undefined) continue;
       if (productOperators.has(node.op) || foreign[node.op] || layer === undefined)
         layer = node.outputs[0] ?? node.name;
       found.set(name, {

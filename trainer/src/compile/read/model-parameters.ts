@@ -57,13 +57,14 @@ function affineRole(node: Node): Role | undefined {
   return node.op === 'Add' && node.inputs.some((input) => isScale(input?.producer)) ? 'shift' : undefined;
 }
 
-function readBy(node: Node): { value: Value; role: Role }[] {
+/** `below` the first layer stands what prepares images: their mean and deviation are no weights. */
+function readBy(node: Node, below: boolean): { value: Value; role: Role }[] {
   const own = roles[node.op] ?? {};
   const affine = affineRole(node);
   return node.inputs.flatMap((value, i) => {
     const role = own[i] && (affine ?? own[i]);
     if (!role || value?.constant?.dtype !== 'float32') return [];
-    if (oftenFormulas.has(node.op) && sizeOf(value.constant.shape) < 2) return [];
+    if (oftenFormulas.has(node.op) && (below || sizeOf(value.constant.shape) < 2)) return [];
     return [{ value, role }];
   });
 }
@@ -73,7 +74,7 @@ export function parametersOf(graph: Graph): ModelParameter[] {
   const found = new Map<Value, ModelParameter>();
   let layer: string | undefined;
   for (const node of nodesOf(graph.outputs.values())) {
-    const read = readBy(node).filter(({ value }) => !found.has(value));
+    const read = readBy(node, layer === undefined).filter(({ value }) => !found.has(value));
     if (read.length === 0) continue;
     if (productOperators.has(node.op) || layer === undefined) layer = node.name;
     for (const { value, role } of read) {

@@ -21,8 +21,10 @@ export type Measured =
 /** A batch of images without meaning, the same each time; each number is an image, of another brightness and contrast. */
 export function waves(input: ModelInput, images: readonly number[]): ort.Tensor {
   const length = input.shape.reduce((a, b) => a * b, 1);
-  const pixel = (image: number, i: number) =>
+  const wave = (image: number, i: number) =>
     (1 + image / 2) * Math.sin(0.37 * i + image) * Math.cos(0.011 * i) + image / 4;
+  const byte = (value: number) => Math.min(255, Math.max(0, Math.round(127.5 + 64 * value)));
+  const pixel = (image: number, i: number) => (input.bytes ? byte(wave(image, i)) : wave(image, i));
   const data = new Float32Array(images.length * length);
   images.forEach((image, n) => {
     for (let i = 0; i < length; i++) data[n * length + i] = pixel(image, i);

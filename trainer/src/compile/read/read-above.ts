@@ -110,6 +110,8 @@ export async function readAbove(
         const message = `features "${name}": expected float32 [N, ...], got ${found.what}; name another tensor`;
         throw found.fixed ? new BatchError(message) : new CompileError(message);
       }
+      // The arithmetic of shapes can be read again above the cut, whatever else it is for.
+      if ([...nodes.below([name])].every(({ outputs }) => !unread.has(outputs[0] ?? ''))) continue;
       for (const node of nodes.readersOf(name)) {
         if (opaque.has(node)) continue;
         const consequence = problemOf(node, `reads "${name}" (${found.what}) of a part that is not read`);

@@ -25,7 +25,7 @@ import { expectFiniteParameters } from './finite-weights.js';
 import { isOverLimit } from './guarded-run.js';
 import { headAbove } from './head-above.js';
 import { type MainOutput, mainOutput } from './main-output.js';
-import { imageInput, type ModelInput } from './model-input.js';
+import { type InputOptions, type ModelInput, withImageInput } from './model-input.js';
 import { type ModelParameter, parametersOf } from './model-parameters.js';
 import { NodeGraph, tensorsOf } from './node-graph.js';
 import { checkLayer, measureTensors } from './probe-tensors.js';
@@ -36,19 +36,17 @@ import { withSafeNames } from './safe-names.js';
 import { expectSeparateImages } from './separate-images.js';
 import { expectHoldableValues } from './value-sizes.js';
 
-export interface ReadModelOptions {
+export interface ReadModelOptions extends InputOptions {
   readonly external?: ExternalReader;
   /** Tensor whose value is the features; what the layer that makes the classes reads when absent. */
   readonly features?: string;
-  /** Height and width, for a model that takes images of any size. */
-  readonly imageSize?: readonly [height: number, width: number];
 }
 
 /** A classifier from a file, up to its features. */
 export interface SourceModel {
   /**
-   * The file, for any number of images, without functions of its own and branches that are never taken; with a node more where its features are
-   * integers that first have to be dequantized.
+   * The file, for any number of images `[N, C, H, W]`, without functions of its own and branches that are never taken; with a node more where its
+   * features are integers that first have to be dequantized.
    */
   readonly file: Uint8Array;
   readonly input: ModelInput;
@@ -165,8 +163,13 @@ async function partlyReadModel(
   const blockersOf = (parameters: readonly ModelParameter[]) => {
     const above = nodes.above(parameters.flatMap((parameter) => (parameter.blocked ? [parameter.tensor] : [])));
     const found = [...above].flatMap((node) => unread.get(firstOutput(node)) ?? []);
-    const roots = found.filter((problem) => !part.consequences.has(problem));
-    if (found.length > 0) return roots.length > 0 ? roots : found;
+    const isRoot = (problem: OnnxProblem) => !part.consequences.has(problem);
+    const roots = found.filter(isRoot);
+    if (roots.length > 0) return roots;
+    const causes = [...nodes.below(found.map(({ output }) => output))].flatMap(
+      (node) => unread.get(firstOutput(node)) ?? [],
+    );
+    if (found.length > 0) return causes.some(isRoot) ? causes.filter(isRoot) : found;
     const left = [...above].filter((node) => part.opaque.has(node));
     return left.map((node) => problemOf(node, 'stays as exported'));
   };
@@ -228,9 +231,9 @@ async function readWhole(
  * with quantized activations, is read as far as nothing of that stands above. Throws {@link CompileError} where it has
  * not got these, `OnnxError` where the file is malformed.
  */
-export async function readModel(file: Uint8Array, options: ReadModelOptions): Promise<SourceModel> {
+export async function readModel(given: Uint8Array, options: ReadModelOptions): Promise<SourceModel> {
   const { external } = options;
-  const input = imageInput(decodeModel(file), options.imageSize);
+  const { file, input } = withImageInput(given, decodeModel(given), options);
   const inputShapes = { [input.name]: ['N', ...input.shape] };
   const bytes = expandOnnx(file, { inputShapes, ...(external ? { external } : {}) });
   try {
