@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import type { Engine } from './engine/engine.js';
 import { localEngine } from './engine/local.js';
 import { authenticate, limitRate, operatorsOnly } from './guard/auth.js';
+import { refuseOtherHosts } from './guard/hosts.js';
 import { observe } from './guard/observe.js';
 import { refuseOtherSites } from './guard/sites.js';
 import { defaultLimits, type Limits } from './limits.js';
@@ -104,6 +105,7 @@ export function appOf(service: Service, options: AppOptions): Express {
   app.use(observe(service, logger));
   // Pages are served over plain HTTP too: nothing of them may be asked for by HTTPS only.
   app.use(helmet({ contentSecurityPolicy: { directives: { upgradeInsecureRequests: null } } }));
+  app.use(refuseOtherHosts(service, options));
   if (corsOrigins.length > 0) {
     const exposedHeaders = ['ETag', 'Location', 'Retry-After', 'Server-Timing'];
     app.use(cors({ origin: [...corsOrigins], exposedHeaders, preflightContinue: false }));

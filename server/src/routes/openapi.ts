@@ -63,11 +63,7 @@ export function openApiDocument({ limits, version, auth }: Service): OpenApiDocu
     summary,
     responses: {
       ...responses,
-      ...refusalsOf([
-        ...refusals,
-        ...(secured ? (['unauthorized'] as const) : (['foreign-origin', 'misdirected'] as const)),
-        'busy',
-      ]),
+      ...refusalsOf([...refusals, ...(secured ? (['unauthorized'] as const) : (['foreign-origin'] as const)), 'busy']),
     },
     ...(secured ? { security: [{ key: [] }] } : {}),
     ...rest,
@@ -275,10 +271,13 @@ export function openApiDocument({ limits, version, auth }: Service): OpenApiDocu
   }
 }
 
+/** What any answer may be. */
+const anywhere = ['malformed-request', 'misdirected', 'timeout', 'internal-error', 'unavailable'] as const;
+
 /** Refusals by status, with what any answer may be. */
 function refusalsOf(refusals: readonly ProblemKind[]): ZodOpenApiResponsesObject {
   const byStatus = new Map<string, string[]>();
-  for (const kind of new Set([...refusals, 'malformed-request', 'timeout', 'internal-error', 'unavailable'] as const)) {
+  for (const kind of new Set([...refusals, ...anywhere])) {
     const { status, title } = kinds[kind];
     byStatus.set(`${status}`, [...(byStatus.get(`${status}`) ?? []), `${title} (\`${kind}\`)`]);
   }
