@@ -28,18 +28,10 @@ export async function decodePixels(
   p: Preprocessing,
   options: DecodeOptions = {},
 ): Promise<Uint8Array> {
-  const field = options.field ?? 'image';
-  const maxPixels = options.maxPixels ?? DEFAULT_MAX_PIXELS;
-  checkFormat(bytes, field);
+  const { field = 'image', maxPixels = DEFAULT_MAX_PIXELS } = options;
+  await readImageSize(bytes, options);
   // Loaded with the first image: what adapts to tensors alone does without its native library.
   const { default: sharp } = await import('sharp');
-  const { width, height } = await readHeader(bytes, field);
-  if (width * height > maxPixels) {
-    throw new InputError(
-      field,
-      `${field}: expected an image of at most ${maxPixels} pixels, got ${width} x ${height} = ${width * height}`,
-    );
-  }
   const grey = p.background;
   const background = { r: grey, g: grey, b: grey };
   try {
@@ -61,6 +53,26 @@ export async function decodePixels(
 }
 
 /**
+ * The size of a PNG, JPEG or WebP file as it is stored, in pixels, by its header alone.
+ *
+ * @throws {InputError} naming `options.field`: not an image, another format, damaged or cut short, or too many pixels.
+ */
+export async function readImageSize(
+  bytes: Uint8Array,
+  { field = 'image', maxPixels = DEFAULT_MAX_PIXELS }: DecodeOptions = {},
+): Promise<{ readonly width: number; readonly height: number }> {
+  checkFormat(bytes, field);
+  const { width, height } = await readHeader(bytes, field);
+  if (width * height > maxPixels) {
+    throw new InputError(
+      field,
+      `${field}: expected an image of at most ${maxPixels} pixels, got ${width} x ${height} = ${width * height}`,
+    );
+  }
+  return { width, height };
+}
+
+/**
  * An image file as the tensor a bundle takes, `[C, H, W]`: `decodePixels`, then `pixelsToTensor`.
  *
  * @throws {InputError} as these two.
@@ -73,7 +85,7 @@ export async function decodeImage(bytes: Uint8Array, p: Preprocessing, options?:
 function checkFormat(bytes: Uint8Array, field: string): void {
   const start = ascii(bytes, 0, 16);
   if (start.startsWith(PNG_SIGNATURE)) {
-    if (!hasPngEnd(bytes)) throw undecodable(field, new Error('no IEND chunk'));
+    checkPngEnd(bytes, field);
     return;
   }
   if (start.startsWith('\xff\xd8\xff')) return;
@@ -92,16 +104,25 @@ function otherFormat(start: string): string | undefined {
   return undefined;
 }
 
+/** Of a PNG file at most; one of tens of megabytes has some thousands. */
+const MAX_PNG_CHUNKS = 100_000;
+const IEND = 0x49454e44;
+
 // libpng is content once all pixels are there; a file without its last chunk was cut short all the same.
-function hasPngEnd(bytes: Uint8Array): boolean {
+function checkPngEnd(bytes: Uint8Array, field: string): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let at = PNG_SIGNATURE.length;
-  while (at + 12 <= bytes.length) {
+  for (let chunks = 0; at + 12 <= bytes.length; chunks++) {
+    // Only so many: walking millions of empty ones would hold the thread up.
+    if (chunks === MAX_PNG_CHUNKS) throw undecodable(field, new Error(`more than ${MAX_PNG_CHUNKS} chunks`));
     const next = at + 12 + view.getUint32(at);
-    if (ascii(bytes, at + 4, 4) === 'IEND') return next <= bytes.length;
+    if (view.getUint32(at + 4) === IEND) {
+      if (next <= bytes.length) return;
+      break;
+    }
     at = next;
   }
-  return false;
+  throw undecodable(field, new Error('no IEND chunk'));
 }
 
 async function readHeader(bytes: Uint8Array, field: string): Promise<Metadata> {

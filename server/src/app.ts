@@ -8,10 +8,14 @@ import { localEngine } from './engine/local.js';
 import { authenticate, limitRate, operatorsOnly } from './guard/auth.js';
 import { refuseOtherHosts } from './guard/hosts.js';
 import { observe } from './guard/observe.js';
+import { refuseLongBodies, sendBeforeEnd } from './guard/rest-of-body.js';
 import { refuseOtherSites } from './guard/sites.js';
 import { defaultLimits, type Limits } from './limits.js';
 import { createMetrics, type Metrics, metricsHandler } from './metrics.js';
 import { Problem, show, toProblem } from './problems.js';
+import { Decoding } from './request/decoding.js';
+import { HeldBodies } from './request/held-bodies.js';
+import { JsonReader } from './request/json-reader.js';
 import { adaptHandler } from './routes/adapt.js';
 import { docsHandler } from './routes/docs-page.js';
 import { healthHandler, liveHandler, modelsHandler, readyHandler } from './routes/info.js';
@@ -72,12 +76,16 @@ export function createService(options: AppOptions): Service {
   const { bundles, store, version, limits, auth = 'off', processMetrics, onError, logger } = options;
   const engine = options.engine ?? localEngine(bundles ?? new Map());
   if (engine.models.size === 0) throw new RangeError('bundles: expected at least one bundle, got none');
+  const all = { ...defaultLimits, ...limits };
   const metrics: Metrics = createMetrics(() => service, processMetrics);
   const service: Service = {
     workload: workloadOf(engine, options, metrics),
     draining: false,
     store,
-    limits: { ...defaultLimits, ...limits },
+    limits: all,
+    held: new HeldBodies(Math.max(all.heldBytes, all.bodyBytes)),
+    json: new JsonReader(),
+    decoding: new Decoding(all),
     version,
     auth,
     metrics,
@@ -105,7 +113,7 @@ export function appOf(service: Service, options: AppOptions): Express {
   app.use(observe(service, logger));
   // Pages are served over plain HTTP too: nothing of them may be asked for by HTTPS only.
   app.use(helmet({ contentSecurityPolicy: { directives: { upgradeInsecureRequests: null } } }));
-  app.use(refuseOtherHosts(service, options));
+  app.use(refuseLongBodies, refuseOtherHosts(service, options));
   if (corsOrigins.length > 0) {
     const exposedHeaders = ['ETag', 'Location', 'Retry-After', 'Server-Timing'];
     app.use(cors({ origin: [...corsOrigins], exposedHeaders, preflightContinue: false }));
@@ -173,9 +181,7 @@ function answerProblem(service: Service): ErrorRequestHandler {
       return;
     }
     const problem = service.problemOf(error);
-    response
-      .status(problem.status)
-      .set({ ...problem.headers, 'Content-Type': 'application/problem+json' })
-      .send(JSON.stringify(problem.toBody()));
+    response.status(problem.status).set({ ...problem.headers, 'Content-Type': 'application/problem+json' });
+    sendBeforeEnd(request, response, JSON.stringify(problem.toBody()));
   };
 }

@@ -90,6 +90,7 @@ export async function startServer({ host = '127.0.0.1', port = 0, ...options }: 
       if (timeouts.drainDelayMs > 0) await pause(timeouts.drainDelayMs);
       await stopListening(server, fresh, timeouts.drainMs);
       await service.workload.close();
+      await service.json.close();
     },
   };
 }

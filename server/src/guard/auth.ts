@@ -3,7 +3,7 @@ import type { Request, RequestHandler } from 'express';
 import { ipKeyGenerator, rateLimit } from 'express-rate-limit';
 import { LRUCache } from 'lru-cache';
 import { Problem } from '../problems.js';
-import { type Caller, LOCAL, type Service } from '../service.js';
+import { type Caller, LOCAL, ownerOf, type Service } from '../service.js';
 import type { KeyRecord, KeyStore } from '../stores/contract.js';
 
 export interface NewKey {
@@ -97,7 +97,7 @@ class WrongKeys {
   }
 
   #counted(request: Request) {
-    const address = addressOf(request);
+    const address = ipKeyGenerator(request.ip ?? '');
     const known = this.#wrong.get(address);
     if (known && known.until > Date.now()) return known;
     const fresh = { count: 0, until: Date.now() + MINUTE_MS };
@@ -105,8 +105,6 @@ class WrongKeys {
     return fresh;
   }
 }
-
-const addressOf = (request: Request) => `address ${ipKeyGenerator(request.ip ?? '')}`;
 
 /** Lets only keys of operators pass, where keys are asked for. */
 export function operatorsOnly({ auth }: Service): RequestHandler {
@@ -126,10 +124,7 @@ export function limitRate(perMinute: number): RequestHandler {
     windowMs: 60_000,
     limit: (_request, response) => limitOf(response.locals['caller'] as Caller),
     skip: (_request, response) => limitOf(response.locals['caller'] as Caller) === 0,
-    keyGenerator: (request, response) => {
-      const { key } = response.locals['caller'] as Caller;
-      return key ? `key ${key.id}` : addressOf(request);
-    },
+    keyGenerator: ownerOf,
     standardHeaders: 'draft-8',
     legacyHeaders: false,
     validate: { trustProxy: false, xForwardedForHeader: false },

@@ -2,14 +2,21 @@ import type { Request, RequestHandler, Response } from 'express';
 import multer, { MulterError } from 'multer';
 import { Problem, show } from '../problems.js';
 import type { BodyOptions } from './body-options.js';
-import { tooLarge } from './json-body.js';
 import { runParser } from './parser.js';
+import { receive } from './receive.js';
 
 export interface Form {
   /** Text fields by name; not text where a field is sent twice. */
   readonly fields: Readonly<Record<string, unknown>>;
   /** In the order they were sent. */
   readonly files: readonly UploadedFile[];
+}
+
+export interface FormOptions extends BodyOptions {
+  /** How many files a form may hold. */
+  readonly maxFiles: number;
+  /** Looks at a file's field name before the file is read; throws to refuse it. */
+  readonly checkName?: (name: string, index: number) => void;
 }
 
 export interface UploadedFile {
@@ -26,12 +33,16 @@ const MAX_TEXT_BYTES = 4096;
  *
  * @throws {Problem} `unsupported-media`, `too-large`, `malformed-request`, `missing-input` or `invalid-input`.
  */
-export async function readForm(request: Request, response: Response, options: BodyOptions): Promise<Form> {
+export async function readForm(request: Request, response: Response, options: FormOptions): Promise<Form> {
   const encoding = request.headers['content-encoding'] ?? 'identity';
   if (encoding !== 'identity') {
     throw new Problem('unsupported-media', 'content-encoding', `expected a form as it is, got ${show(encoding)}`);
   }
-  await runParser(formParser(options), request, response, (error) => formProblem(error, options));
+  await receive(request, response, options, (count) => {
+    // All of it, also what stands before the first part and what the parser passes over.
+    request.on('data', (chunk: Buffer) => count(chunk.length));
+    return runParser(formParser(options), request, response, (error) => formProblem(error, options));
+  });
   // A content type that the parser does not take for a form's after all, such as one with a boundary that is none.
   if (request.body === undefined) throw formProblem(new Error('a header that cannot be read'), options);
   const files = (request.files ?? []) as Express.Multer.File[];
@@ -62,9 +73,8 @@ export function withBooleans(fields: object, names: readonly string[]): unknown 
   );
 }
 
-function formParser({ limits, maxFiles, checkName }: BodyOptions): RequestHandler {
+function formParser({ maxFiles, checkName }: FormOptions): RequestHandler {
   let files = 0;
-  let bytes = 0;
   return multer({
     // Labels are field names, and people write them in every script.
     defParamCharset: 'utf8',
@@ -82,29 +92,11 @@ function formParser({ limits, maxFiles, checkName }: BodyOptions): RequestHandle
         accept(error as Error);
       }
     },
-    // Bounds the files of a request together, which multer's own limits do not.
-    storage: {
-      _handleFile(_request, file, done) {
-        const chunks: Buffer[] = [];
-        file.stream.on('data', (chunk: Buffer) => {
-          bytes += chunk.length;
-          if (bytes <= limits.bodyBytes) chunks.push(chunk);
-          else chunks.length = 0;
-        });
-        file.stream.on('error', done);
-        file.stream.on('end', () => {
-          if (bytes > limits.bodyBytes) done(tooLarge(limits.bodyBytes, 'more'));
-          else done(null, { buffer: Buffer.concat(chunks) });
-        });
-      },
-      _removeFile(_request, _file, done) {
-        done(null);
-      },
-    },
+    storage: multer.memoryStorage(),
   }).any();
 }
 
-function formProblem(error: unknown, { maxFiles }: BodyOptions): Problem {
+function formProblem(error: unknown, { maxFiles }: FormOptions): Problem {
   const message = error instanceof Error ? error.message : String(error);
   if (!(error instanceof MulterError)) {
     return new Problem('malformed-request', 'body', `expected a whole multipart/form-data body, got ${message}`);

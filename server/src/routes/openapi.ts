@@ -123,7 +123,7 @@ export function openApiDocument({ limits, version, auth }: Service): OpenApiDocu
           'predict',
           'Predict images, each by itself, with a profile or with the classes that a model has of its own',
           ok('200', 'The classes.', predictAnswer),
-          [...body, 'not-found', 'profile-mismatch', 'version-conflict'],
+          [...body, 'not-found', 'profile-mismatch', 'version-conflict', 'deadline'],
           {
             requestParams: {
               query: predictOptionsSchema.meta({ description: `With a body of ${BYTES} only.` }),

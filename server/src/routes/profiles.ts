@@ -93,7 +93,10 @@ async function storeBytes(
   const workload = enter(service, response);
   const { name: model, manifest } = findModel(workload, check(importSchema, request.query).model);
   const bodyBytes = Math.min(service.limits.bodyBytes, profileSize(manifest).bytes);
-  const bytes = await readBytes(request as Request, response, { ...service.limits, bodyBytes });
+  const bytes = await readBytes(request as Request, response, {
+    ...service,
+    limits: { ...service.limits, bodyBytes },
+  });
   if (bytes.length === 0) throw new Problem('missing-input', 'body', "expected a profile's bytes, got none");
   const { pattern, classes, examples } = await workload.engine.inspect(model, bytes);
   const own = new Set(manifest.labels);

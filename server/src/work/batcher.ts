@@ -51,7 +51,17 @@ export class Batcher<Q, R> {
       throw new FullError(`expected at most ${maxWaiting} images that wait, got ${this.#weight + weight}`);
     }
     return new Promise<R>((resolve, reject) => {
-      this.#waiting.push({ item, weight, since: performance.now(), signal, resolve, reject });
+      // Also where its batch runs already: nobody waits for that any more.
+      const leave = () => reject(signal.reason);
+      signal.addEventListener('abort', leave, { once: true });
+      const settle =
+        <V>(call: (value: V) => void) =>
+        (value: V) => {
+          signal.removeEventListener('abort', leave);
+          call(value);
+        };
+      const since = performance.now();
+      this.#waiting.push({ item, weight, since, signal, resolve: settle(resolve), reject: settle(reject) });
       this.#weight += weight;
       if (this.#weight >= maxBatch) this.#start();
       else this.#startLater();

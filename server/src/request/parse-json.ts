@@ -1,0 +1,92 @@
+import { isUtf8 } from 'node:buffer';
+import { Problem, type ProblemKind } from '../problems.js';
+import { type Payload, takePayloads } from './json-images.js';
+
+/** How deep arrays and objects may stand in each other; a request needs 4. */
+const MAX_DEPTH = 16;
+
+/** What a body may hold. */
+export interface JsonLimits {
+  /** Arrays and objects. */
+  readonly values: number;
+  /** Texts and names. */
+  readonly texts: number;
+  /** Numbers, `true`, `false` and `null`. */
+  readonly numbers: number;
+  /** Numbers of a tensor. */
+  readonly tensorNumbers: number;
+}
+
+/** The limits for so many images of so many numbers: per image, or the least that any request may have. */
+export function jsonLimits(images: number, imageLength: number, bodyBytes: number): JsonLimits {
+  return {
+    values: Math.max(20_000, 4 * images),
+    texts: Math.max(60_000, 10 * images),
+    // A number that is worth sending takes four bytes.
+    numbers: Math.max(100_000, Math.min(images * imageLength + images, bodyBytes / 4)),
+    tensorNumbers: 2 * imageLength,
+  };
+}
+
+export type ParsedJson =
+  | { readonly kind: 'parsed'; readonly value: unknown; readonly payloads: ReadonlyMap<string, Payload> }
+  | { readonly kind: 'refused'; readonly problem: ProblemKind; readonly detail: string };
+
+/** A JSON body as a value and its images, or what is at fault with it. */
+export function parseJson(bytes: Uint8Array, limits: JsonLimits): ParsedJson {
+  try {
+    checkStructure(bytes, limits);
+    if (!isUtf8(bytes)) throw malformed('bytes that are not UTF-8');
+    const value = parse(new TextDecoder().decode(bytes));
+    return { kind: 'parsed', value, payloads: takePayloads(value, limits.tensorNumbers) };
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    return { kind: 'refused', problem: error.kind, detail: error.message };
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw malformed((error as Error).message);
+  }
+}
+
+// JSON.parse takes seconds over megabytes of brackets, names or numbers. A few kilobytes of gzip are enough to send them.
+function checkStructure(bytes: Uint8Array, limits: JsonLimits): void {
+  let [depth, values, texts, numbers] = [0, 0, 0, 0];
+  let [quoted, inNumber] = [false, false];
+  for (let i = 0; i < bytes.length; i++) {
+    const byte = bytes[i] as number;
+    if (quoted) {
+      if (byte === 0x5c) i++;
+      else if (byte === 0x22) quoted = false;
+      continue;
+    }
+    const isOther = byte > 0x20 && byte !== 0x2c && byte !== 0x3a;
+    if (!isOther) inNumber = false;
+    else if (byte === 0x22) {
+      [quoted, inNumber] = [true, false];
+      if (++texts > limits.texts) throw tooMany(limits.texts, 'texts and names');
+    } else if (byte === 0x5b || byte === 0x7b) {
+      inNumber = false;
+      if (++depth > MAX_DEPTH) throw malformed(`arrays or objects more than ${MAX_DEPTH} deep`);
+      if (++values > limits.values) throw tooMany(limits.values, 'arrays and objects');
+    } else if (byte === 0x5d || byte === 0x7d) {
+      inNumber = false;
+      depth--;
+    } else if (!inNumber) {
+      inNumber = true;
+      if (++numbers > limits.numbers) throw tooMany(limits.numbers, 'numbers');
+    }
+  }
+}
+
+/** The refusal of a body that is no JSON. */
+export function malformed(got: string): Problem {
+  return new Problem('malformed-request', 'body', `expected JSON in UTF-8, got ${got}`);
+}
+
+const tooMany = (most: number, what: string) =>
+  new Problem('too-large', 'body', `expected at most ${most} ${what}, got more`);
