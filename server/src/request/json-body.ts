@@ -34,5 +34,5 @@ export async function readJson(request: Request, response: Response, options: Js
   const { json, maxFiles, imageLength, limits } = options;
   const parsed = await json.parse(body, jsonLimits(maxFiles, imageLength, limits.bodyBytes));
   if (parsed.kind === 'refused') throw new Problem(parsed.problem, 'body', parsed.detail);
-  return parsed;
+  return { value: parsed.value, payloads: parsed.payloads };
 }
