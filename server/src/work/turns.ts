@@ -15,8 +15,9 @@ interface Job {
 }
 
 interface Line {
-  /** Size of all that it has had, as far as others waited meanwhile. */
+  /** Size of all that it has had since it began, from where the others stood then. */
   had: number;
+  running: number;
   /** The smallest first. */
   readonly jobs: Job[];
 }
@@ -49,6 +50,9 @@ export class Turns {
               signal.removeEventListener('abort', leave);
               this.#running--;
               if (isLarge) this.#runningLarge--;
+              const line = this.#lines.get(owner);
+              if (line) line.running--;
+              this.#forget(owner);
               this.#next();
             });
         },
@@ -64,7 +68,7 @@ export class Turns {
   }
 
   #add(owner: string, job: Job): void {
-    const line = this.#lines.get(owner) ?? { had: this.#now, jobs: [] };
+    const line = this.#lines.get(owner) ?? { had: this.#now, running: 0, jobs: [] };
     this.#lines.set(owner, line);
     const at = line.jobs.findIndex(({ size }) => size > job.size);
     line.jobs.splice(at < 0 ? line.jobs.length : at, 0, job);
@@ -73,26 +77,30 @@ export class Turns {
   #remove(owner: string, job: Job): void {
     const line = this.#lines.get(owner);
     const at = line?.jobs.indexOf(job) ?? -1;
-    if (!line || at < 0) return;
-    line.jobs.splice(at, 1);
-    if (line.jobs.length === 0) this.#lines.delete(owner);
+    if (at >= 0) line?.jobs.splice(at, 1);
+    this.#forget(owner);
+  }
+
+  #forget(owner: string): void {
+    const line = this.#lines.get(owner);
+    if (line?.jobs.length === 0 && line.running === 0) this.#lines.delete(owner);
   }
 
   #next(): void {
     const { slots, largeSlots, large } = this.options;
     while (this.#running < slots) {
       const noLarge = this.#runningLarge >= largeSlots;
-      let chosen: [owner: string, line: Line] | undefined;
-      for (const [owner, line] of this.#lines) {
-        const isReady = !noLarge || (line.jobs[0]?.size ?? 0) < large;
-        if (isReady && (!chosen || line.had < chosen[1].had)) chosen = [owner, line];
+      let chosen: Line | undefined;
+      for (const line of this.#lines.values()) {
+        const [first] = line.jobs;
+        const isReady = first && !(noLarge && first.size >= large);
+        if (isReady && (!chosen || line.had < chosen.had)) chosen = line;
       }
       if (!chosen) return;
-      const [owner, line] = chosen;
-      const [job] = line.jobs as [Job];
-      this.#now = line.had;
-      line.had += job.size;
-      this.#remove(owner, job);
+      const job = chosen.jobs.shift() as Job;
+      this.#now = chosen.had;
+      chosen.had += job.size;
+      chosen.running++;
       job.run();
     }
   }

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { Agent, request } from 'node:http';
 import type { Target } from './target.js';
 
@@ -34,10 +35,11 @@ export function send(
       client.end(body);
       return;
     }
+    const closed = once(client, 'close');
     const pour = async () => {
       for await (const piece of body) {
         if (answered || client.destroyed) break;
-        if (!client.write(piece)) await new Promise((next) => client.once('drain', next).once('close', next));
+        if (!client.write(piece)) await Promise.race([once(client, 'drain'), closed]);
       }
       client.end();
     };

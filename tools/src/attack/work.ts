@@ -90,8 +90,8 @@ function* pour(megabytes: number): Generator<Uint8Array> {
 }
 
 /** A body that comes and never ends. */
-async function* hold(bytes: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-  yield Buffer.alloc(bytes, 0x20);
+async function* hold(bytes: Uint8Array, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  yield bytes;
   await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
 }
 
@@ -157,9 +157,10 @@ export const workAttacks: readonly Attack[] = [
     statuses: [429, 0],
     async prepare(target) {
       const types = ['application/json', 'application/octet-stream', BOUNDARY];
+      const bytes = Buffer.alloc(30 * MIB, 0x20);
       return (signal, count) => {
         const headers = { 'Content-Type': types[count % types.length] as string, 'Transfer-Encoding': 'chunked' };
-        return send(target, { path: predict(target), headers, body: hold(30 * MIB, signal) }, signal);
+        return send(target, { path: predict(target), headers, body: hold(bytes, signal) }, signal);
       };
     },
   },
