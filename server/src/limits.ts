@@ -23,7 +23,7 @@ export interface Limits {
 export const defaultLimits: Limits = {
   bodyBytes: 32 * 1024 * 1024,
   labelBytes: 256,
-  heldBytes: 96 * 1024 * 1024,
+  heldBytes: 64 * 1024 * 1024,
   imagePixels: 16_000_000,
   requestPixels: 200_000_000,
   keyPixels: 400_000_000,

@@ -46,6 +46,10 @@ export async function readBytes(request: Request, response: Response, options: B
   if (type !== BYTES_TYPE) {
     throw new Problem('unsupported-media', 'content-type', `expected ${BYTES_TYPE}, got ${show(type || undefined)}`);
   }
+  const encoding = request.headers['content-encoding'] ?? 'identity';
+  if (encoding !== 'identity') {
+    throw new Problem('unsupported-media', 'content-encoding', `expected bytes as they are, got ${show(encoding)}`);
+  }
   const malformed = (got: string) => new Problem('malformed-request', 'body', `expected a whole body, got ${got}`);
-  return receiveBytes(request, response, { ...options, compressed: false, malformed });
+  return receiveBytes(request, response, options, malformed);
 }

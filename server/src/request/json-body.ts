@@ -1,9 +1,10 @@
 import type { Request, Response } from 'express';
 import { Problem, show } from '../problems.js';
+import { abortedBy, ownerOf } from '../service.js';
 import type { BodyOptions } from './body-options.js';
 import type { Payloads } from './json-images.js';
 import type { JsonReader } from './json-reader.js';
-import { jsonLimits, malformed } from './parse-json.js';
+import { encodings, isEncoding, jsonLimits, malformed } from './parse-json.js';
 import { receiveBytes } from './receive.js';
 
 export interface JsonOptions extends BodyOptions {
@@ -29,10 +30,16 @@ export async function readJson(request: Request, response: Response, options: Js
   if (charset !== undefined && !/^utf-?8$/i.test(charset)) {
     throw new Problem('unsupported-media', 'content-type', `expected charset utf-8, got ${show(charset)}`);
   }
-  const body = await receiveBytes(request, response, { ...options, compressed: true, malformed });
-  if (body.length === 0) return { value: undefined, payloads: new Map() };
-  const { json, maxFiles, imageLength, limits } = options;
-  const parsed = await json.parse(body, jsonLimits(maxFiles, imageLength, limits.bodyBytes));
+  const encoding = request.headers['content-encoding']?.toLowerCase() ?? 'identity';
+  if (!isEncoding(encoding)) {
+    const expected = `expected ${encodings.join(', ')} or none`;
+    throw new Problem('unsupported-media', 'content-encoding', `${expected}, got ${show(encoding)}`);
+  }
+  const bytes = await receiveBytes(request, response, options, malformed);
+  if (bytes.length === 0) return { value: undefined, payloads: new Map() };
+  const { json, maxFiles, imageLength } = options;
+  const limits = jsonLimits(maxFiles, imageLength, options.limits.bodyBytes);
+  const parsed = await json.parse(ownerOf(request, response), { bytes, encoding, limits }, abortedBy(response));
   if (parsed.kind === 'refused') throw new Problem(parsed.problem, 'body', parsed.detail);
   return { value: parsed.value, payloads: parsed.payloads };
 }

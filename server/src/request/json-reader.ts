@@ -1,38 +1,47 @@
 import { Worker } from 'node:worker_threads';
 import { Problem } from '../problems.js';
-import { type JsonLimits, type ParsedJson, parseJson } from './parse-json.js';
+import { Turns } from '../work/turns.js';
+import { type JsonSource, type ParsedJson, parseJson } from './parse-json.js';
 
 /** Bytes of a body that are parsed at once: in a millisecond. */
 const SMALL_BYTES = 64 * 1024;
 /** Megabytes that parsing a body may take. */
-const MAX_HEAP_MB = 512;
+const MAX_HEAP_MB = 256;
 
-interface Waiting {
-  resolve(result: ParsedJson): void;
-  reject(error: Error): void;
-}
-
-/** Parses bodies of JSON: small ones at once, the others one after another in a thread, which is started with the first of them. */
+/** Parses bodies of JSON: small ones at once, the others by turns in a thread, which is started with the first of them. */
 export class JsonReader {
-  readonly #waiting = new Map<number, Waiting>();
+  readonly #turns = new Turns({ slots: 1, largeSlots: 1, large: Number.POSITIVE_INFINITY });
   #worker: Worker | undefined;
-  #next = 0;
 
-  parse(bytes: Buffer, limits: JsonLimits): Promise<ParsedJson> {
-    if (bytes.length <= SMALL_BYTES) return Promise.resolve(parseJson(bytes, limits));
-    const worker = this.#worker ?? this.#start();
-    // A copy where others share its memory, which goes to the thread as a whole.
-    const own = bytes.byteLength === bytes.buffer.byteLength ? bytes : Uint8Array.from(bytes);
-    return new Promise((resolve, reject) => {
-      const id = this.#next++;
-      this.#waiting.set(id, { resolve, reject });
-      worker.ref();
-      worker.postMessage({ id, bytes: own, limits }, [own.buffer as ArrayBuffer]);
-    });
+  async parse(owner: string, source: JsonSource, signal: AbortSignal): Promise<ParsedJson> {
+    const { bytes, encoding } = source;
+    if (bytes.length <= SMALL_BYTES && encoding === 'identity') return parseJson(source);
+    return this.#turns.run(owner, bytes.length, signal, () => this.#parse(source));
   }
 
   async close(): Promise<void> {
     await this.#worker?.terminate();
+  }
+
+  #parse({ bytes, ...rest }: JsonSource): Promise<ParsedJson> {
+    const worker = this.#worker ?? this.#start();
+    // A copy where others share its memory, which goes to the thread as a whole.
+    const own = bytes.byteLength === bytes.buffer.byteLength ? bytes : Uint8Array.from(bytes);
+    return new Promise((resolve, reject) => {
+      const done = (result: ParsedJson) => {
+        worker.unref();
+        worker.off('exit', ended);
+        resolve(result);
+      };
+      const ended = () => {
+        worker.off('message', done);
+        reject(new Problem('too-large', 'body', 'expected JSON that fits into memory, got more'));
+      };
+      worker.ref();
+      worker.once('message', done);
+      worker.once('exit', ended);
+      worker.postMessage({ ...rest, bytes: own } satisfies JsonSource, [own.buffer as ArrayBuffer]);
+    });
   }
 
   #start(): Worker {
@@ -40,17 +49,10 @@ export class JsonReader {
       resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB },
     });
     this.#worker = worker;
-    worker.on('message', ({ id, result }: { id: number; result: ParsedJson }) => {
-      this.#waiting.get(id)?.resolve(result);
-      this.#waiting.delete(id);
-      if (this.#waiting.size === 0) worker.unref();
-    });
+    // Such as that it has no memory left; it is started anew with the next body.
     worker.on('error', () => undefined);
     worker.once('exit', () => {
       if (this.#worker === worker) this.#worker = undefined;
-      const problem = new Problem('too-large', 'body', 'expected JSON that fits into memory, got more');
-      for (const { reject } of this.#waiting.values()) reject(problem);
-      this.#waiting.clear();
     });
     return worker;
   }

@@ -1,8 +1,10 @@
+import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { jsonLimits, parseJson } from './parse-json.js';
 
 const limits = jsonLimits(10, 4, 32 * 2 ** 20);
-const parse = (text: string | Uint8Array) => parseJson(typeof text === 'string' ? Buffer.from(text) : text, limits);
+const parse = (text: string | Uint8Array) =>
+  parseJson({ bytes: typeof text === 'string' ? Buffer.from(text) : text, encoding: 'identity', limits });
 const refused = (problem: string, detail: RegExp) => ({
   kind: 'refused',
   problem,
@@ -36,6 +38,20 @@ describe('what a body holds is counted before it is parsed:', () => {
 
 test.each(['[1,]', '{"a":01}', '[', 'nothing', Buffer.from('"\u00e9"', 'latin1')])('%j is no JSON in UTF-8', (text) => {
   expect(parse(text)).toEqual(refused('malformed-request', /expected JSON in UTF-8, got /));
+});
+
+test.each([
+  ['gzip', gzipSync],
+  ['deflate', deflateSync],
+  ['br', brotliCompressSync],
+] as const)('%s is decompressed, up to the limit', (encoding, compress) => {
+  const text = `"${'x'.repeat(1998)}"`;
+  const parse = (bytes: Uint8Array, most: number) => parseJson({ bytes, encoding, limits: { ...limits, bytes: most } });
+  expect(parse(compress(text), 2000)).toMatchObject({ kind: 'parsed', value: 'x'.repeat(1998) });
+  expect(parse(compress(text), 1999)).toEqual(refused('too-large', /expected at most 1999 bytes, got more/));
+  expect(parse(compress(text).subarray(0, -3), 2000)).toEqual(
+    refused('malformed-request', /expected JSON in UTF-8, got /),
+  );
 });
 
 test('images and tensors are taken out, by their fields', () => {

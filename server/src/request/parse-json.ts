@@ -1,12 +1,33 @@
 import { isUtf8 } from 'node:buffer';
+import { brotliDecompressSync, gunzipSync, inflateSync, type ZlibOptions } from 'node:zlib';
 import { Problem, type ProblemKind } from '../problems.js';
 import { type Payload, takePayloads } from './json-images.js';
+import { tooLarge } from './too-large.js';
 
 /** How deep arrays and objects may stand in each other; a request needs 4. */
 const MAX_DEPTH = 16;
 
+const decoders: Readonly<Record<Encoding, (bytes: Uint8Array, options: ZlibOptions) => Uint8Array>> = {
+  identity: (bytes) => bytes,
+  gzip: gunzipSync,
+  deflate: inflateSync,
+  br: brotliDecompressSync,
+};
+
+export type Encoding = 'identity' | 'gzip' | 'deflate' | 'br';
+export const encodings = Object.keys(decoders).filter((name) => name !== 'identity');
+export const isEncoding = (name: string): name is Encoding => Object.hasOwn(decoders, name);
+
+export interface JsonSource {
+  readonly bytes: Uint8Array;
+  readonly encoding: Encoding;
+  readonly limits: JsonLimits;
+}
+
 /** What a body may hold. */
 export interface JsonLimits {
+  /** Bytes, decompressed. */
+  readonly bytes: number;
   /** Arrays and objects. */
   readonly values: number;
   /** Texts and names. */
@@ -20,6 +41,7 @@ export interface JsonLimits {
 /** The limits for so many images of so many numbers: per image, or the least that any request may have. */
 export function jsonLimits(images: number, imageLength: number, bodyBytes: number): JsonLimits {
   return {
+    bytes: bodyBytes,
     values: Math.max(20_000, 4 * images),
     texts: Math.max(60_000, 10 * images),
     // A number that is worth sending takes four bytes.
@@ -33,8 +55,10 @@ export type ParsedJson =
   | { readonly kind: 'refused'; readonly problem: ProblemKind; readonly detail: string };
 
 /** A JSON body as a value and its images, or what is at fault with it. */
-export function parseJson(bytes: Uint8Array, limits: JsonLimits): ParsedJson {
+export function parseJson(source: JsonSource): ParsedJson {
+  const { limits } = source;
   try {
+    const bytes = decompress(source);
     checkStructure(bytes, limits);
     if (!isUtf8(bytes)) throw malformed('bytes that are not UTF-8');
     const value = parse(new TextDecoder().decode(bytes));
@@ -42,6 +66,16 @@ export function parseJson(bytes: Uint8Array, limits: JsonLimits): ParsedJson {
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     return { kind: 'refused', problem: error.kind, detail: error.message };
+  }
+}
+
+function decompress({ bytes, encoding, limits }: JsonSource): Uint8Array {
+  try {
+    // In one piece: pages that nothing is written to cost nothing, and pieces would be copied.
+    return decoders[encoding](bytes, { maxOutputLength: limits.bytes, chunkSize: limits.bytes + 1 });
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw code === 'ERR_BUFFER_TOO_LARGE' ? tooLarge(limits.bytes, 'more') : malformed(message);
   }
 }
 

@@ -1,18 +1,9 @@
-import type { Readable } from 'node:stream';
-import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import type { Request, Response } from 'express';
-import { Problem, show } from '../problems.js';
+import type { Problem } from '../problems.js';
 import { ownerOf } from '../service.js';
 import type { BodyOptions } from './body-options.js';
 import type { HeldBody } from './held-bodies.js';
-
-const CHUNK_BYTES = 64 * 1024;
-
-const decoders = {
-  gzip: () => createGunzip({ chunkSize: CHUNK_BYTES }),
-  deflate: () => createInflate({ chunkSize: CHUNK_BYTES }),
-  br: () => createBrotliDecompress({ chunkSize: CHUNK_BYTES }),
-};
+import { tooLarge } from './too-large.js';
 
 /**
  * Runs `read` on a request whose body is counted as it comes. What is over the limit, or too much beside other bodies, ends it at once:
@@ -60,41 +51,28 @@ export function freeBody(response: Response): void {
   bodies.get(response)?.free();
 }
 
-/** A body's bytes, decompressed where `compressed` says that they may be. Throws {@link Problem}. */
+/** A body's bytes as they came. Throws {@link Problem}; `malformed` makes that of a body which is not whole. */
 export function receiveBytes(
   request: Request,
   response: Response,
-  options: BodyOptions & { readonly compressed: boolean; readonly malformed: (got: string) => Problem },
+  options: BodyOptions,
+  malformed: (got: string) => Problem,
 ): Promise<Buffer> {
-  const encoding = request.headers['content-encoding']?.toLowerCase() ?? 'identity';
-  const decoder = Object.hasOwn(decoders, encoding) ? decoders[encoding as keyof typeof decoders] : undefined;
-  if (encoding !== 'identity' && !(options.compressed && decoder)) {
-    const expected = options.compressed ? `${Object.keys(decoders).join(', ')} or none` : 'bytes as they are';
-    throw new Problem('unsupported-media', 'content-encoding', `expected ${expected}, got ${show(encoding)}`);
-  }
   return receive(request, response, options, (count, signal) => {
-    const source: Readable = decoder ? request.pipe(decoder()) : request;
     return new Promise<Buffer>((resolve, reject) => {
       const chunks: Buffer[] = [];
-      const refuse = (error: Error) => reject(options.malformed(error.message));
-      source.on('data', (chunk: Buffer) => {
+      const refuse = (got: string) => reject(malformed(got));
+      request.on('data', (chunk: Buffer) => {
         if (signal.aborted) return;
         chunks.push(chunk);
         count(chunk.length);
       });
       signal.addEventListener('abort', () => {
         chunks.length = 0;
-        if (source !== request) source.destroy();
       });
-      source.once('end', () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)));
-      source.once('error', refuse);
-      request.once('error', refuse);
-      request.once('close', () => request.complete || refuse(new Error('a part of one')));
+      request.once('end', () => resolve(Buffer.concat(chunks)));
+      request.once('error', (error) => refuse(error.message));
+      request.once('close', () => request.complete || refuse('a part of one'));
     });
   });
-}
-
-/** The refusal of a body over the limit. */
-export function tooLarge(bodyBytes: number, got: string): Problem {
-  return new Problem('too-large', 'body', `expected at most ${bodyBytes} bytes, got ${got}`);
 }

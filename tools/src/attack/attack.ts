@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Target, TargetOptions } from './target.js';
 
@@ -22,6 +23,7 @@ export type Statuses = Readonly<Record<number, number>>;
 export async function attackFor(attack: Attack, target: Target, milliseconds: number): Promise<Statuses> {
   const once = await attack.prepare(target);
   const over = AbortSignal.timeout(milliseconds);
+  setMaxListeners(0, over);
   const statuses: Record<number, number> = {};
   let count = 0;
   const client = async () => {

@@ -24,10 +24,11 @@ const emptyPicture = async () =>
 
 const jsonOf = (profile: string, images: readonly string[]) => Buffer.from(JSON.stringify({ profile, images }));
 
-/** A form with one file. */
-function formOf(file: Uint8Array): Buffer {
+/** A form with a profile and one file. */
+function formOf(profile: string, file: Uint8Array): Buffer {
+  const text = `--x\r\nContent-Disposition: form-data; name="profile"\r\n\r\n${profile}\r\n`;
   const head = '--x\r\nContent-Disposition: form-data; name="a"; filename="a.png"\r\n\r\n';
-  return Buffer.concat([Buffer.from(head), file, Buffer.from('\r\n--x--\r\n')]);
+  return Buffer.concat([Buffer.from(text + head), file, Buffer.from('\r\n--x--\r\n')]);
 }
 
 /** A PNG file of many chunks without content. */
@@ -105,16 +106,16 @@ export const workAttacks: readonly Attack[] = [
   packed('spaces', 'spaces', ' ', '{', '}', [400]),
   packed('base64', 'base64 that is no image', 'AAAA', '{"profile":"PROFILE","image":"', '"}', [415]),
   packed('escapes', 'escapes that are no base64', '\\u0041', '{"profile":"PROFILE","image":"', '!"}', [422]),
-  packed('label', 'a name of a class', 'x', '{"examples":[{"label":"', '"}]}', [400]),
+  packed('label', 'a name of a class', 'x', '{"examples":[{"label":"', '"}]}', [422]),
   {
     name: 'png-chunks',
     what: 'a PNG file of 31 MB of empty chunks',
     clients: 4,
     statuses: [422, 429],
     async prepare(target) {
-      const body = formOf(chunkedPng(31 * MIB));
+      const body = formOf(target.profile, chunkedPng(31 * MIB));
       const headers = { 'Content-Type': BOUNDARY };
-      return (signal) => send(target, { path: predict(target), headers, body }, signal);
+      return (signal) => send(target, { path: '/predict', headers, body }, signal);
     },
   },
   {
