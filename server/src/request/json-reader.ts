@@ -5,6 +5,8 @@ import { type JsonSource, type ParsedJson, parseJson } from './parse-json.js';
 
 /** Bytes of a body that are parsed at once: in a millisecond. */
 const SMALL_BYTES = 64 * 1024;
+/** Bytes from which a body leaves that much behind that a new thread is cheaper. */
+const LONG_BYTES = 4 * 2 ** 20;
 /** Megabytes that parsing a body may take. */
 const MAX_HEAP_MB = 256;
 
@@ -29,8 +31,10 @@ export class JsonReader {
     const own = bytes.byteLength === bytes.buffer.byteLength ? bytes : Uint8Array.from(bytes);
     return new Promise((resolve, reject) => {
       const done = (result: ParsedJson) => {
-        worker.unref();
         worker.off('exit', ended);
+        worker.unref();
+        // Its memory goes with it, at once; it would be collected when its own turn comes.
+        if (result.bytes > LONG_BYTES) this.#end(worker);
         resolve(result);
       };
       const ended = () => {
@@ -42,6 +46,11 @@ export class JsonReader {
       worker.once('exit', ended);
       worker.postMessage({ ...rest, bytes: own } satisfies JsonSource, [own.buffer as ArrayBuffer]);
     });
+  }
+
+  #end(worker: Worker): void {
+    if (this.#worker === worker) this.#worker = undefined;
+    void worker.terminate();
   }
 
   #start(): Worker {

@@ -7,6 +7,7 @@ const parse = (text: string | Uint8Array) =>
   parseJson({ bytes: typeof text === 'string' ? Buffer.from(text) : text, encoding: 'identity', limits });
 const refused = (problem: string, detail: RegExp) => ({
   kind: 'refused',
+  bytes: expect.any(Number),
   problem,
   detail: expect.stringMatching(detail),
 });

@@ -50,22 +50,27 @@ export function jsonLimits(images: number, imageLength: number, bodyBytes: numbe
   };
 }
 
-export type ParsedJson =
+/** `bytes` is the length of the body, decompressed. */
+export type ParsedJson = { readonly bytes: number } & (
   | { readonly kind: 'parsed'; readonly value: unknown; readonly payloads: ReadonlyMap<string, Payload> }
-  | { readonly kind: 'refused'; readonly problem: ProblemKind; readonly detail: string };
+  | { readonly kind: 'refused'; readonly problem: ProblemKind; readonly detail: string }
+);
 
 /** A JSON body as a value and its images, or what is at fault with it. */
 export function parseJson(source: JsonSource): ParsedJson {
   const { limits } = source;
+  // Of what cannot be decompressed, as much may have been.
+  let length = limits.bytes;
   try {
     const bytes = decompress(source);
+    length = bytes.length;
     checkStructure(bytes, limits);
     if (!isUtf8(bytes)) throw malformed('bytes that are not UTF-8');
     const value = parse(new TextDecoder().decode(bytes));
-    return { kind: 'parsed', value, payloads: takePayloads(value, limits.tensorNumbers) };
+    return { kind: 'parsed', bytes: length, value, payloads: takePayloads(value, limits.tensorNumbers) };
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
-    return { kind: 'refused', problem: error.kind, detail: error.message };
+    return { kind: 'refused', bytes: length, problem: error.kind, detail: error.message };
   }
 }
 
