@@ -10,7 +10,7 @@ import { refuseOtherHosts } from './guard/hosts.js';
 import { observe } from './guard/observe.js';
 import { refuseLongBodies, sendBeforeEnd } from './guard/rest-of-body.js';
 import { refuseOtherSites } from './guard/sites.js';
-import { defaultLimits, type Limits } from './limits.js';
+import { consistent, defaultLimits, type Limits } from './limits.js';
 import { createMetrics, type Metrics, metricsHandler } from './metrics.js';
 import { Problem, show, toProblem } from './problems.js';
 import { Decoding } from './request/decoding.js';
@@ -76,14 +76,14 @@ export function createService(options: AppOptions): Service {
   const { bundles, store, version, limits, auth = 'off', processMetrics, onError, logger } = options;
   const engine = options.engine ?? localEngine(bundles ?? new Map());
   if (engine.models.size === 0) throw new RangeError('bundles: expected at least one bundle, got none');
-  const all = { ...defaultLimits, ...limits };
+  const all = consistent({ ...defaultLimits, ...limits });
   const metrics: Metrics = createMetrics(() => service, processMetrics);
   const service: Service = {
     workload: workloadOf(engine, options, metrics),
     draining: false,
     store,
     limits: all,
-    held: new HeldBodies(Math.max(all.heldBytes, all.bodyBytes)),
+    held: new HeldBodies(all.heldBytes),
     json: new JsonReader(),
     decoding: new Decoding(all),
     version,

@@ -31,3 +31,14 @@ export const defaultLimits: Limits = {
   steps: 100,
   rate: 10,
 };
+
+/** The limits of all together at least those of one. */
+export function consistent(limits: Limits): Limits {
+  const requestPixels = Math.max(limits.requestPixels, limits.imagePixels);
+  return {
+    ...limits,
+    heldBytes: Math.max(limits.heldBytes, limits.bodyBytes),
+    requestPixels,
+    keyPixels: Math.max(limits.keyPixels, requestPixels),
+  };
+}

@@ -49,10 +49,14 @@ export async function decodeSources(
 ): Promise<Float32Array[]> {
   const tensors = new Array<Float32Array>(sources.length);
   const files: (ImageFile & { readonly at: number })[] = [];
+  const turn = turns();
   for (const [at, source] of sources.entries()) {
     const { field } = source;
-    if (source.kind === 'tensor') tensors[at] = readTensor(source.tensor, field, source.payloads, preprocessing);
-    else files.push({ at, field, bytes: source.kind === 'file' ? source.bytes : bytesAt(source.payloads, field) });
+    if (source.kind === 'tensor') {
+      const tensor = readTensor(source.tensor, field, source.payloads, preprocessing);
+      tensors[at] = tensor;
+      await turn(tensor.byteLength);
+    } else files.push({ at, field, bytes: source.kind === 'file' ? source.bytes : bytesAt(source.payloads, field) });
   }
   const decoded = await decoding.decode(owner, files, preprocessing, signal);
   for (const [i, { at }] of files.entries()) tensors[at] = decoded[i] as Float32Array;
@@ -61,6 +65,17 @@ export async function decodeSources(
 
 /** Bytes of tensors that are looked at before others have their turn. */
 const TURN_BYTES = 256 * 1024;
+
+/** Lets others have their turn, once so many bytes were looked at. */
+function turns(): (bytes: number) => Promise<void> | undefined {
+  let looked = 0;
+  return (bytes) => {
+    looked += bytes;
+    if (looked < TURN_BYTES) return undefined;
+    looked = 0;
+    return setImmediate();
+  };
+}
 
 /**
  * The tensors of a body that is nothing but their little-endian float32 values, `[N, C, H, W]`.
@@ -79,13 +94,10 @@ export async function tensorsOfBytes(bytes: Uint8Array, p: Preprocessing, maxIma
     throw new Problem('too-large', 'body', `expected at most ${maxImages} images, got ${count}`);
   }
   const tensors: Float32Array[] = [];
-  let turn = 0;
+  const turn = turns();
   for (let at = 0; at < count; at++) {
     tensors.push(checkFinite(float32(bytes.subarray(at * length * 4, (at + 1) * length * 4)), `body[${at}]`));
-    turn += length * 4;
-    if (turn < TURN_BYTES) continue;
-    await setImmediate();
-    turn = 0;
+    await turn(length * 4);
   }
   return tensors;
 }

@@ -79,3 +79,20 @@ test('fails everyone of a batch that fails, and goes on', async () => {
   failing = false;
   expect(await batcher.submit(3, 1, never)).toBe(3);
 });
+
+test('one image does not wait for long lists of others, and these do not wait for ever', async () => {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  const quick = recording({ maxBatch: 32 });
+  const all = [quick.submit(1, 32), quick.submit(2, 32), quick.submit(3, 32), quick.submit(4, 1), quick.submit(5, 2)];
+  await vi.runAllTimersAsync();
+  await Promise.all(all);
+  expect(quick.batches).toEqual([[1], [4, 5], [2], [3]]);
+  const slow = recording({ maxBatch: 32 }, 600);
+  const some = [slow.submit(1, 32), slow.submit(2, 32)];
+  await vi.advanceTimersByTimeAsync(599);
+  some.push(slow.submit(3, 1));
+  await vi.runAllTimersAsync();
+  await Promise.all(some);
+  expect(slow.batches).toEqual([[1], [2], [3]]);
+});

@@ -119,10 +119,22 @@ export const workAttacks: readonly Attack[] = [
     },
   },
   {
-    name: 'tensors',
-    what: '30 MB of float32 values that are images or NaN',
+    name: 'lists',
+    what: 'predictions of 1000 images each',
     clients: 4,
-    statuses: [200, 413, 422, 429, 503],
+    statuses: [200, 413, 429, 503],
+    async prepare(target) {
+      const image = target.imageLength * 4;
+      const body = Buffer.alloc(Math.min(1000, Math.floor((30 * MIB) / image)) * image);
+      const headers = { 'Content-Type': 'application/octet-stream' };
+      return (signal) => send(target, { path: predict(target), headers, body }, signal);
+    },
+  },
+  {
+    name: 'tensors',
+    what: '1000 images as float32 values, the last of them NaN',
+    clients: 4,
+    statuses: [422, 429, 503],
     async prepare(target) {
       const image = target.imageLength * 4;
       const body = Buffer.alloc(Math.min(1000, Math.floor((30 * MIB) / image)) * image);
