@@ -34,6 +34,7 @@ test.each([
   ['with a gap', { v: tensor(0, 4), w: tensor(8, 12) }, 12],
   ['before the end', { v: tensor(0, 8) }, 12],
   ['behind the end', { v: tensor(0, 8) }, 4],
+  ['with three offsets', { v: { ...tensor(0, 8), data_offsets: [0, 8, 8] } }, 8],
 ])('tensors %s are refused', (_what, tensors, length) => {
   expect(() => readProfile(profileOf({}, tensors, length))).toThrow(/^profile: .*expected/);
 });

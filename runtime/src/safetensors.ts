@@ -181,7 +181,13 @@ function placeOf(name: string, entry: unknown, start: number, fileLength: number
   const { dtype, shape, data_offsets: offsets } = (entry ?? {}) as Partial<HeaderEntry>;
   const natural = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0;
   if (!dtype || !Object.hasOwn(arrays, dtype)) throw new SafetensorsError(`"${name}": dtype ${dtype} is not supported`);
-  if (!Array.isArray(shape) || !shape.every(natural) || !Array.isArray(offsets) || !offsets.every(natural)) {
+  if (
+    !Array.isArray(shape) ||
+    !shape.every(natural) ||
+    !Array.isArray(offsets) ||
+    !offsets.every(natural) ||
+    offsets.length !== 2
+  ) {
     throw new SafetensorsError(`"${name}": expected a shape and two offsets`);
   }
   const [from, to] = offsets;

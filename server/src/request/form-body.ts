@@ -81,6 +81,8 @@ function formParser({ maxFiles, checkName }: FormOptions): RequestHandler {
     limits: {
       files: maxFiles,
       fields: MAX_TEXT_FIELDS,
+      // Parts that are neither, too: the parser passes over them.
+      parts: maxFiles + MAX_TEXT_FIELDS,
       fieldSize: MAX_TEXT_BYTES,
       fieldNestingDepth: 0,
     },
@@ -105,6 +107,8 @@ function formProblem(error: unknown, { maxFiles }: FormOptions): Problem {
   switch (String(error.code)) {
     case 'LIMIT_FILE_COUNT':
       return new Problem('too-large', 'body', `expected at most ${maxFiles} files, got more`);
+    case 'LIMIT_PART_COUNT':
+      return new Problem('too-large', 'body', `expected at most ${maxFiles + MAX_TEXT_FIELDS} parts, got more`);
     case 'LIMIT_FIELD_COUNT':
       return new Problem('too-large', 'body', `expected at most ${MAX_TEXT_FIELDS} text fields, got more`);
     case 'LIMIT_FIELD_VALUE':

@@ -137,6 +137,15 @@ describe('bodies', () => {
     expect(sent).toBeLessThan(40 * MIB);
   });
 
+  test('of more parts than a form has are refused, whatever the parts are', async () => {
+    const type = { 'Content-Type': 'multipart/form-data; boundary=x' };
+    const parts = `${'--x\r\nA: b\r\n\r\n\r\n'.repeat(2000)}--x--\r\n`;
+    expect(await problemOf(await postText(`${server.url}/adapt`, Buffer.from(parts), type))).toEqual([
+      413,
+      'body: expected at most 28 parts, got more',
+    ]);
+  });
+
   test('of a length over the limit are refused at once, and their answers can be read', async () => {
     const head = ['Host: localhost', 'Content-Type: application/json', `Content-Length: ${400 * MIB}`];
     const { socket, answer } = open(['POST /adapt HTTP/1.1', ...head]);

@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Target, TargetOptions } from './target.js';
+import type { AttackTarget, TargetOptions } from './target.js';
 
 /** Something that a service is done to by a stranger. */
 export interface Attack {
@@ -13,14 +13,14 @@ export interface Attack {
   readonly statuses: readonly number[];
   readonly auth?: TargetOptions['auth'];
   /** What one client does again and again: gives back the status. Made once, so that what it sends is. */
-  prepare(target: Target): Promise<(signal: AbortSignal, count: number) => Promise<number>>;
+  prepare(target: AttackTarget): Promise<(signal: AbortSignal, count: number) => Promise<number>>;
 }
 
 /** How often each status came. */
 export type Statuses = Readonly<Record<number, number>>;
 
 /** Attacks for so many milliseconds. */
-export async function attackFor(attack: Attack, target: Target, milliseconds: number): Promise<Statuses> {
+export async function attackFor(attack: Attack, target: AttackTarget, milliseconds: number): Promise<Statuses> {
   const once = await attack.prepare(target);
   const over = AbortSignal.timeout(milliseconds);
   setMaxListeners(0, over);

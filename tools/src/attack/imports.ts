@@ -2,7 +2,7 @@ import { Profile, readProfile } from '@whet/runtime';
 import { WhetClient } from '@whet/runtime/client';
 import type { Attack } from './attack.js';
 import { send } from './send.js';
-import type { Target } from './target.js';
+import type { AttackTarget } from './target.js';
 
 // Profiles that nobody made by adapting.
 
@@ -19,7 +19,7 @@ function imported(
   name: string,
   what: string,
   statuses: readonly number[],
-  make: (target: Target) => Promise<Uint8Array>,
+  make: (target: AttackTarget) => Promise<Uint8Array>,
 ): Attack {
   return {
     name,
@@ -35,7 +35,7 @@ function imported(
 }
 
 /** The other client's profile, grown to many classes. */
-async function grown({ url, profile }: Target, count: number): Promise<Uint8Array> {
+async function grown({ url, profile }: AttackTarget, count: number): Promise<Uint8Array> {
   const { bundle, pattern, steps, values } = readProfile((await new WhetClient(url).exportProfile(profile)).bytes);
   const length = values.get('head.weight')?.shape[1] as number;
   const classes = Array.from({ length: count }, (_, i) => `${i}`);

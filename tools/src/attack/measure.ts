@@ -1,6 +1,6 @@
 import { Agent, request } from 'node:http';
 import sharp from 'sharp';
-import type { Target } from './target.js';
+import type { AttackTarget } from './target.js';
 
 const agent = new Agent({ keepAlive: true, maxSockets: 1 });
 
@@ -21,7 +21,7 @@ function timeOf(url: string, path: string, headers: Record<string, string>, body
 }
 
 /** What another client sees: milliseconds of its requests, one after another, and of those that failed what they got. */
-export interface Seen {
+export interface Watched {
   readonly times: readonly number[];
   readonly failures: readonly string[];
 }
@@ -30,7 +30,7 @@ export interface Seen {
  * Another client's requests for so many milliseconds: predictions of a tensor, of a picture in JSON and of one in a form by turns, and
  * whether the service is live.
  */
-export async function watch({ url, key, profile, imageLength }: Target, milliseconds: number): Promise<Seen> {
+export async function watch({ url, key, profile, imageLength }: AttackTarget, milliseconds: number): Promise<Watched> {
   const authorization: Record<string, string> = key === undefined ? {} : { 'X-API-Key': key };
   const picture = await sharp({ create: { width: 100, height: 100, channels: 3, background: '#fff' } })
     .png()
@@ -67,10 +67,4 @@ export async function watch({ url, key, profile, imageLength }: Target, millisec
     }
   }
   return { times, failures };
-}
-
-/** The time that a share of all does not exceed; NaN of none. */
-export function quantile(times: readonly number[], share: number): number {
-  const sorted = [...times].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 }

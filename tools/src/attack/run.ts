@@ -2,10 +2,11 @@ import { fork } from 'node:child_process';
 import { availableParallelism, cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { quantile } from '@whet/trainer';
 import { type Attack, type Statuses, unexpected } from './attack.js';
 import { attacks } from './attacks.js';
-import { quantile, watch } from './measure.js';
-import { startTarget, type Target } from './target.js';
+import { watch } from './measure.js';
+import { type AttackTarget, startTarget } from './target.js';
 
 // What another client sees while a service is attacked: npm run attack -- [names] --seconds 10
 
@@ -22,7 +23,7 @@ if (unknown !== undefined) {
   throw new Error(`expected attacks of ${attacks.map(({ name }) => name).join(', ')}, got "${unknown}"`);
 }
 
-function attackInAnotherProcess({ name }: Attack, target: Target, duration: number): Promise<Statuses> {
+function attackInAnotherProcess({ name }: Attack, target: AttackTarget, duration: number): Promise<Statuses> {
   const child = fork(fileURLToPath(new URL('./attacker.js', import.meta.url)));
   return new Promise((resolve, reject) => {
     child.once('message', (statuses) => resolve(statuses as Statuses));

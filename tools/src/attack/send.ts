@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { Agent, request } from 'node:http';
-import type { Target } from './target.js';
+import type { AttackTarget } from './target.js';
 
 export interface Sent {
   readonly path: string;
@@ -14,7 +14,7 @@ const agent = new Agent({ keepAlive: true });
 
 /** The status of an answer; 0 where the connection ended without one. */
 export function send(
-  { url }: Target,
+  { url }: AttackTarget,
   { path, method = 'POST', headers = {}, body }: Sent,
   signal: AbortSignal,
 ): Promise<number> {

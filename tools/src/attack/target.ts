@@ -8,7 +8,7 @@ import { WhetClient } from '@whet/runtime/client';
 import { addKey, openStore } from '@whet/server';
 
 /** A service to attack, and another client's profile in it. */
-export interface Target {
+export interface AttackTarget {
   readonly url: string;
   /** The other client's key, where keys are asked for. */
   readonly key: string | undefined;
@@ -19,7 +19,7 @@ export interface Target {
   readonly pid: number | undefined;
 }
 
-export interface RunningTarget extends Target {
+export interface RunningTarget extends AttackTarget {
   /** What it ended with; undefined while it runs. */
   exit(): number | string | undefined;
   /** The most memory that was resident at any time, in bytes; 0 where the system does not tell. */

@@ -3,7 +3,7 @@ import { crc32, gzip as gzipWith } from 'node:zlib';
 import sharp from 'sharp';
 import type { Attack } from './attack.js';
 import { send } from './send.js';
-import type { Target } from './target.js';
+import type { AttackTarget } from './target.js';
 
 // What costs the service much more than whoever sends it.
 
@@ -12,7 +12,7 @@ const MIB = 2 ** 20;
 const JSON_TYPE = { 'Content-Type': 'application/json' };
 const BOUNDARY = 'multipart/form-data; boundary=x';
 
-const predict = (target: Target) => `/predict?profile=${target.profile}`;
+const predict = (target: AttackTarget) => `/predict?profile=${target.profile}`;
 
 /** A lossless WebP of 16 megapixels and some hundred bytes. */
 const emptyPicture = async () =>
