@@ -16,6 +16,7 @@ import { Problem, show, toProblem } from './problems.js';
 import { Decoding } from './request/decoding.js';
 import { HeldBodies } from './request/held-bodies.js';
 import { JsonReader } from './request/json-reader.js';
+import { Pace } from './request/pace.js';
 import { adaptHandler } from './routes/adapt.js';
 import { docsHandler } from './routes/docs-page.js';
 import { healthHandler, liveHandler, modelsHandler, readyHandler } from './routes/info.js';
@@ -84,6 +85,7 @@ export function createService(options: AppOptions): Service {
     store,
     limits: all,
     held: new HeldBodies(all.heldBytes),
+    pace: new Pace(),
     json: new JsonReader(),
     decoding: new Decoding(all),
     version,

@@ -8,6 +8,7 @@ import { Problem, show } from './problems.js';
 import type { Decoding } from './request/decoding.js';
 import type { HeldBodies } from './request/held-bodies.js';
 import type { JsonReader } from './request/json-reader.js';
+import type { Pace } from './request/pace.js';
 import type { KeyRecord, ProfileRecord, ProfileStore } from './stores/contract.js';
 import type { Workload } from './work/workload.js';
 
@@ -21,6 +22,7 @@ export interface Service {
   readonly limits: Limits;
   /** Bodies that are held now. */
   readonly held: HeldBodies;
+  readonly pace: Pace;
   readonly json: JsonReader;
   readonly decoding: Decoding;
   readonly version: string;

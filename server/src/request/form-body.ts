@@ -1,9 +1,10 @@
+import type { Writable } from 'node:stream';
 import type { Request, RequestHandler, Response } from 'express';
 import multer, { MulterError } from 'multer';
 import { Problem, show } from '../problems.js';
 import type { BodyOptions } from './body-options.js';
 import { runParser } from './parser.js';
-import { receive } from './receive.js';
+import { receive, waitFor } from './receive.js';
 
 export interface Form {
   /** Text fields by name; not text where a field is sent twice. */
@@ -38,10 +39,20 @@ export async function readForm(request: Request, response: Response, options: Fo
   if (encoding !== 'identity') {
     throw new Problem('unsupported-media', 'content-encoding', `expected a form as it is, got ${show(encoding)}`);
   }
-  await receive(request, response, options, (count) => {
-    // All of it, also what stands before the first part and what the parser passes over.
-    request.on('data', (chunk: Buffer) => count(chunk.length));
-    return runParser(formParser(options), request, response, (error) => formProblem(error, options));
+  await receive(request, response, options, (take, signal) => {
+    const feed = (busboy: Writable) => {
+      // A parser that has failed has no listeners; what is left of the body is counted only.
+      const isRead = () => busboy.listenerCount('file') > 0;
+      request.on('data', (chunk: Buffer) => {
+        if (signal.aborted) return;
+        // All of it, also what stands before the first part and what the parser passes over.
+        waitFor(request, take(chunk), signal);
+        // It keeps up: parts go to memory.
+        if (isRead()) busboy.write(chunk);
+      });
+      request.once('end', () => isRead() && busboy.end());
+    };
+    return runParser(formParser(options, feed), request, response, (error) => formProblem(error, options));
   });
   // A content type that the parser does not take for a form's after all, such as one with a boundary that is none.
   if (request.body === undefined) throw formProblem(new Error('a header that cannot be read'), options);
@@ -73,9 +84,9 @@ export function withBooleans(fields: object, names: readonly string[]): unknown 
   );
 }
 
-function formParser({ maxFiles, checkName }: FormOptions): RequestHandler {
+function formParser({ maxFiles, checkName }: FormOptions, feed: (parser: Writable) => void): RequestHandler {
   let files = 0;
-  return multer({
+  const options: multer.Options & { readonly streamHandler: (request: unknown, parser: Writable) => void } = {
     // Labels are field names, and people write them in every script.
     defParamCharset: 'utf8',
     limits: {
@@ -95,7 +106,9 @@ function formParser({ maxFiles, checkName }: FormOptions): RequestHandler {
       }
     },
     storage: multer.memoryStorage(),
-  }).any();
+    streamHandler: (_request, parser) => feed(parser),
+  };
+  return multer(options).any();
 }
 
 function formProblem(error: unknown, { maxFiles }: FormOptions): Problem {

@@ -12,16 +12,15 @@ import { tooLarge } from './too-large.js';
 export async function receive<T>(
   request: Request,
   response: Response,
-  { held, limits: { bodyBytes } }: BodyOptions,
-  /** Tells of the bytes that came; the signal says that no more are wanted. */
-  read: (count: (bytes: number) => void, signal: AbortSignal) => Promise<T>,
+  { held, pace, limits: { bodyBytes } }: BodyOptions,
+  /** `take` is given what came, until the signal says that no more is wanted; what it returns says when the next may come. */
+  read: (take: (chunk: Buffer) => Promise<void> | undefined, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const length = request.headers['content-length'];
   if (Number(length ?? 0) > bodyBytes) throw tooLarge(bodyBytes, `${length}`);
   const stop = new AbortController();
   const failed = new Promise<never>((_resolve, reject) => {
     stop.signal.addEventListener('abort', () => {
-      request.unpipe();
       request.pause();
       reject(stop.signal.reason);
     });
@@ -32,16 +31,25 @@ export async function receive<T>(
   bodies.set(response, body);
   response.once('close', () => body.free());
   let total = 0;
-  const count = (bytes: number) => {
-    total += bytes;
+  const turn = pace.ofBody();
+  const take = ({ length }: Buffer) => {
+    total += length;
     if (total > bodyBytes) {
       body.free();
       fail(tooLarge(bodyBytes, 'more'));
-    } else body.add(bytes);
+    } else body.add(length);
+    return stop.signal.aborted ? undefined : turn(length);
   };
-  const result = await Promise.race([read(count, stop.signal), failed]);
+  const result = await Promise.race([read(take, stop.signal), failed]);
   body.end();
   return result;
+}
+
+/** Reads no more of a request until then. */
+export function waitFor(request: Request, turn: Promise<unknown> | undefined, signal: AbortSignal): void {
+  if (!turn) return;
+  request.pause();
+  void turn.then(() => signal.aborted || request.resume());
 }
 
 const bodies = new WeakMap<Response, HeldBody>();
@@ -58,14 +66,14 @@ export function receiveBytes(
   options: BodyOptions,
   malformed: (got: string) => Problem,
 ): Promise<Buffer> {
-  return receive(request, response, options, (count, signal) => {
+  return receive(request, response, options, (take, signal) => {
     return new Promise<Buffer>((resolve, reject) => {
       const chunks: Buffer[] = [];
       const refuse = (got: string) => reject(malformed(got));
       request.on('data', (chunk: Buffer) => {
         if (signal.aborted) return;
         chunks.push(chunk);
-        count(chunk.length);
+        waitFor(request, take(chunk), signal);
       });
       signal.addEventListener('abort', () => {
         chunks.length = 0;
