@@ -5,6 +5,7 @@ const SLOW = [
   'page-profiles',
   'parity-webgpu',
   'crash',
+  'attacks',
   'page-bad-input',
   'page',
   'rules',

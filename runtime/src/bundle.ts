@@ -8,6 +8,7 @@ import { filesOf, graphsOf, type Manifest, type PatternManifest, parseManifest }
 import { loadPattern, momentNames, type Pattern } from './pattern.js';
 import { groupRequests, type PredictionRequest, predictGroup } from './predict.js';
 import { Profile, readProfile } from './profile.js';
+import { profileSize } from './profile-size.js';
 import type { BundleSource } from './source.js';
 import type { AdaptOptions, AdaptResult, EncodedImage, Example, ImageInput, Prediction } from './types.js';
 import { Weights } from './weights.js';
@@ -314,7 +315,7 @@ export class Bundle {
 
   /** Reads a profile and checks that it fits this bundle; throws {@link ProfileError} where it does not. */
   profileFromBytes(bytes: Uint8Array): Profile {
-    const profile = readProfile(bytes);
+    const profile = readProfile(bytes, profileSize(this.manifest).headerBytes);
     this.#fitting(profile);
     if (profile.bundle === this.digest) return profile;
     // Of this bundle in an earlier format: kept as one of today's.
@@ -356,6 +357,8 @@ export class Bundle {
       throw new ProfileError(`profile: the bundle ${has} pattern "${profile.pattern.slice(0, 100)}"`);
     }
     const ways = profile.classes.length;
+    const { maxClasses } = this.manifest.limits;
+    if (ways > maxClasses) throw new ProfileError(`profile: expected at most ${maxClasses} classes, got ${ways}`);
     const expected = new Map([...pattern.start].map(([name, { shape }]) => [name, shape.join()]));
     expected.set('head.weight', `${ways},${this.manifest.featureLength}`).set('head.bias', `${ways}`);
     for (const [name, shape] of [...pattern.moments.frozen, ...pattern.moments.moving]) expected.set(name, `${shape}`);

@@ -9,6 +9,7 @@ export { BUNDLE_SCHEMA, filesOf, manifestSchema, parseManifest } from './manifes
 export { oneHot } from './one-hot.js';
 export { momentNames, nextName } from './pattern.js';
 export { FITS, GREYS, KERNELS, preprocessingSchema } from './preprocessing.js';
+export { profileSize } from './profile-size.js';
 export {
   float32,
   readPlaces,

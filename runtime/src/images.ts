@@ -45,20 +45,11 @@ export async function decodePixels(
   p: Preprocessing,
   options: DecodeOptions = {},
 ): Promise<Uint8Array> {
-  const { field = 'image', isOwn = false } = options;
+  const { field = 'image' } = options;
   const wanted = pictureChannels(p, field);
-  const format = checkFormat(bytes, field, isOwn);
-  const { maxPixels = isOwn ? OWN_MAX_PIXELS : MAX_PIXELS } = options;
-  const limit = format === 'JPEG' ? maxPixels * reducibleBy(bytes) : maxPixels;
+  const { width, height, limit } = await readImageSize(bytes, options);
   // Loaded with the first image: what adapts to tensors alone does without its native library.
   const { default: sharp } = await import('sharp');
-  const { width, height } = await readHeader(bytes, format, field);
-  if (width * height > limit) {
-    throw new InputError(
-      field,
-      `${field}: expected an image of at most ${limit} pixels, got ${width} x ${height} = ${width * height}`,
-    );
-  }
   const background = { r: p.background, g: p.background, b: p.background };
   const isLinear = wanted === 1 && p.grey !== 'rec601';
   const channels = isLinear ? 1 : 3;
@@ -100,6 +91,27 @@ function resized(image: Sharp, place: Place, p: Preprocessing): Sharp {
 }
 
 /**
+ * The size of an image file, upright, in pixels, and the most that it may have, by its header alone.
+ *
+ * @throws {InputError} naming `options.field`: not an image, another format, damaged or cut short, or too many pixels.
+ */
+export async function readImageSize(
+  bytes: Uint8Array,
+  { field = 'image', isOwn = false, maxPixels = isOwn ? OWN_MAX_PIXELS : MAX_PIXELS }: DecodeOptions = {},
+): Promise<{ readonly width: number; readonly height: number; readonly limit: number }> {
+  const format = checkFormat(bytes, field, isOwn);
+  const limit = format === 'JPEG' ? maxPixels * reducibleBy(bytes) : maxPixels;
+  const { width, height } = await readHeader(bytes, format, field);
+  if (width * height > limit) {
+    throw new InputError(
+      field,
+      `${field}: expected an image of at most ${limit} pixels, got ${width} x ${height} = ${width * height}`,
+    );
+  }
+  return { width, height, limit };
+}
+
+/**
  * An image file as the tensor a bundle takes, `[C, H, W]`: `decodePixels`, then `pixelsToTensor`.
  *
  * @throws {InputError} as these two.
@@ -111,7 +123,7 @@ export async function decodeImage(bytes: Uint8Array, p: Preprocessing, options?:
 // Looked at before sharp sees the bytes: its other loaders (SVG, PDF, ...) never get to parse what a stranger sent.
 function checkFormat(bytes: Uint8Array, field: string, isOwn: boolean): string {
   const format = formatOf(ascii(bytes, 0, 64));
-  if (format === 'PNG' && !hasPngEnd(bytes)) throw undecodable(field, new Error('no IEND chunk'));
+  if (format === 'PNG') checkPngEnd(bytes, field);
   const formats = Object.keys(isOwn ? OWN_FORMATS : FORMATS);
   if (format !== undefined && formats.includes(format)) return format;
   const names = `${formats.slice(0, -1).join(', ')} or ${formats.at(-1)}`;
@@ -120,16 +132,25 @@ function checkFormat(bytes: Uint8Array, field: string, isOwn: boolean): string {
   throw new InputError(field, `${field}: expected a ${names} image, got ${got}${advice}`);
 }
 
+/** Of a PNG file at most; one of tens of megabytes has some thousands. */
+const MAX_PNG_CHUNKS = 100_000;
+const IEND = 0x49454e44;
+
 // libpng is content once all pixels are there; a file without its last chunk was cut short all the same.
-function hasPngEnd(bytes: Uint8Array): boolean {
+function checkPngEnd(bytes: Uint8Array, field: string): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let at = PNG_SIGNATURE_LENGTH;
-  while (at + 12 <= bytes.length) {
+  for (let chunks = 0; at + 12 <= bytes.length; chunks++) {
+    // Only so many: walking millions of empty ones would hold the thread up.
+    if (chunks === MAX_PNG_CHUNKS) throw undecodable(field, new Error(`more than ${MAX_PNG_CHUNKS} chunks`));
     const next = at + 12 + view.getUint32(at);
-    if (ascii(bytes, at + 4, 4) === 'IEND') return next <= bytes.length;
+    if (view.getUint32(at + 4) === IEND) {
+      if (next <= bytes.length) return;
+      break;
+    }
     at = next;
   }
-  return false;
+  throw undecodable(field, new Error('no IEND chunk'));
 }
 
 /** Width and height of the upright image. */

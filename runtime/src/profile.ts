@@ -80,16 +80,28 @@ function values(tensors: ReadonlyMap<string, StoredTensor>): Map<string, Profile
   return result;
 }
 
-/** Reads a profile; throws {@link ProfileError} where the bytes are damaged. Whether it fits a bundle is the bundle's to say. */
-export function readProfile(bytes: Uint8Array): Profile {
+function count(text: string | undefined): number {
+  const value = Number(text);
+  if (!/^(0|[1-9]\d*)$/.test(text ?? '') || !Number.isSafeInteger(value)) {
+    throw new Error(`steps: expected a count, got ${JSON.stringify(text)?.slice(0, 40)}`);
+  }
+  return value;
+}
+
+/** Bytes of a header, where no bundle says how many it may have: those of 20,000 classes with long names. */
+const MAX_HEADER_BYTES = 20_000_000;
+
+/**
+ * Reads a profile; throws {@link ProfileError} where the bytes are damaged, or the header longer than `maxHeaderBytes`. Whether it
+ * fits a bundle is the bundle's to say.
+ */
+export function readProfile(bytes: Uint8Array, maxHeaderBytes = MAX_HEADER_BYTES): Profile {
   try {
-    const { tensors, metadata } = readSafetensors(bytes);
+    const { tensors, metadata } = readSafetensors(bytes, maxHeaderBytes);
     const { format, bundle = '', pattern = '' } = metadata;
     if (format !== FORMAT) throw new Error(`expected format "${FORMAT}", got ${JSON.stringify(format)}`);
     const classes = strings(metadata['classes']);
-    const steps = Number(metadata['steps']);
-    if (!Number.isSafeInteger(steps) || steps < 0)
-      throw new Error(`steps: expected a whole number of 0 or more, got ${JSON.stringify(metadata['steps'])}`);
+    const steps = count(metadata['steps']);
     return new Profile(bundle, pattern, classes, counts(metadata['examples'], classes.length), steps, values(tensors));
   } catch (cause) {
     throw new ProfileError(`profile: ${(cause as Error).message}`, { cause });

@@ -93,8 +93,19 @@ export interface TensorPlace {
   readonly length: number;
 }
 
-/** Where each tensor of a safetensors file stands. Throws {@link SafetensorsError} where the file is damaged. */
-export function readPlaces(bytes: Uint8Array): {
+/** Bytes of a header at most, by the format. */
+const MAX_HEADER_BYTES = 100_000_000;
+/** How deep a header nests: itself, a tensor, its shape. */
+const MAX_DEPTH = 3;
+
+/**
+ * Where each tensor of a safetensors file stands. Throws {@link SafetensorsError} where the file is damaged or its header longer than
+ * `maxHeaderBytes`.
+ */
+export function readPlaces(
+  bytes: Uint8Array,
+  maxHeaderBytes = MAX_HEADER_BYTES,
+): {
   readonly places: ReadonlyMap<string, TensorPlace>;
   readonly metadata: Readonly<Record<string, string>>;
 } {
@@ -102,9 +113,14 @@ export function readPlaces(bytes: Uint8Array): {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const length = Number(view.getBigUint64(0, true));
   if (length > bytes.length - 8) throw new SafetensorsError(`header of ${length} bytes in a file of ${bytes.length}`);
+  if (length > maxHeaderBytes) {
+    throw new SafetensorsError(`expected a header of at most ${maxHeaderBytes} bytes, got ${length}`);
+  }
+  const text = bytes.subarray(8, 8 + length);
+  checkDepth(text);
   let header: Record<string, unknown>;
   try {
-    const parsed: unknown = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length)));
+    const parsed: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(text));
     if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) throw new Error('not an object');
     header = parsed as Record<string, unknown>;
   } catch (cause) {
@@ -114,7 +130,11 @@ export function readPlaces(bytes: Uint8Array): {
   const places = new Map<string, TensorPlace>();
   for (const [name, entry] of Object.entries(header)) {
     if (name === '__metadata__') {
-      for (const [key, value] of Object.entries(entry as object)) metadata[key] = String(value);
+      for (const [key, value] of Object.entries(entry as object)) {
+        if (typeof value !== 'string')
+          throw new SafetensorsError(`metadata "${key}": expected text, got ${typeof value}`);
+        metadata[key] = value;
+      }
     } else places.set(name, placeOf(name, entry, 8 + length, bytes.length));
   }
   // The format has them side by side, to the end of the file.
@@ -130,8 +150,8 @@ export function readPlaces(bytes: Uint8Array): {
 }
 
 /** Decodes a safetensors file. Throws {@link SafetensorsError} where it is damaged. */
-export function readSafetensors(bytes: Uint8Array): SafetensorsFile {
-  const { places, metadata } = readPlaces(bytes);
+export function readSafetensors(bytes: Uint8Array, maxHeaderBytes?: number): SafetensorsFile {
+  const { places, metadata } = readPlaces(bytes, maxHeaderBytes);
   return { tensors: new Map([...places].map(([name, place]) => [name, tensorAt(bytes, place)])), metadata };
 }
 
@@ -140,11 +160,34 @@ export function tensorAt(bytes: Uint8Array, { dtype, shape, offset, length }: Te
   return storedTensor(dtype, shape, bytes.subarray(offset, offset + length));
 }
 
+// JSON.parse takes half a second for a megabyte of brackets.
+function checkDepth(json: Uint8Array): void {
+  let depth = 0;
+  let quoted = false;
+  for (let i = 0; i < json.length; i++) {
+    const byte = json[i];
+    if (quoted) {
+      if (byte === 0x5c) i++;
+      else if (byte === 0x22) quoted = false;
+    } else if (byte === 0x22) quoted = true;
+    else if (byte === 0x5d || byte === 0x7d) depth--;
+    else if ((byte === 0x5b || byte === 0x7b) && ++depth > MAX_DEPTH) {
+      throw new SafetensorsError(`expected a header nested ${MAX_DEPTH} deep, got more`);
+    }
+  }
+}
+
 function placeOf(name: string, entry: unknown, start: number, fileLength: number): TensorPlace {
   const { dtype, shape, data_offsets: offsets } = (entry ?? {}) as Partial<HeaderEntry>;
   const natural = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0;
   if (!dtype || !Object.hasOwn(arrays, dtype)) throw new SafetensorsError(`"${name}": dtype ${dtype} is not supported`);
-  if (!Array.isArray(shape) || !shape.every(natural) || !Array.isArray(offsets) || !offsets.every(natural)) {
+  if (
+    !Array.isArray(shape) ||
+    !shape.every(natural) ||
+    !Array.isArray(offsets) ||
+    !offsets.every(natural) ||
+    offsets.length !== 2
+  ) {
     throw new SafetensorsError(`"${name}": expected a shape and two offsets`);
   }
   const [from, to] = offsets;

@@ -6,11 +6,17 @@ import type { Logger } from 'pino';
 import { type Engine, EngineError } from './engine/engine.js';
 import { localEngine } from './engine/local.js';
 import { authenticate, limitRate, operatorsOnly } from './guard/auth.js';
+import { refuseOtherHosts } from './guard/hosts.js';
 import { observe } from './guard/observe.js';
+import { refuseLongBodies, sendBeforeEnd } from './guard/rest-of-body.js';
 import { refuseOtherSites } from './guard/sites.js';
-import { defaultLimits, type Limits } from './limits.js';
+import { consistent, defaultLimits, type Limits } from './limits.js';
 import { createMetrics, type Metrics, metricsHandler } from './metrics.js';
 import { Problem, show, toProblem } from './problems.js';
+import { Decoding } from './request/decoding.js';
+import { HeldBodies } from './request/held-bodies.js';
+import { JsonReader } from './request/json-reader.js';
+import { Pace } from './request/pace.js';
 import { adaptHandler } from './routes/adapt.js';
 import { docsHandler } from './routes/docs-page.js';
 import { healthHandler, liveHandler, modelsHandler, readyHandler } from './routes/info.js';
@@ -72,12 +78,17 @@ export function createService(options: AppOptions): Service {
   const { bundles, store, version, limits, auth = 'off', processMetrics, onError, logger } = options;
   const engine = options.engine ?? localEngine(bundles ?? new Map());
   if (engine.models.size === 0) throw new RangeError('bundles: expected at least one bundle, got none');
+  const all = consistent({ ...defaultLimits, ...limits });
   const metrics: Metrics = createMetrics(() => service, processMetrics);
   const service: Service = {
     workload: workloadOf(engine, options, metrics),
     draining: false,
     store,
-    limits: { ...defaultLimits, ...limits },
+    limits: all,
+    held: new HeldBodies(all.heldBytes),
+    pace: new Pace(),
+    json: new JsonReader(),
+    decoding: new Decoding(all),
     version,
     auth,
     metrics,
@@ -105,6 +116,7 @@ export function appOf(service: Service, options: AppOptions): Express {
   app.use(observe(service, logger));
   // Pages are served over plain HTTP too: nothing of them may be asked for by HTTPS only.
   app.use(helmet({ contentSecurityPolicy: { directives: { upgradeInsecureRequests: null } } }));
+  app.use(refuseLongBodies, refuseOtherHosts(service, options));
   if (corsOrigins.length > 0) {
     const exposedHeaders = ['ETag', 'Location', 'Retry-After', 'Server-Timing'];
     app.use(cors({ origin: [...corsOrigins], exposedHeaders, preflightContinue: false }));
@@ -172,9 +184,7 @@ function answerProblem(service: Service): ErrorRequestHandler {
       return;
     }
     const problem = service.problemOf(error);
-    response
-      .status(problem.status)
-      .set({ ...problem.headers, 'Content-Type': 'application/problem+json' })
-      .send(JSON.stringify(problem.toBody()));
+    response.status(problem.status).set({ ...problem.headers, 'Content-Type': 'application/problem+json' });
+    sendBeforeEnd(request, response, JSON.stringify(problem.toBody()));
   };
 }

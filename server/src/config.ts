@@ -98,6 +98,11 @@ export const settings = {
     'ms',
     'time of an adaptation at most, waiting included',
   ),
+  predictDeadlineMs: setting(
+    whole(1).default(defaultWork.predictDeadlineMs),
+    'ms',
+    'time of a prediction at most, decoding and waiting included',
+  ),
   batchImages: setting(
     whole(1, 4096).default(defaultWork.batchImages),
     'n',
@@ -110,7 +115,18 @@ export const settings = {
   ),
   predictQueue: setting(whole(1).default(defaultWork.predictQueue), 'n', 'images that wait to be predicted at most'),
   bodyBytes: setting(whole(1024).default(defaultLimits.bodyBytes), 'bytes', "a request's body at most"),
+  heldBytes: setting(whole(1024).default(defaultLimits.heldBytes), 'bytes', "all requests' bodies at once at most"),
   imagePixels: setting(whole(1).default(defaultLimits.imagePixels), 'n', "an image's pixels at most"),
+  requestPixels: setting(
+    whole(1).default(defaultLimits.requestPixels),
+    'n',
+    "pixels of a request's images together at most",
+  ),
+  keyPixels: setting(
+    whole(1).default(defaultLimits.keyPixels),
+    'n',
+    'pixels of images that each key, or address without keys, has decoded at once at most',
+  ),
   headMs: setting(whole(100).default(defaultTimeouts.headMs), 'ms', "time that a request's head may take"),
   bodyMs: setting(whole(100).default(defaultTimeouts.bodyMs), 'ms', "time that a request's body may take"),
   idleMs: setting(whole(0).default(defaultTimeouts.idleMs), 'ms', 'time that a connection is kept without a request'),

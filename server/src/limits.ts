@@ -4,24 +4,42 @@ export interface Limits {
   readonly bodyBytes: number;
   /** UTF-8 bytes of a label. */
   readonly labelBytes: number;
+  /** Bytes of all bodies that are held at once. */
+  readonly heldBytes: number;
   /** Width x height of an image. */
   readonly imagePixels: number;
+  /** Of all images of a request together. */
+  readonly requestPixels: number;
+  /** Of all images that a key, or an address without keys, has waiting to be decoded and decoded at once. */
+  readonly keyPixels: number;
   /** Images of one `/predict`. */
   readonly predictImages: number;
   /** Inner steps of one `/adapt`. */
   readonly steps: number;
   /** Inner learning rate. */
   readonly rate: number;
-  /** Images of one request that are decoded at the same time. */
-  readonly decodeConcurrency: number;
 }
 
 export const defaultLimits: Limits = {
   bodyBytes: 32 * 1024 * 1024,
   labelBytes: 256,
+  heldBytes: 64 * 1024 * 1024,
   imagePixels: 16_000_000,
+  requestPixels: 200_000_000,
+  keyPixels: 400_000_000,
   predictImages: 1000,
   steps: 100,
   rate: 10,
-  decodeConcurrency: 4,
 };
+
+/** The limits of all together at least those of one. */
+export function consistent(limits: Limits): Limits {
+  // A JPEG, decoded at a reduced scale, may have four times the pixels of another image.
+  const requestPixels = Math.max(limits.requestPixels, 4 * limits.imagePixels);
+  return {
+    ...limits,
+    heldBytes: Math.max(limits.heldBytes, limits.bodyBytes),
+    requestPixels,
+    keyPixels: Math.max(limits.keyPixels, requestPixels),
+  };
+}

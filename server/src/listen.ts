@@ -86,6 +86,7 @@ export async function startServer({ host = '127.0.0.1', port = 0, ...options }: 
       await stopListening(server, fresh, timeouts.drainMs);
     } finally {
       await service.workload.close();
+      await service.json.close();
     }
   };
   let closing: Promise<void> | undefined;

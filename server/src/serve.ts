@@ -49,8 +49,19 @@ export async function serve(
     }
     const engine = await load();
     models = [...engine.models.keys()];
-    const { bodyBytes, imagePixels, headMs, bodyMs, idleMs, drainDelayMs, drainMs } = config;
-    const { batchImages, batchWaitMs, predictQueue, adaptQueue, adaptDeadlineMs } = config;
+    const {
+      bodyBytes,
+      heldBytes,
+      imagePixels,
+      requestPixels,
+      keyPixels,
+      headMs,
+      bodyMs,
+      idleMs,
+      drainDelayMs,
+      drainMs,
+    } = config;
+    const { batchImages, batchWaitMs, predictQueue, predictDeadlineMs, adaptQueue, adaptDeadlineMs } = config;
     server = await startServer({
       engine,
       store,
@@ -68,8 +79,8 @@ export async function serve(
       corsOrigins: config.corsOrigins,
       hostNames: config.hostNames,
       proxies: config.proxies,
-      limits: { bodyBytes, imagePixels },
-      work: { batchImages, batchWaitMs, predictQueue, adaptThreads, adaptQueue, adaptDeadlineMs },
+      limits: { bodyBytes, heldBytes, imagePixels, requestPixels, keyPixels },
+      work: { batchImages, batchWaitMs, predictQueue, predictDeadlineMs, adaptThreads, adaptQueue, adaptDeadlineMs },
       timeouts: { headMs, bodyMs, idleMs, drainDelayMs, drainMs },
     }).catch(async (error: unknown) => {
       await engine.close().catch(() => undefined);

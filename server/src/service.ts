@@ -1,9 +1,14 @@
 import type { ServerResponse } from 'node:http';
-import type { Response } from 'express';
+import type { Request, Response } from 'express';
+import { ipKeyGenerator } from 'express-rate-limit';
 import type { Model } from './engine/engine.js';
 import type { Limits } from './limits.js';
 import type { Metrics } from './metrics.js';
 import { Problem, show } from './problems.js';
+import type { Decoding } from './request/decoding.js';
+import type { HeldBodies } from './request/held-bodies.js';
+import type { JsonReader } from './request/json-reader.js';
+import type { Pace } from './request/pace.js';
 import type { KeyRecord, ProfileRecord, ProfileStore } from './stores/contract.js';
 import type { Workload } from './work/workload.js';
 
@@ -15,6 +20,11 @@ export interface Service {
   draining: boolean;
   readonly store: ProfileStore;
   readonly limits: Limits;
+  /** Bodies that are held now. */
+  readonly held: HeldBodies;
+  readonly pace: Pace;
+  readonly json: JsonReader;
+  readonly decoding: Decoding;
   readonly version: string;
   readonly auth: 'off' | 'keys';
   readonly metrics: Metrics;
@@ -35,6 +45,21 @@ export const LOCAL = 'local';
 
 export function callerOf(response: Response): Caller {
   return response.locals['caller'] as Caller;
+}
+
+/** Who asks, as what they have at once is counted: a key, or an address without keys. */
+export function ownerOf(request: Request, response: Response): string {
+  const { key } = callerOf(response);
+  return key ? `key ${key.id}` : `address ${ipKeyGenerator(request.ip ?? '')}`;
+}
+
+/** The most images that a request may be told of, and the most values of one, over all models. */
+export function largestOf({ engine }: Workload): { readonly examples: number; readonly imageLength: number } {
+  const manifests = [...engine.models.values()].map(({ manifest }) => manifest);
+  return {
+    examples: Math.max(...manifests.map(({ limits }) => limits.maxExamples)),
+    imageLength: Math.max(...manifests.map(({ preprocessing: p }) => p.channels * p.height * p.width)),
+  };
 }
 
 /** The workload for a request, which is not closed before the request has ended. Throws where the client has gone away. */

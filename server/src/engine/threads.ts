@@ -45,15 +45,13 @@ export async function threadedEngine(directories: readonly string[], options: Th
     models.set(manifest.name, { name: manifest.name, manifest, digest });
   }
   const known = new LRUCache<string, true>({ maxSize: KNOWN_BYTES });
+  const idlest = () => adapters.reduce((best, each) => (each.busy < best.busy ? each : best));
   return {
     models,
     get sessions() {
       return [predictor, ...adapters].reduce((sum, { sessions }) => sum + sessions, 0);
     },
-    adapt(job, control) {
-      const idlest = adapters.reduce((best, each) => (each.busy < best.busy ? each : best));
-      return idlest.adapt(job, control);
-    },
+    adapt: (job, control) => idlest().adapt(job, control),
     async predict(model, queries) {
       const sent = queries.map((query) => {
         if (query.key === undefined) return query;
@@ -67,7 +65,8 @@ export async function threadedEngine(directories: readonly string[], options: Th
       let next = 0;
       return sent.map((query): Answer => (query ? (got[next++] as Answer) : { kind: 'unknown' }));
     },
-    inspect: (model, bytes) => predictor.inspect(model, bytes),
+    // Not where predictions run: whatever the bytes are, nobody's prediction waits for them.
+    inspect: (model, bytes) => idlest().inspect(model, bytes),
     async close() {
       await Promise.all([predictor, ...adapters].map((thread) => thread.close()));
     },

@@ -1,8 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
-import type { RequestHandler } from 'express';
+import type { Request, RequestHandler } from 'express';
 import { ipKeyGenerator, rateLimit } from 'express-rate-limit';
+import { LRUCache } from 'lru-cache';
 import { Problem } from '../problems.js';
-import { type Caller, LOCAL, type Service } from '../service.js';
+import { type Caller, LOCAL, ownerOf, type Service } from '../service.js';
 import type { KeyRecord, KeyStore } from '../stores/contract.js';
 
 export interface NewKey {
@@ -48,11 +49,15 @@ export function authenticate({ auth, store }: Service): RequestHandler {
       next();
     };
   }
+  const wrong = new WrongKeys();
   return async (request, response, next) => {
     const [, bearer] = /^Bearer +(\S{1,200})$/i.exec(request.headers.authorization ?? '') ?? [];
     const key = bearer ?? request.headers['x-api-key'];
     // Looked up by its hash, so the time it takes says nothing of how much of a guess is right.
-    const record = typeof key === 'string' ? await store.keys.find(hashKey(key)) : undefined;
+    const hash = typeof key === 'string' ? hashKey(key) : undefined;
+    if (hash !== undefined) wrong.check(request, hash);
+    const record = hash === undefined ? undefined : await store.keys.find(hash);
+    if (hash !== undefined) wrong.note(request, hash, record !== undefined);
     if (!record) {
       const got = key === undefined ? 'none' : 'one that is not known';
       throw new Problem('unauthorized', 'authorization', `expected "Bearer" and an API key, got ${got}`, {
@@ -62,6 +67,43 @@ export function authenticate({ auth, store }: Service): RequestHandler {
     response.locals['caller'] = { namespace: record.namespace, key: record } satisfies Caller;
     next();
   };
+}
+
+/** Wrong keys a minute of an address before the store is asked no more. */
+const MAX_WRONG = 60;
+const MINUTE_MS = 60_000;
+
+/** Counts keys that were wrong, so that guessing costs the store nothing. A key that was right a moment ago is not held up. */
+class WrongKeys {
+  readonly #right = new LRUCache<string, true>({ max: 10_000, ttl: 10 * MINUTE_MS });
+  readonly #wrong = new LRUCache<string, { count: number; readonly until: number }>({ max: 10_000 });
+
+  /** Throws {@link Problem} `busy` where too many keys of this address were wrong. */
+  check(request: Request, hash: string): void {
+    if (this.#right.has(hash)) return;
+    const { count, until } = this.#counted(request);
+    if (count < MAX_WRONG) return;
+    const detail = `expected at most ${MAX_WRONG} wrong keys a minute, got more`;
+    const seconds = Math.max(1, Math.ceil((until - Date.now()) / 1000));
+    throw new Problem('busy', 'authorization', detail, { 'Retry-After': String(seconds) });
+  }
+
+  note(request: Request, hash: string, isRight: boolean): void {
+    if (isRight) this.#right.set(hash, true);
+    else {
+      this.#right.delete(hash);
+      this.#counted(request).count++;
+    }
+  }
+
+  #counted(request: Request) {
+    const address = ipKeyGenerator(request.ip ?? '');
+    const known = this.#wrong.get(address);
+    if (known && known.until > Date.now()) return known;
+    const fresh = { count: 0, until: Date.now() + MINUTE_MS };
+    this.#wrong.set(address, fresh);
+    return fresh;
+  }
 }
 
 /** Lets only keys of operators pass, where keys are asked for. */
@@ -82,10 +124,7 @@ export function limitRate(perMinute: number): RequestHandler {
     windowMs: 60_000,
     limit: (_request, response) => limitOf(response.locals['caller'] as Caller),
     skip: (_request, response) => limitOf(response.locals['caller'] as Caller) === 0,
-    keyGenerator: (request, response) => {
-      const { key } = response.locals['caller'] as Caller;
-      return key ? `key ${key.id}` : `address ${ipKeyGenerator(request.ip ?? '')}`;
-    },
+    keyGenerator: ownerOf,
     standardHeaders: 'draft-8',
     legacyHeaders: false,
     validate: { trustProxy: false, xForwardedForHeader: false },

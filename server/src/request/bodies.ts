@@ -1,13 +1,12 @@
-import express, { type Request, type Response } from 'express';
-import type { Limits } from '../limits.js';
+import type { Request, Response } from 'express';
 import { Problem, show } from '../problems.js';
 import type { BodyOptions } from './body-options.js';
-import { type Form, readForm } from './form-body.js';
-import { readJson, tooLarge } from './json-body.js';
-import { runParser } from './parser.js';
+import { type Form, type FormOptions, readForm } from './form-body.js';
+import { type JsonBody, type JsonOptions, readJson } from './json-body.js';
+import { receiveBytes } from './receive.js';
 
 /** A request's body, read and within the limits; what it says is not looked at yet. */
-export type Body = { readonly kind: 'json'; readonly value: unknown } | ({ readonly kind: 'form' } & Form);
+export type Body = ({ readonly kind: 'json' } & JsonBody) | ({ readonly kind: 'form' } & Form);
 
 const JSON_TYPE = 'application/json';
 const FORM_TYPE = 'multipart/form-data';
@@ -23,16 +22,17 @@ export function typeOf(request: Request): string {
  *
  * @throws {Problem} `unsupported-media`, `too-large`, `malformed-request`, or what is wrong with a form's field.
  */
-export async function readBody(request: Request, response: Response, options: BodyOptions): Promise<Body> {
+export async function readBody(
+  request: Request,
+  response: Response,
+  options: JsonOptions & FormOptions,
+): Promise<Body> {
   const type = typeOf(request);
-  const { bodyBytes } = options.limits;
   if (type !== JSON_TYPE && type !== FORM_TYPE) {
     const got = type === '' ? 'none' : show(type);
     throw new Problem('unsupported-media', 'content-type', `expected ${JSON_TYPE} or ${FORM_TYPE}, got ${got}`);
   }
-  checkLength(request, bodyBytes);
-  if (type === JSON_TYPE)
-    return { kind: 'json', value: await readJson(request, response, bodyBytes, options.maxFiles) };
+  if (type === JSON_TYPE) return { kind: 'json', ...(await readJson(request, response, options)) };
   return { kind: 'form', ...(await readForm(request, response, options)) };
 }
 
@@ -41,25 +41,15 @@ export async function readBody(request: Request, response: Response, options: Bo
  *
  * @throws {Problem} `unsupported-media`, `too-large` or `malformed-request`.
  */
-export async function readBytes(request: Request, response: Response, { bodyBytes }: Limits): Promise<Uint8Array> {
+export async function readBytes(request: Request, response: Response, options: BodyOptions): Promise<Uint8Array> {
   const type = typeOf(request);
   if (type !== BYTES_TYPE) {
     throw new Problem('unsupported-media', 'content-type', `expected ${BYTES_TYPE}, got ${show(type || undefined)}`);
   }
-  checkLength(request, bodyBytes);
-  const parser = express.raw({ limit: bodyBytes, inflate: false, type: () => true });
-  await runParser(parser, request, response, (error) => {
-    const { type: reason, message } = error as { type?: unknown; message?: string };
-    if (reason === 'entity.too.large') return tooLarge(bodyBytes, 'more');
-    if (reason === 'encoding.unsupported') {
-      return new Problem('unsupported-media', 'content-encoding', 'expected bytes as they are, got an encoding');
-    }
-    return new Problem('malformed-request', 'body', `expected a whole body, got ${message}`);
-  });
-  return Buffer.isBuffer(request.body) ? request.body : new Uint8Array();
-}
-
-function checkLength(request: Request, bodyBytes: number): void {
-  const length = request.headers['content-length'];
-  if (Number(length ?? 0) > bodyBytes) throw tooLarge(bodyBytes, `${length}`);
+  const encoding = request.headers['content-encoding'] ?? 'identity';
+  if (encoding !== 'identity') {
+    throw new Problem('unsupported-media', 'content-encoding', `expected bytes as they are, got ${show(encoding)}`);
+  }
+  const malformed = (got: string) => new Problem('malformed-request', 'body', `expected a whole body, got ${got}`);
+  return receiveBytes(request, response, options, malformed);
 }

@@ -1,9 +1,10 @@
 import type { Limits } from '../limits.js';
+import type { HeldBodies } from './held-bodies.js';
+import type { Pace } from './pace.js';
 
 export interface BodyOptions {
   readonly limits: Limits;
-  /** How many files a form may hold, and images a request of JSON. */
-  readonly maxFiles: number;
-  /** Looks at a file's field name before the file is read; throws to refuse it. */
-  readonly checkName?: (name: string, index: number) => void;
+  /** All bodies that are held now. */
+  readonly held: HeldBodies;
+  readonly pace: Pace;
 }

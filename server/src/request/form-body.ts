@@ -1,15 +1,23 @@
+import type { Writable } from 'node:stream';
 import type { Request, RequestHandler, Response } from 'express';
 import multer, { MulterError } from 'multer';
 import { Problem, show } from '../problems.js';
 import type { BodyOptions } from './body-options.js';
-import { tooLarge } from './json-body.js';
 import { runParser } from './parser.js';
+import { receive, waitFor } from './receive.js';
 
 export interface Form {
   /** Text fields by name; not text where a field is sent twice. */
   readonly fields: Readonly<Record<string, unknown>>;
   /** In the order they were sent. */
   readonly files: readonly UploadedFile[];
+}
+
+export interface FormOptions extends BodyOptions {
+  /** How many files a form may hold. */
+  readonly maxFiles: number;
+  /** Looks at a file's field name before the file is read; throws to refuse it. */
+  readonly checkName?: (name: string, index: number) => void;
 }
 
 export interface UploadedFile {
@@ -26,12 +34,26 @@ const MAX_TEXT_BYTES = 4096;
  *
  * @throws {Problem} `unsupported-media`, `too-large`, `malformed-request`, `missing-input` or `invalid-input`.
  */
-export async function readForm(request: Request, response: Response, options: BodyOptions): Promise<Form> {
+export async function readForm(request: Request, response: Response, options: FormOptions): Promise<Form> {
   const encoding = request.headers['content-encoding'] ?? 'identity';
   if (encoding !== 'identity') {
     throw new Problem('unsupported-media', 'content-encoding', `expected a form as it is, got ${show(encoding)}`);
   }
-  await runParser(formParser(options), request, response, (error) => formProblem(error, options));
+  await receive(request, response, options, (take, signal) => {
+    const feed = (busboy: Writable) => {
+      // A parser that has failed has no listeners; what is left of the body is counted only.
+      const isRead = () => busboy.listenerCount('file') > 0;
+      request.on('data', (chunk: Buffer) => {
+        if (signal.aborted) return;
+        // All of it, also what stands before the first part and what the parser passes over.
+        waitFor(request, take(chunk), signal);
+        // It keeps up: parts go to memory.
+        if (isRead()) busboy.write(chunk);
+      });
+      request.once('end', () => isRead() && busboy.end());
+    };
+    return runParser(formParser(options, feed), request, response, (error) => formProblem(error, options));
+  });
   // A content type that the parser does not take for a form's after all, such as one with a boundary that is none.
   if (request.body === undefined) throw formProblem(new Error('a header that cannot be read'), options);
   const files = (request.files ?? []) as Express.Multer.File[];
@@ -62,15 +84,16 @@ export function withBooleans(fields: object, names: readonly string[]): unknown 
   );
 }
 
-function formParser({ limits, maxFiles, checkName }: BodyOptions): RequestHandler {
+function formParser({ maxFiles, checkName }: FormOptions, feed: (parser: Writable) => void): RequestHandler {
   let files = 0;
-  let bytes = 0;
-  return multer({
+  const options: multer.Options & { readonly streamHandler: (request: unknown, parser: Writable) => void } = {
     // Labels are field names, and people write them in every script.
     defParamCharset: 'utf8',
     limits: {
       files: maxFiles,
       fields: MAX_TEXT_FIELDS,
+      // Parts that are neither, too: the parser passes over them.
+      parts: maxFiles + MAX_TEXT_FIELDS,
       fieldSize: MAX_TEXT_BYTES,
       fieldNestingDepth: 0,
     },
@@ -82,29 +105,13 @@ function formParser({ limits, maxFiles, checkName }: BodyOptions): RequestHandle
         accept(error as Error);
       }
     },
-    // Bounds the files of a request together, which multer's own limits do not.
-    storage: {
-      _handleFile(_request, file, done) {
-        const chunks: Buffer[] = [];
-        file.stream.on('data', (chunk: Buffer) => {
-          bytes += chunk.length;
-          if (bytes <= limits.bodyBytes) chunks.push(chunk);
-          else chunks.length = 0;
-        });
-        file.stream.on('error', done);
-        file.stream.on('end', () => {
-          if (bytes > limits.bodyBytes) done(tooLarge(limits.bodyBytes, 'more'));
-          else done(null, { buffer: Buffer.concat(chunks) });
-        });
-      },
-      _removeFile(_request, _file, done) {
-        done(null);
-      },
-    },
-  }).any();
+    storage: multer.memoryStorage(),
+    streamHandler: (_request, parser) => feed(parser),
+  };
+  return multer(options).any();
 }
 
-function formProblem(error: unknown, { maxFiles }: BodyOptions): Problem {
+function formProblem(error: unknown, { maxFiles }: FormOptions): Problem {
   const message = error instanceof Error ? error.message : String(error);
   if (!(error instanceof MulterError)) {
     return new Problem('malformed-request', 'body', `expected a whole multipart/form-data body, got ${message}`);
@@ -113,6 +120,8 @@ function formProblem(error: unknown, { maxFiles }: BodyOptions): Problem {
   switch (String(error.code)) {
     case 'LIMIT_FILE_COUNT':
       return new Problem('too-large', 'body', `expected at most ${maxFiles} files, got more`);
+    case 'LIMIT_PART_COUNT':
+      return new Problem('too-large', 'body', `expected at most ${maxFiles + MAX_TEXT_FIELDS} parts, got more`);
     case 'LIMIT_FIELD_COUNT':
       return new Problem('too-large', 'body', `expected at most ${MAX_TEXT_FIELDS} text fields, got more`);
     case 'LIMIT_FIELD_VALUE':

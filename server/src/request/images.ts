@@ -1,19 +1,16 @@
-import { InputError, type Preprocessing } from '@whet/runtime';
-import { decodeImage } from '@whet/runtime/images';
-import type { Limits } from '../limits.js';
-import { Problem, show, truncate } from '../problems.js';
+import { setImmediate } from 'node:timers/promises';
+import type { Preprocessing } from '@whet/runtime';
+import { Problem, show } from '../problems.js';
 import { check, tensorDataSchema } from '../routes/schemas.js';
-import { mapLimited } from './concurrency.js';
+import type { Decoding, ImageFile } from './decoding.js';
+import { type Payloads, payloadAt } from './json-images.js';
 
-/** One image of a request, not decoded yet: a file's bytes, base64 or a data URL of one, or a tensor as JSON has it. */
+/** One image of a request, not decoded yet: a file's bytes, or what JSON has in its place. */
 export type ImageSource = { readonly field: string } & (
   | { readonly kind: 'file'; readonly bytes: Uint8Array }
-  | { readonly kind: 'base64'; readonly text: string }
-  | { readonly kind: 'tensor'; readonly tensor: unknown }
+  | { readonly kind: 'json'; readonly payloads: Payloads }
+  | { readonly kind: 'tensor'; readonly tensor: unknown; readonly payloads: Payloads }
 );
-
-/** What the bytes are is told by themselves: browsers and tools have other names for JPEG and PNG, or none. */
-const MEDIA_TYPE = /^(image\/[\w.+-]+|application\/octet-stream)$/;
 
 /**
  * The image that an object's `image` or `tensor` holds.
@@ -23,11 +20,13 @@ const MEDIA_TYPE = /^(image\/[\w.+-]+|application\/octet-stream)$/;
 export function imageSource(
   value: { readonly image?: string | undefined; readonly tensor?: unknown },
   field: string,
+  payloads: Payloads,
 ): ImageSource {
   const prefix = field === '' ? '' : `${field}.`;
   const { image, tensor } = value;
-  if (image !== undefined && tensor === undefined) return { kind: 'base64', field: `${prefix}image`, text: image };
-  if (image === undefined && tensor !== undefined) return { kind: 'tensor', field: `${prefix}tensor`, tensor };
+  if (image !== undefined && tensor === undefined) return { kind: 'json', field: `${prefix}image`, payloads };
+  if (image === undefined && tensor !== undefined)
+    return { kind: 'tensor', field: `${prefix}tensor`, tensor, payloads };
   const got = image === undefined ? 'neither' : 'both';
   throw new Problem(
     image === undefined ? 'missing-input' : 'invalid-input',
@@ -37,29 +36,45 @@ export function imageSource(
 }
 
 /**
- * The tensors `[C, H, W]` of a request's images, in their order, decoded a few at a time.
+ * The tensors `[C, H, W]` of a request's images, in their order.
  *
  * @throws {Problem} of the first image that cannot be used.
  */
-export function decodeSources(
+export async function decodeSources(
+  decoding: Decoding,
+  owner: string,
   sources: readonly ImageSource[],
   preprocessing: Preprocessing,
-  limits: Limits,
   signal: AbortSignal,
 ): Promise<Float32Array[]> {
-  return mapLimited(sources, limits.decodeConcurrency, async (source) => {
-    signal.throwIfAborted();
-    if (source.kind === 'tensor') return readTensor(source.tensor, source.field, preprocessing);
-    const bytes = source.kind === 'file' ? source.bytes : readBase64Image(source.text, source.field);
-    try {
-      return await decodeImage(bytes, preprocessing, { field: source.field, maxPixels: limits.imagePixels });
-    } catch (error) {
-      if (error instanceof InputError && bytes.length > 0 && !isSupportedFormat(bytes)) {
-        throw new Problem('unsupported-media', error.field, error.message);
-      }
-      throw error;
-    }
-  });
+  const tensors = new Array<Float32Array>(sources.length);
+  const files: (ImageFile & { readonly at: number })[] = [];
+  const turn = turns();
+  for (const [at, source] of sources.entries()) {
+    const { field } = source;
+    if (source.kind === 'tensor') {
+      const tensor = readTensor(source.tensor, field, source.payloads, preprocessing);
+      tensors[at] = tensor;
+      await turn(tensor.byteLength);
+    } else files.push({ at, field, bytes: source.kind === 'file' ? source.bytes : bytesAt(source.payloads, field) });
+  }
+  const decoded = await decoding.decode(owner, files, preprocessing, signal);
+  for (const [i, { at }] of files.entries()) tensors[at] = decoded[i] as Float32Array;
+  return tensors;
+}
+
+/** Bytes of tensors that are looked at before others have their turn. */
+const TURN_BYTES = 256 * 1024;
+
+/** Lets others have their turn, once so many bytes were looked at. */
+function turns(): (bytes: number) => Promise<void> | undefined {
+  let looked = 0;
+  return (bytes) => {
+    looked += bytes;
+    if (looked < TURN_BYTES) return undefined;
+    looked = 0;
+    return setImmediate();
+  };
 }
 
 /**
@@ -67,7 +82,7 @@ export function decodeSources(
  *
  * @throws {Problem} where its length does not fit, there are too many, or a value is not finite.
  */
-export function tensorsOfBytes(bytes: Uint8Array, p: Preprocessing, maxImages: number): Float32Array[] {
+export async function tensorsOfBytes(bytes: Uint8Array, p: Preprocessing, maxImages: number): Promise<Float32Array[]> {
   const length = p.channels * p.height * p.width;
   const count = bytes.length / (length * 4);
   if (count === 0 || !Number.isInteger(count)) {
@@ -78,9 +93,13 @@ export function tensorsOfBytes(bytes: Uint8Array, p: Preprocessing, maxImages: n
   if (count > maxImages) {
     throw new Problem('too-large', 'body', `expected at most ${maxImages} images, got ${count}`);
   }
-  return Array.from({ length: count }, (_, at) => {
-    return checkFinite(float32(bytes.subarray(at * length * 4, (at + 1) * length * 4)), `body[${at}]`);
-  });
+  const tensors: Float32Array[] = [];
+  const turn = turns();
+  for (let at = 0; at < count; at++) {
+    tensors.push(checkFinite(float32(bytes.subarray(at * length * 4, (at + 1) * length * 4)), `body[${at}]`));
+    await turn(length * 4);
+  }
+  return tensors;
 }
 
 const littleEndian = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
@@ -93,39 +112,16 @@ function float32(bytes: Uint8Array): Float32Array {
   return Float32Array.from({ length: copy.length / 4 }, (_, i) => view.getFloat32(i * 4, true));
 }
 
-function readBase64Image(text: string, field: string): Uint8Array {
-  if (!/^data:/i.test(text)) return readBase64(text, field);
-  // A media type is short; where no comma follows soon, there is none.
-  const comma = text.slice(0, 256).indexOf(',');
-  const parts = text.slice(5, Math.max(comma, 5)).toLowerCase().split(';');
-  const type = parts[0] ?? '';
-  if (comma < 0 || parts.length < 2 || parts.at(-1)?.trim() !== 'base64') {
-    throw new Problem(
-      'invalid-input',
-      field,
-      `expected a data URL as data:image/png;base64,..., got ${show(truncate(text, 40))}`,
-    );
-  }
-  if (!MEDIA_TYPE.test(type.trim())) {
-    throw new Problem('unsupported-media', field, `expected the media type of an image, got ${show(type)}`);
-  }
-  return readBase64(text.slice(comma + 1), field);
+function bytesAt(payloads: Payloads, field: string): Uint8Array {
+  const payload = payloadAt(payloads, field);
+  if (payload.kind !== 'bytes') throw new Error(`${field}: expected bytes, got ${payload.kind}`);
+  return payload.bytes;
 }
 
-/** Node's decoder skips what is not base64, so a length that falls short is how it tells. */
-function readBase64(text: string, field: string): Uint8Array {
-  const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0;
-  const bytes = Buffer.from(text, 'base64');
-  if (text.length % 4 !== 0 || bytes.length !== (text.length / 4) * 3 - padding) {
-    throw new Problem('invalid-input', field, `expected padded base64 without line breaks, got ${show(text)}`);
-  }
-  return bytes;
-}
-
-function readTensor(tensor: unknown, field: string, p: Preprocessing): Float32Array {
+function readTensor(tensor: unknown, field: string, payloads: Payloads, p: Preprocessing): Float32Array {
   const length = p.channels * p.height * p.width;
   const shape = `[${p.channels}, ${p.height}, ${p.width}]`;
-  if (Array.isArray(tensor)) return readNumbers(tensor, field, length, shape);
+  if (Array.isArray(tensor)) return readNumbers(payloads, field, length, shape);
   if (typeof tensor !== 'object' || tensor === null) {
     throw new Problem(
       'invalid-input',
@@ -133,7 +129,8 @@ function readTensor(tensor: unknown, field: string, p: Preprocessing): Float32Ar
       `expected ${length} numbers ${shape}, or their float32 bytes as { "data": base64 }, got ${show(tensor)}`,
     );
   }
-  const bytes = readBase64(check(tensorDataSchema, tensor, field).data, `${field}.data`);
+  check(tensorDataSchema, tensor, field);
+  const bytes = bytesAt(payloads, `${field}.data`);
   if (bytes.length !== length * 4) {
     throw new Problem(
       'invalid-input',
@@ -144,33 +141,22 @@ function readTensor(tensor: unknown, field: string, p: Preprocessing): Float32Ar
   return checkFinite(float32(bytes), `${field}.data`);
 }
 
-function readNumbers(values: readonly unknown[], field: string, length: number, shape: string): Float32Array {
-  if (values.length !== length) {
-    throw new Problem(
-      'invalid-input',
-      field,
-      `expected ${length} numbers, ${shape} row by row, got ${show(values)} values`,
-    );
+function readNumbers(payloads: Payloads, field: string, length: number, shape: string): Float32Array {
+  const payload = payloadAt(payloads, field);
+  if (payload.kind !== 'numbers') throw new Error(`${field}: expected numbers, got ${payload.kind}`);
+  const { count, values, bad } = payload;
+  if (count !== length || !values) {
+    const got = `an array of ${count} values`;
+    throw new Problem('invalid-input', field, `expected ${length} numbers, ${shape} row by row, got ${got}`);
   }
-  const at = values.findIndex((value) => typeof value !== 'number');
-  if (at >= 0) {
-    throw new Problem('invalid-input', `${field}[${at}]`, `expected a number, got ${show(values[at])}`);
-  }
-  return checkFinite(Float32Array.from(values as readonly number[]), field);
+  if (bad) throw new Problem('invalid-input', `${field}[${bad.at}]`, `expected a number, got ${bad.got}`);
+  return checkFinite(values, field);
 }
 
 function checkFinite(values: Float32Array, field: string): Float32Array {
-  const at = values.findIndex((value) => !Number.isFinite(value));
-  if (at < 0) return values;
-  throw new Problem('invalid-input', `${field}[${at}]`, `expected a finite float32 number, got ${values[at]}`);
-}
-
-/** By its first bytes, as the runtime tells; so that the status says whether the format or the file is at fault. */
-function isSupportedFormat(bytes: Uint8Array): boolean {
-  const start = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.byteLength, 12)).toString('latin1');
-  return (
-    start.startsWith('\x89PNG\r\n\x1a\n') ||
-    start.startsWith('\xff\xd8\xff') ||
-    (start.startsWith('RIFF') && start.slice(8) === 'WEBP')
-  );
+  for (let at = 0; at < values.length; at++) {
+    if (Number.isFinite(values[at])) continue;
+    throw new Problem('invalid-input', `${field}[${at}]`, `expected a finite float32 number, got ${values[at]}`);
+  }
+  return values;
 }

@@ -1,20 +1,24 @@
 import { randomUUID } from 'node:crypto';
 import type { AdaptAnswer } from '@whet/runtime/client';
 import { labelKey } from '@whet/runtime/format';
-import type { RequestHandler, Response } from 'express';
+import type { Request, RequestHandler, Response } from 'express';
 import type { AdaptJob, Model } from '../engine/engine.js';
 import type { Limits } from '../limits.js';
 import { Problem, show } from '../problems.js';
 import { type Body, readBody } from '../request/bodies.js';
 import { withBooleans, withNumbers } from '../request/form-body.js';
 import { decodeSources, type ImageSource, imageSource } from '../request/images.js';
+import type { Payloads } from '../request/json-images.js';
 import { checkLabel } from '../request/labels.js';
+import { freeBody } from '../request/receive.js';
 import {
   abortedBy,
   callerOf,
   enter,
   findModel,
   findProfile,
+  largestOf,
+  ownerOf,
   roundMilliseconds,
   type Service,
   serverTiming,
@@ -40,42 +44,20 @@ interface AdaptRequest {
  * answer is 201 or 200; with `Accept: text/event-stream`, unless an event `done` comes.
  */
 export function adaptHandler(service: Service): RequestHandler {
-  const { limits, store, metrics } = service;
-  const checkName = (name: string, i: number) => checkLabel(name, `examples[${i}].label`, limits.labelBytes);
+  const { store, metrics } = service;
   return async (request, response) => {
     const workload = enter(service, response);
     const caller = callerOf(response);
     const signal = abortedBy(response);
     workload.checkRoom();
-    const maxFiles = Math.max(
-      ...[...workload.engine.models.values()].map(({ manifest }) => manifest.limits.maxExamples),
-    );
-    const body = await readBody(request, response, { limits, maxFiles, checkName });
-    const began = performance.now();
-    const { options, count, read } = readRequest(body, limits);
-    const stored = await storedProfile(service, response, options);
-    const model = modelOf(workload, options, stored);
-    const from = options.continue ? stored : undefined;
-    checkCount(model, count);
-    const examples = read();
-    checkExamples(model, examples, from);
-    checkPattern(model, options.pattern, from);
-
-    const decoding = performance.now();
-    const images = await decodeSources(
-      examples.map(({ source }) => source),
-      model.manifest.preprocessing,
-      limits,
-      signal,
-    );
-    const decode = performance.now() - decoding;
-    metrics.stage('decode', decode);
-    const labelled = examples.map(({ label }, i) => ({ label, image: images[i] as Float32Array }));
-
+    const read = await readExamples(service, request, response, workload, signal);
+    const { options, stored, from, model, labelled, decode, began } = read;
     const stream = request.accepts('application/json', 'text/event-stream') === 'text/event-stream';
     const finish = async (onStep?: (step: number, loss: number) => void): Promise<AdaptAnswer> => {
       const job = jobOf(model, labelled, options, from);
-      const adapted = await workload.adapt(job, onStep ? { signal, onStep } : { signal });
+      const adapted = await workload.within('adapt', began, signal, (limited) =>
+        workload.adapt(job, onStep ? { signal: limited, onStep } : { signal: limited }),
+      );
       signal.throwIfAborted();
       const id = options.profile ?? randomUUID();
       const { pattern, classes, bytes, added, losses, milliseconds } = adapted;
@@ -106,6 +88,53 @@ export function adaptHandler(service: Service): RequestHandler {
       .set({ Location: `/profiles/${answer.profile}`, 'Server-Timing': serverTiming(answer.milliseconds) })
       .json(answer);
   };
+}
+
+interface ReadExamples {
+  readonly options: AdaptRequestOptions;
+  /** The profile that is to change, and the same where it is to be continued. */
+  readonly stored: ProfileRecord | undefined;
+  readonly from: ProfileRecord | undefined;
+  readonly model: Model;
+  readonly labelled: AdaptJob['examples'];
+  /** When the body was whole, and the milliseconds that decoding took. */
+  readonly began: number;
+  readonly decode: number;
+}
+
+/** Reads and decodes a request's examples, and lets go of all that they came in. */
+async function readExamples(
+  service: Service,
+  request: Request,
+  response: Response,
+  workload: Workload,
+  signal: AbortSignal,
+): Promise<ReadExamples> {
+  const { limits, metrics } = service;
+  const checkName = (name: string, i: number) => checkLabel(name, `examples[${i}].label`, limits.labelBytes);
+  const { examples: maxFiles, imageLength } = largestOf(workload);
+  const body = await readBody(request, response, { ...service, maxFiles, imageLength, checkName });
+  const began = performance.now();
+  const { options, count, read } = readRequest(body, limits);
+  const stored = await storedProfile(service, response, options);
+  const model = modelOf(workload, options, stored);
+  const from = options.continue ? stored : undefined;
+  checkCount(model, count);
+  const examples = read();
+  checkExamples(model, examples, from);
+  checkPattern(model, options.pattern, from);
+
+  const decoding = performance.now();
+  const sources = examples.map(({ source }) => source);
+  const { preprocessing } = model.manifest;
+  const images = await workload.within('adapt', began, signal, (limited) =>
+    decodeSources(service.decoding, ownerOf(request, response), sources, preprocessing, limited),
+  );
+  freeBody(response);
+  const decode = performance.now() - decoding;
+  metrics.stage('decode', decode);
+  const labelled = examples.map(({ label }, i) => ({ label, image: images[i] as Float32Array }));
+  return { options, stored, from, model, labelled, began, decode };
 }
 
 /** One event per inner step, then one of what became of it. */
@@ -187,7 +216,7 @@ function modelOf(workload: Workload, { model, ...options }: AdaptRequestOptions,
 function readRequest(body: Body, limits: Limits): AdaptRequest {
   if (body.kind === 'json') {
     const { examples: items, ...options } = check(adaptSchema(limits), body.value);
-    const read = () => items.map((item, i) => readExample(item, `examples[${i}]`, limits));
+    const read = () => items.map((item, i) => readExample(item, `examples[${i}]`, limits, body.payloads));
     return { options, count: items.length, read };
   }
   const fields = withBooleans(withNumbers(body.fields, ['steps', 'rate', 'version']), ['continue']);
@@ -203,10 +232,10 @@ function readRequest(body: Body, limits: Limits): AdaptRequest {
   return { options, count: files.length, read };
 }
 
-function readExample(item: unknown, field: string, { labelBytes }: Limits): LabelledSource {
+function readExample(item: unknown, field: string, { labelBytes }: Limits, payloads: Payloads): LabelledSource {
   const example = check(exampleSchema, item, field);
   checkLabel(example.label, `${field}.label`, labelBytes);
-  return { label: example.label, source: imageSource(example, field) };
+  return { label: example.label, source: imageSource(example, field, payloads) };
 }
 
 function checkCount({ manifest }: Model, count: number): void {

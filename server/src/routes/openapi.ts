@@ -63,11 +63,7 @@ export function openApiDocument({ limits, version, auth }: Service): OpenApiDocu
     summary,
     responses: {
       ...responses,
-      ...refusalsOf([
-        ...refusals,
-        ...(secured ? (['unauthorized'] as const) : (['foreign-origin', 'misdirected'] as const)),
-        'busy',
-      ]),
+      ...refusalsOf([...refusals, ...(secured ? (['unauthorized'] as const) : (['foreign-origin'] as const)), 'busy']),
     },
     ...(secured ? { security: [{ key: [] }] } : {}),
     ...rest,
@@ -127,7 +123,7 @@ export function openApiDocument({ limits, version, auth }: Service): OpenApiDocu
           'predict',
           'Predict images, each by itself, with a profile or with the classes that a model has of its own',
           ok('200', 'The classes.', predictAnswer),
-          [...body, 'not-found', 'profile-mismatch', 'version-conflict'],
+          [...body, 'not-found', 'profile-mismatch', 'version-conflict', 'deadline'],
           {
             requestParams: {
               query: predictOptionsSchema.meta({ description: `With a body of ${BYTES} only.` }),
@@ -275,10 +271,13 @@ export function openApiDocument({ limits, version, auth }: Service): OpenApiDocu
   }
 }
 
+/** What any answer may be. */
+const anywhere = ['malformed-request', 'misdirected', 'timeout', 'internal-error', 'unavailable'] as const;
+
 /** Refusals by status, with what any answer may be. */
 function refusalsOf(refusals: readonly ProblemKind[]): ZodOpenApiResponsesObject {
   const byStatus = new Map<string, string[]>();
-  for (const kind of new Set([...refusals, 'malformed-request', 'timeout', 'internal-error', 'unavailable'] as const)) {
+  for (const kind of new Set([...refusals, ...anywhere])) {
     const { status, title } = kinds[kind];
     byStatus.set(`${status}`, [...(byStatus.get(`${status}`) ?? []), `${title} (\`${kind}\`)`]);
   }

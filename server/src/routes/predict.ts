@@ -5,6 +5,7 @@ import type { Model } from '../engine/engine.js';
 import { Problem, show } from '../problems.js';
 import { BYTES_TYPE, readBody, readBytes, typeOf } from '../request/bodies.js';
 import { decodeSources, type ImageSource, imageSource, tensorsOfBytes } from '../request/images.js';
+import type { Payloads } from '../request/json-images.js';
 import {
   abortedBy,
   type Caller,
@@ -13,7 +14,9 @@ import {
   enter,
   findModel,
   findProfile,
+  largestOf,
   noProfile,
+  ownerOf,
   roundMilliseconds,
   type Service,
   serverTiming,
@@ -49,19 +52,22 @@ export function predictHandler(service: Service): RequestHandler {
     const workload = enter(service, response);
     const caller = callerOf(response);
     const signal = abortedBy(response);
-    const { sources, ...named } = await readRequest(service, request, response);
+    const { sources, ...named } = await readRequest(service, request, response, workload);
     const began = performance.now();
     const target = await findTarget(service, workload, caller, named);
     const { preprocessing } = target.model.manifest;
 
     const decoding = performance.now();
-    const images =
-      sources instanceof Uint8Array
-        ? tensorsOfBytes(sources, preprocessing, limits.predictImages)
-        : await decodeSources(sources, preprocessing, limits, signal);
-    const decoded = performance.now();
+    const owner = ownerOf(request, response);
+    const [predictions, decoded] = await workload.within('predict', began, signal, async (limited) => {
+      const images =
+        sources instanceof Uint8Array
+          ? await tensorsOfBytes(sources, preprocessing, limits.predictImages)
+          : await decodeSources(service.decoding, owner, sources, preprocessing, limited);
+      const now = performance.now();
+      return [await predict(service, workload, caller, target, images, limited), now] as const;
+    });
     metrics.stage('decode', decoded - decoding);
-    const predictions = await predict(service, workload, caller, target, images, signal);
     const ended = performance.now();
     checkFinite(predictions, sources);
     const times = roundMilliseconds({ decode: decoded - decoding, predict: ended - decoded, total: ended - began });
@@ -116,20 +122,26 @@ async function findTarget(
   return { model };
 }
 
-async function readRequest({ limits }: Service, request: Request, response: Response): Promise<PredictRequest> {
-  const { predictImages } = limits;
+async function readRequest(
+  service: Service,
+  request: Request,
+  response: Response,
+  workload: Workload,
+): Promise<PredictRequest> {
+  const { predictImages } = service.limits;
   if (typeOf(request) === BYTES_TYPE) {
     const named = check(predictOptionsSchema, request.query);
-    return { ...named, sources: await readBytes(request, response, limits) };
+    return { ...named, sources: await readBytes(request, response, service) };
   }
-  const body = await readBody(request, response, { limits, maxFiles: predictImages });
+  const { imageLength } = largestOf(workload);
+  const body = await readBody(request, response, { ...service, maxFiles: predictImages, imageLength });
   if (body.kind === 'form') {
     const named = check(predictOptionsSchema, body.fields);
     if (body.files.length === 0) throw new Problem('missing-input', 'images', 'expected image files, got none');
     return { ...named, sources: body.files.map(({ bytes }, i) => ({ kind: 'file', field: `images[${i}]`, bytes })) };
   }
   const { profile, model, images, ...one } = check(predictSchema, body.value);
-  if (images === undefined) return { profile, model, sources: [imageSource(one, '')] };
+  if (images === undefined) return { profile, model, sources: [imageSource(one, '', body.payloads)] };
   if (one.image !== undefined || one.tensor !== undefined) {
     throw new Problem('invalid-input', 'images', 'expected one of "image", "tensor" and "images", got several');
   }
@@ -137,16 +149,16 @@ async function readRequest({ limits }: Service, request: Request, response: Resp
   if (images.length > predictImages) {
     throw new Problem('too-large', 'images', `expected at most ${predictImages} images, got ${images.length}`);
   }
-  return { profile, model, sources: images.map((item, i) => readImage(item, `images[${i}]`)) };
+  return { profile, model, sources: images.map((item, i) => readImage(item, `images[${i}]`, body.payloads)) };
 }
 
-function readImage(item: unknown, field: string): ImageSource {
-  if (typeof item === 'string') return { kind: 'base64', field, text: item };
+function readImage(item: unknown, field: string, payloads: Payloads): ImageSource {
+  if (typeof item === 'string') return { kind: 'json', field, payloads };
   if (typeof item !== 'object' || item === null) {
     const expected = 'expected base64, or an object with "image" or "tensor"';
     throw new Problem('invalid-input', field, `${expected}, got ${show(item)}`);
   }
-  return imageSource(check(imageSchema, item, field), field);
+  return imageSource(check(imageSchema, item, field), field, payloads);
 }
 
 // JSON has no NaN: it would arrive as null, without a word.

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { ProfileAnswer, ProfilesAnswer } from '@whet/runtime/client';
-import { sameLabels } from '@whet/runtime/format';
+import { profileSize, sameLabels } from '@whet/runtime/format';
 import type { Request, RequestHandler, Response } from 'express';
 import { Problem, show } from '../problems.js';
 import { readBytes } from '../request/bodies.js';
@@ -92,7 +92,11 @@ async function storeBytes(
 ): Promise<void> {
   const workload = enter(service, response);
   const { name: model, manifest } = findModel(workload, check(importSchema, request.query).model);
-  const bytes = await readBytes(request as Request, response, service.limits);
+  const bodyBytes = Math.min(service.limits.bodyBytes, profileSize(manifest).bytes);
+  const bytes = await readBytes(request as Request, response, {
+    ...service,
+    limits: { ...service.limits, bodyBytes },
+  });
   if (bytes.length === 0) throw new Problem('missing-input', 'body', "expected a profile's bytes, got none");
   const { pattern, classes, examples } = await workload.engine.inspect(model, bytes);
   const own = new Set(manifest.labels);

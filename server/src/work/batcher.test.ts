@@ -50,7 +50,7 @@ test('waits for others as long as it was told, and no longer once a batch is ful
 test('counts weights, and runs what is heavier than a batch by itself', async () => {
   const { batches, submit } = recording();
   await Promise.all([submit(1, 3), submit(2, 2), submit(3, 9), submit(4, 1)]);
-  expect(batches).toEqual([[1], [2], [3], [4]]);
+  expect(batches).toEqual([[2], [4, 1], [3]]);
 });
 
 test('leaves out whoever went away, and refuses what would wait in too long a queue', async () => {
@@ -78,4 +78,21 @@ test('fails everyone of a batch that fails, and goes on', async () => {
   expect(both.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
   failing = false;
   expect(await batcher.submit(3, 1, never)).toBe(3);
+});
+
+test('one image does not wait for long lists of others, and these do not wait for ever', async () => {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  const quick = recording({ maxBatch: 32 });
+  const all = [quick.submit(1, 32), quick.submit(2, 32), quick.submit(3, 32), quick.submit(4, 1), quick.submit(5, 2)];
+  await vi.runAllTimersAsync();
+  await Promise.all(all);
+  expect(quick.batches).toEqual([[1], [4, 5], [2], [3]]);
+  const slow = recording({ maxBatch: 32 }, 600);
+  const some = [slow.submit(1, 32), slow.submit(2, 32)];
+  await vi.advanceTimersByTimeAsync(599);
+  some.push(slow.submit(3, 1));
+  await vi.runAllTimersAsync();
+  await Promise.all(some);
+  expect(slow.batches).toEqual([[1], [2], [3]]);
 });

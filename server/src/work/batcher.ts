@@ -16,13 +16,16 @@ interface Waiting<Q, R> {
   reject(error: unknown): void;
 }
 
+/** Milliseconds after which an item's turn comes before lighter ones. */
+const OVERDUE_MS = 500;
+
 /** More waits than may. */
 export class FullError extends Error {
   override readonly name = 'FullError';
 }
 
 /**
- * Runs items of many callers together, one batch at a time and in their order. While a batch runs the next one gathers;
+ * Runs items of many callers together, one batch at a time, the lightest first and else in their order. While a batch runs the next one gathers;
  * while nothing runs an item waits for others no longer than it was told to. Items of callers who went away are left out.
  */
 export class Batcher<Q, R> {
@@ -51,7 +54,17 @@ export class Batcher<Q, R> {
       throw new FullError(`expected at most ${maxWaiting} images that wait, got ${this.#weight + weight}`);
     }
     return new Promise<R>((resolve, reject) => {
-      this.#waiting.push({ item, weight, since: performance.now(), signal, resolve, reject });
+      // Also where its batch runs already: nobody waits for that any more.
+      const leave = () => reject(signal.reason);
+      signal.addEventListener('abort', leave, { once: true });
+      const settle =
+        <V>(call: (value: V) => void) =>
+        (value: V) => {
+          signal.removeEventListener('abort', leave);
+          call(value);
+        };
+      const since = performance.now();
+      this.#waiting.push({ item, weight, since, signal, resolve: settle(resolve), reject: settle(reject) });
       this.#weight += weight;
       if (this.#weight >= maxBatch) this.#start();
       else this.#startLater();
@@ -98,20 +111,21 @@ export class Batcher<Q, R> {
     this.#timer = undefined;
   }
 
+  /** The lightest go first, so that one image waits for no long lists of others; but none waits for ever. */
   #take(): Waiting<Q, R>[] {
-    const batch: Waiting<Q, R>[] = [];
+    const overdue = performance.now() - OVERDUE_MS;
+    const isOverdue = ({ since }: Waiting<Q, R>) => (since < overdue ? 0 : 1);
+    const waiting = this.#waiting
+      .filter(({ signal }) => !signal.aborted)
+      .sort((a, b) => isOverdue(a) - isOverdue(b) || (isOverdue(a) === 1 ? a.weight - b.weight : 0));
     let [taken, weight] = [0, 0];
-    for (const each of this.#waiting) {
-      if (each.signal.aborted) each.reject(each.signal.reason);
-      else {
-        if (batch.length > 0 && weight + each.weight > this.options.maxBatch) break;
-        batch.push(each);
-        weight += each.weight;
-      }
+    for (const each of waiting) {
+      if (taken > 0 && weight + each.weight > this.options.maxBatch) break;
+      weight += each.weight;
       taken++;
-      this.#weight -= each.weight;
     }
-    this.#waiting = this.#waiting.slice(taken);
-    return batch;
+    this.#waiting = waiting.slice(taken);
+    this.#weight = this.#waiting.reduce((sum, each) => sum + each.weight, 0);
+    return waiting.slice(0, taken);
   }
 }

@@ -11,6 +11,8 @@ export interface WorkOptions {
   readonly adaptQueue: number;
   /** Milliseconds an adaptation takes at most, from the end of its request to its result. */
   readonly adaptDeadlineMs: number;
+  /** The same of predictions. */
+  readonly predictDeadlineMs: number;
 }
 
 export const defaultWork: WorkOptions = {
@@ -20,4 +22,5 @@ export const defaultWork: WorkOptions = {
   adaptThreads: 1,
   adaptQueue: 32,
   adaptDeadlineMs: 60_000,
+  predictDeadlineMs: 30_000,
 };

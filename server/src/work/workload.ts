@@ -3,6 +3,7 @@ import PQueue from 'p-queue';
 import type { AdaptControl, AdaptedProfile, AdaptJob, Answer, Engine, Query } from '../engine/engine.js';
 import { Problem } from '../problems.js';
 import { Batcher, FullError } from './batcher.js';
+import { within } from './deadline.js';
 import { defaultWork, type WorkOptions } from './options.js';
 
 /** Milliseconds and sizes, as they come. */
@@ -51,33 +52,37 @@ export class Workload {
     throw new Problem('busy', 'request', detail, { 'Retry-After': String(seconds) });
   }
 
-  /** Runs an adaptation when its turn comes. Throws {@link Problem} `busy` or `deadline`, or the signal's reason. */
+  /**
+   * Works within the time that an adaptation or a prediction has from `began` on. Rejects with {@link Problem} `deadline`, or the signal's
+   * reason.
+   */
+  within<T>(
+    what: 'adapt' | 'predict',
+    began: number,
+    signal: AbortSignal,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const { adaptDeadlineMs, predictDeadlineMs } = this.options;
+    const deadline = { began, milliseconds: what === 'adapt' ? adaptDeadlineMs : predictDeadlineMs };
+    return within(signal, { ...deadline, expected: what === 'adapt' ? 'a profile' : 'predictions' }, work);
+  }
+
+  /** Runs an adaptation when its turn comes. Throws {@link Problem} `busy`, or the signal's reason. */
   async adapt(job: AdaptJob, { signal, onStep }: AdaptControl): Promise<AdaptedProfile & { readonly queued: number }> {
     this.checkRoom();
-    const { adaptDeadlineMs } = this.options;
-    const deadline = AbortSignal.timeout(adaptDeadlineMs);
-    const either = AbortSignal.any([signal, deadline]);
     const entered = performance.now();
-    try {
-      return await this.#adaptations.add(
-        async () => {
-          const began = performance.now();
-          this.observer.stage('queue', began - entered);
-          const control = onStep ? { signal: either, onStep } : { signal: either };
-          const adapted = await this.engine.adapt(job, control);
-          const taken = performance.now() - began;
-          this.#typical += (taken - this.#typical) / 8;
-          this.observer.stage('adapt', taken);
-          return { ...adapted, queued: began - entered };
-        },
-        { signal: either },
-      );
-    } catch (error) {
-      signal.throwIfAborted();
-      if (!deadline.aborted) throw error;
-      const detail = `expected a profile within ${adaptDeadlineMs} ms, got none; take fewer examples or steps, or try later`;
-      throw new Problem('deadline', 'request', detail, { 'Retry-After': '10' });
-    }
+    return this.#adaptations.add(
+      async () => {
+        const began = performance.now();
+        this.observer.stage('queue', began - entered);
+        const adapted = await this.engine.adapt(job, onStep ? { signal, onStep } : { signal });
+        const taken = performance.now() - began;
+        this.#typical += (taken - this.#typical) / 8;
+        this.observer.stage('adapt', taken);
+        return { ...adapted, queued: began - entered };
+      },
+      { signal },
+    );
   }
 
   /**

@@ -93,6 +93,29 @@ describe('keys', () => {
   });
 });
 
+test('wrong keys are refused before the store is asked, once there were many; a key that is in use goes on', async () => {
+  const store = createMemoryStore();
+  const { key } = await addKey(store.keys, { name: 'right' });
+  let asked = 0;
+  const find = store.keys.find.bind(store.keys);
+  store.keys.find = (hash) => {
+    asked++;
+    return find(hash);
+  };
+  const guessed = await startTestServer({}, { store, auth: 'keys' });
+  const ask = async (value: string) =>
+    (await fetch(`${guessed.url}/models`, { headers: { 'X-API-Key': value } })).status;
+  expect(await ask(key)).toBe(200);
+  for (let i = 0; i < 60; i++) expect(await ask(`whet_${i}`)).toBe(401);
+  const before = asked;
+  const refused = await fetch(`${guessed.url}/models`, { headers: { Authorization: 'Bearer whet_more' } });
+  expect([refused.status, Number(refused.headers.get('retry-after')) > 0]).toEqual([429, true]);
+  for (let i = 0; i < 20; i++) expect(await ask(`whet_more_${i}`)).toBe(429);
+  expect(asked).toBe(before);
+  expect(await ask(key)).toBe(200);
+  await guessed.close();
+});
+
 describe('profiles of another key', () => {
   const ask = async (id: string) => {
     const response = await fetch(`${url}/profiles/${id}`, { headers: { 'X-API-Key': keys['a'] as string } });

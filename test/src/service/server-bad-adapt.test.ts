@@ -60,7 +60,12 @@ describe('POST /adapt refuses', () => {
     [
       'millions of examples, without looking at each',
       () => ({ examples: new Array(8_000_000).fill(0) }),
-      { status: 413, field: 'examples', detail: /at most 12 examples, got 8000000/ },
+      { status: 413, field: 'body', detail: /at most 100000 numbers, got more/ },
+    ],
+    [
+      'thousands of examples, without looking at each',
+      () => ({ examples: new Array(80_000).fill(0) }),
+      { status: 413, field: 'examples', detail: /at most 12 examples, got 80000/ },
     ],
     ['no label', () => withExample({ image }), { status: 400, field: 'examples[2].label', detail: /got nothing/ }],
     [

@@ -87,7 +87,7 @@ describe('startServer', () => {
     expect((await fetch(`${server.url}/health`)).status).toBe(200);
     const closed = server.close();
     await pause(50);
-    socket.write('GET /health HTTP/1.1\r\nHost: x\r\n\r\n');
+    socket.write('GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n');
     const [answer] = (await once(socket, 'data')) as [Buffer];
     expect(String(answer)).toMatch(/^HTTP\/1.1 200 [\s\S]*\r\nConnection: close\r\n/);
     // Long before the time that requests under way have.

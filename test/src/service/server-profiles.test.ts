@@ -98,6 +98,45 @@ describe('adapting a profile again', () => {
     await expect(again({ model: 'other' })).rejects.toEqual(refused(422, 'model'));
     expect(await client.profile(profile)).toMatchObject({ version: 1 });
   });
+
+  test.each([
+    ['6 classes', 6, 409, 'profile'],
+    ['50,000 classes', 50_000, 413, 'body'],
+  ])('refuses to import a profile of %s where the bundle has 5 at most', async (_what, count, status, field) => {
+    const { profile } = await client.adapt({ examples });
+    const { bundle, pattern, steps, values } = readProfile((await client.exportProfile(profile)).bytes);
+    const classes = Array.from({ length: count }, (_, i) => `${i}`);
+    const length = server.bundle.manifest.featureLength;
+    const grown = new Map(values)
+      .set('head.weight', { shape: [count, length], data: new Float32Array(count * length) })
+      .set('head.bias', { shape: [count], data: new Float32Array(count) });
+    const odd = new Profile(
+      bundle,
+      pattern,
+      classes,
+      classes.map(() => 1),
+      steps,
+      grown,
+    ).toBytes();
+    await expect(client.importProfile(odd)).rejects.toEqual(refused(status, field));
+    await expect(client.importProfile(odd, { id: profile })).rejects.toEqual(refused(status, field));
+    expect(await client.profile(profile)).toMatchObject({ version: 1 });
+  });
+
+  test('imports the largest profile that a bundle can have, and none with bytes behind it', async () => {
+    const { profile } = await client.adapt({ examples, pattern: 'full' });
+    const { bundle, pattern, values } = readProfile((await client.exportProfile(profile)).bytes);
+    const length = server.bundle.manifest.featureLength;
+    const classes = Array.from({ length: 5 }, (_, i) => `${i}${'"'.repeat(255)}`);
+    const grown = new Map(values)
+      .set('head.weight', { shape: [5, length], data: new Float32Array(5 * length) })
+      .set('head.bias', { shape: [5], data: new Float32Array(5) });
+    const counts = classes.map(() => 1_000_000_000);
+    const largest = new Profile(bundle, pattern, classes, counts, Number.MAX_SAFE_INTEGER, grown).toBytes();
+    expect(await client.importProfile(largest)).toMatchObject({ classes, bytes: largest.length });
+    const longer = Buffer.concat([largest, Buffer.alloc(4)]);
+    await expect(client.importProfile(longer)).rejects.toEqual(refused(409, 'profile'));
+  });
 });
 
 test('going on from a profile finds its classes by what is seen of their names', async () => {
@@ -208,7 +247,7 @@ describe('/profiles', () => {
   test.each([
     ['a class with NUL', ['a\u0000', 'b'], [1, 1], 'classes[0]'],
     ['a class with a control character', ['a', '\u001b[31m'], [1, 1], 'classes[1]'],
-    ['a class of 100,000 characters', ['a', 'x'.repeat(100_000)], [1, 1], 'classes[1]'],
+    ['a class of 1,000 characters', ['a', 'x'.repeat(1000)], [1, 1], 'classes[1]'],
     ['a class with half a surrogate pair', ['a\ud800', 'b'], [1, 1], 'classes[0]'],
     ['a class of space', ['a', ' '], [1, 1], 'classes[1]'],
     ['two classes that look alike', ['caf\u00e9', 'cafe\u0301'], [1, 1], 'classes[1]'],

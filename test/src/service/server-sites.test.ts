@@ -1,4 +1,5 @@
 import { request as send } from 'node:http';
+import { connect } from 'node:net';
 import { hostname } from 'node:os';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { checkAnswer } from './check-answers.js';
@@ -10,7 +11,8 @@ const SITE = 'https://app.example';
 let server: TestServer;
 let secured: TestServer;
 beforeAll(async () => {
-  server = await startTestServer({}, { corsOrigins: [SITE], hostNames: ['whet.example.org'] });
+  const page = { bundles: new Map<string, string>() };
+  server = await startTestServer({}, { corsOrigins: [SITE], hostNames: ['whet.example.org'], page });
   secured = await startTestServer({}, { auth: 'keys' });
 });
 afterAll(() => Promise.all([server.close(), secured.close()]));
@@ -101,11 +103,34 @@ describe('without keys', () => {
     }
   });
 
-  test('what tells nothing of profiles is answered to all', async () => {
-    for (const path of ['/health/live', '/docs', '/openapi.json']) {
-      expect(await ask({ path, headers: { Host: 'evil.example' } })).toMatchObject({ status: 200 });
+  test('that holds for every route, the page and what is not there', async () => {
+    const paths = ['/', '/health', '/health/live', '/health/ready', '/docs', '/openapi.json', '/nowhere'];
+    for (const path of [...paths, '/bundles/index.json', '/bundles/tiny/manifest.json', '/assets/x.js']) {
+      for (const method of ['GET', 'POST', 'OPTIONS']) {
+        const { status } = await ask({ method, path, headers: { Host: 'evil.example' } });
+        expect([method, path, status]).toEqual([method, path, 421]);
+      }
     }
   });
+});
+
+test.each([
+  [400, 'GET /health HTTP/1.1', ['Host: localhost', 'Host: evil.example']],
+  [400, 'GET /health HTTP/1.1', ['Host: localhost', 'host: localhost']],
+  [421, 'GET http://evil.example/health HTTP/1.1', ['Host: localhost']],
+  [421, 'GET http://localhost:1/health HTTP/1.1', ['Host: localhost']],
+  [421, 'POST HTTPS://evil.example HTTP/1.1', ['Host: localhost', 'Content-Length: 0']],
+  [421, 'GET http://user@localhost/health HTTP/1.1', ['Host: localhost']],
+  [421, 'GET /health HTTP/1.1', ['Host: user@localhost']],
+  [421, 'GET /health HTTP/1.1', ['Host: localhost/evil.example']],
+  [200, 'GET http://LocalHost/health HTTP/1.1', ['Host: localhost']],
+] as const)('%i: %s with %j', async (status, line, headers) => {
+  const { hostname: address, port } = new URL(server.url);
+  const socket = connect(Number(port), address);
+  socket.end([line, ...headers, 'Connection: close', '', ''].join('\r\n'));
+  let got = '';
+  for await (const chunk of socket) got += chunk;
+  expect(got).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
 });
 
 test('with keys it is the key that counts', async () => {

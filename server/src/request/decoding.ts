@@ -1,0 +1,92 @@
+import { availableParallelism } from 'node:os';
+import { InputError, type Preprocessing } from '@whet/runtime';
+import { decodeImage, readImageSize } from '@whet/runtime/images';
+import type { Limits } from '../limits.js';
+import { Problem } from '../problems.js';
+import { Budget, Turns } from '../work/turns.js';
+import { mapLimited } from './concurrency.js';
+
+/** Images that are decoded at once, of all requests. Node.js has four threads for such work, and files are read in them too. */
+const SLOTS = 3;
+/** Pixels from which an image is large: some hundredths of a second. */
+const LARGE_PIXELS = 1_000_000;
+/** Bytes whose header takes about as long to find as a pixel takes to decode. */
+const BYTES_PER_PIXEL = 8;
+
+/** An image file and the field it stands in. */
+export interface ImageFile {
+  readonly field: string;
+  readonly bytes: Uint8Array;
+}
+
+/** Decodes images of all requests in turns, within a budget of pixels. */
+export class Decoding {
+  readonly #turns = new Turns({
+    slots: SLOTS,
+    largeSlots: Math.max(1, Math.min(SLOTS - 1, Math.floor(availableParallelism() / 2))),
+    large: LARGE_PIXELS,
+  });
+  readonly #budget: Budget;
+
+  constructor(private readonly limits: Limits) {
+    this.#budget = new Budget(limits.keyPixels, 'pixels');
+  }
+
+  /**
+   * The tensors of image files, in their order.
+   *
+   * @throws {Problem} of the first image that cannot be used, `too-large` where they have too many pixels together, `busy` with those of
+   * other requests; or the signal's reason.
+   */
+  async decode(
+    owner: string,
+    files: readonly ImageFile[],
+    preprocessing: Preprocessing,
+    signal: AbortSignal,
+  ): Promise<Float32Array[]> {
+    const { requestPixels, imagePixels } = this.limits;
+    const pixels = await mapLimited(files, SLOTS, (file) =>
+      this.#turns.run(owner, file.bytes.length / BYTES_PER_PIXEL, signal, () => pixelsOf(file, imagePixels)),
+    );
+    const total = pixels.reduce((sum, each) => sum + each, 0);
+    if (total > requestPixels) {
+      throw new Problem(
+        'too-large',
+        'body',
+        `expected images of at most ${requestPixels} pixels together, got ${total}`,
+      );
+    }
+    const release = this.#budget.take(owner, total);
+    try {
+      return await mapLimited(files, SLOTS, ({ field, bytes }, i) =>
+        this.#turns.run(owner, pixels[i] as number, signal, () =>
+          decodeImage(bytes, preprocessing, { field, maxPixels: imagePixels }),
+        ),
+      );
+    } finally {
+      release();
+    }
+  }
+}
+
+async function pixelsOf({ field, bytes }: ImageFile, maxPixels: number): Promise<number> {
+  try {
+    const { width, height } = await readImageSize(bytes, { field, maxPixels });
+    return width * height;
+  } catch (error) {
+    if (error instanceof InputError && bytes.length > 0 && !isSupportedFormat(bytes)) {
+      throw new Problem('unsupported-media', error.field, error.message);
+    }
+    throw error;
+  }
+}
+
+/** By its first bytes, as the runtime tells; so that the status says whether the format or the file is at fault. */
+function isSupportedFormat(bytes: Uint8Array): boolean {
+  const start = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.byteLength, 12)).toString('latin1');
+  return (
+    start.startsWith('\x89PNG\r\n\x1a\n') ||
+    start.startsWith('\xff\xd8\xff') ||
+    (start.startsWith('RIFF') && start.slice(8) === 'WEBP')
+  );
+}

@@ -1,0 +1,116 @@
+import { Problem, type ProblemKind, show, truncate } from '../problems.js';
+
+/** What an image or a tensor of a JSON body holds, out of its text. */
+export type Payload =
+  /** An image file, or a tensor's float32 values. */
+  | { readonly kind: 'bytes'; readonly bytes: Uint8Array<ArrayBuffer> }
+  /** A tensor's numbers; `values` is absent where there are more than any image has. */
+  | {
+      readonly kind: 'numbers';
+      readonly count: number;
+      readonly values?: Float32Array<ArrayBuffer>;
+      /** The first that is no number. */
+      readonly bad?: { readonly at: number; readonly got: string };
+    }
+  | { readonly kind: 'refused'; readonly problem: ProblemKind; readonly detail: string };
+
+/** By their fields, as in `examples[3].image` and `images[0].tensor.data`. */
+export type Payloads = ReadonlyMap<string, Payload>;
+
+/** What the bytes are is told by themselves: browsers and tools have other names for JPEG and PNG, or none. */
+const MEDIA_TYPE = /^(image\/[\w.+-]+|application\/octet-stream)$/;
+
+/**
+ * Takes images and tensors out of a body's value: in their places empty texts and lists remain. What is at fault with one is told
+ * when it is asked for.
+ */
+export function takePayloads(value: unknown, maxNumbers: number): Map<string, Payload> {
+  const payloads = new Map<string, Payload>();
+  const body = membersOf(value);
+  if (!body) return payloads;
+  const take = (holder: Record<string, unknown>, prefix: string) => {
+    const { image, tensor } = holder;
+    if (typeof image === 'string') {
+      payloads.set(`${prefix}image`, readImage(image));
+      holder['image'] = '';
+    }
+    if (Array.isArray(tensor)) {
+      payloads.set(`${prefix}tensor`, readNumbers(tensor, maxNumbers));
+      holder['tensor'] = [];
+    }
+    const data = membersOf(tensor)?.['data'];
+    if (typeof data !== 'string') return;
+    payloads.set(`${prefix}tensor.data`, readBase64(data));
+    (tensor as Record<string, unknown>)['data'] = '';
+  };
+  take(body, '');
+  for (const name of ['images', 'examples']) {
+    const list = body[name];
+    if (!Array.isArray(list)) continue;
+    for (const [i, item] of list.entries()) {
+      const holder = membersOf(item);
+      if (holder) take(holder, `${name}[${i}].`);
+      else if (typeof item === 'string' && name === 'images') {
+        payloads.set(`images[${i}]`, readImage(item));
+        list[i] = '';
+      }
+    }
+  }
+  return payloads;
+}
+
+function membersOf(value: unknown): Record<string, unknown> | undefined {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
+    : undefined;
+}
+
+/** The payload at a field. Throws {@link Problem} where it is at fault. */
+export function payloadAt(payloads: Payloads, field: string): Exclude<Payload, { kind: 'refused' }> {
+  const payload = payloads.get(field);
+  if (!payload) throw new Error(`${field}: expected a payload, got none`);
+  if (payload.kind === 'refused') throw new Problem(payload.problem, field, payload.detail);
+  return payload;
+}
+
+function readNumbers(list: readonly unknown[], maxNumbers: number): Payload {
+  const count = list.length;
+  if (count > maxNumbers) return { kind: 'numbers', count };
+  const values = new Float32Array(count);
+  for (let at = 0; at < count; at++) {
+    const value = list[at];
+    if (typeof value !== 'number') return { kind: 'numbers', count, values, bad: { at, got: show(value) } };
+    values[at] = value;
+  }
+  return { kind: 'numbers', count, values };
+}
+
+function readImage(text: string): Payload {
+  if (!/^data:/i.test(text)) return readBase64(text);
+  // A media type is short; where no comma follows soon, there is none.
+  const comma = text.slice(0, 256).indexOf(',');
+  const parts = text.slice(5, Math.max(comma, 5)).toLowerCase().split(';');
+  const type = parts[0] ?? '';
+  if (comma < 0 || parts.length < 2 || parts.at(-1)?.trim() !== 'base64') {
+    const got = show(truncate(text, 40));
+    return refused('invalid-input', `expected a data URL as data:image/png;base64,..., got ${got}`);
+  }
+  if (!MEDIA_TYPE.test(type.trim())) {
+    return refused('unsupported-media', `expected the media type of an image, got ${show(type)}`);
+  }
+  return readBase64(text.slice(comma + 1));
+}
+
+/** Node's decoder skips what is not base64, so a length that falls short is how it tells. */
+function readBase64(text: string): Payload {
+  const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0;
+  const decoded = Buffer.from(text, 'base64');
+  if (text.length % 4 !== 0 || decoded.length !== (text.length / 4) * 3 - padding) {
+    return refused('invalid-input', `expected padded base64 without line breaks, got ${show(text)}`);
+  }
+  // Small ones share a buffer, which could not be handed to another thread.
+  const own = decoded.byteLength === decoded.buffer.byteLength ? decoded : Uint8Array.from(decoded);
+  return { kind: 'bytes', bytes: own as Uint8Array<ArrayBuffer> };
+}
+
+const refused = (problem: ProblemKind, detail: string): Payload => ({ kind: 'refused', problem, detail });

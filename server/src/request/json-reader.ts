@@ -1,0 +1,68 @@
+import { Worker } from 'node:worker_threads';
+import { Problem } from '../problems.js';
+import { Turns } from '../work/turns.js';
+import { type JsonSource, type ParsedJson, parseJson } from './parse-json.js';
+
+/** Bytes of a body that are parsed at once: in a millisecond. */
+const SMALL_BYTES = 64 * 1024;
+/** Bytes from which a body leaves that much behind that a new thread is cheaper. */
+const LONG_BYTES = 4 * 2 ** 20;
+/** Megabytes that parsing a body may take. */
+const MAX_HEAP_MB = 256;
+
+/** Parses bodies of JSON: small ones at once, the others by turns in a thread, which is started with the first of them. */
+export class JsonReader {
+  readonly #turns = new Turns({ slots: 1, largeSlots: 1, large: Number.POSITIVE_INFINITY });
+  #worker: Worker | undefined;
+
+  async parse(owner: string, source: JsonSource, signal: AbortSignal): Promise<ParsedJson> {
+    const { bytes, encoding } = source;
+    if (bytes.length <= SMALL_BYTES && encoding === 'identity') return parseJson(source);
+    return this.#turns.run(owner, bytes.length, signal, () => this.#parse(source));
+  }
+
+  async close(): Promise<void> {
+    await this.#worker?.terminate();
+  }
+
+  #parse({ bytes, ...rest }: JsonSource): Promise<ParsedJson> {
+    const worker = this.#worker ?? this.#start();
+    // A copy where others share its memory, which goes to the thread as a whole.
+    const own = bytes.byteLength === bytes.buffer.byteLength ? bytes : Uint8Array.from(bytes);
+    return new Promise((resolve, reject) => {
+      const done = (result: ParsedJson) => {
+        worker.off('exit', ended);
+        worker.unref();
+        // Its memory goes with it, at once; it would be collected when its own turn comes.
+        if (result.bytes > LONG_BYTES) this.#end(worker);
+        resolve(result);
+      };
+      const ended = () => {
+        worker.off('message', done);
+        reject(new Problem('too-large', 'body', 'expected JSON that fits into memory, got more'));
+      };
+      worker.ref();
+      worker.once('message', done);
+      worker.once('exit', ended);
+      worker.postMessage({ ...rest, bytes: own } satisfies JsonSource, [own.buffer as ArrayBuffer]);
+    });
+  }
+
+  #end(worker: Worker): void {
+    if (this.#worker === worker) this.#worker = undefined;
+    void worker.terminate();
+  }
+
+  #start(): Worker {
+    const worker = new Worker(new URL('./json-thread.js', import.meta.url), {
+      resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB },
+    });
+    this.#worker = worker;
+    // Such as that it has no memory left; it is started anew with the next body.
+    worker.on('error', () => undefined);
+    worker.once('exit', () => {
+      if (this.#worker === worker) this.#worker = undefined;
+    });
+    return worker;
+  }
+}

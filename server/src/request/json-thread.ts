@@ -1,0 +1,16 @@
+import { parentPort } from 'node:worker_threads';
+import { type JsonSource, parseJson } from './parse-json.js';
+
+// The body of a thread that parses long bodies, so that the thread that answers requests never waits for one.
+
+const port = parentPort;
+if (!port) throw new Error('expected to be run as a thread');
+port.on('message', (source: JsonSource) => {
+  const result = parseJson(source);
+  const payloads = result.kind === 'parsed' ? [...result.payloads.values()] : [];
+  const buffers = payloads.flatMap((payload) => {
+    if (payload.kind === 'bytes') return [payload.bytes.buffer];
+    return payload.kind === 'numbers' && payload.values ? [payload.values.buffer] : [];
+  });
+  port.postMessage(result, buffers);
+});
