@@ -68,10 +68,10 @@ describe.skipIf(!programs)(`with PostgreSQL${lacking({ postgresql: programs })}`
     }
     const client = new pg.Client(address);
     await client.connect();
-    expect((await client.query('SELECT version FROM whet_schema')).rows).toEqual([{ version: 1 }]);
+    expect((await client.query('SELECT version FROM whet_schema')).rows).toEqual([{ version: 2 }]);
     await client.query('UPDATE whet_schema SET version = 1000');
     await client.end();
-    await expect(openStore(address)).rejects.toThrow('expected version 1 or older, got 1000');
+    await expect(openStore(address)).rejects.toThrow('expected version 2 or older, got 1000');
   });
 
   /** Names of a namespace's profiles, in the order in which they would be dropped. */
