@@ -26,7 +26,7 @@ import {
   replaceHandler,
 } from './routes/profiles.js';
 import type { Service } from './service.js';
-import type { ProfileStore } from './stores/contract.js';
+import { type ProfileStore, StoreUnavailableError } from './stores/contract.js';
 import { defaultWork, type WorkOptions } from './work/options.js';
 import { Workload } from './work/workload.js';
 
@@ -86,6 +86,7 @@ export function createService(options: AppOptions): Service {
         onError?.(error);
         logger?.error({ err: error }, 'fault');
       }
+      if (error instanceof StoreUnavailableError) logger?.warn({ err: error }, 'store');
       return problem;
     },
   };

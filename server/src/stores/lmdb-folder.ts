@@ -47,7 +47,7 @@ export async function inspectFolder(folder: string): Promise<StoreCounts | undef
   const file = join(folder, DATA);
   const size = await settledSize(file);
   if (size === undefined) return undefined;
-  if (size === 0) throw damaged(file, 'it is empty');
+  if (size === 0) throw damagedFile(file, 'it is empty');
   const child = spawn(process.execPath, [fileURLToPath(new URL('./lmdb-inspect.js', import.meta.url)), folder], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -71,9 +71,9 @@ export async function inspectFolder(folder: string): Promise<StoreCounts | undef
       else resolve(code === 0 ? undefined : said.slice(-3).join('; ') || `reading it ended with status ${code}`);
     });
   }).finally(() => clearTimeout(timer));
-  if (end !== undefined) throw damaged(file, end);
+  if (end !== undefined) throw damagedFile(file, end);
   const found = JSON.parse(last) as { readonly counts: StoreCounts } | { readonly problem: string };
-  if ('problem' in found) throw damaged(file, found.problem);
+  if ('problem' in found) throw damagedFile(file, found.problem);
   return found.counts;
 }
 
@@ -92,7 +92,7 @@ async function settledSize(file: string): Promise<number | undefined> {
   }
 }
 
-function damaged(file: string, problem: string): StoreDamagedError {
+export function damagedFile(file: string, problem: string): StoreDamagedError {
   return new StoreDamagedError(
     `${file}: expected profiles as they were written, got a damaged file: ${problem}. Leave it as it is, move its folder away ` +
       'and bring the last copy back: whet store copy COPY FOLDER (docs/deployment.md, "When a store is damaged")',

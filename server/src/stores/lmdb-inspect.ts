@@ -1,8 +1,9 @@
 import { statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { ABORT, type Database, type Key, open, type RootDatabase } from 'lmdb';
 import { EMPTY, type StoreCounts, StoreDamagedError } from './contract.js';
-import { figuresOf, openTables, type Stored, sumOf, type Tables, tableNames } from './lmdb-tables.js';
+import { figuresOf, openTables, PROBES, type Stored, sumOf, type Tables, tableNames } from './lmdb-tables.js';
 
 // A process of its own, which may die of what it reads: node lmdb-inspect.js FOLDER. Its last line says what is there.
 
@@ -27,7 +28,7 @@ function inspect(folder: string): StoreCounts {
     throw new StoreDamagedError(`it has no "${lacking}"`);
   }
   const tables = openTables(root);
-  const counts = walk(tables);
+  const counts = walk(tables, there.includes(PROBES) ? root.openDB({ name: PROBES, encoding: 'binary' }) : undefined);
   root.transactionSync(() => {
     tables.values.putSync([''], new Uint8Array(TRIAL));
     return ABORT;
@@ -36,7 +37,7 @@ function inspect(folder: string): StoreCounts {
 }
 
 /** Reads all that there is, as it is at one moment. */
-function walk(tables: Tables): StoreCounts {
+function walk(tables: Tables, probes: Database | undefined): StoreCounts {
   const transaction = tables.infos.useReadTransaction();
   let told = 0;
   function* entries<V, K extends Key>(name: string, table: Database<V, K>) {
@@ -51,22 +52,27 @@ function walk(tables: Tables): StoreCounts {
   }
   const owners = new Map<string, { profiles: number; bytes: number }>();
   const values = entries('values', tables.values);
+  // Sums of the keys that the other tables must have, in whatever order.
+  const [uses, changes] = [keySum(), keySum()];
   let [profiles, bytes, keys] = [0, 0, 0];
   for (const { key, value: stored } of entries('profiles', tables.infos)) {
     const [owner, id] = key as [string, string];
     const { value: found } = values.next() as IteratorResult<{ key: string[]; value: Uint8Array }, undefined>;
     if (found?.key[0] !== owner || found.key[1] !== id) throw new StoreDamagedError(`profile ${id} has no bytes`);
     checkStored(id, stored, found.value);
+    uses.add([owner, stored.used, id]);
+    changes.add([Date.parse(stored.updated), owner, id]);
     const total = owners.get(owner) ?? EMPTY;
     owners.set(owner, { profiles: total.profiles + 1, bytes: total.bytes + stored.size });
     profiles++;
     bytes += stored.size;
   }
   if (!values.next().done) throw new StoreDamagedError('there are bytes without a profile');
-  for (const name of ['uses', 'changes'] as const) {
-    let count = 0;
-    for (const _ of entries<unknown, Key>(name, tables[name])) count++;
-    if (count !== profiles) throw new StoreDamagedError(`"${name}" lists ${count} of ${profiles} profiles`);
+  for (const [name, expected] of Object.entries({ uses, changes })) {
+    const found = keySum();
+    for (const { key } of entries<unknown, Key>(name, tables[name as 'uses' | 'changes'])) found.add(key);
+    if (found.value() !== expected.value())
+      throw new StoreDamagedError(`"${name}" lists other than the ${profiles} profiles`);
   }
   for (const { key: owner, value } of entries('totals', tables.totals)) {
     const { profiles: counted, bytes: size } = owners.get(owner) ?? EMPTY;
@@ -79,8 +85,19 @@ function walk(tables: Tables): StoreCounts {
     if (value.hash !== key) throw new StoreDamagedError('a key is not under its hash');
     keys++;
   }
+  if (probes) for (const _ of entries(PROBES, probes));
   transaction.done();
   return { profiles, bytes, keys };
+}
+
+function keySum() {
+  let sum = 0;
+  return {
+    add(key: Key) {
+      sum = (sum + crc32(JSON.stringify(key))) >>> 0;
+    },
+    value: () => sum,
+  };
 }
 
 function checkStored(id: string, stored: Stored, bytes: Uint8Array): void {

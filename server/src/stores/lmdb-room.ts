@@ -1,7 +1,7 @@
 import { closeSync, fstatSync, openSync, writeSync } from 'node:fs';
 import type { RootDatabase } from 'lmdb';
 import { StoreUnavailableError } from './contract.js';
-import { figuresOf, type Pages, type Tables } from './lmdb-tables.js';
+import { figuresOf, type Pages } from './lmdb-tables.js';
 
 /** Pages that the file grows by at a time, on a disk that has them. */
 const CHUNK = 64;
@@ -27,13 +27,13 @@ export interface Room {
  * deleted any more. So the file is kept longer than its pages need, by zeros after the last of them that only deletions
  * may use up.
  */
-export function keepRoom(root: RootDatabase, tables: Tables, path: string): Room {
+export function keepRoom(root: RootDatabase, tables: readonly { getStats(): object }[], path: string): Room {
   const file = openSync(path, 'r+');
   let transaction = -1;
   let [pages, used, perWrite] = [0, 0, 0];
   const count = (size: number) => {
     const { root: names, free } = figuresOf(root);
-    const trees: Pages[] = [names, free, ...Object.values(tables).map(figuresOf)];
+    const trees: Pages[] = [names, free, ...tables.map(figuresOf)];
     pages = Math.floor(fstatSync(file).size / size);
     used = HEADS;
     perWrite = HEADS;

@@ -22,6 +22,8 @@ export interface Tables {
 }
 
 export const tableNames = ['profiles', 'values', 'uses', 'changes', 'totals', 'keys'] as const;
+/** A table that says nothing of profiles; stores of Whet 0.6 and older have none. */
+export const PROBES = 'probes';
 
 /** Opens the tables, and makes those that are not there. */
 export function openTables(root: RootDatabase): Tables {

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { setImmediate as turn } from 'node:timers/promises';
+import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises';
 import { open, type RootDatabase } from 'lmdb';
 import {
   COUNTED,
@@ -13,13 +13,17 @@ import {
   type StoreLimits,
   StoreUnavailableError,
 } from './contract.js';
-import { DATA, inspectFolder, prepareFolder } from './lmdb-folder.js';
+import { DATA, damagedFile, inspectFolder, prepareFolder } from './lmdb-folder.js';
 import { lmdbKeys } from './lmdb-keys.js';
 import { keepRoom } from './lmdb-room.js';
-import { openTables, type Stored, sumOf } from './lmdb-tables.js';
+import { openTables, PROBES, type Stored, sumOf } from './lmdb-tables.js';
 import { proveWrites } from './prove-writes.js';
 
 const TOUCH_MS = 1000;
+/** Milliseconds within which LMDB says why it failed. */
+const REASON_MS = 1000;
+/** What LMDB calls a page that is not there or not what it should be, and itself after that. */
+const DAMAGE = [-30797, -30796, -30795];
 /** Profiles that are dropped in one transaction, which the thread that answers waits for. */
 const BATCH = 100;
 
@@ -51,7 +55,9 @@ export async function openLmdbStore(folder: string, limits: StoreLimits = {}): P
 function createStore(root: RootDatabase, path: string, { ttlMs, maxBytes, now = Date.now }: StoreLimits): ProfileStore {
   const tables = openTables(root);
   const { infos, values, uses, changes, totals } = tables;
-  const room = keepRoom(root, tables, path);
+  /** For what is written only to see whether it can be. */
+  const probes = root.openDB<Uint8Array, string>({ name: PROBES, encoding: 'binary' });
+  const room = keepRoom(root, [...Object.values(tables), probes], path);
   const touched = new Map<string, readonly [owner: string, id: string, used: number]>();
   let timer: NodeJS.Timeout | undefined;
 
@@ -133,9 +139,9 @@ function createStore(root: RootDatabase, path: string, { ttlMs, maxBytes, now = 
         }
       });
     } catch (cause) {
-      // Rejected later, with what LMDB has said on standard error; unhandled it would end the process.
-      (cause as { commitError?: Promise<unknown> }).commitError?.catch(() => undefined);
-      throw new StoreUnavailableError(`the disk does not take a profile: ${(cause as Error).message}`, { cause });
+      const reason = await reasonOf(cause as Error);
+      if (DAMAGE.includes(reason.code as number)) throw damagedFile(path, reason.message);
+      throw new StoreUnavailableError(`the disk does not take a profile: ${reason.message}`, { cause });
     }
     if (outcome && 'value' in outcome) return outcome.value;
     throw outcome?.error;
@@ -165,14 +171,13 @@ function createStore(root: RootDatabase, path: string, { ttlMs, maxBytes, now = 
     });
     return sweeping;
   };
-  const prove = proveWrites((bytes) =>
-    write(() => {
+  const prove = proveWrites(async (bytes) => {
+    await write(() => {
       room.take(bytes);
-      // Its pages are written though nothing of it is left.
-      totals.putSync('', EMPTY);
-      totals.removeSync('');
-    }),
-  );
+      probes.putSync('last', new Uint8Array(bytes));
+    });
+    if (bytes > 0) await write(() => probes.removeSync('last'));
+  });
   const bytesOf = (id: string, stored: Stored, found: Uint8Array | undefined) => {
     if (found && (stored.sum === undefined || stored.sum === sumOf(stored, found))) return new Uint8Array(found);
     throw new StoreDamagedError(`${path}: profile ${id}: expected the bytes that were written, got others`);
@@ -302,6 +307,12 @@ function createStore(root: RootDatabase, path: string, { ttlMs, maxBytes, now = 
       room.close();
     },
   };
+}
+
+/** Why a transaction failed; LMDB says it on standard error as well. */
+async function reasonOf(cause: Error & { code?: unknown; commitError?: Promise<never> }) {
+  const reason = cause.commitError?.catch((error: Error & { code?: unknown }) => error);
+  return (await Promise.race([reason, pause(REASON_MS, undefined, { ref: false })])) ?? cause;
 }
 
 function infoOf({ used: _, sum: __, ...info }: Stored): ProfileInfo {
