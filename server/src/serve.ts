@@ -1,7 +1,8 @@
 import { destination, type Logger, pino } from 'pino';
-import { type Config, maskAddress, maskConfig, ttlOf } from './config.js';
+import { type Config, maskConfig, ttlOf } from './config.js';
 import { threadedEngine } from './engine/threads.js';
 import { defaultAuth, type RunningServer, startServer } from './listen.js';
+import { maskAddress } from './stores/address.js';
 import { openStore } from './stores/open.js';
 
 const SWEEP_MS = 60_000;
