@@ -114,7 +114,7 @@ export interface ProfileStore {
   /** Rejects with {@link StoreUnavailableError} where the store does not answer, or did not take a write a moment ago. */
   check(): Promise<void>;
   /** All profiles as they are at one moment, in the order of owners and ids, with those that expired and are not swept. */
-  all(): AsyncIterable<PlacedProfile>;
+  all(): AsyncGenerator<PlacedProfile>;
   /** Takes profiles as they are, versions and times included, all or none. Rejects where a place is taken. */
   restore(profiles: readonly PlacedProfile[]): Promise<void>;
   close(): Promise<void>;
