@@ -16,11 +16,14 @@ const tell = (message: object) => writeSync(1, `${JSON.stringify(message)}\n`);
 
 function inspect(folder: string): StoreCounts {
   const root: RootDatabase = open({ path: folder, noSubdir: false, overlappingSync: false, maxDbs: 8, cache: false });
-  const { pageSize, lastPageNumber } = figuresOf(root);
+  const { pageSize, lastPageNumber, root: names } = figuresOf(root);
   const [size, expected] = [statSync(join(folder, 'data.mdb')).size, (lastPageNumber + 1) * pageSize];
   // Whatever is behind its end cannot be read without the end of this process.
   if (size < expected) throw new StoreDamagedError(`it has ${size} of ${expected} bytes`);
   const there = [...root.getKeys()].map(String);
+  if (there.length !== names.entryCount) {
+    throw new StoreDamagedError(`its list of tables has ${there.length} of ${names.entryCount} entries`);
+  }
   const lacking = tableNames.find((name) => !there.includes(name));
   if (lacking !== undefined) {
     // As a process leaves it that was killed while it made the tables.
