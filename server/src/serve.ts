@@ -101,6 +101,8 @@ export async function serve(
     }
   };
   const timer = ttlMs === undefined ? undefined : setInterval(sweep, SWEEP_MS).unref();
+  // One that is started anew within a minute, again and again, sweeps as well.
+  if (timer) sweep();
   return {
     url: server.url,
     models,
