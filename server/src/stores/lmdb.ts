@@ -83,6 +83,8 @@ function createStore(root: RootDatabase, path: string, { ttlMs, maxBytes, now = 
     count(owner, -1, -stored.size);
   };
   const touchSync = () => {
+    if (touched.size === 0) return;
+    room.take(0);
     for (const [owner, id, used] of touched.values()) {
       const stored = infos.get([owner, id]);
       if (!stored || stored.used >= used) continue;
@@ -302,7 +304,7 @@ function createStore(root: RootDatabase, path: string, { ttlMs, maxBytes, now = 
       clearTimeout(timer);
       closing = true;
       await sweeping?.catch(() => undefined);
-      if (touched.size > 0) await write(touchSync);
+      await write(touchSync).catch(() => undefined);
       await root.close();
       room.close();
     },

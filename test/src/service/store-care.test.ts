@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import { runCommand } from '@whet/cli';
 import type { Bundle } from '@whet/runtime';
 import {
@@ -254,4 +255,24 @@ test('a store whose profile no Whet can read is not all as written', async () =>
   await store.put('me', 'x', { ...draft, bytes: Uint8Array.of(1, 2, 3) }, undefined);
   await store.close();
   await expect(checkStore(path)).rejects.toThrow('profile x: profile: ');
+});
+
+test('a store of Whet 0.6 is what it was, and is written on', async () => {
+  const path = join(folder, 'old');
+  await mkdir(path, { mode: 0o700 });
+  const old = await readFile(new URL('../../fixtures/store-0.6.mdb.gz', import.meta.url));
+  await writeFile(join(path, 'data.mdb'), gunzipSync(old));
+  const store = await openStore(path);
+  expect(await store.usage()).toEqual({ profiles: 3, bytes: 12 });
+  expect((await store.get('me', 'id-2'))?.bytes).toEqual(Uint8Array.of(1, 2, 3, 2));
+  expect(await store.keys.list()).toMatchObject([{ name: 'phone' }]);
+  const info = await store.info('me', 'id-1');
+  expect(await store.put('me', 'id-1', draft, info)).toMatchObject({ version: 2 });
+  await store.check();
+  await store.close();
+  // Its own order of changes has no sizes.
+  const later = await openStore(path, { ttlMs: 1000, now: () => Date.now() + 10_000 });
+  expect(await later.usage()).toEqual({ profiles: 0, bytes: 0 });
+  expect(await later.sweep()).toBe(3);
+  await later.close();
 });
