@@ -72,9 +72,10 @@ export async function inspectFolder(folder: string): Promise<StoreCounts | undef
     });
   }).finally(() => clearTimeout(timer));
   if (end !== undefined) throw damagedFile(file, end);
-  const found = JSON.parse(last) as { readonly counts: StoreCounts } | { readonly problem: string };
+  const found = JSON.parse(last) as { counts: StoreCounts } | { problem: string } | { refusal: string };
   if ('problem' in found) throw damagedFile(file, found.problem);
-  return found.counts;
+  if ('counts' in found) return found.counts;
+  throw new StoreUnavailableError(`${file}: expected a file that can be read and written, got ${found.refusal}`);
 }
 
 /** Size of a file; undefined where there is none. Another process may be about to make it, which empties it first. */

@@ -115,7 +115,9 @@ function checkStored(id: string, stored: Stored, bytes: Uint8Array): void {
 try {
   tell({ counts: inspect(process.argv[2] as string) });
 } catch (error) {
-  tell({ problem: (error as Error).message });
+  const { code, message } = error as { code?: unknown; message: string };
+  // LMDB's own are below 0, the system's above: the file may be whole where it cannot be opened.
+  tell(typeof code === 'number' && code > 0 ? { refusal: message } : { problem: message });
 }
 // Nothing of a damaged file is written when it is closed.
 process.exit(0);

@@ -110,6 +110,15 @@ describe('a damaged file', () => {
     expect((await readFile(file)).equals(damage)).toBe(true);
   });
 
+  test('is not what a file that cannot be opened is called', async () => {
+    const path = join(folder, 'directory');
+    await mkdir(join(path, 'data.mdb'), { recursive: true, mode: 0o700 });
+    await expect(openStore(path)).rejects.toBeInstanceOf(StoreUnavailableError);
+    await expect(openStore(path)).rejects.toThrow(
+      /data\.mdb: expected a file that can be read and written, got .*[Dd]irectory/,
+    );
+  });
+
   test('in a profile that is read later does not become an answer', async () => {
     const path = await fillFolder('later');
     const store = await openStore(path);
