@@ -238,13 +238,21 @@ function createStore(root: RootDatabase, path: string, { ttlMs, maxBytes, now = 
     async list(owner, limit, after) {
       const profiles = [];
       const start = after === undefined ? [owner, ''] : [owner, after];
-      for (const { key, value } of infos.getRange({ start, end: [owner, '\uffff'] })) {
-        const id = key[1] as string;
-        if (id === after || isExpired(value)) continue;
-        if (profiles.length === limit) return { profiles, next: profiles.at(-1)?.id as string };
-        profiles.push({ id, ...infoOf(value) });
+      const transaction = root.useReadTransaction();
+      try {
+        let seen = 0;
+        for (const { key, value } of infos.getRange({ start, end: [owner, '\uffff'], transaction })) {
+          // Many may have expired: others have their turn meanwhile.
+          if (++seen % BATCH === 0) await turn();
+          const id = key[1] as string;
+          if (id === after || isExpired(value)) continue;
+          if (profiles.length === limit) return { profiles, next: profiles.at(-1)?.id as string };
+          profiles.push({ id, ...infoOf(value) });
+        }
+        return { profiles };
+      } finally {
+        transaction.done();
       }
-      return { profiles };
     },
     async usage(owner) {
       let { profiles, bytes } = (owner === undefined ? undefined : totals.get(owner)) ?? EMPTY;

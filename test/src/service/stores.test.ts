@@ -31,6 +31,22 @@ describeStore('lmdb', {
   reopen: (limits) => openStore(join(folder, `${opened}`), limits),
 });
 
+test('a list in a folder gives others their turn while it passes over what has expired', async () => {
+  const store = await openStore(join(folder, 'list'), { ttlMs: 1000 });
+  const at = new Date(Date.now() - 5000).toISOString();
+  const state = { version: 1, created: at, updated: at, used: at, size: 1, owner: 'me' };
+  await store.restore(Array.from({ length: 1000 }, (_, i) => ({ ...draftOf('x'), ...state, id: `id ${i}` })));
+  await store.put('me', 'last', draftOf('y'), undefined);
+  let [turns, listed] = [0, false];
+  const listing = store.list('me', 5).finally(() => {
+    listed = true;
+  });
+  for (; !listed; turns++) await new Promise((resolve) => setImmediate(resolve));
+  expect((await listing).profiles.map(({ id }) => id)).toEqual(['last']);
+  expect(turns).toBeGreaterThan(5);
+  await store.close();
+});
+
 const programs = findPostgres();
 describe.skipIf(!programs)(`with PostgreSQL${lacking({ postgresql: programs })}`, () => {
   let postgres: TestPostgres;
