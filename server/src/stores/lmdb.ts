@@ -25,7 +25,10 @@ const REASON_MS = 1000;
 /** What LMDB calls a page that is not there or not what it should be, and itself after that. */
 const DAMAGE = [-30797, -30796, -30795];
 /** Profiles that are dropped in one transaction, which the thread that answers waits for. */
-const BATCH = 100;
+const BATCH = 50;
+/** Milliseconds between two of them, in which others have their turn; and that a write waits for them at most. */
+const SWEEP_PAUSE_MS = 5;
+const SWEEP_WAIT_MS = 1000;
 
 /**
  * Profiles and keys in a folder on this machine's disk, by LMDB: what a call has resolved for is on the disk, and a
@@ -154,7 +157,7 @@ function createStore(root: RootDatabase, path: string, { ttlMs, maxBytes, now = 
   const sweepAll = async () => {
     let swept = 0;
     // On a full disk, fewer at a time: each takes room before it gives some.
-    for (let batch = BATCH; !closing; await turn()) {
+    for (let batch = BATCH; !closing; await pause(SWEEP_PAUSE_MS)) {
       try {
         const dropped = await write(() => dropExpiredSync(batch));
         swept += dropped;
@@ -200,7 +203,7 @@ function createStore(root: RootDatabase, path: string, { ttlMs, maxBytes, now = 
       const size = bytes.byteLength;
       if (maxBytes !== undefined && size > maxBytes) throw new StoreFullError(size, maxBytes);
       // What has expired takes no room from what lives.
-      if (isOver(owner, size)) await sweep();
+      if (isOver(owner, size)) await Promise.race([sweep(), pause(SWEEP_WAIT_MS, undefined, { ref: false })]);
       const info = await prove.watch(size, () =>
         write(() => {
           const stored = living(owner, id);
