@@ -11,6 +11,7 @@ const loaders: readonly ((version: string) => Promise<Command>)[] = [
   async () => (await import('./commands/migrate.js')).migrateCommand(),
   async (version) => (await import('./commands/serve.js')).serveCommand(version),
   async () => (await import('./commands/keys.js')).keysCommand(),
+  async () => (await import('./commands/store.js')).storeCommand(),
   async () => (await import('./commands/page.js')).pageCommand(),
   async () => (await import('./commands/adapt.js')).adaptCommand(),
   async () => (await import('./commands/predict.js')).predictCommand(),

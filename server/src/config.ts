@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import * as z from 'zod';
 import { defaultTimeouts } from './guard/timeouts.js';
 import { defaultLimits } from './limits.js';
+import { maskAddress } from './stores/address.js';
 import { defaultWork } from './work/options.js';
 
 /** A setting that cannot be used; the message names it and where it was given. */
@@ -227,19 +228,6 @@ function readFile({ path, text }: { readonly path: string; readonly text: string
 /** The settings as they may be printed: without passwords. */
 export function maskConfig(config: Config): Config {
   return { ...config, store: maskAddress(config.store) };
-}
-
-/** A store's address without its password. */
-export function maskAddress(address: string): string {
-  if (!/^[a-z][a-z\d+.-]*:\/\//i.test(address)) return address;
-  try {
-    const url = new URL(address);
-    if (url.password !== '') url.password = '***';
-    for (const name of url.searchParams.keys()) if (/pass/i.test(name)) url.searchParams.set(name, '***');
-    return url.href;
-  } catch {
-    return '***';
-  }
 }
 
 /** Milliseconds of the setting `profileDays`. */

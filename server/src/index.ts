@@ -11,22 +11,27 @@ export { type RunningServer, type ServerOptions, startServer } from './listen.js
 export type { ProblemBody, ProblemKind } from './problems.js';
 export type { PageOptions } from './routes/page.js';
 export { type Serving, serve } from './serve.js';
+export { maskAddress } from './stores/address.js';
 export {
   KeyNameError,
   type KeyRecord,
   type KeyStore,
   type Page,
+  type PlacedProfile,
   type ProfileDraft,
   type ProfileInfo,
   type ProfileRecord,
   type ProfileState,
   type ProfileStore,
+  type StoreCounts,
+  StoreDamagedError,
   StoreFullError,
   type StoreLimits,
   StoreUnavailableError,
   type Usage,
   VersionConflictError,
 } from './stores/contract.js';
+export { checkStore, copyStore } from './stores/copy.js';
 export { createMemoryStore } from './stores/memory.js';
 export { holdsStore, openStore } from './stores/open.js';
 export { defaultWork, type WorkOptions } from './work/options.js';

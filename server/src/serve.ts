@@ -1,8 +1,9 @@
 import type { Logger } from 'pino';
-import { type Config, maskAddress, maskConfig, ttlOf } from './config.js';
+import { type Config, maskConfig, ttlOf } from './config.js';
 import { threadedEngine } from './engine/threads.js';
 import { defaultAuth, type RunningServer, startServer } from './listen.js';
 import { openLog } from './log.js';
+import { maskAddress } from './stores/address.js';
 import { openStore } from './stores/open.js';
 
 const SWEEP_MS = 60_000;
@@ -112,6 +113,8 @@ export async function serve(
     }
   };
   const timer = ttlMs === undefined ? undefined : setInterval(sweep, SWEEP_MS).unref();
+  // One that is started anew within a minute, again and again, sweeps as well.
+  if (timer) sweep();
   return {
     url: server.url,
     models,

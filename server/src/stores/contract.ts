@@ -29,6 +29,14 @@ export interface ProfileRecord extends ProfileInfo {
   readonly bytes: Uint8Array;
 }
 
+/** A profile with its place: what copies of a store are made of. */
+export interface PlacedProfile extends ProfileRecord {
+  readonly owner: string;
+  readonly id: string;
+  /** When it was last used: ISO 8601, UTC. */
+  readonly used: string;
+}
+
 export interface Page {
   /** In the order of ids. */
   readonly profiles: readonly (ProfileInfo & { readonly id: string })[];
@@ -39,6 +47,13 @@ export interface Page {
 export interface Usage {
   readonly profiles: number;
   readonly bytes: number;
+}
+
+export const EMPTY: Usage = { profiles: 0, bytes: 0 };
+
+/** What a store holds. */
+export interface StoreCounts extends Usage {
+  readonly keys: number;
 }
 
 /** An API key as it is kept: the key itself is not, only its SHA-256. */
@@ -87,14 +102,21 @@ export interface ProfileStore {
   delete(owner: string, id: string, expected?: ProfileState): Promise<boolean>;
   /** The owner's profiles, `limit` at most, from the one after the id `after`. */
   list(owner: string, limit: number, after?: string): Promise<Page>;
-  /** Of one owner, or of all. */
+  /**
+   * Of one owner, or of all. Looks at no profile but the first thousand that have expired, so that where more of them wait
+   * to be swept, these count still.
+   */
   usage(owner?: string): Promise<Usage>;
   /** Notes that a profile was used, for {@link StoreLimits.maxBytes}. Costs nothing where there is no such limit. */
   touch(owner: string, id: string): void;
-  /** Frees the room of expired profiles, which are not to be seen any more already; how many. */
+  /** Frees the room of expired profiles, which are not to be seen any more already, some at a time; how many. */
   sweep(): Promise<number>;
-  /** Rejects with {@link StoreUnavailableError} where the store does not answer. */
+  /** Rejects with {@link StoreUnavailableError} where the store does not answer, or did not take a write a moment ago. */
   check(): Promise<void>;
+  /** All profiles as they are at one moment, in the order of owners and ids, with those that expired and are not swept. */
+  all(): AsyncGenerator<PlacedProfile>;
+  /** Takes profiles as they are, versions and times included, all or none. Rejects where a place is taken. */
+  restore(profiles: readonly PlacedProfile[]): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -141,6 +163,14 @@ export class KeyNameError extends Error {
     super(`name: expected one that no key has, got "${name}"`);
   }
 }
+
+/** What is stored is not what was written. */
+export class StoreDamagedError extends Error {
+  override readonly name = 'StoreDamagedError';
+}
+
+/** Expired profiles that {@link ProfileStore.usage} looks at, at most. */
+export const COUNTED = 1000;
 
 /** Throws {@link VersionConflictError} where a stored state, if any, is not the expected one. */
 export function checkState(stored: ProfileState | undefined, expected: ProfileState | undefined): void {

@@ -1,60 +1,90 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import {
+  COUNTED,
   checkState,
+  EMPTY,
   KeyNameError,
   type KeyRecord,
   type KeyStore,
+  type PlacedProfile,
+  type ProfileInfo,
   type ProfileRecord,
   type ProfileStore,
   StoreFullError,
   type StoreLimits,
+  StoreUnavailableError,
+  type Usage,
 } from './contract.js';
+
+/** Profiles that are dropped at once, which the thread that answers waits for. */
+const BATCH = 1000;
 
 /** Profiles and keys in this process's memory: gone when it ends. */
 export function createMemoryStore({ ttlMs, maxBytes, now = Date.now }: StoreLimits = {}): ProfileStore {
   /** By owner; an owner's in the order they were used, the longest ago first. */
-  const owners = new Map<string, Map<string, ProfileRecord>>();
-  const recordsOf = (owner: string) => owners.get(owner) ?? new Map<string, ProfileRecord>();
+  const owners = new Map<string, Map<string, PlacedProfile>>();
+  /** In the order they were changed. */
+  const changes = new Set<PlacedProfile>();
+  const totals = new Map<string, Usage>();
+  const recordsOf = (owner: string) => owners.get(owner) ?? new Map<string, PlacedProfile>();
   const isExpired = ({ updated }: ProfileRecord) => ttlMs !== undefined && Date.parse(updated) + ttlMs <= now();
   const living = (owner: string, id: string) => {
     const record = recordsOf(owner).get(id);
     return record && !isExpired(record) ? record : undefined;
   };
-  const usageOf = (records: Iterable<ProfileRecord>) => {
-    let [profiles, bytes] = [0, 0];
-    for (const record of records) {
-      if (isExpired(record)) continue;
-      profiles++;
-      bytes += record.size;
+  const count = (owner: string, profiles: number, bytes: number) => {
+    const old = totals.get(owner) ?? EMPTY;
+    totals.set(owner, { profiles: old.profiles + profiles, bytes: old.bytes + bytes });
+  };
+  const place = (record: PlacedProfile) => {
+    const { owner, id, size } = record;
+    owners.set(owner, recordsOf(owner).set(id, record));
+    changes.add(record);
+    count(owner, 1, size);
+  };
+  const remove = (owner: string, id: string) => {
+    const records = recordsOf(owner);
+    const record = records.get(id);
+    if (!record) return;
+    records.delete(id);
+    changes.delete(record);
+    count(owner, -1, -record.size);
+    if (records.size > 0) return;
+    owners.delete(owner);
+    totals.delete(owner);
+  };
+  const expired = (limit: number) => {
+    const found: PlacedProfile[] = [];
+    for (const record of changes) {
+      if (found.length === limit || !isExpired(record)) break;
+      found.push(record);
     }
-    return { profiles, bytes };
+    return found;
   };
-  const dropExpired = (records: Map<string, ProfileRecord>) => {
-    let dropped = 0;
-    for (const [id, record] of records) if (isExpired(record) && records.delete(id)) dropped++;
-    return dropped;
+  const dropExpired = (limit: number) => {
+    const dropped = expired(limit);
+    for (const { owner, id } of dropped) remove(owner, id);
+    return dropped.length;
   };
-  const evict = (records: Map<string, ProfileRecord>, kept: string) => {
-    if (maxBytes === undefined) return;
-    dropExpired(records);
-    let { bytes } = usageOf(records.values());
-    for (const [id, { size }] of records) {
-      if (bytes <= maxBytes) break;
-      if (id === kept) continue;
-      records.delete(id);
-      bytes -= size;
+  const evict = (owner: string, kept: string) => {
+    const filled = () => (totals.get(owner) ?? EMPTY).bytes;
+    if (maxBytes === undefined || filled() <= maxBytes) return;
+    dropExpired(changes.size);
+    for (const id of recordsOf(owner).keys()) {
+      if (filled() <= maxBytes) break;
+      if (id !== kept) remove(owner, id);
     }
   };
   return {
     kind: 'memory',
     keys: createMemoryKeys(),
     async get(owner, id) {
-      return living(owner, id);
+      const record = living(owner, id);
+      return record && { ...infoOf(record), bytes: record.bytes };
     },
     async info(owner, id) {
       const record = living(owner, id);
-      if (!record) return undefined;
-      const { bytes: _, ...info } = record;
-      return info;
+      return record && infoOf(record);
     },
     async put(owner, id, draft, expected) {
       const size = draft.bytes.byteLength;
@@ -63,33 +93,40 @@ export function createMemoryStore({ ttlMs, maxBytes, now = Date.now }: StoreLimi
       checkState(stored, expected);
       const updated = new Date(now()).toISOString();
       const { version, created } = stored ?? { version: 0, created: updated };
-      const info = { ...draft, version: version + 1, created, updated, size };
-      const records = recordsOf(owner);
-      owners.set(owner, records);
-      records.delete(id);
-      records.set(id, { ...info, bytes: draft.bytes.slice() });
-      evict(records, id);
-      const { bytes: _, ...rest } = info;
-      return rest;
+      remove(owner, id);
+      const state = { version: version + 1, created, updated, used: updated, size };
+      const record = { ...draft, ...state, owner, id, bytes: draft.bytes.slice() };
+      place(record);
+      evict(owner, id);
+      return infoOf(record);
     },
     async delete(owner, id, expected) {
       const stored = living(owner, id);
       if (expected) checkState(stored, expected);
-      const records = recordsOf(owner);
-      records.delete(id);
-      if (records.size === 0) owners.delete(owner);
+      remove(owner, id);
       return stored !== undefined;
     },
     async list(owner, limit, after) {
       const all = [...recordsOf(owner)].filter(([, record]) => !isExpired(record));
       const rest = all.filter(([id]) => after === undefined || id > after).sort(([a], [b]) => (a < b ? -1 : 1));
-      const profiles = rest.slice(0, limit).map(([id, { bytes: _, ...info }]) => ({ id, ...info }));
+      const profiles = rest.slice(0, limit).map(([id, record]) => ({ id, ...infoOf(record) }));
       const last = profiles.at(-1);
       return { profiles, ...(rest.length > limit && last ? { next: last.id } : {}) };
     },
     async usage(owner) {
-      const chosen = owner === undefined ? [...owners.values()] : [recordsOf(owner)];
-      return usageOf(chosen.flatMap((records) => [...records.values()]));
+      let { profiles, bytes } = (owner === undefined ? undefined : totals.get(owner)) ?? EMPTY;
+      if (owner === undefined) {
+        for (const each of totals.values()) {
+          profiles += each.profiles;
+          bytes += each.bytes;
+        }
+      }
+      for (const { owner: of, size } of expired(COUNTED)) {
+        if (owner !== undefined && of !== owner) continue;
+        profiles--;
+        bytes -= size;
+      }
+      return { profiles, bytes };
     },
     touch(owner, id) {
       const records = owners.get(owner);
@@ -100,15 +137,30 @@ export function createMemoryStore({ ttlMs, maxBytes, now = Date.now }: StoreLimi
     },
     async sweep() {
       let swept = 0;
-      for (const [owner, records] of owners) {
-        swept += dropExpired(records);
-        if (records.size === 0) owners.delete(owner);
+      for (let dropped = BATCH; dropped === BATCH; await turn()) {
+        dropped = dropExpired(BATCH);
+        swept += dropped;
       }
       return swept;
     },
     async check() {},
+    async *all() {
+      const records = [...owners.values()].flatMap((each) => [...each.values()]);
+      yield* records.sort((a, b) => compare(a.owner, b.owner) || compare(a.id, b.id));
+    },
+    async restore(profiles) {
+      const taken = profiles.find(({ owner, id }) => recordsOf(owner).has(id));
+      if (taken) throw new StoreUnavailableError(`expected no profile ${taken.id}, got one`);
+      for (const profile of profiles) place({ ...profile, bytes: profile.bytes.slice() });
+    },
     async close() {},
   };
+}
+
+const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
+
+function infoOf({ owner: _, id: __, used: ___, bytes: ____, ...info }: PlacedProfile): ProfileInfo {
+  return info;
 }
 
 function createMemoryKeys(): KeyStore {

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { isDump } from './address.js';
 import { type ProfileStore, type StoreLimits, StoreUnavailableError } from './contract.js';
 import { createMemoryStore } from './memory.js';
 
@@ -20,6 +21,11 @@ export async function openStore(address: string, limits: StoreLimits = {}): Prom
   if (!FILE.test(address) && /^[a-z][a-z\d+.-]*:\/\//i.test(address)) {
     const [scheme] = address.split('//');
     throw new StoreUnavailableError(`store: expected a folder, postgres://... or memory:, got ${scheme}//...`);
+  }
+  if (isDump(address)) {
+    throw new StoreUnavailableError(
+      `store: expected a folder, postgres://... or memory:, got a dump; first: whet store copy ${address} FOLDER`,
+    );
   }
   const { openLmdbStore } = await import('./lmdb.js');
   return openLmdbStore(folderOf(address), limits);

@@ -30,6 +30,31 @@ const STEPS = [
     rate_limit integer,
     created timestamptz(3) NOT NULL
   );`,
+  // What there is, without looking at all of it. Many rows, of which a connection changes one: writes do not wait for each other.
+  `LOCK TABLE whet_profiles IN SHARE ROW EXCLUSIVE MODE;
+  CREATE TABLE whet_totals (slot integer PRIMARY KEY, profiles bigint NOT NULL, bytes bigint NOT NULL);
+  INSERT INTO whet_totals SELECT 0, count(*), coalesce(sum(size), 0) FROM whet_profiles;
+  CREATE FUNCTION whet_count(profiles bigint, bytes bigint) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO whet_totals AS t VALUES (pg_backend_pid() % 64, $1, $2)
+    ON CONFLICT (slot) DO UPDATE SET profiles = t.profiles + excluded.profiles, bytes = t.bytes + excluded.bytes
+  $$;
+  CREATE FUNCTION whet_counted() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      IF TG_OP = 'INSERT' THEN PERFORM whet_count(count(*), sum(size)) FROM new_profiles HAVING count(*) > 0;
+      ELSIF TG_OP = 'DELETE' THEN PERFORM whet_count(-count(*), -sum(size)) FROM old_profiles HAVING count(*) > 0;
+      ELSE PERFORM whet_count(0, n.bytes - o.bytes) FROM
+        (SELECT sum(size) AS bytes FROM new_profiles) AS n, (SELECT sum(size) AS bytes FROM old_profiles) AS o
+        WHERE n.bytes <> o.bytes;
+      END IF;
+      RETURN NULL;
+    END
+  $$;
+  CREATE TRIGGER whet_inserted AFTER INSERT ON whet_profiles REFERENCING NEW TABLE AS new_profiles
+    FOR EACH STATEMENT EXECUTE FUNCTION whet_counted();
+  CREATE TRIGGER whet_updated AFTER UPDATE ON whet_profiles REFERENCING OLD TABLE AS old_profiles
+    NEW TABLE AS new_profiles FOR EACH STATEMENT EXECUTE FUNCTION whet_counted();
+  CREATE TRIGGER whet_deleted AFTER DELETE ON whet_profiles REFERENCING OLD TABLE AS old_profiles
+    FOR EACH STATEMENT EXECUTE FUNCTION whet_counted();`,
 ];
 
 /** Any number that nobody else locks. */

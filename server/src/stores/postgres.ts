@@ -1,31 +1,35 @@
+import { randomBytes, randomUUID } from 'node:crypto';
 import { Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Pool, PoolClient, QueryResultRow } from 'pg';
 import {
-  KeyNameError,
-  type KeyRecord,
-  type KeyStore,
+  COUNTED,
   type ProfileInfo,
   type ProfileState,
   type ProfileStore,
   StoreFullError,
   type StoreLimits,
   StoreUnavailableError,
+  type Usage,
   VersionConflictError,
 } from './contract.js';
+import { postgresKeys } from './postgres-keys.js';
+import { isOfClient, reach } from './postgres-reach.js';
 import { migrate } from './postgres-schema.js';
+import { proveWrites } from './prove-writes.js';
 
 /** Milliseconds until a server that does not answer counts as away. */
 const TIMEOUT_MS = 3000;
 const TOUCH_MS = 1000;
-/** SQLSTATE classes of a server that is away, starting, stopping, full or torn by others; others are faults of this code. */
-const AWAY = /^(08|40|53|57P|58)|^25006$/;
+/** Profiles that are dropped in one statement, and read at once. */
+const BATCH = 1000;
+const PAGE = 50;
 /** SQLSTATEs of transactions that did nothing, as others were in their way: deadlocks and serialization failures. */
 const AGAIN = /^40(P01|001)$/;
 const ATTEMPTS = 3;
-const UNIQUE = '23505';
 
 const INFO = 'version, created, updated, model, pattern, classes, examples, size';
+const TOTALS = 'SELECT sum(profiles) AS profiles, sum(bytes) AS bytes FROM whet_totals';
 
 interface Row extends QueryResultRow {
   readonly id: string;
@@ -38,6 +42,11 @@ interface Row extends QueryResultRow {
   readonly examples: number[];
   readonly size: number;
   readonly bytes: Buffer;
+}
+
+interface PlacedRow extends Row {
+  readonly owner: string;
+  readonly used: Date;
 }
 
 /**
@@ -80,25 +89,6 @@ export async function openPostgresStore(url: string, limits: StoreLimits = {}): 
     throw error;
   }
   return createStore(pool, limits, endPool);
-}
-
-/** Runs a query; errors of a server that is away become {@link StoreUnavailableError}. */
-async function reach<T>(query: () => Promise<T>): Promise<T> {
-  try {
-    return await query();
-  } catch (error) {
-    const { code, message } = error as { code?: unknown; message?: string };
-    if (!isOfClient(error) && !AWAY.test(String(code))) throw error;
-    throw new StoreUnavailableError(`PostgreSQL does not answer: ${message}`, { cause: error });
-  }
-}
-
-const OWN_ERRORS = [StoreUnavailableError, VersionConflictError, RangeError, TypeError];
-
-/** Whether an error did not come from the server (those have a severity): a socket's, or a time-out. */
-function isOfClient(error: unknown): boolean {
-  if (!(error instanceof Error) || 'severity' in error) return false;
-  return !OWN_ERRORS.some((own) => error instanceof own);
 }
 
 function createStore(
@@ -199,6 +189,20 @@ function createStore(
     await client.query(text, [owner, kept, maxBytes, horizon()]);
   };
 
+  let closing = false;
+  const prove = proveWrites(async (bytes) => {
+    await reach(() => pool.query('UPDATE whet_schema SET version = version'));
+    if (bytes === 0) return;
+    // As large as what was refused; random, as PostgreSQL would make zeros small.
+    const text = `INSERT INTO whet_profiles (owner, id, used, ${INFO}, bytes)
+      VALUES ('', $1, now(), 1, now(), now(), '', '', '{}', '{}', 0, $2)`;
+    const id = randomUUID();
+    await inTransaction(async (client) => {
+      await client.query(text, [id, randomBytes(bytes)]);
+      await client.query("DELETE FROM whet_profiles WHERE owner = '' AND id = $1", [id]);
+    });
+  });
+
   return {
     kind: 'postgres',
     keys: postgresKeys(pool),
@@ -213,7 +217,7 @@ function createStore(
     async put(owner, id, draft, expected) {
       const size = draft.bytes.byteLength;
       if (maxBytes !== undefined && size > maxBytes) throw new StoreFullError(size, maxBytes);
-      return change(owner, async (client) => {
+      const write = async (client: PoolClient) => {
         const at = new Date(now());
         const { model, pattern, classes, examples, bytes } = draft;
         const values = [owner, id, at, model, pattern, classes, examples, size, Buffer.from(bytes)];
@@ -236,7 +240,8 @@ function createStore(
         if (!row) throw new VersionConflictError(await currentVersion(client, owner, id), expected?.version);
         if (maxBytes !== undefined) await evict(client, owner, id);
         return infoOf(row);
-      });
+      };
+      return prove.watch(size, () => change(owner, write));
     },
     delete: (owner, id, expected) =>
       inTransaction(async (client) => {
@@ -260,10 +265,18 @@ function createStore(
       return { profiles, ...(rows.length > limit && last ? { next: last.id } : {}) };
     },
     async usage(owner) {
-      const text = `SELECT count(*)::int AS profiles, coalesce(sum(size), 0)::float8 AS bytes
-        FROM whet_profiles WHERE updated > $1 AND ($2::text IS NULL OR owner = $2)`;
-      const query = () => pool.query<{ profiles: number; bytes: number }>(text, [horizon(), owner ?? null]);
-      const { profiles, bytes } = (await reach(query)).rows[0] as { profiles: number; bytes: number };
+      const totals =
+        owner === undefined
+          ? TOTALS
+          : `SELECT count(*) AS profiles, sum(size) AS bytes FROM whet_profiles WHERE owner = $2`;
+      const text = `WITH total AS (${totals}), expired AS (
+          SELECT count(*) AS profiles, coalesce(sum(size), 0) AS bytes FROM (
+            SELECT size FROM whet_profiles WHERE updated <= $1 AND ($2::text IS NULL OR owner = $2)
+            ORDER BY updated LIMIT ${COUNTED}) AS first)
+        SELECT (t.profiles - e.profiles)::float8 AS profiles, (coalesce(t.bytes, 0) - e.bytes)::float8 AS bytes
+        FROM total AS t, expired AS e`;
+      const query = () => pool.query<Usage>(text, [horizon(), owner ?? null]);
+      const { profiles, bytes } = (await reach(query)).rows[0] as Usage;
       return { profiles, bytes };
     },
     touch(owner, id) {
@@ -279,14 +292,60 @@ function createStore(
       if (ttlMs === undefined) return 0;
       // What another transaction has in hand is left for the next time: this one waits for nobody.
       const text = `DELETE FROM whet_profiles WHERE (owner, id) IN (
-        SELECT owner, id FROM whet_profiles WHERE updated <= $1 FOR UPDATE SKIP LOCKED)`;
-      return (await reach(() => pool.query(text, [horizon()]))).rowCount ?? 0;
+        SELECT owner, id FROM whet_profiles WHERE updated <= $1 ORDER BY updated LIMIT ${BATCH} FOR UPDATE SKIP LOCKED)`;
+      for (let swept = 0; ; ) {
+        const dropped = (await reach(() => pool.query(text, [horizon()]))).rowCount ?? 0;
+        swept += dropped;
+        if (dropped < BATCH || closing) return swept;
+      }
     },
-    async check() {
-      await reach(() => pool.query('SELECT 1'));
+    check: prove.check,
+    async *all() {
+      const client = await reach(() => pool.connect());
+      // Of a connection that breaks, the next query says so.
+      client.on('error', () => undefined);
+      let [owner, id, done] = ['', '', false];
+      try {
+        await reach(() => client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'));
+        const text = `SELECT owner, id, used, ${INFO}, bytes FROM whet_profiles WHERE (owner, id) > ($1, $2) ORDER BY owner, id LIMIT ${PAGE}`;
+        while (!done) {
+          const { rows } = await reach(() => client.query<PlacedRow>(text, [owner, id]));
+          for (const row of rows) {
+            const { bytes, used } = row;
+            [owner, id] = [row.owner, row.id];
+            yield { owner, id, used: used.toISOString(), ...infoOf(row), bytes: new Uint8Array(bytes) };
+          }
+          done = rows.length < PAGE;
+        }
+      } finally {
+        // The transaction has changed nothing, and ends with its connection.
+        client.release(true);
+      }
     },
+    restore: (profiles) =>
+      inTransaction(async (client) => {
+        const text = `INSERT INTO whet_profiles (owner, id, used, ${INFO}, bytes)
+          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`;
+        for (const {
+          owner,
+          id,
+          used,
+          version,
+          created,
+          updated,
+          model,
+          pattern,
+          classes,
+          examples,
+          ...rest
+        } of profiles) {
+          const values = [owner, id, used, version, created, updated, model, pattern, classes, examples];
+          await client.query(text, [...values, rest.size, Buffer.from(rest.bytes)]);
+        }
+      }),
     async close() {
       clearTimeout(timer);
+      closing = true;
       await endPool(flushTouched);
     },
   };
@@ -297,48 +356,4 @@ function infoOf(row: Row): ProfileInfo {
   const [created, updated] = [row.created.toISOString(), row.updated.toISOString()];
   const state: ProfileState = { version, created };
   return { model, pattern, classes, examples, ...state, updated, size };
-}
-
-interface KeyRow extends QueryResultRow {
-  readonly id: string;
-  readonly name: string;
-  readonly hash: string;
-  readonly namespace: string;
-  readonly role: KeyRecord['role'];
-  readonly rate_limit: number | null;
-  readonly created: Date;
-}
-
-function postgresKeys(pool: Pool): KeyStore {
-  const columns = 'id, name, hash, namespace, role, rate_limit, created';
-  const keyOf = ({ rate_limit, created, ...key }: KeyRow): KeyRecord => ({
-    ...key,
-    ...(rate_limit === null ? {} : { rateLimit: rate_limit }),
-    created: created.toISOString(),
-  });
-  return {
-    async add({ id, name, hash, namespace, role, rateLimit, created }) {
-      const text = `INSERT INTO whet_keys (${columns}) VALUES ($1, $2, $3, $4, $5, $6, $7)`;
-      const values = [id, name, hash, namespace, role, rateLimit ?? null, new Date(created)];
-      try {
-        await reach(() => pool.query(text, values));
-      } catch (error) {
-        if ((error as { code?: unknown }).code === UNIQUE) throw new KeyNameError(name);
-        throw error;
-      }
-    },
-    async find(hash) {
-      const text = `SELECT ${columns} FROM whet_keys WHERE hash = $1`;
-      const { rows } = await reach(() => pool.query<KeyRow>({ name: 'whet-key', text, values: [hash] }));
-      return rows[0] && keyOf(rows[0]);
-    },
-    async list() {
-      const { rows } = await reach(() => pool.query<KeyRow>(`SELECT ${columns} FROM whet_keys ORDER BY created, id`));
-      return rows.map(keyOf);
-    },
-    async revoke(idOrName) {
-      const text = 'DELETE FROM whet_keys WHERE id = $1 OR name = $1';
-      return ((await reach(() => pool.query(text, [idOrName]))).rowCount ?? 0) > 0;
-    },
-  };
 }

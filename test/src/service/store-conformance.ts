@@ -1,7 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto';
+import { setImmediate as turn } from 'node:timers/promises';
 import {
   KeyNameError,
   type KeyRecord,
+  type PlacedProfile,
   type ProfileDraft,
   type ProfileStore,
   StoreFullError,
@@ -31,6 +33,18 @@ const key = (name: string, rest: Partial<KeyRecord> = {}): KeyRecord => ({
   created: new Date(1_700_000_000_000).toISOString(),
   ...rest,
 });
+
+const placed = (owner: string, id: string, at: number, text: string): PlacedProfile => {
+  const time = new Date(at).toISOString();
+  const { bytes, ...rest } = draftOf(text);
+  return { ...rest, owner, id, version: 3, created: time, updated: time, used: time, size: bytes.length, bytes };
+};
+
+async function listOf<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const list: T[] = [];
+  for await (const item of items) list.push(item);
+  return list;
+}
 
 /** What every store promises, tried on one of them. */
 export function describeStore(name: string, { open, reopen }: StoreCase): void {
@@ -316,6 +330,72 @@ export function describeStore(name: string, { open, reopen }: StoreCase): void {
         expect(await store.usage()).toEqual({ profiles: model.size, bytes });
       };
       await fc.assert(fc.asyncProperty(fc.array(operation, { maxLength: 15 }), run), { numRuns: 25 });
+    });
+
+    test('gives all that it keeps at one moment, and takes it as it is', async () => {
+      await store.put('b', id, draftOf('of b'), undefined);
+      time += 5;
+      const first = await store.put('a', 'x', draftOf('1'), undefined);
+      time += 5;
+      const second = await store.put('a', 'x', draftOf('2'), first);
+      const entries = store.all();
+      const { value: read } = await entries.next();
+      const later = await store.put('b', 'new', draftOf('later'), undefined);
+      await store.delete('b', id);
+      const [a, ...rest] = [read as PlacedProfile, ...(await listOf(entries))];
+      const used = second.updated;
+      expect(a).toEqual({ ...second, owner: 'a', id: 'x', used, bytes: draftOf('2').bytes });
+      expect(rest.map((each) => [each.owner, each.id, each.used])).toEqual([
+        ['b', id, new Date(time - 10).toISOString()],
+      ]);
+      await store.delete('a', 'x');
+      await store.restore([a, ...rest]);
+      expect(await store.info('a', 'x')).toEqual(second);
+      expect(await store.put('a', 'x', draftOf('3'), second)).toMatchObject({ version: 3, created: second.created });
+      expect(await store.usage()).toEqual({ profiles: 3, bytes: later.size + 1 + 4 });
+      // All or none.
+      await expect(store.restore([{ ...a, id: 'free' }, a])).rejects.toThrow();
+      expect(await store.get('a', 'free')).toBeUndefined();
+      expect((await listOf(store.all())).map((each) => each.id)).toEqual(['x', ...[id, 'new'].sort()]);
+    });
+
+    test('looks at a thousand expired profiles at most to count, and sweeps them a part at a time', async () => {
+      await reopened({ ttlMs: 1000 });
+      const ids = Array.from({ length: 2100 }, (_, i) => String(i).padStart(4, '0'));
+      await store.restore(ids.map((each) => placed('me', each, time, 'xy')));
+      await store.put('me', 'lives', draftOf('x'), undefined);
+      expect(await store.usage()).toEqual({ profiles: 2101, bytes: 4201 });
+      time += 999;
+      await store.put('me', 'lives', draftOf('z'), await store.info('me', 'lives'));
+      time += 1;
+      expect(await store.usage()).toEqual({ profiles: 1101, bytes: 2201 });
+      const counts = new Set<number>();
+      let swept: number | undefined;
+      const sweeping = store.sweep().then((count) => {
+        swept = count;
+      });
+      while (swept === undefined) {
+        counts.add((await store.usage()).profiles);
+        await turn();
+      }
+      await sweeping;
+      expect(swept).toBe(2100);
+      // Others had their turn before it was done.
+      expect([...counts].some((count) => count > 1 && count < 1101)).toBe(true);
+      expect(await store.usage('me')).toEqual({ profiles: 1, bytes: 1 });
+      expect((await listOf(store.all())).map((each) => each.id)).toEqual(['lives']);
+    });
+
+    test('comes down to a smaller size limit with the next write, whatever is over it', async () => {
+      const ids = Array.from({ length: 250 }, (_, i) => String(i).padStart(3, '0'));
+      await store.restore(ids.map((each, i) => placed('me', each, time + i, 'xy')));
+      if (!reopen) return;
+      await store.close();
+      time += 1000;
+      store = await reopen({ now, maxBytes: 7 });
+      await store.put('me', 'new', draftOf('x'), undefined);
+      expect(await store.usage('me')).toEqual({ profiles: 4, bytes: 7 });
+      expect((await store.list('me', 9)).profiles.map((each) => each.id)).toEqual(['247', '248', '249', 'new']);
     });
 
     test('answers when it is asked how it is', async () => {

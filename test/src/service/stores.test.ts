@@ -2,9 +2,17 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { openStore, StoreUnavailableError, VersionConflictError } from '@whet/server';
+import {
+  addKey,
+  copyStore,
+  openStore,
+  type PlacedProfile,
+  type ProfileStore,
+  StoreUnavailableError,
+  VersionConflictError,
+} from '@whet/server';
 import pg from 'pg';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { lacking } from '../needs.js';
 import { findPostgres, startPostgres, type TestPostgres } from './postgres.js';
 import { describeStore, draftOf } from './store-conformance.js';
@@ -21,6 +29,22 @@ describeStore('memory', { open: (limits) => openStore('memory:', limits) });
 describeStore('lmdb', {
   open: (limits) => openStore(join(folder, `${++opened}`), limits),
   reopen: (limits) => openStore(join(folder, `${opened}`), limits),
+});
+
+test('a list in a folder gives others their turn while it passes over what has expired', async () => {
+  const store = await openStore(join(folder, 'list'), { ttlMs: 1000 });
+  const at = new Date(Date.now() - 5000).toISOString();
+  const state = { version: 1, created: at, updated: at, used: at, size: 1, owner: 'me' };
+  await store.restore(Array.from({ length: 1000 }, (_, i) => ({ ...draftOf('x'), ...state, id: `id ${i}` })));
+  await store.put('me', 'last', draftOf('y'), undefined);
+  let [turns, listed] = [0, false];
+  const listing = store.list('me', 5).finally(() => {
+    listed = true;
+  });
+  for (; !listed; turns++) await new Promise((resolve) => setImmediate(resolve));
+  expect((await listing).profiles.map(({ id }) => id)).toEqual(['last']);
+  expect(turns).toBeGreaterThan(5);
+  await store.close();
 });
 
 const programs = findPostgres();
@@ -68,10 +92,10 @@ describe.skipIf(!programs)(`with PostgreSQL${lacking({ postgresql: programs })}`
     }
     const client = new pg.Client(address);
     await client.connect();
-    expect((await client.query('SELECT version FROM whet_schema')).rows).toEqual([{ version: 1 }]);
+    expect((await client.query('SELECT version FROM whet_schema')).rows).toEqual([{ version: 2 }]);
     await client.query('UPDATE whet_schema SET version = 1000');
     await client.end();
-    await expect(openStore(address)).rejects.toThrow('expected version 1 or older, got 1000');
+    await expect(openStore(address)).rejects.toThrow('expected version 2 or older, got 1000');
   });
 
   /** Names of a namespace's profiles, in the order in which they would be dropped. */
@@ -141,6 +165,56 @@ describe.skipIf(!programs)(`with PostgreSQL${lacking({ postgresql: programs })}`
       await expect(store.put('me', 'never', draftOf('x'), undefined)).rejects.toBeInstanceOf(StoreUnavailableError);
     } finally {
       await Promise.all([client.end(), store.close()]);
+    }
+  });
+
+  test('a server that takes no profile is not ready, until it takes one again', async () => {
+    const address = await postgres.database('full');
+    const client = new pg.Client(address);
+    await client.connect();
+    const store = await openStore(address);
+    try {
+      await store.check();
+      await client.query(`CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN RAISE 'could not extend file' USING ERRCODE = '53100'; END
+        $$; CREATE TRIGGER full_disk BEFORE INSERT ON whet_profiles FOR EACH ROW EXECUTE FUNCTION full_disk()`);
+      await expect(store.put('me', 'x', draftOf('x'), undefined)).rejects.toBeInstanceOf(StoreUnavailableError);
+      await expect(store.check()).rejects.toThrow('could not extend file');
+      await client.query('DROP TRIGGER full_disk ON whet_profiles');
+      await vi.waitFor(() => store.check(), { timeout: 20_000 });
+      expect(await store.usage()).toEqual({ profiles: 0, bytes: 0 });
+      await client.query('ALTER DATABASE "full" SET default_transaction_read_only = on');
+      const other = await openStore(address).catch((error: unknown) => error);
+      expect(other).toBeInstanceOf(StoreUnavailableError);
+    } finally {
+      await Promise.all([client.end(), store.close()]);
+    }
+  });
+
+  test('what a folder keeps is copied to a database and back', async () => {
+    const [from, back] = [join(folder, 'copied'), join(folder, 'copied back')];
+    const store = await openStore(from);
+    const first = await store.put('ä "', 'x', draftOf('1'), undefined);
+    await store.put('ä "', 'x', draftOf('2'), first);
+    await store.put('me', 'y', draftOf('3', new Uint8Array(100_000)), undefined);
+    await addKey(store.keys, { name: 'phone', rateLimit: 5 });
+    const everything = async (of: ProfileStore) => {
+      const profiles: PlacedProfile[] = [];
+      for await (const profile of of.all()) profiles.push(profile);
+      return { profiles, keys: await of.keys.list(), usage: await of.usage() };
+    };
+    const expected = await everything(store);
+    await store.close();
+    const address = await postgres.database('copied');
+    const counts = { profiles: 2, bytes: 100_001, keys: 1 };
+    expect(await copyStore(from, address)).toEqual(counts);
+    expect(await copyStore(address, back)).toEqual(counts);
+    await expect(copyStore(from, address)).rejects.toThrow(
+      'expected an empty store, got one with 2 profiles and 1 keys',
+    );
+    for (const copy of [await openStore(address), await openStore(back)]) {
+      expect(await everything(copy)).toEqual(expected);
+      await copy.close();
     }
   });
 
