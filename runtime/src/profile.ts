@@ -83,7 +83,7 @@ function values(tensors: ReadonlyMap<string, StoredTensor>): Map<string, Profile
 function count(text: string | undefined): number {
   const value = Number(text);
   if (!/^(0|[1-9]\d*)$/.test(text ?? '') || !Number.isSafeInteger(value)) {
-    throw new Error(`steps: expected a count, got ${JSON.stringify(text)?.slice(0, 40)}`);
+    throw new Error(`steps: expected a whole number of 0 or more, got ${JSON.stringify(text)?.slice(0, 40)}`);
   }
   return value;
 }

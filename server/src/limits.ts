@@ -34,8 +34,7 @@ export const defaultLimits: Limits = {
 
 /** The limits of all together at least those of one. */
 export function consistent(limits: Limits): Limits {
-  // A JPEG, decoded at a reduced scale, may have four times the pixels of another image.
-  const requestPixels = Math.max(limits.requestPixels, 4 * limits.imagePixels);
+  const requestPixels = Math.max(limits.requestPixels, limits.imagePixels);
   return {
     ...limits,
     heldBytes: Math.max(limits.heldBytes, limits.bodyBytes),

@@ -35,6 +35,7 @@ describe('whet', () => {
       'compile',
       'serve',
       'keys',
+      'store',
       'migrate',
       'adapt',
       'predict',

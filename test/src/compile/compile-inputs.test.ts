@@ -290,7 +290,7 @@ describe('a model that takes', () => {
       'bytes with a mean',
       { dims: last, channels: 3, inputType: BYTES, before: [...prepared, toPlanes], initializers: moments },
       { mean: [0.5] },
-      'mean and std: expected none of a model that takes uint8',
+      'mean, std and pixels: expected none of a model that takes uint8',
     ],
     [
       'an unknown number of channels',

@@ -24,10 +24,18 @@ const classifier = (inputs: TestModel['inputs'], more: Partial<TestModel> = {}):
   });
 
 it.each<[string, Uint8Array, Partial<CompileOptions>]>([
-  ['expected one input, images [N, C, H, W]; the model\'s inputs are "x" [N, 16]', classifier({ x: ['N', 16] }), {}],
-  ['input "x" [N, 2, 4, 2]: expected images [N, C, H, W] of 1 or 3 channels', classifier({ x: ['N', 2, 4, 2] }), {}],
   [
-    'input "x" [N, 1, 4, 4]: expected floating point, got element type 7',
+    'expected one input, images [N, C, H, W] or [N, H, W, C]; the model\'s inputs are "x" [N, 16]',
+    classifier({ x: ['N', 16] }),
+    {},
+  ],
+  [
+    'input "x" [N, 2, 4, 2]: expected a number of channels first or last; give the layout, nchw or nhwc',
+    classifier({ x: ['N', 2, 4, 2] }),
+    {},
+  ],
+  [
+    'input "x" [N, 1, 4, 4]: expected floating point or uint8, got element type int64',
     classifier({ x: ['N', 1, 4, 4] }, { inputType: 7 }),
     {},
   ],

@@ -380,8 +380,8 @@ export function describeStore(name: string, { open, reopen }: StoreCase): void {
       }
       await sweeping;
       expect(swept).toBe(2100);
-      // Others had their turn before it was done.
-      expect([...counts].some((count) => count > 1 && count < 1101)).toBe(true);
+      // Others had their turn before it was done; those of a database have theirs at any time.
+      if (store.kind !== 'postgres') expect([...counts].some((count) => count > 1 && count < 1101)).toBe(true);
       expect(await store.usage('me')).toEqual({ profiles: 1, bytes: 1 });
       expect((await listOf(store.all())).map((each) => each.id)).toEqual(['lives']);
     });

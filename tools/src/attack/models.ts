@@ -82,11 +82,14 @@ const reluChain = (count: number) =>
     `h${count - 1}`,
   );
 
+/** What is below the first layer prepares images, and moves nowhere. */
+const firstLayer = node('PRelu', ['x', 'slope'], 'e');
+
 const addChain = (count: number) =>
   classifier(
-    counted(count, (i) => node('Add', [i === 0 ? 'x' : `h${i - 1}`, `w${i}`], `h${i}`)),
+    [firstLayer, ...counted(count, (i) => node('Add', [i === 0 ? 'e' : `h${i - 1}`, `w${i}`], `h${i}`))],
     `h${count - 1}`,
-    counted(count, (i) => floats(`w${i}`, [1, 1, SIDE])),
+    [floats('slope', [1, 1, 1]), ...counted(count, (i) => floats(`w${i}`, [1, 1, SIDE]))],
   );
 
 const doublings = (count: number) =>
@@ -99,7 +102,8 @@ const doublings = (count: number) =>
 const fan = (count: number) =>
   classifier(
     [
-      ...counted(count, (i) => node('Mul', ['x', `w${i}`], `m${i}`)),
+      firstLayer,
+      ...counted(count, (i) => node('Mul', ['e', `w${i}`], `m${i}`)),
       node(
         'Sum',
         counted(count, (i) => `m${i}`),
@@ -107,7 +111,7 @@ const fan = (count: number) =>
       ),
     ],
     'h',
-    counted(count, (i) => floats(`w${i}`, [1, 1, SIDE])),
+    [floats('slope', [1, 1, 1]), ...counted(count, (i) => floats(`w${i}`, [1, 1, SIDE]))],
   );
 
 /** A Concat of as many inputs, summed again. */

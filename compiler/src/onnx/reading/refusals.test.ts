@@ -38,7 +38,7 @@ const rows: readonly Row[] = [
   ['takes at least one input', 'Sum', { reads: [] }],
   ['takes at least one input', 'Concat', { reads: [], attributes: { axis: 0 } }],
   ['names no axis', 'Concat', { reads: ['x', 'x'] }],
-  ['casts to element type 8', 'Cast', { attributes: { to: 8 } }],
+  ['casts to element type string', 'Cast', { attributes: { to: 8 } }],
   [
     'expected the new shape to be known when the model is read, got "s"',
     'Reshape',

@@ -57,24 +57,29 @@ function affineRole(node: Node): Role | undefined {
   return node.op === 'Add' && node.inputs.some((input) => isScale(input?.producer)) ? 'shift' : undefined;
 }
 
-/** `below` the first layer stands what prepares images: their mean and deviation are no weights. */
-function readBy(node: Node, below: boolean): { value: Value; role: Role }[] {
+/** Of what `prepares` images, mean and deviation are no weights. */
+function readBy(node: Node, prepares: boolean): { value: Value; role: Role }[] {
   const own = roles[node.op] ?? {};
   const affine = affineRole(node);
   return node.inputs.flatMap((value, i) => {
     const role = own[i] && (affine ?? own[i]);
     if (!role || value?.constant?.dtype !== 'float32') return [];
-    if (oftenFormulas.has(node.op) && (below || sizeOf(value.constant.shape) < 2)) return [];
+    if (oftenFormulas.has(node.op) && (prepares || sizeOf(value.constant.shape) < 2)) return [];
     return [{ value, role }];
   });
 }
 
-/** The parameters of a network, from the image upward, each once. */
-export function parametersOf(graph: Graph): ModelParameter[] {
+/** The parameters of a network of the input `images`, from the image upward, each once. */
+export function parametersOf(graph: Graph, images: string): ModelParameter[] {
   const found = new Map<Value, ModelParameter>();
   let layer: string | undefined;
+  /** The images, and what is made of nothing else below the first layer. */
+  const prepared = new Set(graph.inputs.filter(({ name }) => name === images));
   for (const node of nodesOf(graph.outputs.values())) {
-    const read = readBy(node, layer === undefined).filter(({ value }) => !found.has(value));
+    const prepares =
+      layer === undefined && node.inputs.every((input) => !input || input.constant || prepared.has(input));
+    if (prepares) prepared.add(node.output);
+    const read = readBy(node, prepares).filter(({ value }) => !found.has(value));
     if (read.length === 0) continue;
     if (productOperators.has(node.op) || layer === undefined) layer = node.name;
     for (const { value, role } of read) {

@@ -131,7 +131,7 @@ function readableModel(
     ...tensorsOf(model),
     otherOutputs: main.others,
     joinedLayers: main.joined,
-    parameters: withSafeNames(parametersOf(below), model),
+    parameters: withSafeNames(parametersOf(below, input.name), model),
     opaque: false,
     blockersOf: () => [],
     head: () => readHead(graph, features),
@@ -156,7 +156,7 @@ async function partlyReadModel(
   const features = graph.outputs.get(name) as Value;
   const byMatMul = whole.nodes.some(({ op, inputs }) => op === 'MatMul' && inputs.includes(name));
   const layout = layoutOf(name, features.dtype, features.shape, byMatMul);
-  const readable = parametersOf(graph);
+  const readable = parametersOf(graph, input.name);
   const moving = new Set(readable.map(({ tensor }) => tensor));
   const blocked = blockedParameters(nodes, part.opaque).filter(({ tensor }) => !moving.has(tensor));
   const unread = new Map(part.problems.map((problem) => [problem.output, problem]));
