@@ -7,8 +7,9 @@ import type { ParameterSpec } from './backbone.js';
  * `fixed`: learned weights per class, for one number of classes (the papers' head).
  * `shared`: every class from one learned vector (UNICORN-MAML, Ye & Chao 2022), any number of classes.
  * `prototype`: each class from the mean feature of its examples (Proto-MAML, Triantafillou et al. 2020), any number.
+ * `cosine`: each class from the mean direction of its examples' features; only directions count (Gidaris & Komodakis 2018).
  */
-export type HeadKind = 'fixed' | 'shared' | 'prototype';
+export type HeadKind = 'fixed' | 'shared' | 'prototype' | 'cosine';
 
 export interface HeadWeights {
   /** `[W, F]` */
@@ -17,13 +18,17 @@ export interface HeadWeights {
   readonly bias: Value;
 }
 
+/** Where training starts the inverse temperature of cosines, which differ by a few tenths between classes. */
+const COSINE_SCALE = 10;
+
 /**
- * What a head of this kind learns in the outer loop. A prototype head learns `head.scale`, the inverse temperature of
+ * What a head of this kind learns in the outer loop. A prototype or cosine head learns `head.scale`, the inverse temperature of
  * its distances: without it, distances between prototypes saturate the support loss and leave nothing to adapt to.
  */
 export function headParameters(kind: HeadKind, features: number, ways: number): ParameterSpec[] {
-  if (kind === 'prototype') {
-    return [{ name: 'head.scale', shape: [1], layer: 'head', initializer: { kind: 'constant', value: 1 } }];
+  if (kind === 'prototype' || kind === 'cosine') {
+    const value = kind === 'cosine' ? COSINE_SCALE : 1;
+    return [{ name: 'head.scale', shape: [1], layer: 'head', initializer: { kind: 'constant', value } }];
   }
   const rows = kind === 'fixed' ? ways : 1;
   const layer = 'head';
@@ -41,6 +46,41 @@ export function headLogits(g: GraphBuilder, features: Value, { weight, bias }: H
   );
 }
 
+/** What a head of this kind reads of features `[N, F]`: a cosine head their directions, each row over its length. */
+export function headFeatures(g: GraphBuilder, kind: HeadKind, features: Value): Value {
+  return kind === 'cosine' ? directions(g, features) : features;
+}
+
+/** Rows over their lengths; a row of zeros stays. */
+function directions(g: GraphBuilder, rows: Value): Value {
+  return g.scope('directions', () => {
+    const squares = g.apply('ReduceSum', [g.apply('Mul', [rows, rows], {}), g.constant(int64s([1]))], { keepdims: 1 });
+    const lengths = g.apply('Sqrt', [g.apply('Add', [squares, g.scalar(1e-12)], {})], {});
+    return g.apply('Div', [rows, lengths], {});
+  });
+}
+
+/** Mean of each class `[W, F]`. */
+function classMeans(g: GraphBuilder, features: Value, labels: Value): Value {
+  const perClass = matrixTranspose(g, labels);
+  const counts = g.apply('ReduceSum', [perClass, g.constant(int64s([1]))], { keepdims: 1 });
+  return g.apply('Div', [g.apply('MatMul', [perClass, features], {}), counts], {});
+}
+
+/**
+ * A linear head on directions `[N, F]` whose logits are `scale [1]` times the cosine to each class's mean direction: `weight_c = s
+ * mean_c / |mean_c|`, `bias_c = 0` (Gidaris & Komodakis 2018, eq. 3, with class means). `labels [N, W]` is one-hot.
+ */
+export function cosineHead(g: GraphBuilder, features: Value, labels: Value, scale: Value): HeadWeights {
+  return g.scope('cosine', () => {
+    const counts = g.apply('ReduceSum', [labels, g.constant(int64s([0]))], { keepdims: 0 });
+    return {
+      weight: g.apply('Mul', [directions(g, classMeans(g, features, labels)), scale], {}),
+      bias: g.apply('Mul', [counts, g.scalar(0)], {}),
+    };
+  });
+}
+
 /**
  * A linear head whose logits are minus the squared distance to each class's mean feature, up to a term all classes
  * share, times `scale [1]`: `weight_c = 2 s mean_c`, `bias_c = -s |mean_c|^2` (Snell et al. 2017, eq. 8). `labels
@@ -48,9 +88,7 @@ export function headLogits(g: GraphBuilder, features: Value, { weight, bias }: H
  */
 export function prototypeHead(g: GraphBuilder, features: Value, labels: Value, scale: Value): HeadWeights {
   return g.scope('prototypes', () => {
-    const perClass = matrixTranspose(g, labels);
-    const counts = g.apply('ReduceSum', [perClass, g.constant(int64s([1]))], { keepdims: 1 });
-    const means = g.apply('Div', [g.apply('MatMul', [perClass, features], {}), counts], {});
+    const means = classMeans(g, features, labels);
     const squares = g.apply('Mul', [means, means], {});
     const norms = g.apply('ReduceSum', [squares, g.constant(int64s([1]))], { keepdims: 0 });
     return {

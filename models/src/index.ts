@@ -11,9 +11,11 @@ export { bundlesDirectory, DEFAULT_BUNDLE } from './bundles.js';
 export { type Conv4Settings, conv4, conv4Defaults } from './conv4.js';
 export { grownHead } from './grown-head.js';
 export {
+  cosineHead,
   crossEntropy,
   type HeadKind,
   type HeadWeights,
+  headFeatures,
   headLogits,
   headParameters,
   prototypeHead,

@@ -228,7 +228,7 @@ export class Bundle {
     const images = examples.map(({ image }) => image);
     const encoding = await encodeExamples(pattern, images, this.manifest.preprocessing, options.signal);
     const encoded = performance.now();
-    const { values, losses } = await adaptPattern(pattern, encoding, classes.rows, classes.names.length, {
+    const { values, losses, loss, halved } = await adaptPattern(pattern, encoding, classes.rows, classes.names.length, {
       ...options,
       steps,
       rate,
@@ -242,6 +242,8 @@ export class Bundle {
       profile,
       added: known ? classes.names.slice(known.length) : [],
       losses,
+      loss,
+      halved,
       milliseconds: { encode: encoded - began, steps: ended - encoded, total: ended - began },
     };
   }

@@ -14,8 +14,12 @@ export interface AdaptAnswer {
   classes: string[];
   /** Classes that neither the model itself nor the profile that was continued had. */
   added?: string[] | undefined;
-  /** Loss of the examples before each inner step. */
+  /** Loss of the examples before each inner step; of one that was taken back, that of the values gone back to. */
   losses: number[];
+  /** After the last step; absent where there was none. */
+  loss?: number | undefined;
+  /** How many times the rate was halved, as a step would have raised the loss. */
+  halved: number;
   /** What is stored. */
   bytes: number;
   milliseconds: { decode: number; encode: number; steps: number; total: number };

@@ -7,6 +7,7 @@ export { isArchive, isFileName } from './file-name.js';
 export { labelKey, labelProblem, MAX_LABEL_BYTES, sameLabels } from './label.js';
 export { BUNDLE_SCHEMA, filesOf, manifestSchema, parseManifest } from './manifest.js';
 export { oneHot } from './one-hot.js';
+export { type OptimizerName, optimizerNames, optimizerStates, stateName } from './optimizer.js';
 export { momentNames, nextName } from './pattern.js';
 export { FITS, GREYS, KERNELS, preprocessingSchema } from './preprocessing.js';
 export { profileSize } from './profile-size.js';

@@ -2,6 +2,7 @@ import * as z from 'zod/mini';
 import { BundleError } from './errors.js';
 import { isFileName, splitPath } from './file-name.js';
 import { labelProblem, sameLabels } from './label.js';
+import { optimizerNames } from './optimizer.js';
 import { preprocessingSchema } from './preprocessing.js';
 
 /** The bundle format this code reads and writes. */
@@ -47,6 +48,8 @@ const patternSchema = z.object({
   /** Inner steps and inner learning rate to use where the caller gives none. */
   steps: z.int().check(z.gte(0)),
   rate: z.number().check(z.positive()),
+  /** What makes a step of a gradient; `sgd` when absent. */
+  optimizer: z.optional(z.enum(optimizerNames)),
   /** Shape of the cached features of one image. */
   features: z.array(positive),
   /**
@@ -86,7 +89,7 @@ export const manifestSchema = z.object({
   /** Whose moments normalize: fixed ones, inside the graphs, or the examples', stored in the profile. */
   normalization: z.enum(['population', 'support', 'layer']),
   /** `kept`: the compiled model's own last layer, whose classes are `labels`. */
-  head: z.enum(['prototype', 'shared', 'kept']),
+  head: z.enum(['prototype', 'cosine', 'shared', 'kept']),
   /** Names of a kept head's classes, in the order of its rows; absent with another head. */
   labels: z.optional(
     z

@@ -2,6 +2,7 @@ import type { InferenceSession } from 'onnxruntime-common';
 import { BundleError } from './errors.js';
 import { checkExternalData } from './external-data.js';
 import type { PatternManifest } from './manifest.js';
+import { countsSteps, optimizerStates, stateName } from './optimizer.js';
 import type { ProfileValue } from './profile.js';
 import type { BundleSource } from './source.js';
 import type { Weights } from './weights.js';
@@ -35,8 +36,10 @@ export interface Pattern {
   readonly keptHead: KeptHead | undefined;
   /** `features`, `labels`, moving values (and `kept.weight`, `kept.bias`) to `head.weight`, `head.bias`. */
   readonly startHead: InferenceSession;
-  /** `features`, `labels`, `rate`, values to `<name>@next` and `loss`. */
+  /** `features`, `labels`, `rate`, values and the optimizer's states (and `count`) to `<name>@next` of them, and `loss`. */
   readonly step: InferenceSession;
+  /** The optimizer's states, by the value that each is of. */
+  readonly states: ReadonlyMap<string, readonly string[]>;
   /** `features` of the examples, moved values to moving moments; undefined where there are none. */
   readonly observe: InferenceSession | undefined;
   /** `features`, values, moving moments to `probabilities`. */
@@ -150,8 +153,13 @@ export async function loadPattern(
   const kept = keptHead ? ['kept.weight', 'kept.bias'] : [];
   const startInputs = ['features', 'labels', ...kept, ...below];
   const startHead = await open(graphs.start, startInputs, ['labels', ...kept], head);
-  const stepInputs = ['features', 'labels', 'rate', ...values];
-  const step = await open(graphs.step, stepInputs, stepInputs, [...values.map(nextName), 'loss']);
+  const { optimizer = 'sgd' } = manifest;
+  const states = new Map(
+    values.map((value) => [value, optimizerStates[optimizer].map((state) => stateName(value, state))]),
+  );
+  const carried = [...values, ...[...states.values()].flat()];
+  const stepInputs = ['features', 'labels', 'rate', ...(countsSteps(optimizer) ? ['count'] : []), ...carried];
+  const step = await open(graphs.step, stepInputs, stepInputs, [...carried.map(nextName), 'loss']);
   const observe = graphs.moments ? await open(graphs.moments, ['features', ...below], ['features'], moving) : undefined;
   const predictInputs = ['features', ...values, ...moving];
   const predict = await open(graphs.predict, predictInputs, predictInputs, ['probabilities']);
@@ -166,6 +174,7 @@ export async function loadPattern(
     encodeQuery,
     startHead,
     step,
+    states,
     observe,
     predict,
   };

@@ -49,8 +49,12 @@ export interface AdaptResult {
   readonly profile: Profile;
   /** Classes of the examples that neither the bundle's own classes nor the profile it went on from had. */
   readonly added: readonly string[];
-  /** Support loss before each inner step. */
+  /** Support loss before each inner step; of a step that was taken back, that of the values gone back to. It never rises. */
   readonly losses: readonly number[];
+  /** Support loss with the profile's values, never above the first of `losses`; undefined where no step was taken. */
+  readonly loss: number | undefined;
+  /** How many times the rate was halved, as a step would have raised the loss. */
+  readonly halved: number;
   readonly milliseconds: AdaptTimings;
 }
 

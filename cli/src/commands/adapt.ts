@@ -34,6 +34,8 @@ async function runAdapt(directory: string, options: AdaptOptions): Promise<void>
     profile,
     added,
     losses,
+    loss,
+    halved,
     milliseconds: times,
   } = await bundle.adapt(examples, {
     ...(options.pattern ? { pattern: options.pattern } : {}),
@@ -46,6 +48,9 @@ async function runAdapt(directory: string, options: AdaptOptions): Promise<void>
   process.stdout.write(
     `${examples.length} examples of ${profile.classes.length} classes, pattern ${profile.pattern}, ${losses.length} steps: ` +
       `${milliseconds(times.total)} (encode ${milliseconds(times.encode)}, steps ${milliseconds(times.steps)})\n` +
+      (loss === undefined ? '' : `loss of the examples ${(losses[0] as number).toFixed(4)} to ${loss.toFixed(4)}`) +
+      (halved > 0 ? `, at ${1 / 2 ** halved} of the rate in the end, as a step would have raised it` : '') +
+      (loss === undefined ? '' : '\n') +
       (added.length > 0 ? `added to the bundle’s own classes: ${added.join(', ')}\n` : '') +
       `${options.out}: ${bytes(profile.byteLength)}\n`,
   );

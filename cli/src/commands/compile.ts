@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import type { Preprocessing } from '@whet/runtime';
-import { FITS, GREYS, KERNELS } from '@whet/runtime/format';
+import { FITS, GREYS, KERNELS, type OptimizerName, optimizerNames } from '@whet/runtime/format';
 import type { CompileReport } from '@whet/trainer';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { count, positiveNumber, wholeNumber } from '../arguments.js';
@@ -15,7 +15,8 @@ interface CompileOptions {
   readonly trainable?: string[];
   readonly pattern?: Map<string, string[]>;
   readonly features?: string;
-  readonly head: 'new' | 'keep';
+  readonly head: 'cosine' | 'prototype' | 'keep';
+  readonly optimizer?: OptimizerName;
   readonly normalization: 'population' | 'support';
   readonly labels?: string;
   readonly numberDuplicates?: boolean;
@@ -48,11 +49,6 @@ function numbers(text: string): number[] {
   return values;
 }
 
-function head(text: string): 'new' | 'keep' {
-  if (text === 'new' || text === 'keep') return text;
-  throw new InvalidArgumentError('expected new or keep.');
-}
-
 function level(text: string): number {
   const value = wholeNumber(text);
   if (value > 255) throw new InvalidArgumentError('expected 0 to 255.');
@@ -81,11 +77,13 @@ export function compileCommand(): Command {
       '--features <tensor>',
       'tensor that is the features; what the last Gemm, MatMul or 1x1 Conv reads when absent',
     )
-    .option(
-      '--head <kind>',
-      'new: from mean features of any classes. keep: from the model’s own last layer',
-      head,
-      'new',
+    .addOption(
+      new Option(
+        '--head <kind>',
+        'what classes start from: mean directions or mean features of their examples, or the model’s own last layer',
+      )
+        .choices(['cosine', 'prototype', 'keep'])
+        .default('cosine'),
     )
     .option(
       '--labels <file>',
@@ -129,6 +127,7 @@ export function compileCommand(): Command {
     .option('--background <level>', 'colour around images of another aspect ratio, 0 to 255', level, 255)
     .option('--steps <n>', 'inner steps at adaptation', wholeNumber, 5)
     .option('--rate <x>', 'inner learning rate at adaptation', positiveNumber, 0.01)
+    .addOption(new Option('--optimizer <name>', 'how gradients become steps (default: sgd)').choices(optimizerNames))
     .option('--name <name>', 'name of the bundle; the folder’s when absent')
     .option('--description <text>', 'one line that says what the bundle is for')
     .action(runCompile);
@@ -173,8 +172,11 @@ const share = (part: number, whole: number | undefined): string => (whole ? ` ($
 const millions = (count: number): string => `${(count / 1e6).toFixed(2)} M`;
 
 /** Which classes the head starts with: a new one has those of the examples. */
-function describeHead(head: CompileReport['head'], labels: readonly string[] = []): string {
-  if (!head) return 'head: new, of any number of classes, each from the mean feature of its examples';
+function describeHead({ head, manifest: { head: kind, labels = [] } }: CompileReport): string {
+  if (!head) {
+    const start = kind === 'cosine' ? 'direction of its examples’ features' : 'feature of its examples';
+    return `head: ${kind}, of any number of classes, each from the mean ${start}`;
+  }
   const shown = labels.slice(0, 8).join(', ') + (labels.length > 8 ? ', ...' : '');
   return `head: kept from "${head.name}", ${head.classes} classes (${shown}); other labels add classes`;
 }
@@ -189,7 +191,8 @@ function describeOthers({ otherOutputs, joinedLayers }: CompileReport['model']):
 }
 
 /** The parameters with what moves them, and per pattern where the frozen part ends and what a step costs. */
-function describe({ model, head, patterns, fullCost, manifest }: CompileReport): string {
+function describe(report: CompileReport): string {
+  const { model, patterns, fullCost, manifest } = report;
   const parameters = model.parameters.map(({ name, tensor, shape, op, moment, blocked, layer }) => [
     name === tensor ? name : `${tensor} (in the bundle ${name})`,
     `[${shape.join(', ')}]`,
@@ -214,10 +217,10 @@ function describe({ model, head, patterns, fullCost, manifest }: CompileReport):
   const pooled = mean.length > 0 ? ` (the mean of [N, ${shape.join(', ')}])` : '';
   return [
     `images [N, ${channels}, ${height}, ${width}] to features "${model.features}" [N, ${length}]${pooled}`,
-    describeHead(head, manifest.labels),
+    describeHead(report),
     ...describeOthers(model),
     formatTable(['parameter', 'shape', 'read by', 'layer', 'moves in'], parameters),
-    `An inner step, one example and ${head?.classes ?? 5} classes; in brackets of a step that moves all that can:`,
+    `An inner step, one example and ${report.head?.classes ?? 5} classes; in brackets of a step that moves all that can:`,
     formatTable(['pattern', 'moving', 'frozen up to', 'multiply-adds', 'activations'], rows),
     ...describeMoments(patterns, manifest),
     '',

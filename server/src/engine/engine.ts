@@ -30,6 +30,8 @@ export interface AdaptedProfile extends ProfileSummary {
   readonly bytes: Uint8Array;
   readonly added: readonly string[];
   readonly losses: readonly number[];
+  readonly loss: number | undefined;
+  readonly halved: number;
   readonly milliseconds: { readonly encode: number; readonly steps: number };
 }
 

@@ -64,7 +64,7 @@ export function localEngine(bundles: ReadonlyMap<string, Bundle>): Engine {
 
 async function adaptOn(bundle: Bundle, job: AdaptJob, { signal, onStep }: AdaptControl): Promise<AdaptedProfile> {
   const { examples, pattern, steps, rate, from } = job;
-  const { profile, added, losses, milliseconds } = await bundle.adapt(examples, {
+  const { profile, added, losses, loss, halved, milliseconds } = await bundle.adapt(examples, {
     signal,
     ...(pattern === undefined ? {} : { pattern }),
     ...(steps === undefined ? {} : { steps }),
@@ -72,7 +72,7 @@ async function adaptOn(bundle: Bundle, job: AdaptJob, { signal, onStep }: AdaptC
     ...(from === undefined ? {} : { from: bundle.profileFromBytes(from) }),
     ...(onStep ? { onStep } : {}),
   });
-  return { ...summaryOf(profile), bytes: profile.toBytes(), added, losses, milliseconds };
+  return { ...summaryOf(profile), bytes: profile.toBytes(), added, losses, loss, halved, milliseconds };
 }
 
 const summaryOf = ({ pattern, classes, examples }: Profile): ProfileSummary => ({ pattern, classes, examples });

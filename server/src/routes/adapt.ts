@@ -60,7 +60,7 @@ export function adaptHandler(service: Service): RequestHandler {
       );
       signal.throwIfAborted();
       const id = options.profile ?? randomUUID();
-      const { pattern, classes, bytes, added, losses, milliseconds } = adapted;
+      const { pattern, classes, bytes, added, losses, loss, halved, milliseconds } = adapted;
       const draft = { model: model.name, pattern, classes, examples: adapted.examples, bytes };
       const storing = performance.now();
       const { version } = await store.put(caller.namespace, id, draft, stored);
@@ -73,6 +73,8 @@ export function adaptHandler(service: Service): RequestHandler {
         classes: [...classes],
         ...(model.manifest.labels || from ? { added: [...added] } : {}),
         losses: [...losses],
+        ...(loss === undefined ? {} : { loss }),
+        halved,
         bytes: bytes.byteLength,
         version,
         milliseconds: roundMilliseconds({ decode, encode, steps, total: performance.now() - began }),

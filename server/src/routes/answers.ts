@@ -36,7 +36,15 @@ export const adaptAnswer = z
       .array(z.string())
       .optional()
       .meta({ description: 'Classes that neither the model itself nor the profile that was continued had.' }),
-    losses: z.array(z.number()).meta({ description: 'Of the examples, before each inner step.' }),
+    losses: z.array(z.number()).meta({
+      description:
+        'Of the examples, before each inner step; of one that was taken back, that of the values gone back to.',
+    }),
+    loss: z
+      .number()
+      .optional()
+      .meta({ description: 'Of the examples after the last step; absent where there was none.' }),
+    halved: count.meta({ description: 'How many times the rate was halved, as a step would have raised the loss.' }),
     bytes: count.meta({ description: 'What is stored.' }),
     milliseconds: z.strictObject({
       decode: milliseconds,

@@ -43,7 +43,7 @@ const cases = networks.flatMap(([network, model, patterns, cached]) =>
 );
 
 describe.each(cases)('a bundle of $network, $normalization', ({ model, patterns, cached, normalization }) => {
-  const checkpoint = () => tinyCheckpoint('prototype', { model, normalization, innerRate: 0.01 });
+  const checkpoint = () => tinyCheckpoint('prototype', { model, normalization, innerRate: 1e-4 });
   let bundle: Bundle;
   beforeAll(async () => {
     bundle = await loadBundle(await writeTinyBundle(checkpoint()), { threads: 1 });

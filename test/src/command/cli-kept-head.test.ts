@@ -44,9 +44,9 @@ describe('whet and a kept head', () => {
     expect(await classesOf()).toEqual(['cat', 'dog', 'cow', 'owl']);
   });
 
-  it('says that a new head has no classes of its own', async () => {
+  it('says that a head of examples has no classes of its own', async () => {
     const { out } = await whet('compile', 'small.onnx', '--out', 'new');
-    expect(out).toContain('head: new, of any number of classes');
+    expect(out).toContain('head: cosine, of any number of classes');
     const refused = await whet('predict', '--bundle', 'new', '--no-profile', image);
     expect(refused).toMatchObject({ code: 1, err: expect.stringContaining('expected a profile') });
   });
@@ -54,7 +54,7 @@ describe('whet and a kept head', () => {
   it.each([
     ['too few labels', ['--head', 'keep', '--labels', 'two.txt'], 'expected 3, one for each class of the model, got 2'],
     ['a labels file that is not there', ['--head', 'keep', '--labels', 'none.txt'], 'none.txt'],
-    ['labels of a new head', ['--labels', 'labels.txt'], 'expected head "keep", got "new"'],
+    ['labels of a head of examples', ['--labels', 'labels.txt'], 'expected head "keep", got "cosine"'],
   ])('refuses %s in one line', async (_, args, message) => {
     const refused = await whet('compile', 'small.onnx', '--out', 'bad', ...args);
     expect(refused).toMatchObject({ code: 1, err: expect.stringContaining(message) });

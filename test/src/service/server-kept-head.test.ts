@@ -17,7 +17,7 @@ let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'whet-server-kept-'));
   const model = smallClassifier(gemm);
-  for (const head of ['keep', 'new'] as const) {
+  for (const head of ['keep', 'prototype'] as const) {
     const directory = join(folder, head);
     const named = head === 'keep' ? { labels } : {};
     const patterns = { head: ['none'], all: ['all'] };
@@ -90,8 +90,15 @@ describe('a kept head over HTTP', () => {
   });
 
   it.each<[string, string, object, number, string, RegExp]>([
-    ['no profile of a new head', '/predict', { model: 'new', tensor: [] }, 400, 'profile', /"new" has no classes/],
-    ['an unknown model', '/predict', { model: 'none', tensor: [] }, 404, 'model', /one of keep, new, got "none"/],
+    [
+      'no profile of a new head',
+      '/predict',
+      { model: 'prototype', tensor: [] },
+      400,
+      'profile',
+      /"prototype" has no classes/,
+    ],
+    ['an unknown model', '/predict', { model: 'none', tensor: [] }, 404, 'model', /one of keep, prototype, got "none"/],
     ['a profile and a model', '/predict', { model: 'keep', profile: 'x', tensor: [] }, 422, 'model', /got both/],
     [
       'more classes than there is room for',
@@ -104,7 +111,7 @@ describe('a kept head over HTTP', () => {
     [
       'one class of a new head',
       '/adapt',
-      { model: 'new', examples: [{ label: 'a', tensor: [] }] },
+      { model: 'prototype', examples: [{ label: 'a', tensor: [] }] },
       422,
       'examples',
       /at least 2 classes, got only "a"/,

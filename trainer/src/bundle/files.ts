@@ -26,7 +26,10 @@ export interface StartingValue {
 
 /** A pattern to be written: its graphs, where its values start, and what its manifest says besides. */
 export interface BundlePattern
-  extends Pick<PatternManifest, 'description' | 'layers' | 'steps' | 'rate' | 'features' | 'normalizations'> {
+  extends Pick<
+    PatternManifest,
+    'description' | 'layers' | 'steps' | 'rate' | 'optimizer' | 'features' | 'normalizations'
+  > {
   readonly name: string;
   /** As they stand in a file already, or to be encoded. */
   readonly graphs: Readonly<Partial<Record<GraphName, Graph | Uint8Array | undefined>>>;

@@ -93,9 +93,12 @@ export function expectNormalizations(model: SourceModel): void {
 
 /** The kept head and the names of its classes; nothing of a new one. */
 export function headOf(options: CompileOptions, model: SourceModel): { head?: SourceHead; labels?: string[] } {
-  if (options.head !== 'keep') {
+  const kind = options.head ?? 'cosine';
+  if (kind !== 'keep') {
     if (!options.labels) return {};
-    throw new CompileError('labels name the classes of the model\'s own last layer: expected head "keep", got "new"');
+    throw new CompileError(
+      `labels name the classes of the model's own last layer: expected head "keep", got "${kind}"`,
+    );
   }
   const head = model.head();
   expectFinite(head.name, head.weight, [head.classes, model.layout.length]);

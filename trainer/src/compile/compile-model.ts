@@ -14,7 +14,7 @@ import { momentsOfFile } from '../pattern/support-moments.js';
 import { bundledNormalizations } from '../task/normalizations.js';
 import { checkMovable, expectNormalizations, headOf, preprocessingOf } from './compile-checks.js';
 import { compileMoving, prefixOf } from './compile-moving.js';
-import type { CompileOptions, CompileReport, FileNormalization, PatternReport } from './compile-options.js';
+import type { CompileOptions, CompileReport, PatternReport } from './compile-options.js';
 import { fileTensorOf } from './exported-prefix.js';
 import { CompileError } from './read/compile-error.js';
 import { describeLayout } from './read/feature-layout.js';
@@ -35,7 +35,7 @@ async function compilePatternOf(
   moving: readonly ModelParameter[],
 ): Promise<{ pattern: BundlePattern; report: PatternReport }> {
   const { normalization = 'population' } = options;
-  const compiled = compileMoving(model, head, moving, name, normalization);
+  const compiled = compileMoving(model, head, moving, name, options);
   const { boundary, encode } = compiled;
   const prefix = await prefixOf(model, compiled, moving, options.external);
   const rows: [string, StartingValue][] = head
@@ -69,6 +69,7 @@ async function compilePatternOf(
     layers: [...layers, 'head'],
     steps: options.steps ?? 5,
     rate: options.rate ?? 0.01,
+    ...(options.optimizer ? { optimizer: options.optimizer } : {}),
     features: [...compiled.features],
     stepMemory: stepMemory(compiled.step, head?.classes),
   };
@@ -88,13 +89,13 @@ function fullCostOf(
   model: SourceModel,
   head: SourceHead | undefined,
   reports: readonly PatternReport[],
-  normalization: FileNormalization,
+  options: CompileOptions,
 ) {
   const all = model.parameters.filter(({ moment, blocked }) => !moment && !blocked);
   const compiled = reports.find(({ moving }) => moving.length === all.length);
   if (compiled) return compiled.stepCost;
   try {
-    return graphCost(compileMoving(model, head, all, 'all', normalization).step, sizesFor(head));
+    return graphCost(compileMoving(model, head, all, 'all', options).step, sizesFor(head));
   } catch {
     return undefined;
   }
@@ -141,7 +142,7 @@ export async function compileModel(options: CompileOptions): Promise<CompileRepo
     description: options.description ?? `${options.fileName}, made adaptable`,
     preprocessing,
     normalization,
-    head: head ? 'kept' : 'prototype',
+    head: head ? 'kept' : options.head === 'prototype' ? 'prototype' : 'cosine',
     ...(labels ? { labels: [...labels] } : {}),
     featureLength: model.layout.length,
     limits: { maxClasses: (head?.classes ?? 0) + 100, maxExamples: 500 },
@@ -157,5 +158,5 @@ export async function compileModel(options: CompileOptions): Promise<CompileRepo
     },
   });
   await writeBundle(options.directory, contents);
-  return { manifest, model, head, patterns: reports, fullCost: fullCostOf(model, head, reports, normalization) };
+  return { manifest, model, head, patterns: reports, fullCost: fullCostOf(model, head, reports, options) };
 }

@@ -1,20 +1,44 @@
-import { type ExternalReader, encodeOnnx, type Graph, lowerForCpu, nodesOf } from '@whet/compiler';
-import { grownHead } from '@whet/models';
+import {
+  type ExternalReader,
+  encodeOnnx,
+  type Graph,
+  type GraphBuilder,
+  lowerForCpu,
+  nodesOf,
+  type Value,
+} from '@whet/compiler';
+import { grownHead, type HeadWeights, headFeatures } from '@whet/models';
 import { type CompiledPattern, compilePattern, type PatternSource } from '../pattern/compile-pattern.js';
 import { takeSupportMoments } from '../pattern/support-moments.js';
 import { bundledNormalizations } from '../task/normalizations.js';
-import type { FileNormalization } from './compile-options.js';
+import type { CompileOptions } from './compile-options.js';
 import { exportedPrefix } from './exported-prefix.js';
 import { checkMovingPart, frozenPart, isImage, type MovingPart, movingPart } from './frozen-part.js';
 import { CompileError } from './read/compile-error.js';
 import type { ModelParameter } from './read/model-parameters.js';
 import type { SourceHead } from './read/read-head.js';
 import type { SourceModel } from './read/read-model.js';
-import { spreadPrototypes } from './spread-prototypes.js';
+import { shotCosines, spreadPrototypes } from './start-heads.js';
 
 export interface Compiled extends CompiledPattern {
   /** What moves, where the frozen part has to be the file's own: there is no `encode` then, but perhaps a boundary. */
   readonly exactly: MovingPart | undefined;
+}
+
+/** The head that tasks start from: the model's own, or one that is made of the examples. */
+function headSource(head: SourceHead | undefined, kind: CompileOptions['head'] = 'cosine') {
+  if (head) {
+    return {
+      keptClasses: head.classes,
+      startHead: (g: GraphBuilder, features: Value, labels: Value, kept: HeadWeights | undefined) =>
+        grownHead(g, kept as HeadWeights, features, labels),
+    };
+  }
+  if (kind === 'prototype') return { startHead: spreadPrototypes };
+  return {
+    headFeatures: (g: GraphBuilder, features: Value) => headFeatures(g, 'cosine', features),
+    startHead: shotCosines,
+  };
 }
 
 /** Nodes that a step differentiates at most; the largest classifiers have about half of it when all of them moves. */
@@ -41,13 +65,13 @@ export function compileMoving(
   head: SourceHead | undefined,
   moving: readonly ModelParameter[],
   pattern: string,
-  normalization: FileNormalization,
+  options: Pick<CompileOptions, 'normalization' | 'head' | 'optimizer'>,
 ): Compiled {
+  const { normalization = 'population', optimizer } = options;
   const rest: Omit<PatternSource, 'features'> = {
     featureLength: model.layout.length,
-    startHead: (g, values, labels, kept) =>
-      kept ? grownHead(g, kept, values, labels) : spreadPrototypes(g, values, labels),
-    ...(head ? { keptClasses: head.classes } : {}),
+    ...headSource(head, options.head),
+    ...(optimizer ? { optimizer } : {}),
   };
   try {
     const features = model.featureGraph(moving);

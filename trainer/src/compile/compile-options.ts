@@ -1,5 +1,6 @@
 import type { ExternalReader, GraphCost } from '@whet/compiler';
 import type { Manifest, Preprocessing } from '@whet/runtime';
+import type { OptimizerName } from '../pattern/optimizers.js';
 import type { ImageLayout } from './read/model-input.js';
 import type { ModelParameter } from './read/model-parameters.js';
 import type { SourceHead } from './read/read-head.js';
@@ -22,8 +23,11 @@ export interface CompileOptions {
   readonly description?: string;
   /** What moves, by pattern: parameter names, globs, `last:N`, `bias`, `norm`, `all`, `none`. The first is the default. */
   readonly patterns: Readonly<Record<string, readonly string[]>>;
-  /** `new`, the default: every class starts from its mean feature. `keep`: from the model's own last layer. */
-  readonly head?: 'new' | 'keep';
+  /**
+   * `cosine`, the default: every class starts from the mean direction of its features. `prototype`: from its mean feature. `keep`:
+   * from the model's own last layer.
+   */
+  readonly head?: 'cosine' | 'prototype' | 'keep';
   /** Names of a kept head's classes, in the order of its rows; "0", "1", ... when absent. */
   readonly labels?: readonly string[];
   readonly features?: string;
@@ -57,6 +61,8 @@ export interface CompileOptions {
   readonly background?: number;
   readonly steps?: number;
   readonly rate?: number;
+  /** How a gradient becomes a step; `sgd` when absent. */
+  readonly optimizer?: OptimizerName;
 }
 
 export interface PatternReport {

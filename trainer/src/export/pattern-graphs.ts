@@ -1,5 +1,14 @@
 import { type Graph, GraphBuilder, makeTensor, reshape, type Value } from '@whet/compiler';
-import { type Backbone, batchMoments, type HeadKind, type MomentSource, prototypeHead, sharedHead } from '@whet/models';
+import {
+  type Backbone,
+  batchMoments,
+  cosineHead,
+  type HeadKind,
+  headFeatures,
+  type MomentSource,
+  prototypeHead,
+  sharedHead,
+} from '@whet/models';
 import { type CompiledPattern, compilePattern } from '../pattern/compile-pattern.js';
 import type { SupportNormalization } from '../pattern/support-moments.js';
 import type { BundledNormalization } from '../task/normalizations.js';
@@ -21,7 +30,7 @@ export interface PatternParts {
   readonly head: Exclude<HeadKind, 'fixed'>;
   /** Weights of the backbone. */
   readonly weights: readonly PatternWeight[];
-  /** What the outer loop learned of the head: a shared vector, or the scale of prototypes. */
+  /** What the outer loop learned of the head: a shared vector, or the scale of prototypes or cosines. */
   readonly learnedHead: readonly PatternWeight[];
   /** 1 for each entry of `head.weight`'s row and of `head.bias` that moves, `[F]` and `[1]`. */
   readonly headMasks: { readonly weight: Uint8Array; readonly bias: Uint8Array };
@@ -136,14 +145,13 @@ export function buildPatternGraphs(parts: PatternParts): PatternGraphs {
     featureLength: parts.backbone.features,
     rates: movingRates(parts),
     ...(parts.rerunsPrefix ? { unsplit: true } : {}),
-    startHead: (g, features, labels) =>
-      parts.head === 'prototype'
-        ? prototypeHead(g, features, labels, learnedConstant(g, parts, 'head.scale'))
-        : sharedHead(
-            g,
-            { weight: learnedConstant(g, parts, 'head.weight'), bias: learnedConstant(g, parts, 'head.bias') },
-            labels,
-          ),
+    headFeatures: (g, features) => headFeatures(g, parts.head, features),
+    startHead: (g, features, labels) => {
+      const learned = (name: string) => learnedConstant(g, parts, name);
+      if (parts.head === 'prototype') return prototypeHead(g, features, labels, learned('head.scale'));
+      if (parts.head === 'cosine') return cosineHead(g, features, labels, learned('head.scale'));
+      return sharedHead(g, { weight: learned('head.weight'), bias: learned('head.bias') }, labels);
+    },
   });
   return { ...graphs, values: new Map(moving.map(({ name, start, mask }) => [name, compact(start, mask)])) };
 }

@@ -16,7 +16,8 @@ import {
   type Value,
 } from '@whet/compiler';
 import { crossEntropy, type HeadWeights, headLogits } from '@whet/models';
-import { nextName } from '@whet/runtime/format';
+import { nextName, stateName } from '@whet/runtime/format';
+import { type OptimizerName, optimizers } from './optimizers.js';
 import { copyRest, encodeGraph, type RestOfNetwork, splitNetwork } from './split-network.js';
 import type { SupportNormalization } from './support-moments.js';
 
@@ -33,6 +34,8 @@ export interface PatternSource {
    * with stored ones. None where all moments are constants of the graph (`population`).
    */
   readonly normalizations?: readonly SupportNormalization[];
+  /** What the head reads of the features `[N, F]`, such as their directions; the features themselves when absent. */
+  readonly headFeatures?: (g: GraphBuilder, features: Value) => Value;
   /**
    * The head a task starts from, out of features `[N, F]` and one-hot labels `[N, W]`; of a kept head, the rows of the W
    * classes that it does not have, with its own `kept.weight [C, F]` and `kept.bias [C]`.
@@ -45,6 +48,8 @@ export interface PatternSource {
    * row that all classes share, 0 where it stays. All move by the common rate when absent.
    */
   readonly rates?: ReadonlyMap<string, Float32Array>;
+  /** How a gradient becomes a step; `sgd` when absent. */
+  readonly optimizer?: OptimizerName;
 }
 
 export interface CompiledPattern {
@@ -65,12 +70,12 @@ export interface CompiledPattern {
   readonly boundary: readonly Value[];
 }
 
-/** A gradient times each entry's multiple of the rate. The head's frozen entries are the task's own, and stored all the same. */
-function scaleByRates(g: GraphBuilder, gradient: Value, rates: Float32Array | undefined): Value {
-  if (!rates || rates.every((rate) => rate === 1)) return gradient;
-  const whole = isStatic(gradient.shape) && sizeOf(gradient.shape) === rates.length;
-  const shape = whole ? staticShape(gradient) : [rates.length];
-  return g.apply('Mul', [gradient, g.constant(makeTensor(shape, rates))], {});
+/** A direction times each entry's multiple of the rate. The head's frozen entries are the task's own, and stored all the same. */
+function scaleByRates(g: GraphBuilder, direction: Value, rates: Float32Array | undefined): Value {
+  if (!rates || rates.every((rate) => rate === 1)) return direction;
+  const whole = isStatic(direction.shape) && sizeOf(direction.shape) === rates.length;
+  const shape = whole ? staticShape(direction) : [rates.length];
+  return g.apply('Mul', [direction, g.constant(makeTensor(shape, rates))], {});
 }
 
 /**
@@ -90,7 +95,8 @@ export function compilePattern(source: PatternSource): CompiledPattern {
 
   const part = (name: string, moments: 'batch' | 'stored', build: (g: GraphBuilder, rest: RestOfNetwork) => Graph) => {
     const g = new GraphBuilder();
-    const built = build(g, copyRest(g, split, featureShape, moments === 'stored'));
+    const rest = copyRest(g, split, featureShape, moments === 'stored');
+    const built = build(g, { ...rest, output: source.headFeatures?.(g, rest.output) ?? rest.output });
     const passes = { removeUnusedInputs, gatherSlices, foldConstants, mergeCommonSubexpressions, simplify, narrow };
     // What is gathered of constants is one.
     return runPasses({ ...built, name }, { ...passes, foldNarrowed: foldConstants }).graph;
@@ -132,15 +138,26 @@ export function compilePattern(source: PatternSource): CompiledPattern {
       moving.map((name) => all.get(name) as Value),
     );
     const outputs = new Map<string, Value>([['loss', loss]]);
+    const optimizer = optimizers[source.optimizer ?? 'sgd'];
+    const count = optimizer.counts ? [g.input('count', [])] : [];
+    const inputs = [features, labels, rate, ...count, ...all.values()];
     const gradientOf = new Map(moving.map((name, i) => [name, found[i]]));
     for (const [name, value] of all) {
       const gradient = gradientOf.get(name);
       if (!gradient && !stays(name)) throw new Error(`the loss does not depend on "${name}"`);
-      // What stays has no gradient, but every step has the input `rate`.
-      const direction = gradient ? scaleByRates(g, gradient, source.rates?.get(name)) : g.scalar(0);
-      outputs.set(nextName(name), g.apply('Sub', [value, g.apply('Mul', [rate, direction], {})], {}));
+      const states = optimizer.states.map((state) => g.input(stateName(name, state), value.shape));
+      inputs.push(...states);
+      // What stays has no gradient, but every step has the input `rate`, and every value its states.
+      const { direction, next } = gradient
+        ? optimizer.direct(g, gradient, states, count[0])
+        : { direction: g.scalar(0), next: states.map((state) => g.apply('Mul', [state, g.scalar(1)], {})) };
+      const scaled = gradient ? scaleByRates(g, direction, source.rates?.get(name)) : direction;
+      outputs.set(nextName(name), g.apply('Sub', [value, g.apply('Mul', [rate, scaled], {})], {}));
+      optimizer.states.forEach((state, i) => {
+        outputs.set(nextName(stateName(name, state)), next[i] as Value);
+      });
     }
-    return { name: 'step', inputs: [features, labels, rate, ...all.values()], outputs };
+    return { name: 'step', inputs, outputs };
   });
 
   const momentsOf = (_: GraphBuilder, { features, values, moments }: RestOfNetwork): Graph => {

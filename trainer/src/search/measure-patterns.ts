@@ -1,4 +1,4 @@
-import { type Bundle, InputError } from '@whet/runtime';
+import type { Bundle } from '@whet/runtime';
 import { loadBundleFiles } from '@whet/runtime/node';
 import { supportExamples } from '../bench/measure-bundle.js';
 import type { Dataset } from '../data/dataset.js';
@@ -151,8 +151,7 @@ async function measureTurn(
       const again = rerun && (await tryTask(rerun, episode, firstRate));
       // All of a task or nothing: an error leaves the lists of the rates alike.
       for (const [i, outcome] of outcomes.entries()) {
-        pattern.accuracies[i]?.tasks.push(outcome?.accuracy ?? null);
-        if (!outcome) continue;
+        pattern.accuracies[i]?.tasks.push(outcome.accuracy);
         pattern.adapt.push(outcome.milliseconds.total);
         pattern.encode.push(outcome.milliseconds.encode);
       }
@@ -165,22 +164,15 @@ async function measureTurn(
   }
 }
 
-/** Adapts to a task and classifies its query images, each by itself; undefined where the steps diverge. */
+/** Adapts to a task and classifies its query images, each by itself. */
 async function tryTask(bundle: Bundle, episode: Episode, rate: number) {
   const { imageLength } = bundle;
-  try {
-    const { profile, milliseconds } = await bundle.adapt(supportExamples(episode, imageLength), { rate });
-    const images = Array.from(episode.queryLabels, (_, i) =>
-      episode.queryImages.subarray(i * imageLength, (i + 1) * imageLength),
-    );
-    // Together, to save calls: a prediction does not depend on the other images of a request.
-    const predictions = await bundle.predict(profile, images);
-    const hits = predictions.filter(
-      ({ label }, i) => label === episode.classes[episode.queryLabels[i] as number],
-    ).length;
-    return { accuracy: hits / images.length, milliseconds };
-  } catch (error) {
-    if (error instanceof InputError && error.field === 'rate') return undefined;
-    throw error;
-  }
+  const { profile, milliseconds } = await bundle.adapt(supportExamples(episode, imageLength), { rate });
+  const images = Array.from(episode.queryLabels, (_, i) =>
+    episode.queryImages.subarray(i * imageLength, (i + 1) * imageLength),
+  );
+  // Together, to save calls: a prediction does not depend on the other images of a request.
+  const predictions = await bundle.predict(profile, images);
+  const hits = predictions.filter(({ label }, i) => label === episode.classes[episode.queryLabels[i] as number]).length;
+  return { accuracy: hits / images.length, milliseconds };
 }

@@ -26,9 +26,9 @@ const settingsSchema = z.strictObject({
 
 const measuredSchema = z.strictObject({
   layers: z.array(z.string()).nonempty(),
-  /** Share of right answers by rate, task by task; null where the steps diverged. */
+  /** Share of right answers by rate, task by task; null in records of before 0.7, where steps could diverge. */
   accuracies: z.array(z.strictObject({ rate: z.number(), tasks: z.array(z.number().nullable()) })).nonempty(),
-  /** Milliseconds of adapting, encoding included, and of the encoding in it; once per task and rate that converged. */
+  /** Milliseconds of adapting, encoding included, and of the encoding in it; once per task and rate. */
   adapt: z.array(z.number()),
   encode: z.array(z.number()),
   /** Milliseconds of adapting with the frozen prefix run again in every step; empty where nothing is frozen. */

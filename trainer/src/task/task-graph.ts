@@ -1,7 +1,16 @@
 import type { Value } from '@whet/compiler';
 import { GraphBuilder, gradients, reshape } from '@whet/compiler';
 import type { Backbone, HeadKind, Moments, ParameterSpec } from '@whet/models';
-import { crossEntropy, type HeadWeights, headLogits, headParameters, prototypeHead, sharedHead } from '@whet/models';
+import {
+  cosineHead,
+  crossEntropy,
+  type HeadWeights,
+  headFeatures,
+  headLogits,
+  headParameters,
+  prototypeHead,
+  sharedHead,
+} from '@whet/models';
 import { momentNames } from '@whet/runtime/format';
 import { type InnerParameter, innerParametersOf, type MaskGranularity } from './inner-parameters.js';
 import type { ForwardPass, MomentMap, NormalizationMode } from './normalizations.js';
@@ -34,7 +43,7 @@ export interface MetaParameters {
 /** What inner steps may move, from the image upward. */
 export function innerParameters(settings: TaskSettings): InnerParameter[] {
   const { backbone, head, ways, maskGranularity } = settings;
-  const headSpecs = headParameters(head === 'prototype' ? 'shared' : head, backbone.features, ways);
+  const headSpecs = headParameters(head === 'fixed' ? 'fixed' : 'shared', backbone.features, ways);
   return innerParametersOf([...backbone.parameters, ...headSpecs], maskGranularity ?? 'weight');
 }
 
@@ -104,7 +113,12 @@ export function buildTask(settings: TaskSettings): TaskValues {
   };
 
   let phi: Map<string, Value> = new Map(backbone.parameters.map(({ name }) => [name, read(meta, name)]));
-  let current = g.scope('support@0', () => normalization.support(passOf(support, phi)));
+  const supportPass = (step: number) =>
+    g.scope(`support@${step}`, () => {
+      const pass = normalization.support(passOf(support, phi));
+      return { ...pass, features: headFeatures(g, settings.head, pass.features) };
+    });
+  let current = supportPass(0);
   const start = startHead(g, settings, meta, current.features, supportLabels);
   phi.set('head.weight', start.weight).set('head.bias', start.bias);
 
@@ -112,14 +126,14 @@ export function buildTask(settings: TaskSettings): TaskValues {
     steps > 0 && innerParameters(settings).some((parameter) => rule.moves(parameter) && parameter.layer !== 'head');
   const queryLogitsNow = (observed: MomentMap): Value => {
     const features = normalization.query({ ...passOf(query, phi), support: observed, bodyMoves });
-    return headLogits(g, features, headOf(phi));
+    return headLogits(g, headFeatures(g, settings.head, features), headOf(phi));
   };
 
   const supportLosses: Value[] = [];
   const earlier: Value[] = [];
   const rate = g.scalar(settings.innerRate);
   for (let step = 0; step < steps; step++) {
-    if (step > 0) current = g.scope(`support@${step}`, () => normalization.support(passOf(support, phi)));
+    if (step > 0) current = supportPass(step);
     if (step > 0 && settings.stepLosses) {
       const observed = current.moments ?? new Map();
       earlier.push(g.scope(`query@${step}`, () => crossEntropy(g, queryLogitsNow(observed), queryLabels)));
@@ -179,6 +193,7 @@ function startHead(
   labels: Value,
 ): HeadWeights {
   if (head === 'prototype') return prototypeHead(g, features, labels, read(meta, 'head.scale'));
+  if (head === 'cosine') return cosineHead(g, features, labels, read(meta, 'head.scale'));
   return head === 'shared' ? sharedHead(g, headOf(meta), labels) : headOf(meta);
 }
 

@@ -47,7 +47,7 @@ const settingsSchema = z.strictObject({
   }),
   /** How image files become tensors, taken over from the dataset; a bundle made from the run does the same. */
   preprocessing: z.optional(preprocessingSchema),
-  head: z.enum(['fixed', 'shared', 'prototype']).default('prototype'),
+  head: z.enum(['fixed', 'shared', 'prototype', 'cosine']).default('prototype'),
   rule: z.string().refine((name) => rules.has(name), { error: `expected one of ${[...rules.keys()].join(', ')}` }),
   /** 1 treats inner gradients as constants, 2 differentiates through them. */
   order: z.union([z.literal(1), z.literal(2)]).default(1),

@@ -46,7 +46,7 @@ async function loadBundleStart(place: string, backbone: Backbone | undefined): P
     if (!parsed.success)
       throw new Error(`settings of its run: ${z.prettifyError(parsed.error)}`, { cause: parsed.error });
     const config = parsed.data;
-    if (config.head !== 'prototype') {
+    if (!['prototype', 'cosine'].includes(config.head)) {
       throw new Error(`a bundle does not keep what a ${config.head} head learned; start from a checkpoint`);
     }
     const { parameters } = backboneOf(config, backbone);

@@ -42,6 +42,13 @@ function masked(c: NodeContext, scores: Value): Value {
   return c.emit('Add', [value, causal], {}, 'causal');
 }
 
+/** A query to which a mask of truths shows nothing gets zeros, not the mean of all. */
+function shown(c: NodeContext, scores: Value, weights: Value): Value {
+  if (c.optional(3)?.dtype !== 'bool') return weights;
+  const isShown = c.emit('GreaterOrEqual', [scores, c.scalar(NEVER / 2, 'hidden')], {}, 'isShown');
+  return c.emit('Mul', [weights, c.emit('Cast', [isShown], { to: 'float32' }, 'shown')], {}, 'weights/shown');
+}
+
 /** softmax(scale Q K^T + mask) V, without a past (Vaswani et al. 2017). */
 function attention(c: NodeContext): Value {
   c.ignore('softmax_precision', 'qk_matmul_output_mode');
@@ -59,7 +66,7 @@ function attention(c: NodeContext): Value {
   const scaled = c.emit('Mul', [query, c.scalar(scale, 'scale')], {}, 'scaled');
   const turned = c.emit('Transpose', [key], { perm: [0, 1, 3, 2] }, 'key/turned');
   const scores = masked(c, c.emit('MatMul', [scaled, turned], {}, 'scores'));
-  const weights = c.emit('Softmax', [scores], { axis: -1 }, 'weights');
+  const weights = shown(c, scores, c.emit('Softmax', [scores], { axis: -1 }, 'weights'));
   const mixed = c.emit('MatMul', [weights, value], {}, flat ? 'mixed' : 0);
   if (!flat) return mixed;
   const [batch, , length, width] = mixed.shape;

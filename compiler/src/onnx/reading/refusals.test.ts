@@ -203,6 +203,53 @@ const rows: readonly Row[] = [
     { ...kernel, inputs: { x: ['N', 4, 6] }, initializers: { w: float32s([4, 4, 1], new Array(16).fill(1)) } },
   ],
   ['input 1 is missing', 'Add', { reads: ['x', ''] }],
+  ['names no size', 'LRN'],
+  ['size 0 of rank 4', 'LRN', { attributes: { size: 0 } }],
+  ['names no axis, or several', 'CumSum', { reads: ['x', 'a'], initializers: { a: int64Proto(1, 2) } }],
+  ['sums along the symbol H', 'CumSum', { reads: ['x', 'a'], inputs: sized, initializers: { a: int64Proto(2) } }],
+  [
+    'batch_dims 1 is not supported',
+    'GatherND',
+    { reads: ['x', 'a'], initializers: { a: int64Proto(1) }, attributes: { batch_dims: 1 } },
+  ],
+  ['has places [1] in [N, 4, 6, 6]', 'GatherND', { reads: ['x', 'a'], initializers: { a: int64Proto(1) } }],
+  [
+    'place 9 lies outside axis 0, which has size 4',
+    'GatherND',
+    { reads: ['x', 'a'], inputs: { x: [4, 6] }, initializers: { a: int64Proto(9) } },
+  ],
+  [
+    'has the symbol C as its number of channels',
+    'GroupNormalization',
+    {
+      reads: ['x', 's', 's'],
+      inputs: { x: ['N', 'C', 6, 6] },
+      opset: 21,
+      initializers: { s: float32s([4], [1, 1, 1, 1]) },
+      attributes: { num_groups: 2 },
+    },
+  ],
+  [
+    'softcap is not supported',
+    'Attention',
+    { reads: ['x', 'x', 'x'], opset: 23, attributes: { softcap: { type: 1, f: 1.5 } } },
+  ],
+  ['its heads are not known', 'Attention', { reads: ['x', 'x', 'x'], inputs: { x: ['N', 'A', 6, 6] }, opset: 23 }],
+  [
+    'expected query of rank 4, or 3 and a number of heads, got [N, 6, 6]',
+    'Attention',
+    { reads: ['x', 'x', 'x'], inputs: { x: ['N', 6, 6] }, opset: 23 },
+  ],
+  [
+    'shares 4 heads among 6',
+    'Attention',
+    { reads: ['q', 'x', 'x'], inputs: { x: ['N', 4, 6, 6], q: ['N', 6, 6, 6] }, opset: 23 },
+  ],
+  [
+    'is causal over a length that is a symbol',
+    'Attention',
+    { reads: ['x', 'x', 'x'], inputs: { x: ['N', 4, 'L', 6] }, opset: 23, attributes: { is_causal: 1 } },
+  ],
 ];
 
 describe('a node is refused', () => {

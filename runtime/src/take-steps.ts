@@ -1,0 +1,116 @@
+import { Tensor } from 'onnxruntime-common';
+import { InputError } from './errors.js';
+import { countsSteps } from './optimizer.js';
+import { nextName, type Pattern } from './pattern.js';
+import { runSession } from './run-session.js';
+import type { AdaptOptions } from './types.js';
+
+export type TensorFeeds = Readonly<Record<string, Tensor>>;
+
+/** How much a loss may seem to rise by rounding alone: the last one is of probabilities, those before of their logarithms. */
+const [RELATIVE, ABSOLUTE] = [1e-5, 1e-6];
+const rises = (loss: number, from: number): boolean => !(loss <= from * (1 + RELATIVE) + ABSOLUTE);
+
+const dataOf = (tensor: Tensor): Float32Array => tensor.data as Float32Array;
+const scalar = (value: number): Tensor => new Tensor('float32', Float32Array.of(value), []);
+
+export const notFinite = (got: string): InputError =>
+  new InputError('examples', `expected images of which the network computes finite values, got ${got}`);
+
+/** Half-way between two points: as far from the first as half the rate leads. */
+function halfWay(from: TensorFeeds, to: TensorFeeds): TensorFeeds {
+  return Object.fromEntries(
+    Object.entries(from).map(([name, value]) => {
+      const [a, b] = [dataOf(value), dataOf(to[name] as Tensor)];
+      return [
+        name,
+        new Tensor(
+          'float32',
+          Float32Array.from(a, (each, i) => (each + (b[i] as number)) / 2),
+          value.dims,
+        ),
+      ];
+    }),
+  );
+}
+
+const nextOf = (values: TensorFeeds, outputs: TensorFeeds): TensorFeeds =>
+  Object.fromEntries(Object.keys(values).map((name) => [name, outputs[nextName(name)] as Tensor]));
+
+/** The optimizer's states before the first step. */
+function statesOf({ states }: Pattern, values: TensorFeeds): TensorFeeds {
+  return Object.fromEntries(
+    [...states].flatMap(([value, names]) => {
+      const { dims, size } = values[value] as Tensor;
+      return names.map((name) => [name, new Tensor('float32', new Float32Array(size), dims)]);
+    }),
+  );
+}
+
+/** Mean cross-entropy of probabilities `[N, ways]`. */
+function lossOf(probabilities: Float32Array, labels: Int32Array): number {
+  const ways = probabilities.length / labels.length;
+  const sum = labels.reduce((total, label, row) => total - Math.log(probabilities[row * ways + label] as number), 0);
+  return sum / labels.length;
+}
+
+export interface Stepped {
+  readonly values: TensorFeeds;
+  /** Moments of the moving normalizations at these values. */
+  readonly moments: TensorFeeds;
+  /** Of the examples before each step; of one that was taken back, that of the values gone back to. */
+  readonly losses: readonly number[];
+  /** Of the examples with `values`; undefined where no step was taken. */
+  readonly loss: number | undefined;
+  /** How many times the rate was halved. */
+  readonly halved: number;
+}
+
+/**
+ * Takes gradient steps that cannot hurt: where the loss of the examples rises, or is no number, the values go half-way back to the best
+ * ones, from which the rate is halved. The last step counts where the loss after it is no higher. Throws {@link InputError} where
+ * the loss at the start is no number.
+ */
+export async function takeSteps(
+  pattern: Pattern,
+  constants: TensorFeeds,
+  labels: Int32Array,
+  start: TensorFeeds,
+  { steps, rate, signal, onStep }: AdaptOptions & { readonly steps: number; readonly rate: number },
+): Promise<Stepped> {
+  const momentsAt = async (values: TensorFeeds): Promise<TensorFeeds> =>
+    pattern.observe ? runSession(pattern.observe, { ...constants, ...values }) : {};
+  const losses: number[] = [];
+  if (steps === 0) return { values: start, moments: await momentsAt(start), losses, loss: undefined, halved: 0 };
+
+  const counts = countsSteps(pattern.manifest.optimizer ?? 'sgd');
+  let best: { readonly values: TensorFeeds; readonly loss: number } | undefined;
+  let halved = 0;
+  let [values, states] = [start, statesOf(pattern, start)];
+  for (let step = 1; step <= steps; step++) {
+    signal?.throwIfAborted();
+    const count = counts ? { count: scalar(step - halved) } : {};
+    const feeds = { ...constants, ...count, rate: scalar(rate / 2 ** halved), ...values, ...states };
+    const outputs = await runSession(pattern.step, feeds);
+    const loss = dataOf(outputs['loss'] as Tensor)[0] as number;
+    if (best && rises(loss, best.loss)) {
+      halved++;
+      values = halfWay(best.values, values);
+    } else {
+      if (!Number.isFinite(loss)) throw notFinite(`a loss of ${loss} before step ${step}`);
+      best = { values, loss };
+      [values, states] = [nextOf(values, outputs), nextOf(states, outputs)];
+    }
+    losses.push(best.loss);
+    onStep?.(step, best.loss);
+    // From out of the range of numbers there is no way back by halves.
+    if (!Object.values(values).every((value) => dataOf(value).every(Number.isFinite))) break;
+  }
+  signal?.throwIfAborted();
+  const reached = best as NonNullable<typeof best>;
+  const moments = await momentsAt(values);
+  const { probabilities } = await runSession(pattern.predict, { ...constants, ...values, ...moments });
+  const loss = lossOf(dataOf(probabilities as Tensor), labels);
+  if (!rises(loss, reached.loss)) return { values, moments, losses, loss, halved };
+  return { values: reached.values, moments: await momentsAt(reached.values), losses, loss: reached.loss, halved };
+}
