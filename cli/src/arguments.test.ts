@@ -26,7 +26,7 @@ it.each<[string, string[]]>([
   ["option '--rate <x>' argument 'x' is invalid. expected a number.", [...compile, '--rate', 'x']],
   ["option '--rate <x>' argument '0' is invalid. expected a positive number.", [...compile, '--rate', '0']],
   ['expected numbers, e.g. 0.485,0.456,0.406.', [...compile, '--mean', 'a']],
-  ["argument 'half' is invalid. expected new or keep.", [...compile, '--head', 'half']],
+  ["argument 'half' is invalid. Allowed choices are cosine, prototype, keep.", [...compile, '--head', 'half']],
   ['expected 0 to 255.', [...compile, '--background', '300']],
   ['expected HEIGHTxWIDTH, e.g. 48x192.', [...compile, '--size', '48']],
   ['pattern "a" is given twice.', [...compile, '--pattern', 'a=all', '--pattern', 'a=none']],

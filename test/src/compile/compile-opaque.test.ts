@@ -171,6 +171,7 @@ describe('a frozen part that is not read', () => {
     const constants = { three: int64Proto(3), four: int64Proto(4), 'middle.weight': weights(1, 4, 3, 3) };
     const { directory, report } = await compile(convolutions(nodes, { initializers: constants }), {
       patterns: { p: ['middle.weight'] },
+      head: 'prototype',
     });
     expect(report.patterns[0]?.moving.map(({ name }) => name)).toEqual(['middle.weight']);
     await expectLearning(directory);

@@ -73,11 +73,12 @@ const variants: Variant[] = [
 
 /**
  * Seconds each on a GPU in software, which mostly go into its shaders. There every rule is compared on one backend, several tasks
- * instead of one, and no first order: the second has all that it has.
+ * instead of one, and no first order: the second has all that it has. So is the deepest network.
  */
 const isSlow = ({ rule, order, size, tasks }: Variant, backend: string): boolean => {
   if (order === 1) return true;
-  if (rule !== 'sparse-maml') return size === residual || backend !== 'ort-webgpu';
+  if (rule !== 'sparse-maml' || size === residual)
+    return backend !== 'ort-webgpu' || (rule !== 'sparse-maml' && size === residual);
   return size === small && tasks === 1;
 };
 

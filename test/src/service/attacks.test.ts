@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 
 // Each attack for a moment; `npm run attack` says what another client sees meanwhile.
 
-const MOMENT_MS = 400;
+const MOMENT_MS = 250;
 /** Generous: what has to be freed is freed when the machine has time for it. */
 const MAX_BYTES = 1.2e9;
 

@@ -123,7 +123,7 @@ describe('POST /adapt refuses', () => {
       ],
     ),
     [
-      'steps that diverge',
+      'images of which the network computes no numbers',
       () => ({
         examples: [
           { label: 'a', tensor: tensorOf('left').map((v) => v * 1e30) },
@@ -131,7 +131,11 @@ describe('POST /adapt refuses', () => {
         ],
         pattern: 'full',
       }),
-      { status: 422, field: 'rate', detail: /take a lower rate/ },
+      {
+        status: 422,
+        field: 'examples',
+        detail: /expected images of which the network computes finite values, got a loss of/,
+      },
     ],
   ];
   test.each(cases)('%s', async (_what, body, refusal) => {

@@ -38,7 +38,7 @@ export interface CrashReport {
 
 const CLIENTS = 6;
 /** The most answers, over two, before a kill, and the most milliseconds after them. */
-const [ANSWERS, MOMENT_MS] = [40, 50];
+const [ANSWERS, MOMENT_MS] = [16, 50];
 const PATTERNS = ['head', 'full'] as const;
 
 /**
