@@ -6,6 +6,7 @@ import { quantile } from '@whet/trainer';
 import { type Attack, type Statuses, unexpected } from './attack.js';
 import { attacks } from './attacks.js';
 import { watch } from './measure.js';
+import { attackStores } from './stores.js';
 import { type AttackTarget, startTarget } from './target.js';
 
 // What another client sees while a service is attacked: npm run attack -- [names] --seconds 10
@@ -18,18 +19,18 @@ const { values, positionals } = parseArgs({
   },
 });
 const milliseconds = Number(values.seconds) * 1000;
-const unknown = positionals.find((name) => !attacks.some((each) => each.name === name));
-if (unknown !== undefined) {
-  throw new Error(`expected attacks of ${attacks.map(({ name }) => name).join(', ')}, got "${unknown}"`);
-}
+const known = [...attacks.map(({ name }) => name), 'stores'];
+const unknown = positionals.find((name) => !known.includes(name));
+if (unknown !== undefined) throw new Error(`expected attacks of ${known.join(', ')}, got "${unknown}"`);
+const isAsked = (name: string) => positionals.length === 0 || positionals.includes(name);
 
 function attackInAnotherProcess({ name }: Attack, target: AttackTarget, duration: number): Promise<Statuses> {
   const child = fork(fileURLToPath(new URL('./attacker.js', import.meta.url)));
   return new Promise((resolve, reject) => {
     child.once('message', (statuses) => resolve(statuses as Statuses));
     child.once('exit', (code) => reject(new Error(`the attacker ended with code ${code}`)));
-    const { url, key, profile, imageLength, pid } = target;
-    child.send({ name, target: { url, key, profile, imageLength, pid }, milliseconds: duration });
+    const { url, key, profile, imageLength, pid, bundle } = target;
+    child.send({ name, target: { url, key, profile, imageLength, pid, bundle }, milliseconds: duration });
   });
 }
 
@@ -76,5 +77,24 @@ process.stdout.write(
     '|---|---|--:|--:|--:|--:|--:|---|---|\n',
 );
 for (const attack of attacks) {
-  if (positionals.length === 0 || positionals.includes(attack.name)) process.stdout.write(await measure(attack));
+  if (isAsked(attack.name)) process.stdout.write(await measure(attack));
+}
+
+if (isAsked('stores')) {
+  const figures = await attackStores({ bundle: values.bundle, profiles: 100_000, milliseconds, clients: 8 });
+  const alone = figures[0]?.predictions ?? Number.NaN;
+  process.stdout.write(
+    "\n| 100,000 profiles that expire | another client's p99 | times | p99 of /health | answers | failed |\n|---|--:|--:|--:|--:|--:|\n" +
+      figures
+        .map(({ what, predictions, questions, asked, failed }) => {
+          const cells = [
+            what,
+            `${predictions.toFixed(1)} ms`,
+            (predictions / alone).toFixed(1),
+            `${questions.toFixed(1)} ms`,
+          ];
+          return `| ${[...cells, asked, failed].join(' | ')} |\n`;
+        })
+        .join(''),
+  );
 }

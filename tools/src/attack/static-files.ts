@@ -3,6 +3,7 @@ import { chmod, lstat, mkdir, readFile, rename, rm, rmdir, symlink, truncate, wr
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import type { Attack } from './attack.js';
 
 /** A file is there or it is not, may be read or not, or cannot be opened for now; its part is there or not. */
 const EXPECTED = [200, 206, 304, 403, 404, 412, 416, 503];
@@ -190,3 +191,18 @@ async function askStrangely(url: string, bundle: string): Promise<void> {
       throw new Error(`${path}: expected 400, 403 or 404, got ${String(answer).slice(0, 40)}`);
   }
 }
+
+export const staticFileAttacks: readonly Attack[] = [
+  {
+    name: 'static-files',
+    what: 'files of the bundle taken away, forbidden, replaced and cut off, strange addresses, connections held',
+    clients: 1,
+    statuses: [200],
+    async prepare({ url, bundle }) {
+      return async () => {
+        await attackStaticFiles(url, bundle);
+        return 200;
+      };
+    },
+  },
+];

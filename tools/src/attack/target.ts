@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { WhetClient } from '@whet/runtime/client';
@@ -17,6 +17,8 @@ export interface AttackTarget {
   /** Values of an image. */
   readonly imageLength: number;
   readonly pid: number | undefined;
+  /** Folder of the bundle that it serves: its own, which an attack may change. */
+  readonly bundle: string;
 }
 
 export interface RunningTarget extends AttackTarget {
@@ -37,9 +39,22 @@ export interface TargetOptions {
 /** Starts `whet serve` in a process of its own, with a store that goes with it. */
 export async function startTarget({ bundle, auth, args = [] }: TargetOptions): Promise<RunningTarget> {
   const folder = await mkdtemp(join(tmpdir(), 'whet-attack-'));
-  const key = auth === 'keys' ? await makeKey(folder) : undefined;
+  const key = auth === 'keys' ? await makeKey(join(folder, 'profiles')) : undefined;
   const main = fileURLToPath(import.meta.resolve('@whet/cli/main'));
-  const flags = ['serve', bundle, '--port', '0', '--store', folder, '--auth', auth, '--log-level', 'error'];
+  const own = join(folder, 'bundles', basename(bundle));
+  await cp(bundle, own, { recursive: true });
+  const flags = [
+    'serve',
+    own,
+    '--port',
+    '0',
+    '--store',
+    join(folder, 'profiles'),
+    '--auth',
+    auth,
+    '--log-level',
+    'error',
+  ];
   const child = spawn(process.execPath, [main, ...flags, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
   let exit: number | string | undefined;
   child.once('exit', (code, signal) => {
@@ -58,6 +73,7 @@ export async function startTarget({ bundle, auth, args = [] }: TargetOptions): P
     profile,
     imageLength,
     pid: child.pid,
+    bundle: own,
     exit: () => exit,
     peakBytes: () => peakBytes(child.pid),
     close: async () => {
