@@ -4,7 +4,7 @@
  */
 export { readArchive } from './archive.js';
 export { isArchive, isFileName } from './file-name.js';
-export { labelKey, labelProblem, MAX_LABEL_BYTES, sameLabels } from './label.js';
+export { labelKey, labelProblem, labelsProblem, MAX_LABEL_BYTES, sameLabels } from './label.js';
 export { BUNDLE_SCHEMA, filesOf, manifestSchema, parseManifest } from './manifest.js';
 export { oneHot } from './one-hot.js';
 export { type OptimizerName, optimizerNames, optimizerStates, stateName } from './optimizer.js';

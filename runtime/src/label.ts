@@ -2,16 +2,16 @@
 export const MAX_LABEL_BYTES = 256;
 
 const PLAIN = /^[\x20-\x7e]*$/;
-// Joiners, marks of direction, variation selectors: what a name may hold and nobody sees.
-const ZERO_WIDTH =
-  /\u034f|[\u180b-\u180f]|[\ufe00-\ufe0f]|[\u00ad\u061c\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]|\u200d/g;
-const CONTROL = /\p{Cc}/u;
+// Joiners, marks of direction, variation selectors, fillers: what a name may hold and nobody sees. Of a flag, they say which.
+const UNSEEN = /(\u{1f3f4}[\u{e0020}-\u{e007f}]+)|[\p{Default_Ignorable_Code_Point}\ufff9-\ufffb]/gu;
+/** And what ends a line. */
+const CONTROL = /[\p{Cc}\u2028\u2029]/u;
 // A lone surrogate becomes U+FFFD on the way to disk, and in a form stray bytes have become it: two classes would be one.
 const NO_TEXT = /[\p{Surrogate}\ufffd]/u;
 
 /** What labels are compared by: composed (NFC) and without characters that have no width. A class keeps the name that it got first. */
 export function labelKey(label: string): string {
-  return PLAIN.test(label) ? label : label.replace(ZERO_WIDTH, '').normalize('NFC');
+  return PLAIN.test(label) ? label : label.replace(UNSEEN, (_, flag?: string) => flag ?? '').normalize('NFC');
 }
 
 /** What is expected of a label, and what came; undefined where it can name a class. */
@@ -29,7 +29,19 @@ export function labelProblem(label: string, maxBytes = MAX_LABEL_BYTES): string 
 
 /** In quotes, as a terminal may have it: JSON leaves the upper control characters as they are. */
 function shown(label: string): string {
-  return JSON.stringify(label).replace(/[\x7f-\x9f]/g, (control) => `\\u00${control.charCodeAt(0).toString(16)}`);
+  return JSON.stringify(label).replace(
+    /[\x7f-\x9f\u2028\u2029]/g,
+    (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
+/** Why these cannot be the classes of a profile from elsewhere; undefined where they can. `own` are the bundle's, which are as they are. */
+export function labelsProblem(labels: readonly string[], own: readonly string[] = []): string | undefined {
+  const kept = new Set(own);
+  const problem = labels.map((label) => (kept.has(label) ? undefined : labelProblem(label))).find(Boolean);
+  if (problem !== undefined) return problem;
+  const same = sameLabels(labels)?.map((i) => shown(labels[i] as string));
+  return same && `expected names that differ to the eye, got ${same.join(' and ')}`;
 }
 
 /** The first two labels that are the same one to {@link labelKey}, by their places; undefined where all differ. */

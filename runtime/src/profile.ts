@@ -51,9 +51,9 @@ export class Profile {
 function strings(text: string | undefined): string[] {
   const list: unknown = JSON.parse(text ?? 'null');
   if (!Array.isArray(list) || !list.every((item) => typeof item === 'string'))
-    throw new Error(`classes: expected a list of names, got ${text}`);
+    throw new Error(`classes: expected a list of names, got ${text?.slice(0, 100)}`);
   if (list.length < 2 || new Set(list).size < list.length || list.includes('')) {
-    throw new Error(`classes: expected two or more different names, got ${text}`);
+    throw new Error(`classes: expected two or more different names, got ${text?.slice(0, 100)}`);
   }
   return list;
 }
@@ -65,7 +65,7 @@ function counts(text: string | undefined, length: number): number[] {
     list.length !== length ||
     !list.every((item) => Number.isSafeInteger(item) && item >= 0)
   ) {
-    throw new Error(`examples: expected ${length} counts, one for each class, got ${text}`);
+    throw new Error(`examples: expected ${length} counts, one for each class, got ${text?.slice(0, 100)}`);
   }
   return list;
 }

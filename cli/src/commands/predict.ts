@@ -26,6 +26,7 @@ export function predictCommand(): Command {
 
 async function runPredict(given: readonly string[], options: PredictOptions): Promise<void> {
   const { readProfile } = await import('@whet/runtime');
+  const { labelsProblem } = await import('@whet/runtime/format');
   const { loadBundle } = await import('@whet/runtime/node');
   const { imagesAt, readImage } = await import('../image-files.js');
   const stored = options.profile ? await readFile(options.profile) : undefined;
@@ -35,6 +36,8 @@ async function runPredict(given: readonly string[], options: PredictOptions): Pr
     patterns: ({ defaultPattern, patterns }) => [wanted ?? defaultPattern].filter((name) => name in patterns),
   });
   const profile = stored ? bundle.profileFromBytes(stored) : bundle.initialProfile();
+  const problem = labelsProblem(profile.classes, bundle.labels);
+  if (problem !== undefined) throw new Error(`${options.profile}: classes: ${problem}`);
   const paths = await imagesAt(given);
   const predictions: Prediction[] = [];
   for (let from = 0; from < paths.length; from += AT_ONCE) {

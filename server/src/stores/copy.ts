@@ -4,6 +4,8 @@ import { EMPTY, type PlacedProfile, type ProfileStore, type StoreCounts, StoreDa
 import { countEntry, type Entry, readDump, writeDump } from './dump.js';
 import { holdsStore, openStore } from './open.js';
 
+/** How often a store is read whose count is another than its profiles, before it is called damaged. */
+const TRIES = 3;
 /** Profiles and bytes that are written in one transaction. */
 const BATCH = { profiles: 100, bytes: 4_194_304 };
 
@@ -13,30 +15,33 @@ const BATCH = { profiles: 100, bytes: 4_194_304 };
  */
 export async function checkStore(address: string): Promise<StoreCounts> {
   return withEntries(address, async (entries, store) => {
-    let counts: StoreCounts = { ...EMPTY, keys: 0 };
-    for await (const entry of entries) {
-      if ('profile' in entry) checkProfile(address, entry.profile);
-      counts = countEntry(counts, entry);
-    }
-    const usage = await store?.usage();
-    if (usage && usage.profiles !== counts.profiles) {
+    for (let tries = 1; ; tries++) {
+      const before = await store?.usage();
+      let counts: StoreCounts = { ...EMPTY, keys: 0 };
+      for await (const entry of entries()) {
+        if ('profile' in entry) checkProfile(address, entry.profile);
+        counts = countEntry(counts, entry);
+      }
+      const usage = await store?.usage();
+      if (!usage || usage.profiles === counts.profiles) return counts;
+      // A service that writes meanwhile makes a difference; what stays is one of the store.
+      if (tries < TRIES) continue;
+      if (usage.profiles !== before?.profiles) return counts;
       const [expected, got] = [usage.profiles, counts.profiles];
-      // Of a running service, that may be a write between the two.
       throw new StoreDamagedError(
         `${maskAddress(address)}: expected ${expected} profiles, as it has counted, got ${got}`,
       );
     }
-    return counts;
   });
 }
 
 /**
- * Copies all profiles and keys of a store or dump, as they are at one moment, to an empty store or a new dump; how much
+ * Copies all profiles of a store or dump, as they are at one moment, and the keys that are there then, to an empty store or a new dump; how much
  * that is. Rejects where there is something already; where it fails on the way, the target holds a part.
  */
 export async function copyStore(from: string, to: string): Promise<StoreCounts> {
   return withEntries(from, async (entries) => {
-    if (isDump(to)) return writeDump(to, entries);
+    if (isDump(to)) return writeDump(to, entries());
     refuseMemory(to);
     // To its end before anything is written: a dump says last whether it is whole.
     if (isDump(from)) for await (const _ of readDump(from));
@@ -49,7 +54,7 @@ export async function copyStore(from: string, to: string): Promise<StoreCounts> 
           `${maskAddress(to)}: expected an empty store, got one with ${profiles} profiles and ${keys} keys`,
         );
       }
-      return await fill(store, entries);
+      return await fill(store, entries());
     } finally {
       await store.close();
     }
@@ -80,15 +85,15 @@ async function fill(store: ProfileStore, entries: AsyncIterable<Entry>): Promise
 
 async function withEntries<T>(
   address: string,
-  use: (entries: AsyncIterable<Entry>, store: ProfileStore | undefined) => Promise<T>,
+  use: (entries: () => AsyncIterable<Entry>, store: ProfileStore | undefined) => Promise<T>,
 ): Promise<T> {
-  if (isDump(address)) return use(readDump(address), undefined);
+  if (isDump(address)) return use(() => readDump(address), undefined);
   refuseMemory(address);
   // A mistaken path would be a new store.
   if (!holdsStore(address)) throw new Error(`${maskAddress(address)}: expected a store, got none`);
   const store = await openStore(address);
   try {
-    return await use(entriesOf(store), store);
+    return await use(() => entriesOf(store), store);
   } finally {
     await store.close();
   }

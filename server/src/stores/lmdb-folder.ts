@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { chmod, mkdir, readdir, stat } from 'node:fs/promises';
+import { chmod, mkdir, open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -7,8 +7,9 @@ import { fileURLToPath } from 'node:url';
 import { type StoreCounts, StoreDamagedError, StoreUnavailableError } from './contract.js';
 
 export const DATA = 'data.mdb';
+const LOCK = 'lock.mdb';
 /** What LMDB makes, and file systems. */
-const OWN_FILES = [DATA, 'lock.mdb', 'lost+found'];
+const OWN_FILES = [DATA, LOCK, 'lost+found'];
 /** Milliseconds without a word after which reading a file counts as stuck. */
 const STUCK_MS = 60_000;
 
@@ -45,9 +46,15 @@ export async function prepareFolder(folder: string): Promise<void> {
  */
 export async function inspectFolder(folder: string): Promise<StoreCounts | undefined> {
   const file = join(folder, DATA);
+  for (const path of [file, join(folder, LOCK)]) {
+    const found = await stat(path).catch(() => undefined);
+    if (found && !found.isFile()) throw new StoreUnavailableError(`${path}: expected a file, got a folder or a pipe`);
+  }
   const size = await settledSize(file);
   if (size === undefined) return undefined;
   if (size === 0) throw damagedFile(file, 'it is empty');
+  if (!(await hasBothHeads(file)))
+    throw damagedFile(file, 'one of its two heads is damaged, so that it may be an older state');
   const child = spawn(process.execPath, [fileURLToPath(new URL('./lmdb-inspect.js', import.meta.url)), folder], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -76,6 +83,23 @@ export async function inspectFolder(folder: string): Promise<StoreCounts | undef
   if ('problem' in found) throw damagedFile(file, found.problem);
   if ('counts' in found) return found.counts;
   throw new StoreUnavailableError(`${file}: expected a file that can be read and written, got ${found.refusal}`);
+}
+
+/** What each of the two first pages has behind its header: LMDB takes the other where one is damaged, and with it what was before. */
+const [MAGIC, MAGIC_AT, PAGE_SIZE_AT] = [0xbeefc0de, 24, 48];
+
+async function hasBothHeads(path: string): Promise<boolean> {
+  const file = await open(path);
+  try {
+    const numberAt = async (position: number) => {
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(4), 0, 4, position);
+      return bytesRead === 4 ? buffer.readUInt32LE() : 0;
+    };
+    const pageSize = await numberAt(PAGE_SIZE_AT);
+    return (await numberAt(MAGIC_AT)) === MAGIC && (await numberAt(pageSize + MAGIC_AT)) === MAGIC;
+  } finally {
+    await file.close();
+  }
 }
 
 /** Size of a file; undefined where there is none. Another process may be about to make it, which empties it first. */

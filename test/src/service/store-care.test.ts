@@ -82,6 +82,8 @@ describe('a damaged file', () => {
     ['is cut inside', () => whole.subarray(0, 3 * PAGE + 100)],
     ['is cut in its first page', () => whole.subarray(0, 1000)],
     ['is empty', () => Buffer.alloc(0)],
+    ['has no first head', () => changed((file) => file.fill(0, 0, PAGE))],
+    ['has no second head', () => changed((file) => file.fill(0, PAGE, 2 * PAGE))],
     ['has nothing but zeros', () => Buffer.alloc(whole.length)],
     ['is something else', () => Buffer.from('{ "not": "a store" }\n'.repeat(3000))],
     ['has a page of zeros', () => inside('class-21', (page) => page.fill(0))],
@@ -110,13 +112,12 @@ describe('a damaged file', () => {
     expect((await readFile(file)).equals(damage)).toBe(true);
   });
 
-  test('is not what a file that cannot be opened is called', async () => {
-    const path = join(folder, 'directory');
-    await mkdir(join(path, 'data.mdb'), { recursive: true, mode: 0o700 });
+  test.each(['data.mdb', 'lock.mdb'])('is not what a folder is called in the place of %s', async (name) => {
+    const path = await fillFolder(`directory-${name}`);
+    await rm(join(path, name));
+    await mkdir(join(path, name));
     await expect(openStore(path)).rejects.toBeInstanceOf(StoreUnavailableError);
-    await expect(openStore(path)).rejects.toThrow(
-      /data\.mdb: expected a file that can be read and written, got .*[Dd]irectory/,
-    );
+    await expect(openStore(path)).rejects.toThrow(`${name}: expected a file, got a folder or a pipe`);
   });
 
   test('in a profile that is read later does not become an answer', async () => {

@@ -1,4 +1,4 @@
-import { labelKey, labelProblem, MAX_LABEL_BYTES, sameLabels } from '@whet/runtime/format';
+import { labelKey, labelProblem, MAX_LABEL_BYTES } from '@whet/runtime/format';
 import type { Manifest, Preprocessing, StoredProfile } from '@whet/runtime/web';
 
 /** One example picture, as the bundle sees it: `[H, W, C]`, 0..255. */
@@ -122,13 +122,6 @@ export function nameProblem(name: string): string | undefined {
   if (labelKey(name).trim() === '') return 'Give the class a name first.';
   if (labelProblem(name) === undefined) return undefined;
   return `A class name has at most ${MAX_LABEL_BYTES} bytes and no control characters.`;
-}
-
-/** Why these cannot be the names of a profile's classes; undefined where they can. */
-export function namesProblem(names: readonly string[]): string | undefined {
-  const same = sameLabels(names)?.map((i) => `"${names[i]}"`);
-  if (same) return `expected names that differ to the eye, got ${same.join(' and ')}`;
-  return names.map((name) => labelProblem(name)).find((problem) => problem !== undefined);
 }
 
 /** What is missing before adapting; undefined where nothing is. */

@@ -1,3 +1,4 @@
+import { labelsProblem } from '@whet/runtime/format';
 import { type DeviceProfileStore, openProfileStore } from '@whet/runtime/web';
 import type { LabelledPixels, Opened } from '../workers/compute.js';
 import { ask } from './engine.js';
@@ -6,7 +7,6 @@ import {
   carriedOver,
   type Extra,
   isSameName,
-  namesProblem,
   newPerson,
   type Person,
   pictureForm,
@@ -210,7 +210,7 @@ export async function importFile(file: File): Promise<void> {
     const bytes = new Uint8Array(await file.arrayBuffer());
     const { pattern, classes: names, examples } = await ask((compute) => compute.inspect(bytes));
     if (digest === undefined || opened.value?.digest !== digest) return;
-    const problem = namesProblem(names);
+    const problem = labelsProblem(names);
     if (problem) throw new Error(problem);
     const imported = newPerson(digest, file.name.replace(/\.[^.]*$/, '') || 'Imported', pattern);
     const found = names.reduce<ClassOf[]>((all, name) => withPictures(all, name, []), []);
