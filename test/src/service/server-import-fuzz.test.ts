@@ -95,7 +95,7 @@ describe.each([
       expect(Buffer.from((await client.exportProfile(answer.profile)).bytes).equals(bytes)).toBe(true);
     });
     await fc.assert(property, {
-      numRuns: Number(process.env['WHET_FUZZ'] ?? 150),
+      numRuns: Number(process.env['WHET_FUZZ'] ?? 75),
       ...(process.env['WHET_FUZZ'] ? {} : { seed: 7 }),
     });
     expect(server.errors).toEqual([]);
