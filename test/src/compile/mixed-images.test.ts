@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
+  branch,
   encodeModel,
   float,
   float32s,
@@ -79,6 +80,46 @@ const mixing: Record<string, [named: RegExp, nodes: TestNode[], initializers?: T
       { op: 'Add', inputs: ['a', 'g'], outputs: ['b'] },
     ],
   ],
+  'images in another order': [
+    /^Slice "b"/,
+    [{ op: 'Slice', inputs: ['a', 'last', 'before', 'zero', 'back'], outputs: ['b'] }],
+    { zero: int64Proto(0), last: int64Proto(-1), back: int64Proto(-1), before: int64Proto(-(2 ** 40)) },
+  ],
+  'images and those of another order': [
+    /^Slice "g"/,
+    [
+      { op: 'Slice', inputs: ['a', 'last', 'before', 'zero', 'back'], outputs: ['g'] },
+      { op: 'Add', inputs: ['a', 'g'], outputs: ['b'] },
+    ],
+    { zero: int64Proto(0), last: int64Proto(-1), back: int64Proto(-1), before: int64Proto(-(2 ** 40)) },
+  ],
+  'another way for one image alone': [
+    /^If "b"/,
+    [
+      { op: 'Shape', inputs: ['a'], outputs: ['s'] },
+      { op: 'Gather', inputs: ['s', 'zero'], outputs: ['n'] },
+      { op: 'Equal', inputs: ['n', 'one'], outputs: ['alone'] },
+      {
+        op: 'If',
+        inputs: ['alone'],
+        outputs: ['b'],
+        attributes: {
+          then_branch: branch([{ op: 'Neg', inputs: ['a'], outputs: ['i'] }], ['i']),
+          else_branch: branch([{ op: 'Identity', inputs: ['a'], outputs: ['i'] }], ['i']),
+        },
+      },
+    ],
+    { one: int64Proto(1) },
+  ],
+  'the number of images': [
+    /^Cast "n"/,
+    [
+      { op: 'Shape', inputs: ['a'], outputs: ['s'] },
+      { op: 'Gather', inputs: ['s', 'zero'], outputs: ['g'] },
+      { op: 'Cast', inputs: ['g'], outputs: ['n'], attributes: { to: 1 } },
+      { op: 'Mul', inputs: ['a', 'n'], outputs: ['b'] },
+    ],
+  ],
   noise: [
     /^RandomNormalLike "g"/,
     [
@@ -138,6 +179,14 @@ describe('a model that mixes the images of a batch', () => {
         { op: 'DynamicQuantizeLinear', inputs: ['a'], outputs: ['q', 's', 'z'] },
         { op: 'DequantizeLinear', inputs: ['q', 's', 'z'], outputs: ['b'] },
       ],
+    ],
+    [
+      'nothing left to it of an axis of one image',
+      [
+        { op: 'Squeeze', inputs: ['a'], outputs: ['s'] },
+        { op: 'Reshape', inputs: ['s', 'images'], outputs: ['b'] },
+      ],
+      { images: int64Proto(-1, 4, 4, 4) },
     ],
     ['dropout that is off', [{ op: 'Dropout', inputs: ['a'], outputs: ['b'] }]],
     ['another activation', [{ op: 'Elu', inputs: ['a'], outputs: ['b'], attributes: { alpha: float(1) } }]],

@@ -7,11 +7,13 @@ import { NodeGraph } from './node-graph.js';
 import { runBatches } from './probe-tensors.js';
 
 /** Images 0 and 1 are in both, at other places and beside another one. */
-const BATCHES = [
+const TOGETHER = [
   [0, 1],
-  [1, 2, 0],
+  [1, 0, 2],
 ] as const;
 const SHARED = [0, 1];
+/** What is to be made of them, whoever asks how many images there are. */
+const ALONE = SHARED.map((image) => [image]);
 
 /**
  * How far what is made of one image may be apart, of the largest value: by the rounding of float32 alone, or where a
@@ -50,19 +52,28 @@ function partOf({ data, dims }: ort.Tensor, axis: number, place: number, count: 
   return part;
 }
 
-/** Whether what is made of an image depends on what else is in its batch, or on chance. */
-function isMixed([two, three]: readonly [ort.Tensor, ort.Tensor], tolerance: number): boolean {
-  if (two.type === 'string' || three.type === 'string') return false;
+/** A tensor of one run, and the images that it was made of. */
+interface Made {
+  readonly batch: readonly number[];
+  readonly tensor: ort.Tensor;
+}
+
+/** Whether what is made of an image depends on what else is in its batch, or on chance. The first two are {@link TOGETHER}. */
+function isMixed(made: readonly Made[], tolerance: number): boolean {
+  const [two, three] = made.map(({ tensor }) => tensor) as [ort.Tensor, ort.Tensor];
+  if (two.type === 'string') return false;
   const axis = imageAxis(two.dims, three.dims);
-  if (axis === undefined) return false;
-  const pairs = (axis < 0 ? [0] : SHARED).map((image) =>
-    [two, three].map((tensor, i) => {
-      const batch = BATCHES[i] as readonly number[];
-      return partOf(tensor, axis, batch.indexOf(image), batch.length);
-    }),
-  ) as [number[], number[]][];
-  const scale = pairs.flat(2).reduce((largest, value) => Math.max(largest, Math.abs(value)), 1e-6);
-  return pairs.some(([a, b]) => a.some((value, i) => Math.abs(value - (b[i] as number)) > tolerance * scale));
+  // Numbers that are not of an image are mixed where they change what is; how many images there are is none itself.
+  if (axis === undefined || (axis < 0 && !two.type.startsWith('float'))) return false;
+  const ofImage = (image: number) => made.filter(({ batch }) => batch.includes(image));
+  const groups = axis < 0 ? [made] : SHARED.map(ofImage);
+  const parts = groups.map((group, image) =>
+    group.map(({ batch, tensor }) => partOf(tensor, axis, batch.indexOf(image), batch.length)),
+  );
+  const scale = parts.flat(2).reduce((largest, value) => Math.max(largest, Math.abs(value)), 1e-6);
+  const differ = (a: readonly number[], b: readonly number[]) =>
+    a.length !== b.length || a.some((value, i) => Math.abs(value - (b[i] as number)) > tolerance * scale);
+  return parts.some(([first = [], ...others]) => others.some((other) => differ(first, other)));
 }
 
 /** A model to be looked at: up to a tensor, on batches of an input. */
@@ -85,9 +96,17 @@ async function mixingNode({ bytes, input, inputName, tensor, external }: LookedA
   const tolerance = toleranceFor(nodes);
   const mixedOf = async (tensors: readonly string[]): Promise<Set<string>> => {
     const exposed = exposeOnnx(bytes, tensors, { tensor: inputName, shape }, external);
-    const [two, three] = await runBatches(exposed, input, inputName, BATCHES);
-    const pairs = tensors.map((name) => [name, two?.[name], three?.[name]] as const);
-    return new Set(pairs.flatMap(([name, a, b]) => (a && b && isMixed([a, b], tolerance) ? [name] : [])));
+    const run = (batches: readonly (readonly number[])[]) => runBatches(exposed, input, inputName, batches);
+    let batches: readonly (readonly number[])[] = [...TOGETHER, ...ALONE];
+    const runs = await run(batches).catch((error) => {
+      if (isOverLimit(error)) throw error;
+      // Some take no image alone.
+      batches = TOGETHER;
+      return run(batches);
+    });
+    const madeOf = (name: string) =>
+      runs.map((made, i) => ({ batch: batches[i] as readonly number[], tensor: made[name] as ort.Tensor }));
+    return new Set(tensors.filter((name) => isMixed(madeOf(name), tolerance)));
   };
   if ((await mixedOf([tensor])).size === 0) return undefined;
   const made = nodes.nodes.flatMap(({ outputs }) => outputs.filter((name) => name !== ''));
