@@ -63,7 +63,7 @@ function isMixed(made: readonly Made[], tolerance: number): boolean {
   const [two, three] = made.map(({ tensor }) => tensor) as [ort.Tensor, ort.Tensor];
   if (two.type === 'string') return false;
   const axis = imageAxis(two.dims, three.dims);
-  // Numbers that are not of an image are mixed where they change what is; how many images there are is none itself.
+  // How many images there are is no mixing itself, but what is computed of it.
   if (axis === undefined || (axis < 0 && !two.type.startsWith('float'))) return false;
   const ofImage = (image: number) => made.filter(({ batch }) => batch.includes(image));
   const groups = axis < 0 ? [made] : SHARED.map(ofImage);
@@ -113,8 +113,10 @@ async function mixingNode({ bytes, input, inputName, tensor, external }: LookedA
   // Some operators make what is no tensor, which cannot be looked at.
   const mixed = await mixedOf(made).catch((error) => {
     if (isOverLimit(error)) throw error;
-    return new Set([tensor]);
+    return new Set<string>();
   });
+  // Others may show nothing when they are looked at, as chance, or what onnxruntime leaves out otherwise.
+  mixed.add(tensor);
   return nodes.nodes.find(({ outputs }) => outputs.some((name) => mixed.has(name)));
 }
 
