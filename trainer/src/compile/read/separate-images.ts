@@ -1,7 +1,9 @@
 import { decodeModel, type ExternalReader, exposeOnnx, type OnnxNode } from '@whet/compiler';
 import type * as ort from 'onnxruntime-node';
+import { mayWorkAcross, worksAcross } from './across-images.js';
 import { CompileError } from './compile-error.js';
 import { isOverLimit } from './guarded-run.js';
+import { imageAxis, type TwoSizes } from './image-axis.js';
 import type { ModelInput } from './model-input.js';
 import { NodeGraph } from './node-graph.js';
 import { runBatches } from './probe-tensors.js';
@@ -29,15 +31,6 @@ function toleranceFor({ nodes, model }: NodeGraph): number {
   return half || nodes.some(({ op }) => stepping.test(op)) ? tolerances.steps : tolerances.float;
 }
 
-/** The axis along which two tensors have parts of images; -1 where they have the same shape, undefined where none fits. */
-function imageAxis(two: readonly number[], three: readonly number[]): number | undefined {
-  if (two.length !== three.length) return undefined;
-  const differing = two.flatMap((size, axis) => (size === three[axis] ? [] : [axis]));
-  const [axis = -1, ...more] = differing;
-  if (more.length > 0) return undefined;
-  return axis < 0 || (two[axis] as number) * 3 === (three[axis] as number) * 2 ? axis : undefined;
-}
-
 const product = (dims: readonly number[]): number => dims.reduce((a, b) => a * b, 1);
 
 /** The part of a tensor that is of the image at `place` of `count`. */
@@ -62,7 +55,7 @@ interface Made {
 function isMixed(made: readonly Made[], tolerance: number): boolean {
   const [two, three] = made.map(({ tensor }) => tensor) as [ort.Tensor, ort.Tensor];
   if (two.type === 'string') return false;
-  const axis = imageAxis(two.dims, three.dims);
+  const axis = imageAxis([two.dims, three.dims]);
   // How many images there are is no mixing itself, but what is computed of it.
   if (axis === undefined || (axis < 0 && !two.type.startsWith('float'))) return false;
   const ofImage = (image: number) => made.filter(({ batch }) => batch.includes(image));
@@ -86,11 +79,32 @@ export interface LookedAt {
   readonly external?: ExternalReader | undefined;
 }
 
+/** The first node that computes across images by what it is, however little of that shows. */
+async function nodeAcross(nodes: NodeGraph, { bytes, input, inputName, external }: LookedAt) {
+  const made = (name: string | undefined) => name !== undefined && nodes.maker(name) !== undefined;
+  const found = nodes.nodes.filter((node) => mayWorkAcross(node) && made(node.inputs[0]) && made(node.outputs[0]));
+  if (found.length === 0) return undefined;
+  const endsOf = ({ inputs, outputs }: OnnxNode) => [inputs[0], outputs[0]] as [string, string];
+  const exposed = exposeOnnx(
+    bytes,
+    [...new Set(found.flatMap(endsOf))],
+    { tensor: inputName, shape: ['N', ...input.shape] },
+    external,
+  );
+  const runs = await runBatches(exposed, input, inputName, TOGETHER);
+  return found.find((node) => {
+    const [from, to] = endsOf(node).map((name) => runs.map((run) => run[name]?.dims ?? []) as unknown as TwoSizes);
+    const isFloat = runs[0]?.[endsOf(node)[0]]?.type.startsWith('float');
+    return from && to && isFloat && worksAcross(node, nodes.model.opset, from, to);
+  });
+}
+
 /**
  * The first node where what the model makes of an image depends on the other images of its batch, or on chance;
  * undefined where nothing does. Throws {@link CompileError} where onnxruntime does not run the model on such batches.
  */
-async function mixingNode({ bytes, input, inputName, tensor, external }: LookedAt): Promise<OnnxNode | undefined> {
+async function mixingNode(view: LookedAt): Promise<OnnxNode | undefined> {
+  const { bytes, input, inputName, tensor, external } = view;
   const nodes = new NodeGraph(decodeModel(bytes), [tensor]);
   const shape = ['N', ...input.shape];
   const tolerance = toleranceFor(nodes);
@@ -108,7 +122,9 @@ async function mixingNode({ bytes, input, inputName, tensor, external }: LookedA
       runs.map((made, i) => ({ batch: batches[i] as readonly number[], tensor: made[name] as ort.Tensor }));
     return new Set(tensors.filter((name) => isMixed(madeOf(name), tolerance)));
   };
-  if ((await mixedOf([tensor])).size === 0) return undefined;
+  if ((await mixedOf([tensor])).size === 0) {
+    return tolerance > tolerances.float ? nodeAcross(nodes, view) : undefined;
+  }
   const made = nodes.nodes.flatMap(({ outputs }) => outputs.filter((name) => name !== ''));
   // Some operators make what is no tensor, which cannot be looked at.
   const mixed = await mixedOf(made).catch((error) => {
