@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
+  branch,
   encodeModel,
   float,
   float32s,
@@ -79,6 +80,46 @@ const mixing: Record<string, [named: RegExp, nodes: TestNode[], initializers?: T
       { op: 'Add', inputs: ['a', 'g'], outputs: ['b'] },
     ],
   ],
+  'images in another order': [
+    /^Slice "b"/,
+    [{ op: 'Slice', inputs: ['a', 'last', 'before', 'zero', 'back'], outputs: ['b'] }],
+    { zero: int64Proto(0), last: int64Proto(-1), back: int64Proto(-1), before: int64Proto(-(2 ** 40)) },
+  ],
+  'images and those of another order': [
+    /^Slice "g"/,
+    [
+      { op: 'Slice', inputs: ['a', 'last', 'before', 'zero', 'back'], outputs: ['g'] },
+      { op: 'Add', inputs: ['a', 'g'], outputs: ['b'] },
+    ],
+    { zero: int64Proto(0), last: int64Proto(-1), back: int64Proto(-1), before: int64Proto(-(2 ** 40)) },
+  ],
+  'a branch for one image alone': [
+    /^If "b"/,
+    [
+      { op: 'Shape', inputs: ['a'], outputs: ['s'] },
+      { op: 'Gather', inputs: ['s', 'zero'], outputs: ['n'] },
+      { op: 'Equal', inputs: ['n', 'one'], outputs: ['alone'] },
+      {
+        op: 'If',
+        inputs: ['alone'],
+        outputs: ['b'],
+        attributes: {
+          then_branch: branch([{ op: 'Neg', inputs: ['a'], outputs: ['i'] }], ['i']),
+          else_branch: branch([{ op: 'Identity', inputs: ['a'], outputs: ['i'] }], ['i']),
+        },
+      },
+    ],
+    { one: int64Proto(1) },
+  ],
+  'the number of images': [
+    /^Cast "n"/,
+    [
+      { op: 'Shape', inputs: ['a'], outputs: ['s'] },
+      { op: 'Gather', inputs: ['s', 'zero'], outputs: ['g'] },
+      { op: 'Cast', inputs: ['g'], outputs: ['n'], attributes: { to: 1 } },
+      { op: 'Mul', inputs: ['a', 'n'], outputs: ['b'] },
+    ],
+  ],
   noise: [
     /^RandomNormalLike "g"/,
     [
@@ -116,6 +157,22 @@ describe('a model that mixes the images of a batch', () => {
     await expect(compileBytes(network(nodes, initializers))).rejects.toThrow(named);
   });
 
+  it.each<[string, TestNode]>([
+    ['ReduceMean', { op: 'ReduceMean', inputs: ['a'], outputs: ['m'], attributes: { axes: [0] } }],
+    ['ReduceSum', { op: 'ReduceSum', inputs: ['a'], outputs: ['m'], attributes: { keepdims: 0 } }],
+    ['Softmax', { op: 'Softmax', inputs: ['a'], outputs: ['m'], attributes: { axis: -4 } }],
+    ['BatchNormalization', { ...trained, outputs: ['m', 'own mean', 'own variance'] }],
+  ])('is refused where what is rounded hides how little %s mixes', async (op, node) => {
+    const nodes: TestNode[] = [
+      node,
+      { op: 'Mul', inputs: ['m', 'little'], outputs: ['l'] },
+      { op: 'Round', inputs: ['a'], outputs: ['r'] },
+      { op: 'Add', inputs: ['r', 'l'], outputs: ['b'] },
+    ];
+    const refused = compileBytes(network(nodes, { little: float32s([], [1e-4]) }));
+    await expect(refused).rejects.toThrow(`${op} "m": what it makes of an image depends on the other images`);
+  });
+
   it.each<[string, TestNode[], TestModel['initializers']?]>([
     [
       'moments of an image by itself',
@@ -137,6 +194,25 @@ describe('a model that mixes the images of a batch', () => {
       [
         { op: 'DynamicQuantizeLinear', inputs: ['a'], outputs: ['q', 's', 'z'] },
         { op: 'DequantizeLinear', inputs: ['q', 's', 'z'], outputs: ['b'] },
+      ],
+    ],
+    [
+      'nothing left to it of an axis of one image',
+      [
+        { op: 'Squeeze', inputs: ['a'], outputs: ['s'] },
+        { op: 'Reshape', inputs: ['s', 'images'], outputs: ['b'] },
+      ],
+      { images: int64Proto(-1, 4, 4, 4) },
+    ],
+    [
+      'sums and a softmax of an image by itself beside what is rounded',
+      [
+        { op: 'Round', inputs: ['a'], outputs: ['r'] },
+        { op: 'ReduceMean', inputs: ['r'], outputs: ['m'], attributes: { axes: [1, -1] } },
+        { op: 'Transpose', inputs: ['r'], outputs: ['t'], attributes: { perm: [1, 0, 2, 3] } },
+        { op: 'Softmax', inputs: ['t'], outputs: ['s'], attributes: { axis: 0 } },
+        { op: 'Transpose', inputs: ['s'], outputs: ['u'], attributes: { perm: [1, 0, 2, 3] } },
+        { op: 'Add', inputs: ['u', 'm'], outputs: ['b'] },
       ],
     ],
     ['dropout that is off', [{ op: 'Dropout', inputs: ['a'], outputs: ['b'] }]],

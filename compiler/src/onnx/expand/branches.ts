@@ -17,20 +17,23 @@ export function branchOf(
   names: Set<string>,
 ): Branch | undefined {
   const attribute = attributes.get(taken ? 'then_branch' : 'else_branch');
-  if (op !== 'If' || attribute?.kind !== 'graph') return undefined;
+  if (op !== 'If' || attribute?.kind !== 'graph' || outputs.every((output) => output === '')) return undefined;
   const graph = decodeInner({ opType: op, name, input: [], output: [] }, attribute.value, 1);
   if (graph.sparseInitializer.length > 0 || graph.output.length !== outputs.length) return undefined;
   const made = new Set(graph.node.flatMap(({ output }) => output));
+  // Branches are known by what their If makes: one inside may not make what the one around it made.
+  const byIf = new Set(graph.node.flatMap(({ opType, output }) => (opType === 'If' ? output : [])));
   const own = new Set([...made, ...graph.initializer.map((tensor) => tensor.name)]);
   const renamed = new Map<string, string>();
   const passedOn: [from: string, to: string][] = [];
   graph.output.forEach((output, i) => {
     const to = outputs[i] as string;
     if (to === '') return;
-    if (made.has(output.name) && !renamed.has(output.name)) renamed.set(output.name, to);
+    const takesName = made.has(output.name) && !byIf.has(output.name) && !renamed.has(output.name);
+    if (takesName) renamed.set(output.name, to);
     else passedOn.push([output.name, to]);
   });
-  const prefix = outputs.find((output) => output !== '') ?? name;
+  const prefix = outputs.find((output) => output !== '') as string;
   const rename = (from: string): string => {
     if (!own.has(from)) return from;
     const to = renamed.get(from) ?? freeName(`${prefix}/${from}`, names);

@@ -187,6 +187,69 @@ describe('an If whose condition is known', () => {
     expect(outputOf(given(nodes))).toEqual([10 - 3 + 100, 10 - 6 + 100]);
   });
 
+  const first: TestNode = { op: 'Sub', inputs: ['x', 'w'], outputs: ['q'] };
+  const second = (condition: string, name: string): TestNode => ({
+    op: 'If',
+    inputs: [condition],
+    outputs: [name],
+    attributes: {
+      then_branch: branch([{ op: 'Neg', inputs: ['q'], outputs: ['n'] }], ['n']),
+      else_branch: branch([{ op: 'Abs', inputs: ['q'], outputs: ['n'] }], ['n']),
+    },
+  });
+
+  it.each(['yes', 'no'])('may make what another whose condition is known makes: %s', (condition) => {
+    const inner = second(condition, 'i');
+    const around: TestNode = {
+      op: 'If',
+      inputs: ['yes'],
+      outputs: ['o'],
+      attributes: both([first, inner], 'i', { w: float32s([], [-96]) }),
+    };
+    const nodes: TestNode[] = [{ op: 'If', inputs: ['yes'], outputs: ['y'], attributes: both([around], 'o') }];
+    expect(outputOf(given(nodes))).toEqual(condition === 'yes' ? [-97, -98] : [97, 98]);
+    expect(decodeModel(expanded(given(nodes))).nodes.map(({ op }) => op)).toEqual([
+      'Sub',
+      condition === 'yes' ? 'Neg' : 'Abs',
+      'Identity',
+      'Identity',
+    ]);
+  });
+
+  it('may make what another makes whose condition the image decides, which stays', () => {
+    const nodes: TestNode[] = [
+      { op: 'ReduceMax', inputs: ['x'], outputs: ['m'], attributes: { keepdims: 0 } },
+      { op: 'Greater', inputs: ['m', 'zero'], outputs: ['c'] },
+      {
+        op: 'If',
+        inputs: ['yes'],
+        outputs: ['y'],
+        attributes: both([first, second('c', 'i')], 'i', { w: float32s([], [3]) }),
+      },
+    ];
+    const file = given(nodes);
+    const { nodes: made } = decodeModel(
+      expanded({ ...file, initializers: { ...file.initializers, zero: float32s([], [0]) } }),
+    );
+    expect(made.map(({ op }) => op)).toEqual(['ReduceMax', 'Greater', 'Sub', 'If', 'Identity']);
+    expect([...(made[3]?.captured ?? [])]).toEqual(made[2]?.outputs);
+  });
+
+  it('stays where nothing that it makes has a name', () => {
+    const unnamed = (condition: string, taken: readonly TestNode[]): TestNode => ({
+      op: 'If',
+      inputs: [condition],
+      outputs: [''],
+      attributes: both([...taken, neg], 'n'),
+    });
+    const nodes: TestNode[] = [
+      { op: 'If', inputs: ['yes'], outputs: ['y'], attributes: both([unnamed('yes', [unnamed('c', [])]), neg], 'n') },
+      { op: 'ReduceMax', inputs: ['x'], outputs: ['m'], attributes: { keepdims: 0 } },
+      { op: 'Greater', inputs: ['m', 'm'], outputs: ['c'] },
+    ];
+    expect(decodeModel(expanded(given(nodes))).nodes.map(({ op }) => op)).toContain('If');
+  });
+
   it('stays where the image decides, and reads what is around it wherever that stands in the file', () => {
     const nodes: TestNode[] = [
       { op: 'If', inputs: ['c'], outputs: ['y'], attributes: both([{ ...neg, inputs: ['outer'] }], 'n') },

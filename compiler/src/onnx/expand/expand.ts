@@ -13,16 +13,19 @@ function namesOf(graph: GraphMessage): Set<string> {
   return names;
 }
 
-/** The nodes, each If whose branch is known replaced by it. */
-function withBranches(graph: GraphMessage, branches: ReadonlyMap<string, Branch>): NodeMessage[] {
+/** The nodes, each If whose branch is known replaced by it; no branch is taken twice, so that this ends on any file. */
+function withBranches(graph: GraphMessage, known: ReadonlyMap<string, Branch>): NodeMessage[] {
+  const branches = new Map(known);
   const done: NodeMessage[] = [];
   const open = [...graph.node].reverse();
   for (let node = open.pop(); node; node = open.pop()) {
-    const branch = node.opType === 'If' ? branches.get(node.output.find((name) => name !== '') ?? '') : undefined;
+    const made = node.output.find((name) => name !== '') ?? '';
+    const branch = node.opType === 'If' ? branches.get(made) : undefined;
     if (!branch) {
       done.push(node);
       continue;
     }
+    branches.delete(made);
     graph.initializer.push(...branch.initializers);
     for (let i = branch.nodes.length - 1; i >= 0; i--) open.push(branch.nodes[i] as NodeMessage);
   }

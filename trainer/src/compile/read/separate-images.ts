@@ -1,17 +1,21 @@
 import { decodeModel, type ExternalReader, exposeOnnx, type OnnxNode } from '@whet/compiler';
 import type * as ort from 'onnxruntime-node';
+import { mayWorkAcross, worksAcross } from './across-images.js';
 import { CompileError } from './compile-error.js';
 import { isOverLimit } from './guarded-run.js';
+import { imageAxis, type TwoSizes } from './image-axis.js';
 import type { ModelInput } from './model-input.js';
 import { NodeGraph } from './node-graph.js';
 import { runBatches } from './probe-tensors.js';
 
 /** Images 0 and 1 are in both, at other places and beside another one. */
-const BATCHES = [
+const TOGETHER = [
   [0, 1],
-  [1, 2, 0],
+  [1, 0, 2],
 ] as const;
 const SHARED = [0, 1];
+/** What is to be made of them, whoever asks how many images there are. */
+const ALONE = SHARED.map((image) => [image]);
 
 /**
  * How far what is made of one image may be apart, of the largest value: by the rounding of float32 alone, or where a
@@ -25,15 +29,6 @@ function toleranceFor({ nodes, model }: NodeGraph): number {
   if (nodes.some(({ op }) => op.startsWith('Dynamic'))) return tolerances.dynamic;
   const half = [...model.inputs, ...model.initializers].some(({ dataType }) => HALF.has(dataType));
   return half || nodes.some(({ op }) => stepping.test(op)) ? tolerances.steps : tolerances.float;
-}
-
-/** The axis along which two tensors have parts of images; -1 where they have the same shape, undefined where none fits. */
-function imageAxis(two: readonly number[], three: readonly number[]): number | undefined {
-  if (two.length !== three.length) return undefined;
-  const differing = two.flatMap((size, axis) => (size === three[axis] ? [] : [axis]));
-  const [axis = -1, ...more] = differing;
-  if (more.length > 0) return undefined;
-  return axis < 0 || (two[axis] as number) * 3 === (three[axis] as number) * 2 ? axis : undefined;
 }
 
 const product = (dims: readonly number[]): number => dims.reduce((a, b) => a * b, 1);
@@ -50,19 +45,28 @@ function partOf({ data, dims }: ort.Tensor, axis: number, place: number, count: 
   return part;
 }
 
-/** Whether what is made of an image depends on what else is in its batch, or on chance. */
-function isMixed([two, three]: readonly [ort.Tensor, ort.Tensor], tolerance: number): boolean {
-  if (two.type === 'string' || three.type === 'string') return false;
-  const axis = imageAxis(two.dims, three.dims);
-  if (axis === undefined) return false;
-  const pairs = (axis < 0 ? [0] : SHARED).map((image) =>
-    [two, three].map((tensor, i) => {
-      const batch = BATCHES[i] as readonly number[];
-      return partOf(tensor, axis, batch.indexOf(image), batch.length);
-    }),
-  ) as [number[], number[]][];
-  const scale = pairs.flat(2).reduce((largest, value) => Math.max(largest, Math.abs(value)), 1e-6);
-  return pairs.some(([a, b]) => a.some((value, i) => Math.abs(value - (b[i] as number)) > tolerance * scale));
+/** A tensor of one run, and the images that it was made of. */
+interface Made {
+  readonly batch: readonly number[];
+  readonly tensor: ort.Tensor;
+}
+
+/** Whether what is made of an image depends on what else is in its batch, or on chance. The first two are {@link TOGETHER}. */
+function isMixed(made: readonly Made[], tolerance: number): boolean {
+  const [two, three] = made.map(({ tensor }) => tensor) as [ort.Tensor, ort.Tensor];
+  if (two.type === 'string') return false;
+  const axis = imageAxis([two.dims, three.dims]);
+  // How many images there are is no mixing itself, but what is computed of it.
+  if (axis === undefined || (axis < 0 && !two.type.startsWith('float'))) return false;
+  const ofImage = (image: number) => made.filter(({ batch }) => batch.includes(image));
+  const groups = axis < 0 ? [made] : SHARED.map(ofImage);
+  const parts = groups.map((group, image) =>
+    group.map(({ batch, tensor }) => partOf(tensor, axis, batch.indexOf(image), batch.length)),
+  );
+  const scale = parts.flat(2).reduce((largest, value) => Math.max(largest, Math.abs(value)), 1e-6);
+  const differ = (a: readonly number[], b: readonly number[]) =>
+    a.length !== b.length || a.some((value, i) => Math.abs(value - (b[i] as number)) > tolerance * scale);
+  return parts.some(([first = [], ...others]) => others.some((other) => differ(first, other)));
 }
 
 /** A model to be looked at: up to a tensor, on batches of an input. */
@@ -75,27 +79,60 @@ export interface LookedAt {
   readonly external?: ExternalReader | undefined;
 }
 
+/** The first node that computes across images by what it is, however little of that shows. */
+async function nodeAcross(nodes: NodeGraph, { bytes, input, inputName, external }: LookedAt) {
+  const made = (name: string | undefined) => name !== undefined && nodes.maker(name) !== undefined;
+  const found = nodes.nodes.filter((node) => mayWorkAcross(node) && made(node.inputs[0]) && made(node.outputs[0]));
+  if (found.length === 0) return undefined;
+  const endsOf = ({ inputs, outputs }: OnnxNode) => [inputs[0], outputs[0]] as [string, string];
+  const exposed = exposeOnnx(
+    bytes,
+    [...new Set(found.flatMap(endsOf))],
+    { tensor: inputName, shape: ['N', ...input.shape] },
+    external,
+  );
+  const runs = await runBatches(exposed, input, inputName, TOGETHER);
+  return found.find((node) => {
+    const [from, to] = endsOf(node).map((name) => runs.map((run) => run[name]?.dims ?? []) as unknown as TwoSizes);
+    const isFloat = runs[0]?.[endsOf(node)[0]]?.type.startsWith('float');
+    return from && to && isFloat && worksAcross(node, nodes.model.opset, from, to);
+  });
+}
+
 /**
  * The first node where what the model makes of an image depends on the other images of its batch, or on chance;
  * undefined where nothing does. Throws {@link CompileError} where onnxruntime does not run the model on such batches.
  */
-async function mixingNode({ bytes, input, inputName, tensor, external }: LookedAt): Promise<OnnxNode | undefined> {
+async function mixingNode(view: LookedAt): Promise<OnnxNode | undefined> {
+  const { bytes, input, inputName, tensor, external } = view;
   const nodes = new NodeGraph(decodeModel(bytes), [tensor]);
   const shape = ['N', ...input.shape];
   const tolerance = toleranceFor(nodes);
   const mixedOf = async (tensors: readonly string[]): Promise<Set<string>> => {
     const exposed = exposeOnnx(bytes, tensors, { tensor: inputName, shape }, external);
-    const [two, three] = await runBatches(exposed, input, inputName, BATCHES);
-    const pairs = tensors.map((name) => [name, two?.[name], three?.[name]] as const);
-    return new Set(pairs.flatMap(([name, a, b]) => (a && b && isMixed([a, b], tolerance) ? [name] : [])));
+    const run = (batches: readonly (readonly number[])[]) => runBatches(exposed, input, inputName, batches);
+    let batches: readonly (readonly number[])[] = [...TOGETHER, ...ALONE];
+    const runs = await run(batches).catch((error) => {
+      if (isOverLimit(error)) throw error;
+      // Some take no image alone.
+      batches = TOGETHER;
+      return run(batches);
+    });
+    const madeOf = (name: string) =>
+      runs.map((made, i) => ({ batch: batches[i] as readonly number[], tensor: made[name] as ort.Tensor }));
+    return new Set(tensors.filter((name) => isMixed(madeOf(name), tolerance)));
   };
-  if ((await mixedOf([tensor])).size === 0) return undefined;
+  if ((await mixedOf([tensor])).size === 0) {
+    return tolerance > tolerances.float ? nodeAcross(nodes, view) : undefined;
+  }
   const made = nodes.nodes.flatMap(({ outputs }) => outputs.filter((name) => name !== ''));
   // Some operators make what is no tensor, which cannot be looked at.
   const mixed = await mixedOf(made).catch((error) => {
     if (isOverLimit(error)) throw error;
-    return new Set([tensor]);
+    return new Set<string>();
   });
+  // Others may show nothing when they are looked at, as chance, or what onnxruntime leaves out otherwise.
+  mixed.add(tensor);
   return nodes.nodes.find(({ outputs }) => outputs.some((name) => mixed.has(name)));
 }
 
