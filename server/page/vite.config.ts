@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { defineConfig, type Plugin } from 'vite';
+import { BUILT_FILES } from './src/shared/bundle-list.js';
 import { META_POLICY } from './src/shared/headers.js';
 
 const demoImages = fileURLToPath(new URL('../../models/demo/images', import.meta.url));
@@ -56,6 +57,7 @@ function policyAndFiles(): Plugin {
       ) as [string[], string[]];
       this.emitFile({ type: 'asset', fileName: 'manifest.webmanifest', source: manifest() });
       const all = ['./', ...files.filter((name) => name !== 'index.html'), 'manifest.webmanifest'];
+      this.emitFile({ type: 'asset', fileName: BUILT_FILES, source: JSON.stringify([...all, ...later]) });
       const html = bundle['index.html'];
       if (html?.type !== 'asset') throw new Error('index.html: expected it in the build');
       const hash = createHash('sha256').update(JSON.stringify(all)).update(String(html.source)).update(manifest());

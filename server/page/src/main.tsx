@@ -1,5 +1,5 @@
-import './shared/no-webrtc.js';
 import { render } from 'preact';
+import { registerServiceWorker } from './shared/no-other-ways.js';
 import { start } from './state/opening.js';
 import './styles.css';
 import { App } from './ui/app.js';
@@ -9,9 +9,8 @@ if (!root) throw new Error('expected #app in the page');
 render(<App />, root);
 void start();
 
-if ('serviceWorker' in navigator && import.meta.env.PROD) {
-  const register = () => navigator.serviceWorker.register('./sw.js', { scope: './' }).catch(() => {});
+if (import.meta.env.PROD) {
   // The page first: what it fetches while it starts need not compete with what is kept for later.
-  if (document.readyState === 'complete') void register();
-  else addEventListener('load', register, { once: true });
+  if (document.readyState === 'complete') void registerServiceWorker();
+  else addEventListener('load', registerServiceWorker, { once: true });
 }

@@ -6,8 +6,9 @@ import { chromiumPath, openBrowser, skipReason, type TestBrowser } from '@whet/t
 import { PageDriver } from '@whet/tools/page/driver';
 import { type PageServer, startPageServer } from '@whet/tools/page/page-server';
 import { partOfBundle } from '@whet/tools/page/part-of-bundle';
-import type { Page } from 'playwright-core';
+import type { Worker as BrowserWorker, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { whatCame } from './what-came.js';
 
 /** What helmet, and any other host, might send: it lets the workers that see pictures connect, and WebAssembly not run. */
 const OTHER = "default-src 'self'";
@@ -57,7 +58,7 @@ describe.skipIf(!chromiumPath)(`the policy of a page that was visited before${sk
       }),
     );
   const canConnect = () =>
-    fetch(`${location.origin}/sw.js`).then(
+    fetch(`${location.origin}/bundles/index.json`).then(
       () => true,
       () => false,
     );
@@ -238,11 +239,104 @@ describe.skipIf(!chromiumPath)(`the policy of a page that was visited before${sk
     expect(await keep([`${base}${asset}`, `${base}bundles/index.json`, `${base}bundles/part/manifest.json`])).toBe(
       true,
     );
-    // Nor by a script that is imported, which no policy keeps from its own host.
-    const script = `${String(loader?.url()).replace(/loader-/, 'index-')}?${secret}`;
-    const imported = await page.evaluate(`import(${JSON.stringify(script)}).then(() => 'came', () => 'refused')`);
-    expect(imported).toBe('refused');
     const asked = server.requests.slice(seen).map(({ url }) => url);
     expect(asked.filter((url) => url.includes(secret) || url.includes('abab'))).toEqual([]);
+  });
+
+  it('lets nothing leave as the address of a script, a worker or a link, nor with what the host is asked for', async () => {
+    const page = browser.context.pages()[0] as Page;
+    await page.reload();
+    await expectEnforced(page);
+    const [compute, loader] = await workers(page);
+    const seen = server.requests.length;
+    const base = server.url;
+    const secret = 'c2VjcmV0';
+    const [script] = /[^/]*$/.exec(String(loader?.url())) ?? [];
+    const digest = '5ec'.repeat(22).slice(0, 64);
+    const addresses = [
+      `${base}${secret}`,
+      `${base}${secret}?data=${secret}`,
+      `${base}?${secret}`,
+      `${base}docs?${secret}`,
+      `${base}health?${secret}`,
+      `${base}sw.js?${secret}`,
+      `${base}files.json?${secret}`,
+      `${base}manifest.webmanifest?${secret}`,
+      `${base}assets/${secret}.js`,
+      `${base}assets/${script}?${secret}`,
+      `${base}assets/${script}/${secret}`,
+      `${base}bundles/${secret}/manifest.json`,
+      `${base}bundles/index.json?${secret}`,
+      `${base}bundles/part/${secret}?sha256=${digest}`,
+      `${base}bundles/part/manifest.json?sha256=${digest}`,
+      `${base}bundles/part/head.step.onnx?sha256=${digest}`,
+    ];
+    expect(await whatCame(page, addresses)).toEqual([]);
+    expect(await whatCame(compute as BrowserWorker, addresses)).toEqual([]);
+
+    // What a script keeps as a bundle's manifest, or calls itself, makes no address one of the page's.
+    await page.evaluate(
+      async ([digest, secret]) => {
+        const files = { [secret as string]: { sha256: digest } };
+        for (const name of await caches.keys()) {
+          const cache = await caches.open(name);
+          await cache.put('bundles/part/manifest.json', new Response(JSON.stringify({ files })));
+        }
+        history.replaceState(null, '', `docs?${secret}`);
+        document.head.append(
+          Object.assign(document.createElement('link'), {
+            rel: 'manifest',
+            href: '/manifest.webmanifest',
+            referrerPolicy: 'unsafe-url',
+          }),
+        );
+      },
+      [digest, secret],
+    );
+    await page.evaluate((secret) => void Reflect.set(document, 'cookie', `a=${secret}`), secret);
+    const gone = ['SharedWorker', 'cookieStore', 'RTCPeerConnection'];
+    expect(await page.evaluate((names) => names.filter((name) => Reflect.get(globalThis, name)), gone)).toEqual([]);
+    expect(await page.evaluate(() => typeof navigator.serviceWorker.register)).toBe('undefined');
+    expect(await whatCame(page, addresses)).toEqual([]);
+    const referrers: (string | undefined)[] = [];
+    server.meddle = (request) => {
+      referrers.push(request.headers.referer, request.headers.cookie);
+      return false;
+    };
+    for (const part of [page, compute as BrowserWorker]) await whatCame(part, [`${base}manifest.webmanifest`]);
+    expect(referrers.length).toBeGreaterThan(0);
+    expect(referrers.filter(Boolean)).toEqual([]);
+    const asked = server.requests.slice(seen).map(({ url }) => url);
+    expect(asked.filter((url) => url.includes(secret) || url.includes(digest))).toEqual([]);
+    expect(asked.length).toBeGreaterThan(0);
+  });
+
+  it('lets a newer page have its files, and other documents of the same host what they ask for', async () => {
+    const page = browser.context.pages()[0] as Page;
+    await page.goto(server.url);
+    await expectEnforced(page);
+    const newer = 'assets/newer-Abc_1-2.js';
+    const answers = new Map([
+      ['/files.json', JSON.stringify([newer])],
+      [`/${newer}`, 'export default 1;'],
+      ['/elsewhere', '<!doctype html><title>elsewhere</title><script type="module" src="/other.js?v=1"></script>'],
+      ['/other.js?v=1', 'document.title = await (await fetch("/health")).text()'],
+    ]);
+    server.meddle = ({ url = '' }, response) => {
+      const body = answers.get(url);
+      if (body === undefined) return false;
+      const type = url.includes('.js?') || url.endsWith('.js') ? 'text/javascript' : 'text/html';
+      response.writeHead(200, { 'Content-Type': type }).end(body);
+      return true;
+    };
+    expect(await whatCame(page, [server.url + newer])).toEqual([server.url + newer]);
+    const other = await browser.context.newPage();
+    await other.goto(`${server.url}elsewhere`);
+    expect(await other.evaluate(() => navigator.serviceWorker.controller !== null)).toBe(true);
+    await expect.poll(() => other.title()).toContain('ok');
+    await other.goto(`${server.url}docs`);
+    await other.locator('summary').first().waitFor();
+    await other.close();
+    server.meddle = () => false;
   });
 });

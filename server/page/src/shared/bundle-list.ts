@@ -5,6 +5,9 @@ export interface BundleList {
 
 export const BUNDLE_LIST = 'bundles/index.json';
 
+/** The files of the page, as a list of their paths: a service worker that is older than the page asks for those that it does not know. */
+export const BUILT_FILES = 'files.json';
+
 /** Names in letters, digits, `.`, `-` and `_`, with `/` between them: of files below a folder, and with nothing else in them. */
 const isPath = (path: unknown): path is string =>
   typeof path === 'string' && /^[\w.-]+(\/[\w.-]+)*$/.test(path) && !path.split('/').includes('..');
@@ -13,6 +16,11 @@ const isPath = (path: unknown): path is string =>
 export function bundlesIn(list: unknown): readonly string[] {
   const { bundles } = (list ?? {}) as Partial<BundleList>;
   return Array.isArray(bundles) ? bundles.filter(isPath) : [];
+}
+
+/** The paths in a list of the page's files as it was read. */
+export function builtFilesIn(list: unknown): readonly string[] {
+  return Array.isArray(list) ? list.filter(isPath) : [];
 }
 
 /** The files of a bundle by their paths, in a manifest as it was read. */

@@ -20,9 +20,9 @@ export const META_POLICY = [...COMMON, NO_NETWORK].join('; ');
 
 /**
  * The headers of a file of the page, by its path. What sees pictures, the page and the worker that computes, may fetch, open sockets,
- * load images and send beacons to nowhere; what may, the loader and the service worker, gets no pictures. No policy covers WebRTC,
- * which `no-webrtc.ts` takes away, and navigation by a script. The rest isolates the page from other origins, which WebAssembly's
- * threads need.
+ * load images and send beacons to nowhere; what may, the loader and the service worker, gets no pictures. No policy covers WebRTC and
+ * cookies, which `no-other-ways.ts` takes away, the addresses of scripts and links, which the service worker checks, and navigation by
+ * a script. The rest isolates the page from other origins, which WebAssembly's threads need.
  */
 export function headersOf(path: string): Record<string, string> {
   const connects = /(^|\/)(loader-[^/]*|sw)\.js$/.test(path);

@@ -1,6 +1,7 @@
 /// <reference lib="webworker" />
-import { BUNDLE_LIST, bundlesIn, filesIn } from '../shared/bundle-list.js';
+import { BUNDLE_LIST } from '../shared/bundle-list.js';
 import { headersOf } from '../shared/headers.js';
+import { createListed } from './listed.js';
 
 // Keeps the page for later visits without a network. The build puts the list of its files in place of this name: those that are kept
 // from the first visit on, and those that only some devices need.
@@ -17,6 +18,9 @@ const BUNDLES = 'whet-bundles';
 const [PATIENCE_MS, IMPATIENCE_MS] = [3000, 300];
 let isSilent = false;
 const scope = self.registration.scope;
+/** Addresses of the files of this version. */
+const own = new Set([...__FILES__.files, ...__FILES__.later, BUNDLE_LIST].map((path) => new URL(path, scope).href));
+const isListed = createListed(scope);
 
 self.addEventListener('install', (event) => {
   event.waitUntil(
@@ -43,15 +47,10 @@ self.addEventListener('activate', (event) => {
 self.addEventListener('fetch', (event) => {
   const { request } = event;
   const url = new URL(request.url);
-  if (request.method !== 'GET' || !url.href.startsWith(scope)) return;
-  const path = url.pathname.slice(new URL(scope).pathname.length);
-  // No address of this page has more: whatever else stands in one would be told to the host.
-  if (!/^(\?sha256=[\da-f]{64})?$/.test(url.search) && /^(bundles|assets)\//.test(path))
-    event.respondWith(Response.error());
-  else if (path.startsWith('bundles/')) event.respondWith(url.search ? keptOrFetched(event) : fetchedOrKept(event));
-  else if (path.startsWith('assets/')) event.respondWith(keptOrFetched(event));
-  else if (request.mode === 'navigate' && path === '') event.respondWith(fetchedOrKept(event, './'));
-  else if (__FILES__.files.includes(path)) event.respondWith(fetchedOrKept(event, path));
+  // The page's policy lets it read of no other origin, and send nothing.
+  if (request.method !== 'GET' || url.origin !== location.origin) return;
+  if (request.mode !== 'navigate') event.respondWith(answer(event));
+  else if (url.origin + url.pathname === scope) event.respondWith(fetchedOrKept(event, './'));
 });
 
 // What the page fetched before this worker was there to see it.
@@ -64,34 +63,41 @@ self.addEventListener('message', (event) => {
       const all = await Promise.all([PAGE, BUNDLES].map(async (name) => (await caches.open(name)).keys()));
       const kept = new Set(all.flat().map(({ url }) => url));
       const missing = urls.filter((url) => !kept.has(url));
-      const listed = missing.length > 0 ? await addressesOf(missing) : new Set();
-      const done = await Promise.all(missing.map(async (url) => listed.has(url) && (await fetchToKeep(url))));
+      const done = await Promise.all(missing.map(async (url) => (await isOfPage(url)) && (await fetchToKeep(url))));
       event.ports[0]?.postMessage(done.every(Boolean));
     })(),
   );
 });
 
+/** Whether an address is one of the page's files: of this version, or that the host lists. What asks sees pictures. */
+const isOfPage = async (url: string) => own.has(url) || (await isListed(url));
+
 /**
- * The addresses that may be asked for: the built files, and of the bundles beside them that `wanted` has, the files of their manifests.
- * What asks sees pictures, so nothing but these is told to the host.
+ * Answers what is no navigation. The page and the worker that computes may by their policies import, start and link any address of
+ * this origin, so the host is asked for the page's files only.
  */
-async function addressesOf(wanted: readonly string[]): Promise<ReadonlySet<string>> {
-  const read = async (path: string): Promise<unknown> => {
-    const url = new URL(path, scope);
-    const fetched = await fetch(url, { cache: 'no-cache' }).catch(() => undefined);
-    const response = fetched?.ok ? fetched : await caches.match(url, { ignoreVary: true });
-    return response?.json().catch(() => undefined);
-  };
-  const paths = [...__FILES__.files, ...__FILES__.later, BUNDLE_LIST];
-  const folderOf = (name: string) => new URL(`bundles/${name}/`, scope).href;
-  for (const name of bundlesIn(await read(BUNDLE_LIST))) {
-    if (!wanted.some((url) => url.startsWith(folderOf(name)))) continue;
-    const manifest = `bundles/${name}/manifest.json`;
-    paths.push(manifest);
-    for (const [path, { sha256 }] of filesIn(await read(manifest)))
-      paths.push(`bundles/${name}/${path}?sha256=${sha256}`);
-  }
-  return new Set(paths.map((path) => new URL(path, scope).href));
+async function answer(event: FetchEvent): Promise<Response> {
+  const { request, clientId } = event;
+  if (await isOther(clientId)) return fetch(request);
+  const url = new URL(request.url);
+  // Never sent.
+  url.hash = '';
+  const isFixed = url.search !== '' || url.href.startsWith(`${scope}assets/`);
+  const kept = await caches.match(url, { ignoreVary: true });
+  if (isFixed && kept && !isFresh(request)) return withOwnHeaders(kept, url.href);
+  const asking = isOfPage(url.href);
+  if ((await (kept ? inTime(asking) : asking)) === true) return isFixed ? fetched(event) : fetchedOrKept(event);
+  return kept ? withOwnHeaders(kept, url.href) : Response.error();
+}
+
+/** Whether what asks is a document beside the page, as the service's `/docs`, or a worker of one. */
+async function isOther(clientId: string): Promise<boolean> {
+  const client = await self.clients.get(clientId);
+  if (!client) return false;
+  const { origin, pathname } = new URL(client.url);
+  if (client.type !== 'window') return !client.url.startsWith(`${scope}assets/`);
+  // An empty frame has its parent's policy, and no origin in its address.
+  return origin === location.origin && ![scope, `${scope}index.html`].includes(origin + pathname);
 }
 
 /** Fetches a file and keeps it; whether it is kept then. */
@@ -117,13 +123,22 @@ async function heal(): Promise<void> {
   }
 }
 
-/** A file that never changes: its address holds its digest. A request for a fresh one goes past what is kept. */
-async function keptOrFetched(event: FetchEvent): Promise<Response> {
+/** A request for a fresh file goes past what is kept. */
+const isFresh = ({ cache }: Request) => cache === 'reload' || cache === 'no-store';
+
+/**
+ * Asks the host. Of a page's request, no more than its address: a referrer could hold what a script wrote into the page's own. A
+ * navigation is the browser's.
+ */
+function ask(request: Request): Promise<Response> {
+  const { mode, cache, signal } = request;
+  return mode === 'navigate' ? fetch(request) : fetch(request.url, { cache, signal, referrerPolicy: 'no-referrer' });
+}
+
+/** A file that never changes: its address holds its digest. */
+async function fetched(event: FetchEvent): Promise<Response> {
   const { request } = event;
-  const isFresh = request.cache === 'reload' || request.cache === 'no-store';
-  const kept = isFresh ? undefined : await caches.match(request.url, { ignoreVary: true });
-  if (kept) return withOwnHeaders(kept, request.url);
-  const response = await fetch(request);
+  const response = await ask(request);
   if (response.ok) event.waitUntil(keep(request.url, response.clone()));
   return withOwnHeaders(response, request.url);
 }
@@ -132,7 +147,7 @@ async function keptOrFetched(event: FetchEvent): Promise<Response> {
 async function fetchedOrKept(event: FetchEvent, key: string = event.request.url): Promise<Response> {
   const { request } = event;
   const kept = await caches.match(key, { ignoreVary: true, ignoreSearch: true });
-  const fetching = fetch(request).then((response) => {
+  const fetching = ask(request).then((response) => {
     isSilent = false;
     if (response.ok) event.waitUntil(keep(key, response.clone()));
     return response;
@@ -140,12 +155,18 @@ async function fetchedOrKept(event: FetchEvent, key: string = event.request.url)
   if (!kept) return withOwnHeaders(await fetching, request.url);
   // A late answer is kept for the next time.
   event.waitUntil(fetching.catch(() => {}));
-  const patience = isSilent ? IMPATIENCE_MS : PATIENCE_MS;
-  const silence = new Promise<'silent'>((resolve) => setTimeout(() => resolve('silent'), patience));
-  const response = await Promise.race([fetching.catch(() => undefined), silence]);
-  if (response === 'silent') isSilent = true;
+  const response = await inTime(fetching.catch(() => undefined));
   const isGood = response && response !== 'silent' && response.status < 500;
   return withOwnHeaders(isGood ? response : kept, request.url);
+}
+
+/** What comes while the host has patience left, or that it was silent. */
+async function inTime<T>(asking: Promise<T>): Promise<T | 'silent'> {
+  const patience = isSilent ? IMPATIENCE_MS : PATIENCE_MS;
+  const silence = new Promise<'silent'>((resolve) => setTimeout(() => resolve('silent'), patience));
+  const answer = await Promise.race([asking, silence]);
+  if (answer === 'silent') isSilent = true;
+  return answer;
 }
 
 const hex = (bytes: ArrayBuffer) =>
