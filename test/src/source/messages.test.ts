@@ -48,7 +48,7 @@ const unmade: Readonly<Record<string, number>> = {
   'compiler/src/onnx/reading/resize.ts': 1,
   'compiler/src/onnx/reading/shapes.ts': 1,
   'runtime/src/safetensors.ts': 1,
-  'trainer/src/compile/labels.ts': 2,
+  'trainer/src/compile/labels.ts': 1,
 };
 
 const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ').replaceAll('<', '&lt;');
