@@ -1,10 +1,11 @@
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import type { Example, Preprocessing } from '@whet/runtime';
 import { decodeImage, listClasses, listImages } from '@whet/runtime/images';
+import { readNamedFile } from './named-file.js';
 import { noteUnread } from './unread.js';
 
 export async function readImage(path: string, preprocessing: Preprocessing): Promise<Float32Array> {
-  return decodeImage(await readFile(path), preprocessing, { field: path, isOwn: true });
+  return decodeImage(await readNamedFile(path, 'an image'), preprocessing, { field: path, isOwn: true });
 }
 
 /** The files among the paths, and the images in the folders among them. */

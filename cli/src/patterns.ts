@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import type { Checkpoint, PatternSpec, SearchRecord } from '@whet/trainer';
 import { InvalidArgumentError } from 'commander';
 import { pointsOf } from './format.js';
+import { readNamedFile } from './named-file.js';
 
 /** For `--pattern <name>=<list>`, several times. `example` is what an error shows. */
 export function namedLists(example: string) {
@@ -85,7 +85,7 @@ async function searchOf(file: string, path: string) {
   const { settings, outcome } = record;
   if (!outcome) throw new SearchError(`--search ${file}: the search was stopped before it came to an outcome`);
   const digest = createHash('sha256')
-    .update(await readFile(path))
+    .update(await readNamedFile(path, 'a checkpoint'))
     .digest('hex');
   if (settings.checkpoint !== digest) {
     const [got, expected] = [settings.checkpoint, digest].map((each) => each.slice(0, 12));

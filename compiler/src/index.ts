@@ -29,14 +29,16 @@ export { withPlanarInput } from './onnx/planar-input.js';
 export {
   decodeModel,
   firstOutput,
+  type OnnxAttribute,
   type OnnxModel,
   type OnnxNode,
   type OnnxTensor,
   type OnnxValueInfo,
+  readInnerGraph,
 } from './onnx/proto.js';
 export { READ_OPSETS, type ReadOptions, readableOperators, readOnnx } from './onnx/reading/read.js';
 export { dataTypes, onnxMessage } from './onnx/schema.js';
-export { dataTypeName, type ExternalReader } from './onnx/tensors.js';
+export { dataTypeName, decodeTensor, type ExternalReader } from './onnx/tensors.js';
 export { encodeOnnx } from './onnx/write.js';
 export { type AttributeKind, attributeKinds } from './operators/attribute-kinds.js';
 export type { OperatorAttributes, OperatorName } from './operators/attributes.js';

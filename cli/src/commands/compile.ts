@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import type { Preprocessing } from '@whet/runtime';
 import { FITS, GREYS, KERNELS, type OptimizerName, optimizerNames } from '@whet/runtime/format';
@@ -7,6 +6,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { count, positiveNumber, wholeNumber } from '../arguments.js';
 import { externalDataReader } from '../external-data.js';
 import { bytes, formatTable, percent } from '../format.js';
+import { readNamedFile } from '../named-file.js';
 import { namedLists } from '../patterns.js';
 import { nameOfPlace, writtenLine } from '../written.js';
 
@@ -135,10 +135,11 @@ export function compileCommand(): Command {
 
 async function runCompile(path: string, options: CompileOptions): Promise<void> {
   const { compileModel, numberDuplicates, parseLabels } = await import('@whet/trainer');
-  const model = await readFile(path);
+  const model = await readNamedFile(path, 'an ONNX model');
   const { out, trainable, pattern, name, description, size, labels, numberDuplicates: isNumbered, ...others } = options;
   const { pixels, ...rest } = others;
-  const listed = labels === undefined ? undefined : parseLabels(await readFile(labels), labels);
+  const listed =
+    labels === undefined ? undefined : parseLabels(await readNamedFile(labels, 'a file of labels'), labels);
   const names = listed && isNumbered ? numberDuplicates(listed) : listed;
   const patterns = new Map(pattern);
   if (trainable || patterns.size === 0) {

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { positiveNumber, wholeNumber } from '../arguments.js';
 import { formatTable, percent } from '../format.js';
+import { readNamedJson } from '../named-file.js';
 import { choosePatterns, namedLists, SEARCHED } from '../patterns.js';
 import { nameOfPlace, writtenLine } from '../written.js';
 
@@ -56,7 +56,7 @@ async function runExport(path: string, options: ExportOptions): Promise<void> {
     throw new Error(`--default: expected one of the patterns ${names}, got "${defaultPattern}"`);
   }
   const provenance = options.provenance
-    ? (JSON.parse(await readFile(options.provenance, 'utf8')) as Record<string, unknown>)
+    ? ((await readNamedJson(options.provenance, 'provenance')) as Record<string, unknown>)
     : {};
   const name = options.name ?? nameOfPlace(options.out);
   const manifest = await trainer.exportBundle({

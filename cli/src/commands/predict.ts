@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import type { Prediction } from '@whet/runtime';
 import { Command } from 'commander';
 import { defaultBundle } from '../arguments.js';
 import { formatTable, percent } from '../format.js';
+import { readNamedFile } from '../named-file.js';
 
 /** Images that are decoded and predicted together. */
 const AT_ONCE = 64;
@@ -29,11 +29,12 @@ async function runPredict(given: readonly string[], options: PredictOptions): Pr
   const { labelsProblem } = await import('@whet/runtime/format');
   const { loadBundle } = await import('@whet/runtime/node');
   const { imagesAt, readImage } = await import('../image-files.js');
-  const stored = options.profile ? await readFile(options.profile) : undefined;
+  const stored = options.profile ? await readNamedFile(options.profile, 'a profile of `whet adapt`') : undefined;
   const wanted = stored && readProfile(stored).pattern;
   const bundle = await loadBundle(options.bundle, {
     // A pattern that the bundle has not got: the profile is another bundle's, which is said below.
-    patterns: ({ defaultPattern, patterns }) => [wanted ?? defaultPattern].filter((name) => name in patterns),
+    patterns: ({ defaultPattern, patterns }) =>
+      [wanted ?? defaultPattern].filter((name) => Object.hasOwn(patterns, name)),
   });
   const profile = stored ? bundle.profileFromBytes(stored) : bundle.initialProfile();
   const problem = labelsProblem(profile.classes, bundle.labels);

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { SearchOutcome, SearchSettings } from '@whet/trainer';
 import { Command, Option } from 'commander';
@@ -7,6 +7,7 @@ import writeFileAtomic from 'write-file-atomic';
 import { collectPositive, count, nonNegative, wholeNumber } from '../arguments.js';
 import { dataHelp, loadData, recogniseData, skipCorruptHelp } from '../data.js';
 import { formatTable, milliseconds, percent } from '../format.js';
+import { readNamedFile } from '../named-file.js';
 import { startProgress } from '../progress.js';
 
 interface SearchOptions {
@@ -73,7 +74,7 @@ async function runSearch(path: string, options: SearchOptions): Promise<void> {
   const { ways, shots, queries, tasks, seed, budget, reference, threads } = options;
   const settings: SearchSettings = {
     checkpoint: createHash('sha256')
-      .update(await readFile(path))
+      .update(await readNamedFile(path, 'a checkpoint'))
       .digest('hex'),
     dataset: dataset.name,
     split: 'validation',

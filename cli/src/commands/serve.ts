@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { relative } from 'node:path';
 import { flagOf, type SettingName, settings, variableOf } from '@whet/server/config';
 import { Command, Option } from 'commander';
 import { defaultBundle } from '../arguments.js';
+import { readNamedFile } from '../named-file.js';
 
 /** Milliseconds that the end may take after the last request. */
 const ENDING_MS = 10_000;
@@ -78,7 +78,8 @@ async function runServer(version: string, directories: string[], options: ServeO
 export async function configOf({ config: flag, ...flags }: ServeOptions) {
   const { readConfig } = await import('@whet/server/config');
   const path = flag ?? process.env['WHET_CONFIG'];
-  const file = path === undefined ? undefined : { path, text: await readFile(path, 'utf8') };
+  const file =
+    path === undefined ? undefined : { path, text: (await readNamedFile(path, 'a file of settings')).toString() };
   return readConfig({ flags, environment: process.env, ...(file ? { file } : {}) });
 }
 

@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { basename, extname, join, resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
@@ -15,6 +14,7 @@ import {
 } from '../arguments.js';
 import { type DataFolder, dataHelp, loadData, recogniseData, skipCorruptHelp } from '../data.js';
 import { percent } from '../format.js';
+import { readNamedJson } from '../named-file.js';
 import { startProgress } from '../progress.js';
 
 interface TrainOptions {
@@ -96,7 +96,9 @@ export function trainCommand(): Command {
 }
 
 async function readConfig(options: TrainOptions, { image }: DataFolder): Promise<unknown> {
-  const file: Settings = options.config ? await readSettings(options.config) : { model: { architecture: 'conv4' } };
+  const file: Settings = options.config
+    ? ((await readNamedJson(options.config, 'settings')) as Settings)
+    : { model: { architecture: 'conv4' } };
   const given = {
     rule: options.rule ?? (options.config ? undefined : DEFAULT_RULE),
     order: options.order && Number(options.order),
@@ -122,14 +124,6 @@ function runFolder({ run, resume, config, data, rule = DEFAULT_RULE }: TrainOpti
   if (run !== undefined) return run;
   if (resume) throw new Error('--resume: expected --run, the folder of the run to go on with');
   return join('runs', config ? basename(config, extname(config)) : `${basename(resolve(data))}-${rule}`);
-}
-
-async function readSettings(path: string): Promise<Settings> {
-  try {
-    return JSON.parse(await readFile(path, 'utf8')) as Settings;
-  } catch (cause) {
-    throw new Error(`--config ${path}: expected settings as JSON: ${(cause as Error).message}`, { cause });
-  }
 }
 
 /** A resumed run keeps its settings; only its end and how it runs may change. Throws naming an option that would be ignored. */

@@ -234,6 +234,16 @@ export function readNode(raw: RawNode, index: number): OnnxNode {
   return { op: raw.opType, domain: formatDomain(raw.domain), name, inputs, outputs, captured, attributes };
 }
 
+/** The graph inside a node, as a branch of an If, as far as it is made of nodes and tensors. */
+export function readInnerGraph(bytes: Uint8Array): Pick<OnnxModel, 'nodes' | 'initializers'> {
+  const message = onnxMessage('GraphProto');
+  const raw = message.toObject(message.decode(bytes), { longs: Number, arrays: true });
+  return {
+    nodes: ((raw['node'] ?? []) as RawNode[]).map(readNode),
+    initializers: ((raw['initializer'] ?? []) as RawTensor[]).map((tensor) => readTensor(tensor, tensor.name ?? '')),
+  };
+}
+
 function readValueInfo(raw: RawValueInfo, what: string): OnnxValueInfo {
   if (!raw.name) throw new OnnxError(`${what} has no name`);
   const type = raw.type ?? {};

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
@@ -18,6 +18,7 @@ beforeAll(async () => {
     const image = sharp(pixels, { raw: { width: SIDE, height: SIDE, channels: 1 } });
     await image.png().toFile(join(cwd, 'examples', label, '1.png'));
   }
+  await cp(join(cwd, 'examples'), join(cwd, 'data', 'train'), { recursive: true });
 });
 afterAll(() => rm(cwd, { recursive: true, force: true }));
 
@@ -52,8 +53,52 @@ describe('whet and a kept head', () => {
   });
 
   it.each([
+    [
+      'a model that is a folder',
+      ['compile', 'examples', '--out', 'bad'],
+      'examples: expected an ONNX model, got a folder',
+    ],
+    [
+      'labels that are a folder',
+      ['compile', 'small.onnx', '--out', 'bad', '--head', 'keep', '--labels', 'examples'],
+      'examples: expected a file of labels, got a folder',
+    ],
+    [
+      'a profile that is a folder',
+      ['predict', '--profile', 'examples', image],
+      'examples: expected a profile of `whet adapt`, got a folder',
+    ],
+    [
+      'a profile that is not there',
+      ['predict', '--profile', 'gone', image],
+      'gone: expected a profile of `whet adapt`, got no such file',
+    ],
+    [
+      'settings that are a folder',
+      ['train', '--data', 'data', '--config', 'examples'],
+      'examples: expected settings, got a folder',
+    ],
+    [
+      'settings that are no JSON',
+      ['train', '--data', 'data', '--config', 'two.txt'],
+      'two.txt: expected settings as JSON: ',
+    ],
+    [
+      'a configuration that is a folder',
+      ['serve', '--config', 'examples'],
+      'examples: expected a file of settings, got a folder',
+    ],
+  ])('refuses a file by its name: %s', async (_, args, message) => {
+    expect(await whet(...args)).toMatchObject({ code: 1, err: expect.stringContaining(message) });
+  });
+
+  it.each([
     ['too few labels', ['--head', 'keep', '--labels', 'two.txt'], 'expected 3, one for each class of the model, got 2'],
-    ['a labels file that is not there', ['--head', 'keep', '--labels', 'none.txt'], 'none.txt'],
+    [
+      'a labels file that is not there',
+      ['--head', 'keep', '--labels', 'none.txt'],
+      'none.txt: expected a file of labels, got no such file',
+    ],
     ['labels of a head of examples', ['--labels', 'labels.txt'], 'expected head "keep", got "cosine"'],
   ])('refuses %s in one line', async (_, args, message) => {
     const refused = await whet('compile', 'small.onnx', '--out', 'bad', ...args);

@@ -44,6 +44,16 @@ it.each<[string, Uint8Array, Partial<CompileOptions>]>([
   ['the model has no tensor "polled"; nearest: pooled', smallClassifier(gemm), { features: 'polled' }],
   ['expected at least one pattern, got none', smallClassifier(gemm), { patterns: {} }],
   [
+    'pattern name "__proto__": expected none that every JavaScript object has',
+    smallClassifier(gemm),
+    { patterns: Object.fromEntries([['__proto__', ['all']]]) },
+  ],
+  [
+    'pattern name "constructor": expected none that every JavaScript object has',
+    smallClassifier(gemm),
+    { patterns: Object.fromEntries([['constructor', ['none']]]) },
+  ],
+  [
     '"last:9": the network has 1 layers below the head; expected last:1 up',
     smallClassifier(gemm),
     { patterns: { p: ['last:9'] } },

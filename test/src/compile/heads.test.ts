@@ -123,6 +123,63 @@ describe('a kept head', () => {
     expect(report.head).toMatchObject({ name: 'l', classes: 3 });
   });
 
+  it.each<[string, TestNode[]]>([
+    ['TopK', [{ op: 'TopK', inputs: ['l', 'k'], outputs: ['y', 'label'], attributes: { axis: 1 } }]],
+    [
+      'TopK of probabilities, of which one is left',
+      [
+        softmaxed,
+        { op: 'TopK', inputs: ['p', 'k'], outputs: ['y', 'all'], attributes: { axis: 1 } },
+        { op: 'Identity', inputs: ['all'], outputs: ['label'] },
+      ],
+    ],
+  ])('may make nothing but the largest classes: %s', async (_, tail) => {
+    const k = { dims: [1], dataType: 7, int64Data: [2] };
+    const same = { w1: weights(5, 1, 3, 3), wf: weights(5, 3), bf: weights(3) };
+    const [file, whole] = [['y', 'label'], ['l']].map((outputs) => network([fc, ...tail], outputs, { k, ...same }));
+    const { directory, report } = await compileBytes(file as Uint8Array, { head: 'keep' });
+    expect([report.model.opaque, report.model.otherOutputs, report.head?.classes]).toEqual([false, [], 3]);
+    const bundle = await loadBundle(directory, { threads: 1 });
+    const images = [gaussian(36), gaussian(36, 3)];
+    const expected = (await runFile(whole as Uint8Array, images)).map((logits) => {
+      const total = logits.reduce((sum, logit) => sum + Math.exp(logit), 0);
+      return logits.map((logit) => Math.exp(logit) / total);
+    });
+    const found = await bundle.predict(bundle.initialProfile(), images);
+    for (const [n, { probabilities }] of found.entries()) {
+      for (const [c, p] of Object.values(probabilities).entries()) expect(p).toBeCloseTo(expected[n]?.[c] as number, 5);
+    }
+    await bundle.release();
+  });
+
+  it.each<[string, TestNode[], string]>([
+    [
+      'an operator that is not read',
+      [
+        { op: 'QuantizeLinear', inputs: ['f', 's', 'z'], outputs: ['q'] },
+        { op: 'QLinearMatMul', inputs: ['q', 's', 'z', 'w8', 's', 'z', 's', 'z'], outputs: ['o'] },
+        { op: 'QLinearSoftmax', domain: 'com.microsoft', inputs: ['o', 's', 'z', 's', 'z'], outputs: ['l'] },
+      ],
+      'unsupported operator QLinearSoftmax (com.microsoft): "l"',
+    ],
+    [
+      'a dynamic quantization',
+      [
+        { op: 'DynamicQuantizeLinear', inputs: ['f'], outputs: ['q', 'qs', 'qz'] },
+        { op: 'MatMulInteger', inputs: ['q', 'w8', 'qz'], outputs: ['l'] },
+      ],
+      'unsupported operator DynamicQuantizeLinear (ai.onnx): "q"; unsupported operator MatMulInteger (ai.onnx): "l"',
+    ],
+  ])('is refused alone where it has %s', async (_, tail, reason) => {
+    const int8s = { dims: [5, 3], dataType: 3, int32Data: Array.from({ length: 15 }, (_unused, i) => i) };
+    const file = network(tail, ['l'], { ...quantizer, w8: int8s });
+    const { report } = await compileBytes(file);
+    const { features } = report.model;
+    await expect(compileBytes(file, { head: 'keep' })).rejects.toThrow(
+      `head "keep": what follows the features "${features}" cannot be read: ${reason}; take head "cosine"`,
+    );
+  });
+
   it('is two classes of one number for a sigmoid', async () => {
     const tail: TestNode[] = [
       { op: 'Gemm', inputs: ['f', 'w', 'b'], outputs: ['l'] },

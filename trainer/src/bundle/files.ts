@@ -51,6 +51,7 @@ export interface BundleDraft
 
 /** Why a pattern cannot be called so: its name is part of those of the bundle's files. */
 export function patternNameProblem(name: string): string | undefined {
+  if (name in Object.prototype) return `pattern name "${name}": expected none that every JavaScript object has`;
   if (/^[\w.-]+$/.test(name) && name !== '.' && name !== '..') return undefined;
   return `pattern name "${name}": expected letters, digits, dots, dashes`;
 }

@@ -8,6 +8,7 @@ const isObject = (value: unknown): value is Json =>
 
 /** Members of a larger file (Hugging Face's `config.json`, for one) that hold the names. */
 const MEMBERS = ['id2label', 'label2id', 'class_indices', 'labels', 'names', 'classes'];
+const BY_NAME = new Set(['label2id', 'class_indices']);
 
 /** Of a class as Keras lists it, `["n02121808", "cat"]`, the name. */
 const nameOf = (item: unknown): unknown => (Array.isArray(item) && item.length === 2 ? item[1] : item);
@@ -31,10 +32,17 @@ function placed(entries: readonly (readonly [key: string, index: string, name: u
   return entries.map((_, at) => list.get(at));
 }
 
-/** From index to name, as `{"0": "cat"}` or Keras's `{"0": ["n02121808", "cat"]}`, or from name to index, as `{"cat": 0}`. */
-function fromObject(object: Json, where: string): unknown[] {
+const isIndex = (value: unknown): boolean =>
+  Number.isInteger(value) || (typeof value === 'string' && /^\d+$/.test(value));
+
+/**
+ * From index to name, as `{"0": "cat"}` or Keras's `{"0": ["n02121808", "cat"]}`, or from name to index, as `{"cat": 0}`
+ * or `{"cat": "0"}`. Names may be digits: `isByName` tells where the keys are as well.
+ */
+function fromObject(object: Json, where: string, isByName: boolean): unknown[] {
   const entries = Object.entries(object);
-  if (entries.length > 0 && entries.every(([, value]) => Number.isInteger(value))) {
+  const areNames = isByName || entries.some(([key, value]) => !isIndex(key) || Number.isInteger(value));
+  if (entries.length > 0 && areNames && entries.every(([, value]) => isIndex(value))) {
     return placed(
       entries.map(([name, index]) => [name, String(index), name]),
       where,
@@ -56,13 +64,16 @@ function fromJson(text: string, where: string): unknown[] {
   if (isObject(json)) {
     const object = json;
     const member = MEMBERS.find((name) => typeof object[name] === 'object' && object[name] !== null);
-    if (member !== undefined) return fromParsed(object[member], `${where}: ${member}`);
+    if (member !== undefined) return fromParsed(object[member], `${where}: ${member}`, BY_NAME.has(member));
   }
   return fromParsed(json, where);
 }
 
-const fromParsed = (json: unknown, where: string): unknown[] =>
-  Array.isArray(json) ? json : fromObject(json as Json, where);
+const fromParsed = (json: unknown, where: string, isByName = false): unknown[] =>
+  Array.isArray(json) ? json : fromObject(json as Json, where, isByName);
+
+/** A first line of several that JSON may have. */
+const STARTS = /^(\[\s*($|["[{\]\d-]|(true|false|null)\b)|\{\s*($|["}]))/;
 
 /** UTF-8, or UTF-16 by its byte order mark or, where it has none, by its zeros. */
 function decode(bytes: Uint8Array, where: string): string {
@@ -84,11 +95,11 @@ function decode(bytes: Uint8Array, where: string): string {
  */
 export function parseLabels(bytes: Uint8Array, where: string): string[] {
   const bare = decode(bytes, where).trim();
-  const items = /^[[{]/.test(bare)
-    ? fromJson(bare, where).map(nameOf)
-    : bare === ''
-      ? []
-      : bare.split(/\r\n|\n|\r/).map((line) => line.trim());
+  const lines = bare === '' ? [] : bare.split(/\r\n|\n|\r/).map((line) => line.trim());
+  const [first = ''] = lines;
+  // A name may stand in brackets, as the [PAD] of a vocabulary.
+  const isJson = /^[[{]/.test(first) && (lines.length === 1 || STARTS.test(first));
+  const items = isJson ? fromJson(bare, where).map(nameOf) : lines;
   const bad = items.findIndex((item) => typeof item !== 'string');
   if (bad >= 0) throw new CompileError(`${where}: label ${bad}: expected text, got ${JSON.stringify(items[bad])}`);
   return items as string[];

@@ -1,18 +1,15 @@
-import type { OnnxTensor } from '@whet/compiler';
 import { CompileError } from './compile-error.js';
 import type { ModelParameter } from './model-parameters.js';
 
-const FLOAT = 1;
-
-/** Where in a tensor an entry stands, e.g. `[0, 3]`. */
-function placeOf(index: number, shape: readonly number[]): string {
+/** Where in a tensor an entry stands, e.g. ` at [0, 3]`; nothing of a scalar. */
+export function entryPlace(index: number, shape: readonly number[]): string {
   let rest = index;
   const place = shape.toReversed().map((size) => {
     const at = rest % size;
     rest = Math.floor(rest / size);
     return at;
   });
-  return `[${place.toReversed().join(', ')}]`;
+  return place.length === 0 ? '' : ` at [${place.toReversed().join(', ')}]`;
 }
 
 /** Throws {@link CompileError} where a weight is not a finite number; `masks` hold -Infinity on purpose. */
@@ -20,23 +17,16 @@ export function expectFinite(name: string, data: ArrayLike<number>, shape: reado
   for (let i = 0; i < data.length; i++) {
     const value = data[i] as number;
     if (Number.isFinite(value) || (mask && !Number.isNaN(value))) continue;
-    throw new CompileError(`weight "${name}": expected finite numbers, got ${value} at ${placeOf(i, shape)}`);
+    throw new CompileError(`weight "${name}": expected finite numbers, got ${value}${entryPlace(i, shape)}`);
   }
 }
 
-/** {@link expectFinite} of all parameters; of those that stay as they are, what the file itself holds as float32. */
-export function expectFiniteParameters(
-  parameters: readonly ModelParameter[],
-  initializers: readonly OnnxTensor[],
-): void {
-  const stored = new Map(initializers.map((tensor) => [tensor.name, tensor]));
-  for (const { tensor, value, shape, op, bias } of parameters) {
+/** {@link expectFinite} of the parameters that can move; returns what the file calls these. */
+export function expectFiniteParameters(parameters: readonly ModelParameter[]): Set<string> {
+  const movable = parameters.filter(({ value }) => value.constant);
+  for (const { tensor, value, shape, op, bias } of movable) {
     // What is added to more than one axis may be the mask of an attention.
-    const mask = op === 'Add' && !bias;
-    const held = stored.get(tensor);
-    if (value.constant) expectFinite(tensor, value.constant.data, shape, mask);
-    else if (held?.dataType === FLOAT && held.rawData) {
-      expectFinite(tensor, new Float32Array(Uint8Array.from(held.rawData).buffer), shape, mask);
-    }
+    expectFinite(tensor, value.constant?.data ?? [], shape, op === 'Add' && !bias);
   }
+  return new Set(movable.map(({ tensor }) => tensor));
 }

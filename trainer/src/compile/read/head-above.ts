@@ -6,6 +6,9 @@ import {
   type Graph,
   GraphBuilder,
   inline,
+  listProblems,
+  OnnxError,
+  type ReadOptions,
   readOnnx,
   type Shape,
 } from '@whet/compiler';
@@ -24,6 +27,20 @@ function withoutRounding(graph: Graph, dequantized: ReadonlySet<string>): Graph 
   return { name: graph.name, inputs: [...bindings.values()], outputs };
 }
 
+/** Reads what follows the features. Throws {@link CompileError} naming the nodes that are not read. */
+function readTail(file: Uint8Array, features: string, options: ReadOptions): Graph {
+  try {
+    return readOnnx(file, options);
+  } catch (cause) {
+    if (!(cause instanceof OnnxError)) throw cause;
+    const reason = cause.problems.length > 0 ? listProblems(cause.problems).join('; ') : cause.message;
+    throw new CompileError(
+      `head "keep": what follows the features "${features}" cannot be read: ${reason}; take head "cosine"`,
+      { cause },
+    );
+  }
+}
+
 /** The last layer of a model whose features are made by nodes that are not all read. */
 export function headAbove(
   file: Uint8Array,
@@ -38,7 +55,7 @@ export function headAbove(
   const floats = new Map(dequantize?.op === 'DequantizeLinear' ? [[dequantize.inputs[0] ?? '', features]] : []);
   const ofFloats = withFloatLayers(file, floats);
   const { dequantized } = tensorsOf(decodeModel(ofFloats));
-  const read = readOnnx(ofFloats, {
+  const read = readTail(ofFloats, features, {
     given,
     outputs,
     quantization: 'straight-through',

@@ -6,8 +6,9 @@ const behindLayers = new Set([
   ...['Identity', 'Dropout', 'Cast', 'Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Add', 'Sub', 'Mul', 'Div', 'Clip'],
   ...['Softmax', 'LogSoftmax', 'Sigmoid', 'QuantizeLinear', 'DequantizeLinear'],
 ]);
-/** Outputs that are numbers of classes. */
+/** What makes numbers of classes, and what may stand behind it. */
 const choosing = new Set(['ArgMax', 'TopK', 'ArgMin']);
+const keeping = new Set(['Identity', 'Cast', 'Reshape', 'Flatten', 'Squeeze', 'Unsqueeze']);
 const layers = /Gemm|MatMul|Conv/;
 /** Outputs that are looked at; a file may declare any number. */
 const MOST = 64;
@@ -32,7 +33,16 @@ function layersOf(nodes: NodeGraph, ofImages: ReadonlySet<OnnxNode>, output: str
   return found;
 }
 
+/** What an output of numbers of classes is chosen from; any other output itself. */
+function chosenFrom(nodes: NodeGraph, output: string): string {
+  let node = nodes.maker(output);
+  while (node && keeping.has(node.op)) node = nodes.maker(node.inputs[0] ?? '');
+  const [scores = ''] = node && choosing.has(node.op) ? node.inputs : [];
+  return nodes.maker(scores) ? scores : output;
+}
+
 export interface MainOutput {
+  /** An output, or what numbers of classes are chosen from. */
   readonly name: string;
   /** Outputs of other last layers, as auxiliary ones, which are left out. */
   readonly others: readonly string[];
@@ -46,7 +56,8 @@ export interface MainOutput {
  */
 export function mainOutput(nodes: NodeGraph, image: string, features?: string): MainOutput {
   const ofImages = nodes.above([image]);
-  const named = nodes.model.outputs.slice(0, MOST).map(({ name }) => name);
+  const outputs = nodes.model.outputs.slice(0, MOST).map(({ name }) => name);
+  const named = [...new Set(outputs.map((name) => chosenFrom(nodes, name)))];
   const below = new Map(named.map((name) => [name, nodes.below([name])]));
   const reaches = (name: string, tensor: string) => {
     const maker = nodes.maker(tensor);
@@ -55,8 +66,7 @@ export function mainOutput(nodes: NodeGraph, image: string, features?: string): 
   const above = features === undefined ? named : named.filter((name) => reaches(name, features));
   const ending = above.filter((name) => layersOf(nodes, ofImages, name).length > 0);
   const last = ending.filter((name) => !ending.some((other) => other !== name && reaches(other, name)));
-  const plain = above.find((name) => !choosing.has(nodes.maker(name)?.op ?? ''));
-  const [name = plain ?? above[0] ?? named[0] ?? '', ...others] = last;
+  const [name = above[0] ?? named[0] ?? '', ...others] = last;
   const joined = layersOf(nodes, ofImages, name).map(firstOutput);
   return { name, others, joined: joined.length > 1 ? joined.sort() : [] };
 }

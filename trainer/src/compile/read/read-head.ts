@@ -66,16 +66,12 @@ function layerWeight({ op, inputs, attributes, output }: Node, features: Value):
   });
 }
 
-/** What says which class is the largest, beside what says how likely each is. */
-const choosing = new Set(['ArgMax', 'TopK']);
-
-/** The node that reads a value; undefined for an output that nothing reads but what chooses a class. */
+/** The node that reads a value; undefined for an output that nothing reads. */
 function readerOf(graph: Graph, nodes: readonly Node[], value: Value): Node | undefined {
-  const readers = nodes.filter(({ op, inputs }) => inputs.includes(value) && !choosing.has(op));
+  const readers = nodes.filter(({ inputs }) => inputs.includes(value));
   if (readers.length > 1) refuse(`"${value.name}", which ${readers.map(nameOf).join(' and ')} read`);
-  const isRead = nodes.some(({ inputs }) => inputs.includes(value));
   const isOutput = [...graph.outputs.values()].includes(value);
-  if (!isRead && !isOutput) refuse(`"${value.name}", which nothing reads`);
+  if (readers.length === 0 && !isOutput) refuse(`"${value.name}", which nothing reads`);
   return readers[0];
 }
 
@@ -95,12 +91,12 @@ function expectSoftmax(node: Node, layer: Node, logits: Value, classes: number):
   if (node.op === 'Sigmoid') {
     refuse(
       `${nameOf(node)} after ${nameOf(layer)}: ${classes} classes that do not exclude each other, which a bundle has not; ` +
-        'take head "new"',
+        'take head "cosine"',
     );
   }
   const joined = node.inputs.filter((input) => input !== logits && input && !input.constant);
   if (joined.length > 0) {
-    refuse(`${nameOf(node)}, which joins ${nameOf(layer)} and "${joined[0]?.name}": two heads; take head "new"`);
+    refuse(`${nameOf(node)}, which joins ${nameOf(layer)} and "${joined[0]?.name}": two heads; take head "cosine"`);
   }
   if (!softmaxes.has(node.op)) refuse(`${nameOf(node)} after ${nameOf(layer)}`);
   if (logits.shape.at(axis ?? 0) !== classes) {

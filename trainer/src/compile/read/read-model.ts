@@ -21,6 +21,7 @@ import { blockedParameters } from './blocked-parameters.js';
 import { BatchError, CompileError } from './compile-error.js';
 import { applyLayout, type FeatureLayout, layoutOf } from './feature-layout.js';
 import { findFeaturesTensor, findFeaturesValue } from './find-features.js';
+import { expectFiniteTensors } from './finite-tensors.js';
 import { expectFiniteParameters } from './finite-weights.js';
 import { isOverLimit } from './guarded-run.js';
 import { headAbove } from './head-above.js';
@@ -253,7 +254,10 @@ async function readAnyBatch(bytes: Uint8Array, input: ModelInput, options: ReadM
   const found = read
     ? readableModel(bytes, model, input, main, read, options.features)
     : await partlyReadModel(bytes, input, main, options);
-  expectFiniteParameters(found.parameters, model.initializers);
+  const nodes = new NodeGraph(model, [main.name]);
+  const below = nodes.below([found.features]);
+  const checked = expectFiniteParameters(found.parameters);
+  expectFiniteTensors(nodes, below, input.name, checked, external);
   const asExported = () => ({
     bytes: found.file,
     input,
@@ -268,5 +272,10 @@ async function readAnyBatch(bytes: Uint8Array, input: ModelInput, options: ReadM
     tensor: 'features',
   });
   await expectSeparateImages(read ? [asExported, asRead] : [asExported]);
-  return found;
+  const head = () => {
+    const last = new Set(nodes.nodes.filter((node) => !below.has(node)));
+    expectFiniteTensors(nodes, last, input.name, checked, external);
+    return found.head();
+  };
+  return { ...found, head };
 }
