@@ -70,6 +70,15 @@ test('who goes away is told at once, leaves the line, and keeps the slot only wh
   expect(() => add('a', 'late', 1, gone.signal)).toThrow('gone');
 });
 
+test('a job that throws at once gives its slot back', async () => {
+  const turns = new Turns({ slots: 1, largeSlots: 1, large: 100 });
+  const failing = turns.run('a', 1, never, () => {
+    throw new Error('no thread');
+  });
+  await expect(failing).rejects.toThrow('no thread');
+  expect(await turns.run('b', 1, never, async () => 'ran')).toBe('ran');
+});
+
 test('a budget is of each owner, is given back, and lets one request pass whatever it asks for', () => {
   const budget = new Budget(100, 'pixels');
   const back = budget.take('a', 60);

@@ -44,17 +44,16 @@ export class Turns {
         run: () => {
           this.#running++;
           if (isLarge) this.#runningLarge++;
-          work()
-            .then(resolve, reject)
-            .finally(() => {
-              signal.removeEventListener('abort', leave);
-              this.#running--;
-              if (isLarge) this.#runningLarge--;
-              const line = this.#lines.get(owner);
-              if (line) line.running--;
-              this.#forget(owner);
-              this.#next();
-            });
+          // A job that throws at once fails as any other.
+          new Promise<T>((done) => done(work())).then(resolve, reject).finally(() => {
+            signal.removeEventListener('abort', leave);
+            this.#running--;
+            if (isLarge) this.#runningLarge--;
+            const line = this.#lines.get(owner);
+            if (line) line.running--;
+            this.#forget(owner);
+            this.#next();
+          });
         },
       };
       const leave = () => {
