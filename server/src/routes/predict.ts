@@ -6,6 +6,7 @@ import { Problem, show } from '../problems.js';
 import { BYTES_TYPE, readBody, readBytes, typeOf } from '../request/bodies.js';
 import { decodeSources, type ImageSource, imageSource, tensorsOfBytes } from '../request/images.js';
 import type { Payloads } from '../request/json-images.js';
+import { freeBody } from '../request/receive.js';
 import {
   abortedBy,
   type Caller,
@@ -64,6 +65,7 @@ export function predictHandler(service: Service): RequestHandler {
         sources instanceof Uint8Array
           ? await tensorsOfBytes(sources, preprocessing, limits.predictImages)
           : await decodeSources(service.decoding, owner, sources, preprocessing, limited);
+      freeBody(response);
       const now = performance.now();
       return [await predict(service, workload, caller, target, images, limited), now] as const;
     });
