@@ -33,20 +33,25 @@ export class Decoding {
   }
 
   /**
-   * The tensors of image files, in their order.
+   * Image files that are to be decoded one by one, within the budget until they are closed.
    *
-   * @throws {Problem} of the first image that cannot be used, `too-large` where they have too many pixels together, `busy` with those of
+   * @throws {Problem} of the first file that is no image, `too-large` where they have too many pixels together, `busy` with those of
    * other requests; or the signal's reason.
    */
-  async decode(
+  async open(
     owner: string,
     files: readonly ImageFile[],
     preprocessing: Preprocessing,
     signal: AbortSignal,
-  ): Promise<Float32Array[]> {
+  ): Promise<OpenImages> {
     const { requestPixels, imagePixels } = this.limits;
+    const { width, height, channels } = preprocessing;
+    // A small file becomes as many values as any.
+    const least = width * height * channels;
     const pixels = await mapLimited(files, SLOTS, (file) =>
-      this.#turns.run(owner, file.bytes.length / BYTES_PER_PIXEL, signal, () => pixelsOf(file, imagePixels)),
+      this.#turns.run(owner, file.bytes.length / BYTES_PER_PIXEL, signal, async () =>
+        Math.max(least, await pixelsOf(file, imagePixels)),
+      ),
     );
     const total = pixels.reduce((sum, each) => sum + each, 0);
     if (total > requestPixels) {
@@ -56,17 +61,22 @@ export class Decoding {
         `expected images of at most ${requestPixels} pixels together, got ${total}`,
       );
     }
-    const release = this.#budget.take(owner, total);
-    try {
-      return await mapLimited(files, SLOTS, ({ field, bytes }, i) =>
-        this.#turns.run(owner, pixels[i] as number, signal, () =>
+    const close = this.#budget.take(owner, total);
+    const decode = (from: number, to: number) =>
+      mapLimited(files.slice(from, to), SLOTS, ({ field, bytes }, i) =>
+        this.#turns.run(owner, pixels[from + i] as number, signal, () =>
           decodeImage(bytes, preprocessing, { field, maxPixels: imagePixels }),
         ),
       );
-    } finally {
-      release();
-    }
+    return { decode, close };
   }
+}
+
+/** Image files of one request. */
+export interface OpenImages {
+  /** The tensors of some of them, in their order. Rejects with the {@link Problem} of the first that cannot be decoded. */
+  decode(from: number, to: number): Promise<Float32Array[]>;
+  close(): void;
 }
 
 async function pixelsOf({ field, bytes }: ImageFile, maxPixels: number): Promise<number> {
