@@ -48,12 +48,14 @@ export class Decoding {
     const { width, height, channels } = preprocessing;
     // A small file becomes as many values as any.
     const least = width * height * channels;
-    const pixels = await mapLimited(files, SLOTS, (file) =>
-      this.#turns.run(owner, file.bytes.length / BYTES_PER_PIXEL, signal, async () =>
-        Math.max(least, await pixelsOf(file, imagePixels)),
-      ),
-    );
-    const total = pixels.reduce((sum, each) => sum + each, 0);
+    const costs = files.map(({ bytes }) => bytes.length / BYTES_PER_PIXEL);
+    const costsSoFar = sumsOf(costs);
+    const pixels = await mapLimited(files, SLOTS, (file, i) => {
+      const measure = async () => Math.max(least, await pixelsOf(file, imagePixels));
+      return this.#turns.run(owner, costs[i] as number, signal, measure, costsSoFar[i]);
+    });
+    const pixelsSoFar = sumsOf(pixels);
+    const total = pixelsSoFar.at(-1) ?? 0;
     if (total > requestPixels) {
       throw new Problem(
         'too-large',
@@ -64,12 +66,25 @@ export class Decoding {
     const close = this.#budget.take(owner, total);
     const decode = (from: number, to: number) =>
       mapLimited(files.slice(from, to), SLOTS, ({ field, bytes }, i) =>
-        this.#turns.run(owner, pixels[from + i] as number, signal, () =>
-          decodeImage(bytes, preprocessing, { field, maxPixels: imagePixels }),
+        this.#turns.run(
+          owner,
+          pixels[from + i] as number,
+          signal,
+          () => decodeImage(bytes, preprocessing, { field, maxPixels: imagePixels }),
+          pixelsSoFar[from + i],
         ),
       );
     return { decode, close };
   }
+}
+
+/** Each with all before it. */
+function sumsOf(values: readonly number[]): number[] {
+  let sum = 0;
+  return values.map((value) => {
+    sum += value;
+    return sum;
+  });
 }
 
 /** Image files of one request. */
