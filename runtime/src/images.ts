@@ -6,6 +6,7 @@ import { sampleNearest } from './nearest.js';
 import { pictureChannels } from './picture-channels.js';
 import { greyOf, pixelsToTensor } from './pixels.js';
 import { type Place, placeOf } from './place.js';
+import { withoutNeedless } from './png-chunks.js';
 import type { Preprocessing } from './preprocessing.js';
 
 export { type ClassImages, type FoundImages, listClasses, listImages } from './image-folders.js';
@@ -30,7 +31,6 @@ const OWN_MAX_PIXELS = 100_000_000;
 /** What sharp calls the formats that everybody may send, and those of one's own files. */
 const FORMATS: Readonly<Record<string, string>> = { PNG: 'png', JPEG: 'jpeg', WebP: 'webp' };
 const OWN_FORMATS: typeof FORMATS = { ...FORMATS, GIF: 'gif', TIFF: 'tiff', AVIF: 'heif' };
-const PNG_SIGNATURE_LENGTH = 8;
 
 /**
  * Decodes a PNG, JPEG or WebP file into raw interleaved pixels `[H, W, C]`, 0..255: turned upright by its EXIF
@@ -47,7 +47,7 @@ export async function decodePixels(
 ): Promise<Uint8Array> {
   const { field = 'image' } = options;
   const wanted = pictureChannels(p, field);
-  const { width, height, limit } = await readImageSize(bytes, options);
+  const { width, height, limit, file } = await openImage(bytes, options);
   // Loaded with the first image: what adapts to tensors alone does without its native library.
   const { default: sharp } = await import('sharp');
   const background = { r: p.background, g: p.background, b: p.background };
@@ -55,7 +55,7 @@ export async function decodePixels(
   const channels = isLinear ? 1 : 3;
   const place = placeOf(width, height, p);
   try {
-    const image = sharp(bytes, { failOn: 'error', limitInputPixels: limit, autoOrient: true }).flatten({ background });
+    const image = sharp(file, { failOn: 'error', limitInputPixels: limit, autoOrient: true }).flatten({ background });
     const asPixels = (pipeline: Sharp) =>
       pipeline
         .toColourspace(isLinear ? 'b-w' : 'srgb')
@@ -95,20 +95,41 @@ function resized(image: Sharp, place: Place, p: Preprocessing): Sharp {
  *
  * @throws {InputError} naming `options.field`: not an image, another format, damaged or cut short, or too many pixels.
  */
-export async function readImageSize(
+export async function readImageSize(bytes: Uint8Array, options: DecodeOptions = {}): Promise<ImageSize> {
+  const { width, height, limit } = await openImage(bytes, options);
+  return { width, height, limit };
+}
+
+interface ImageSize {
+  readonly width: number;
+  readonly height: number;
+  readonly limit: number;
+}
+
+/** Size of an image, and the bytes that are decoded. */
+async function openImage(
   bytes: Uint8Array,
-  { field = 'image', isOwn = false, maxPixels = isOwn ? OWN_MAX_PIXELS : MAX_PIXELS }: DecodeOptions = {},
-): Promise<{ readonly width: number; readonly height: number; readonly limit: number }> {
+  { field = 'image', isOwn = false, maxPixels = isOwn ? OWN_MAX_PIXELS : MAX_PIXELS }: DecodeOptions,
+): Promise<ImageSize & { readonly file: Uint8Array }> {
   const format = checkFormat(bytes, field, isOwn);
-  const limit = format === 'JPEG' ? maxPixels * reducibleBy(bytes) : maxPixels;
-  const { width, height } = await readHeader(bytes, format, field);
+  const file = format === 'PNG' ? readablePng(bytes, field) : bytes;
+  const limit = format === 'JPEG' ? maxPixels * reducibleBy(file) : maxPixels;
+  const { width, height } = await readHeader(file, format, field);
   if (width * height > limit) {
     throw new InputError(
       field,
       `${field}: expected an image of at most ${limit} pixels, got ${width} x ${height} = ${width * height}`,
     );
   }
-  return { width, height, limit };
+  return { width, height, limit, file };
+}
+
+function readablePng(bytes: Uint8Array, field: string): Uint8Array {
+  try {
+    return withoutNeedless(bytes);
+  } catch (cause) {
+    throw undecodable(field, cause);
+  }
 }
 
 /**
@@ -123,34 +144,12 @@ export async function decodeImage(bytes: Uint8Array, p: Preprocessing, options?:
 // Looked at before sharp sees the bytes: its other loaders (SVG, PDF, ...) never get to parse what a stranger sent.
 function checkFormat(bytes: Uint8Array, field: string, isOwn: boolean): string {
   const format = formatOf(ascii(bytes, 0, 64));
-  if (format === 'PNG') checkPngEnd(bytes, field);
   const formats = Object.keys(isOwn ? OWN_FORMATS : FORMATS);
   if (format !== undefined && formats.includes(format)) return format;
   const names = `${formats.slice(0, -1).join(', ')} or ${formats.at(-1)}`;
   const got = format ?? (bytes.length === 0 ? 'no bytes' : `${bytes.length} bytes that are not an image`);
   const advice = format && isOwn ? '; save it as JPEG or PNG first' : '';
   throw new InputError(field, `${field}: expected a ${names} image, got ${got}${advice}`);
-}
-
-/** Of a PNG file at most; one of tens of megabytes has some thousands. */
-const MAX_PNG_CHUNKS = 100_000;
-const IEND = 0x49454e44;
-
-// libpng is content once all pixels are there; a file without its last chunk was cut short all the same.
-function checkPngEnd(bytes: Uint8Array, field: string): void {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  let at = PNG_SIGNATURE_LENGTH;
-  for (let chunks = 0; at + 12 <= bytes.length; chunks++) {
-    // Only so many: walking millions of empty ones would hold the thread up.
-    if (chunks === MAX_PNG_CHUNKS) throw undecodable(field, new Error(`more than ${MAX_PNG_CHUNKS} chunks`));
-    const next = at + 12 + view.getUint32(at);
-    if (view.getUint32(at + 4) === IEND) {
-      if (next <= bytes.length) return;
-      break;
-    }
-    at = next;
-  }
-  throw undecodable(field, new Error('no IEND chunk'));
 }
 
 /** Width and height of the upright image. */

@@ -85,7 +85,7 @@ export function createService(options: AppOptions): Service {
     draining: false,
     store,
     limits: all,
-    held: new HeldBodies(all.heldBytes),
+    held: new HeldBodies({ bytes: all.heldBytes, ownerBytes: Math.max(all.heldBytes / 2, all.bodyBytes) }),
     pace: new Pace(),
     json: new JsonReader(),
     decoding: new Decoding(all),

@@ -8,7 +8,7 @@ export interface Limits {
   readonly heldBytes: number;
   /** Width x height of an image. */
   readonly imagePixels: number;
-  /** Of all images of a request together. */
+  /** Of all images of a request together, each at least as many as a bundle takes values. */
   readonly requestPixels: number;
   /** Of all images that a key, or an address without keys, has waiting to be decoded and decoded at once. */
   readonly keyPixels: number;

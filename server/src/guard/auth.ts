@@ -55,9 +55,7 @@ export function authenticate({ auth, store }: Service): RequestHandler {
     const key = bearer ?? request.headers['x-api-key'];
     // Looked up by its hash, so the time it takes says nothing of how much of a guess is right.
     const hash = typeof key === 'string' ? hashKey(key) : undefined;
-    if (hash !== undefined) wrong.check(request, hash);
-    const record = hash === undefined ? undefined : await store.keys.find(hash);
-    if (hash !== undefined) wrong.note(request, hash, record !== undefined);
+    const record = hash === undefined ? undefined : await wrong.find(request, hash, (each) => store.keys.find(each));
     if (!record) {
       const got = key === undefined ? 'none' : 'one that is not known';
       throw new Problem('unauthorized', 'authorization', `expected "Bearer" and an API key, got ${got}`, {
@@ -73,36 +71,66 @@ export function authenticate({ auth, store }: Service): RequestHandler {
 const MAX_WRONG = 60;
 const MINUTE_MS = 60_000;
 
-/** Counts keys that were wrong, so that guessing costs the store nothing. A key that was right a moment ago is not held up. */
+interface Counted {
+  wrong: number;
+  /** Keys that the store is asked for, of which nobody knows yet. */
+  asking: number;
+  readonly until: number;
+  /** Who goes on when one of them is known. */
+  readonly waiting: (() => void)[];
+}
+
+/**
+ * Counts keys that were wrong, so that guessing costs the store nothing, however many guesses come at once. A key that was right a moment
+ * ago is not held up.
+ */
 class WrongKeys {
   readonly #right = new LRUCache<string, true>({ max: 10_000, ttl: 10 * MINUTE_MS });
-  readonly #wrong = new LRUCache<string, { count: number; readonly until: number }>({ max: 10_000 });
+  readonly #counted = new LRUCache<string, Counted>({ max: 10_000 });
 
-  /** Throws {@link Problem} `busy` where too many keys of this address were wrong. */
-  check(request: Request, hash: string): void {
-    if (this.#right.has(hash)) return;
-    const { count, until } = this.#counted(request);
-    if (count < MAX_WRONG) return;
-    const detail = `expected at most ${MAX_WRONG} wrong keys a minute, got more`;
-    const seconds = Math.max(1, Math.ceil((until - Date.now()) / 1000));
-    throw new Problem('busy', 'authorization', detail, { 'Retry-After': String(seconds) });
-  }
-
-  note(request: Request, hash: string, isRight: boolean): void {
-    if (isRight) this.#right.set(hash, true);
-    else {
-      this.#right.delete(hash);
-      this.#counted(request).count++;
+  /** What `ask` finds. Throws {@link Problem} `busy` where too many keys of this address were wrong. */
+  async find(
+    request: Request,
+    hash: string,
+    ask: (hash: string) => Promise<KeyRecord | undefined>,
+  ): Promise<KeyRecord | undefined> {
+    const counted = this.#countedOf(request);
+    const doubtful = this.#right.has(hash) ? 0 : 1;
+    if (doubtful) await makeRoom(counted);
+    counted.asking += doubtful;
+    try {
+      const record = await ask(hash);
+      if (record) this.#right.set(hash, true);
+      else {
+        this.#right.delete(hash);
+        counted.wrong++;
+      }
+      return record;
+    } finally {
+      counted.asking -= doubtful;
+      for (const go of counted.waiting.splice(0)) go();
     }
   }
 
-  #counted(request: Request) {
+  #countedOf(request: Request): Counted {
     const address = ipKeyGenerator(request.ip ?? '');
-    const known = this.#wrong.get(address);
+    const known = this.#counted.get(address);
     if (known && known.until > Date.now()) return known;
-    const fresh = { count: 0, until: Date.now() + MINUTE_MS };
-    this.#wrong.set(address, fresh);
+    const fresh = { wrong: 0, asking: 0, until: Date.now() + MINUTE_MS, waiting: [] };
+    this.#counted.set(address, fresh);
     return fresh;
+  }
+}
+
+/** Waits until a key could be wrong without being one too many. */
+async function makeRoom(counted: Counted): Promise<void> {
+  while (counted.wrong + counted.asking >= MAX_WRONG) {
+    if (counted.wrong >= MAX_WRONG) {
+      const detail = `expected at most ${MAX_WRONG} wrong keys a minute, got more`;
+      const seconds = Math.max(1, Math.ceil((counted.until - Date.now()) / 1000));
+      throw new Problem('busy', 'authorization', detail, { 'Retry-After': String(seconds) });
+    }
+    await new Promise<void>((resolve) => counted.waiting.push(resolve));
   }
 }
 

@@ -33,22 +33,29 @@ export class Decoding {
   }
 
   /**
-   * The tensors of image files, in their order.
+   * Image files that are to be decoded one by one, within the budget until they are closed.
    *
-   * @throws {Problem} of the first image that cannot be used, `too-large` where they have too many pixels together, `busy` with those of
+   * @throws {Problem} of the first file that is no image, `too-large` where they have too many pixels together, `busy` with those of
    * other requests; or the signal's reason.
    */
-  async decode(
+  async open(
     owner: string,
     files: readonly ImageFile[],
     preprocessing: Preprocessing,
     signal: AbortSignal,
-  ): Promise<Float32Array[]> {
+  ): Promise<OpenImages> {
     const { requestPixels, imagePixels } = this.limits;
-    const pixels = await mapLimited(files, SLOTS, (file) =>
-      this.#turns.run(owner, file.bytes.length / BYTES_PER_PIXEL, signal, () => pixelsOf(file, imagePixels)),
-    );
-    const total = pixels.reduce((sum, each) => sum + each, 0);
+    const { width, height, channels } = preprocessing;
+    // A small file becomes as many values as any.
+    const least = width * height * channels;
+    const costs = files.map(({ bytes }) => bytes.length / BYTES_PER_PIXEL);
+    const costsSoFar = sumsOf(costs);
+    const pixels = await mapLimited(files, SLOTS, (file, i) => {
+      const measure = async () => Math.max(least, await pixelsOf(file, imagePixels));
+      return this.#turns.run(owner, costs[i] as number, signal, measure, costsSoFar[i]);
+    });
+    const pixelsSoFar = sumsOf(pixels);
+    const total = pixelsSoFar.at(-1) ?? 0;
     if (total > requestPixels) {
       throw new Problem(
         'too-large',
@@ -56,17 +63,35 @@ export class Decoding {
         `expected images of at most ${requestPixels} pixels together, got ${total}`,
       );
     }
-    const release = this.#budget.take(owner, total);
-    try {
-      return await mapLimited(files, SLOTS, ({ field, bytes }, i) =>
-        this.#turns.run(owner, pixels[i] as number, signal, () =>
-          decodeImage(bytes, preprocessing, { field, maxPixels: imagePixels }),
+    const close = this.#budget.take(owner, total);
+    const decode = (from: number, to: number) =>
+      mapLimited(files.slice(from, to), SLOTS, ({ field, bytes }, i) =>
+        this.#turns.run(
+          owner,
+          pixels[from + i] as number,
+          signal,
+          () => decodeImage(bytes, preprocessing, { field, maxPixels: imagePixels }),
+          pixelsSoFar[from + i],
         ),
       );
-    } finally {
-      release();
-    }
+    return { decode, close };
   }
+}
+
+/** Each with all before it. */
+function sumsOf(values: readonly number[]): number[] {
+  let sum = 0;
+  return values.map((value) => {
+    sum += value;
+    return sum;
+  });
+}
+
+/** Image files of one request. */
+export interface OpenImages {
+  /** The tensors of some of them, in their order. Rejects with the {@link Problem} of the first that cannot be decoded. */
+  decode(from: number, to: number): Promise<Float32Array[]>;
+  close(): void;
 }
 
 async function pixelsOf({ field, bytes }: ImageFile, maxPixels: number): Promise<number> {

@@ -35,31 +35,57 @@ export function imageSource(
   );
 }
 
+/** Values of tensors that are made of files at once, for any number of images. */
+const PART_VALUES = 4 * 2 ** 20;
+/** Images that are worth being predicted together, however large. */
+const PART_IMAGES = 32;
+
 /**
- * The tensors `[C, H, W]` of a request's images, in their order.
+ * The tensors `[C, H, W]` of a request's images, in their order, a part after another: a kilobyte of files may be a gigabyte of tensors.
  *
  * @throws {Problem} of the first image that cannot be used.
  */
-export async function decodeSources(
+export async function* decodeInParts(
   decoding: Decoding,
   owner: string,
   sources: readonly ImageSource[],
   preprocessing: Preprocessing,
   signal: AbortSignal,
-): Promise<Float32Array[]> {
-  const tensors = new Array<Float32Array>(sources.length);
-  const files: (ImageFile & { readonly at: number })[] = [];
-  const turn = turns();
-  for (const [at, source] of sources.entries()) {
-    const { field } = source;
-    if (source.kind === 'tensor') {
-      const tensor = readTensor(source.tensor, field, source.payloads, preprocessing);
-      tensors[at] = tensor;
-      await turn(tensor.byteLength);
-    } else files.push({ at, field, bytes: source.kind === 'file' ? source.bytes : bytesAt(source.payloads, field) });
+): AsyncGenerator<Float32Array[], void> {
+  const files: ImageFile[] = [];
+  for (const source of sources) {
+    const { kind, field } = source;
+    if (kind === 'file') files.push({ field, bytes: source.bytes });
+    else if (kind === 'json') files.push({ field, bytes: bytesAt(source.payloads, field) });
   }
-  const decoded = await decoding.decode(owner, files, preprocessing, signal);
-  for (const [i, { at }] of files.entries()) tensors[at] = decoded[i] as Float32Array;
+  const images = await decoding.open(owner, files, preprocessing, signal);
+  try {
+    const { channels, height, width } = preprocessing;
+    const count = Math.max(PART_IMAGES, Math.floor(PART_VALUES / (channels * height * width)));
+    const turn = turns();
+    for (let [from, file] = [0, 0]; from < sources.length; from += count) {
+      const part = sources.slice(from, from + count);
+      const tensors = new Map<ImageSource, Float32Array>();
+      for (const source of part) {
+        if (source.kind !== 'tensor') continue;
+        const tensor = readTensor(source.tensor, source.field, source.payloads, preprocessing);
+        tensors.set(source, tensor);
+        await turn(tensor.byteLength);
+      }
+      const decoded = await images.decode(file, file + part.length - tensors.size);
+      file += decoded.length;
+      let next = 0;
+      yield part.map((source) => tensors.get(source) ?? (decoded[next++] as Float32Array));
+    }
+  } finally {
+    images.close();
+  }
+}
+
+/** The same, all at once. */
+export async function decodeSources(...from: Parameters<typeof decodeInParts>): Promise<Float32Array[]> {
+  const tensors: Float32Array[] = [];
+  for await (const part of decodeInParts(...from)) tensors.push(...part);
   return tensors;
 }
 

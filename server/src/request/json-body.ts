@@ -5,7 +5,7 @@ import type { BodyOptions } from './body-options.js';
 import type { Payloads } from './json-images.js';
 import type { JsonReader } from './json-reader.js';
 import { encodings, isEncoding, jsonLimits, malformed } from './parse-json.js';
-import { receiveBytes } from './receive.js';
+import { growBody, receiveBytes } from './receive.js';
 
 export interface JsonOptions extends BodyOptions {
   readonly json: JsonReader;
@@ -39,7 +39,9 @@ export async function readJson(request: Request, response: Response, options: Js
   if (bytes.length === 0) return { value: undefined, payloads: new Map() };
   const { json, maxFiles, imageLength } = options;
   const limits = jsonLimits(maxFiles, imageLength, options.limits.bodyBytes);
+  const { length } = bytes;
   const parsed = await json.parse(ownerOf(request, response), { bytes, encoding, limits }, abortedBy(response));
   if (parsed.kind === 'refused') throw new Problem(parsed.problem, 'body', parsed.detail);
+  growBody(response, Math.max(0, parsed.bytes - length));
   return { value: parsed.value, payloads: parsed.payloads };
 }

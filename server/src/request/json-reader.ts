@@ -9,11 +9,15 @@ const SMALL_BYTES = 64 * 1024;
 const LONG_BYTES = 4 * 2 ** 20;
 /** Megabytes that parsing a body may take. */
 const MAX_HEAP_MB = 256;
+/** Milliseconds after which a thread is taken for stuck. */
+const STUCK_MS = 30_000;
 
 /** Parses bodies of JSON: small ones at once, the others by turns in a thread, which is started with the first of them. */
 export class JsonReader {
   readonly #turns = new Turns({ slots: 1, largeSlots: 1, large: Number.POSITIVE_INFINITY });
   #worker: Worker | undefined;
+
+  constructor(private readonly stuckMs = STUCK_MS) {}
 
   async parse(owner: string, source: JsonSource, signal: AbortSignal): Promise<ParsedJson> {
     const { bytes, encoding } = source;
@@ -30,19 +34,34 @@ export class JsonReader {
     // A copy where others share its memory, which goes to the thread as a whole.
     const own = bytes.byteLength === bytes.buffer.byteLength ? bytes : Uint8Array.from(bytes);
     return new Promise((resolve, reject) => {
-      const done = (result: ParsedJson) => {
+      const leave = () => {
+        clearTimeout(timer);
+        worker.off('message', done);
+        worker.off('messageerror', failed);
         worker.off('exit', ended);
+      };
+      const done = (result: ParsedJson) => {
+        leave();
         worker.unref();
         // Its memory goes with it, at once; it would be collected when its own turn comes.
         if (result.bytes > LONG_BYTES) this.#end(worker);
         resolve(result);
       };
       const ended = () => {
-        worker.off('message', done);
+        leave();
         reject(new Problem('too-large', 'body', 'expected JSON that fits into memory, got more'));
       };
+      const giveUp = (got: string) => {
+        leave();
+        this.#end(worker);
+        const detail = `expected JSON that a thread parses, got ${got}`;
+        reject(new Problem('unavailable', 'body', detail, { 'Retry-After': '2' }));
+      };
+      const failed = (error: Error) => giveUp(error.message);
+      const timer = setTimeout(() => giveUp(`nothing within ${this.stuckMs} ms`), this.stuckMs);
       worker.ref();
       worker.once('message', done);
+      worker.once('messageerror', failed);
       worker.once('exit', ended);
       worker.postMessage({ ...rest, bytes: own } satisfies JsonSource, [own.buffer as ArrayBuffer]);
     });

@@ -37,6 +37,29 @@ describe('what a body holds is counted before it is parsed:', () => {
   });
 });
 
+describe('numbers that are none of a tensor are counted, wherever they stand:', () => {
+  const large = jsonLimits(1000, 150_528, 32 * 2 ** 20);
+  const parse = (text: string) => parseJson({ bytes: Buffer.from(text), encoding: 'identity', limits: large });
+  const zeros = (count: number) => `[${'0,'.repeat(count - 1)}0]`;
+
+  test.each([
+    `{"x":${zeros(100_001)}}`,
+    `{"images":${zeros(100_001)}}`,
+    `{"examples":${zeros(100_001)}}`,
+    `{"profile":${zeros(100_001).replaceAll('0', 'null')}}`,
+    `{"images":[{"tensor":{"data":${zeros(100_001)}}}]}`,
+    `[${zeros(60_000)},{"a":${zeros(60_000)}}]`,
+  ])('%.20s', (text) => {
+    const detail = /expected at most 100000 numbers that are none of a tensor, got more/;
+    expect(parse(text)).toEqual(refused('too-large', detail));
+  });
+
+  test('those of tensors are not', () => {
+    const body = `{"images":[{"tensor":${zeros(150_528)}},{"tensor":${zeros(150_528)}}],"x":${zeros(100_000)}}`;
+    expect(parse(body)).toMatchObject({ kind: 'parsed' });
+  });
+});
+
 test.each(['[1,]', '{"a":01}', '[', 'nothing', Buffer.from('"\u00e9"', 'latin1')])('%j is no JSON in UTF-8', (text) => {
   expect(parse(text)).toEqual(refused('malformed-request', /expected JSON in UTF-8, got /));
 });

@@ -6,6 +6,8 @@ import { tooLarge } from './too-large.js';
 
 /** How deep arrays and objects may stand in each other; a request needs 4. */
 const MAX_DEPTH = 16;
+/** Numbers, `true`, `false` and `null` that are none of a tensor; a request needs 4. */
+const MAX_OTHERS = 100_000;
 
 const decoders: Readonly<Record<Encoding, (bytes: Uint8Array, options: ZlibOptions) => Uint8Array>> = {
   identity: (bytes) => bytes,
@@ -67,7 +69,9 @@ export function parseJson(source: JsonSource): ParsedJson {
     checkStructure(bytes, limits);
     if (!isUtf8(bytes)) throw malformed('bytes that are not UTF-8');
     const value = parse(new TextDecoder().decode(bytes));
-    return { kind: 'parsed', bytes: length, value, payloads: takePayloads(value, limits.tensorNumbers) };
+    const payloads = takePayloads(value, limits.tensorNumbers);
+    checkOthers(value);
+    return { kind: 'parsed', bytes: length, value, payloads };
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     return { kind: 'refused', bytes: length, problem: error.kind, detail: error.message };
@@ -120,6 +124,18 @@ function checkStructure(bytes: Uint8Array, limits: JsonLimits): void {
       if (++numbers > limits.numbers) throw tooMany(limits.numbers, 'numbers');
     }
   }
+}
+
+// What is left goes to the thread that answers requests value by value.
+function checkOthers(value: unknown): void {
+  let others = 0;
+  const count = (each: unknown) => {
+    if (typeof each === 'string') return;
+    if (typeof each === 'object' && each !== null) {
+      for (const inner of Object.values(each)) count(inner);
+    } else if (++others > MAX_OTHERS) throw tooMany(MAX_OTHERS, 'numbers that are none of a tensor');
+  };
+  count(value);
 }
 
 /** The refusal of a body that is no JSON. */

@@ -59,6 +59,11 @@ export function freeBody(response: Response): void {
   bodies.get(response)?.free();
 }
 
+/** Counts what the whole body of a request has grown by. Throws {@link Problem} `busy` where that is too much beside others. */
+export function growBody(response: Response, bytes: number): void {
+  bodies.get(response)?.grow(bytes);
+}
+
 /** A body's bytes as they came. Throws {@link Problem}; `malformed` makes that of a body which is not whole. */
 export function receiveBytes(
   request: Request,

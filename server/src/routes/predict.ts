@@ -1,11 +1,12 @@
 import type { Prediction } from '@whet/runtime';
 import type { PredictAnswer } from '@whet/runtime/client';
 import type { Request, RequestHandler, Response } from 'express';
-import type { Model } from '../engine/engine.js';
+import type { Model, Query } from '../engine/engine.js';
 import { Problem, show } from '../problems.js';
 import { BYTES_TYPE, readBody, readBytes, typeOf } from '../request/bodies.js';
-import { decodeSources, type ImageSource, imageSource, tensorsOfBytes } from '../request/images.js';
+import { decodeInParts, type ImageSource, imageSource, tensorsOfBytes } from '../request/images.js';
 import type { Payloads } from '../request/json-images.js';
+import { freeBody } from '../request/receive.js';
 import {
   abortedBy,
   type Caller,
@@ -21,7 +22,7 @@ import {
   type Service,
   serverTiming,
 } from '../service.js';
-import { type ProfileState, VersionConflictError } from '../stores/contract.js';
+import { checkState, type ProfileState, VersionConflictError } from '../stores/contract.js';
 import type { Workload } from '../work/workload.js';
 import { check, imageSchema, predictOptionsSchema, predictSchema } from './schemas.js';
 
@@ -39,7 +40,7 @@ interface PredictRequest extends Named {
 interface Target {
   readonly model: Model;
   /** Id and state of the profile; absent for the model's own classes. */
-  readonly profile?: { readonly id: string; readonly state: ProfileState };
+  readonly profile?: { readonly id: string; readonly state: ProfileState } | undefined;
 }
 
 /**
@@ -57,27 +58,40 @@ export function predictHandler(service: Service): RequestHandler {
     const target = await findTarget(service, workload, caller, named);
     const { preprocessing } = target.model.manifest;
 
-    const decoding = performance.now();
     const owner = ownerOf(request, response);
-    const [predictions, decoded] = await workload.within('predict', began, signal, async (limited) => {
-      const images =
+    let [decode, predicting] = [0, 0];
+    const predictions = await workload.within('predict', began, signal, async (limited) => {
+      const parts =
         sources instanceof Uint8Array
-          ? await tensorsOfBytes(sources, preprocessing, limits.predictImages)
-          : await decodeSources(service.decoding, owner, sources, preprocessing, limited);
-      const now = performance.now();
-      return [await predict(service, workload, caller, target, images, limited), now] as const;
+          ? [tensorsOfBytes(sources, preprocessing, limits.predictImages)]
+          : decodeInParts(service.decoding, owner, sources, preprocessing, limited);
+      const all: Prediction[] = [];
+      let { profile } = target;
+      let from = performance.now();
+      for await (const images of parts) {
+        const decoded = performance.now();
+        const part = await predict(service, workload, caller, { ...target, profile }, images, limited);
+        // One answer is of one version.
+        if (all.length > 0 && part.profile) checkState(part.profile.state, profile?.state);
+        profile = part.profile;
+        all.push(...part.predictions);
+        decode += decoded - from;
+        from = performance.now();
+        predicting += from - decoded;
+      }
+      return all;
     });
-    metrics.stage('decode', decoded - decoding);
-    const ended = performance.now();
+    freeBody(response);
+    metrics.stage('decode', decode);
     checkFinite(predictions, sources);
-    const times = roundMilliseconds({ decode: decoded - decoding, predict: ended - decoded, total: ended - began });
+    const times = roundMilliseconds({ decode, predict: predicting, total: performance.now() - began });
     const single = predictions.length === 1 ? predictions[0] : undefined;
     const answer: PredictAnswer = { ...single, predictions, milliseconds: times };
     response.set('Server-Timing', serverTiming(times)).json(answer);
   };
 }
 
-/** Predicts with the profile that the engine has ready, or fetches it. */
+/** Predicts with the profile that the engine has ready, or fetches it; with the state that it was in. */
 async function predict(
   service: Service,
   workload: Workload,
@@ -85,18 +99,20 @@ async function predict(
   { model, profile }: Target,
   images: readonly Float32Array[],
   signal: AbortSignal,
-): Promise<Prediction[]> {
-  if (!profile) return (await workload.predict(model.name, { key: undefined, images }, signal)) as Prediction[];
+): Promise<{ readonly predictions: readonly Prediction[]; readonly profile: Target['profile'] }> {
+  const ask = (query: Omit<Query, 'images'>) => workload.predict(model.name, { ...query, images }, signal);
+  if (!profile) return { predictions: (await ask({ key: undefined })) as Prediction[], profile };
   const { store } = service;
   const keyOf = ({ version, created }: ProfileState) => `${caller.namespace}/${profile.id} ${version} ${created}`;
   store.touch(caller.namespace, profile.id);
-  const predictions = await workload.predict(model.name, { key: keyOf(profile.state), images }, signal);
-  if (predictions) return predictions;
+  const ready = await ask({ key: keyOf(profile.state) });
+  if (ready) return { predictions: ready, profile };
   const record = await findProfile(service, caller, profile.id);
   // Changed in between to another model's, whose images may be of another size.
   if (record.model !== model.name) throw new VersionConflictError(record.version, profile.state.version);
-  const query = { key: keyOf(record), bytes: record.bytes, images };
-  return (await workload.predict(model.name, query, signal)) as Prediction[];
+  const predictions = (await ask({ key: keyOf(record), bytes: record.bytes })) as Prediction[];
+  const { version, created } = record;
+  return { predictions, profile: { id: profile.id, state: { version, created } } };
 }
 
 /** The model, and the state of the profile to predict with. */

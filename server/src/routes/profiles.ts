@@ -5,6 +5,7 @@ import type { Request, RequestHandler, Response } from 'express';
 import { Problem, show } from '../problems.js';
 import { readBytes } from '../request/bodies.js';
 import { checkLabel } from '../request/labels.js';
+import { freeBody } from '../request/receive.js';
 import { callerOf, checkId, enter, findModel, findProfile, noProfile, type Service } from '../service.js';
 import { checkState, type ProfileInfo, type ProfileState } from '../stores/contract.js';
 import { check, importSchema, listSchema } from './schemas.js';
@@ -113,6 +114,7 @@ async function storeBytes(
   }
   const draft = { model, pattern, classes, examples, bytes };
   const info = await service.store.put(callerOf(response).namespace, id, draft, stored);
+  freeBody(response);
   response
     .status(stored ? 200 : 201)
     .set({ Location: `/profiles/${id}`, ETag: tagOf(info) })

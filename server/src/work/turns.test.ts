@@ -70,6 +70,24 @@ test('who goes away is told at once, leaves the line, and keeps the slot only wh
   expect(() => add('a', 'late', 1, gone.signal)).toThrow('gone');
 });
 
+test('a long list of small ones lets others of its owner pass', async () => {
+  const turns = new Turns({ slots: 1, largeSlots: 1, large: 100 });
+  const began: string[] = [];
+  const add = (name: string, size: number, order?: number) =>
+    turns.run('a', size, never, async () => void began.push(name), order);
+  await Promise.all([add('1', 1, 1), add('2', 1, 2), add('3', 1, 3), add('4', 1, 4), add('other', 3)]);
+  expect(began).toEqual(['1', '2', '3', 'other', '4']);
+});
+
+test('a job that throws at once gives its slot back', async () => {
+  const turns = new Turns({ slots: 1, largeSlots: 1, large: 100 });
+  const failing = turns.run('a', 1, never, () => {
+    throw new Error('no thread');
+  });
+  await expect(failing).rejects.toThrow('no thread');
+  expect(await turns.run('b', 1, never, async () => 'ran')).toBe('ran');
+});
+
 test('a budget is of each owner, is given back, and lets one request pass whatever it asks for', () => {
   const budget = new Budget(100, 'pixels');
   const back = budget.take('a', 60);

@@ -11,6 +11,7 @@ export interface TurnOptions {
 
 interface Job {
   readonly size: number;
+  readonly order: number;
   readonly run: () => void;
 }
 
@@ -18,12 +19,12 @@ interface Line {
   /** Size of all that it has had since it began, from where the others stood then. */
   had: number;
   running: number;
-  /** The smallest first. */
+  /** By their order. */
   readonly jobs: Job[];
 }
 
 /**
- * Gives jobs their turns: to whoever has had the least, and of theirs to the smallest. Large ones never take all slots, so that a small
+ * Gives jobs their turns: to whoever has had the least, and of theirs to the first in order. Large ones never take all slots, so that a small
  * one waits for small ones only.
  */
 export class Turns {
@@ -34,27 +35,30 @@ export class Turns {
 
   constructor(private readonly options: TurnOptions) {}
 
-  /** Rejects with the signal's reason as soon as it aborts; what runs then keeps its slot until it has ended. */
-  run<T>(owner: string, size: number, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  /**
+   * Rejects with the signal's reason as soon as it aborts; what runs then keeps its slot until it has ended. `order` among the jobs of an
+   * owner is their size, or that of all which a request has had with it, so that a long list lets others pass.
+   */
+  run<T>(owner: string, size: number, signal: AbortSignal, work: () => Promise<T>, order = size): Promise<T> {
     signal.throwIfAborted();
     return new Promise<T>((resolve, reject) => {
       const isLarge = size >= this.options.large;
       const job: Job = {
         size,
+        order,
         run: () => {
           this.#running++;
           if (isLarge) this.#runningLarge++;
-          work()
-            .then(resolve, reject)
-            .finally(() => {
-              signal.removeEventListener('abort', leave);
-              this.#running--;
-              if (isLarge) this.#runningLarge--;
-              const line = this.#lines.get(owner);
-              if (line) line.running--;
-              this.#forget(owner);
-              this.#next();
-            });
+          // A job that throws at once fails as any other.
+          new Promise<T>((done) => done(work())).then(resolve, reject).finally(() => {
+            signal.removeEventListener('abort', leave);
+            this.#running--;
+            if (isLarge) this.#runningLarge--;
+            const line = this.#lines.get(owner);
+            if (line) line.running--;
+            this.#forget(owner);
+            this.#next();
+          });
         },
       };
       const leave = () => {
@@ -70,7 +74,7 @@ export class Turns {
   #add(owner: string, job: Job): void {
     const line = this.#lines.get(owner) ?? { had: this.#now, running: 0, jobs: [] };
     this.#lines.set(owner, line);
-    const at = line.jobs.findIndex(({ size }) => size > job.size);
+    const at = line.jobs.findIndex(({ order }) => order > job.order);
     line.jobs.splice(at < 0 ? line.jobs.length : at, 0, job);
   }
 

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Agent, get } from 'node:http';
 import { connect } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import { type RequestError, WhetClient } from '@whet/runtime/client';
 import { addKey, createMemoryStore } from '@whet/server';
 import { pino } from 'pino';
@@ -113,6 +114,37 @@ test('wrong keys are refused before the store is asked, once there were many; a 
   for (let i = 0; i < 20; i++) expect(await ask(`whet_more_${i}`)).toBe(429);
   expect(asked).toBe(before);
   expect(await ask(key)).toBe(200);
+  await guessed.close();
+});
+
+test('wrong keys that come at once are counted before the store has answered; right ones only wait', async () => {
+  const store = createMemoryStore();
+  const right = await Promise.all(
+    Array.from({ length: 20 }, async (_, i) => (await addKey(store.keys, { name: `right ${i}` })).key),
+  );
+  const find = store.keys.find.bind(store.keys);
+  let asked = 0;
+  let asking = 0;
+  let most = 0;
+  store.keys.find = async (hash) => {
+    asked++;
+    most = Math.max(most, ++asking);
+    await pause(100);
+    asking--;
+    return find(hash);
+  };
+  const guessed = await startTestServer({}, { store, auth: 'keys' });
+  const ask = async (value: string) =>
+    (await fetch(`${guessed.url}/models`, { headers: { 'X-API-Key': value } })).status;
+  // More at once than may be wrong.
+  const statuses = await Promise.all(right.flatMap((key) => [key, key, key, key]).map(ask));
+  expect(new Set(statuses)).toEqual(new Set([200]));
+  expect(most).toBeLessThanOrEqual(60);
+  asked = 0;
+  const wrong = await Promise.all(Array.from({ length: 150 }, (_, i) => ask(`whet_${i}`)));
+  expect(asked).toBe(60);
+  expect(wrong.filter((status) => status === 401)).toHaveLength(60);
+  expect(wrong.filter((status) => status === 429)).toHaveLength(90);
   await guessed.close();
 });
 

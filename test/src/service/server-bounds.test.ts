@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { gzipSync } from 'node:zlib';
 import { WhetClient } from '@whet/runtime/client';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -178,6 +180,51 @@ describe('bodies', () => {
     const whole = await postText(`${server.url}/predict`, Buffer.alloc(1_000_000, 0x20));
     expect(whole.status).toBe(400);
   });
+});
+
+test('an answer that nobody reads holds no body', async () => {
+  const count = 3000;
+  const long = await startTestServer({ bodyBytes: 2 * MIB, heldBytes: 4 * MIB, predictImages: count });
+  // Which take twice as much in an answer.
+  const examples = [1, 2, 3, 4, 5].map((i) => ({ label: `${i}${'"'.repeat(255)}`, tensor: tensorOf('left') }));
+  const adapted = await post(`${long.url}/adapt`, { examples });
+  const { profile: id } = (await adapted.json()) as { profile: string };
+  const tensor = tensorOf('left');
+  const body = Buffer.alloc(2_000_000, ' ');
+  body.write(JSON.stringify({ profile: id, images: new Array(count).fill({ tensor }) }));
+  const socket = connect(Number(new URL(long.url).port), new URL(long.url).hostname);
+  socket.write(
+    'POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n' +
+      `Content-Length: ${body.length}\r\n\r\n`,
+  );
+  socket.write(body);
+  // Of nine megabytes, more than fits on the way.
+  const [head] = (await once(socket, 'data')) as [Buffer];
+  socket.pause();
+  expect(String(head)).toMatch(/^HTTP\/1.1 200 /);
+  const other = Buffer.alloc(200_000, ' ');
+  other.write(JSON.stringify({ profile: id, tensor }));
+  expect((await postText(`${long.url}/predict`, other)).status).toBe(200);
+  socket.destroy();
+  await long.close();
+});
+
+test('what a body decompresses to counts with it', async () => {
+  const packed = gzipSync(`{"profile":"${profile}","image":"${'A'.repeat(900_000)}"}`);
+  const headers = { 'Content-Type': 'application/json', 'Content-Encoding': 'gzip' };
+  const head = ['Host: localhost', 'Content-Type: application/json', 'Transfer-Encoding: chunked'];
+  const { socket, answer } = open(['POST /predict HTTP/1.1', ...head]);
+  socket.write(chunk(950_000));
+  let refused: string | undefined;
+  void answer.then((got) => {
+    refused = got;
+  });
+  // Together they are more than one client may have: the larger one gives way as soon as it has come.
+  while (refused === undefined) {
+    expect((await postText(`${server.url}/predict`, packed, headers)).status).toBe(415);
+  }
+  expect(refused).toMatch(/^HTTP\/1.1 429 /);
+  socket.destroy();
 });
 
 test('long bodies are parsed in a thread, with the same answers', async () => {

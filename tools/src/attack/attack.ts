@@ -19,12 +19,18 @@ export interface Attack {
 /** How often each status came. */
 export type Statuses = Readonly<Record<number, number>>;
 
-/** Attacks for so many milliseconds. */
+/** Attacks for so many milliseconds, or until the first answer where that takes longer. */
 export async function attackFor(attack: Attack, target: AttackTarget, milliseconds: number): Promise<Statuses> {
   const once = await attack.prepare(target);
-  const over = AbortSignal.timeout(milliseconds);
+  const end = new AbortController();
+  const over = end.signal;
   setMaxListeners(0, over);
   const statuses: Record<number, number> = {};
+  const until = performance.now() + milliseconds;
+  const endWhenDue = () => {
+    if (performance.now() >= until && Object.keys(statuses).length > 0) end.abort();
+  };
+  const timer = setInterval(endWhenDue, 10);
   let count = 0;
   const client = async () => {
     while (!over.aborted) {
@@ -35,7 +41,11 @@ export async function attackFor(attack: Attack, target: AttackTarget, millisecon
       if (status === 0) await pause(10);
     }
   };
-  await Promise.all(Array.from({ length: attack.clients }, client));
+  try {
+    await Promise.all(Array.from({ length: attack.clients }, client));
+  } finally {
+    clearInterval(timer);
+  }
   return statuses;
 }
 

@@ -8,6 +8,8 @@ export interface Sent {
   readonly headers?: Readonly<Record<string, string | string[]>>;
   /** Sent at once with its length, or piece by piece without, until the answer comes. */
   readonly body?: Uint8Array | AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+  /** Milliseconds for which nothing but the head of a good answer is read, before it is hung up. */
+  readonly unreadMs?: number;
 }
 
 const agent = new Agent({ keepAlive: true });
@@ -15,7 +17,7 @@ const agent = new Agent({ keepAlive: true });
 /** The status of an answer; 0 where the connection ended without one. */
 export function send(
   { url }: AttackTarget,
-  { path, method = 'POST', headers = {}, body }: Sent,
+  { path, method = 'POST', headers = {}, body, unreadMs = 0 }: Sent,
   signal: AbortSignal,
 ): Promise<number> {
   return new Promise((resolve) => {
@@ -26,8 +28,16 @@ export function send(
     let answered = false;
     client.once('response', (response) => {
       answered = true;
-      resolve(response.statusCode ?? 0);
-      response.resume();
+      const { statusCode = 0 } = response;
+      if (unreadMs === 0 || statusCode !== 200) {
+        resolve(statusCode);
+        response.resume();
+        return;
+      }
+      setTimeout(() => {
+        resolve(statusCode);
+        client.destroy();
+      }, unreadMs);
     });
     client.once('error', () => resolve(0));
     client.once('close', () => resolve(0));

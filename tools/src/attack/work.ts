@@ -1,5 +1,6 @@
 import { promisify } from 'node:util';
-import { crc32, gzip as gzipWith } from 'node:zlib';
+import { crc32, deflateSync, gzip as gzipWith } from 'node:zlib';
+import { WhetClient } from '@whet/runtime/client';
 import sharp from 'sharp';
 import type { Attack } from './attack.js';
 import { send } from './send.js';
@@ -31,21 +32,35 @@ function formOf(profile: string, file: Uint8Array): Buffer {
   return Buffer.concat([Buffer.from(text + head), file, Buffer.from('\r\n--x--\r\n')]);
 }
 
+/** A PNG file of `side` x `side` pixels, and chunks between its header and its end. */
+function pngOf(side: number, chunks: readonly Uint8Array[]): Buffer {
+  const header = Buffer.alloc(13);
+  header.writeUInt32BE(side, 0);
+  header.writeUInt32BE(side, 4);
+  // Grey values of 8 bits.
+  header[8] = 8;
+  const signature = Buffer.from('\x89PNG\r\n\x1a\n', 'latin1');
+  return Buffer.concat([signature, pngChunk('IHDR', header), ...chunks, pngChunk('IEND')]);
+}
+
+function pngChunk(type: string, data: Uint8Array = Buffer.alloc(0)): Buffer {
+  const body = Buffer.concat([Buffer.from(type, 'latin1'), data]);
+  const framed = Buffer.alloc(body.length + 8);
+  framed.writeUInt32BE(data.length);
+  body.copy(framed, 4);
+  framed.writeUInt32BE(crc32(body), body.length + 4);
+  return framed;
+}
+
 /** A PNG file of many chunks without content. */
 function chunkedPng(bytes: number): Buffer {
-  const chunk = (type: string, data: Buffer = Buffer.alloc(0)) => {
-    const body = Buffer.concat([Buffer.from(type, 'latin1'), data]);
-    const framed = Buffer.alloc(body.length + 8);
-    framed.writeUInt32BE(data.length);
-    body.copy(framed, 4);
-    framed.writeUInt32BE(crc32(body), body.length + 4);
-    return framed;
-  };
-  const header = Buffer.from('0000000c0000000c0800000000', 'hex');
-  const empty = chunk('teXt');
-  const begin = Buffer.concat([Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'), chunk('IHDR', header)]);
-  return Buffer.concat([begin, Buffer.alloc(Math.floor(bytes / empty.length) * empty.length, empty), chunk('IEND')]);
+  const empty = pngChunk('teXt');
+  return pngOf(12, [Buffer.alloc(Math.floor(bytes / empty.length) * empty.length, empty)]);
 }
+
+/** A PNG file of one pixel. */
+const pixelPng = (chunks: readonly Uint8Array[] = []) =>
+  pngOf(1, [...chunks, pngChunk('IDAT', deflateSync(Buffer.alloc(2)))]);
 
 /** Bodies of 32 MB that compress to some kilobytes. */
 function packed(
@@ -116,6 +131,44 @@ export const workAttacks: readonly Attack[] = [
       const body = formOf(target.profile, chunkedPng(31 * MIB));
       const headers = { 'Content-Type': BOUNDARY };
       return (signal) => send(target, { path: '/predict', headers, body }, signal);
+    },
+  },
+  {
+    name: 'png-texts',
+    what: 'a PNG file of one pixel and 48 kB, whose texts are 49 MB',
+    clients: 4,
+    statuses: [200, 429],
+    async prepare(target) {
+      const text = Buffer.concat([Buffer.from('a\0\0', 'latin1'), deflateSync(Buffer.alloc(7e6, 'A'), { level: 9 })]);
+      const body = formOf(target.profile, pixelPng(new Array<Buffer>(7).fill(pngChunk('zTXt', text))));
+      const headers = { 'Content-Type': BOUNDARY };
+      return (signal) => send(target, { path: '/predict', headers, body }, signal);
+    },
+  },
+  {
+    name: 'pixels',
+    what: 'predictions of 1000 pictures of one pixel each',
+    clients: 2,
+    statuses: [200, 413, 429, 503],
+    async prepare(target) {
+      const body = jsonOf(target.profile, new Array<string>(1000).fill(pixelPng().toString('base64')));
+      return (signal) => send(target, { path: '/predict', headers: JSON_TYPE, body }, signal);
+    },
+  },
+  {
+    name: 'slow-readers',
+    what: '32 MB of JSON with 1000 images, whose answers of megabytes nobody reads for a second',
+    clients: 2,
+    statuses: [200, 429, 503],
+    async prepare(target) {
+      // Quotes take twice as much in an answer.
+      const labels = [1, 2, 3, 4, 5].map((i) => `${i}${'"'.repeat(255)}`);
+      const image = new Float32Array(target.imageLength);
+      const client = new WhetClient(target.url);
+      const { profile } = await client.adapt({ examples: labels.map((label) => ({ label, image })) });
+      const body = Buffer.alloc(32 * MIB, 0x20);
+      jsonOf(profile, new Array<string>(1000).fill(pixelPng().toString('base64'))).copy(body);
+      return (signal) => send(target, { path: '/predict', headers: JSON_TYPE, body, unreadMs: 1000 }, signal);
     },
   },
   {
