@@ -105,6 +105,16 @@ describe('a kept head', () => {
     expect(head?.classes).toBe(3);
   });
 
+  it('may be a convolution in the layout of another tool', async () => {
+    const tail: TestNode[] = [
+      { op: 'Conv', inputs: ['e', 'wc', 'bf'], outputs: ['l4'] },
+      { op: 'Transpose', inputs: ['l4'], outputs: ['lt'], attributes: { perm: [0, 2, 3, 1] } },
+      { op: 'Flatten', inputs: ['lt'], outputs: ['l'] },
+    ];
+    const report = await expectAsFile(network(tail, ['l'], { wc: weights(3, 5, 1, 1) }), { all: ['all'] });
+    expect(report.head).toMatchObject({ name: 'l4', classes: 3 });
+  });
+
   it.each<[string, string[]]>([
     ['behind it', ['l', 'label']],
     ['before it', ['label', 'l']],
