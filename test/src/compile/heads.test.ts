@@ -105,6 +105,54 @@ describe('a kept head', () => {
     expect(head?.classes).toBe(3);
   });
 
+  it('may be a convolution in the layout of another tool', async () => {
+    const tail: TestNode[] = [
+      { op: 'Conv', inputs: ['e', 'wc', 'bf'], outputs: ['l4'] },
+      { op: 'Transpose', inputs: ['l4'], outputs: ['lt'], attributes: { perm: [0, 2, 3, 1] } },
+      { op: 'Flatten', inputs: ['lt'], outputs: ['l'] },
+    ];
+    const report = await expectAsFile(network(tail, ['l'], { wc: weights(3, 5, 1, 1) }), { all: ['all'] });
+    expect(report.head).toMatchObject({ name: 'l4', classes: 3 });
+  });
+
+  const conv8 = (from: string): TestNode[] => [
+    { op: 'QuantizeLinear', inputs: [from, 's', 'z'], outputs: ['q'] },
+    { op: 'QLinearConv', inputs: ['q', 's', 'z', 'w8', 'sw', 'zw', 's', 'z', 'b32'], outputs: ['o'] },
+    { op: 'DequantizeLinear', inputs: ['o', 's', 'z'], outputs: ['l4'] },
+  ];
+  const convWeights = {
+    ...quantizer,
+    w8: { dims: [3, 5, 1, 1], dataType: 3, int32Data: Array.from({ length: 15 }, (_, i) => ((i * 7) % 31) - 15) },
+    sw: float32s([3], [0.05, 0.04, 0.03]),
+    zw: { dims: [3], dataType: 3, int32Data: [0, 0, 0] },
+    b32: { dims: [3], dataType: 6, int32Data: [40, -30, 10] },
+    sb: float32s([3], [0.0025, 0.002, 0.0015]),
+  };
+  const flattened: TestNode = { op: 'Flatten', inputs: ['l4'], outputs: ['l'] };
+
+  it.each<[string, TestNode[]]>([
+    ['QLinearConv', [...conv8('e'), flattened]],
+    [
+      'Conv of what is dequantized',
+      [
+        ...quantized('e', 'ed'),
+        { op: 'DequantizeLinear', inputs: ['w8', 'sw', 'zw'], outputs: ['wd'], attributes: { axis: 0 } },
+        { op: 'DequantizeLinear', inputs: ['b32', 'sb'], outputs: ['bd'], attributes: { axis: 0 } },
+        { op: 'Conv', inputs: ['ed', 'wd', 'bd'], outputs: ['l4'] },
+        flattened,
+      ],
+    ],
+  ])('is read of a quantized convolution of 1x1: %s', async (_, tail) => {
+    const { head, model } = await expectAsFile(network(tail, ['l'], convWeights), { none: ['none'] }, 0.05);
+    expect([head?.classes, model.layout.length, head?.bias[0]?.toFixed(4)]).toEqual([3, 5, '0.1000']);
+  });
+
+  it('is none of a quantized convolution that makes a map of classes', async () => {
+    await expect(compileBytes(network(conv8('c'), ['l4'], convWeights))).rejects.toThrow(
+      'ends in no Gemm, MatMul or 1x1 Conv with constant weights that makes one row an image; name the features tensor',
+    );
+  });
+
   it.each<[string, string[]]>([
     ['behind it', ['l', 'label']],
     ['before it', ['label', 'l']],

@@ -173,4 +173,23 @@ describe('a model for one image at a time', () => {
       /takes one image at a time only, as Reshape "held" may hold; export the model with a batch axis/,
     );
   });
+
+  it('is refused with the reason alone, once', async () => {
+    const nodes: TestNode[] = [
+      {
+        op: 'BatchNormalization',
+        inputs: ['a', 's', 's', 's', 's'],
+        outputs: ['n', 'm', 'v'],
+        attributes: { training_mode: 1 },
+      },
+      { ...pooled, inputs: ['n'] },
+      { op: 'Reshape', inputs: ['p', 'four'], outputs: ['f'] },
+      fc,
+    ];
+    const refused = await compileBytes(network(nodes, { s: float32s([4], [1, 1, 1, 1]) })).catch(
+      (error: Error) => error.message,
+    );
+    expect(refused).toMatch(/^the model takes one image at a time only, as Reshape "f" may hold; .*shape:\{1,4\}$/);
+    expect(refused).not.toMatch(/onnxruntime_src|the frozen part|whet-run/);
+  });
 });

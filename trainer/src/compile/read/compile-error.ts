@@ -4,4 +4,12 @@ export class CompileError extends Error {
 }
 
 /** A part of a model that does not take any number of images. */
-export class BatchError extends CompileError {}
+export class BatchError extends CompileError {
+  /** What shows it, without what to do about it. */
+  readonly reason: string;
+
+  constructor(message: string, { reason = message, ...options }: ErrorOptions & { readonly reason?: string } = {}) {
+    super(message, options);
+    this.reason = reason;
+  }
+}

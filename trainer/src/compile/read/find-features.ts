@@ -1,4 +1,4 @@
-import { type Graph, nodesOf, onnxMessage, type Value } from '@whet/compiler';
+import { type Graph, nodesOf, type OnnxNode, onnxMessage, type Value } from '@whet/compiler';
 import { nearestNames } from '../../data/nearest-names.js';
 import { CompileError } from './compile-error.js';
 import type { NodeGraph } from './node-graph.js';
@@ -17,7 +17,9 @@ const heads: Readonly<Record<string, number>> = {
   QGemm: 3,
 };
 /** Products whose left operand comes with its scale and zero point behind it. */
-const quantizedHeads = new Set(['QLinearMatMul', 'QGemm']);
+const quantizedHeads = new Set(['QLinearMatMul', 'QGemm', 'QLinearConv']);
+/** Convolutions that may be the last layer, by the place of the weight in their inputs. */
+const convolvedHeads: Readonly<Record<string, number>> = { Conv: 1, QLinearConv: 3 };
 /** Where one comes after a matrix product, that was a gate inside the network and not its last layer. */
 const convolutions = new Set(['Conv', 'ConvTranspose', 'ConvInteger', 'FusedConv', 'QLinearConv']);
 const quantizers = new Set(['QuantizeLinear', 'DynamicQuantizeLinear']);
@@ -28,6 +30,8 @@ export interface FoundFeatures {
   readonly file: Uint8Array;
   /** What the layer makes that reads them, where that is how they were found. */
   readonly layer?: string;
+  /** That layer is a convolution, so that what the model makes has to be one row an image. */
+  readonly convolved?: boolean;
 }
 
 interface NodeMessage {
@@ -54,7 +58,7 @@ function withDequantized(bytes: Uint8Array, [tensor = '', scale = '', zeroPoint 
 
 /**
  * The tensor of the file that is to be the features: what `wanted` names, or what the last matrix product with a matrix
- * that no image decides reads, before it was quantized.
+ * that no image decides reads, before it was quantized; a convolution of 1x1 where one comes after it or there is none.
  */
 export function findFeaturesTensor(
   file: Uint8Array,
@@ -73,28 +77,44 @@ export function findFeaturesTensor(
     const matrix = Object.hasOwn(heads, op) ? inputs[heads[op] as number] : undefined;
     return matrix !== undefined && !dependent.has(matrix) && dependent.has(inputs[0] ?? '');
   });
-  const convolved = head && [...nodes.above(head.outputs)].some(({ op }) => convolutions.has(op));
-  if (!head || convolved) {
-    throw new CompileError(
-      `the model ends in no matrix product with constant weights; name the features tensor${hint(nodes)}`,
-    );
-  }
-  const [read = ''] = head.inputs;
+  const isLast = head && ![...nodes.above(head.outputs)].some(({ op }) => convolutions.has(op));
+  const last = isLast ? head : lastConvolution(nodes, dependent);
+  if (!last) throw noLayer(nodes);
+  const convolved = !isLast;
+  const [read = ''] = last.inputs;
   const maker = nodes.maker(read);
   const [source = ''] = maker && quantizers.has(maker.op) ? maker.inputs : [];
-  const [layer = ''] = head.outputs;
-  if (source !== '') return { name: source, file, layer };
-  return { ...(quantizedHeads.has(head.op) ? withDequantized(file, head.inputs) : { name: read, file }), layer };
+  const [layer = ''] = last.outputs;
+  if (source !== '') return { name: source, file, layer, convolved };
+  const found = quantizedHeads.has(last.op) ? withDequantized(file, last.inputs) : { name: read, file };
+  return { ...found, layer, convolved };
 }
 
-/** What the last convolution reads: the features of networks that end in one, as SqueezeNet does. */
-function hint(nodes: NodeGraph): string {
-  const last = nodes.nodes.findLast(({ op }) => op === 'Conv');
-  return last ? `, as "${last.inputs[0]}", which the last Conv reads` : '';
+/** The last layer, where that is a convolution of 1x1 with a weight that no image decides. */
+function lastConvolution(nodes: NodeGraph, dependent: ReadonlySet<string>): OnnxNode | undefined {
+  const last = nodes.nodes.findLast(({ op }) => convolutions.has(op) || Object.hasOwn(heads, op));
+  const place = last && Object.hasOwn(convolvedHeads, last.op) ? convolvedHeads[last.op] : undefined;
+  if (!last || place === undefined || !dependent.has(last.inputs[0] ?? '')) return undefined;
+  const weight = last.inputs[place] ?? '';
+  const maker = nodes.maker(weight);
+  const stored = maker?.op === 'DequantizeLinear' ? (maker.inputs[0] ?? '') : weight;
+  const kernel = nodes.initializer(stored)?.dims.slice(2);
+  return kernel?.every((side) => side === 1) ? last : undefined;
 }
+
+/** Of a model whose last layer cannot be told; `read` by its last convolution may be the features. */
+const noLayerError = (read: string | undefined): CompileError =>
+  new CompileError(
+    'the model ends in no Gemm, MatMul or 1x1 Conv with constant weights that makes one row an image; name the features ' +
+      `tensor${read === undefined ? '' : `, as "${read}", which the last Conv reads`}`,
+  );
+
+export const noLayer = ({ nodes }: NodeGraph): CompileError =>
+  noLayerError(nodes.findLast(({ op }) => op === 'Conv')?.inputs[0]);
 
 /** Whether a value is one row an image, whatever axes of size 1 stand in it. */
-const isRow = ({ shape: [, ...rest] }: Value): boolean => rest.filter((dim) => dim !== 1).length <= 1;
+export const isRow = ({ shape: [, ...rest] }: Pick<Value, 'shape'>): boolean =>
+  rest.filter((dim) => dim !== 1).length <= 1;
 
 /**
  * The value that is to be the features: what `wanted` names, or what the layer reads that makes the classes. That is the
@@ -119,9 +139,5 @@ export function findFeaturesValue(graph: Graph, wanted: string | undefined): Val
   const [features, weight] = last?.op === 'Conv' ? last.inputs : [];
   const oneByOne = weight?.constant?.shape.slice(2).every((side) => side === 1);
   if (features && oneByOne && [...graph.outputs.values()].every(isRow)) return features;
-  const conv = nodes.findLast(({ op }) => op === 'Conv');
-  const named = conv ? `, as "${conv.inputs[0]?.name}", which the last Conv reads` : '';
-  throw new CompileError(
-    `the model ends in no Gemm, MatMul or 1x1 Conv with constant weights that makes one row an image; name the features tensor${named}`,
-  );
+  throw noLayerError(nodes.findLast(({ op }) => op === 'Conv')?.inputs[0]?.name);
 }

@@ -43,20 +43,26 @@ function asFloats(given: NodeMessage, floatOf: (tensor: string) => string | unde
   const first = known ?? part('a');
   const left = known === undefined ? [node('DequantizeLinear', [a, aScale, aZero], first)] : [];
   const right = (axis: number) => node('DequantizeLinear', [b, bScale, bZero], part('b'), [axisOf(axis)]);
+  const biasOf = (c: string) =>
+    c === ''
+      ? []
+      : [
+          node('Mul', [aScale, bScale], part('c/scale')),
+          node('DequantizeLinear', [c, part('c/scale')], part('c'), [axisOf(0)]),
+        ];
   switch (opType) {
     case 'QGemm': {
       const [c = '', ...scales] = rest;
       const transB = Number(attribute.find(({ name }) => name === 'transB')?.i ?? 0);
-      const bias =
-        c === ''
-          ? []
-          : [
-              node('Mul', [aScale, bScale], part('c/scale')),
-              node('DequantizeLinear', [c, part('c/scale')], part('c'), [axisOf(0)]),
-            ];
       const inputs = [first, part('b'), ...(c === '' ? [] : [part('c')])];
       const gemm = node('Gemm', inputs, part('y'), attribute);
-      return [...left, right(transB ? 0 : 1), ...bias, ...quantized(gemm, scales, output)];
+      return [...left, right(transB ? 0 : 1), ...biasOf(c), ...quantized(gemm, scales, output)];
+    }
+    case 'QLinearConv': {
+      const [scale = '', zeroPoint = '', c = ''] = rest;
+      const inputs = [first, part('b'), ...(c === '' ? [] : [part('c')])];
+      const conv = node('Conv', inputs, part('y'), attribute);
+      return [...left, right(0), ...biasOf(c), ...quantized(conv, [scale, zeroPoint], output)];
     }
     case 'QLinearMatMul':
       return [...left, right(1), ...quantized(node('MatMul', [first, part('b')], part('y')), rest, output)];
@@ -68,7 +74,7 @@ function asFloats(given: NodeMessage, floatOf: (tensor: string) => string | unde
 }
 
 /**
- * The file with its layers of integers (QGemm, QLinearMatMul, QLinearAdd) as those of the floats that they stand for, so
+ * The file with its layers of integers (QGemm, QLinearConv, QLinearMatMul, QLinearAdd) as those of the floats that they stand for, so
  * that its head can be read. `floats` are tensors that are dequantized already, by those of integers.
  */
 export function withFloatLayers(file: Uint8Array, floats: ReadonlyMap<string, string>): Uint8Array {

@@ -93,6 +93,13 @@ function ask(child: ChildProcess, request: GuardRequest): Promise<GuardAnswer> {
   });
 }
 
+/** What onnxruntime says, without the places of its own sources and of the file that was made for it. */
+const withoutPlaces = (message: string): string =>
+  message
+    .replace(/\/onnxruntime_src\/\S+:\d+ .*?\)( const)? (?=\S)/g, '')
+    .replace(/Load model from \S+ failed:\s*/, '')
+    .trim();
+
 /**
  * Runs a model once for each of `batches`, by the names of its inputs, in a process of its own, which is ended when it
  * takes more than `limits`. Throws {@link ModelRunError}.
@@ -116,7 +123,7 @@ export async function runGuarded(
       ...limits,
       optimize: countNodes(model) < MANY_NODES,
     });
-    if ('error' in answer) throw new ModelRunError(answer.error.trim(), answer.stage);
+    if ('error' in answer) throw new ModelRunError(withoutPlaces(answer.error), answer.stage);
     return answer.results.map((outputs) => each(outputs, received));
   } finally {
     if (child.connected && !idle) {

@@ -114,7 +114,7 @@ export async function runBatches(
     if (only === undefined) throw new CompileError(`${part} does not run: ${cause.message}`, { cause });
     const what = `takes ${only === 1 ? 'one image' : `${only} images`} at a time only`;
     const instead = 'export the model with a batch axis that is not fixed (dynamic)';
-    throw new BatchError(`${part} ${what}; ${instead}: ${cause.message}`, { cause });
+    throw new BatchError(`${part} ${what}; ${instead}: ${cause.message}`, { cause, reason: cause.message });
   }
 }
 

@@ -99,7 +99,7 @@ export async function readAbove(
         if (!(cause instanceof CompileError)) throw cause;
         const message = `${cause.message}${listUnread(unread, consequences)}`;
         throw cause instanceof BatchError
-          ? new BatchError(message, { cause })
+          ? new BatchError(message, { cause, reason: cause.reason })
           : new CompileError(message, { cause: cause.cause });
       },
     );

@@ -75,8 +75,15 @@ function readerOf(graph: Graph, nodes: readonly Node[], value: Value): Node | un
   return readers[0];
 }
 
-const keepsRows = ({ op, inputs, output }: Node): boolean =>
-  shapeOnly.has(op) && rowLength(output) !== undefined && rowLength(output) === rowLength(inputs[0] as Value);
+/** Whether a Transpose leaves every row as it is: one axis beside the batch, at most, is longer than 1. */
+const isUnmoved = ({ op, inputs: [from] }: Node): boolean =>
+  op === 'Transpose' && (from?.shape.slice(1) ?? []).filter((dim) => dim !== 1).length <= 1;
+
+const keepsRows = (node: Node): boolean => {
+  const length = rowLength(node.output);
+  const keeps = shapeOnly.has(node.op) || isUnmoved(node);
+  return keeps && length !== undefined && length === rowLength(node.inputs[0] as Value);
+};
 
 /** A constant added to the logits, or multiplied, class by class. */
 const isAffine = ({ op, inputs, output }: Node, value: Value): boolean =>

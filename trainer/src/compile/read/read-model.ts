@@ -20,7 +20,7 @@ import {
 import { blockedParameters } from './blocked-parameters.js';
 import { BatchError, CompileError } from './compile-error.js';
 import { applyLayout, type FeatureLayout, layoutOf } from './feature-layout.js';
-import { findFeaturesTensor, findFeaturesValue } from './find-features.js';
+import { findFeaturesTensor, findFeaturesValue, isRow, noLayer } from './find-features.js';
 import { expectFiniteTensors } from './finite-tensors.js';
 import { expectFiniteParameters } from './finite-weights.js';
 import { isOverLimit } from './guarded-run.js';
@@ -148,11 +148,16 @@ async function partlyReadModel(
   options: ReadModelOptions,
 ): Promise<SourceModel> {
   const whole = new NodeGraph(decodeModel(bytes), [main.name]);
-  const { name, file, layer } = findFeaturesTensor(bytes, whole, input.name, options.features);
+  const { name, file, layer, convolved } = findFeaturesTensor(bytes, whole, input.name, options.features);
   const model = decodeModel(file);
   const nodes = new NodeGraph(model, [name]);
   const part = await readAbove(file, nodes, input, name, options.external);
   if (layer !== undefined) await checkLayer(file, input, layer, options.external);
+  if (convolved) {
+    const made = await measureTensors(file, model, input, [main.name], new Set(), options.external);
+    const output = made.get(main.name);
+    if (output?.kind !== 'batch' || !isRow(output)) throw noLayer(whole);
+  }
   const { graph } = foldConstants(part.graph);
   const features = graph.outputs.get(name) as Value;
   const byMatMul = whole.nodes.some(({ op, inputs }) => op === 'MatMul' && inputs.includes(name));

@@ -38,7 +38,7 @@ function oneImageError(cause: BatchError, above: readonly OnnxNode[]): CompileEr
   const shown = held.slice(0, 5).join(', ') + (held.length > 5 ? ` and ${held.length - 5} more` : '');
   return new CompileError(
     `the model takes one image at a time only${shown ? `, as ${shown} may hold` : ''}; export the model with a batch axis ` +
-      `that is not fixed (dynamic): ${cause.message}`,
+      `that is not fixed (dynamic): ${cause.reason}`,
     { cause },
   );
 }
