@@ -120,7 +120,7 @@ test('wrong keys are refused before the store is asked, once there were many; a 
 test('wrong keys that come at once are counted before the store has answered; right ones only wait', async () => {
   const store = createMemoryStore();
   const right = await Promise.all(
-    Array.from({ length: 20 }, async (_, i) => (await addKey(store.keys, { name: `right ${i}` })).key),
+    Array.from({ length: 80 }, async (_, i) => (await addKey(store.keys, { name: `right ${i}` })).key),
   );
   const find = store.keys.find.bind(store.keys);
   let asked = 0;
@@ -137,7 +137,7 @@ test('wrong keys that come at once are counted before the store has answered; ri
   const ask = async (value: string) =>
     (await fetch(`${guessed.url}/models`, { headers: { 'X-API-Key': value } })).status;
   // More at once than may be wrong.
-  const statuses = await Promise.all(right.flatMap((key) => [key, key, key, key]).map(ask));
+  const statuses = await Promise.all(right.map(ask));
   expect(new Set(statuses)).toEqual(new Set([200]));
   expect(most).toBeLessThanOrEqual(60);
   asked = 0;

@@ -158,7 +158,7 @@ describe('events', () => {
   });
 
   test('are read whatever a label holds', async () => {
-    const label = 'a\u2028data: {}\u2029event: problem';
+    const label = 'a data: {} event: problem, \u{1f3f4} "';
     const named = [
       { label, image: tensor('left') },
       { label: 'top', image: tensor('top') },
