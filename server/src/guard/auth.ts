@@ -96,8 +96,7 @@ class WrongKeys {
   ): Promise<KeyRecord | undefined> {
     const counted = this.#countedOf(request);
     const doubtful = this.#right.has(hash) ? 0 : 1;
-    if (doubtful) await makeRoom(counted);
-    counted.asking += doubtful;
+    if (doubtful) await takeRoom(counted);
     try {
       const record = await ask(hash);
       if (record) this.#right.set(hash, true);
@@ -122,8 +121,8 @@ class WrongKeys {
   }
 }
 
-/** Waits until a key could be wrong without being one too many. */
-async function makeRoom(counted: Counted): Promise<void> {
+/** Waits until a key could be wrong without being one too many, and counts it as asked for. */
+async function takeRoom(counted: Counted): Promise<void> {
   while (counted.wrong + counted.asking >= MAX_WRONG) {
     if (counted.wrong >= MAX_WRONG) {
       const detail = `expected at most ${MAX_WRONG} wrong keys a minute, got more`;
@@ -132,6 +131,8 @@ async function makeRoom(counted: Counted): Promise<void> {
     }
     await new Promise<void>((resolve) => counted.waiting.push(resolve));
   }
+  // Not a moment later: others wait for the same room.
+  counted.asking++;
 }
 
 /** Lets only keys of operators pass, where keys are asked for. */
