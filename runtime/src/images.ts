@@ -45,9 +45,56 @@ export async function decodePixels(
   p: Preprocessing,
   options: DecodeOptions = {},
 ): Promise<Uint8Array> {
-  const { field = 'image' } = options;
+  pictureChannels(p, options.field ?? 'image');
+  return (await openImage(bytes, options)).pixels(p);
+}
+
+/** An image file whose header was read. */
+export interface OpenedImage {
+  /** Of the upright image. */
+  readonly width: number;
+  readonly height: number;
+  /** {@link decodePixels} and {@link decodeImage} of it; reject as these. */
+  pixels(p: Preprocessing): Promise<Uint8Array>;
+  tensor(p: Preprocessing): Promise<Float32Array>;
+}
+
+/**
+ * Reads the header of an image file, for those who want to know its size before it is decoded.
+ *
+ * @throws {InputError} naming `options.field`: not an image, another format, damaged or cut short, or too many pixels.
+ */
+export async function openImage(
+  bytes: Uint8Array,
+  { field = 'image', isOwn = false, maxPixels = isOwn ? OWN_MAX_PIXELS : MAX_PIXELS }: DecodeOptions = {},
+): Promise<OpenedImage> {
+  const format = checkFormat(bytes, field, isOwn);
+  const file = format === 'PNG' ? readablePng(bytes, field) : bytes;
+  const limit = format === 'JPEG' ? maxPixels * reducibleBy(file) : maxPixels;
+  const { width, height } = await readHeader(file, format, field);
+  if (width * height > limit) {
+    throw new InputError(
+      field,
+      `${field}: expected an image of at most ${limit} pixels, got ${width} x ${height} = ${width * height}`,
+    );
+  }
+  const pixels = (p: Preprocessing) => pixelsOf({ file, width, height, limit }, p, field);
+  return { width, height, pixels, tensor: async (p) => pixelsToTensor(await pixels(p), p) };
+}
+
+interface Readable {
+  readonly file: Uint8Array;
+  readonly width: number;
+  readonly height: number;
+  readonly limit: number;
+}
+
+async function pixelsOf(
+  { file, width, height, limit }: Readable,
+  p: Preprocessing,
+  field: string,
+): Promise<Uint8Array> {
   const wanted = pictureChannels(p, field);
-  const { width, height, limit, file } = await openImage(bytes, options);
   // Loaded with the first image: what adapts to tensors alone does without its native library.
   const { default: sharp } = await import('sharp');
   const background = { r: p.background, g: p.background, b: p.background };
@@ -90,40 +137,6 @@ function resized(image: Sharp, place: Place, p: Preprocessing): Sharp {
     .extract({ left: place.left, top: place.top, width: p.width, height: p.height });
 }
 
-/**
- * The size of an image file, upright, in pixels, and the most that it may have, by its header alone.
- *
- * @throws {InputError} naming `options.field`: not an image, another format, damaged or cut short, or too many pixels.
- */
-export async function readImageSize(bytes: Uint8Array, options: DecodeOptions = {}): Promise<ImageSize> {
-  const { width, height, limit } = await openImage(bytes, options);
-  return { width, height, limit };
-}
-
-interface ImageSize {
-  readonly width: number;
-  readonly height: number;
-  readonly limit: number;
-}
-
-/** Size of an image, and the bytes that are decoded. */
-async function openImage(
-  bytes: Uint8Array,
-  { field = 'image', isOwn = false, maxPixels = isOwn ? OWN_MAX_PIXELS : MAX_PIXELS }: DecodeOptions,
-): Promise<ImageSize & { readonly file: Uint8Array }> {
-  const format = checkFormat(bytes, field, isOwn);
-  const file = format === 'PNG' ? readablePng(bytes, field) : bytes;
-  const limit = format === 'JPEG' ? maxPixels * reducibleBy(file) : maxPixels;
-  const { width, height } = await readHeader(file, format, field);
-  if (width * height > limit) {
-    throw new InputError(
-      field,
-      `${field}: expected an image of at most ${limit} pixels, got ${width} x ${height} = ${width * height}`,
-    );
-  }
-  return { width, height, limit, file };
-}
-
 function readablePng(bytes: Uint8Array, field: string): Uint8Array {
   try {
     return withoutNeedless(bytes);
@@ -140,6 +153,9 @@ function readablePng(bytes: Uint8Array, field: string): Uint8Array {
 export async function decodeImage(bytes: Uint8Array, p: Preprocessing, options?: DecodeOptions): Promise<Float32Array> {
   return pixelsToTensor(await decodePixels(bytes, p, options), p);
 }
+
+/** Whether bytes begin as a format that everybody may send: PNG, JPEG or WebP. */
+export const isTaken = (bytes: Uint8Array): boolean => (formatOf(ascii(bytes, 0, 64)) ?? '') in FORMATS;
 
 // Looked at before sharp sees the bytes: its other loaders (SVG, PDF, ...) never get to parse what a stranger sent.
 function checkFormat(bytes: Uint8Array, field: string, isOwn: boolean): string {

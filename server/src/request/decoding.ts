@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { InputError, type Preprocessing } from '@whet/runtime';
-import { decodeImage, readImageSize } from '@whet/runtime/images';
+import { isTaken, type OpenedImage, openImage } from '@whet/runtime/images';
 import type { Limits } from '../limits.js';
 import { Problem } from '../problems.js';
 import { Budget, Turns } from '../work/turns.js';
@@ -50,10 +50,10 @@ export class Decoding {
     const least = width * height * channels;
     const costs = files.map(({ bytes }) => bytes.length / BYTES_PER_PIXEL);
     const costsSoFar = sumsOf(costs);
-    const pixels = await mapLimited(files, SLOTS, (file, i) => {
-      const measure = async () => Math.max(least, await pixelsOf(file, imagePixels));
-      return this.#turns.run(owner, costs[i] as number, signal, measure, costsSoFar[i]);
-    });
+    const images = await mapLimited(files, SLOTS, (file, i) =>
+      this.#turns.run(owner, costs[i] as number, signal, () => opened(file, imagePixels), costsSoFar[i]),
+    );
+    const pixels = images.map(({ width: w, height: h }) => Math.max(least, w * h));
     const pixelsSoFar = sumsOf(pixels);
     const total = pixelsSoFar.at(-1) ?? 0;
     if (total > requestPixels) {
@@ -65,12 +65,12 @@ export class Decoding {
     }
     const close = this.#budget.take(owner, total);
     const decode = (from: number, to: number) =>
-      mapLimited(files.slice(from, to), SLOTS, ({ field, bytes }, i) =>
+      mapLimited(images.slice(from, to), SLOTS, (image, i) =>
         this.#turns.run(
           owner,
           pixels[from + i] as number,
           signal,
-          () => decodeImage(bytes, preprocessing, { field, maxPixels: imagePixels }),
+          () => image.tensor(preprocessing),
           pixelsSoFar[from + i],
         ),
       );
@@ -94,24 +94,14 @@ export interface OpenImages {
   close(): void;
 }
 
-async function pixelsOf({ field, bytes }: ImageFile, maxPixels: number): Promise<number> {
+async function opened({ field, bytes }: ImageFile, maxPixels: number): Promise<OpenedImage> {
   try {
-    const { width, height } = await readImageSize(bytes, { field, maxPixels });
-    return width * height;
+    return await openImage(bytes, { field, maxPixels });
   } catch (error) {
-    if (error instanceof InputError && bytes.length > 0 && !isSupportedFormat(bytes)) {
+    // The status says whether the format or the file is at fault.
+    if (error instanceof InputError && bytes.length > 0 && !isTaken(bytes)) {
       throw new Problem('unsupported-media', error.field, error.message);
     }
     throw error;
   }
-}
-
-/** By its first bytes, as the runtime tells; so that the status says whether the format or the file is at fault. */
-function isSupportedFormat(bytes: Uint8Array): boolean {
-  const start = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.byteLength, 12)).toString('latin1');
-  return (
-    start.startsWith('\x89PNG\r\n\x1a\n') ||
-    start.startsWith('\xff\xd8\xff') ||
-    (start.startsWith('RIFF') && start.slice(8) === 'WEBP')
-  );
 }
