@@ -3,7 +3,7 @@ import { oneHot } from './one-hot.js';
 import type { KeptHead, Pattern } from './pattern.js';
 import type { Profile, ProfileValue } from './profile.js';
 import { startHead } from './start-head.js';
-import { notFinite, type Stepped, type TensorFeeds, takeSteps } from './take-steps.js';
+import { notFinite, notFiniteIn, type Stepped, type TensorFeeds, takeSteps } from './take-steps.js';
 import type { AdaptOptions } from './types.js';
 
 const headOf = ({ values }: Profile): KeptHead => ({
@@ -39,7 +39,7 @@ export async function adaptPattern(
   const values = new Map<string, ProfileValue>();
   const keep = (name: string, { dims, data }: Tensor) => {
     const stored = (data as Float32Array).slice();
-    const bad = stored.find((value) => !Number.isFinite(value));
+    const bad = notFiniteIn(stored);
     if (bad !== undefined) throw notFinite(`${bad} in "${name}"`);
     values.set(name, { shape: dims, data: stored });
   };
