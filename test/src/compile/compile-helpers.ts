@@ -6,9 +6,19 @@ import { loadBundle } from '@whet/runtime/node';
 import { type CompileOptions, compileModel, generatorFor } from '@whet/trainer';
 import * as ort from 'onnxruntime-node';
 import { afterAll, expect } from 'vitest';
+import { float32s } from '../../../compiler/src/onnx/models.test.helper.js';
 
 const random = generatorFor(17, 'models', 0);
 export const gaussian = (length: number, scale = 1) => Float32Array.from({ length }, () => scale * random.normal());
+
+/** Weights of a small model, as a file has them. */
+export const weights = (...dims: number[]) =>
+  float32s(dims, [
+    ...gaussian(
+      dims.reduce((a, b) => a * b, 1),
+      0.3,
+    ),
+  ]);
 
 /** A small model that once was read wrongly. */
 export const fixture = (name: string) => readFile(new URL(`../../fixtures/models/${name}.onnx`, import.meta.url));

@@ -14,6 +14,7 @@ import {
   int64Proto,
   type TestNode,
 } from '../../../compiler/src/onnx/models.test.helper.js';
+import { weights } from './compile-helpers.js';
 
 let folder: string;
 beforeAll(async () => {
@@ -22,11 +23,6 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const random = generatorFor(5, 'inputs', 0);
-const weights = (...dims: number[]) =>
-  float32s(
-    dims,
-    Array.from({ length: dims.reduce((a, b) => a * b, 1) }, () => 0.3 * random.normal()),
-  );
 const [HEIGHT, WIDTH, CLASSES] = [6, 8, 3];
 const BYTES = 2;
 

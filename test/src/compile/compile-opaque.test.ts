@@ -13,6 +13,7 @@ import {
   type TestModel,
   type TestNode,
 } from '../../../compiler/src/onnx/models.test.helper.js';
+import { weights } from './compile-helpers.js';
 
 let folder: string;
 beforeAll(async () => {
@@ -21,11 +22,6 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const random = generatorFor(7, 'opaque', 0);
-const weights = (...dims: number[]) =>
-  float32s(
-    dims,
-    Array.from({ length: dims.reduce((a, b) => a * b, 1) }, () => 0.3 * random.normal()),
-  );
 const same = { kernel_shape: [3, 3], pads: [1, 1, 1, 1] };
 const inner = (nodes: object[], output: string) => {
   const message = onnxMessage('GraphProto');

@@ -6,15 +6,7 @@ import {
   type TestModel,
   type TestNode,
 } from '../../../compiler/src/onnx/models.test.helper.js';
-import { expectAsFile, fixture, gaussian } from './compile-helpers.js';
-
-const weights = (...dims: number[]) =>
-  float32s(dims, [
-    ...gaussian(
-      dims.reduce((a, b) => a * b, 1),
-      0.3,
-    ),
-  ]);
+import { expectAsFile, fixture, weights } from './compile-helpers.js';
 
 /** Two convolutions with `between` from `a` to `b` in the middle, pooled and classified. */
 const network = (between: readonly TestNode[], initializers: TestModel['initializers'] = {}, opset = 17) =>

@@ -6,15 +6,7 @@ import {
   type TestModel,
   type TestNode,
 } from '../../../compiler/src/onnx/models.test.helper.js';
-import { compileBytes, expectAsFile, fixture, gaussian } from './compile-helpers.js';
-
-const weights = (...dims: number[]) =>
-  float32s(dims, [
-    ...gaussian(
-      dims.reduce((a, b) => a * b, 1),
-      0.3,
-    ),
-  ]);
+import { compileBytes, expectAsFile, fixture, weights } from './compile-helpers.js';
 
 /** A convolution to `a`, and a classifier of `b`. */
 const network = (between: readonly TestNode[], more: Partial<TestModel> = {}) =>

@@ -1,15 +1,7 @@
 import { loadBundle } from '@whet/runtime/node';
 import { describe, expect, it } from 'vitest';
 import { encodeModel, float32s, type TestModel, type TestNode } from '../../../compiler/src/onnx/models.test.helper.js';
-import { compileBytes, expectAsFile, fixture, gaussian, runFile } from './compile-helpers.js';
-
-const weights = (...dims: number[]) =>
-  float32s(dims, [
-    ...gaussian(
-      dims.reduce((a, b) => a * b, 1),
-      0.3,
-    ),
-  ]);
+import { compileBytes, expectAsFile, fixture, gaussian, runFile, weights } from './compile-helpers.js';
 
 /** A convolution, pooled to `f [N, 5]`, and `tail` behind it. */
 const network = (tail: readonly TestNode[], outputs: readonly string[], initializers: TestModel['initializers'] = {}) =>

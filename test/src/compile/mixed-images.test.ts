@@ -8,15 +8,8 @@ import {
   type TestModel,
   type TestNode,
 } from '../../../compiler/src/onnx/models.test.helper.js';
-import { compileBytes, fixture, gaussian } from './compile-helpers.js';
+import { compileBytes, fixture, weights } from './compile-helpers.js';
 
-const weights = (...dims: number[]) =>
-  float32s(dims, [
-    ...gaussian(
-      dims.reduce((a, b) => a * b, 1),
-      0.3,
-    ),
-  ]);
 const vectors = Object.fromEntries(['scale', 'shift', 'mean'].map((name) => [name, weights(4)]));
 
 /** A convolution, `between` from `a [N, 4, 4, 4]` to `b`, and a classifier of it. */

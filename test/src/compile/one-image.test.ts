@@ -6,15 +6,8 @@ import {
   type TestModel,
   type TestNode,
 } from '../../../compiler/src/onnx/models.test.helper.js';
-import { compileBytes, expectAsFile, fixture, gaussian } from './compile-helpers.js';
+import { compileBytes, expectAsFile, fixture, weights } from './compile-helpers.js';
 
-const weights = (...dims: number[]) =>
-  float32s(dims, [
-    ...gaussian(
-      dims.reduce((a, b) => a * b, 1),
-      0.3,
-    ),
-  ]);
 const scalar = (value: number) => ({ dims: [], dataType: 7, int64Data: [value] });
 
 /** A model for one image: a convolution to `a [1, 4, 4, 4]`, and what makes `y` of it. */

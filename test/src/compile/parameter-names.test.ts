@@ -1,7 +1,7 @@
 import { loadBundle } from '@whet/runtime/node';
 import { describe, expect, it } from 'vitest';
-import { encodeModel, float32s, type TestNode } from '../../../compiler/src/onnx/models.test.helper.js';
-import { compileBytes, expectAsFile, fixture, gaussian } from './compile-helpers.js';
+import { encodeModel, type TestNode } from '../../../compiler/src/onnx/models.test.helper.js';
+import { compileBytes, expectAsFile, fixture, weights } from './compile-helpers.js';
 
 interface Names {
   /** Weights of the two layers below the head. */
@@ -14,13 +14,6 @@ interface Names {
 }
 
 function network({ first, second, inner = 'a', opaque, input = 'x' }: Names): Uint8Array {
-  const weights = (...dims: number[]) =>
-    float32s(dims, [
-      ...gaussian(
-        dims.reduce((a, b) => a * b, 1),
-        0.3,
-      ),
-    ]);
   const between: TestNode[] = opaque
     ? [{ op: 'Gelu', domain: 'com.microsoft', inputs: [inner], outputs: ['g'] }]
     : [{ op: 'Relu', inputs: [inner], outputs: ['g'] }];
