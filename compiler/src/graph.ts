@@ -42,6 +42,20 @@ export function staticShape(value: Value): readonly number[] {
   return value.shape;
 }
 
+/** What is made of each value, by those that read it. */
+export function readersOf(nodes: readonly Node[]): Map<Value, Value[]> {
+  const readers = new Map<Value, Value[]>();
+  for (const { inputs, output } of nodes) {
+    for (const input of inputs) {
+      if (!input) continue;
+      const known = readers.get(input);
+      if (known) known.push(output);
+      else readers.set(input, [output]);
+    }
+  }
+  return readers;
+}
+
 /** Nodes the outputs need, each after the nodes it reads. The walk does not go past the values of `until`. */
 export function nodesOf(outputs: Iterable<Value>, until: Iterable<Value> = []): Node[] {
   const order: Node[] = [];

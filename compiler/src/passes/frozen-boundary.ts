@@ -1,5 +1,5 @@
 import type { Graph, Value } from '../graph.js';
-import { nodesOf } from '../graph.js';
+import { nodesOf, readersOf } from '../graph.js';
 
 export interface BoundaryOptions {
   /** Whether a value may be kept between the parts; what may not is computed in the rest. All may when absent. */
@@ -22,15 +22,7 @@ export function frozenBoundary(
   for (const node of nodes) {
     if (node.inputs.some((input) => input && dependsOnInput.has(input))) dependsOnInput.add(node.output);
   }
-  const readers = new Map<Value, Value[]>();
-  for (const { inputs, output } of nodes) {
-    for (const input of inputs) {
-      if (!input) continue;
-      const known = readers.get(input);
-      if (known) known.push(output);
-      else readers.set(input, [output]);
-    }
-  }
+  const readers = readersOf(nodes);
   const groups = new Map<Value, readonly Value[]>();
   for (const group of together) for (const value of group) groups.set(value, [...(groups.get(value) ?? []), ...group]);
   const mayEnd = (value: Value) => value.producer !== undefined && dependsOnInput.has(value);

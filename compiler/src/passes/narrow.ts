@@ -1,6 +1,6 @@
 import { GraphBuilder, inline } from '../builder.js';
 import type { Graph, Node, Value } from '../graph.js';
-import { nodesOf } from '../graph.js';
+import { nodesOf, readersOf } from '../graph.js';
 import type { AxisAttributes } from '../operators/attributes.js';
 import { normalizeAxis } from '../tensor.js';
 import { applyNarrowed, type OperandAxes, operandAxes, products } from './narrow-rules.js';
@@ -117,15 +117,7 @@ function worthwhile(
   wanted: ReadonlyMap<Value, Wanted>,
   narrowed: ReadonlyMap<Value, OperandAxes>,
 ): Set<Value> {
-  const readers = new Map<Value, Value[]>();
-  for (const { inputs, output } of nodes) {
-    for (const input of inputs) {
-      if (!input) continue;
-      const known = readers.get(input);
-      if (known) known.push(output);
-      else readers.set(input, [output]);
-    }
-  }
+  const readers = readersOf(nodes);
   const total = (values: Iterable<Value>) => [...values].reduce((sum, value) => sum + elementsOf(value), 0);
   const chosen = new Set<Value>();
   for (const { share, outputs, sources } of runsOf(nodes, wanted, narrowed)) {

@@ -1,6 +1,6 @@
 import { decodeInner } from '../inner-graphs.js';
 import type { GraphMessage, NodeMessage, TensorMessage } from '../messages.js';
-import { type OnnxNode, type OnnxTensor, type RawNode, type RawTensor, readNode, readTensor } from '../proto.js';
+import { type OnnxNode, readInnerGraph } from '../proto.js';
 import { onnxMessage } from '../schema.js';
 import { freeName, identity, renamedNode } from './rename.js';
 
@@ -49,12 +49,7 @@ export function branchOf(
 }
 
 /** The nodes and initializers of a branch as a reader takes them. */
-export function readBranch({ nodes, initializers }: Branch): { nodes: OnnxNode[]; initializers: OnnxTensor[] } {
+export function readBranch({ nodes, initializers }: Branch): ReturnType<typeof readInnerGraph> {
   const message = onnxMessage('GraphProto');
-  const encoded = message.encode({ node: nodes, initializer: initializers } as unknown as GraphMessage).finish();
-  const raw = message.toObject(message.decode(encoded), { longs: Number, arrays: true });
-  return {
-    nodes: ((raw['node'] ?? []) as RawNode[]).map(readNode),
-    initializers: ((raw['initializer'] ?? []) as RawTensor[]).map((tensor) => readTensor(tensor, tensor.name ?? '')),
-  };
+  return readInnerGraph(message.encode({ node: nodes, initializer: initializers } as unknown as GraphMessage).finish());
 }

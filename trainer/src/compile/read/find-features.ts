@@ -2,6 +2,7 @@ import { type Graph, nodesOf, type OnnxNode, onnxMessage, type Value } from '@wh
 import { nearestNames } from '../../data/nearest-names.js';
 import { CompileError } from './compile-error.js';
 import type { NodeGraph } from './node-graph.js';
+import { type NodeMessage, node } from './node-message.js';
 
 /** Matrix products, by the place of the matrix in their inputs. */
 const heads: Readonly<Record<string, number>> = {
@@ -34,25 +35,13 @@ export interface FoundFeatures {
   readonly convolved?: boolean;
 }
 
-interface NodeMessage {
-  readonly opType: string;
-  readonly input: readonly string[];
-  readonly output: readonly string[];
-  readonly name: string;
-}
-
 /** The file with `DequantizeLinear(tensor, scale, zeroPoint)` added, and what that is called. */
 function withDequantized(bytes: Uint8Array, [tensor = '', scale = '', zeroPoint = '']: readonly string[]) {
   const message = onnxMessage('ModelProto');
   const model = message.decode(bytes);
   const name = `${tensor}/dequantized`;
-  const node: NodeMessage = {
-    opType: 'DequantizeLinear',
-    input: zeroPoint === '' ? [tensor, scale] : [tensor, scale, zeroPoint],
-    output: [name],
-    name,
-  };
-  (model as unknown as { graph: { node: NodeMessage[] } }).graph.node.push(node);
+  const dequantize = node('DequantizeLinear', [tensor, scale, zeroPoint], name);
+  (model as unknown as { graph: { node: NodeMessage[] } }).graph.node.push(dequantize);
   return { name, file: message.encode(model).finish() };
 }
 

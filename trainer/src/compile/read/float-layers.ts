@@ -1,31 +1,8 @@
 import { onnxMessage } from '@whet/compiler';
-
-interface Attribute {
-  readonly name: string;
-  readonly type?: number;
-  readonly i?: unknown;
-  readonly f?: number;
-}
-
-interface NodeMessage {
-  readonly opType: string;
-  readonly input: readonly string[];
-  readonly output: readonly string[];
-  readonly name: string;
-  readonly domain?: string;
-  readonly attribute?: readonly Attribute[];
-}
+import { type AttributeMessage, type NodeMessage, node } from './node-message.js';
 
 const INT = 2;
-const node = (opType: string, input: readonly string[], output: string, attribute: readonly Attribute[] = []) => ({
-  opType,
-  name: output,
-  input: input.at(-1) === '' ? input.slice(0, -1) : input,
-  output: [output],
-  attribute,
-});
-
-const axisOf = (i: number): Attribute => ({ name: 'axis', type: INT, i });
+const axisOf = (i: number): AttributeMessage => ({ name: 'axis', type: INT, i });
 
 /** `op(...)` of floats, and what quantizes it where the integers' operator does. */
 function quantized(op: NodeMessage, [scale = '', zeroPoint = '']: readonly string[], output: string): NodeMessage[] {
