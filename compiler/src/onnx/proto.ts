@@ -160,7 +160,7 @@ export function externalOf(
   return { location, offset: bytes('offset') ?? 0, ...(length === undefined ? {} : { length }) };
 }
 
-export function readTensor(raw: RawTensor, name: string): OnnxTensor {
+function readTensor(raw: RawTensor, name: string): OnnxTensor {
   if (raw.segment) throw new OnnxError(`tensor "${name}": tensors in segments are not supported`);
   return {
     name,
@@ -218,7 +218,7 @@ function readAttribute(raw: RawAttribute, where: string): OnnxAttribute {
   }
 }
 
-export function readNode(raw: RawNode, index: number): OnnxNode {
+function readNode(raw: RawNode, index: number): OnnxNode {
   const outputs = raw.output ?? [];
   const name = raw.name || outputs.find((output) => output !== '') || `node ${index}`;
   if (!raw.opType) throw new OnnxError(`node "${name}" (number ${index}) names no operator`);

@@ -2,7 +2,7 @@ import { type Graph, nodesOf, type OnnxNode, onnxMessage, type Value } from '@wh
 import { nearestNames } from '../../data/nearest-names.js';
 import { CompileError } from './compile-error.js';
 import type { NodeGraph } from './node-graph.js';
-import { type NodeMessage, node } from './node-message.js';
+import { node, type WrittenNode } from './written-node.js';
 
 /** Matrix products, by the place of the matrix in their inputs. */
 const heads: Readonly<Record<string, number>> = {
@@ -41,7 +41,7 @@ function withDequantized(bytes: Uint8Array, [tensor = '', scale = '', zeroPoint 
   const model = message.decode(bytes);
   const name = `${tensor}/dequantized`;
   const dequantize = node('DequantizeLinear', [tensor, scale, zeroPoint], name);
-  (model as unknown as { graph: { node: NodeMessage[] } }).graph.node.push(dequantize);
+  (model as unknown as { graph: { node: WrittenNode[] } }).graph.node.push(dequantize);
   return { name, file: message.encode(model).finish() };
 }
 

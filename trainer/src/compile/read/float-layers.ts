@@ -1,17 +1,17 @@
 import { onnxMessage } from '@whet/compiler';
-import { type AttributeMessage, type NodeMessage, node } from './node-message.js';
+import { node, type WrittenAttribute, type WrittenNode } from './written-node.js';
 
 const INT = 2;
-const axisOf = (i: number): AttributeMessage => ({ name: 'axis', type: INT, i });
+const axisOf = (i: number): WrittenAttribute => ({ name: 'axis', type: INT, i });
 
 /** `op(...)` of floats, and what quantizes it where the integers' operator does. */
-function quantized(op: NodeMessage, [scale = '', zeroPoint = '']: readonly string[], output: string): NodeMessage[] {
+function quantized(op: WrittenNode, [scale = '', zeroPoint = '']: readonly string[], output: string): WrittenNode[] {
   if (scale === '') return [{ ...op, output: [output] }];
   return [op, node('QuantizeLinear', [op.output[0] as string, scale, zeroPoint], output)];
 }
 
 /** A layer of integers as one of the floats that they stand for; undefined where it is another operator. */
-function asFloats(given: NodeMessage, floatOf: (tensor: string) => string | undefined): NodeMessage[] | undefined {
+function asFloats(given: WrittenNode, floatOf: (tensor: string) => string | undefined): WrittenNode[] | undefined {
   const { opType, input, attribute = [] } = given;
   const output = given.output[0] as string;
   const [a = '', aScale = '', aZero = '', b = '', bScale = '', bZero = '', ...rest] = input;
@@ -57,7 +57,7 @@ function asFloats(given: NodeMessage, floatOf: (tensor: string) => string | unde
 export function withFloatLayers(file: Uint8Array, floats: ReadonlyMap<string, string>): Uint8Array {
   const message = onnxMessage('ModelProto');
   const model = message.decode(file);
-  const { graph } = model as unknown as { graph: { node: NodeMessage[] } };
+  const { graph } = model as unknown as { graph: { node: WrittenNode[] } };
   const nodes = graph.node.map((each) => asFloats(each, (tensor) => floats.get(tensor)) ?? [each]);
   if (nodes.every(({ length }) => length === 1)) return file;
   graph.node = nodes.flat();

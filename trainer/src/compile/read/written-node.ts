@@ -1,18 +1,18 @@
 /** Nodes of a file, as they are written into it. */
-export interface AttributeMessage {
+export interface WrittenAttribute {
   readonly name: string;
   readonly type?: number;
   readonly i?: unknown;
   readonly f?: number;
 }
 
-export interface NodeMessage {
+export interface WrittenNode {
   readonly opType: string;
   readonly input: readonly string[];
   readonly output: readonly string[];
   readonly name: string;
   readonly domain?: string;
-  readonly attribute?: readonly AttributeMessage[];
+  readonly attribute?: readonly WrittenAttribute[];
 }
 
 /** A node that makes one tensor and is called as that; inputs left out at the end are named ''. */
@@ -20,7 +20,7 @@ export const node = (
   opType: string,
   input: readonly string[],
   output: string,
-  attribute: readonly AttributeMessage[] = [],
+  attribute: readonly WrittenAttribute[] = [],
 ) => ({
   opType,
   name: output,
