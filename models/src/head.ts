@@ -67,6 +67,9 @@ function classMeans(g: GraphBuilder, features: Value, labels: Value): Value {
   return g.apply('Div', [g.apply('MatMul', [perClass, features], {}), counts], {});
 }
 
+/** What rounding of float32 may make of a square of 0 that is a difference of squares of some tens: it must not come below 0. */
+const ROUNDING = 1e-5;
+
 /**
  * A linear head on directions `[N, F]` whose logits are `scale [1]` times the cosine to each class's mean direction: `weight_c = s
  * mean_c / |mean_c|`, `bias_c = 0` (Gidaris & Komodakis 2018, eq. 3, with class means). `labels [N, W]` is one-hot.
@@ -98,6 +101,42 @@ export function prototypeHead(g: GraphBuilder, features: Value, labels: Value, s
   });
 }
 
+/**
+ * Logits `[N, W]` of every example by prototypes that it is no part of itself (leave-one-out): its own class's is that of the class's
+ * other examples. What the classes are made of is `support [N]`, 1 for each example that belongs to a prototype and 0 for one that only
+ * asks. Heads of `cosine` read directions `z`, with prototypes `sum_c - z` over their length; those of `prototype` features, with means.
+ * `scale` is that of the head. A row whose class has no other support has no meaning in its own column.
+ */
+export function leaveOneOutLogits(
+  g: GraphBuilder,
+  kind: 'cosine' | 'prototype',
+  features: Value,
+  { labels, support }: { readonly labels: Value; readonly support: Value },
+  scale: Value,
+): Value {
+  const multiply = (a: Value, b: Value) => g.apply('Mul', [a, b], {});
+  const sum = (value: Value, axis: number, keepdims: 0 | 1) =>
+    g.apply('ReduceSum', [value, g.constant(int64s([axis]))], { keepdims });
+  return g.scope('left-out', () => {
+    const own = multiply(labels, reshape(g, support, [...support.shape, 1]));
+    const sums = g.apply('MatMul', [matrixTranspose(g, own), features], {});
+    const products = g.apply('MatMul', [features, matrixTranspose(g, sums)], {});
+    const ownSquares = multiply(own, sum(multiply(features, features), 1, 1));
+    const alone = g.apply('Sub', [products, ownSquares], {});
+    // |sum - z|^2 = |sum|^2 - 2 z sum + |z|^2
+    const twice = multiply(multiply(own, products), g.scalar(2));
+    const squares = g.apply('Add', [g.apply('Sub', [sum(multiply(sums, sums), 1, 0), twice], {}), ownSquares], {});
+    if (kind === 'cosine') {
+      const lengths = g.apply('Sqrt', [g.apply('Add', [squares, g.scalar(ROUNDING)], {})], {});
+      return multiply(g.apply('Div', [alone, lengths], {}), scale);
+    }
+    const counts = g.apply('Sub', [sum(own, 0, 1), own], {});
+    const most = g.apply('Max', [counts, g.scalar(1)], {});
+    const distances = g.apply('Sub', [multiply(alone, g.scalar(2)), g.apply('Div', [squares, most], {})], {});
+    return multiply(g.apply('Div', [distances, most], {}), scale);
+  });
+}
+
 /** Every class from one vector: `shared [1, F]` and `[1]` repeated for the columns of `labels [N, W]`. */
 export function sharedHead(g: GraphBuilder, shared: HeadWeights, labels: Value): HeadWeights {
   return g.scope('shared', () => {
@@ -111,12 +150,30 @@ export function sharedHead(g: GraphBuilder, shared: HeadWeights, labels: Value):
   });
 }
 
-/** Mean cross-entropy of logits `[N, W]` against one-hot labels `[N, W]`, a scalar. */
-export function crossEntropy(g: GraphBuilder, logits: Value, labels: Value): Value {
+/**
+ * Mean cross-entropy of logits `[N, W]` against one-hot labels `[N, W]`, a scalar. `weights [N]` say how much each row counts, one at
+ * least more than 0; each alike when absent. `smoothing` of each label is shared by all classes (Szegedy et al. 2016).
+ */
+export function crossEntropy(
+  g: GraphBuilder,
+  logits: Value,
+  labels: Value,
+  { weights, smoothing = 0 }: { readonly weights?: Value; readonly smoothing?: number } = {},
+): Value {
   return g.scope('loss', () => {
     const logProbabilities = g.apply('LogSoftmax', [logits], { axis: -1 });
     const picked = g.apply('Mul', [logProbabilities, labels], {});
-    const each = g.apply('ReduceSum', [picked, g.constant(int64s([1]))], { keepdims: 0 });
-    return g.apply('Neg', [g.apply('ReduceMean', [each], { keepdims: 0 })], {});
+    const own = g.apply('ReduceSum', [picked, g.constant(int64s([1]))], { keepdims: 0 });
+    const each = smoothing === 0 ? own : smoothed(g, own, logProbabilities, smoothing);
+    if (!weights) return g.apply('Neg', [g.apply('ReduceMean', [each], { keepdims: 0 })], {});
+    const total = (value: Value) => g.apply('ReduceSum', [value], { keepdims: 0 });
+    return g.apply('Neg', [g.apply('Div', [total(g.apply('Mul', [each, weights], {})), total(weights)], {})], {});
   });
+}
+
+/** `(1 - s) own + s mean` of log-probabilities, `[N]`. */
+function smoothed(g: GraphBuilder, own: Value, logProbabilities: Value, smoothing: number): Value {
+  const mean = g.apply('ReduceMean', [logProbabilities, g.constant(int64s([1]))], { keepdims: 0 });
+  const part = (value: Value, share: number) => g.apply('Mul', [value, g.scalar(share)], {});
+  return g.apply('Add', [part(own, 1 - smoothing), part(mean, smoothing)], {});
 }

@@ -18,6 +18,7 @@ export {
   headFeatures,
   headLogits,
   headParameters,
+  leaveOneOutLogits,
   prototypeHead,
   sharedHead,
 } from './head.js';

@@ -1,9 +1,11 @@
 import { Tensor } from 'onnxruntime-common';
-import { oneHot } from './one-hot.js';
+import { headObjective, momentsAt, prototypeObjective } from './objectives.js';
 import type { KeptHead, Pattern } from './pattern.js';
 import type { Profile, ProfileValue } from './profile.js';
+import { askable, presentClasses, type Rows } from './rows.js';
 import { startHead } from './start-head.js';
-import { notFinite, notFiniteIn, type Stepped, type TensorFeeds, takeSteps } from './take-steps.js';
+import { notFinite, notFiniteIn, type Stepped, takeSteps } from './take-steps.js';
+import type { TensorFeeds } from './tensors.js';
 import type { AdaptOptions } from './types.js';
 
 const headOf = ({ values }: Profile): KeptHead => ({
@@ -11,31 +13,61 @@ const headOf = ({ values }: Profile): KeptHead => ({
   bias: values.get('head.bias') as ProfileValue,
 });
 
-/**
- * The inner loop: starts the head from the support features, or where `from` ended, then takes `steps` gradient steps. Under `support`
- * normalization the moments follow, at the values after the last step; those of the frozen part come with `encoded`.
- */
-export async function adaptPattern(
-  pattern: Pattern,
-  encoded: TensorFeeds,
-  labels: Int32Array,
-  ways: number,
-  options: AdaptOptions & { readonly steps: number; readonly rate: number },
-): Promise<Pick<Stepped, 'losses' | 'loss' | 'halved'> & { readonly values: Map<string, ProfileValue> }> {
-  const { from } = options;
-  const below = Object.fromEntries(
+export type StepsOptions = AdaptOptions & { readonly steps: number; readonly rate: number };
+
+/** Where the values below the head start: at the bundle's, or at those of a profile to go on from. */
+export function startBelow(pattern: Pattern, from?: Profile): TensorFeeds {
+  return Object.fromEntries(
     Array.from(pattern.start, ([name, start]) => {
       const { shape, data } = from?.values.get(name) ?? start;
       return [name, new Tensor('float32', data, shape)];
     }),
   );
+}
+
+/** The head of all rows, with given values below it. */
+function headAt(
+  pattern: Pattern,
+  { encoded, labels, ways }: Rows,
+  values: TensorFeeds,
+  from?: Profile,
+): Promise<TensorFeeds> {
+  return startHead(pattern, encoded['features'] as Tensor, labels, ways, values, from && headOf(from));
+}
+
+async function stepHead(pattern: Pattern, rows: Rows, options: StepsOptions): Promise<Stepped> {
+  const below = startBelow(pattern, options.from);
+  const head = await headAt(pattern, rows, below, options.from);
+  return takeSteps(pattern, headObjective(pattern, rows), { ...below, ...head }, options);
+}
+
+/** Steps of what is below the head, which follows from where they end. */
+async function stepPrototypes(pattern: Pattern, rows: Rows, options: StepsOptions): Promise<Stepped> {
+  const queries = askable(rows);
+  // With nothing to be asked about there is no loss.
+  const steps = queries.includes(1) ? options.steps : 0;
+  const objective = prototypeObjective(pattern, presentClasses(rows), queries);
+  const below = startBelow(pattern, options.from);
+  const stepped = await takeSteps(pattern, objective, below, { ...options, steps });
+  const head = await headAt(pattern, rows, stepped.values, options.from);
+  return { ...stepped, values: { ...stepped.values, ...head } };
+}
+
+export interface AdaptedValues extends Omit<Stepped, 'values'> {
+  /** What a profile stores. */
+  readonly values: Map<string, ProfileValue>;
+}
+
+/**
+ * The inner loop: starts the head from the support features, or where `from` ended, then takes `steps` gradient steps. Under `support`
+ * normalization the moments follow, at the values after the last step; those of the frozen part come with the rows.
+ */
+export async function adaptPattern(pattern: Pattern, rows: Rows, options: StepsOptions): Promise<AdaptedValues> {
   options.signal?.throwIfAborted();
-  const features = encoded['features'] as Tensor;
-  const head = await startHead(pattern, features, labels, ways, below, from && headOf(from));
-  const constants = { ...encoded, labels: new Tensor('float32', oneHot(labels, ways), [labels.length, ways]) };
-  const { moments, ...stepped } = await takeSteps(pattern, constants, labels, { ...below, ...head }, options);
+  const step = pattern.manifest.objective === 'prototypes' ? stepPrototypes : stepHead;
+  const stepped = await step(pattern, rows, options);
+  const observed = { ...rows.encoded, ...(await momentsAt(pattern, rows.encoded, stepped.values)) };
   options.signal?.throwIfAborted();
-  const observed = { ...encoded, ...moments };
   const values = new Map<string, ProfileValue>();
   const keep = (name: string, { dims, data }: Tensor) => {
     const stored = (data as Float32Array).slice();

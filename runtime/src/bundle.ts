@@ -1,14 +1,17 @@
 import type { InferenceSession } from 'onnxruntime-common';
-import { adaptPattern } from './adapt.js';
+import { adaptOne, checkSteps } from './adapt-one.js';
+import { adaptAuto, nested } from './auto.js';
 import { classesOf } from './classes.js';
 import { encodeExamples, isEncoded } from './encode.js';
 import { BundleError, InputError, ProfileError } from './errors.js';
 import { labelProblem } from './label.js';
-import { filesOf, graphsOf, type Manifest, type PatternManifest, parseManifest } from './manifest.js';
-import { loadPattern, momentNames, type Pattern } from './pattern.js';
+import { AUTO, filesOf, graphsOf, type Manifest, type PatternManifest, parseManifest } from './manifest.js';
+import { loadPattern, type Pattern } from './pattern.js';
 import { groupRequests, type PredictionRequest, predictGroup } from './predict.js';
 import { Profile, readProfile } from './profile.js';
+import { checkFits } from './profile-fits.js';
 import { profileSize } from './profile-size.js';
+import { encodeRows, type Rows } from './rows.js';
 import type { BundleSource } from './source.js';
 import type { AdaptOptions, AdaptResult, EncodedImage, Example, ImageInput, Prediction } from './types.js';
 import { Weights } from './weights.js';
@@ -193,47 +196,37 @@ export class Bundle {
 
   /**
    * Adapts to labelled examples: two classes or more, any number of examples of each. A bundle with classes of its own, and
-   * a profile to go on from (`options.from`), take examples of any of their classes and add one for any other label. Throws {@link InputError} naming the field that
+   * a profile to go on from (`options.from`), take examples of any of their classes and add one for any other label. The pattern `auto`
+   * is chosen by examples that are held back. Throws {@link InputError} naming the field that
    * does not fit, and the signal's reason where it aborts.
    */
   async adapt(examples: readonly Example<ImageInput>[], options: AdaptOptions = {}): Promise<AdaptResult> {
     const { from } = options;
-    const pattern = from ? this.#fitting(from) : this.#pattern(options.pattern ?? this.manifest.defaultPattern);
-    if (options.pattern !== undefined && options.pattern !== pattern.name) {
-      const got = `"${options.pattern.slice(0, 100)}"`;
-      throw new InputError('pattern', `expected "${pattern.name}", that of the profile to go on from, got ${got}`);
-    }
-    const { maxExamples } = this.manifest.limits;
-    if (examples.length === 0) throw new InputError('examples', 'expected labelled examples, got none');
-    if (examples.length > maxExamples) {
-      throw new InputError('examples', `expected at most ${maxExamples} examples, got ${examples.length}`);
-    }
-    for (const [i, { label, image }] of examples.entries()) {
-      const problem = labelProblem(label);
-      if (problem) throw new InputError(`examples[${i}].label`, problem);
-      this.#checkImage(image, pattern, `examples[${i}].image`);
-    }
+    const patterns = this.#adapting(options);
+    this.#checkExamples(examples, patterns);
     const classes = classesOf(
       examples.map(({ label }) => label),
       this.manifest,
       from?.classes,
     );
-    const { steps = pattern.manifest.steps, rate = pattern.manifest.rate } = options;
-    if (!Number.isSafeInteger(steps) || steps < 0) {
-      throw new InputError('steps', `expected a whole number of 0 or more, got ${steps}`);
-    }
-    if (!(Number.isFinite(rate) && rate > 0)) throw new InputError('rate', `expected a positive number, got ${rate}`);
-
+    checkSteps(options);
     const began = performance.now();
+    let encoding = 0;
     const images = examples.map(({ image }) => image);
-    const encoding = await encodeExamples(pattern, images, this.manifest.preprocessing, options.signal);
-    const encoded = performance.now();
-    const { values, losses, loss, halved } = await adaptPattern(pattern, encoding, classes.rows, classes.names.length, {
-      ...options,
-      steps,
-      rate,
-    });
+    const task = { labels: classes.rows, ways: classes.names.length };
+    const encode = async (pattern: Pattern): Promise<Rows> => {
+      const from = performance.now();
+      const views = options.views ?? (options.steps === 0 ? 0 : (pattern.manifest.views ?? 0));
+      const rows = await encodeRows(pattern, images, task, this.manifest.preprocessing, views, options.signal);
+      encoding += performance.now() - from;
+      return rows;
+    };
+    const { pattern, adapted, steps, heldBack, auto } =
+      options.pattern === AUTO
+        ? await adaptAuto({ patterns, encode, budgetMs: options.budgetMs ?? Number.POSITIVE_INFINITY, options })
+        : await adaptOne(patterns[0] as Pattern, encode, options);
     const ended = performance.now();
+    const { values, losses, loss, halved } = adapted;
     const counts = classes.counts.map((count, row) => count + (from?.examples[row] ?? 0));
     const taken = Math.min(steps + (from?.steps ?? 0), Number.MAX_SAFE_INTEGER);
     const profile = new Profile(this.digest, pattern.name, classes.names, counts, taken, values);
@@ -244,8 +237,35 @@ export class Bundle {
       losses,
       loss,
       halved,
-      milliseconds: { encode: encoded - began, steps: ended - encoded, total: ended - began },
+      ...(heldBack ? { heldBack } : {}),
+      ...(auto ? { auto } : {}),
+      milliseconds: { encode: encoding, steps: ended - began - encoding, total: ended - began },
     };
+  }
+
+  /** The pattern to adapt, or those of which `auto` chooses one, from the one that moves least. */
+  #adapting({ pattern: asked, from }: AdaptOptions): readonly Pattern[] {
+    if (asked === AUTO) {
+      if (!from) return nested([...this.#patterns.values()]);
+      throw new InputError('pattern', `expected "${from.pattern}", that of the profile to go on from, got "${AUTO}"`);
+    }
+    const pattern = from ? this.#fitting(from) : this.#pattern(asked ?? this.manifest.defaultPattern);
+    if (asked === undefined || asked === pattern.name) return [pattern];
+    const got = `"${asked.slice(0, 100)}"`;
+    throw new InputError('pattern', `expected "${pattern.name}", that of the profile to go on from, got ${got}`);
+  }
+
+  #checkExamples(examples: readonly Example<ImageInput>[], patterns: readonly Pattern[]): void {
+    const { maxExamples } = this.manifest.limits;
+    if (examples.length === 0) throw new InputError('examples', 'expected labelled examples, got none');
+    if (examples.length > maxExamples) {
+      throw new InputError('examples', `expected at most ${maxExamples} examples, got ${examples.length}`);
+    }
+    for (const [i, { label, image }] of examples.entries()) {
+      const problem = labelProblem(label);
+      if (problem) throw new InputError(`examples[${i}].label`, problem);
+      for (const pattern of patterns) this.#checkImage(image, pattern, `examples[${i}].image`);
+    }
   }
 
   /**
@@ -358,27 +378,7 @@ export class Bundle {
       const has = Object.hasOwn(this.manifest.patterns, profile.pattern) ? 'was loaded without its' : 'has no';
       throw new ProfileError(`profile: the bundle ${has} pattern "${profile.pattern.slice(0, 100)}"`);
     }
-    const ways = profile.classes.length;
-    const { maxClasses } = this.manifest.limits;
-    if (ways > maxClasses) throw new ProfileError(`profile: expected at most ${maxClasses} classes, got ${ways}`);
-    const expected = new Map([...pattern.start].map(([name, { shape }]) => [name, shape.join()]));
-    expected.set('head.weight', `${ways},${this.manifest.featureLength}`).set('head.bias', `${ways}`);
-    for (const [name, shape] of [...pattern.moments.frozen, ...pattern.moments.moving]) expected.set(name, `${shape}`);
-    for (const [name, shape] of expected) {
-      const value = profile.values.get(name);
-      if (value?.shape.join() !== shape) {
-        throw new ProfileError(
-          `profile: "${name}": expected shape [${shape}], got [${value?.shape.join() ?? 'nothing'}]`,
-        );
-      }
-    }
-    if (profile.values.size !== expected.size)
-      throw new ProfileError('profile: holds values that its pattern does not move');
-    for (const { name } of pattern.manifest.normalizations ?? []) {
-      const { variance } = momentNames(name);
-      const negative = profile.values.get(variance)?.data.find((value) => value < 0);
-      if (negative !== undefined) throw new ProfileError(`profile: "${variance}": expected variances, got ${negative}`);
-    }
+    checkFits(profile, pattern, this.manifest);
     return pattern;
   }
 

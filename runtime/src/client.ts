@@ -4,6 +4,13 @@ export interface PredictionAnswer {
   probabilities: Record<string, number>;
 }
 
+/** Examples asked about unseen, how many came out right, and their mean cross-entropy. */
+export interface HeldBackAnswer {
+  asked: number;
+  right: number;
+  loss: number;
+}
+
 export interface AdaptAnswer {
   /** Id of the profile. */
   profile: string;
@@ -20,6 +27,21 @@ export interface AdaptAnswer {
   loss?: number | undefined;
   /** How many times the rate was halved, as a step would have raised the loss. */
   halved: number;
+  /** How many of the examples come out right when they are asked about unseen; absent where no class has two. */
+  heldBack?: HeldBackAnswer | undefined;
+  /** With pattern `auto`: what was tried, and why the profile has its pattern. */
+  auto?:
+    | {
+        trials: {
+          pattern: string;
+          steps: number;
+          heldBack?: HeldBackAnswer | undefined;
+          views?: HeldBackAnswer | undefined;
+          milliseconds: number;
+        }[];
+        reason: string;
+      }
+    | undefined;
   /** What is stored. */
   bytes: number;
   milliseconds: { decode: number; encode: number; steps: number; total: number };
@@ -81,7 +103,10 @@ export type ClientImage = Uint8Array | Float32Array;
 export interface AdaptRequest {
   readonly examples: readonly { readonly label: string; readonly image: ClientImage }[];
   readonly model?: string;
+  /** One of the model's, or `auto`. */
   readonly pattern?: string;
+  /** Of `auto`: milliseconds after which no more patterns are tried. */
+  readonly budgetMs?: number;
   readonly steps?: number;
   readonly rate?: number;
   /** A stored profile to change, instead of making a new one. */

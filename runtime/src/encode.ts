@@ -37,7 +37,7 @@ export async function encodeExamples(
 ): Promise<Record<string, Tensor>> {
   const { encode, moments } = pattern;
   if (!encode || moments.frozen.size === 0) {
-    return { features: await inBatches(pattern, images, preprocessing, signal) };
+    return { features: await inBatches(pattern, images, preprocessing, {}, signal) };
   }
   signal?.throwIfAborted();
   const encoded = await runSession(encode, { images: stackImages(images as readonly Float32Array[], preprocessing) });
@@ -49,17 +49,27 @@ export async function encodeExamples(
   return encoded;
 }
 
+/** `features` of images that are not among the examples, such as views of them; by the moments that those have. */
+export const encodeViews = (
+  pattern: Pattern,
+  images: readonly Float32Array[],
+  preprocessing: Preprocessing,
+  moments: Readonly<Record<string, Tensor>>,
+  signal?: AbortSignal,
+): Promise<Tensor> => inBatches(pattern, images, preprocessing, moments, signal);
+
 async function inBatches(
   pattern: Pattern,
   images: readonly ImageInput[],
   preprocessing: Preprocessing,
+  moments: Readonly<Record<string, Tensor>>,
   signal?: AbortSignal,
 ): Promise<Tensor> {
   const length = pattern.manifest.features.reduce((a, b) => a * b, 1);
   const features = new Float32Array(images.length * length);
   for (let from = 0; from < images.length; from += BATCH) {
     signal?.throwIfAborted();
-    const batch = await featuresOf(pattern, images.slice(from, from + BATCH), preprocessing, {});
+    const batch = await featuresOf(pattern, images.slice(from, from + BATCH), preprocessing, moments);
     features.set(batch.data as Float32Array, from * length);
   }
   return new Tensor('float32', features, [images.length, ...pattern.manifest.features]);

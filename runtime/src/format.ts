@@ -5,7 +5,8 @@
 export { readArchive } from './archive.js';
 export { isArchive, isFileName } from './file-name.js';
 export { labelKey, labelProblem, labelsProblem, MAX_LABEL_BYTES, sameLabels } from './label.js';
-export { BUNDLE_SCHEMA, filesOf, manifestSchema, parseManifest } from './manifest.js';
+export { AUTO, BUNDLE_SCHEMA, filesOf, manifestSchema, parseManifest } from './manifest.js';
+export { type ObjectiveName, objectiveNames } from './objective.js';
 export { oneHot } from './one-hot.js';
 export { type OptimizerName, optimizerNames, optimizerStates, stateName } from './optimizer.js';
 export { momentNames, nextName } from './pattern.js';
@@ -22,4 +23,5 @@ export {
   storedTensor,
   writeSafetensors,
 } from './safetensors.js';
+export { type ScheduleName, scheduleNames } from './schedule.js';
 export { Weights } from './weights.js';

@@ -2,11 +2,16 @@ import * as z from 'zod/mini';
 import { BundleError } from './errors.js';
 import { isFileName, splitPath } from './file-name.js';
 import { labelProblem, sameLabels } from './label.js';
+import { objectiveNames } from './objective.js';
 import { optimizerNames } from './optimizer.js';
 import { preprocessingSchema } from './preprocessing.js';
+import { scheduleNames } from './schedule.js';
 
 /** The bundle format this code reads and writes. */
 export const BUNDLE_SCHEMA = 'whet-bundle/2';
+
+/** The name that asks for a pattern to be chosen; no pattern of a bundle is called so. */
+export const AUTO = 'auto';
 
 const digest = z.string().check(z.regex(/^[0-9a-f]{64}$/));
 const positive = z.int().check(z.positive());
@@ -34,6 +39,8 @@ const patternSchema = z.object({
     encodeQuery: z.optional(fileName),
     /** The moments of the other normalizations at the moved values; absent where there are none. */
     moments: z.optional(fileName),
+    /** Logits of examples by prototypes that each is no part of; absent where a head is not made of the examples alone. */
+    leftOut: z.optional(fileName),
   }),
   /**
    * Where values start, by their names in the graphs, as tensors of `weights`: those of `moving`, a kept head's rows, and the model's
@@ -50,6 +57,16 @@ const patternSchema = z.object({
   rate: z.number().check(z.positive()),
   /** What makes a step of a gradient; `sgd` when absent. */
   optimizer: z.optional(z.enum(optimizerNames)),
+  /** What the loss of a step is of; `head` when absent. */
+  objective: z.optional(z.enum(objectiveNames)),
+  /** The share of each label that all classes have, in that loss. */
+  smoothing: z.optional(z.number().check(z.gte(0), z.lt(1))),
+  /** How much of the distance to where values started a step takes off, times the rate. */
+  decay: z.optional(z.number().check(z.gte(0))),
+  /** Views of an example that is alone in its class, that a step asks about; none when absent. */
+  views: z.optional(z.int().check(z.gte(0), z.lte(100))),
+  /** What becomes of the rate from step to step; `constant` when absent. */
+  schedule: z.optional(z.enum(scheduleNames)),
   /** Shape of the cached features of one image. */
   features: z.array(positive),
   /**
@@ -110,7 +127,13 @@ export const manifestSchema = z.object({
   featureLength: positive,
   limits: z.object({ maxClasses: positive, maxExamples: positive }),
   defaultPattern: z.string(),
-  patterns: z.record(z.string().check(z.regex(/^[\w.-]+$/)), patternSchema),
+  patterns: z.record(
+    z.string().check(
+      z.regex(/^[\w.-]+$/),
+      z.refine((name) => name !== AUTO, `expected another name than "${AUTO}"`),
+    ),
+    patternSchema,
+  ),
   measurements: z.array(measurementSchema),
   /** How the bundle was made: commands, seeds, training settings. */
   provenance: z.record(z.string(), z.unknown()),

@@ -42,8 +42,10 @@ export interface Pattern {
   readonly states: ReadonlyMap<string, readonly string[]>;
   /** `features` of the examples, moved values to moving moments; undefined where there are none. */
   readonly observe: InferenceSession | undefined;
-  /** `features`, values, moving moments to `probabilities`. */
+  /** `features`, values, moving moments to `probabilities` (and `logits`). */
   readonly predict: InferenceSession;
+  /** `features`, `labels`, `support` and the values below the head to `logits`; undefined where the bundle has none. */
+  readonly leftOut: InferenceSession | undefined;
 }
 
 /** The name a step graph gives a value after the step. */
@@ -153,16 +155,21 @@ export async function loadPattern(
   const kept = keptHead ? ['kept.weight', 'kept.bias'] : [];
   const startInputs = ['features', 'labels', ...kept, ...below];
   const startHead = await open(graphs.start, startInputs, ['labels', ...kept], head);
-  const { optimizer = 'sgd' } = manifest;
+  const { optimizer = 'sgd', objective = 'head' } = manifest;
+  const stepped = objective === 'head' ? values : below;
+  const asked = objective === 'head' ? [] : ['support', 'queries'];
   const states = new Map(
-    values.map((value) => [value, optimizerStates[optimizer].map((state) => stateName(value, state))]),
+    stepped.map((value) => [value, optimizerStates[optimizer].map((state) => stateName(value, state))]),
   );
-  const carried = [...values, ...[...states.values()].flat()];
-  const stepInputs = ['features', 'labels', 'rate', ...(countsSteps(optimizer) ? ['count'] : []), ...carried];
+  const carried = [...stepped, ...[...states.values()].flat()];
+  const counted = countsSteps(optimizer) ? ['count'] : [];
+  const stepInputs = ['features', 'labels', 'rate', ...asked, ...counted, ...carried];
   const step = await open(graphs.step, stepInputs, stepInputs, [...carried.map(nextName), 'loss']);
   const observe = graphs.moments ? await open(graphs.moments, ['features', ...below], ['features'], moving) : undefined;
   const predictInputs = ['features', ...values, ...moving];
   const predict = await open(graphs.predict, predictInputs, predictInputs, ['probabilities']);
+  const leftOutInputs = ['features', 'labels', 'support', ...below];
+  const leftOut = graphs.leftOut ? await open(graphs.leftOut, leftOutInputs, leftOutInputs, ['logits']) : undefined;
   return {
     name,
     manifest,
@@ -177,6 +184,7 @@ export async function loadPattern(
     states,
     observe,
     predict,
+    leftOut,
   };
 }
 

@@ -3,18 +3,9 @@ import { oneHot } from './one-hot.js';
 import type { KeptHead, Pattern } from './pattern.js';
 import type { ProfileValue } from './profile.js';
 import { runSession } from './run-session.js';
-
-type Feeds = Readonly<Record<string, Tensor>>;
+import { stackRows, type TensorFeeds } from './tensors.js';
 
 const tensorOf = ({ shape, data }: ProfileValue): Tensor => new Tensor('float32', data, shape);
-
-/** Rows of one tensor, then those of another. */
-function stack(a: Tensor, b: Tensor): Tensor {
-  const data = new Float32Array(a.size + b.size);
-  data.set(a.data as Float32Array);
-  data.set(b.data as Float32Array, a.size);
-  return new Tensor('float32', data, [(a.dims[0] as number) + (b.dims[0] as number), ...a.dims.slice(1)]);
-}
 
 /**
  * The head a task starts from, `head.weight [ways, F]` and `head.bias [ways]`: from the examples; or `known`, a kept head
@@ -25,7 +16,7 @@ export async function startHead(
   features: Tensor,
   rows: Int32Array,
   ways: number,
-  values: Feeds,
+  values: TensorFeeds,
   known: KeptHead | undefined = pattern.keptHead,
 ) {
   const own = known ? known.bias.data.length : 0;
@@ -44,13 +35,13 @@ export async function startHead(
   const kept = keptRows(pattern, known);
   const grown = await runSession(pattern.startHead, { features, labels, ...kept, ...values });
   return {
-    'head.weight': stack(weight, grown['head.weight'] as Tensor),
-    'head.bias': stack(bias, grown['head.bias'] as Tensor),
+    'head.weight': stackRows(weight, grown['head.weight'] as Tensor),
+    'head.bias': stackRows(bias, grown['head.bias'] as Tensor),
   };
 }
 
 /** Rows of the classes that the compiled model has itself, which other classes' rows are made beside. */
-function keptRows({ keptHead }: Pattern, { weight, bias }: KeptHead): Feeds {
+function keptRows({ keptHead }: Pattern, { weight, bias }: KeptHead): TensorFeeds {
   if (!keptHead) return {};
   const [classes, features] = keptHead.weight.shape as [number, number];
   return {

@@ -3,15 +3,14 @@ import { InputError } from './errors.js';
 import { countsSteps } from './optimizer.js';
 import { nextName, type Pattern } from './pattern.js';
 import { runSession } from './run-session.js';
+import { scheduled } from './schedule.js';
+import { dataOf, type TensorFeeds } from './tensors.js';
 import type { AdaptOptions } from './types.js';
-
-export type TensorFeeds = Readonly<Record<string, Tensor>>;
 
 /** How much a loss may seem to rise by rounding alone: the last one is of probabilities, those before of their logarithms. */
 const [RELATIVE, ABSOLUTE] = [1e-5, 1e-6];
 const rises = (loss: number, from: number): boolean => !(loss <= from * (1 + RELATIVE) + ABSOLUTE);
 
-const dataOf = (tensor: Tensor): Float32Array => tensor.data as Float32Array;
 const scalar = (value: number): Tensor => new Tensor('float32', Float32Array.of(value), []);
 
 export const notFinite = (got: string): InputError =>
@@ -59,17 +58,16 @@ function statesOf({ states }: Pattern, values: TensorFeeds): TensorFeeds {
   );
 }
 
-/** Mean cross-entropy of probabilities `[N, ways]`. */
-function lossOf(probabilities: Float32Array, labels: Int32Array): number {
-  const ways = probabilities.length / labels.length;
-  const sum = labels.reduce((total, label, row) => total - Math.log(probabilities[row * ways + label] as number), 0);
-  return sum / labels.length;
+/** What steps make smaller. */
+export interface Objective {
+  /** What a step graph reads besides values and states. */
+  readonly feeds: TensorFeeds;
+  /** The loss with given values. */
+  readonly lossAt: (values: TensorFeeds) => Promise<number>;
 }
 
 export interface Stepped {
   readonly values: TensorFeeds;
-  /** Moments of the moving normalizations at these values. */
-  readonly moments: TensorFeeds;
   /** Of the examples before each step; of one that was taken back, that of the values gone back to. */
   readonly losses: readonly number[];
   /** Of the examples with `values`; undefined where no step was taken. */
@@ -85,25 +83,29 @@ export interface Stepped {
  */
 export async function takeSteps(
   pattern: Pattern,
-  constants: TensorFeeds,
-  labels: Int32Array,
+  objective: Objective,
   start: TensorFeeds,
   { steps, rate, signal, onStep }: AdaptOptions & { readonly steps: number; readonly rate: number },
 ): Promise<Stepped> {
-  const momentsAt = async (values: TensorFeeds): Promise<TensorFeeds> =>
-    pattern.observe ? runSession(pattern.observe, { ...constants, ...values }) : {};
   const losses: number[] = [];
-  if (steps === 0) return { values: start, moments: await momentsAt(start), losses, loss: undefined, halved: 0 };
+  if (steps === 0) return { values: start, losses, loss: undefined, halved: 0 };
 
-  const counts = countsSteps(pattern.manifest.optimizer ?? 'sgd');
+  const { optimizer = 'sgd', schedule = 'constant' } = pattern.manifest;
+  const counts = countsSteps(optimizer);
   let best: { readonly values: TensorFeeds; readonly loss: number } | undefined;
   let halved = 0;
   let [values, states] = [start, statesOf(pattern, start)];
   for (let step = 1; step <= steps; step++) {
     signal?.throwIfAborted();
     const count = counts ? { count: scalar(step - halved) } : {};
-    const feeds = { ...constants, ...count, rate: scalar(rate / 2 ** halved), ...values, ...states };
-    const outputs = await runSession(pattern.step, feeds);
+    const now = (rate / 2 ** halved) * scheduled(schedule, step, steps);
+    const outputs = await runSession(pattern.step, {
+      ...objective.feeds,
+      ...count,
+      rate: scalar(now),
+      ...values,
+      ...states,
+    });
     const loss = dataOf(outputs['loss'] as Tensor)[0] as number;
     if (best && rises(loss, best.loss)) {
       halved++;
@@ -121,10 +123,8 @@ export async function takeSteps(
   signal?.throwIfAborted();
   const reached = best as NonNullable<typeof best>;
   if (areFinite(values)) {
-    const moments = await momentsAt(values);
-    const { probabilities } = await runSession(pattern.predict, { ...constants, ...values, ...moments });
-    const loss = lossOf(dataOf(probabilities as Tensor), labels);
-    if (!rises(loss, reached.loss)) return { values, moments, losses, loss, halved };
+    const loss = await objective.lossAt(values);
+    if (!rises(loss, reached.loss)) return { values, losses, loss, halved };
   }
-  return { values: reached.values, moments: await momentsAt(reached.values), losses, loss: reached.loss, halved };
+  return { values: reached.values, losses, loss: reached.loss, halved };
 }

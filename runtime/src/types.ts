@@ -1,3 +1,5 @@
+import type { AutoReport } from './auto.js';
+import type { HeldBack } from './held-back.js';
 import type { Profile } from './profile.js';
 
 /**
@@ -21,13 +23,25 @@ export interface Example<Image extends ImageInput = Float32Array> {
   readonly image: Image;
 }
 
+export type { AutoReport, HeldBack };
+
 export interface AdaptOptions {
-  /** A pattern of the bundle; its default pattern when absent. */
+  /**
+   * A pattern of the bundle, or `auto`: examples that are held back say which of those that are loaded gains most by its steps, if any
+   * does. The bundle's default pattern when absent.
+   */
   readonly pattern?: string;
+  /** Of `auto`: no more patterns are tried after so many milliseconds; all that gain when absent. 0 takes no step. */
+  readonly budgetMs?: number;
   /** Inner steps; the pattern's own number when absent. 0 leaves the head at its start (class prototypes, or the kept head). */
   readonly steps?: number;
   /** Inner learning rate; the pattern's own when absent. */
   readonly rate?: number;
+  /**
+   * Views (turned, moved, scaled, lit) of an example that is alone in its class, which a pattern of the objective `prototypes` asks
+   * about; the pattern's own number when absent.
+   */
+  readonly views?: number;
   /** Called after each inner step (counted from 1) with the support loss before it. */
   readonly onStep?: (step: number, loss: number) => void;
   readonly signal?: AbortSignal;
@@ -55,6 +69,14 @@ export interface AdaptResult {
   readonly loss: number | undefined;
   /** How many times the rate was halved, as a step would have raised the loss. */
   readonly halved: number;
+  /**
+   * How many of the examples come out right when they are asked about unseen: with `auto` by what was adapted to the other half of
+   * them, else by classes that are made without them, before any step. Absent where no class has two examples, or the bundle's
+   * head is not made of examples.
+   */
+  readonly heldBack?: HeldBack;
+  /** With `auto`: what was tried, and why the profile has its pattern. */
+  readonly auto?: AutoReport;
   readonly milliseconds: AdaptTimings;
 }
 

@@ -1,13 +1,15 @@
 import { writeFile } from 'node:fs/promises';
+import type { HeldBack } from '@whet/runtime';
 import { Command } from 'commander';
 import { defaultBundle, positiveNumber, wholeNumber } from '../arguments.js';
-import { bytes, milliseconds } from '../format.js';
+import { bytes, formatTable, milliseconds } from '../format.js';
 
 interface AdaptOptions {
   readonly examples: string;
   readonly out: string;
   readonly perClass?: number;
   readonly pattern?: string;
+  readonly budgetMs?: number;
   readonly steps?: number;
   readonly rate?: number;
 }
@@ -19,7 +21,8 @@ export function adaptCommand(): Command {
     .requiredOption('--examples <dir>', 'folder with one folder of images per class')
     .option('--out <file>', 'where the profile goes', 'profile.safetensors')
     .option('--per-class <n>', 'take this many examples of each class', wholeNumber)
-    .option('--pattern <name>', 'which weights move; the bundle’s default when absent')
+    .option('--pattern <name>', 'which weights move, or auto: examples held back choose (default: the bundle’s own)')
+    .option('--budget-ms <n>', 'of --pattern auto: try no more patterns after so many milliseconds', wholeNumber)
     .option('--steps <n>', 'inner steps', wholeNumber)
     .option('--rate <x>', 'inner learning rate', positiveNumber)
     .action(runAdapt);
@@ -27,8 +30,13 @@ export function adaptCommand(): Command {
 
 async function runAdapt(directory: string, options: AdaptOptions): Promise<void> {
   const { loadBundle } = await import('@whet/runtime/node');
+  const { AUTO } = await import('@whet/runtime/format');
   const { readExamples } = await import('../image-files.js');
-  const bundle = await loadBundle(directory, { patterns: ({ defaultPattern }) => [options.pattern ?? defaultPattern] });
+  const isAuto = options.pattern === AUTO;
+  const bundle = await loadBundle(
+    directory,
+    isAuto ? {} : { patterns: ({ defaultPattern }) => [options.pattern ?? defaultPattern] },
+  );
   const examples = await readExamples(options.examples, bundle.manifest.preprocessing, options.perClass);
   const {
     profile,
@@ -36,21 +44,38 @@ async function runAdapt(directory: string, options: AdaptOptions): Promise<void>
     losses,
     loss,
     halved,
+    heldBack,
+    auto,
     milliseconds: times,
   } = await bundle.adapt(examples, {
     ...(options.pattern ? { pattern: options.pattern } : {}),
     ...(options.steps === undefined ? {} : { steps: options.steps }),
     ...(options.rate === undefined ? {} : { rate: options.rate }),
+    ...(options.budgetMs === undefined ? {} : { budgetMs: options.budgetMs }),
     onStep: (step, loss) => process.stderr.write(`step ${step}: loss ${loss.toFixed(4)}\n`),
   });
   await writeFile(options.out, profile.toBytes());
   await bundle.release();
+  const right = (told: HeldBack | undefined): string => (told ? `${told.right} of ${told.asked}` : '-');
   process.stdout.write(
-    `${examples.length} examples of ${profile.classes.length} classes, pattern ${profile.pattern}, ${losses.length} steps: ` +
+    (auto
+      ? `${formatTable(
+          ['tried', 'steps', 'right of those held back', 'views right', 'time'],
+          auto.trials.map((trial) => [
+            trial.pattern,
+            String(trial.steps),
+            right(trial.heldBack),
+            right(trial.views),
+            milliseconds(trial.milliseconds),
+          ]),
+        )}${auto.reason}\n`
+      : '') +
+      `${examples.length} examples of ${profile.classes.length} classes, pattern ${profile.pattern}, ${losses.length} steps: ` +
       `${milliseconds(times.total)} (encode ${milliseconds(times.encode)}, steps ${milliseconds(times.steps)})\n` +
       (loss === undefined ? '' : `loss of the examples ${(losses[0] as number).toFixed(4)} to ${loss.toFixed(4)}`) +
       (halved > 0 ? `, at ${1 / 2 ** halved} of the rate in the end, as a step would have raised it` : '') +
       (loss === undefined ? '' : '\n') +
+      (heldBack ? `${right(heldBack)} examples right when asked about unseen\n` : '') +
       (added.length > 0 ? `added to the bundle’s own classes: ${added.join(', ')}\n` : '') +
       `${options.out}: ${bytes(profile.byteLength)}\n`,
   );

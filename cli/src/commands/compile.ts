@@ -1,6 +1,16 @@
 import { basename, dirname } from 'node:path';
 import type { Preprocessing } from '@whet/runtime';
-import { FITS, GREYS, KERNELS, type OptimizerName, optimizerNames } from '@whet/runtime/format';
+import {
+  FITS,
+  GREYS,
+  KERNELS,
+  type ObjectiveName,
+  type OptimizerName,
+  objectiveNames,
+  optimizerNames,
+  type ScheduleName,
+  scheduleNames,
+} from '@whet/runtime/format';
 import type { CompileReport } from '@whet/trainer';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { count, positiveNumber, wholeNumber } from '../arguments.js';
@@ -17,6 +27,11 @@ interface CompileOptions {
   readonly features?: string;
   readonly head: 'cosine' | 'prototype' | 'keep';
   readonly optimizer?: OptimizerName;
+  readonly objective?: ObjectiveName;
+  readonly schedule?: ScheduleName;
+  readonly smoothing?: number;
+  readonly decay?: number;
+  readonly views?: number;
   readonly normalization: 'population' | 'support';
   readonly labels?: string;
   readonly numberDuplicates?: boolean;
@@ -31,8 +46,8 @@ interface CompileOptions {
   readonly grey?: NonNullable<Preprocessing['grey']>;
   readonly bgr?: boolean;
   readonly background: number;
-  readonly steps: number;
-  readonly rate: number;
+  readonly steps?: number;
+  readonly rate?: number;
   readonly name?: string;
   readonly description?: string;
 }
@@ -53,6 +68,12 @@ function level(text: string): number {
   const value = wholeNumber(text);
   if (value > 255) throw new InvalidArgumentError('expected 0 to 255.');
   return value;
+}
+
+function part(text: string): number {
+  const value = Number(text);
+  if (text.trim() !== '' && value >= 0 && value < 1) return value;
+  throw new InvalidArgumentError('expected 0 or more and less than 1.');
 }
 
 function range(text: string): 1 | 255 {
@@ -125,9 +146,31 @@ export function compileCommand(): Command {
     )
     .option('--bgr', 'the model takes blue, green, red; --mean and --std are in that order')
     .option('--background <level>', 'colour around images of another aspect ratio, 0 to 255', level, 255)
-    .option('--steps <n>', 'inner steps at adaptation', wholeNumber, 5)
-    .option('--rate <x>', 'inner learning rate at adaptation', positiveNumber, 0.01)
-    .addOption(new Option('--optimizer <name>', 'how gradients become steps (default: sgd)').choices(optimizerNames))
+    .option('--steps <n>', 'inner steps at adaptation (default: 10)', wholeNumber)
+    .option(
+      '--rate <x>',
+      'inner learning rate at adaptation (default: 0.001; of sgd and momentum 0.01)',
+      positiveNumber,
+    )
+    .addOption(new Option('--optimizer <name>', 'how gradients become steps (default: adam)').choices(optimizerNames))
+    .addOption(
+      new Option(
+        '--objective <name>',
+        'what a step makes better: the head’s own answers, or those by prototypes that an example is no part of (default: prototypes, where a head is made of examples)',
+      ).choices(objectiveNames),
+    )
+    .addOption(
+      new Option('--schedule <name>', 'the rate from step to step (default: cosine, which ends small)').choices(
+        scheduleNames,
+      ),
+    )
+    .option('--smoothing <share>', 'the share of each label that all classes have (default: 0)', part)
+    .option(
+      '--decay <x>',
+      'how much of the way back to its start a weight is pulled, times the rate (default: 0)',
+      part,
+    )
+    .option('--views <n>', 'views of an example that is alone in its class (default: 6)', wholeNumber)
     .option('--name <name>', 'name of the bundle; the folder’s when absent')
     .option('--description <text>', 'one line that says what the bundle is for')
     .action(runCompile);

@@ -1,4 +1,4 @@
-import type { Example, Manifest, Prediction } from '@whet/runtime';
+import type { AutoReport, Example, HeldBack, Manifest, Prediction } from '@whet/runtime';
 
 /** A loaded bundle, by the name that requests give it. */
 export interface Model {
@@ -15,6 +15,8 @@ export interface AdaptJob {
   readonly pattern?: string;
   readonly steps?: number;
   readonly rate?: number;
+  /** Of the pattern `auto`. */
+  readonly budgetMs?: number;
   /** A stored profile to go on from. */
   readonly from?: Uint8Array;
 }
@@ -32,6 +34,8 @@ export interface AdaptedProfile extends ProfileSummary {
   readonly losses: readonly number[];
   readonly loss: number | undefined;
   readonly halved: number;
+  readonly heldBack: HeldBack | undefined;
+  readonly auto: AutoReport | undefined;
   readonly milliseconds: { readonly encode: number; readonly steps: number };
 }
 

@@ -63,16 +63,18 @@ export function localEngine(bundles: ReadonlyMap<string, Bundle>): Engine {
 }
 
 async function adaptOn(bundle: Bundle, job: AdaptJob, { signal, onStep }: AdaptControl): Promise<AdaptedProfile> {
-  const { examples, pattern, steps, rate, from } = job;
-  const { profile, added, losses, loss, halved, milliseconds } = await bundle.adapt(examples, {
+  const { examples, pattern, steps, rate, budgetMs, from } = job;
+  const { profile, added, losses, loss, halved, heldBack, auto, milliseconds } = await bundle.adapt(examples, {
     signal,
     ...(pattern === undefined ? {} : { pattern }),
     ...(steps === undefined ? {} : { steps }),
     ...(rate === undefined ? {} : { rate }),
+    ...(budgetMs === undefined ? {} : { budgetMs }),
     ...(from === undefined ? {} : { from: bundle.profileFromBytes(from) }),
     ...(onStep ? { onStep } : {}),
   });
-  return { ...summaryOf(profile), bytes: profile.toBytes(), added, losses, loss, halved, milliseconds };
+  const result = { added, losses, loss, halved, heldBack, auto, milliseconds };
+  return { ...summaryOf(profile), bytes: profile.toBytes(), ...result };
 }
 
 const summaryOf = ({ pattern, classes, examples }: Profile): ProfileSummary => ({ pattern, classes, examples });

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { AdaptAnswer } from '@whet/runtime/client';
-import { labelKey } from '@whet/runtime/format';
+import { AUTO, labelKey } from '@whet/runtime/format';
 import type { Request, RequestHandler, Response } from 'express';
 import type { AdaptJob, Model } from '../engine/engine.js';
 import type { Limits } from '../limits.js';
@@ -60,7 +60,7 @@ export function adaptHandler(service: Service): RequestHandler {
       );
       signal.throwIfAborted();
       const id = options.profile ?? randomUUID();
-      const { pattern, classes, bytes, added, losses, loss, halved, milliseconds } = adapted;
+      const { pattern, classes, bytes, added, losses, loss, halved, heldBack, auto, milliseconds } = adapted;
       const draft = { model: model.name, pattern, classes, examples: adapted.examples, bytes };
       const storing = performance.now();
       const { version } = await store.put(caller.namespace, id, draft, stored);
@@ -75,6 +75,8 @@ export function adaptHandler(service: Service): RequestHandler {
         losses: [...losses],
         ...(loss === undefined ? {} : { loss }),
         halved,
+        ...(heldBack ? { heldBack } : {}),
+        ...(auto ? { auto: { trials: [...auto.trials], reason: auto.reason } } : {}),
         bytes: bytes.byteLength,
         version,
         milliseconds: roundMilliseconds({ decode, encode, steps, total: performance.now() - began }),
@@ -178,7 +180,7 @@ async function streamAdaptation(
 function jobOf(
   model: Model,
   examples: AdaptJob['examples'],
-  { pattern, steps, rate }: AdaptRequestOptions,
+  { pattern, steps, rate, budgetMs }: AdaptRequestOptions,
   from: ProfileRecord | undefined,
 ): AdaptJob {
   return {
@@ -187,6 +189,7 @@ function jobOf(
     ...(pattern === undefined ? {} : { pattern }),
     ...(steps === undefined ? {} : { steps }),
     ...(rate === undefined ? {} : { rate }),
+    ...(budgetMs === undefined ? {} : { budgetMs }),
     ...(from ? { from: from.bytes } : {}),
   };
 }
@@ -221,7 +224,7 @@ function readRequest(body: Body, limits: Limits): AdaptRequest {
     const read = () => items.map((item, i) => readExample(item, `examples[${i}]`, limits, body.payloads));
     return { options, count: items.length, read };
   }
-  const fields = withBooleans(withNumbers(body.fields, ['steps', 'rate', 'version']), ['continue']);
+  const fields = withBooleans(withNumbers(body.fields, ['steps', 'rate', 'budgetMs', 'version']), ['continue']);
   const options = check(adaptOptionsSchema(limits), fields);
   const { files } = body;
   if (files.length === 0) {
@@ -274,7 +277,7 @@ function checkPattern({ manifest }: Model, pattern: string | undefined, from: Pr
     const expected = `expected ${show(from.pattern)}, that of the profile to continue`;
     throw new Problem('invalid-input', 'pattern', `${expected}, got ${show(pattern)}`);
   }
-  if (Object.hasOwn(manifest.patterns, pattern)) return;
-  const known = Object.keys(manifest.patterns).join(', ');
+  if (pattern === AUTO || Object.hasOwn(manifest.patterns, pattern)) return;
+  const known = [...Object.keys(manifest.patterns), AUTO].join(', ');
   throw new Problem('invalid-input', 'pattern', `expected one of ${known}, got ${show(pattern)}`);
 }

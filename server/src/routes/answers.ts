@@ -25,6 +25,24 @@ const predictionAnswer = z
   .strictObject({ label: z.string(), probabilities })
   .meta({ id: 'Prediction' }) satisfies z.ZodType<PredictionAnswer>;
 
+const heldBackAnswer = z.strictObject({ asked: count, right: count, loss: z.number() }).meta({
+  id: 'HeldBack',
+  description: 'Examples asked about unseen, how many came out right, and their mean cross-entropy.',
+});
+
+const autoAnswer = z.strictObject({
+  trials: z.array(
+    z.strictObject({
+      pattern: z.string(),
+      steps: count,
+      heldBack: heldBackAnswer.optional(),
+      views: heldBackAnswer.optional().meta({ description: 'Of views of examples that are alone in their class.' }),
+      milliseconds,
+    }),
+  ),
+  reason: z.string(),
+});
+
 export const adaptAnswer = z
   .strictObject({
     profile: id,
@@ -45,6 +63,8 @@ export const adaptAnswer = z
       .optional()
       .meta({ description: 'Of the examples after the last step; absent where there was none.' }),
     halved: count.meta({ description: 'How many times the rate was halved, as a step would have raised the loss.' }),
+    heldBack: heldBackAnswer.optional(),
+    auto: autoAnswer.optional().meta({ description: 'With pattern `auto`: what was tried, and why this was chosen.' }),
     bytes: count.meta({ description: 'What is stored.' }),
     milliseconds: z.strictObject({
       decode: milliseconds,

@@ -39,9 +39,18 @@ export function adaptOptionsSchema(limits: Limits) {
   const steps = `expected a whole number from 0 to ${limits.steps}`;
   const rate = `expected a number above 0 and at most ${limits.rate}`;
   const version = 'expected a whole number of 1 or more';
+  const budget = 'expected milliseconds, 0 or more';
   return z.strictObject({
     model: text.optional().meta({ description: 'Name of a bundle; the first when absent.' }),
-    pattern: text.optional().meta({ description: "One of the bundle's patterns; its default when absent." }),
+    pattern: text.optional().meta({
+      description:
+        "One of the bundle's patterns, or `auto`: examples that are held back choose. The bundle's default when absent.",
+    }),
+    budgetMs: z
+      .number(budget)
+      .min(0, budget)
+      .optional()
+      .meta({ description: 'Of `auto`: milliseconds after which no more patterns are tried.' }),
     steps: z
       .int(steps)
       .min(0, steps)

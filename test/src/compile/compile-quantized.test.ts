@@ -85,7 +85,18 @@ describe.skipIf(!path)(`a quantized classifier, compiled${why}`, () => {
     ] as const) {
       const directory = join(folder, name);
       const patterns = { head: ['none'], last: ['last:3'] };
-      reports.set(name, await compileModel({ model, fileName: `${name}.onnx`, directory, name, patterns }));
+      reports.set(
+        name,
+        await compileModel({
+          model,
+          fileName: `${name}.onnx`,
+          directory,
+          name,
+          patterns,
+          objective: 'head',
+          optimizer: 'sgd',
+        }),
+      );
       bundles.set(name, await loadBundle(directory, { threads: 2 }));
     }
   });

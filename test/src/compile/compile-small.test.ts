@@ -146,7 +146,7 @@ describe('compiling', () => {
     await compileModel(small({ directory }));
     await writeFile(join(directory, 'README.md'), 'notes');
     await compileModel(small({ directory, patterns: { other: ['bias'] } }));
-    const graphs = ['predict', 'start', 'step'].map((graph) => `other.${graph}.onnx`);
+    const graphs = ['left-out', 'predict', 'start', 'step'].map((graph) => `other.${graph}.onnx`);
     expect((await readdir(directory)).sort()).toEqual(['README.md', 'manifest.json', ...graphs, 'weights.safetensors']);
   });
 });

@@ -25,6 +25,8 @@ describe('compiling for the moments of the examples', () => {
     name: 'small',
     normalization: 'support',
     patterns: { head: ['none'], scale: ['bn1.weight'], shift: ['bn1.bias'], second: ['b.weight'] },
+    objective: 'head',
+    optimizer: 'sgd',
     ...overrides,
   });
 

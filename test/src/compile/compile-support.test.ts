@@ -91,7 +91,15 @@ describe.each(subjects)('$title, compiled for the moments of the examples', (sub
     const patterns = { head: ['none'], last: subject.last, norm: ['norm'], all: ['all'] };
     const directory = await mkdtemp(join(folder, 'bundle-'));
     const [, height, width] = shape;
-    const about = { directory, name: 'support', fileName: 'model.onnx', rate: subject.rate, steps: 4 };
+    const about = {
+      directory,
+      name: 'support',
+      fileName: 'model.onnx',
+      rate: subject.rate,
+      steps: 4,
+      objective: 'head',
+      optimizer: 'sgd',
+    } as const;
     await compileModel({
       ...about,
       model: original,

@@ -10,7 +10,7 @@ import {
   splitWeights,
 } from '@whet/compiler';
 import type { Manifest } from '@whet/runtime';
-import { BUNDLE_SCHEMA, float32, manifestSchema } from '@whet/runtime/format';
+import { AUTO, BUNDLE_SCHEMA, float32, manifestSchema } from '@whet/runtime/format';
 import type { CompiledPattern } from '../pattern/compile-pattern.js';
 import { SharedWeights, WEIGHTS_FILE } from './shared-weights.js';
 
@@ -28,7 +28,18 @@ export interface StartingValue {
 export interface BundlePattern
   extends Pick<
     PatternManifest,
-    'description' | 'layers' | 'steps' | 'rate' | 'optimizer' | 'features' | 'normalizations'
+    | 'description'
+    | 'layers'
+    | 'steps'
+    | 'rate'
+    | 'optimizer'
+    | 'objective'
+    | 'smoothing'
+    | 'decay'
+    | 'schedule'
+    | 'views'
+    | 'features'
+    | 'normalizations'
   > {
   readonly name: string;
   /** As they stand in a file already, or to be encoded. */
@@ -51,6 +62,7 @@ export interface BundleDraft
 
 /** Why a pattern cannot be called so: its name is part of those of the bundle's files. */
 export function patternNameProblem(name: string): string | undefined {
+  if (name === AUTO) return `pattern name "${name}": expected another, as this one asks for a pattern to be chosen`;
   if (name in Object.prototype) return `pattern name "${name}": expected none that every JavaScript object has`;
   if (/^[\w.-]+$/.test(name) && name !== '.' && name !== '..') return undefined;
   return `pattern name "${name}": expected letters, digits, dots, dashes`;
@@ -72,6 +84,7 @@ const fileNames: Readonly<Record<GraphName, string>> = {
   step: 'step',
   moments: 'moments',
   predict: 'predict',
+  leftOut: 'left-out',
 };
 
 /** The graphs of a compiled pattern, by their names in a manifest. */
@@ -82,6 +95,7 @@ export const encodedGraphs = (compiled: CompiledPattern): BundlePattern['graphs'
   step: compiled.step,
   moments: compiled.moments,
   predict: compiled.predict,
+  leftOut: compiled.leftOut,
 });
 
 const isOpen = ({ mask }: StartingValue): boolean => !mask?.includes(0);

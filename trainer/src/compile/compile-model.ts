@@ -13,7 +13,7 @@ import { findBundle, writeBundle } from '../bundle/folder.js';
 import { momentsOfFile } from '../pattern/support-moments.js';
 import { bundledNormalizations } from '../task/normalizations.js';
 import { checkMovable, expectNormalizations, headOf, preprocessingOf } from './compile-checks.js';
-import { compileMoving, prefixOf } from './compile-moving.js';
+import { compileMoving, prefixOf, startingEntries } from './compile-moving.js';
 import type { CompileOptions, CompileReport, PatternReport } from './compile-options.js';
 import { fileTensorOf } from './exported-prefix.js';
 import { CompileError } from './read/compile-error.js';
@@ -22,6 +22,7 @@ import type { ModelParameter } from './read/model-parameters.js';
 import type { SourceHead } from './read/read-head.js';
 import { readModel, type SourceModel } from './read/read-model.js';
 import { selectParameters } from './select-parameters.js';
+import { stepOptions } from './step-defaults.js';
 
 /** Examples and classes that a step's cost is told for. */
 const sizesFor = (head: SourceHead | undefined) => ({ N: 1, W: head?.classes ?? 5 });
@@ -57,19 +58,14 @@ async function compilePatternOf(
     graphs: { ...encodedGraphs(compiled), encode: prefix?.bytes },
     ...(storesMoments ? { normalizations: [...compiled.normalizations] } : {}),
     moving: new Map(
-      moving.map(({ name: parameter, shape, value }) => [
-        parameter,
-        { shape, data: Float32Array.from(value.constant?.data ?? []) },
-      ]),
+      moving.map((parameter) => [parameter.name, { shape: parameter.shape, data: startingEntries(parameter) }]),
     ),
     kept: new Map([
       ...rows,
       ...moments.map(([moment, data]): [string, StartingValue] => [moment, { shape: [data.length], data }]),
     ]),
     layers: [...layers, 'head'],
-    steps: options.steps ?? 5,
-    rate: options.rate ?? 0.01,
-    ...(options.optimizer ? { optimizer: options.optimizer } : {}),
+    ...stepOptions(options, moving),
     features: [...compiled.features],
     stepMemory: stepMemory(compiled.step, head?.classes),
   };

@@ -7,8 +7,9 @@ import {
   nodesOf,
   type Value,
 } from '@whet/compiler';
-import { grownHead, type HeadWeights, headFeatures } from '@whet/models';
-import { type CompiledPattern, compilePattern, type PatternSource } from '../pattern/compile-pattern.js';
+import { grownHead, type HeadWeights } from '@whet/models';
+import { type CompiledPattern, compilePattern } from '../pattern/compile-pattern.js';
+import type { PatternSource } from '../pattern/pattern-source.js';
 import { takeSupportMoments } from '../pattern/support-moments.js';
 import { bundledNormalizations } from '../task/normalizations.js';
 import type { CompileOptions } from './compile-options.js';
@@ -18,7 +19,8 @@ import { CompileError } from './read/compile-error.js';
 import type { ModelParameter } from './read/model-parameters.js';
 import type { SourceHead } from './read/read-head.js';
 import type { SourceModel } from './read/read-model.js';
-import { shotCosines, spreadPrototypes } from './start-heads.js';
+import { exampleHeads } from './start-heads.js';
+import { stepOptions } from './step-defaults.js';
 
 export interface Compiled extends CompiledPattern {
   /** What moves, where the frozen part has to be the file's own: there is no `encode` then, but perhaps a boundary. */
@@ -34,11 +36,7 @@ function headSource(head: SourceHead | undefined, kind: CompileOptions['head'] =
         grownHead(g, kept as HeadWeights, features, labels),
     };
   }
-  if (kind === 'prototype') return { startHead: spreadPrototypes };
-  return {
-    headFeatures: (g: GraphBuilder, features: Value) => headFeatures(g, 'cosine', features),
-    startHead: shotCosines,
-  };
+  return exampleHeads[kind === 'prototype' ? 'prototype' : 'cosine'];
 }
 
 /** Nodes that a step differentiates at most; the largest classifiers have about half of it when all of them moves. */
@@ -59,19 +57,28 @@ function expectFewMoving(features: Graph, moving: readonly string[]): void {
   );
 }
 
+/** Where a parameter starts. */
+export const startingEntries = ({ value }: ModelParameter): Float32Array =>
+  Float32Array.from(value.constant?.data ?? []);
+
 /** The graphs of a model of which `moving` moves. Throws {@link CompileError} naming the pattern. */
 export function compileMoving(
   model: SourceModel,
   head: SourceHead | undefined,
   moving: readonly ModelParameter[],
   pattern: string,
-  options: Pick<CompileOptions, 'normalization' | 'head' | 'optimizer'>,
+  options: CompileOptions,
 ): Compiled {
-  const { normalization = 'population', optimizer } = options;
+  const { normalization = 'population' } = options;
+  const { optimizer, objective, smoothing, decay } = stepOptions(options, moving);
+  const starts = new Map(moving.map((parameter) => [parameter.name, startingEntries(parameter)]));
   const rest: Omit<PatternSource, 'features'> = {
     featureLength: model.layout.length,
     ...headSource(head, options.head),
     ...(optimizer ? { optimizer } : {}),
+    ...(objective ? { objective } : {}),
+    ...(smoothing ? { smoothing } : {}),
+    ...(decay ? { decay: { by: decay, starts } } : {}),
   };
   try {
     const features = model.featureGraph(moving);

@@ -1,6 +1,6 @@
 import type { ExternalReader, GraphCost } from '@whet/compiler';
 import type { Manifest, Preprocessing } from '@whet/runtime';
-import type { OptimizerName } from '../pattern/optimizers.js';
+import type { ObjectiveName, OptimizerName, ScheduleName } from '@whet/runtime/format';
 import type { ImageLayout } from './read/model-input.js';
 import type { ModelParameter } from './read/model-parameters.js';
 import type { SourceHead } from './read/read-head.js';
@@ -9,7 +9,25 @@ import type { SourceModel } from './read/read-model.js';
 /** Of a file's BatchNormalization layers. */
 export type FileNormalization = Exclude<Manifest['normalization'], 'layer'>;
 
-export interface CompileOptions {
+/** How a pattern's steps are made; what is absent is as `stepOptions` says. */
+export interface StepOptions {
+  readonly steps?: number;
+  readonly rate?: number;
+  /** How a gradient becomes a step. */
+  readonly optimizer?: OptimizerName;
+  /** What the loss of a step is of. */
+  readonly objective?: ObjectiveName;
+  /** The share of each label that all classes have, 0 to below 1; none when absent. */
+  readonly smoothing?: number;
+  /** How much of the distance to where values started is taken off in a step, times the rate; none when absent. */
+  readonly decay?: number;
+  /** What becomes of the rate from step to step; `constant` when absent. */
+  readonly schedule?: ScheduleName;
+  /** Views of an example that is alone in its class. */
+  readonly views?: number;
+}
+
+export interface CompileOptions extends StepOptions {
   /** The ONNX file. */
   readonly model: Uint8Array;
   /** What the file is called, for the manifest. */
@@ -59,10 +77,6 @@ export interface CompileOptions {
   readonly bgr?: boolean;
   /** Colour around an image of another aspect ratio, 0..255. */
   readonly background?: number;
-  readonly steps?: number;
-  readonly rate?: number;
-  /** How a gradient becomes a step; `sgd` when absent. */
-  readonly optimizer?: OptimizerName;
 }
 
 export interface PatternReport {

@@ -3,54 +3,17 @@ import {
   type Graph,
   GraphBuilder,
   gatherSlices,
-  gradients,
-  isStatic,
-  makeTensor,
   mergeCommonSubexpressions,
   narrow,
   removeUnusedInputs,
   runPasses,
   simplify,
-  sizeOf,
-  staticShape,
   type Value,
 } from '@whet/compiler';
-import { crossEntropy, type HeadWeights, headLogits } from '@whet/models';
-import { nextName, stateName } from '@whet/runtime/format';
-import { type OptimizerName, optimizers } from './optimizers.js';
+import { headLogits } from '@whet/models';
+import type { PatternSource } from './pattern-source.js';
 import { copyRest, encodeGraph, type RestOfNetwork, splitNetwork } from './split-network.js';
-import type { SupportNormalization } from './support-moments.js';
-
-export interface PatternSource {
-  /** From `images [N, C, H, W]` and the moving values to `features [N, F]`. */
-  readonly features: Graph;
-  readonly featureLength: number;
-  /**
-   * Splits no frozen part off: where `images` is what one made of them already, or to measure what caching it saves.
-   */
-  readonly unsplit?: boolean;
-  /**
-   * Normalizations by the support set's moments, which `features` computes of its own batch; queries are normalized
-   * with stored ones. None where all moments are constants of the graph (`population`).
-   */
-  readonly normalizations?: readonly SupportNormalization[];
-  /** What the head reads of the features `[N, F]`, such as their directions; the features themselves when absent. */
-  readonly headFeatures?: (g: GraphBuilder, features: Value) => Value;
-  /**
-   * The head a task starts from, out of features `[N, F]` and one-hot labels `[N, W]`; of a kept head, the rows of the W
-   * classes that it does not have, with its own `kept.weight [C, F]` and `kept.bias [C]`.
-   */
-  readonly startHead: (g: GraphBuilder, features: Value, labels: Value, kept: HeadWeights | undefined) => HeadWeights;
-  /** Classes of the model's own last layer, where the head starts from that. */
-  readonly keptClasses?: number;
-  /**
-   * By what multiple of the common rate each entry of a value moves, by the value's name; of the head, each entry of the
-   * row that all classes share, 0 where it stays. All move by the common rate when absent.
-   */
-  readonly rates?: ReadonlyMap<string, Float32Array>;
-  /** How a gradient becomes a step; `sgd` when absent. */
-  readonly optimizer?: OptimizerName;
-}
+import { headInputs, stepGraph } from './step-graph.js';
 
 export interface CompiledPattern {
   /** `images [N, C, H, W]` to `features`, and the moments of frozen normalizations; undefined where nothing is frozen. */
@@ -62,20 +25,14 @@ export interface CompiledPattern {
   /** Moments of the other normalizations at given values; undefined where there are none. */
   readonly moments: Graph | undefined;
   readonly predict: Graph;
+  /** Logits of examples by prototypes that each is no part of; undefined where a head is not made of the examples alone. */
+  readonly leftOut: Graph | undefined;
   /** Those that take the support set's moments, from the image upward; `frozen` where `encode` yields them. */
   readonly normalizations: readonly { readonly name: string; readonly channels: number; readonly frozen: boolean }[];
   /** Shape of the features of one image. */
   readonly features: readonly number[];
   /** Values of the source at which the frozen part ends; several are cached side by side in one row. */
   readonly boundary: readonly Value[];
-}
-
-/** A direction times each entry's multiple of the rate. The head's frozen entries are the task's own, and stored all the same. */
-function scaleByRates(g: GraphBuilder, direction: Value, rates: Float32Array | undefined): Value {
-  if (!rates || rates.every((rate) => rate === 1)) return direction;
-  const whole = isStatic(direction.shape) && sizeOf(direction.shape) === rates.length;
-  const shape = whole ? staticShape(direction) : [rates.length];
-  return g.apply('Mul', [direction, g.constant(makeTensor(shape, rates))], {});
 }
 
 /**
@@ -102,14 +59,6 @@ export function compilePattern(source: PatternSource): CompiledPattern {
     return runPasses({ ...built, name }, { ...passes, foldNarrowed: foldConstants }).graph;
   };
 
-  const withHead = (g: GraphBuilder, values: ReadonlyMap<string, Value>) => {
-    const weight = g.input('head.weight', ['W', source.featureLength]);
-    const bias = g.input('head.bias', ['W']);
-    return new Map(values).set('head.weight', weight).set('head.bias', bias);
-  };
-  const logitsOf = (g: GraphBuilder, output: Value, all: ReadonlyMap<string, Value>) =>
-    headLogits(g, output, { weight: all.get('head.weight') as Value, bias: all.get('head.bias') as Value });
-
   const start = part('start', 'batch', (g, { output, features, values }) => {
     const labels = g.input('labels', ['N', 'W']);
     const kept = source.keptClasses && {
@@ -125,54 +74,34 @@ export function compilePattern(source: PatternSource): CompiledPattern {
     return { name: 'start', inputs, outputs };
   });
 
-  const step = part('step', 'batch', (g, { output, features, values }) => {
-    const labels = g.input('labels', ['N', 'W']);
-    const rate = g.input('rate', []);
-    const all = withHead(g, values);
-    const loss = crossEntropy(g, logitsOf(g, output, all), labels);
-    const stays = (name: string) => source.rates?.get(name)?.every((rate) => rate === 0) ?? false;
-    const moving = [...all.keys()].filter((name) => !stays(name));
-    const found = gradients(
-      g,
-      loss,
-      moving.map((name) => all.get(name) as Value),
-    );
-    const outputs = new Map<string, Value>([['loss', loss]]);
-    const optimizer = optimizers[source.optimizer ?? 'sgd'];
-    const count = optimizer.counts ? [g.input('count', [])] : [];
-    const inputs = [features, labels, rate, ...count, ...all.values()];
-    const gradientOf = new Map(moving.map((name, i) => [name, found[i]]));
-    for (const [name, value] of all) {
-      const gradient = gradientOf.get(name);
-      if (!gradient && !stays(name)) throw new Error(`the loss does not depend on "${name}"`);
-      const states = optimizer.states.map((state) => g.input(stateName(name, state), value.shape));
-      inputs.push(...states);
-      // What stays has no gradient, but every step has the input `rate`, and every value its states.
-      const { direction, next } = gradient
-        ? optimizer.direct(g, gradient, states, count[0])
-        : { direction: g.scalar(0), next: states.map((state) => g.apply('Mul', [state, g.scalar(1)], {})) };
-      const scaled = gradient ? scaleByRates(g, direction, source.rates?.get(name)) : direction;
-      outputs.set(nextName(name), g.apply('Sub', [value, g.apply('Mul', [rate, scaled], {})], {}));
-      optimizer.states.forEach((state, i) => {
-        outputs.set(nextName(stateName(name, state)), next[i] as Value);
-      });
-    }
-    return { name: 'step', inputs, outputs };
-  });
+  const step = part('step', 'batch', (g, rest) => stepGraph(g, source, rest));
 
   const momentsOf = (_: GraphBuilder, { features, values, moments }: RestOfNetwork): Graph => {
     return { name: 'moments', inputs: [features, ...values.values()], outputs: moments };
   };
 
   const predict = part('predict', 'stored', (g, { output, features, values, moments }) => {
-    const all = withHead(g, values);
-    const probabilities = g.apply('Softmax', [logitsOf(g, output, all)], { axis: -1 });
-    return {
-      name: 'predict',
-      inputs: [features, ...all.values(), ...moments.values()],
-      outputs: new Map([['probabilities', probabilities]]),
-    };
+    const head = headInputs(g, source.featureLength);
+    const logits = headLogits(g, output, head);
+    const probabilities = g.apply('Softmax', [logits], { axis: -1 });
+    const inputs = [features, ...values.values(), head.weight, head.bias, ...moments.values()];
+    const named = source.leaveOneOut ? [['logits', logits] as const] : [];
+    return { name: 'predict', inputs, outputs: new Map([['probabilities', probabilities], ...named]) };
   });
+
+  const { leaveOneOut } = source;
+  const leftOut =
+    leaveOneOut &&
+    part('left-out', 'batch', (g, { output, features, values }) => {
+      const labels = g.input('labels', ['N', 'W']);
+      const support = g.input('support', ['N']);
+      const logits = leaveOneOut(g, output, labels, support);
+      return {
+        name: 'left-out',
+        inputs: [features, labels, support, ...values.values()],
+        outputs: new Map([['logits', logits]]),
+      };
+    });
 
   return {
     encode,
@@ -181,6 +110,7 @@ export function compilePattern(source: PatternSource): CompiledPattern {
     step,
     moments: moving.length > 0 ? part('moments', 'batch', momentsOf) : undefined,
     predict,
+    leftOut,
     normalizations: [...frozen, ...moving].map((normalization) => ({
       name: normalization.name,
       channels: normalization.channels,

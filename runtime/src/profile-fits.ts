@@ -1,0 +1,33 @@
+import { ProfileError } from './errors.js';
+import type { Manifest } from './manifest.js';
+import { momentNames, type Pattern } from './pattern.js';
+import type { Profile } from './profile.js';
+
+/** Throws {@link ProfileError} where a profile's classes or values are not those of its pattern. */
+export function checkFits(
+  profile: Profile,
+  pattern: Pattern,
+  { limits, featureLength }: Pick<Manifest, 'limits' | 'featureLength'>,
+): void {
+  const ways = profile.classes.length;
+  if (ways > limits.maxClasses)
+    throw new ProfileError(`profile: expected at most ${limits.maxClasses} classes, got ${ways}`);
+  const expected = new Map([...pattern.start].map(([name, { shape }]) => [name, shape.join()]));
+  expected.set('head.weight', `${ways},${featureLength}`).set('head.bias', `${ways}`);
+  for (const [name, shape] of [...pattern.moments.frozen, ...pattern.moments.moving]) expected.set(name, `${shape}`);
+  for (const [name, shape] of expected) {
+    const value = profile.values.get(name);
+    if (value?.shape.join() !== shape) {
+      throw new ProfileError(
+        `profile: "${name}": expected shape [${shape}], got [${value?.shape.join() ?? 'nothing'}]`,
+      );
+    }
+  }
+  if (profile.values.size !== expected.size)
+    throw new ProfileError('profile: holds values that its pattern does not move');
+  for (const { name } of pattern.manifest.normalizations ?? []) {
+    const { variance } = momentNames(name);
+    const negative = profile.values.get(variance)?.data.find((value) => value < 0);
+    if (negative !== undefined) throw new ProfileError(`profile: "${variance}": expected variances, got ${negative}`);
+  }
+}

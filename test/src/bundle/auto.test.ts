@@ -1,0 +1,156 @@
+import { type Bundle, InputError } from '@whet/runtime';
+import { loadBundle } from '@whet/runtime/node';
+import { generatorFor } from '@whet/trainer';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { encodeModel } from '../../../compiler/src/onnx/models.test.helper.js';
+import { compileBytes, weights } from '../compile/compile-helpers.js';
+
+const SIDE = 8;
+const model = encodeModel({
+  inputs: { x: ['N', 1, SIDE, SIDE] },
+  outputs: { l: undefined },
+  nodes: [
+    { op: 'Conv', inputs: ['x', 'w1'], outputs: ['a'] },
+    { op: 'Relu', inputs: ['a'], outputs: ['b'] },
+    { op: 'Conv', inputs: ['b', 'w2'], outputs: ['c'] },
+    { op: 'Relu', inputs: ['c'], outputs: ['d'] },
+    { op: 'GlobalAveragePool', inputs: ['d'], outputs: ['e'] },
+    { op: 'Flatten', inputs: ['e'], outputs: ['f'] },
+    { op: 'Gemm', inputs: ['f', 'wf'], outputs: ['l'] },
+  ],
+  initializers: { w1: weights(6, 1, 3, 3), w2: weights(8, 6, 3, 3), wf: weights(8, 3) },
+});
+
+const random = generatorFor(5, 'auto', 0);
+const noise = (scale: number) => Float32Array.from({ length: SIDE * SIDE }, () => scale * random.normal());
+/** Pictures of a class: one pattern of light, and noise. */
+function pictures(counts: Readonly<Record<string, number>>) {
+  return Object.entries(counts).flatMap(([label, count]) => {
+    const drawn = noise(1);
+    return Array.from({ length: count }, () => {
+      const grain = noise(0.7);
+      return { label, image: drawn.map((value, i) => value + (grain[i] as number)) };
+    });
+  });
+}
+
+let bundle: Bundle;
+beforeAll(async () => {
+  const { directory } = await compileBytes(model, {
+    patterns: { all: ['all'], head: ['none'], last: ['last:1'] },
+    rate: 0.01,
+  });
+  bundle = await loadBundle(directory);
+});
+afterAll(() => bundle.release());
+
+const queries = pictures({ a: 5 }).map(({ image }) => image);
+
+describe('auto', () => {
+  it('tries patterns from the one that moves least, and adapts the one that it chooses to all examples', async () => {
+    const examples = pictures({ a: 5, b: 5, c: 5 });
+    const { profile, auto, heldBack, losses, loss } = await bundle.adapt(examples, { pattern: 'auto' });
+    expect(auto?.trials[0]).toMatchObject({ pattern: 'head', steps: 0, heldBack: { asked: 15 } });
+    const tried = auto?.trials.slice(1).map(({ pattern }) => pattern) ?? [];
+    expect(['head', 'last', 'all'].slice(0, tried.length)).toEqual(tried);
+    expect(tried.length).toBeGreaterThan(1);
+    expect(auto?.reason).toBeTruthy();
+    expect(heldBack?.asked).toBe(15);
+    if (loss !== undefined) expect(loss).toBeLessThanOrEqual((losses[0] as number) * (1 + 1e-5) + 1e-6);
+    const steps = profile.steps === 0 ? { steps: 0 } : {};
+    const directly = await bundle.adapt(examples, { pattern: profile.pattern, ...steps });
+    expect(await bundle.predict(profile, queries)).toEqual(await bundle.predict(directly.profile, queries));
+  });
+
+  it('takes no step within a budget of no time, and says why', async () => {
+    const { profile, auto } = await bundle.adapt(pictures({ a: 3, b: 3 }), { pattern: 'auto', budgetMs: 0 });
+    expect([profile.pattern, profile.steps]).toEqual(['head', 0]);
+    expect(auto?.trials).toHaveLength(1);
+    expect(auto?.reason).toBe('the budget of 0 ms is spent');
+  });
+
+  it('is decided by views where each class has one example', async () => {
+    const { profile, auto, heldBack } = await bundle.adapt(pictures({ a: 1, b: 1, c: 1 }), { pattern: 'auto' });
+    expect(heldBack).toBeUndefined();
+    expect(auto?.trials).toHaveLength(1);
+    expect(auto?.trials[0]?.views?.asked).toBe(18);
+    expect(auto?.reason).toMatch(/^views of the examples are/);
+    expect(profile.examples).toEqual([1, 1, 1]);
+  });
+
+  it.each<[string, ReturnType<typeof pictures>]>([
+    ['one example of a class beside ten of others', pictures({ a: 1, b: 10, c: 10 })],
+    ['the same picture under two names', pictures({ a: 4 }).flatMap((each) => [each, { ...each, label: 'b' }])],
+    ['two examples in all', pictures({ a: 1, b: 1 })],
+    ['one class twice', pictures({ a: 2, b: 1 })],
+  ])('ends, with values that are numbers: %s', async (_, examples) => {
+    const { profile, auto } = await bundle.adapt(examples, { pattern: 'auto' });
+    expect(auto?.trials.length).toBeGreaterThan(0);
+    const [first] = await bundle.predict(profile, queries);
+    expect(Object.values(first?.probabilities ?? {}).reduce((a, b) => a + b, 0)).toBeCloseTo(1, 4);
+  });
+
+  it('is no pattern to go on from a profile with, nor the name of one', async () => {
+    const examples = pictures({ a: 2, b: 2 });
+    const { profile } = await bundle.adapt(examples, { pattern: 'head' });
+    const again = bundle.adapt(examples, { pattern: 'auto', from: profile });
+    await expect(again).rejects.toThrow(
+      new InputError('pattern', 'expected "head", that of the profile to go on from, got "auto"'),
+    );
+    await expect(compileBytes(model, { patterns: { auto: ['none'] } })).rejects.toThrow(
+      'asks for a pattern to be chosen',
+    );
+  });
+
+  it.each([-1, Number.NaN])('refuses a budget of %s ms', async (budgetMs) => {
+    const adapted = bundle.adapt(pictures({ a: 2, b: 2 }), { pattern: 'auto', budgetMs });
+    await expect(adapted).rejects.toThrow(`expected milliseconds, 0 or more, got ${budgetMs}`);
+  });
+
+  it('stops where it is told to', async () => {
+    const signal = AbortSignal.abort(new Error('told to'));
+    await expect(bundle.adapt(pictures({ a: 2, b: 2 }), { pattern: 'auto', signal })).rejects.toThrow('told to');
+  });
+});
+
+describe('what is held back', () => {
+  it('counts the examples that are right by classes made without them', async () => {
+    const examples = pictures({ a: 4, b: 4, c: 1 });
+    const { heldBack } = await bundle.adapt(examples, { pattern: 'head', steps: 0 });
+    expect(heldBack?.asked).toBe(8);
+    let right = 0;
+    for (const [i, { label, image }] of examples.slice(0, 8).entries()) {
+      const { profile } = await bundle.adapt(
+        examples.filter((_, at) => at !== i),
+        { pattern: 'head', steps: 0 },
+      );
+      const [answer] = await bundle.predict(profile, [image]);
+      if (answer?.label === label) right++;
+    }
+    expect(heldBack?.right).toBe(right);
+  });
+
+  it('is not told where no class has two examples', async () => {
+    expect((await bundle.adapt(pictures({ a: 1, b: 1 }))).heldBack).toBeUndefined();
+  });
+});
+
+describe('steps by prototypes', () => {
+  it('take none where there is nothing to ask about', async () => {
+    const { losses, loss, profile } = await bundle.adapt(pictures({ a: 1, b: 1 }), { pattern: 'last', views: 0 });
+    expect([losses, loss, profile.values.has('w2')]).toEqual([[], undefined, true]);
+  });
+
+  it('ask about views of examples that are alone', async () => {
+    const { losses, loss } = await bundle.adapt(pictures({ a: 1, b: 1 }), { pattern: 'last' });
+    expect(losses).toHaveLength(10);
+    expect(loss).toBeLessThanOrEqual(losses[0] as number);
+  });
+
+  it('go on from a profile, with classes that have no new example', async () => {
+    const { profile } = await bundle.adapt(pictures({ a: 3, b: 3 }), { pattern: 'last' });
+    const more = await bundle.adapt(pictures({ b: 2, c: 2 }), { from: profile });
+    expect(more.profile.classes).toEqual(['a', 'b', 'c']);
+    expect(more.profile.examples).toEqual([3, 5, 2]);
+  });
+});
