@@ -199,3 +199,21 @@ export function convNext(n: NetworkWriter, x: Value, name: string): Value {
   const scaled = n.binary('Mul', wide, n.weight(`${name}.scale`, [group], 1));
   return n.binary('Add', n.transpose(scaled, 0, 3, 1, 2), x);
 }
+
+/** Six inverted residuals, `a` to `f`, three with a shortcut, and a layer above. */
+export const mobile: Build = (n, x) => {
+  let y = n.swish(n.convolution(x, 'stem', 4, { norm: true }));
+  y = inverted(n, y, 'a', { out: 3, excite: true });
+  y = inverted(n, y, 'b', { expand: 6, out: 4, stride: 2 });
+  y = inverted(n, y, 'c', { expand: 6, excite: true });
+  y = inverted(n, y, 'd', { expand: 6, out: 5 });
+  y = inverted(n, y, 'e', { expand: 6 });
+  y = inverted(n, y, 'f', { expand: 6, out: 6, excite: true });
+  return n.swish(n.convolution(y, 'top', 8, { side: 1, norm: true }));
+};
+
+/** Convolutions in a row, and a pooling where one is called so. */
+export const convolutions =
+  (...names: string[]): Build =>
+  (n, x) =>
+    names.reduce((y, name) => (name === 'pool' ? n.pool(y) : n.apply('Relu', n.convolution(y, name, 4))), x);

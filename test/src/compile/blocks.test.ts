@@ -3,7 +3,17 @@ import { graphCost, onnxMessage, slice, type Value } from '@whet/compiler';
 import { type ModelParameter, readModel } from '@whet/trainer';
 import { describe, expect, it } from 'vitest';
 import { lacking } from '../needs.js';
-import { type Build, basic, convNext, encoder, inverted, mixer, networkOf, patches } from './block-networks.js';
+import {
+  type Build,
+  basic,
+  convNext,
+  convolutions,
+  encoder,
+  mixer,
+  mobile,
+  networkOf,
+  patches,
+} from './block-networks.js';
 import { compileBytes, expectAsFile } from './compile-helpers.js';
 
 /** A file of EfficientNet-Lite0. */
@@ -23,17 +33,6 @@ async function sectionsOf(build: Build, folded = false): Promise<string[]> {
     .filter((section) => section.parameters.length > 0)
     .map((section) => `${section.block ?? '-'} ${partsOf(section.parameters)}`);
 }
-
-const mobile: Build = (n, x) => {
-  let y = n.swish(n.convolution(x, 'stem', 4, { norm: true }));
-  y = inverted(n, y, 'a', { out: 3, excite: true });
-  y = inverted(n, y, 'b', { expand: 6, out: 4, stride: 2 });
-  y = inverted(n, y, 'c', { expand: 6, excite: true });
-  y = inverted(n, y, 'd', { expand: 6, out: 5 });
-  y = inverted(n, y, 'e', { expand: 6 });
-  y = inverted(n, y, 'f', { expand: 6, out: 6, excite: true });
-  return n.swish(n.convolution(y, 'top', 8, { side: 1, norm: true }));
-};
 
 const residual: Build = (n, x) => {
   // A stem of as many convolutions as a block has, as ResNet-D's, is none.
@@ -58,11 +57,6 @@ const separable: Build = (n, x) => {
   }
   return y;
 };
-
-const convolutions =
-  (...names: string[]): Build =>
-  (n, x) =>
-    names.reduce((y, name) => (name === 'pool' ? n.pool(y) : n.apply('Relu', n.convolution(y, name, 4))), x);
 
 describe('blocks of a network', () => {
   it.each<[string, Build, string[]]>([
