@@ -172,11 +172,14 @@ function attention(n: NetworkWriter, x: Value, name: string, apart: boolean): Va
 const feedForward = (n: NetworkWriter, x: Value, name: string): Value =>
   n.linear(n.swish(n.linear(x, `${name}.fc1`, 8)), `${name}.fc2`, x.shape.at(-1) as number);
 
-/** Patches `[N, T, D]` with a position embedding. */
+/** Patches `[N, 17, 4]`, one of which is a token as often as there are images, with a position embedding. */
 export function patches(n: NetworkWriter, x: Value): Value {
-  const embedded = n.convolution(x, 'patch', 4, { side: 3, stride: 2 });
+  const embedded = n.convolution(x, 'patch', 4, { stride: 2 });
   const rows = n.transpose(n.reshape(embedded, -1, 4, 16), 0, 2, 1);
-  return n.binary('Add', rows, n.weight('position', [1, 16, 4]));
+  const images = n.g.apply('Shape', [embedded], { start: 0, end: 1 }, 'images');
+  const size = n.g.apply('Concat', [images, n.g.constant(int64s([1, 4]))], { axis: 0 }, 'size');
+  const token = n.g.apply('Expand', [n.weight('token', [1, 1, 4]), size], {}, 'tokens');
+  return n.binary('Add', n.concat(token, rows), n.weight('position', [1, 17, 4]));
 }
 
 export function encoder(n: NetworkWriter, x: Value, name: string, apart = false): Value {
@@ -198,6 +201,13 @@ export function convNext(n: NetworkWriter, x: Value, name: string): Value {
   const wide = feedForward(n, n.normalizeRows(deep, `${name}.norm`), name);
   const scaled = n.binary('Mul', wide, n.weight(`${name}.scale`, [group], 1));
   return n.binary('Add', n.transpose(scaled, 0, 3, 1, 2), x);
+}
+
+/** ConvFormer's block on `[N, C, H, W]`: separable convolutions, then products over channels, which stand last for them. */
+export function convFormer(n: NetworkWriter, x: Value, name: string): Value {
+  const mixed = n.binary('Add', x, n.convolution(inverted(n, x, name, { expand: 6 }), `${name}.out`, 4, { side: 1 }));
+  const last = n.transpose(mixed, 0, 2, 3, 1);
+  return n.binary('Add', mixed, n.transpose(feedForward(n, n.normalizeRows(last, `${name}.norm`), name), 0, 3, 1, 2));
 }
 
 /** Six inverted residuals, `a` to `f`, three with a shortcut, and a layer above. */

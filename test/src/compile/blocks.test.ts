@@ -6,6 +6,7 @@ import { lacking } from '../needs.js';
 import {
   type Build,
   basic,
+  convFormer,
   convNext,
   convolutions,
   encoder,
@@ -65,6 +66,32 @@ describe('blocks of a network', () => {
       mobile,
       ['- stem', '6 a', '5 b', '4 c', '3 d', '2 e', '1 f', '- top'],
     ],
+    [
+      'inverted residuals whose convolutions of several widths stand side by side',
+      (n, x) => {
+        const sided = (from: Value, name: string) => {
+          const wide = n.convolution(from, `${name}.expand`, 6, { side: 1 });
+          const halves = [0, 3].map((at) => slice(n.g, wide, [1], [at], [at + 3]));
+          const deep = halves.map((half, i) => n.convolution(half, `${name}.${i}`, 3, { side: 3 + 2 * i, group: 3 }));
+          return n.convolution(n.apply('Relu', n.concat(...deep)), `${name}.project`, 4, { side: 1 });
+        };
+        const joined = (from: Value, name: string) => n.binary('Add', from, sided(from, name));
+        return joined(sided(joined(n.convolution(x, 'stem', 4), 'a'), 'b'), 'c');
+      },
+      ['- stem', '3 a', '2 b', '1 c'],
+    ],
+    [
+      'residual blocks that normalize first, also for their shortcut',
+      (n, x) => {
+        const first = (from: Value, name: string, out: number) => {
+          const y = n.apply('Relu', n.normalize(from, `${name}.norm`));
+          const z = n.convolution(n.convolution(y, `${name}.conv1`, out), `${name}.conv2`, out);
+          return n.binary('Add', z, out === 4 ? from : n.convolution(y, `${name}.down`, out, { side: 1 }));
+        };
+        return n.normalize(first(first(first(n.convolution(x, 'stem', 4), 'a', 4), 'b', 6), 'c', 8), 'top');
+      },
+      ['- stem', '3 a', '2 b', '1 c', '- top'],
+    ],
     ['residual blocks, with what is in their shortcuts', residual, ['- stem1 stem2', '4 a', '3 b', '2 c', '1 d']],
     [
       'attention and the feed-forward part above it as one',
@@ -80,6 +107,11 @@ describe('blocks of a network', () => {
       'products over places and those over channels as one',
       (n, x) => n.meanOfRows(mixer(n, mixer(n, patches(n, x), 'a'), 'b')),
       ['- patch position', '2 a', '1 b'],
+    ],
+    [
+      'convolutions and the feed-forward part above them as one',
+      (n, x) => ['a', 'b'].reduce((y, name) => convFormer(n, y, name), n.convolution(x, 'stem', 4)),
+      ['- stem', '2 a', '1 b'],
     ],
     [
       'ConvNeXt’s, with a layer between two stages',

@@ -95,6 +95,7 @@ export function sectionsOf(graph: Graph, parameters: readonly ModelParameter[]):
   const links = chainBetween(graph.inputs, end as Value);
   const kinds = links.map((link) => kindOfLink(link));
   const units = repeatingUnits(kinds);
+  const numberOf = new Map(units.map((unit, i) => [unit, units.length - i]));
   const spans = spansOfLinks(kinds, units);
   const groups: Link[][] = [];
   const numbers: (number | undefined)[] = [];
@@ -103,7 +104,7 @@ export function sectionsOf(graph: Graph, parameters: readonly ModelParameter[]):
     if (i > 0 && span === spans[i - 1]) groups.at(-1)?.push(link);
     else {
       groups.push([link]);
-      numbers.push(span && units.length - units.indexOf(span));
+      numbers.push(span && numberOf.get(span));
     }
   }
   const inGroups = parametersIn(graph, groups, parameters);

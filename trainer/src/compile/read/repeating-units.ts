@@ -12,6 +12,8 @@ interface Part extends Span {
   readonly isJoin: boolean;
   /** Multiplies what it has made of images, so that joins above it may belong to it. */
   readonly attends: boolean;
+  /** With its feed-forward part. */
+  readonly isComplete?: boolean;
 }
 
 /** Kinds that take turns in a block, at most. */
@@ -92,16 +94,23 @@ function withUnjoined(parts: readonly Part[], bodies: readonly (readonly string[
   return [...found, ...matchRow(row, shapes, below, false)];
 }
 
-/** Only mixes channels of one place, which is half of what a block does. */
-const isFeedForward = ({ isJoin, name }: Part): boolean => isJoin && /^join\((pointwise ?)+\)$/.test(name);
+/**
+ * How much of an image each place sees of what a join adds: 2 where others are near it or attended to, 1 where products of
+ * turned axes may see them, 0 where products only mix the channels of the place.
+ */
+function reachOf(name: string): number {
+  if (!/^join\((pointwise|transpose| )+\)$/.test(name)) return 2;
+  return name.includes('transpose') ? 1 : 0;
+}
 
-/** Each feed-forward join put together with the join of another kind that stands right below it. */
+/** Each join of nothing but products (a feed-forward part) put together with the one right below it that reaches further. */
 function withFeedForward(parts: readonly Part[]): Part[] {
   const found: Part[] = [];
-  for (const [i, part] of parts.entries()) {
-    const below = parts[i - 1];
-    if (below?.isJoin && !isFeedForward(below) && isFeedForward(part)) {
-      found.push(merged([found.pop() as Part, part], `${below.name} ${part.name}`));
+  for (const part of parts) {
+    const below = found.at(-1);
+    const reach = reachOf(part.name);
+    if (below?.isJoin && part.isJoin && reach < 2 && reach < reachOf(below.name) && !below.isComplete) {
+      found.splice(-1, 1, { ...merged([below, part], `${below.name} ${part.name}`), isComplete: true });
     } else found.push(part);
   }
   return found;
