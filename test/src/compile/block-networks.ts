@@ -135,7 +135,7 @@ export interface InvertedOptions {
 }
 
 /** MBConv: with a shortcut where its input may be added. Without `expand` it leaves out its first layer. */
-export function inverted(n: NetworkWriter, x: Value, name: string, options: InvertedOptions = {}): Value {
+function inverted(n: NetworkWriter, x: Value, name: string, options: InvertedOptions = {}): Value {
   const width = x.shape[1] as number;
   const { expand, out = width, stride = 1, excite = false } = options;
   const wide = expand === undefined ? x : n.swish(n.convolution(x, `${name}.expand`, expand, { side: 1, norm: true }));
