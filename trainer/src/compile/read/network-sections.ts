@@ -81,14 +81,15 @@ function parametersIn(
 
 /**
  * A network of one output as its blocks and what stands below, between and above them, from the image upward: what is found
- * in how its nodes are joined, not in names. A parameter that several read is where it is read first.
+ * in how its nodes are joined, not in names. A parameter that several nodes read is where it is read first.
  *
- * Where everything an image becomes goes through one value, a block may begin or end. Between two such values, branches
- * with layers in them that are added or put together (`Concat`) are a block: residual, dense, inception, shuffle; gates that
- * multiply, as squeeze-and-excitation, are not. So are layers in a row beside such a block that are the same layers,
- * pointwise, depthwise or other: MBConv at a stride, and the first one, which may leave out its first layer. Where kinds of blocks
- * take turns, as attention and feed-forward do, one turn of all is the block. Of a network without joins a block is layers of
- * different kinds that take turns, or else all up to a pooling.
+ * Where all that an image becomes goes through one value, a block may begin or end. Between two such values, branches with
+ * layers in them that are added or concatenated are a block: residual, dense, inception, shuffle. Gates that multiply, as
+ * squeeze-and-excitation, are not. So are layers in a row beside such a block that are its layers, pointwise, depthwise or other,
+ * without the join: MBConv at a stride; below the first join, which may leave out their first. A join of nothing but products (a
+ * feed-forward part) is of the block below it, and where kinds take turns, as a layer and the join that reads it or attention and the joins
+ * that follow, a block is one turn of each. In a network without joins a block is layers of different kinds that take turns, or
+ * else all up to a pooling. A network of fewer than two blocks has none.
  */
 export function sectionsOf(graph: Graph, parameters: readonly ModelParameter[]): Section[] {
   const [end] = graph.outputs.values();

@@ -53,8 +53,8 @@ const longestFirst = (shapes: readonly Shape[]): Shape[] =>
   shapes.filter(([, shape]) => shape.length > 1).sort(([, a], [, b]) => b.length - a.length);
 
 /**
- * A row of layers between two joins, those that repeat the layers of a join put together: such as stand right above a join
- * or a row put together before, then right below one.
+ * A row of layers with those put together that repeat the layers of a join: first what stands right above the join `below` it,
+ * and above what was put together, then right below the one `above`.
  */
 function matchRow(row: readonly Part[], shapes: readonly Shape[], below: boolean, above: boolean): Part[] {
   let range: readonly [number, number] = [0, row.length];
@@ -184,13 +184,7 @@ function upToPools(parts: readonly Part[]): Span[] {
   return inOrder(units);
 }
 
-/**
- * The blocks of a chain by the kinds of its links, from the image upward; none where fewer than two are found.
- *
- * A join is a block, as are layers without one that repeat those of a join beside them; where kinds take turns, as attention and
- * a feed-forward part do, a block is one turn of each. Without joins a block is layers that take turns, or else the
- * layers up to a pooling.
- */
+/** The blocks of a chain by the kinds of its links, as `sectionsOf` says, from the image upward; none where fewer than two are found. */
 export function repeatingUnits(kinds: readonly (LinkKind | undefined)[]): Span[] {
   const parts = kinds.flatMap((kind, i): Part[] => {
     if (!kind) return [];
