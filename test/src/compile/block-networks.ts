@@ -187,6 +187,13 @@ export function encoder(n: NetworkWriter, x: Value, name: string, apart = false)
   return n.binary('Add', attended, feedForward(n, n.normalizeRows(attended, `${name}.norm2`), `${name}.mlp`));
 }
 
+/** PVT's block on `[N, 4, 4, 4]`: attention, then a feed-forward part with a convolution in it. */
+export function convolvingEncoder(n: NetworkWriter, x: Value, name: string): Value {
+  const rows = n.transpose(n.reshape(x, -1, 4, 16), 0, 2, 1);
+  const attended = n.binary('Add', rows, attention(n, n.normalizeRows(rows, `${name}.norm`), `${name}.attn`, false));
+  return inverted(n, n.reshape(n.transpose(attended, 0, 2, 1), -1, 4, 4, 4), name, { expand: 6 });
+}
+
 /** MLP-Mixer's layer: the same products over places, then over channels. */
 export function mixer(n: NetworkWriter, x: Value, name: string): Value {
   const turned = n.transpose(n.normalizeRows(x, `${name}.norm1`), 0, 2, 1);

@@ -9,6 +9,7 @@ import {
   convFormer,
   convNext,
   convolutions,
+  convolvingEncoder,
   encoder,
   mixer,
   mobile,
@@ -102,6 +103,12 @@ describe('blocks of a network', () => {
       'attention with a product each for queries, keys and values',
       vision(true),
       ['- patch position', '3 a', '2 b', '1 c', '- top'],
+    ],
+    [
+      'attention and what follows in turns',
+      (n, x) =>
+        ['a', 'b'].reduce((y, name) => convolvingEncoder(n, y, name), n.convolution(x, 'stem', 4, { stride: 2 })),
+      ['- stem', '2 a', '1 b'],
     ],
     [
       'products over places and those over channels as one',
