@@ -44,6 +44,7 @@ export type { CompileOptions, CompileReport, PatternReport } from './compile/com
 export { numberDuplicates, parseLabels } from './compile/labels.js';
 export { CompileError } from './compile/read/compile-error.js';
 export type { ModelParameter } from './compile/read/model-parameters.js';
+export type { Section } from './compile/read/network-sections.js';
 export type { SourceHead } from './compile/read/read-head.js';
 export { type ReadModelOptions, readModel, type SourceModel } from './compile/read/read-model.js';
 export { type CifarOptions, cifarPreprocessing, loadCifar } from './data/cifar.js';

@@ -17,6 +17,7 @@ import { count, positiveNumber, wholeNumber } from '../arguments.js';
 import { externalDataReader } from '../external-data.js';
 import { bytes, formatTable, percent } from '../format.js';
 import { readNamedFile } from '../named-file.js';
+import { numbersOf, parameterTable, summaryOfParameters } from '../parameter-tables.js';
 import { namedLists } from '../patterns.js';
 import { nameOfPlace, writtenLine } from '../written.js';
 
@@ -50,6 +51,7 @@ interface CompileOptions {
   readonly rate?: number;
   readonly name?: string;
   readonly description?: string;
+  readonly verbose?: boolean;
 }
 
 function imageSize(text: string): [number, number] {
@@ -91,9 +93,13 @@ export function compileCommand(): Command {
     .requiredOption('--out <place>', 'folder of the bundle, or a file that ends in .whet')
     .option(
       '--trainable <selections...>',
-      'parameters that move besides the head: names, globs, last:N, bias, norm, all, none (default: none)',
+      'parameters that move besides the head: names, globs, last:N layers, blocks:N, bias, norm, all, none (default: none)',
     )
-    .option('--pattern <name=selections>', 'a named pattern; repeat it for several in one bundle', collectPattern)
+    .option(
+      '--pattern <name=selections>',
+      'a named pattern, as deep=blocks:5; repeat it for several in one bundle',
+      collectPattern,
+    )
     .option(
       '--features <tensor>',
       'tensor that is the features; what the last Gemm, MatMul or 1x1 Conv reads when absent',
@@ -173,13 +179,25 @@ export function compileCommand(): Command {
     .option('--views <n>', 'views of an example that is alone in its class (default: 6)', wholeNumber)
     .option('--name <name>', 'name of the bundle; the folder’s when absent')
     .option('--description <text>', 'one line that says what the bundle is for')
+    .option('--verbose', 'list every parameter, not one line a block (or layer, where no blocks repeat)')
     .action(runCompile);
 }
 
 async function runCompile(path: string, options: CompileOptions): Promise<void> {
   const { compileModel, numberDuplicates, parseLabels } = await import('@whet/trainer');
   const model = await readNamedFile(path, 'an ONNX model');
-  const { out, trainable, pattern, name, description, size, labels, numberDuplicates: isNumbered, ...others } = options;
+  const {
+    out,
+    trainable,
+    pattern,
+    name,
+    description,
+    size,
+    labels,
+    numberDuplicates: isNumbered,
+    verbose = false,
+    ...others
+  } = options;
   const { pixels, ...rest } = others;
   const listed =
     labels === undefined ? undefined : parseLabels(await readNamedFile(labels, 'a file of labels'), labels);
@@ -208,7 +226,7 @@ async function runCompile(path: string, options: CompileOptions): Promise<void> 
   } catch (cause) {
     throw new Error(`${path}: ${(cause as Error).message}`, { cause });
   }
-  process.stdout.write(describe(report));
+  process.stdout.write(describe(report, verbose));
   process.stdout.write(writtenLine(out, report.manifest));
 }
 
@@ -234,24 +252,12 @@ function describeOthers({ otherOutputs, joinedLayers }: CompileReport['model']):
   ].map((line) => `${line}; --features TENSOR chooses what is adapted`);
 }
 
-/** The parameters with what moves them, and per pattern where the frozen part ends and what a step costs. */
-function describe(report: CompileReport): string {
+/** What moves, and per pattern where the frozen part ends and what a step costs. */
+function describe(report: CompileReport, verbose: boolean): string {
   const { model, patterns, fullCost, manifest } = report;
-  const parameters = model.parameters.map(({ name, tensor, shape, op, moment, blocked, layer }) => [
-    name === tensor ? name : `${tensor} (in the bundle ${name})`,
-    `[${shape.join(', ')}]`,
-    op,
-    layer,
-    moment || blocked
-      ? 'never'
-      : patterns
-          .filter(({ moving }) => moving.some((parameter) => parameter.name === name))
-          .map((pattern) => pattern.name)
-          .join(' '),
-  ]);
   const rows = patterns.map(({ name, moving, boundary, encoded, stepCost }) => [
     name === manifest.defaultPattern ? `${name} (default)` : name,
-    `${moving.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0)} + head`,
+    `${numbersOf(moving)} + head`,
     encoded ? `${boundary.join(', ')} (${encoded})` : 'nothing is frozen',
     `${millions(stepCost.multiplyAdds)}${share(stepCost.multiplyAdds, fullCost?.multiplyAdds)}`,
     `${bytes(stepCost.activationBytes)}${share(stepCost.activationBytes, fullCost?.activationBytes)}`,
@@ -263,7 +269,7 @@ function describe(report: CompileReport): string {
     `images [N, ${channels}, ${height}, ${width}] to features "${model.features}" [N, ${length}]${pooled}`,
     describeHead(report),
     ...describeOthers(model),
-    formatTable(['parameter', 'shape', 'read by', 'layer', 'moves in'], parameters),
+    ...(verbose ? parameterTable(report) : summaryOfParameters(report)),
     `An inner step, one example and ${report.head?.classes ?? 5} classes; in brackets of a step that moves all that can:`,
     formatTable(['pattern', 'moving', 'frozen up to', 'multiply-adds', 'activations'], rows),
     ...describeMoments(patterns, manifest),

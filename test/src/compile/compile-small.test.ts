@@ -129,7 +129,16 @@ describe('compiling', () => {
     const cwd = await mkdtemp(join(folder, 'cli-'));
     await writeFile(join(cwd, 'small.onnx'), smallModel());
     const whet = (...args: string[]) => runWhet(cwd, ['compile', ...args]);
-    const { out } = await whet('small.onnx', '--out', 'tiny', '--pattern', 'b=last:1,bias', '--pattern', 'head=none');
+    const { out } = await whet(
+      'small.onnx',
+      '--out',
+      'tiny',
+      '--verbose',
+      '--pattern',
+      'b=last:1,bias',
+      '--pattern',
+      'head=none',
+    );
     expect(out).toContain('images [N, 1, 8, 8] to features "features" [N, 4]');
     expect(out).toMatch(/b\.weight .*\[4, 4, 3, 3\].* b /);
     expect(out).toMatch(/head .*features \(as exported\).*%/);

@@ -121,7 +121,7 @@ export async function compileModel(options: CompileOptions): Promise<CompileRepo
   const chosen = named.map(([name, selections]) => {
     const problem = patternNameProblem(name);
     if (problem) throw new CompileError(problem);
-    const moving = selectParameters(selections, model.parameters);
+    const moving = selectParameters(selections, model);
     checkMovable(model, name, moving);
     return [name, moving] as const;
   });

@@ -39,7 +39,7 @@ export interface CompileOptions extends StepOptions {
   readonly name: string;
   readonly version?: string;
   readonly description?: string;
-  /** What moves, by pattern: parameter names, globs, `last:N`, `bias`, `norm`, `all`, `none`. The first is the default. */
+  /** What moves, by pattern: parameter names, globs, `last:N`, `blocks:N`, `bias`, `norm`, `all`, `none`. The first is the default. */
   readonly patterns: Readonly<Record<string, readonly string[]>>;
   /**
    * `cosine`, the default: every class starts from the mean direction of its features. `prototype`: from its mean feature. `keep`:

@@ -28,6 +28,7 @@ import { headAbove } from './head-above.js';
 import { type MainOutput, mainOutput } from './main-output.js';
 import { type InputOptions, type ModelInput, withImageInput } from './model-input.js';
 import { type ModelParameter, parametersOf } from './model-parameters.js';
+import { type Section, sectionsOf } from './network-sections.js';
 import { NodeGraph, tensorsOf } from './node-graph.js';
 import { checkLayer, measureTensors } from './probe-tensors.js';
 import { MOST_ROUNDS, problemOf, readAbove } from './read-above.js';
@@ -65,6 +66,8 @@ export interface SourceModel {
   readonly joinedLayers: readonly string[];
   /** From the image upward, those that cannot move among them. */
   readonly parameters: readonly ModelParameter[];
+  /** Its blocks and what stands beside them, from the image upward; of what is not read, nothing but the parameters. */
+  readonly sections: readonly Section[];
   /**
    * Whether a frozen part can only be what the file has: some of it is not read, or is quantized, so that encoding it
    * anew would compute something else.
@@ -123,6 +126,7 @@ function readableModel(
   const byMatMul = readers.some(({ op }) => op === 'MatMul');
   const layout = layoutOf(features.name, features.dtype, features.shape, byMatMul);
   const below: Graph = { name: 'features', inputs: graph.inputs, outputs: new Map([['features', features]]) };
+  const parameters = withSafeNames(parametersOf(below, input.name), model);
   return {
     file,
     input,
@@ -132,7 +136,8 @@ function readableModel(
     ...tensorsOf(model),
     otherOutputs: main.others,
     joinedLayers: main.joined,
-    parameters: withSafeNames(parametersOf(below, input.name), model),
+    parameters,
+    sections: sectionsOf(below, parameters),
     opaque: false,
     blockersOf: () => [],
     head: () => readHead(graph, features),
@@ -165,6 +170,7 @@ async function partlyReadModel(
   const readable = parametersOf(graph, input.name);
   const moving = new Set(readable.map(({ tensor }) => tensor));
   const blocked = blockedParameters(nodes, part.opaque).filter(({ tensor }) => !moving.has(tensor));
+  const parameters = withSafeNames([...blocked, ...readable], model);
   const unread = new Map(part.problems.map((problem) => [problem.output, problem]));
   const blockersOf = (parameters: readonly ModelParameter[]) => {
     const above = nodes.above(parameters.flatMap((parameter) => (parameter.blocked ? [parameter.tensor] : [])));
@@ -188,7 +194,8 @@ async function partlyReadModel(
     ...tensorsOf(model),
     otherOutputs: main.others,
     joinedLayers: main.joined,
-    parameters: withSafeNames([...blocked, ...readable], model),
+    parameters,
+    sections: sectionsOf(graph, parameters),
     opaque: true,
     blockersOf,
     head: () => headAbove(file, name, features.shape, main.name, options.external),

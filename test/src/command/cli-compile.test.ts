@@ -1,0 +1,82 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { readModel } from '@whet/trainer';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { convolutions, mobile, networkOf } from '../compile/block-networks.js';
+import { runWhet } from './whet-process.js';
+
+const model = networkOf(mobile);
+let cwd: string;
+beforeAll(async () => {
+  cwd = await mkdtemp(join(tmpdir(), 'whet-cli-compile-'));
+  await writeFile(join(cwd, 'mobile.onnx'), model);
+  await writeFile(join(cwd, 'plain.onnx'), networkOf(convolutions('a', 'b', 'c')));
+});
+afterAll(() => rm(cwd, { recursive: true, force: true }));
+
+/** The first table that a command prints, line by line, by the names of its columns. */
+async function tableOf(...args: string[]): Promise<{ out: string; rows: Record<string, string>[] }> {
+  const { code, out, err } = await runWhet(cwd, ['compile', ...args]);
+  expect(err).toBe('');
+  expect(code).toBe(0);
+  const [, table = ''] = /┌([^┌]*)└/.exec(out) ?? [];
+  const [head = [], ...lines] = table
+    .split('\n')
+    .filter((line) => line.startsWith('│'))
+    .map((line) =>
+      line
+        .slice(1, -1)
+        .split('│')
+        .map((cell) => cell.trim()),
+    );
+  return { out, rows: lines.map((cells) => Object.fromEntries(cells.map((cell, i) => [head[i], cell]))) };
+}
+
+const column = (rows: readonly Record<string, string>[], name: string) => rows.map((row) => row[name]);
+
+describe('whet compile', () => {
+  const patterns = ['--pattern', 'head=none', '--pattern', 'deep=blocks:2', '--pattern', 'few=b.*.weight,f.*.bias'];
+
+  it('prints a line a block, called as selections call it', async () => {
+    const { out, rows } = await tableOf('mobile.onnx', '--out', 'blocks', ...patterns);
+    const names = [6, 5, 4, 3, 2, 1].map((n) => `blocks:${n}`);
+    expect(column(rows, 'block')).toEqual(['below', ...names, 'above']);
+    expect(column(rows, 'moves in')).toEqual(['', '', 'few (in part)', '', '', 'deep', 'deep few (in part)', 'deep']);
+    expect(rows[3]).toMatchObject({ 'first parameter': 'c.expand.weight', 'last parameter': 'c.project.norm.bias' });
+    const { parameters } = await readModel(model, {});
+    const sizes = parameters.flatMap(({ shape, moment }) => (moment ? [] : [shape.reduce((a, b) => a * b, 1)]));
+    const numbers = column(rows, 'numbers').map(Number);
+    expect(numbers.reduce((a, b) => a + b, 0)).toBe(sizes.reduce((a, b) => a + b, 0));
+    const moved = numbers.slice(-3).reduce((a, b) => a + b, 0);
+    expect(out).toContain(`${moved} + head`);
+    for (const cost of column(rows, 'multiply-adds')) expect(cost).toMatch(/^\d+\.\d\d M$/);
+  });
+
+  it('prints every parameter where that is asked for', async () => {
+    const { rows } = await tableOf('mobile.onnx', '--out', 'verbose', '--verbose', ...patterns);
+    const { parameters } = await readModel(model, {});
+    expect(column(rows, 'parameter')).toEqual(parameters.map(({ tensor }) => tensor));
+    const moves = new Map(rows.map((row) => [row['parameter'], row['moves in']]));
+    expect(moves.get('b.expand.weight')).toBe('few');
+    expect(moves.get('f.expand.norm.bias')).toBe('deep few');
+    expect(moves.get('f.expand.norm.running_mean')).toBe('never');
+    expect(moves.get('stem.weight')).toBe('');
+  });
+
+  it('prints a line a layer of a network without blocks', async () => {
+    const { rows } = await tableOf('plain.onnx', '--out', 'plain', '--pattern', 'p=last:2');
+    expect(column(rows, 'layer')).toEqual(['last:3', 'last:2', 'last:1']);
+    expect(column(rows, 'first parameter')).toEqual(['a.weight', 'b.weight', 'c.weight']);
+    expect(column(rows, 'moves in')).toEqual(['', 'p', 'p']);
+  });
+
+  it('says which blocks there are, and none of a network without', async () => {
+    const refused = async (file: string) =>
+      (await runWhet(cwd, ['compile', file, '--out', 'refused', '--pattern', 'p=blocks:7'])).err;
+    expect(await refused('mobile.onnx')).toContain(
+      'the network has 6 blocks below the head; expected blocks:1 to blocks:6',
+    );
+    expect(await refused('plain.onnx')).toContain('no blocks that repeat; choose last:1 to last:3 or all');
+  });
+});
