@@ -198,9 +198,8 @@ async function chooseByViews(
       report: { trials, reason: 'there is nothing to ask about: one example of each class, and no views' },
     };
   const apart = told.loss < VIEWS_APART;
-  const reason = apart
-    ? 'views of the examples are told apart without a step'
-    : 'views of the examples are not told apart without steps';
+  const loss = told.loss.toFixed(3);
+  const reason = `views of the examples have a loss of ${loss}, ${apart ? 'which leaves nothing to learn' : 'from which steps can learn'}`;
   return { chosen: apart ? undefined : pattern, best, report: { trials, reason } };
 }
 

@@ -68,7 +68,7 @@ async function runAdapt(directory: string, options: AdaptOptions): Promise<void>
             right(trial.views),
             milliseconds(trial.milliseconds),
           ]),
-        )}${auto.reason}\n`
+        )}\n${auto.reason}\n`
       : '') +
       `${examples.length} examples of ${profile.classes.length} classes, pattern ${profile.pattern}, ${losses.length} steps: ` +
       `${milliseconds(times.total)} (encode ${milliseconds(times.encode)}, steps ${milliseconds(times.steps)})\n` +
