@@ -3,6 +3,7 @@ import type { Request, RequestHandler, Response } from 'express';
 import multer, { MulterError } from 'multer';
 import { Problem, show } from '../problems.js';
 import type { BodyOptions } from './body-options.js';
+import { discard } from './discard.js';
 import { runParser } from './parser.js';
 import { receive, waitFor } from './receive.js';
 
@@ -40,6 +41,10 @@ export async function readForm(request: Request, response: Response, options: Fo
     throw new Problem('unsupported-media', 'content-encoding', `expected a form as it is, got ${show(encoding)}`);
   }
   await receive(request, response, options, (take, signal) => {
+    const chunks: Buffer[] = [];
+    // The parser has copied the files out of them, or makes none any more.
+    const letGo = () => discard(chunks.splice(0));
+    signal.addEventListener('abort', letGo);
     const feed = (busboy: Writable) => {
       // A parser that has failed has no listeners; what is left of the body is counted only.
       const isRead = () => busboy.listenerCount('file') > 0;
@@ -49,10 +54,12 @@ export async function readForm(request: Request, response: Response, options: Fo
         waitFor(request, take(chunk), signal);
         // It keeps up: parts go to memory.
         if (isRead()) busboy.write(chunk);
+        if (!signal.aborted) chunks.push(chunk);
       });
       request.once('end', () => isRead() && busboy.end());
     };
-    return runParser(formParser(options, feed), request, response, (error) => formProblem(error, options));
+    const parsed = runParser(formParser(options, feed), request, response, (error) => formProblem(error, options));
+    return parsed.finally(letGo);
   });
   // A content type that the parser does not take for a form's after all, such as one with a boundary that is none.
   if (request.body === undefined) throw formProblem(new Error('a header that cannot be read'), options);

@@ -4,7 +4,8 @@ import { abortedBy, ownerOf } from '../service.js';
 import type { BodyOptions } from './body-options.js';
 import type { Payloads } from './json-images.js';
 import type { JsonReader } from './json-reader.js';
-import { encodings, isEncoding, jsonLimits, malformed } from './parse-json.js';
+import { malformed } from './malformed.js';
+import { encodings, isEncoding, jsonLimits } from './parse-json.js';
 import { growBody, receiveBytes } from './receive.js';
 
 export interface JsonOptions extends BodyOptions {
@@ -41,7 +42,7 @@ export async function readJson(request: Request, response: Response, options: Js
   const limits = jsonLimits(maxFiles, imageLength, options.limits.bodyBytes);
   const { length } = bytes;
   const parsed = await json.parse(ownerOf(request, response), { bytes, encoding, limits }, abortedBy(response));
-  if (parsed.kind === 'refused') throw new Problem(parsed.problem, 'body', parsed.detail);
+  if (parsed.kind === 'refused') throw new Problem(parsed.problem, parsed.field, parsed.detail);
   growBody(response, Math.max(0, parsed.bytes - length));
   return { value: parsed.value, payloads: parsed.payloads };
 }

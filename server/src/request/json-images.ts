@@ -1,4 +1,5 @@
-import { Problem, type ProblemKind, show, truncate } from '../problems.js';
+import { Problem, type ProblemKind, show } from '../problems.js';
+import type { EncodedText, JsonTexts } from './json-texts.js';
 
 /** What an image or a tensor of a JSON body holds, out of its text. */
 export type Payload =
@@ -24,14 +25,14 @@ const MEDIA_TYPE = /^(image\/[\w.+-]+|application\/octet-stream)$/;
  * Takes images and tensors out of a body's value: in their places empty texts and lists remain. What is at fault with one is told
  * when it is asked for.
  */
-export function takePayloads(value: unknown, maxNumbers: number): Map<string, Payload> {
+export function takePayloads(value: unknown, texts: JsonTexts, maxNumbers: number): Map<string, Payload> {
   const payloads = new Map<string, Payload>();
   const body = membersOf(value);
   if (!body) return payloads;
   const take = (holder: Record<string, unknown>, prefix: string) => {
     const { image, tensor } = holder;
     if (typeof image === 'string') {
-      payloads.set(`${prefix}image`, readImage(image));
+      payloads.set(`${prefix}image`, readImage(texts.encoded(image)));
       holder['image'] = '';
     }
     if (Array.isArray(tensor)) {
@@ -40,7 +41,7 @@ export function takePayloads(value: unknown, maxNumbers: number): Map<string, Pa
     }
     const data = membersOf(tensor)?.['data'];
     if (typeof data !== 'string') return;
-    payloads.set(`${prefix}tensor.data`, readBase64(data));
+    payloads.set(`${prefix}tensor.data`, readBase64(texts.encoded(data)));
     (tensor as Record<string, unknown>)['data'] = '';
   };
   take(body, '');
@@ -51,7 +52,7 @@ export function takePayloads(value: unknown, maxNumbers: number): Map<string, Pa
       const holder = membersOf(item);
       if (holder) take(holder, `${name}[${i}].`);
       else if (typeof item === 'string' && name === 'images') {
-        payloads.set(`images[${i}]`, readImage(item));
+        payloads.set(`images[${i}]`, readImage(texts.encoded(item)));
         list[i] = '';
       }
     }
@@ -85,32 +86,28 @@ function readNumbers(list: readonly unknown[], maxNumbers: number): Payload {
   return { kind: 'numbers', count, values };
 }
 
-function readImage(text: string): Payload {
-  if (!/^data:/i.test(text)) return readBase64(text);
+function readImage(text: EncodedText): Payload {
   // A media type is short; where no comma follows soon, there is none.
-  const comma = text.slice(0, 256).indexOf(',');
-  const parts = text.slice(5, Math.max(comma, 5)).toLowerCase().split(';');
+  const head = text.head(256);
+  if (!/^data:/i.test(head)) return readBase64(text);
+  const comma = head.indexOf(',');
+  const parts = head.slice(5, Math.max(comma, 5)).toLowerCase().split(';');
   const type = parts[0] ?? '';
   if (comma < 0 || parts.length < 2 || parts.at(-1)?.trim() !== 'base64') {
-    const got = show(truncate(text, 40));
-    return refused('invalid-input', `expected a data URL as data:image/png;base64,..., got ${got}`);
+    return refused('invalid-input', `expected a data URL as data:image/png;base64,..., got ${text.show(40)}`);
   }
   if (!MEDIA_TYPE.test(type.trim())) {
     return refused('unsupported-media', `expected the media type of an image, got ${show(type)}`);
   }
-  return readBase64(text.slice(comma + 1));
+  return readBase64(text, comma + 1);
 }
 
-/** Node's decoder skips what is not base64, so a length that falls short is how it tells. */
-function readBase64(text: string): Payload {
-  const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0;
-  const decoded = Buffer.from(text, 'base64');
-  if (text.length % 4 !== 0 || decoded.length !== (text.length / 4) * 3 - padding) {
-    return refused('invalid-input', `expected padded base64 without line breaks, got ${show(text)}`);
-  }
-  // Small ones share a buffer, which could not be handed to another thread.
-  const own = decoded.byteLength === decoded.buffer.byteLength ? decoded : Uint8Array.from(decoded);
-  return { kind: 'bytes', bytes: own as Uint8Array<ArrayBuffer> };
+function readBase64(text: EncodedText, begin = 0): Payload {
+  // Before it is overwritten.
+  const shown = text.show(60);
+  const bytes = text.decode(begin);
+  if (!bytes) return refused('invalid-input', `expected padded base64 without line breaks, got ${shown}`);
+  return { kind: 'bytes', bytes };
 }
 
 const refused = (problem: ProblemKind, detail: string): Payload => ({ kind: 'refused', problem, detail });

@@ -16,6 +16,7 @@ const STUCK_MS = 30_000;
 export class JsonReader {
   readonly #turns = new Turns({ slots: 1, largeSlots: 1, large: Number.POSITIVE_INFINITY });
   #worker: Worker | undefined;
+  #ending: Promise<unknown> | undefined;
 
   constructor(private readonly stuckMs = STUCK_MS) {}
 
@@ -29,7 +30,9 @@ export class JsonReader {
     await this.#worker?.terminate();
   }
 
-  #parse({ bytes, ...rest }: JsonSource): Promise<ParsedJson> {
+  async #parse({ bytes, ...rest }: JsonSource): Promise<ParsedJson> {
+    // What the last one took is given back before this one takes as much.
+    await this.#ending;
     const worker = this.#worker ?? this.#start();
     // A copy where others share its memory, which goes to the thread as a whole.
     const own = bytes.byteLength === bytes.buffer.byteLength ? bytes : Uint8Array.from(bytes);
@@ -69,7 +72,7 @@ export class JsonReader {
 
   #end(worker: Worker): void {
     if (this.#worker === worker) this.#worker = undefined;
-    void worker.terminate();
+    this.#ending = worker.terminate();
   }
 
   #start(): Worker {

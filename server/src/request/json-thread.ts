@@ -12,5 +12,6 @@ port.on('message', (source: JsonSource) => {
     if (payload.kind === 'bytes') return [payload.bytes.buffer];
     return payload.kind === 'numbers' && payload.values ? [payload.values.buffer] : [];
   });
-  port.postMessage(result, buffers);
+  // Images of one body share its memory.
+  port.postMessage(result, [...new Set(buffers)]);
 });

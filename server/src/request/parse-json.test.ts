@@ -5,8 +5,9 @@ import { jsonLimits, parseJson } from './parse-json.js';
 const limits = jsonLimits(10, 4, 32 * 2 ** 20);
 const parse = (text: string | Uint8Array) =>
   parseJson({ bytes: typeof text === 'string' ? Buffer.from(text) : text, encoding: 'identity', limits });
-const refused = (problem: string, detail: RegExp) => ({
+const refused = (problem: string, detail: RegExp, field = 'body') => ({
   kind: 'refused',
+  field,
   bytes: expect.any(Number),
   problem,
   detail: expect.stringMatching(detail),
@@ -104,5 +105,65 @@ test('images and tensors are taken out, by their fields', () => {
     'images[3].tensor': { kind: 'numbers', count: 2, values: Float32Array.of(1, 0), bad: { at: 1, got: '"2"' } },
     'examples[0].tensor.data': bytes(0, 0, 128, 63),
     'examples[1].tensor': { kind: 'numbers', count: 9 },
+  });
+});
+
+describe('long texts', () => {
+  const kilobytes = Buffer.from(Float64Array.from({ length: 4000 }, (_, i) => Math.sin(i)).buffer);
+  const base64 = kilobytes.toString('base64');
+  const bytesAt = (text: string, field: string) => {
+    const bytes = Buffer.from(text);
+    const parsed = parseJson({ bytes, encoding: 'identity', limits });
+    if (parsed.kind !== 'parsed') throw new Error(parsed.detail);
+    const payload = parsed.payloads.get(field);
+    return payload?.kind === 'bytes'
+      ? { own: payload.bytes.buffer !== bytes.buffer, bytes: Uint8Array.from(payload.bytes) }
+      : payload;
+  };
+
+  test('images are decoded where they stand, without a copy', () => {
+    const text = JSON.stringify({ images: [base64, { image: `data:image/png;base64,${base64}` }, base64] });
+    for (const field of ['images[0]', 'images[1].image', 'images[2]']) {
+      expect(bytesAt(text, field)).toEqual({ own: false, bytes: Uint8Array.from(kilobytes) });
+    }
+  });
+
+  test('with the escapes that encoders write', () => {
+    for (const slash of ['\\/', '\\u002f', '\\u002F']) {
+      const text = JSON.stringify({ image: base64 }).replaceAll('/', slash);
+      expect(text).toContain(slash);
+      expect(bytesAt(text, 'image')).toEqual({ own: false, bytes: Uint8Array.from(kilobytes) });
+    }
+  });
+
+  test.each([
+    ['a character too much', `${base64}A`],
+    ['a character that is none', `${base64.slice(0, 2000)}!${base64.slice(2001)}`],
+    ['a line break', `${base64.slice(0, 2000)}\n${base64.slice(2001)}`],
+    ['another alphabet', `${base64.slice(0, 2000)}\u0141${base64.slice(2001)}`],
+    ['an end in between', `${base64.slice(0, 2000)}====${base64.slice(2004)}`],
+  ])('that are no base64 are refused: %s', (_what, image) => {
+    const detail = expect.stringMatching(
+      /^expected padded base64 without line breaks, got "[\w+/]{60}\.\.\. \(\d+ characters\)"$/,
+    );
+    expect(bytesAt(JSON.stringify({ image }), 'image')).toEqual({ kind: 'refused', problem: 'invalid-input', detail });
+  });
+
+  test('that are no images come back as they are, up to a limit', () => {
+    const value = { profile: 'p'.repeat(5000), list: [{ a: '\u0141"\\'.repeat(1000) }], image: 7 };
+    expect(parse(JSON.stringify(value))).toMatchObject({ kind: 'parsed', value });
+    expect(parse(JSON.stringify('t'.repeat(5000)))).toMatchObject({ kind: 'parsed', value: 't'.repeat(5000) });
+    const label = { examples: [{ label: 'x'.repeat(65_537) }] };
+    const detail = /expected a text of at most 65536 bytes, got 65537/;
+    expect(parse(JSON.stringify(label))).toEqual(refused('invalid-input', detail, 'examples[0].label'));
+  });
+
+  test.each([
+    ['an escape that is none', `{"image":"${'A'.repeat(2000)}\\x"}`, 'malformed-request', /the escape .* in a text/],
+    ['half an escape', `{"image":"${'A'.repeat(2000)}\\u00"}`, 'malformed-request', /the escape .* in a text/],
+    ['a control character', `{"image":"${'A'.repeat(2000)}\n"}`, 'malformed-request', /a control character in a text/],
+    ['a long name', `{"${'A'.repeat(2000)}" : 1}`, 'too-large', /expected names of at most 1024 bytes, got more/],
+  ])('and their errors: %s', (_what, text, problem, detail) => {
+    expect(parse(text)).toEqual(refused(problem, detail));
   });
 });

@@ -2,6 +2,8 @@ import { isUtf8 } from 'node:buffer';
 import { brotliDecompressSync, gunzipSync, inflateSync, type ZlibOptions } from 'node:zlib';
 import { Problem, type ProblemKind } from '../problems.js';
 import { type Payload, takePayloads } from './json-images.js';
+import { JsonTexts, parse } from './json-texts.js';
+import { malformed } from './malformed.js';
 import { tooLarge } from './too-large.js';
 
 /** How deep arrays and objects may stand in each other; a request needs 4. */
@@ -21,6 +23,7 @@ export const encodings = Object.keys(decoders).filter((name) => name !== 'identi
 export const isEncoding = (name: string): name is Encoding => Object.hasOwn(decoders, name);
 
 export interface JsonSource {
+  /** Overwritten by the images that stand in it. */
   readonly bytes: Uint8Array;
   readonly encoding: Encoding;
   readonly limits: JsonLimits;
@@ -55,7 +58,7 @@ export function jsonLimits(images: number, imageLength: number, bodyBytes: numbe
 /** `bytes` is the length of the body, decompressed. */
 export type ParsedJson = { readonly bytes: number } & (
   | { readonly kind: 'parsed'; readonly value: unknown; readonly payloads: ReadonlyMap<string, Payload> }
-  | { readonly kind: 'refused'; readonly problem: ProblemKind; readonly detail: string }
+  | { readonly kind: 'refused'; readonly problem: ProblemKind; readonly field: string; readonly detail: string }
 );
 
 /** A JSON body as a value and its images, or what is at fault with it. */
@@ -66,15 +69,14 @@ export function parseJson(source: JsonSource): ParsedJson {
   try {
     const bytes = decompress(source);
     length = bytes.length;
-    checkStructure(bytes, limits);
+    const texts = readStructure(bytes, limits);
     if (!isUtf8(bytes)) throw malformed('bytes that are not UTF-8');
-    const value = parse(new TextDecoder().decode(bytes));
-    const payloads = takePayloads(value, limits.tensorNumbers);
-    checkOthers(value);
-    return { kind: 'parsed', bytes: length, value, payloads };
+    const value = parse(texts.rest());
+    const payloads = takePayloads(value, texts, limits.tensorNumbers);
+    return { kind: 'parsed', bytes: length, value: withTexts(value, texts), payloads };
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
-    return { kind: 'refused', bytes: length, problem: error.kind, detail: error.message };
+    return { kind: 'refused', bytes: length, problem: error.kind, field: error.field, detail: error.message };
   }
 }
 
@@ -88,29 +90,29 @@ function decompress({ bytes, encoding, limits }: JsonSource): Uint8Array {
   }
 }
 
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw malformed((error as Error).message);
-  }
-}
-
 // JSON.parse takes seconds over megabytes of brackets, names or numbers. A few kilobytes of gzip are enough to send them.
-function checkStructure(bytes: Uint8Array, limits: JsonLimits): void {
+function readStructure(bytes: Uint8Array, limits: JsonLimits): JsonTexts {
+  const long = new JsonTexts(bytes);
   let [depth, values, texts, numbers] = [0, 0, 0, 0];
-  let [quoted, inNumber] = [false, false];
+  // Where the text that is read began, and whether the last one was taken, so that a colon makes a name of it.
+  let [quoted, from, isTaken, inNumber] = [false, 0, false, false];
   for (let i = 0; i < bytes.length; i++) {
     const byte = bytes[i] as number;
     if (quoted) {
+      if (byte < 0x20) throw malformed('a control character in a text');
       if (byte === 0x5c) i++;
-      else if (byte === 0x22) quoted = false;
+      else if (byte === 0x22) {
+        quoted = false;
+        isTaken = long.add(from, i);
+      }
       continue;
     }
+    if (byte === 0x3a && isTaken) long.lastIsName();
+    if (byte > 0x20) isTaken = false;
     const isOther = byte > 0x20 && byte !== 0x2c && byte !== 0x3a;
     if (!isOther) inNumber = false;
     else if (byte === 0x22) {
-      [quoted, inNumber] = [true, false];
+      [quoted, from, inNumber] = [true, i + 1, false];
       if (++texts > limits.texts) throw tooMany(limits.texts, 'texts and names');
     } else if (byte === 0x5b || byte === 0x7b) {
       inNumber = false;
@@ -124,23 +126,27 @@ function checkStructure(bytes: Uint8Array, limits: JsonLimits): void {
       if (++numbers > limits.numbers) throw tooMany(limits.numbers, 'numbers');
     }
   }
+  return long;
 }
 
 // What is left goes to the thread that answers requests value by value.
-function checkOthers(value: unknown): void {
+function withTexts(value: unknown, texts: JsonTexts): unknown {
   let others = 0;
-  const count = (each: unknown) => {
-    if (typeof each === 'string') return;
-    if (typeof each === 'object' && each !== null) {
-      for (const inner of Object.values(each)) count(inner);
+  const visit = (each: unknown, field: string): unknown => {
+    if (typeof each === 'string') return texts.text(each, field || 'body');
+    if (Array.isArray(each)) {
+      for (const [i, item] of each.entries()) each[i] = visit(item, `${field}[${i}]`);
+    } else if (typeof each === 'object' && each !== null) {
+      const members = each as Record<string, unknown>;
+      for (const name of Object.keys(members)) {
+        const old = members[name];
+        const item = visit(old, field === '' ? name : `${field}.${name}`);
+        if (item !== old) members[name] = item;
+      }
     } else if (++others > MAX_OTHERS) throw tooMany(MAX_OTHERS, 'numbers that are none of a tensor');
+    return each;
   };
-  count(value);
-}
-
-/** The refusal of a body that is no JSON. */
-export function malformed(got: string): Problem {
-  return new Problem('malformed-request', 'body', `expected JSON in UTF-8, got ${got}`);
+  return visit(value, '');
 }
 
 const tooMany = (most: number, what: string) =>

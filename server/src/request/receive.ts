@@ -2,6 +2,7 @@ import type { Request, Response } from 'express';
 import type { Problem } from '../problems.js';
 import { ownerOf } from '../service.js';
 import type { BodyOptions } from './body-options.js';
+import { discard, joinAndDiscard } from './discard.js';
 import type { HeldBody } from './held-bodies.js';
 import { tooLarge } from './too-large.js';
 
@@ -81,11 +82,15 @@ export function receiveBytes(
         waitFor(request, take(chunk), signal);
       });
       signal.addEventListener('abort', () => {
-        chunks.length = 0;
+        discard(chunks.splice(0));
       });
-      request.once('end', () => resolve(Buffer.concat(chunks)));
+      request.once('end', () => resolve(joinAndDiscard(chunks)));
       request.once('error', (error) => refuse(error.message));
-      request.once('close', () => request.complete || refuse('a part of one'));
+      request.once('close', () => {
+        if (request.complete) return;
+        discard(chunks.splice(0));
+        refuse('a part of one');
+      });
     });
   });
 }

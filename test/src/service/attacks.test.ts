@@ -10,8 +10,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 // Each attack for a moment; `npm run attack` says what another client sees meanwhile.
 
 const MOMENT_MS = 250;
-/** Generous: what has to be freed is freed when the machine has time for it. */
-const MAX_BYTES = 1.2e9;
+/** What docs/bench/attacks.md promises. */
+const MAX_BYTES = 600e6;
 
 let directory: string;
 const targets = new Map<string, RunningTarget>();

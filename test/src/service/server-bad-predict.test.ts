@@ -28,9 +28,14 @@ describe('POST /predict refuses', () => {
     ['no profile', () => ({ image }), { status: 400, field: 'profile', detail: /text, got nothing/ }],
     ['an unknown profile', () => ({ profile: UNKNOWN, image }), { status: 404, field: 'profile', detail: /got "0000/ }],
     [
+      'a profile of 60 kB',
+      () => ({ profile: 'x'.repeat(6e4), image }),
+      { status: 404, field: 'profile', detail: /got "x{60}\.\.\. \(60000 characters\)"$/ },
+    ],
+    [
       'a profile of 1 MB',
       () => ({ profile: 'x'.repeat(1e6), image }),
-      { status: 404, field: 'profile', detail: /got "x{60}\.\.\. \(1000000 characters\)"$/ },
+      { status: 422, field: 'profile', detail: /expected a text of at most 65536 bytes, got 1000000$/ },
     ],
     ['a profile that is no text', () => ({ profile: 1, image }), { status: 422, field: 'profile', detail: /got 1/ }],
     ['no image', () => ({ profile }), { status: 400, field: 'image', detail: /got neither/ }],
