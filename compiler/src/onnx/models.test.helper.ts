@@ -94,11 +94,13 @@ export function branch(
   nodes: readonly TestNode[],
   outputs: readonly string[],
   initializers: Readonly<Record<string, object>> = {},
+  inputs: readonly object[] = [],
 ): TestAttribute {
   const message = onnxMessage('GraphProto');
   const graph = message.fromObject({
     name: 'branch',
     node: nodes.map(nodeOf),
+    input: inputs,
     output: outputs.map((name) => ({ name })),
     initializer: Object.entries(initializers).map(([name, fields]) => ({ name, ...fields })),
   });

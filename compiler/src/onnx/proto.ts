@@ -65,8 +65,8 @@ export interface OnnxValueInfo {
 export interface OnnxModel {
   readonly irVersion: number;
   readonly opset: number;
-  /** Operators the model defines itself, as `domain:name`. */
-  readonly functions: ReadonlySet<string>;
+  /** Operators the model defines itself, as `domain:name`, and the version of the operator set ai.onnx that each imports. */
+  readonly functions: ReadonlyMap<string, number | undefined>;
   readonly name: string;
   readonly nodes: readonly OnnxNode[];
   readonly initializers: readonly OnnxTensor[];
@@ -122,10 +122,11 @@ type RawType = Raw<{
   optionalType: Uint8Array;
 }>;
 type RawValueInfo = Raw<{ name: string; type: RawType }>;
+type RawOpset = { domain?: string; version?: number };
 type RawModel = Raw<{
   irVersion: number;
-  opsetImport: { domain?: string; version?: number }[];
-  functions: { name?: string; domain?: string }[];
+  opsetImport: RawOpset[];
+  functions: { name?: string; domain?: string; opsetImport?: RawOpset[] }[];
   graph: Raw<{
     node: RawNode[];
     name: string;
@@ -234,11 +235,20 @@ function readNode(raw: RawNode, index: number): OnnxNode {
   return { op: raw.opType, domain: formatDomain(raw.domain), name, inputs, outputs, captured, attributes };
 }
 
-/** The graph inside a node, as a branch of an If, as far as it is made of nodes and tensors. */
-export function readInnerGraph(bytes: Uint8Array): Pick<OnnxModel, 'nodes' | 'initializers'> {
+/** A graph inside a node, as a branch of an If: nodes, tensors, and names of its inputs and outputs. */
+export interface InnerGraph extends Pick<OnnxModel, 'nodes' | 'initializers'> {
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+}
+
+/** The graph that a node's attribute holds. */
+export function readInnerGraph(bytes: Uint8Array): InnerGraph {
   const message = onnxMessage('GraphProto');
   const raw = message.toObject(message.decode(bytes), { longs: Number, arrays: true });
+  const namesOf = (infos: unknown) => ((infos ?? []) as RawValueInfo[]).map(({ name }) => name ?? '');
   return {
+    inputs: namesOf(raw['input']),
+    outputs: namesOf(raw['output']),
     nodes: ((raw['node'] ?? []) as RawNode[]).map(readNode),
     initializers: ((raw['initializer'] ?? []) as RawTensor[]).map((tensor) => readTensor(tensor, tensor.name ?? '')),
   };
@@ -257,6 +267,9 @@ function readValueInfo(raw: RawValueInfo, what: string): OnnxValueInfo {
   return { name: raw.name, dataType: type.tensorType?.elemType ?? 0, ...(shape ? { shape } : {}) };
 }
 
+const onnxVersion = (imports: readonly RawOpset[] | undefined): number | undefined =>
+  imports?.find(({ domain }) => formatDomain(domain) === 'ai.onnx')?.version;
+
 /**
  * The model in a file, typed, with everything present that the format requires. Throws {@link OnnxError} where the
  * bytes are truncated, are not an ONNX model, or hold more parts than one that can be read.
@@ -274,13 +287,15 @@ export function decodeModel(bytes: Uint8Array): OnnxModel {
   const { graph } = raw;
   if (!graph) throw new OnnxError(`not an ONNX model: the file of ${bytes.length} bytes holds no graph`);
   if (!raw.irVersion) throw new OnnxError('not an ONNX model: the file does not say its IR version');
-  const opset = raw.opsetImport?.find(({ domain }) => formatDomain(domain) === 'ai.onnx')?.version;
+  const opset = onnxVersion(raw.opsetImport);
   if (!opset) throw new OnnxError('the model imports no version of the operator set ai.onnx');
   if (graph.sparseInitializer?.length) throw new OnnxError('the model has sparse initializers: not supported');
   return {
     irVersion: raw.irVersion,
     opset,
-    functions: new Set(raw.functions?.map(({ domain, name }) => `${formatDomain(domain)}:${name ?? ''}`)),
+    functions: new Map(
+      raw.functions?.map((each) => [`${formatDomain(each.domain)}:${each.name ?? ''}`, onnxVersion(each.opsetImport)]),
+    ),
     name: graph.name ?? '',
     nodes: (graph.node ?? []).map(readNode),
     initializers: (graph.initializer ?? []).map((tensor, i) => {

@@ -3,6 +3,7 @@ import {
   branch,
   encodeModel,
   float32s,
+  int64Proto,
   type TestModel,
   type TestNode,
 } from '../../../compiler/src/onnx/models.test.helper.js';
@@ -25,21 +26,25 @@ const network = (between: readonly TestNode[], more: Partial<TestModel> = {}) =>
     initializers: { w1: weights(4, 1, 3, 3), w2: weights(5, 4, 2, 2), wf: weights(5, 3), ...more.initializers },
   });
 
-/** A branch that the images choose, which reads `a` although it is no input of it. */
-const chosen: readonly TestNode[] = [
-  {
-    op: 'If',
-    name: 'choice',
-    inputs: ['g'],
-    outputs: ['b'],
-    attributes: {
-      then_branch: branch([{ op: 'Neg', inputs: ['a'], outputs: ['t'] }], ['t']),
-      else_branch: branch([{ op: 'Abs', inputs: ['a'], outputs: ['t'] }], ['t']),
-    },
+const choice: TestNode = {
+  op: 'If',
+  name: 'choice',
+  inputs: ['g'],
+  outputs: ['b'],
+  attributes: {
+    then_branch: branch([{ op: 'Sub', inputs: ['a', 'nothing'], outputs: ['t'] }], ['t']),
+    else_branch: branch([{ op: 'Add', inputs: ['a', 'nothing'], outputs: ['t'] }], ['t']),
   },
-  { op: 'ReduceMax', inputs: ['x'], outputs: ['m'], attributes: { keepdims: 0 } },
-  { op: 'Greater', inputs: ['m', 'far'], outputs: ['g'] },
+};
+
+/** A branch that the number of images chooses, though both make the same, which reads `a` although it is no input of it. */
+const chosen: readonly TestNode[] = [
+  choice,
+  { op: 'Shape', inputs: ['x'], outputs: ['s'] },
+  { op: 'Gather', inputs: ['s', 'first'], outputs: ['n'] },
+  { op: 'Equal', inputs: ['n', 'one'], outputs: ['g'] },
 ];
+const chosenBy = { nothing: float32s([], [0]), one: int64Proto(1), first: int64Proto(0), second: int64Proto(1) };
 
 describe('control flow', () => {
   it('whose condition is a constant is the branch that is taken: all may move', async () => {
@@ -47,8 +52,39 @@ describe('control flow', () => {
     expect(report.patterns[1]?.moving.map(({ name }) => name)).toEqual(['w1', 'b1', 'w2', 'b2']);
   });
 
+  /** What makes `k`, which is not read in part. */
+  const unreadBefore: Record<string, readonly TestNode[]> = {
+    'a constant': [{ op: 'CumSum', inputs: ['one', 'zero'], outputs: ['k'] }],
+    'the size of what an operator made that is not read': [
+      { op: 'CumSum', inputs: ['a', 'zero'], outputs: ['u'] },
+      { op: 'Shape', inputs: ['u'], outputs: ['s'] },
+      { op: 'Gather', inputs: ['s', 'second'], outputs: ['k'] },
+    ],
+    'the size of what was quantized': [
+      { op: 'QuantizeLinear', inputs: ['a', 'scale', 'point'], outputs: ['q'] },
+      { op: 'Shape', inputs: ['q'], outputs: ['s'] },
+      { op: 'Gather', inputs: ['s', 'second'], outputs: ['k'] },
+    ],
+  };
+
+  it.each(Object.keys(unreadBefore))(
+    'whose condition is one behind an operator that is not read is its branch as well: %s',
+    async (name) => {
+      const nodes = [
+        { ...choice, attributes: { ...choice.attributes, else_branch: branch([{ op: 'Identity', inputs: ['a'], outputs: ['t'] }], ['t']) } },
+        ...(unreadBefore[name] as readonly TestNode[]),
+        { op: 'Less', inputs: ['k', 'one'], outputs: ['g'] },
+      ];
+      const zero = { dims: [], dataType: 7, int64Data: [0] };
+      const quantized = { scale: float32s([], [0.1]), point: { dims: [], dataType: 3, int32Data: [0] } };
+      const file = network(nodes, { initializers: { ...chosenBy, ...quantized, zero } });
+      const report = await expectAsFile(file, { none: ['none'], all: ['all'] });
+      expect(report.patterns[1]?.moving.map(({ name }) => name)).toEqual(['w1', 'w2']);
+    },
+  );
+
   it('is above what it reads of the graph around it, and is named where it stands in the way', async () => {
-    const file = network(chosen, { initializers: { far: float32s([], [1e6]) } });
+    const file = network(chosen, { initializers: chosenBy });
     const { patterns } = await expectAsFile(file, { none: ['none'], last: ['last:1'] });
     expect(patterns.map(({ boundary, moving }) => [boundary, moving.map(({ name }) => name)])).toEqual([
       [['f'], []],
@@ -62,10 +98,9 @@ describe('control flow', () => {
 
 describe('weights that nobody can move', () => {
   it('are listed where a graph inside a node reads them', async () => {
-    const [choice, ...rest] = chosen as [TestNode, ...TestNode[]];
     const taken = branch([{ op: 'Mul', inputs: ['a', 'scales'], outputs: ['t'] }], ['t']);
-    const nodes = [{ ...choice, attributes: { ...choice.attributes, then_branch: taken } }, ...rest];
-    const file = network(nodes, { initializers: { far: float32s([], [1e6]), scales: weights(4, 1, 1) } });
+    const nodes = [{ ...choice, attributes: { ...choice.attributes, then_branch: taken } }, ...chosen.slice(1)];
+    const file = network(nodes, { initializers: { ...chosenBy, scales: float32s([4, 1, 1], [1, 1, 1, 1]) } });
     await expect(compileBytes(file, { patterns: { all: ['all'] } })).rejects.toThrow(
       /moves "w1", "scales", but .*If "choice"/s,
     );
@@ -80,7 +115,7 @@ describe('weights that nobody can move', () => {
       initializers: { scales: weights(4, 1, 1) },
     });
     await expect(compileBytes(file, { patterns: { all: ['all'] } })).rejects.toThrow(
-      /moves "w1", "scales", but .*Old "b": is a function of the model/s,
+      /moves "w1", "scales", but .*Old "b": is a function of the model by operator set 12, which uses 13 itself: export it by one/s,
     );
   });
 });

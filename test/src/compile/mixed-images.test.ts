@@ -137,6 +137,79 @@ const mixing: Record<string, [named: RegExp, nodes: TestNode[], initializers?: T
   ],
 };
 
+/** Whether the largest value of all images is beyond one that none has which is tried. */
+const largest: TestNode[] = [
+  { op: 'ReduceMax', inputs: ['a'], outputs: ['m'], attributes: { keepdims: 0 } },
+  { op: 'Greater', inputs: ['m', 'far'], outputs: ['g'] },
+];
+const choice = (
+  condition: string,
+  name = 'b',
+  then = branch([{ op: 'Neg', inputs: ['a'], outputs: ['t'] }], ['t']),
+) => ({
+  op: 'If',
+  inputs: [condition],
+  outputs: [name],
+  attributes: { then_branch: then, else_branch: branch([{ op: 'Abs', inputs: ['a'], outputs: ['t'] }], ['t']) },
+});
+const loop = (body: ReturnType<typeof branch>, condition = '') => ({
+  op: 'Loop',
+  inputs: ['turns', condition, 'a'],
+  outputs: ['b'],
+  attributes: { body },
+});
+const tensorOf = (name: string, elemType: number, shape?: object) => ({
+  name,
+  type: { tensorType: { elemType, ...(shape ? { shape } : {}) } },
+});
+const inner = (nodes: TestNode[], outputs: string[]) =>
+  branch(nodes, outputs, {}, [tensorOf('i', 7, { dim: [] }), tensorOf('go', 9, { dim: [] }), tensorOf('v', 1)]);
+
+const turn = inner(
+  [
+    { op: 'Relu', inputs: ['v'], outputs: ['w'] },
+    { op: 'Identity', inputs: ['go'], outputs: ['on'] },
+  ],
+  ['on', 'w'],
+);
+
+const decided: Record<string, [named: RegExp, nodes: TestNode[]]> = {
+  'a branch': [/^If "b"/, [...largest, choice('g')]],
+  'a branch inside a branch': [
+    /^If "inside"/,
+    [
+      ...largest,
+      { op: 'Shape', inputs: ['a'], outputs: ['s'], attributes: { end: 1 } },
+      { op: 'Greater', inputs: ['s', 'many'], outputs: ['h'] },
+      choice('h', 'b', branch([choice('g', 'inside')], ['inside'])),
+    ],
+  ],
+  'whether a loop begins': [/^Loop "b"/, [...largest, { op: 'Not', inputs: ['g'], outputs: ['n'] }, loop(turn, 'n')]],
+  'whether a loop goes on': [
+    /^Loop "b"/,
+    [
+      loop(
+        inner(
+          [
+            { op: 'Relu', inputs: ['v'], outputs: ['w'] },
+            { op: 'ReduceMax', inputs: ['w'], outputs: ['m'], attributes: { keepdims: 0 } },
+            { op: 'Less', inputs: ['m', 'far'], outputs: ['on'] },
+          ],
+          ['on', 'w'],
+        ),
+      ),
+    ],
+  ],
+  'one of two values': [
+    /^Where "b"/,
+    [
+      ...largest,
+      { op: 'Neg', inputs: ['a'], outputs: ['t'] },
+      { op: 'Where', inputs: ['g', 't', 'a'], outputs: ['b'] },
+    ],
+  ],
+};
+
 describe('a model that mixes the images of a batch', () => {
   it('is refused, naming the normalization in training mode', async () => {
     const refused = compileBytes(await fixture('frozen-part-mixes-images'), { head: 'keep' });
@@ -149,6 +222,18 @@ describe('a model that mixes the images of a batch', () => {
     const [named, nodes, initializers] = mixing[name] as (typeof mixing)[string];
     await expect(compileBytes(network(nodes, initializers))).rejects.toThrow(named);
   });
+
+  it.each(Object.keys(decided))(
+    'is refused where all images together decide, though not on those that are tried: %s',
+    async (name) => {
+      const [named, nodes] = decided[name] as (typeof decided)[string];
+      const refused = compileBytes(
+        network(nodes, { far: float32s([], [1e6]), many: int64Proto(1e6), turns: int64Proto(3) }),
+      );
+      await expect(refused).rejects.toThrow(named);
+      await expect(refused).rejects.toThrow('what it makes of an image depends on the other images of its batch');
+    },
+  );
 
   it.each<[string, TestNode]>([
     ['ReduceMean', { op: 'ReduceMean', inputs: ['a'], outputs: ['m'], attributes: { axes: [0] } }],
@@ -208,6 +293,17 @@ describe('a model that mixes the images of a batch', () => {
         { op: 'Add', inputs: ['u', 'm'], outputs: ['b'] },
       ],
     ],
+    [
+      'values that each image chooses by itself',
+      [
+        { op: 'ReduceMax', inputs: ['a'], outputs: ['m'], attributes: { axes: [1, 2, 3] } },
+        { op: 'Greater', inputs: ['m', 'far'], outputs: ['g'] },
+        { op: 'Neg', inputs: ['a'], outputs: ['t'] },
+        { op: 'Where', inputs: ['g', 't', 'a'], outputs: ['b'] },
+      ],
+      { far: float32s([], [1e6]) },
+    ],
+    ['a loop of so many turns', [loop(turn)], { turns: int64Proto(3) }],
     ['dropout that is off', [{ op: 'Dropout', inputs: ['a'], outputs: ['b'] }]],
     ['another activation', [{ op: 'Elu', inputs: ['a'], outputs: ['b'], attributes: { alpha: float(1) } }]],
   ])('is not what has %s', async (_, nodes, initializers) => {

@@ -161,7 +161,7 @@ class Reader {
     const slots = node.inputs.map((name) => (name === '' ? undefined : (this.#slots.get(name) ?? lostSlot(name))));
     if (this.names && this.#readBranch(node, slots[0], this.names)) return;
     if (this.#isHopeless(node, slots)) {
-      const own = this.model.functions.has(`${node.domain}:${node.op}`) ? 'is a function of the model' : undefined;
+      const own = functionReason(this.model, `${node.domain}:${node.op}`);
       this.#report(node, holdsGraph(node) ? 'holds a graph of its own, which is not supported' : own);
       this.#lose(node, slots);
       return;
@@ -264,6 +264,14 @@ class Reader {
 /** Of a value that nothing made before it is read, as in a branch whose nodes stand in another order. */
 const lostSlot = (name: string): Slot => ({ name, lost: 'value' });
 const holdsGraph = (node: OnnxNode): boolean => [...node.attributes.values()].some(({ kind }) => kind === 'graph');
+
+/** Why a function of the model was not put in the place of its call; undefined where it is none. */
+function functionReason({ functions, opset }: OnnxModel, key: string): string | undefined {
+  if (!functions.has(key)) return undefined;
+  const version = functions.get(key);
+  if (version === undefined || version === opset) return 'is a function of the model';
+  return `is a function of the model by operator set ${version}, which uses ${opset} itself: export it by one of them`;
+}
 
 function refusalOf(error: unknown, node: OnnxNode): Refusal {
   if (error instanceof Refusal) return error;

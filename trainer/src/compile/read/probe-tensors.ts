@@ -45,7 +45,8 @@ const dtypes: Readonly<Record<string, Tensor['dtype']>> = {
   bool: 'bool',
 };
 
-function constantOf({ type, data, dims }: ort.Tensor): Measured {
+/** The value that a tensor has whatever the images are; `other` of a type that the graph has not. */
+export function constantOf({ type, data, dims }: ort.Tensor): Measured {
   const dtype = dtypes[type];
   if (!dtype) return { kind: 'other', what: `${type} [${dims.join(', ')}]` };
   return { kind: 'constant', value: makeTensor(dims, Float64Array.from(data as Float32Array, Number), dtype) };

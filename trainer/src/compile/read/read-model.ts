@@ -25,6 +25,7 @@ import { expectFiniteTensors } from './finite-tensors.js';
 import { expectFiniteParameters } from './finite-weights.js';
 import { isOverLimit } from './guarded-run.js';
 import { headAbove } from './head-above.js';
+import { withKnownBranches } from './known-branches.js';
 import { type MainOutput, mainOutput } from './main-output.js';
 import { type InputOptions, type ModelInput, withImageInput } from './model-input.js';
 import { type ModelParameter, parametersOf } from './model-parameters.js';
@@ -248,7 +249,8 @@ export async function readModel(given: Uint8Array, options: ReadModelOptions): P
   const { external } = options;
   const { file, input } = withImageInput(given, decodeModel(given), options);
   const inputShapes = { [input.name]: ['N', ...input.shape] };
-  const bytes = expandOnnx(file, { inputShapes, ...(external ? { external } : {}) });
+  const expanded = expandOnnx(file, { inputShapes, ...(external ? { external } : {}) });
+  const bytes = await withKnownBranches(expanded, input, external);
   try {
     return await readAnyBatch(bytes, input, options);
   } catch (cause) {

@@ -1,6 +1,7 @@
 import { decodeModel, type ExternalReader, exposeOnnx, type OnnxNode } from '@whet/compiler';
 import type * as ort from 'onnxruntime-node';
 import { mayWorkAcross, worksAcross } from './across-images.js';
+import { chosenTogether, madeOfValues } from './chosen-together.js';
 import { CompileError } from './compile-error.js';
 import { isOverLimit } from './guarded-run.js';
 import { imageAxis, type TwoSizes } from './image-axis.js';
@@ -79,24 +80,44 @@ export interface LookedAt {
   readonly external?: ExternalReader | undefined;
 }
 
-/** The first node that computes across images by what it is, however little of that shows. */
-async function nodeAcross(nodes: NodeGraph, { bytes, input, inputName, external }: LookedAt) {
-  const made = (name: string | undefined) => name !== undefined && nodes.maker(name) !== undefined;
-  const found = nodes.nodes.filter((node) => mayWorkAcross(node) && made(node.inputs[0]) && made(node.outputs[0]));
-  if (found.length === 0) return undefined;
-  const endsOf = ({ inputs, outputs }: OnnxNode) => [inputs[0], outputs[0]] as [string, string];
+/** What some tensors are for the first two batches, one result each. */
+async function runTogether(tensors: readonly string[], { bytes, input, inputName, external }: LookedAt) {
   const exposed = exposeOnnx(
     bytes,
-    [...new Set(found.flatMap(endsOf))],
+    [...new Set(tensors)],
     { tensor: inputName, shape: ['N', ...input.shape] },
     external,
   );
   const runs = await runBatches(exposed, input, inputName, TOGETHER);
+  const sizesOf = (name: string) => runs.map((run) => run[name]?.dims ?? []) as unknown as TwoSizes;
+  return { sizesOf, typeOf: (name: string) => runs[0]?.[name]?.type ?? '' };
+}
+
+/** The first node that computes across images by what it is, however little of that shows. */
+async function nodeAcross(nodes: NodeGraph, view: LookedAt) {
+  const made = (name: string | undefined) => name !== undefined && nodes.maker(name) !== undefined;
+  const found = nodes.nodes.filter((node) => mayWorkAcross(node) && made(node.inputs[0]) && made(node.outputs[0]));
+  if (found.length === 0) return undefined;
+  const endsOf = ({ inputs, outputs }: OnnxNode) => [inputs[0], outputs[0]] as [string, string];
+  const { sizesOf, typeOf } = await runTogether(found.flatMap(endsOf), view);
   return found.find((node) => {
-    const [from, to] = endsOf(node).map((name) => runs.map((run) => run[name]?.dims ?? []) as unknown as TwoSizes);
-    const isFloat = runs[0]?.[endsOf(node)[0]]?.type.startsWith('float');
-    return from && to && isFloat && worksAcross(node, nodes.model.opset, from, to);
+    const [from, to] = endsOf(node);
+    return typeOf(from).startsWith('float') && worksAcross(node, nodes.model.opset, sizesOf(from), sizesOf(to));
   });
+}
+
+/** The first node that goes one way for all images of a batch, by what is in them: that may show on other images only. */
+async function nodeForAll(nodes: NodeGraph, view: LookedAt): Promise<OnnxNode | undefined> {
+  const values = madeOfValues(nodes.nodes, [view.inputName]);
+  const chosen = chosenTogether(nodes.nodes, values);
+  if (chosen) return chosen;
+  const conditionOf = ({ inputs }: OnnxNode) => inputs[0] ?? '';
+  const wheres = nodes.nodes.filter(
+    (node) => node.op === 'Where' && node.domain === 'ai.onnx' && values.has(conditionOf(node)),
+  );
+  if (wheres.length === 0) return undefined;
+  const { sizesOf } = await runTogether(wheres.map(conditionOf), view);
+  return wheres.find((node) => imageAxis(sizesOf(conditionOf(node))) === -1);
 }
 
 /**
@@ -123,7 +144,8 @@ async function mixingNode(view: LookedAt): Promise<OnnxNode | undefined> {
     return new Set(tensors.filter((name) => isMixed(madeOf(name), tolerance)));
   };
   if ((await mixedOf([tensor])).size === 0) {
-    return tolerance > tolerances.float ? nodeAcross(nodes, view) : undefined;
+    const across = tolerance > tolerances.float ? await nodeAcross(nodes, view) : undefined;
+    return across ?? nodeForAll(nodes, view);
   }
   const made = nodes.nodes.flatMap(({ outputs }) => outputs.filter((name) => name !== ''));
   // Some operators make what is no tensor, which cannot be looked at.
