@@ -70,8 +70,11 @@ describe('a folder of classes', () => {
   });
 
   test('has one class where names look alike, and none of a name that no label can have', async () => {
-    await put('cafe\u0301/1.png', 'caf\u00e9/2.png', 'x/1.png');
-    expect(await classes()).toEqual(['cafe\u0301: cafe\u0301/1.png caf\u00e9/2.png', 'x: x/1.png']);
+    await put('cafe\u0301/1.png', 'caf\u00e9/2.png', 'x/1.png', 'x /2.png', 'x\u200b/3.png');
+    expect(await classes()).toEqual([
+      'cafe\u0301: cafe\u0301/1.png caf\u00e9/2.png',
+      'x: x/1.png x /2.png x\u200b/3.png',
+    ]);
     await put('a\tb/1.png');
     expect(await refusal()).toBe(
       '"HERE/a\\tb": expected a label of 1 to 256 bytes of UTF-8 without control characters, got "a\\tb"',

@@ -12,6 +12,10 @@ test.each([
   ['a', 'a\u{e0100}'],
   ['a', 'a\u3164'],
   ['a', 'a\ufff9'],
+  ['a', 'a '],
+  ['a', '\u00a0a\u200b\u3000'],
+  ['a b', ' a\u00a0b'],
+  ['\u00e9 b', '\u00e9\u202fb'],
   // What has no width stands between a letter and its accent.
   ['caf\u00e9', 'cafe\u200b\u0301'],
 ])('%j and %j are one label', (one, other) => {
@@ -22,12 +26,14 @@ test.each([
 test('labels that differ to the eye are several', () => {
   const flag = (region: string) =>
     `\u{1f3f4}${[...region].map((letter) => String.fromCodePoint(0xe0000 + letter.charCodeAt(0))).join('')}`;
-  const labels = ['cat', 'Cat', 'c at', 'cafe', 'caf\u00e9', 'fi', '\ufb01', flag('gbeng'), flag('gbsct')];
+  const labels = ['cat', 'Cat', 'c at', 'c  at', 'cafe', 'caf\u00e9', 'fi', '\ufb01', flag('gbeng'), flag('gbsct')];
   expect(sameLabels(labels)).toBeUndefined();
 });
 
 test.each([
   ['', 'an empty one'],
+  ['  ', 'nothing but space'],
+  ['\u00a0', 'nothing but space'],
   ['\u200b\u2060', 'nothing but space'],
   ['a\tb', '"a\\tb"'],
   ['a\u009bb', '"a\\u009bb"'],

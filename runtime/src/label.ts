@@ -2,6 +2,8 @@
 export const MAX_LABEL_BYTES = 256;
 
 const PLAIN = /^[\x20-\x7e]*$/;
+/** Blanks of any width, which look alike: a blank at either end shows nowhere. */
+const BLANK = /\p{Zs}/gu;
 // Joiners, marks of direction, variation selectors, fillers: what a name may hold and nobody sees. Of a flag, they say which.
 const UNSEEN = /(\u{1f3f4}[\u{e0020}-\u{e007f}]+)|[\p{Default_Ignorable_Code_Point}\ufff9-\ufffb]/gu;
 /** And what ends a line. */
@@ -9,9 +11,14 @@ const CONTROL = /[\p{Cc}\u2028\u2029]/u;
 // A lone surrogate becomes U+FFFD on the way to disk, and in a form stray bytes have become it: two classes would be one.
 const NO_TEXT = /[\p{Surrogate}\ufffd]/u;
 
-/** What labels are compared by: composed (NFC) and without characters that have no width. A class keeps the name that it got first. */
+/**
+ * What labels are compared by: composed (NFC), without characters that have no width, all blanks alike and none at the ends. A class keeps
+ * the name that it got first.
+ */
 export function labelKey(label: string): string {
-  return PLAIN.test(label) ? label : label.replace(UNSEEN, (_, flag?: string) => flag ?? '').normalize('NFC');
+  if (PLAIN.test(label)) return label.trim();
+  const seen = label.replace(UNSEEN, (_, flag?: string) => flag ?? '').normalize('NFC');
+  return seen.replace(BLANK, ' ').trim();
 }
 
 /** What is expected of a label, and what came; undefined where it can name a class. */
@@ -19,11 +26,10 @@ export function labelProblem(label: string, maxBytes = MAX_LABEL_BYTES): string 
   const bytes = new TextEncoder().encode(label).byteLength;
   let got: string | undefined;
   if (label === '') got = 'an empty one';
-  else if (label.trim() === '') got = 'nothing but space';
   else if (bytes > maxBytes) got = `${bytes} bytes`;
   else if (CONTROL.test(label)) got = shown(label);
   else if (NO_TEXT.test(label)) got = 'what is not UTF-8';
-  else if (labelKey(label).trim() === '') got = 'nothing but space';
+  else if (labelKey(label) === '') got = 'nothing but space';
   return got && `expected a label of 1 to ${maxBytes} bytes of UTF-8 without control characters, got ${got}`;
 }
 

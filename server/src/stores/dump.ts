@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { open, rename, rm } from 'node:fs/promises';
+import { link, lstat, open, rename, rm } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import * as z from 'zod';
 import { EMPTY, type KeyRecord, type PlacedProfile, type StoreCounts, StoreDamagedError } from './contract.js';
@@ -43,19 +43,23 @@ const lineSchema = z.union([
 
 export type Entry = { readonly profile: PlacedProfile } | { readonly key: KeyRecord };
 
-/** Writes a new file that only its owner reads, whole or not at all; what is in it. Rejects where there is one. */
+/**
+ * Writes a new file that only its owner reads, whole or not at all; what is in it. Rejects where there is one. Whoever is killed meanwhile
+ * leaves one beside it, whose name ends in `.part`.
+ */
 export async function writeDump(path: string, entries: AsyncIterable<Entry>): Promise<StoreCounts> {
-  // Of the same name only at the end: half a copy cannot be taken for one. It claims the name before.
-  const claim = await open(path, 'wx', 0o600).catch((cause: NodeJS.ErrnoException) => {
-    if (cause.code !== 'EEXIST') throw cause;
-    throw new Error(`${path}: expected a new file, got one that is there`, { cause });
-  });
-  await claim.close();
-  const part = `${path}.part`;
+  await lstat(path).then(
+    () => isThere(path),
+    (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') throw error;
+    },
+  );
+  // Of the same name only at the end: half a copy cannot be taken for one, and nobody else's is overwritten.
+  const part = `${path}.${randomUUID()}.part`;
   const digest = createHash('sha256');
   let counts: StoreCounts = { ...EMPTY, keys: 0 };
   try {
-    const file = await open(part, 'w', 0o600);
+    const file = await open(part, 'wx', 0o600);
     try {
       const write = async (line: object) => {
         const text = `${JSON.stringify(line)}\n`;
@@ -72,13 +76,28 @@ export async function writeDump(path: string, entries: AsyncIterable<Entry>): Pr
     } finally {
       await file.close();
     }
-    await rename(part, path);
-  } catch (error) {
+    await giveName(part, path);
+  } finally {
     await rm(part, { force: true });
-    await rm(path, { force: true });
-    throw error;
   }
   return counts;
+}
+
+/** Gives a file a second name, unless another has it. */
+async function giveName(file: string, name: string): Promise<void> {
+  try {
+    await link(file, name);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') isThere(name);
+    // Some file systems know one name of a file only. It is new to them a moment before.
+    if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'ENOSYS') throw error;
+    await rename(file, name);
+  }
+}
+
+function isThere(path: string): never {
+  throw new Error(`${path}: expected a new file, got one that is there`);
 }
 
 /** Reads a dump. Rejects with {@link StoreDamagedError} at the first line that is not as it was written, or lacks. */

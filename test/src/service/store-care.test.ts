@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { gunzipSync } from 'node:zlib';
 import { runCommand } from '@whet/cli';
 import type { Bundle } from '@whet/runtime';
@@ -16,6 +17,7 @@ import {
   StoreUnavailableError,
 } from '@whet/server';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { readDump, writeDump } from '../../../server/src/stores/dump.js';
 import { openTinyBundle, tensorOf } from './server-fixture.js';
 
 const PAGE = 4096;
@@ -244,7 +246,31 @@ describe('copies', () => {
     const changed = join(folder, 'short.jsonl');
     await writeFile(changed, (await readFile(dump, 'utf8')).slice(0, -30));
     await expect(copyStore(changed, target)).rejects.toBeInstanceOf(StoreDamagedError);
-    expect([existsSync(target), existsSync(`${target}.part`)]).toEqual([false, false]);
+    expect((await readdir(folder)).filter((name) => name.startsWith('half.jsonl'))).toEqual([]);
+  });
+
+  test('have the name of a dump only when they are whole, so that one that is killed leaves none', async () => {
+    const target = join(folder, 'slow.jsonl');
+    const here = async () => (await readdir(folder)).filter((name) => name.startsWith('slow.jsonl'));
+    let go = () => {};
+    const gone = new Promise<void>((resolve) => {
+      go = resolve;
+    });
+    async function* slow() {
+      for await (const entry of readDump(dump)) {
+        yield entry;
+        await gone;
+      }
+    }
+    const first = writeDump(target, slow());
+    // As it would stay where the process is killed now.
+    while ((await here()).length === 0) await pause(1);
+    expect(await here()).toEqual([expect.stringMatching(/^slow\.jsonl\.[\da-f-]{36}\.part$/)]);
+    expect(await copyStore(path, target)).toMatchObject(counts);
+    go();
+    await expect(first).rejects.toThrow(`${target}: expected a new file, got one that is there`);
+    expect(await here()).toEqual(['slow.jsonl']);
+    expect(await readFile(target, 'utf8')).toBe(await readFile(dump, 'utf8'));
   });
 
   test('and checks by the command', async () => {
