@@ -71,7 +71,13 @@ describe('control flow', () => {
     'whose condition is one behind an operator that is not read is its branch as well: %s',
     async (name) => {
       const nodes = [
-        { ...choice, attributes: { ...choice.attributes, else_branch: branch([{ op: 'Identity', inputs: ['a'], outputs: ['t'] }], ['t']) } },
+        {
+          ...choice,
+          attributes: {
+            ...choice.attributes,
+            else_branch: branch([{ op: 'Identity', inputs: ['a'], outputs: ['t'] }], ['t']),
+          },
+        },
         ...(unreadBefore[name] as readonly TestNode[]),
         { op: 'Less', inputs: ['k', 'one'], outputs: ['g'] },
       ];

@@ -139,6 +139,102 @@ describe('a kept head', () => {
     expect([head?.classes, model.layout.length, head?.bias[0]?.toFixed(4)]).toEqual([3, 5, '0.1000']);
   });
 
+  const map8 = conv8('c').slice(0, 2);
+  const pooled8 = (from: string, op: string, more: Partial<TestNode> = {}): TestNode[] => [
+    { op, domain: 'com.microsoft', inputs: [from, 's', 'z', 's', 'z'], outputs: ['p8'], ...more },
+    { op: 'Flatten', inputs: ['p8'], outputs: ['f8'] },
+  ];
+  const floats8: TestNode = { op: 'DequantizeLinear', inputs: ['f8', 's', 'z'], outputs: ['l'] };
+  const convolved: TestNode = { op: 'Conv', inputs: ['c', 'wc', 'bf'], outputs: ['m'] };
+
+  it.each<[string, TestNode[]]>([
+    ['an average of all', [...map8, ...pooled8('o', 'QLinearGlobalAveragePool'), floats8]],
+    [
+      'a window of all',
+      [...map8, ...pooled8('o', 'QLinearAveragePool', { attributes: { kernel_shape: [4, 4] } }), floats8],
+    ],
+    [
+      'what moves integers',
+      [
+        ...conv8('e').slice(0, 2),
+        { op: 'Transpose', inputs: ['o'], outputs: ['t'], attributes: { perm: [0, 2, 3, 1] } },
+        { op: 'Flatten', inputs: ['t'], outputs: ['f8'] },
+        floats8,
+      ],
+    ],
+    ['floats: an average of all', [convolved, { op: 'GlobalAveragePool', inputs: ['m'], outputs: ['l4'] }, flattened]],
+    [
+      'floats: a mean of both sides',
+      [convolved, { op: 'ReduceMean', inputs: ['m'], outputs: ['l'], attributes: { axes: [2, 3], keepdims: 0 } }],
+    ],
+    [
+      'floats: a window of all',
+      [
+        convolved,
+        { op: 'AveragePool', inputs: ['m'], outputs: ['l4'], attributes: { kernel_shape: [4, 4] } },
+        flattened,
+      ],
+    ],
+  ])('is read of a convolution of 1x1 before %s', async (name, tail) => {
+    const file = network(tail, ['l'], { ...convWeights, wc: weights(3, 5, 1, 1) });
+    const { head, model } = await expectAsFile(file, { none: ['none'] }, name.startsWith('floats') ? 1e-5 : 0.05);
+    expect([head?.classes, model.layout.length]).toEqual([3, 5]);
+  });
+
+  it('may end in a softmax of integers', async () => {
+    const tail: TestNode[] = [
+      ...conv8('e').slice(0, 2),
+      { op: 'Flatten', inputs: ['o'], outputs: ['f8'] },
+      {
+        op: 'QLinearSoftmax',
+        domain: 'com.microsoft',
+        inputs: ['f8', 's', 'z', 'sp', 'zp'],
+        outputs: ['p8'],
+        attributes: { axis: 1, opset: 13 },
+      },
+      { op: 'DequantizeLinear', inputs: ['p8', 'sp', 'zp'], outputs: ['p'] },
+    ];
+    const probabilities = { sp: float32s([], [1 / 256]), zp: { dims: [], dataType: 3, int32Data: [-128] } };
+    const { report } = await compileBytes(network(tail, ['p'], { ...convWeights, ...probabilities }), { head: 'keep' });
+    expect(report.head?.bias[0]).toBeCloseTo(0.1, 6);
+  });
+
+  it.each<[string, TestNode[], RegExp]>([
+    [
+      'a Relu',
+      [
+        convolved,
+        { op: 'Relu', inputs: ['m'], outputs: ['r'] },
+        { op: 'GlobalAveragePool', inputs: ['r'], outputs: ['l4'] },
+        flattened,
+      ],
+      /got Conv "m" of a map with Relu "r" behind it; take head "cosine"/,
+    ],
+    [
+      'a Relu that became a zero point',
+      [
+        { op: 'QuantizeLinear', inputs: ['c', 's', 'z'], outputs: ['q'] },
+        { op: 'QLinearConv', inputs: ['q', 's', 'z', 'w8', 'sw', 'zw', 's', 'zp', 'b32'], outputs: ['o'] },
+        ...pooled8('o', 'QLinearGlobalAveragePool', { inputs: ['o', 's', 'zp', 's', 'z'] }),
+        floats8,
+      ],
+      /got Conv "o\/y" of a map with Clip ".*" behind it; take head "cosine"/,
+    ],
+    [
+      'a window of a part',
+      [
+        convolved,
+        { op: 'AveragePool', inputs: ['m'], outputs: ['l4'], attributes: { kernel_shape: [3, 3], strides: [2, 2] } },
+        flattened,
+      ],
+      /got Conv "m" of a map with AveragePool "l4" behind it; take head "cosine"/,
+    ],
+  ])('is no convolution of 1x1 before %s', async (_, tail, message) => {
+    const zp = { dims: [], dataType: 3, int32Data: [-128] };
+    const file = network(tail, ['l'], { ...convWeights, wc: weights(3, 5, 1, 1), zp });
+    await expect(compileBytes(file, { head: 'keep' })).rejects.toThrow(message);
+  });
+
   it('is none of a quantized convolution that makes a map of classes', async () => {
     await expect(compileBytes(network(conv8('c'), ['l4'], convWeights))).rejects.toThrow(
       'ends in no Gemm, MatMul or 1x1 Conv with constant weights that makes one row an image; name the features tensor',
@@ -198,9 +294,15 @@ describe('a kept head', () => {
       [
         { op: 'QuantizeLinear', inputs: ['f', 's', 'z'], outputs: ['q'] },
         { op: 'QLinearMatMul', inputs: ['q', 's', 'z', 'w8', 's', 'z', 's', 'z'], outputs: ['o'] },
-        { op: 'QLinearSoftmax', domain: 'com.microsoft', inputs: ['o', 's', 'z', 's', 'z'], outputs: ['l'] },
+        {
+          op: 'QLinearReduceMean',
+          domain: 'com.microsoft',
+          inputs: ['o', 's', 'z', 's', 'z'],
+          outputs: ['l'],
+          attributes: { axes: [0], keepdims: 1 },
+        },
       ],
-      'unsupported operator QLinearSoftmax (com.microsoft): "l"',
+      'unsupported operator QLinearReduceMean (com.microsoft): "l"',
     ],
     [
       'a dynamic quantization',
@@ -297,6 +399,41 @@ describe('a model of several heads', () => {
     expect([report.head?.name, report.model.otherOutputs]).toEqual(['l', []]);
     const { report: first } = await compileBytes(network([fc], ['f', 'l']), { head: 'keep' });
     expect([first.head?.name, first.model.features]).toEqual(['l', 'f']);
+  });
+
+  /** `count` convolutions from one tensor to another. */
+  const deeper = (from: string, to: string, count: number): TestNode[] =>
+    Array.from({ length: count }, (_, i) => ({
+      op: 'Conv',
+      inputs: [i === 0 ? from : `${to}${i}`, 'wd'],
+      outputs: [i + 1 === count ? to : `${to}${i + 1}`],
+    }));
+  const headOf = (from: string, to: string, wf = 'wf'): TestNode[] => [
+    { op: 'GlobalAveragePool', inputs: [from], outputs: [`${to}e`] },
+    { op: 'Flatten', inputs: [`${to}e`], outputs: [`${to}f`] },
+    { op: 'Gemm', inputs: [`${to}f`, wf], outputs: [to] },
+  ];
+  const wd = weights(5, 5, 1, 1);
+
+  it.each([
+    ['auxiliary ones that are listed first, as of GoogLeNet in training mode', 0, 2, 9, 'main'],
+    ['one that is listed first and has a layer less', 0, 0, 1, 'first'],
+    ['one that is listed first and has layers of its own', 4, 2, 5, 'first'],
+  ])('is told apart from %s', async (_, shared, own, more, expected) => {
+    const tail: TestNode[] = [
+      ...(shared > 0 ? deeper('c', 's', shared) : [{ op: 'Identity', inputs: ['c'], outputs: ['s'] }]),
+      ...(own > 0 ? deeper('s', 'a1', own) : [{ op: 'Identity', inputs: ['s'], outputs: ['a1'] }]),
+      ...headOf('a1', 'first', 'w2'),
+      ...deeper('s', 'm1', more),
+      ...headOf('m1', 'main'),
+    ];
+    const file = network(tail, ['first', 'main'], { wd, w2: weights(5, 3) });
+    const { report } = await compileBytes(file, { head: 'keep' });
+    const left = expected === 'main' ? 'first' : 'main';
+    expect([report.head?.name, report.model.otherOutputs]).toEqual([expected, [left]]);
+    // And by the name of what is to be adapted.
+    const { report: chosen } = await compileBytes(file, { head: 'keep', features: `${left}f` });
+    expect([chosen.head?.name, chosen.model.otherOutputs]).toEqual([left, []]);
   });
 
   it('is told apart beside what is not read', async () => {

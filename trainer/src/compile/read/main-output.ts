@@ -33,6 +33,19 @@ function layersOf(nodes: NodeGraph, ofImages: ReadonlySet<OnnxNode>, output: str
   return found;
 }
 
+/** Layers that a head may have of its own: whose path is longer by more is no other head, but goes on where that one left. */
+const HEAD_LAYERS = 3;
+
+/** How many layers stand one after another below each tensor. */
+function depthsOf(nodes: NodeGraph): Map<string, number> {
+  const depths = new Map<string, number>();
+  for (const node of nodes.nodes) {
+    const below = nodes.readBy(node).reduce((most, name) => Math.max(most, depths.get(name) ?? 0), 0);
+    for (const name of node.outputs) depths.set(name, below + Number(layers.test(node.op)));
+  }
+  return depths;
+}
+
 /** What an output of numbers of classes is chosen from; any other output itself. */
 function chosenFrom(nodes: NodeGraph, output: string): string {
   let node = nodes.maker(output);
@@ -51,8 +64,8 @@ export interface MainOutput {
 }
 
 /**
- * The output whose last layer is the model's: the first that ends in one and that no other goes on from. `features`
- * has to be below it, where that is given.
+ * The output whose last layer is the model's: the first that ends in one, that no other goes on from, and that no other leaves far behind, as
+ * the last one does auxiliary ones which are listed before it. `features` has to be below it, where that is given.
  */
 export function mainOutput(nodes: NodeGraph, image: string, features?: string): MainOutput {
   const ofImages = nodes.above([image]);
@@ -66,7 +79,11 @@ export function mainOutput(nodes: NodeGraph, image: string, features?: string): 
   const above = features === undefined ? named : named.filter((name) => reaches(name, features));
   const ending = above.filter((name) => layersOf(nodes, ofImages, name).length > 0);
   const last = ending.filter((name) => !ending.some((other) => other !== name && reaches(other, name)));
-  const [name = above[0] ?? named[0] ?? '', ...others] = last;
+  const depths = depthsOf(nodes);
+  const depthOf = (output: string) => depths.get(output) ?? 0;
+  const deepest = Math.max(...last.map(depthOf));
+  const name = last.find((output) => depthOf(output) + HEAD_LAYERS >= deepest) ?? above[0] ?? named[0] ?? '';
+  const others = last.filter((output) => output !== name);
   const joined = layersOf(nodes, ofImages, name).map(firstOutput);
   return { name, others, joined: joined.length > 1 ? joined.sort() : [] };
 }

@@ -22,7 +22,7 @@ const nameOf = ({ op, name }: Node): string => `${op} "${name}"`;
 function refuse(got: string): never {
   throw new CompileError(
     `head "keep": expected the features to go through one Gemm, MatMul or 1x1 Conv with constant weights to a softmax ` +
-      `or straight to the output; got ${got}`,
+      `or straight to the output; got ${got}; take head "cosine"`,
   );
 }
 
@@ -66,6 +66,37 @@ function layerWeight({ op, inputs, attributes, output }: Node, features: Value):
   });
 }
 
+/** Whether a Conv makes each place of its result of the same place of what it reads. */
+function isPointwise({ op, inputs: [, weight], attributes }: Node): boolean {
+  const { strides = [], pads = [], group = 1 } = attributes as { strides?: number[]; pads?: number[]; group?: number };
+  const kernel = weight?.constant?.shape.slice(2) ?? [0];
+  return op === 'Conv' && group === 1 && [...kernel, ...strides].every((n) => n === 1) && pads.every((n) => n === 0);
+}
+
+/** Whether a node makes one number of each channel of a map `[N, C, H, W]`: its mean. */
+function isMeanOfMap({ op, inputs: [map, axes], attributes, output }: Node): boolean {
+  const [, channels, ...sides] = map?.shape ?? [];
+  if (sides.length !== 2 || rowLength(output) !== channels) return false;
+  const { kernel_shape = [], pads = [] } = attributes as { kernel_shape?: number[]; pads?: number[] };
+  if (op === 'AveragePool') return kernel_shape.join() === sides.join() && pads.every((n) => n === 0);
+  const along = Array.from(axes?.constant?.data ?? [], (axis) => (Number(axis) + 4) % 4).sort();
+  return op === 'GlobalAveragePool' || (op === 'ReduceMean' && along.join() === '2,3');
+}
+
+/**
+ * The mean of what a convolution of 1x1 makes of a map, and its weight `[C, F]`; undefined where it is something else. Bundles take the mean
+ * of the features before it: that makes the same.
+ */
+function layerOfMap(graph: Graph, nodes: readonly Node[], layer: Node, features: Value) {
+  const weight = layer.inputs[1]?.constant;
+  const isMap = features.shape.slice(1).filter((dim) => dim !== 1).length > 1;
+  if (layer.inputs[0] !== features || !isMap || !isPointwise(layer) || weight?.dtype !== 'float32') return undefined;
+  const mean = readerOf(graph, nodes, layer.output);
+  return mean && isMeanOfMap(mean)
+    ? { output: mean.output, weight: Float64Array.from(weight.data, Number) }
+    : undefined;
+}
+
 /** The node that reads a value; undefined for an output that nothing reads. */
 function readerOf(graph: Graph, nodes: readonly Node[], value: Value): Node | undefined {
   const readers = nodes.filter(({ inputs }) => inputs.includes(value));
@@ -92,18 +123,23 @@ const isAffine = ({ op, inputs, output }: Node, value: Value): boolean =>
   !(op === 'Div' && inputs[0] !== value) &&
   rowLength(output) === rowLength(value);
 
+/** What stands between a convolution of a map and its mean, which makes it no layer of mean features. */
+function insteadOfMean(graph: Graph, nodes: readonly Node[], layer: Node): string {
+  const next = isPointwise(layer) ? readerOf(graph, nodes, layer.output) : undefined;
+  return next ? ` of a map with ${nameOf(next)} behind it` : '';
+}
+
 /** Throws where what follows the logits is no softmax over the classes. */
 function expectSoftmax(node: Node, layer: Node, logits: Value, classes: number): void {
   const { axis } = node.attributes as { axis?: number };
   if (node.op === 'Sigmoid') {
     refuse(
-      `${nameOf(node)} after ${nameOf(layer)}: ${classes} classes that do not exclude each other, which a bundle has not; ` +
-        'take head "cosine"',
+      `${nameOf(node)} after ${nameOf(layer)}: ${classes} classes that do not exclude each other, which a bundle has not`,
     );
   }
   const joined = node.inputs.filter((input) => input !== logits && input && !input.constant);
   if (joined.length > 0) {
-    refuse(`${nameOf(node)}, which joins ${nameOf(layer)} and "${joined[0]?.name}": two heads; take head "cosine"`);
+    refuse(`${nameOf(node)}, which joins ${nameOf(layer)} and "${joined[0]?.name}": two heads`);
   }
   if (!softmaxes.has(node.op)) refuse(`${nameOf(node)} after ${nameOf(layer)}`);
   if (logits.shape.at(axis ?? 0) !== classes) {
@@ -124,9 +160,11 @@ export function readHead(graph: Graph, features: Value): SourceHead {
     node = readerOf(graph, nodes, at);
   }
   const layer = node ?? refuse(`"${features.name}" as the model's output`);
-  const weight = layerWeight(layer, at) ?? refuse(nameOf(layer));
+  const own = layerWeight(layer, at);
+  const averaged = own || at !== features ? undefined : layerOfMap(graph, nodes, layer, at);
+  const weight = own ?? averaged?.weight ?? refuse(`${nameOf(layer)}${insteadOfMean(graph, nodes, layer)}`);
   const input = at;
-  at = layer.output;
+  at = averaged?.output ?? layer.output;
   node = readerOf(graph, nodes, at);
   while (node && (keepsRows(node) || isAffine(node, at))) {
     at = node.output;
