@@ -4,10 +4,11 @@ import { formatOf } from './image-formats.js';
 import { reducibleBy } from './jpeg-header.js';
 import { sampleNearest } from './nearest.js';
 import { pictureChannels } from './picture-channels.js';
-import { greyOf, pixelsToTensor } from './pixels.js';
+import { greyOf, pixelsToTensor, resizePlanes } from './pixels.js';
 import { type Place, placeOf } from './place.js';
 import { withoutNeedless } from './png-chunks.js';
 import type { Preprocessing } from './preprocessing.js';
+import { neededPart, type Size } from './resample.js';
 
 export { type ClassImages, type FoundImages, listClasses, listImages } from './image-folders.js';
 export { pictureChannels } from './picture-channels.js';
@@ -114,6 +115,8 @@ async function pixelsOf(
       const sampled = sampleNearest({ ...whole.info, data: whole.data }, place, p);
       return channels > wanted ? greyOf(sampled) : sampled;
     }
+    // libvips enlarges from the corner, half a pixel beside everybody else, and with a kernel of its own.
+    if (place.width > width || place.height > height) return await enlarged(image, { width, height }, place, p);
     const { data, info } = await asPixels(resized(image, place, p));
     if (info.width !== p.width || info.height !== p.height || info.channels !== channels) {
       throw new Error(
@@ -135,6 +138,28 @@ function resized(image: Sharp, place: Place, p: Preprocessing): Sharp {
   return image
     .resize(place.width, place.height, { ...how, fit: 'fill' })
     .extract({ left: place.left, top: place.top, width: p.width, height: p.height });
+}
+
+/** An image of which a side becomes longer: libvips reduces the other, where that becomes shorter, and cuts out what is needed. */
+async function enlarged(image: Sharp, { width, height }: Size, place: Place, p: Preprocessing): Promise<Uint8Array> {
+  const size = { width: Math.min(width, place.width), height: Math.min(height, place.height) };
+  const part = neededPart(size, p);
+  const { data, info } = await image
+    .resize(size.width, size.height, { kernel: p.kernel, fit: 'fill', fastShrinkOnLoad: false })
+    .extract(part)
+    .toColourspace('srgb')
+    .raw({ depth: 'uchar' })
+    .toBuffer({ resolveWithObject: true });
+  if (info.width !== part.width || info.height !== part.height || info.channels !== 3) {
+    const got = `${info.height} x ${info.width} x ${info.channels}`;
+    throw new Error(`expected ${part.height} x ${part.width} x 3 pixels, got ${got}`);
+  }
+  const planes = [0, 1, 2].map((c) => {
+    const plane = new Uint8Array(data.length / 3);
+    for (let i = 0; i < plane.length; i++) plane[i] = data[i * 3 + c] as number;
+    return plane;
+  });
+  return resizePlanes({ planes, ...part }, size, p);
 }
 
 function readablePng(bytes: Uint8Array, field: string): Uint8Array {

@@ -108,17 +108,21 @@ def draw(width, height, seed):
 
 def main(arguments):
     if arguments:
-        size, out, photos = int(arguments[1]), Path(arguments[2]), [Path(name).resolve() for name in arguments[3:]]
+        size, out = int(arguments[1]), Path(arguments[2])
+        photos = [(Path(name).resolve(), [size]) for name in arguments[3:]]
     else:
-        size, out, folder = 16, HERE / "preprocessing.json", HERE.parent / "fixtures" / "pictures"
-        photos = [folder / name for name in ("wide.png", "standing.jpg", "odd.png")]
-        for i, (photo, sides) in enumerate(zip(photos, [(75, 50), (45, 62), (51, 37)])):
-            draw(*sides, seed=i).save(photo, **({"quality": 92} if photo.suffix == ".jpg" else {}))
+        out, folder = HERE / "preprocessing.json", HERE.parent / "fixtures" / "pictures"
+        # The last is enlarged, in one direction or in both.
+        drawn = [("wide.png", (75, 50), [16]), ("standing.jpg", (45, 62), [16]), ("odd.png", (51, 37), [16])]
+        drawn.append(("small.png", (20, 9), [16, 24]))
+        for seed, (name, sides, _) in enumerate(drawn):
+            draw(*sides, seed).save(folder / name, **({"quality": 92} if name.endswith(".jpg") else {}))
+        photos = [(folder / name, sizes) for name, _, sizes in drawn]
     cases = []
-    for name, (options, tensor_of) in recipes(size).items():
-        for photo in photos:
+    for photo, sizes in photos:
+        image = os.path.relpath(photo, HERE.parent / "fixtures" / "pictures") if not arguments else str(photo)
+        for name, (options, tensor_of) in [recipe for size in sizes for recipe in recipes(size).items()]:
             tensor = np.ascontiguousarray(tensor_of(photo), dtype="<f4")
-            image = os.path.relpath(photo, HERE.parent / "fixtures" / "pictures") if not arguments else str(photo)
             data = base64.b64encode(tensor.tobytes()).decode()
             cases.append(dict(name=name, image=image, options=options, shape=list(tensor.shape), data=data))
     text = ",\n".join(json.dumps(case) for case in cases)
