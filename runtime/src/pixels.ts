@@ -13,7 +13,7 @@ export interface RgbaImage {
 /**
  * Brings an image to the pixels a bundle takes, interleaved `[H, W, C]`, 0..255: transparency laid on `background`, resized by
  * `fit` and `kernel`, in sRGB or its grey. The counterpart of `decodePixels` of `@whet/runtime/images` without a native library; they differ
- * by libvips' arithmetic in whole numbers.
+ * by libvips' arithmetic in whole numbers where an image is reduced, and not where it is enlarged.
  *
  * @throws {InputError} where the data is not `width` x `height` x 4 values, or the bundle takes other channels.
  */

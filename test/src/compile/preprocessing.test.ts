@@ -140,7 +140,12 @@ describe('a compiled model sees of a picture what it was trained on', () => {
     [16, 20],
     [7, 2000],
   ])('enlarges %i x %i pixels in Node.js and in browsers alike, whichever way they lie', async (width, height) => {
-    const pixels = Uint8Array.from({ length: width * height * 3 }, (_, i) => (i * 7919) % 251);
+    // Where libvips reduces one direction, noise would show by which whole numbers it does.
+    const isLong = Math.max(width, height) > 24;
+    const pixels = Uint8Array.from({ length: width * height * 3 }, (_, i) => {
+      const [x, y] = [Math.floor(i / 3) % width, Math.floor(i / (3 * width))];
+      return isLong ? 127 + 100 * Math.sin((5 * x) / width + (i % 3)) * Math.cos((5 * y) / height) : (i * 7919) % 251;
+    });
     const form = await preprocessingOf(3, {}, [24, 32]);
     for (const orientation of [1, 6]) {
       const lying = sharp(pixels, { raw: { width, height, channels: 3 } });
@@ -156,9 +161,9 @@ describe('a compiled model sees of a picture what it was trained on', () => {
             (apart, value, i) => Math.max(apart, Math.abs(value - (inBrowser[i] as number))),
             0,
           );
-          // Where libvips reduces one direction, it does so by whole numbers, of noise here.
-          const reduces = fit !== 'cover' && Math.max(width, height) > 24;
-          expect(most, `${fit}, ${kernel}, turned ${orientation}`).toBeLessThanOrEqual(reduces ? 20 : 0);
+          expect(most, `${fit}, ${kernel}, turned ${orientation}`).toBeLessThanOrEqual(
+            isLong && fit !== 'cover' ? 2 : 0,
+          );
         }
       }
     }
