@@ -26,6 +26,7 @@ export function labelProblem(label: string, maxBytes = MAX_LABEL_BYTES): string 
   const bytes = new TextEncoder().encode(label).byteLength;
   let got: string | undefined;
   if (label === '') got = 'an empty one';
+  else if (label.trim() === '') got = 'nothing but space';
   else if (bytes > maxBytes) got = `${bytes} bytes`;
   else if (CONTROL.test(label)) got = shown(label);
   else if (NO_TEXT.test(label)) got = 'what is not UTF-8';

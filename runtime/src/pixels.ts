@@ -25,7 +25,7 @@ export function resizePixels({ width, height, data }: RgbaImage, p: Preprocessin
 }
 
 /** Red, green and blue, 0..255, of a part of an image that begins at its pixel `left`, `top`. */
-export interface Part {
+interface ImagePart {
   readonly planes: readonly (Float32Array | Uint8Array)[];
   readonly width: number;
   readonly height: number;
@@ -34,7 +34,7 @@ export interface Part {
 }
 
 /** The whole of an image of this size as {@link resizePixels} makes it, from the part that it needs (see `neededPart`). */
-export function resizePlanes(part: Part, size: Size, p: Preprocessing): Uint8Array {
+export function resizePlanes(part: ImagePart, size: Size, p: Preprocessing): Uint8Array {
   const channels = pictureChannels(p, 'image');
   const { background } = p;
   const { across, down, left, top } = sidesOf(size, p);

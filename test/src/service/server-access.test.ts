@@ -69,6 +69,7 @@ describe('keys', () => {
     async (authorization) => {
       const response = await fetch(`${url}/profiles`, { headers: { authorization } });
       expect(response.status).toBe(401);
+      expect(await response.text()).toContain('authorization: expected \\"Bearer\\" and an API key, got');
     },
   );
 
@@ -297,6 +298,7 @@ describe('limits', () => {
       const [start = '', body = ''] = (await dribble).split('\r\n\r\n');
       expect(start).toMatch(new RegExp(`^HTTP/1.1 ${expected} `));
       expect(JSON.parse(body)).toMatchObject({ type: `/problems/${kind}` });
+      if (expected === 408) expect(body).toContain('expected a whole request in time, got a part of one');
       const headers = start
         .split('\r\n')
         .slice(1)

@@ -45,17 +45,17 @@ describe('POST /adapt refuses', () => {
     [
       'one class only',
       () => ({ examples: [goodExamples()[0], goodExamples()[0]] }),
-      { status: 422, field: 'examples', detail: /at least 2 classes, got only "left"/ },
+      { status: 422, field: 'examples', detail: /expected examples of at least 2 classes, got only "left"/ },
     ],
     [
       'too many classes',
       () => ({ examples: [1, 2, 3, 4, 5, 6].map((i) => ({ label: `${i}`, tensor: tensorOf('top') })) }),
-      { status: 422, field: 'examples', detail: /at most 5 classes, got 6/ },
+      { status: 422, field: 'examples', detail: /expected at most 5 classes, got 6/ },
     ],
     [
       'too many examples',
       () => ({ examples: Array.from({ length: 13 }, (_, i) => ({ label: `${i % 2}`, image })) }),
-      { status: 413, field: 'examples', detail: /at most 12 examples, got 13/ },
+      { status: 413, field: 'examples', detail: /expected at most 12 examples, got 13/ },
     ],
     [
       'millions of examples, without looking at each',
@@ -66,6 +66,11 @@ describe('POST /adapt refuses', () => {
       'thousands of examples, without looking at each',
       () => ({ examples: new Array(80_000).fill(0) }),
       { status: 413, field: 'examples', detail: /at most 12 examples, got 80000/ },
+    ],
+    [
+      'what continues nothing',
+      () => ({ examples: goodExamples(), continue: true }),
+      { status: 400, field: 'profile', detail: /expected the id of a profile beside "continue", got nothing/ },
     ],
     ['no label', () => withExample({ image }), { status: 400, field: 'examples[2].label', detail: /got nothing/ }],
     [
@@ -171,7 +176,7 @@ describe('POST /adapt refuses a form', () => {
     [
       'of too many texts',
       () => formOf(Array.from({ length: 17 }, (_, i) => [`${i}`, ''])),
-      { status: 413, field: 'body', detail: /at most 16 text fields/ },
+      { status: 413, field: 'body', detail: /expected at most 16 text fields, got more/ },
     ],
     [
       'with an unknown text field',
@@ -185,7 +190,7 @@ describe('POST /adapt refuses a form', () => {
     [
       'with a text of 5 kB',
       () => formOf([['model', 'x'.repeat(5000)]]),
-      { status: 422, field: 'model', detail: /at most 4096 bytes/ },
+      { status: 422, field: 'model', detail: /expected a text of at most 4096 bytes, got more/ },
     ],
     [
       'with an option sent twice',

@@ -38,17 +38,22 @@ describe('POST /predict refuses', () => {
       { status: 422, field: 'profile', detail: /expected a text of at most 65536 bytes, got 1000000$/ },
     ],
     ['a profile that is no text', () => ({ profile: 1, image }), { status: 422, field: 'profile', detail: /got 1/ }],
+    [
+      'a profile and a model',
+      () => ({ profile, model: 'tiny', image }),
+      { status: 422, field: 'model', detail: /expected "profile" or "model", got both: a profile has its model/ },
+    ],
     ['no image', () => ({ profile }), { status: 400, field: 'image', detail: /got neither/ }],
     [
       'an image and a list',
       () => ({ profile, image, images: [image] }),
-      { status: 422, field: 'images', detail: /got several/ },
+      { status: 422, field: 'images', detail: /expected one of "image", "tensor" and "images", got several/ },
     ],
     ['an empty list', () => ({ profile, images: [] }), { status: 422, field: 'images', detail: /got none/ }],
     [
       'too many images',
       () => ({ profile, images: new Array(1001).fill(image) }),
-      { status: 413, field: 'images', detail: /at most 1000 images, got 1001/ },
+      { status: 413, field: 'images', detail: /expected at most 1000 images, got 1001/ },
     ],
     [
       'an image that is a number',

@@ -224,6 +224,9 @@ describe('/profiles', () => {
     await client.adapt({ examples, profile });
     await expect(client.deleteProfile(profile, { etag })).rejects.toEqual(refused(409, 'version', 2));
     await expect(client.importProfile(bytes, { id: profile, etag })).rejects.toEqual(refused(409, 'version', 2));
+    await expect(client.deleteProfile(profile, { etag: 'x' })).rejects.toThrow(
+      'expected the ETag of a profile, got "x"',
+    );
     await expect(client.deleteProfile(profile, { etag: 'x' })).rejects.toEqual(refused(422, 'if-match'));
     const current = await fetch(`${server.url}/profiles/${profile}`);
     const tag = current.headers.get('etag') as string;
@@ -269,7 +272,9 @@ describe('/profiles', () => {
     const { profile } = await client.adapt({ examples });
     const { bytes } = await client.exportProfile(profile);
     expect(await client.importProfile(bytes, { id: profile, etag: '*' })).toMatchObject({ version: 2 });
-    await expect(client.importProfile(bytes, { id: randomUUID(), etag: '*' })).rejects.toEqual(refused(409, 'version'));
+    const absent = () => client.importProfile(bytes, { id: randomUUID(), etag: '*' });
+    await expect(absent()).rejects.toEqual(refused(409, 'version'));
+    await expect(absent()).rejects.toThrow('version: expected a stored profile, got none');
     await expect(client.deleteProfile(randomUUID(), { etag: '*' })).rejects.toEqual(refused(404, 'profile'));
   });
 

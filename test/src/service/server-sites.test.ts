@@ -115,22 +115,28 @@ describe('without keys', () => {
 });
 
 test.each([
-  [400, 'GET /health HTTP/1.1', ['Host: localhost', 'Host: evil.example']],
+  [400, 'GET /health HTTP/1.1', ['Host: localhost', 'Host: evil.example'], 'expected one Host header, got 2'],
   [400, 'GET /health HTTP/1.1', ['Host: localhost', 'host: localhost']],
-  [421, 'GET http://evil.example/health HTTP/1.1', ['Host: localhost']],
+  [
+    421,
+    'GET http://evil.example/health HTTP/1.1',
+    ['Host: localhost'],
+    `expected the target's host "evil.example", got "localhost"`,
+  ],
   [421, 'GET http://localhost:1/health HTTP/1.1', ['Host: localhost']],
   [421, 'POST HTTPS://evil.example HTTP/1.1', ['Host: localhost', 'Content-Length: 0']],
   [421, 'GET http://user@localhost/health HTTP/1.1', ['Host: localhost']],
   [421, 'GET /health HTTP/1.1', ['Host: user@localhost']],
   [421, 'GET /health HTTP/1.1', ['Host: localhost/evil.example']],
   [200, 'GET http://LocalHost/health HTTP/1.1', ['Host: localhost']],
-] as const)('%i: %s with %j', async (status, line, headers) => {
+] as [number, string, string[], string?][])('%i: %s with %j', async (status, line, headers, detail = '') => {
   const { hostname: address, port } = new URL(server.url);
   const socket = connect(Number(port), address);
   socket.end([line, ...headers, 'Connection: close', '', ''].join('\r\n'));
   let got = '';
   for await (const chunk of socket) got += chunk;
   expect(got).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+  expect(got.replaceAll('\\"', '"')).toContain(detail);
 });
 
 test('with keys it is the key that counts', async () => {

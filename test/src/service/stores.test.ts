@@ -247,5 +247,7 @@ test('an address that cannot be used is refused', async () => {
   const file = join(folder, 'file');
   await writeFile(file, 'not a folder');
   await expect(openStore(file)).rejects.toBeInstanceOf(StoreUnavailableError);
-  await expect(openStore('mysql://u:secret@h/d')).rejects.toThrow('or memory:, got mysql://...');
+  await expect(openStore('mysql://u:secret@h/d')).rejects.toThrow(
+    'store: expected a folder, postgres://... or memory:, got mysql://...',
+  );
 });

@@ -12,8 +12,8 @@ export interface Message {
 }
 
 /** What takes the text of an error: classes of errors, and functions that throw one. */
-const CLASSES = /(Error|Refusal|Exception)$/;
-const FUNCTIONS = /^(fail|refuse|reject)$/;
+const CLASSES = /(Error|Refusal|Exception|Problem)$/;
+const FUNCTIONS = /^(fail|refuse|refused|reject)$/;
 
 interface Expression {
   readonly type: string;
@@ -68,12 +68,9 @@ export function messagesOf(path: string, source: string): Message[] {
   const found = new Set<string>();
   const visit = (names: RegExp, callee: Expression, args: readonly Expression[]) => {
     if (!names.test(calledName(callee))) return;
-    for (const text of textsOf(args[0])) {
-      // An error of input names the field first.
-      const [expected] = isMessageText(text) ? [] : textsOf(args[1]);
-      const whole = expected ?? text;
-      if (isMessageText(whole)) found.add(whole);
-    }
+    // An error of input names the field first, a problem its kind and the field.
+    const texts = args.slice(0, 3).map((argument) => textsOf(argument).filter(isMessageText));
+    for (const text of texts.find((each) => each.length > 0) ?? []) found.add(text);
   };
   new Visitor({
     NewExpression: (node) => visit(CLASSES, node.callee as Expression, node.arguments as Expression[]),
