@@ -16,11 +16,17 @@ import {
   StoreDamagedError,
   StoreUnavailableError,
 } from '@whet/server';
+import { open } from 'lmdb';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readDump, writeDump } from '../../../server/src/stores/dump.js';
+import { type Tables as OpenTables, openTables } from '../../../server/src/stores/lmdb-tables.js';
 import { openTinyBundle, tensorOf } from './server-fixture.js';
 
 const PAGE = 4096;
+
+/** The tables of a store, and the keys of its profiles in their order. */
+type Tables = OpenTables & { ids(i: number): string[] };
+type KeyRecord = Parameters<OpenTables['keys']['putSync']>[1];
 
 let folder: string;
 let bundle: Bundle;
@@ -112,6 +118,45 @@ describe('a damaged file', () => {
     expect(error).toBeInstanceOf(StoreDamagedError);
     expect(String(error)).toMatch(/data\.mdb: expected .+, got a damaged file: .+ whet store copy COPY FOLDER/);
     expect((await readFile(file)).equals(damage)).toBe(true);
+  });
+
+  // Whole for LMDB, and not what a store writes.
+  test.each<[string, (tables: Tables) => unknown, string]>([
+    ['a profile without bytes', ({ values, ids }) => values.removeSync(ids(0)), 'has no bytes'],
+    [
+      'bytes of no profile',
+      ({ values }) => values.putSync(['\uffff', 'z'], draft.bytes),
+      'there are bytes without a profile',
+    ],
+    ['bytes too few', ({ values, ids }) => values.putSync(ids(0), draft.bytes.slice(1)), 'bytes'],
+    [
+      'other bytes',
+      ({ values, ids }) =>
+        values.putSync(
+          ids(0),
+          draft.bytes.map((byte) => byte ^ 1),
+        ),
+      'has other bytes than were written',
+    ],
+    [
+      'a use of another profile',
+      ({ uses }) => uses.putSync(['z', 1, 'z'], true),
+      '"uses" lists other than the 40 profiles',
+    ],
+    ['no total', ({ totals }) => totals.removeSync([...totals.getKeys()][0] as string), '"totals" lacks a namespace'],
+    [
+      'a key under another name',
+      ({ keys }) => keys.putSync('other', [...keys.getRange()][0]?.value as KeyRecord),
+      'a key is not under its hash',
+    ],
+  ])('that has %s is told in words', async (what, change, message) => {
+    const path = await fillFolder(`tables ${what}`);
+    const root = open({ path, noSubdir: false, maxDbs: 8, cache: false });
+    const tables = openTables(root);
+    const all = [...tables.infos.getKeys()];
+    change({ ...tables, ids: (i) => all[i] as string[] });
+    await root.close();
+    await expect(openStore(path).then((store) => store.close())).rejects.toThrow(message);
   });
 
   test.each(['data.mdb', 'lock.mdb'])('is not what a folder is called in the place of %s', async (name) => {

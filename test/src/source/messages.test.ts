@@ -53,7 +53,7 @@ const unmade: Readonly<Record<string, number>> = {
   'server/src/routes/profiles.ts': 1,
   'server/src/stores/copy.ts': 1,
   'server/src/stores/lmdb-folder.ts': 1,
-  'server/src/stores/lmdb-inspect.ts': 7,
+  'server/src/stores/lmdb-inspect.ts': 2,
   'server/src/stores/lmdb.ts': 3,
   'server/src/stores/memory.ts': 1,
   'server/page/src/main.tsx': 1,
@@ -107,7 +107,7 @@ describe('a message', () => {
       `throw new Error(\`x "$\{name}": expected a, \` + \`got $\{b}\`);`,
       "fail(wide ? 'too wide' : 'too high');",
       "new OnnxError(['these nodes:', ...lines].join('\\n'));",
-      "new Problem('invalid-input', 'field', `expected text, got ${d}`); new InputError('the.field', 'expected more');",
+      `new Problem('invalid-input', 'field', \`expected text, got $\{d}\`); new InputError('the.field', 'expected more');`,
       'throw new Error(reason); new Map([["no message", 1]]);',
     ].join('\n');
     expect(messagesOf('a.ts', source).map(({ text }) => text)).toEqual([
