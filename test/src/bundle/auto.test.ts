@@ -50,12 +50,12 @@ describe('auto', () => {
   it('tries patterns from the one that moves least, and adapts the one that it chooses to all examples', async () => {
     const examples = pictures({ a: 5, b: 5, c: 5 });
     const { profile, auto, heldBack, losses, loss } = await bundle.adapt(examples, { pattern: 'auto' });
-    expect(auto?.trials[0]).toMatchObject({ pattern: 'head', steps: 0, heldBack: { asked: 15 } });
+    expect(auto?.trials[0]).toMatchObject({ pattern: 'head', steps: 0, heldBack: { asked: 6 } });
     const tried = auto?.trials.slice(1).map(({ pattern }) => pattern) ?? [];
     expect(['head', 'last', 'all'].slice(0, tried.length)).toEqual(tried);
     expect(tried.length).toBeGreaterThan(1);
     expect(auto?.reason).toBeTruthy();
-    expect(heldBack?.asked).toBe(15);
+    expect(heldBack?.asked).toBe(6);
     if (loss !== undefined) expect(loss).toBeLessThanOrEqual((losses[0] as number) * (1 + 1e-5) + 1e-6);
     const steps = profile.steps === 0 ? { steps: 0 } : {};
     const directly = await bundle.adapt(examples, { pattern: profile.pattern, ...steps });
