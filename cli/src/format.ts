@@ -13,6 +13,9 @@ export function formatTable(head: readonly string[], rows: readonly (readonly st
 
 export const percent = (share: number, digits = 1): string => `${(share * 100).toFixed(digits)} %`;
 
+/** A difference with its sign. */
+export const signed = (value: number): string => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(2)}`;
+
 /** Percentage points. */
 export const pointsOf = (count: number): string => (count === 1 ? '1 point' : `${count} points`);
 

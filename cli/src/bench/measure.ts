@@ -5,13 +5,15 @@ import type {
   BenchRecord,
   BenchResult,
   Contender,
-  Dataset,
+  EpisodeShape,
   Floor,
+  ImageFiles,
   SplitName,
 } from '@whet/trainer';
-import { loadData, recogniseData } from '../data.js';
-import { percent } from '../format.js';
+import { openData, recogniseData } from '../data.js';
 import { startProgress } from '../progress.js';
+import { taskOf } from './columns.js';
+import { evaluationProgress } from './evaluation.js';
 
 export interface BenchSettings {
   /** Folders of bundles. */
@@ -252,55 +254,49 @@ async function addMeasured(
   problems: string[],
   signal: AbortSignal,
 ): Promise<void> {
-  const { measureBundle } = await import('@whet/trainer');
-  const { split, tasks, queries, ways, steps } = settings;
+  const { drawTasks, measureBundle } = await import('@whet/trainer');
+  const { split, tasks, queries, ways, steps, skipCorrupt } = settings;
   for (const label of new Set(results.map(({ bundle }) => bundle))) {
     const { bundle } = loaded.find((each) => each.label === label) as Loaded;
-    let dataset: Dataset;
+    const { preprocessing } = bundle.manifest;
+    let files: ImageFiles;
     try {
-      dataset = await datasetFor(bundle, data, settings);
+      files = await openData(await recogniseData(data, { plain: true }), split, { preprocessing, skipCorrupt });
     } catch (error) {
       problems.push(said(error));
       continue;
     }
     const own = results.filter((each) => each.bundle === label);
-    for (const shots of new Set(own.map((each) => each.shots))) {
-      const patterns = new Set(own.filter((each) => each.shots === shots).map(({ pattern }) => pattern));
-      for (const pattern of patterns) {
-        if (signal.aborted) return;
-        const progress = startProgress(`${label} ${pattern} ${ways}-way ${shots}-shot`, tasks);
-        try {
-          const measured = await measureBundle({
-            ...{ bundle, dataset, split, pattern, ways, shots, queries, tasks, steps, signal },
-            command: 'whet bench',
-            onProgress: (done, _, accuracy) => progress.update(done, percent(accuracy, 2)),
-          });
-          const { accuracy: mean, halfWidth } = measured;
-          const accuracy = { mean, halfWidth, dataset: measured.dataset, split, tasks, from: 'data' } as const;
-          for (const each of own.filter((one) => one.pattern === pattern && one.shots === shots)) {
-            extend(results, each, { accuracy });
-          }
-        } catch (error) {
-          if (signal.aborted) return;
-          // What the data lacks for one pattern it lacks for all.
-          problems.push(`accuracy of ${label}, ${ways}-way ${shots}-shot: ${said(error)}`);
-          break;
-        } finally {
-          progress.stop();
+    const shapes = [...new Set(own.map(({ shots }) => shots))].flatMap((shots): EpisodeShape[] => {
+      const shape = { ways, shots, queries };
+      try {
+        drawTasks({ bundle, files, tasks }, shape);
+        return [shape];
+      } catch (error) {
+        problems.push(`accuracy of ${label}, ${taskOf(shape)}: ${said(error)}`);
+        return [];
+      }
+    });
+    const patterns = [...new Set(own.map(({ pattern }) => pattern))];
+    const { stop, ...progress } = evaluationProgress(tasks, `${label} `);
+    try {
+      const measured = await measureBundle({
+        ...{ bundle, files, shapes, tasks, signal, ...progress },
+        rows: patterns.map((pattern) => ({ name: pattern, adapt: { pattern, steps } })),
+        command: () => 'whet bench',
+      });
+      for (const { measurement } of measured.flat()) {
+        const { accuracy: mean, halfWidth, dataset, pattern, shots } = measurement;
+        const accuracy = { mean, halfWidth, dataset, split, tasks, from: 'data' } as const;
+        for (const each of own.filter((one) => one.pattern === pattern && one.shots === shots)) {
+          extend(results, each, { accuracy });
         }
       }
+    } catch (error) {
+      if (signal.aborted) return;
+      problems.push(`accuracy of ${label}: ${said(error)}`);
+    } finally {
+      stop();
     }
   }
-}
-
-async function datasetFor({ manifest }: Bundle, data: string, settings: BenchSettings): Promise<Dataset> {
-  const { preprocessing } = manifest;
-  const { split, skipCorrupt } = settings;
-  const options = {
-    size: preprocessing.width,
-    preprocessing,
-    only: split,
-    skipCorrupt,
-  };
-  return loadData(await recogniseData(data, { plain: true }), options);
 }
