@@ -23,13 +23,16 @@ export function startProgress(label: string, total: number, from = 0): Progress 
 }
 
 function lineProgress(label: string, total: number, from: number): Progress {
+  const began = performance.now();
   let reported = Math.floor((from * 10) / total);
   return {
     update: (done, text) => {
       const tenth = Math.floor((done * 10) / total);
       if (tenth <= reported) return;
       reported = tenth;
-      process.stderr.write(`${label}: ${done}/${total} ${text}\n`);
+      const seconds = ((performance.now() - began) / 1000 / (done - from)) * (total - done);
+      const left = done < total && seconds >= 1 ? ` | ${Math.round(seconds)} s left` : '';
+      process.stderr.write(`${label}: ${done}/${total} ${text}${left}\n`);
     },
     stop: () => undefined,
   };

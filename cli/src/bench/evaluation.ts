@@ -50,6 +50,7 @@ export async function evaluatedRows(
 
 const accuracy = (mean: number, halfWidth: number): string => `${(100 * mean).toFixed(2)} ± ${percent(halfWidth, 2)}`;
 const difference = ({ mean, halfWidth }: Interval): string => `${signed(100 * mean)} ± ${(100 * halfWidth).toFixed(2)}`;
+const short = (value: number): string => (value >= 0.001 ? value.toPrecision(3) : value.toExponential(1));
 const points = (share: number): string => (100 * share).toFixed(1);
 
 /** The rows as a table: what is at 0 steps once where rows start alike, above them. */
@@ -80,7 +81,7 @@ function lineOf(row: Evaluated, task: string, more: (cell: string) => string[]):
     difference(row.gain),
     ...more(row.against ? difference(row.against) : '-'),
     points(row.calibration.adapted),
-    loss ? `${loss.start.toPrecision(3)} to ${loss.end.toPrecision(3)}` : '-',
+    loss ? `${short(loss.start)} to ${short(loss.end)}` : '-',
     String(row.steps),
     milliseconds(times.adapt),
     milliseconds(times.encode),
@@ -90,13 +91,12 @@ function lineOf(row: Evaluated, task: string, more: (cell: string) => string[]):
 }
 
 /** Sentences that say what the columns are. */
-export function evaluationNotes({ tasks, split, queries }: Measurement): string {
-  return (
-    `${tasks} tasks of the ${split} classes, ${queries} queries per class, one image at a time; 95 % intervals. Differences are in points, ` +
-    'paired: of the same queries. Calibration error: expected, in points, 15 bins. Loss: median over tasks, of the examples, before and after ' +
-    'the steps. Times are medians; each image was encoded once, by itself, and counts in every task that draws it.\n'
-  );
-}
+export const evaluationNotes = ({ tasks, split, queries }: Measurement): string[] => [
+  `${tasks} tasks of the ${split} classes, ${queries} queries per class, one image at a time; 95 % intervals.`,
+  'Differences are in points and paired, of the same queries. Calibration error: expected, in points, of 15 bins.',
+  'Medians over tasks: the loss of the examples before and after the steps, and times. Each image was encoded once, by',
+  'itself; that time counts in every task that draws it.',
+];
 
 /** What is going to be measured, in two lines. */
 export function drawnText(

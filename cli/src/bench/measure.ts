@@ -21,7 +21,8 @@ export interface BenchSettings {
   readonly backends: readonly BenchBackendName[];
   readonly ways: number;
   readonly shots: readonly number[];
-  readonly steps: number;
+  /** Each pattern's own when absent. */
+  readonly steps?: number | undefined;
   readonly runs: number;
   readonly threads?: number | undefined;
   /** Also time the matrix products alone. */
@@ -82,7 +83,7 @@ export async function measureBench(settings: BenchSettings, signal: AbortSignal)
       return { label, name: manifest.name, version: manifest.version, digest };
     }),
     options: {
-      ...{ ways, shots: [...shots], steps, runs },
+      ...{ ways, shots: [...shots], steps: steps ?? null, runs },
       threads: threads ?? null,
       tasks: settings.data === undefined ? null : settings.tasks,
     },
@@ -139,7 +140,7 @@ async function timeAll(
   signal: AbortSignal,
 ): Promise<BenchResult[]> {
   if (signal.aborted || loaded.length === 0) return [];
-  const { timePatterns, WARM_UP } = await import('@whet/trainer');
+  const { stepMemory, timePatterns, WARM_UP } = await import('@whet/trainer');
   const { ways, steps, runs } = settings;
   const task = `${ways}-way ${shots}-shot`;
   const contenders: Contender[] = [];
@@ -149,6 +150,11 @@ async function timeAll(
       const { label, bundle, backend } = each;
       for (const pattern of Object.keys(bundle.manifest.patterns)) {
         if (signal.aborted) return [];
+        const { fits, text } = stepMemory(bundle.manifest, pattern, ways * shots);
+        if (!fits) {
+          problems.push(`${label}, pattern "${pattern}" on ${backend.name}, ${task}: ${text}`);
+          continue;
+        }
         const floor = settings.floor ? await floorOf(each, pattern, ways, shots, steps, problems) : undefined;
         contenders.push({ label, backend: backend.name, bundle, pattern, floor });
       }
@@ -170,7 +176,7 @@ async function floorOf(
   name: string,
   ways: number,
   shots: number,
-  steps: number,
+  steps: number | undefined,
   problems: string[],
 ): Promise<Floor | undefined> {
   const { openFloor } = await import('@whet/trainer');
@@ -189,7 +195,7 @@ async function floorOf(
       createSession,
       examples: ways * shots,
       classes,
-      steps,
+      steps: steps ?? pattern.steps,
     });
   } catch (error) {
     problems.push(`floor of ${label}, pattern "${name}" on ${backend.name}, ${ways}-way ${shots}-shot: ${said(error)}`);
@@ -212,19 +218,20 @@ async function addMemory(
   problems: string[],
   signal: AbortSignal,
 ): Promise<void> {
-  const { measureMemory } = await import('@whet/trainer');
+  const { measureMemory, stepMemory } = await import('@whet/trainer');
   const progress = startProgress('memory', results.length);
   for (const [i, result] of [...results].entries()) {
     if (signal.aborted) break;
-    const directory = loadedFor(loaded, result)?.directory as string;
+    const { directory, bundle } = loadedFor(loaded, result) as Loaded;
     const { backend, pattern, ways, shots, steps } = result;
+    const { text } = stepMemory(bundle.manifest, pattern, ways * shots);
     try {
       const request = { backend, directory, pattern, ways, shots, steps, threads };
       const { peakBytes } = await measureMemory(request, signal);
       extend(results, result, { peakBytes });
     } catch (error) {
       if (!signal.aborted)
-        problems.push(`memory of ${result.bundle}, pattern "${pattern}" on ${backend}: ${said(error)}`);
+        problems.push(`memory of ${result.bundle}, pattern "${pattern}" on ${backend}: ${said(error)}; ${text}`);
     }
     progress.update(i + 1, pattern);
   }
@@ -282,7 +289,7 @@ async function addMeasured(
     try {
       const measured = await measureBundle({
         ...{ bundle, files, shapes, tasks, signal, ...progress },
-        rows: patterns.map((pattern) => ({ name: pattern, adapt: { pattern, steps } })),
+        rows: patterns.map((pattern) => ({ name: pattern, adapt: { pattern, ...(steps !== undefined && { steps }) } })),
         command: () => 'whet bench',
       });
       for (const { measurement } of measured.flat()) {

@@ -101,7 +101,8 @@ async function runEvaluation(directory: string, options: EvaluateOptions): Promi
     process.stdout.write(`${JSON.stringify(evaluated, null, 2)}\n`);
     return;
   }
-  process.stdout.write(`${evaluationTable(evaluated, against)}\n${evaluationNotes(evaluated[0] as Measurement)}`);
+  const notes = evaluationNotes(evaluated[0] as Measurement).join('\n');
+  process.stdout.write(`${evaluationTable(evaluated, against)}\n${notes}\n`);
 }
 
 /** Puts measurements into the manifest, in place of earlier ones of the same pattern, split, task and steps. */

@@ -3,6 +3,7 @@ import { labelKey } from '@whet/runtime/format';
 import { type DrawnTask, drawTask, type EpisodeShape } from '../data/draw.js';
 import type { ImageFiles } from '../data/image-files.js';
 import { type EncodedImages, encodeImages, type ImageUses, imageUses, KEPT_BYTES } from './encoded-images.js';
+import { stepMemory } from './memory.js';
 import { type InterimRow, type MeasuredRow, RowOutcomes } from './row-outcomes.js';
 
 /** A way to adapt that is measured: a pattern, or what chooses one. */
@@ -56,11 +57,16 @@ export interface Drawn {
  * Returns the rows of each shape, in their order.
  *
  * @throws {DataError} where there are too few classes or images, or one cannot be read, before anything is measured;
- *   {@link InputError} where a shape has more classes or examples than the bundle takes.
+ *   {@link InputError} where a shape has more classes or examples than the bundle takes, or there is too little memory for one.
  */
 export async function measureBundle(options: MeasureOptions): Promise<MeasuredRow[][]> {
   const { bundle, files, rows, shapes, tasks, seed = 0, keptBytes = KEPT_BYTES, onEncoded, signal } = options;
   const drawn = shapes.map((shape) => drawTasks({ bundle, files, tasks, seed }, shape));
+  const examples = Math.max(...shapes.map(({ ways, shots }) => ways * shots));
+  for (const { name, adapt } of rows) {
+    const { fits, text } = stepMemory(bundle.manifest, adapt.pattern ?? '', examples);
+    if (!fits) throw new InputError('pattern', `${name}: ${text}`);
+  }
   const images = drawn.flat().flatMap(({ classes }) => classes.flatMap((each) => [...each.support, ...each.queries]));
   const uses = imageUses(bundle, rows.flatMap(patternsOf));
   options.onDrawn?.(whatIsDrawn(files, new Set(images.map(({ of, image }) => `${of}/${image}`)).size, uses, keptBytes));
@@ -98,13 +104,16 @@ export function drawTasks(
     const got = `${ways * shots}, ${shots} shots of ${ways} ways`;
     throw new InputError('shots', `${where}: expected at most ${limits.maxExamples} examples, got ${got}`);
   }
-  const drawn = Array.from({ length: tasks }, (_, index) => drawTask(files, shape, seed, index));
   const own = labels.map(labelKey);
-  const counts = drawn.map(({ classes }) => new Set([...own, ...classes.map(({ name }) => labelKey(name))]).size);
-  const classes = Math.max(...counts);
-  if (classes < 2 || classes > limits.maxClasses) {
+  const take = (classes: number) => {
+    if (classes >= 2 && classes <= limits.maxClasses) return;
     const got = `${classes}${own.length > 0 ? `, ${own.length} of them its own` : ''}`;
     throw new InputError('ways', `${where}: expected 2 to ${limits.maxClasses} classes, got ${got}`);
+  };
+  if (own.length === 0) take(ways);
+  const drawn = Array.from({ length: tasks }, (_, index) => drawTask(files, shape, seed, index));
+  if (own.length > 0) {
+    for (const { classes } of drawn) take(new Set([...own, ...classes.map(({ name }) => labelKey(name))]).size);
   }
   return drawn;
 }

@@ -1,5 +1,5 @@
 import { InputError } from '@whet/runtime';
-import { decodePixels, type Preprocessing } from '@whet/runtime/images';
+import { decodePixels, type Preprocessing, pictureChannels } from '@whet/runtime/images';
 import { DataError, type SplitName } from './dataset.js';
 
 /** An image file, and what it is called in an error. */
@@ -42,13 +42,14 @@ export async function filePixels(files: FileClass, i: number, preprocessing: Pre
 /**
  * The same without the files that cannot be decoded, and the places of these; every file is decoded to find them.
  *
- * @throws {DataError} where nothing is left of a class.
+ * @throws {DataError} where nothing is left of a class; {@link InputError} where the bundle takes no pictures.
  */
 export async function leaveOutCorrupt(
   files: ImageFiles,
   preprocessing: Preprocessing,
   onProgress?: (done: number, total: number) => void,
 ): Promise<{ readonly files: ImageFiles; readonly skipped: string[] }> {
+  pictureChannels(preprocessing, files.name);
   const total = files.classes.reduce((sum, { count }) => sum + count, 0);
   const skipped: string[] = [];
   const classes: FileClass[] = [];
