@@ -26,7 +26,7 @@ export {
 } from './bench/compare.js';
 export { type Floor, openFloor, productsGraph } from './bench/floor.js';
 export { type Drawn, drawTasks, type MeasureOptions, measureBundle, type Row } from './bench/measure-bundle.js';
-export { type MemoryUse, measureMemory, stepMemory } from './bench/memory.js';
+export { type MemoryUse, measureMemory, memoryForStep } from './bench/memory.js';
 export {
   BENCH_SCHEMA,
   BenchError,

@@ -140,7 +140,7 @@ async function timeAll(
   signal: AbortSignal,
 ): Promise<BenchResult[]> {
   if (signal.aborted || loaded.length === 0) return [];
-  const { stepMemory, timePatterns, WARM_UP } = await import('@whet/trainer');
+  const { memoryForStep, timePatterns, WARM_UP } = await import('@whet/trainer');
   const { ways, steps, runs } = settings;
   const task = `${ways}-way ${shots}-shot`;
   const contenders: Contender[] = [];
@@ -150,7 +150,7 @@ async function timeAll(
       const { label, bundle, backend } = each;
       for (const pattern of Object.keys(bundle.manifest.patterns)) {
         if (signal.aborted) return [];
-        const { fits, text } = stepMemory(bundle.manifest, pattern, ways * shots);
+        const { fits, text } = memoryForStep(bundle.manifest, pattern, ways * shots);
         if (!fits) {
           problems.push(`${label}, pattern "${pattern}" on ${backend.name}, ${task}: ${text}`);
           continue;
@@ -218,13 +218,13 @@ async function addMemory(
   problems: string[],
   signal: AbortSignal,
 ): Promise<void> {
-  const { measureMemory, stepMemory } = await import('@whet/trainer');
+  const { measureMemory, memoryForStep } = await import('@whet/trainer');
   const progress = startProgress('memory', results.length);
   for (const [i, result] of [...results].entries()) {
     if (signal.aborted) break;
     const { directory, bundle } = loadedFor(loaded, result) as Loaded;
     const { backend, pattern, ways, shots, steps } = result;
-    const { text } = stepMemory(bundle.manifest, pattern, ways * shots);
+    const { text } = memoryForStep(bundle.manifest, pattern, ways * shots);
     try {
       const request = { backend, directory, pattern, ways, shots, steps, threads };
       const { peakBytes } = await measureMemory(request, signal);

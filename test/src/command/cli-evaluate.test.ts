@@ -135,12 +135,11 @@ describe('whet evaluate of a compiled network', () => {
     await expect(on('--ways', '101')).rejects.toThrow('bundle "b": expected 2 to 100 classes, got 101');
     await expect(on('--ways', '1')).rejects.toThrow('bundle "b": expected 2 to 100 classes, got 1');
     await expect(on('--against', 'all')).rejects.toThrow('--against: expected one of head, got "all"');
-    await expect(whet('evaluate', 'odd', '--data', 'data', '--ways', '2', ...small)).rejects.toThrow(
+    const odd = (...args: string[]) => whet('evaluate', 'odd', '--data', 'data', '--shots', '1', ...small, ...args);
+    await expect(odd('--ways', '2')).rejects.toThrow(
       'expected a tensor [2, 8, 8], got a picture: the bundle takes 2 channels',
     );
-    await expect(whet('evaluate', 'odd', '--data', 'data', '--ways', '2', ...small, '--skip-corrupt')).rejects.toThrow(
-      'data: expected a tensor [2, 8, 8], got a picture',
-    );
+    await expect(odd('--ways', '2', '--skip-corrupt')).rejects.toThrow('data: expected a tensor [2, 8, 8]');
   });
 
   it('names an image that cannot be read, or leaves it out', async () => {

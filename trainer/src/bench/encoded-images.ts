@@ -3,7 +3,7 @@ import { pixelsToTensor } from '@whet/runtime/images';
 import type { DrawnImage } from '../data/draw.js';
 import { type FileClass, filePixels, type ImageFiles } from '../data/image-files.js';
 import { bundledNormalizations } from '../task/normalizations.js';
-import { type Memory, Records } from './records.js';
+import { type MemoryBudget, Records } from './records.js';
 
 /** What is kept of images in memory, in bytes; what is above that stands in the temporary folder. */
 export const KEPT_BYTES = 512 * 2 ** 20;
@@ -89,7 +89,7 @@ export async function encodeImages(options: EncodeOptions): Promise<EncodedImage
   const numbers = new Map<string, number>();
   const keyOf = ({ of, image }: DrawnImage) => `${of}/${image}`;
   const images = [...new Map([...options.images].map((drawn) => [keyOf(drawn), drawn])).values()];
-  const memory: Memory = { left: keptBytes };
+  const memory: MemoryBudget = { left: keptBytes };
   const pixels = uses.pixelBytes > 0 ? new Records(uses.pixelBytes, memory) : undefined;
   const parts = uses.frozen.map(({ patterns, bytes }): Part => {
     return { pattern: patterns[0] as string, records: new Records(bytes, memory), milliseconds: [] };

@@ -3,7 +3,7 @@ import { labelKey } from '@whet/runtime/format';
 import { type DrawnTask, drawTask, type EpisodeShape } from '../data/draw.js';
 import type { ImageFiles } from '../data/image-files.js';
 import { type EncodedImages, encodeImages, type ImageUses, imageUses, KEPT_BYTES } from './encoded-images.js';
-import { stepMemory } from './memory.js';
+import { memoryForStep } from './memory.js';
 import { type InterimRow, type MeasuredRow, RowOutcomes } from './row-outcomes.js';
 
 /** A way to adapt that is measured: a pattern, or what chooses one. */
@@ -64,7 +64,7 @@ export async function measureBundle(options: MeasureOptions): Promise<MeasuredRo
   const drawn = shapes.map((shape) => drawTasks({ bundle, files, tasks, seed }, shape));
   const examples = Math.max(...shapes.map(({ ways, shots }) => ways * shots));
   for (const { name, adapt } of rows) {
-    const { fits, text } = stepMemory(bundle.manifest, adapt.pattern ?? '', examples);
+    const { fits, text } = memoryForStep(bundle.manifest, adapt.pattern ?? '', examples);
     if (!fits) throw new InputError('pattern', `${name}: ${text}`);
   }
   const images = drawn.flat().flatMap(({ classes }) => classes.flatMap((each) => [...each.support, ...each.queries]));

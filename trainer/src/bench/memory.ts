@@ -61,7 +61,7 @@ const megabytes = (bytes: number): string => `${Math.round(bytes / 1e6)} MB`;
  * What a step of a pattern on so many examples takes at the least, by the manifest, against what is free; `fits` is whether
  * that is less, also where the manifest does not say. A step takes up to twice as much, with weights and the runtime's own.
  */
-export function stepMemory(
+export function memoryForStep(
   { patterns }: Pick<Manifest, 'patterns'>,
   pattern: string,
   examples: number,

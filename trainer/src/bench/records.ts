@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { DataError } from '../data/dataset.js';
 
 /** Bytes of memory that several {@link Records} share. */
-export interface Memory {
+export interface MemoryBudget {
   left: number;
 }
 
@@ -16,7 +16,7 @@ export class Records {
   constructor(
     /** Bytes of a record. */
     readonly length: number,
-    private readonly memory: Memory,
+    private readonly memory: MemoryBudget,
   ) {}
 
   /** Keeps a record; the bytes are the caller's again. Throws {@link DataError} where the temporary file cannot be written. */

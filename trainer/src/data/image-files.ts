@@ -3,7 +3,7 @@ import { decodePixels, type Preprocessing, pictureChannels } from '@whet/runtime
 import { DataError, type SplitName } from './dataset.js';
 
 /** An image file, and what it is called in an error. */
-export interface ImageFile {
+export interface FileBytes {
   readonly bytes: Uint8Array;
   readonly place: string;
 }
@@ -13,7 +13,7 @@ export interface FileClass {
   readonly name: string;
   readonly count: number;
   /** File `i` of `count`. Throws {@link DataError} where it cannot be read. */
-  read(i: number): Promise<ImageFile>;
+  read(i: number): Promise<FileBytes>;
 }
 
 /** The classes of one split as image files, to be made into what any bundle takes. */
