@@ -67,6 +67,7 @@ export async function measureBench(settings: BenchSettings, signal: AbortSignal)
   const results: BenchResult[] = [];
   try {
     loaded.push(...(await loadAll(settings.bundles, backends, problems)));
+    process.stderr.write(timedText(loaded, settings));
     for (const count of shots) results.push(...(await timeAll(loaded, settings, count, problems, signal)));
     if (settings.memory) await addMemory(results, loaded, threads, problems, signal);
     if (settings.data === undefined) addRecorded(results, loaded);
@@ -91,6 +92,16 @@ export async function measureBench(settings: BenchSettings, signal: AbortSignal)
     problems,
     results,
   };
+}
+
+/** What is going to be timed, in a line; nothing where no bundle loaded. */
+function timedText(loaded: readonly Loaded[], { ways, shots, runs }: BenchSettings): string {
+  if (loaded.length === 0) return '';
+  const bundles = loaded.map(({ label, bundle, backend }) => {
+    return `${label} (${Object.keys(bundle.manifest.patterns).join(', ')}) on ${backend.version}`;
+  });
+  const tasks = shots.map((count) => taskOf({ ways, shots: count }));
+  return `${bundles.join('; ')}: ${runs} runs of each, ${tasks.join(', ')}\n`;
 }
 
 async function loadAll(
