@@ -141,21 +141,23 @@ describe('rows and shapes', () => {
         const value: unknown = Reflect.get(target, name, target);
         if (name === 'adapt') {
           return (examples: Example[], options: AdaptOptions) =>
-            target.adapt(examples, options.pattern === 'any' ? { ...options, pattern: 'head' } : options);
+            target.adapt(examples, options.pattern === 'any' ? { ...options, pattern: 'full' } : options);
         }
         return typeof value === 'function' ? value.bind(target) : value;
       },
     });
     const rows: Row[] = [
-      ...rowsOf('head'),
-      { name: 'any', adapt: { pattern: 'any' }, start: { pattern: 'full' } },
+      ...rowsOf('full'),
+      { name: 'default', adapt: {} },
+      { name: 'any', adapt: { pattern: 'any' }, start: { pattern: 'head' } },
       { name: 'far', adapt: { pattern: 'head', steps: 7, rate: 0.5 } },
     ];
     const shapes = [shape, { ...shape, ways: 3, shots: 1 }];
     const measured = await measureBundle({ ...settings, bundle: choosing, rows, shapes });
     expect(measured.map(([first]) => first?.measurement)).toMatchObject(shapes);
-    for (const [head, any, far] of measured) {
-      expect(any).toMatchObject({ accuracies: head?.accuracies, start: head?.start, startOf: 'head' });
+    for (const [full, byDefault, any, far] of measured) {
+      expect(byDefault).toMatchObject({ name: 'default', startOf: 'full' });
+      expect(any).toMatchObject({ accuracies: full?.accuracies, start: full?.start, startOf: 'full' });
       expect(far?.measurement.steps).toBe(7);
     }
   });

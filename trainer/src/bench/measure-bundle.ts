@@ -64,11 +64,14 @@ export async function measureBundle(options: MeasureOptions): Promise<MeasuredRo
   const drawn = shapes.map((shape) => drawTasks({ bundle, files, tasks, seed }, shape));
   const examples = Math.max(...shapes.map(({ ways, shots }) => ways * shots));
   for (const { name, adapt } of rows) {
-    const { fits, text } = memoryForStep(bundle.manifest, adapt.pattern ?? '', examples);
+    const { fits, text } = memoryForStep(bundle.manifest, patternOf(bundle, adapt), examples);
     if (!fits) throw new InputError('pattern', `${name}: ${text}`);
   }
   const images = drawn.flat().flatMap(({ classes }) => classes.flatMap((each) => [...each.support, ...each.queries]));
-  const uses = imageUses(bundle, rows.flatMap(patternsOf));
+  const uses = imageUses(
+    bundle,
+    rows.flatMap((row) => [patternOf(bundle, row.adapt), patternOf(bundle, zeroSteps(row))]),
+  );
   options.onDrawn?.(whatIsDrawn(files, new Set(images.map(({ of, image }) => `${of}/${image}`)).size, uses, keptBytes));
   const encoded = await encodeImages({ bundle, files, images, uses, keptBytes, onProgress: onEncoded, signal });
   try {
@@ -84,7 +87,7 @@ export async function measureBundle(options: MeasureOptions): Promise<MeasuredRo
 
 const zeroSteps = ({ adapt, start = adapt }: Row): AdaptOptions => ({ ...start, steps: 0 });
 
-const patternsOf = (row: Row): string[] => [row.adapt, zeroSteps(row)].flatMap(({ pattern }) => pattern ?? []);
+const patternOf = ({ manifest }: Bundle, { pattern = manifest.defaultPattern }: AdaptOptions): string => pattern;
 
 /**
  * The tasks of a shape.
@@ -175,7 +178,7 @@ async function measureTask(
     let encode = 0;
     for (const { name, support } of classes) {
       for (const drawn of support) {
-        const { image, milliseconds } = await encoded.get(drawn, options.pattern ?? bundle.manifest.defaultPattern);
+        const { image, milliseconds } = await encoded.get(drawn, patternOf(bundle, options));
         examples.push({ label: name, image });
         encode += milliseconds;
       }
