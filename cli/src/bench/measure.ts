@@ -101,7 +101,7 @@ function timedText(loaded: readonly Loaded[], { ways, shots, runs }: BenchSettin
     return `${label} (${Object.keys(bundle.manifest.patterns).join(', ')}) on ${backend.version}`;
   });
   const tasks = shots.map((count) => taskOf({ ways, shots: count }));
-  return `${bundles.join('; ')}: ${runs} runs of each, ${tasks.join(', ')}\n`;
+  return `${bundles.join('; ')}: ${runs} ${runs === 1 ? 'run' : 'runs'} of each, ${tasks.join(', ')}\n`;
 }
 
 async function loadAll(
