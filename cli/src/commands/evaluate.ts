@@ -17,6 +17,7 @@ interface EvaluateOptions {
   readonly tasks: number;
   readonly steps?: number;
   readonly rate?: number;
+  readonly budgetMs?: number;
   readonly against?: string;
   readonly seed: number;
   readonly threads?: number;
@@ -31,7 +32,11 @@ export function evaluateCommand(): Command {
     .requiredOption('--data <dir>', `${dataHelp}, or of images <class>/* alone`)
     .option('--skip-corrupt', skipCorruptHelp)
     .addOption(new Option('--split <name>', 'classes to draw from').choices(['validation', 'test']).default('test'))
-    .option('--pattern <names...>', 'patterns to measure; the default pattern when absent, `all` for all')
+    .option(
+      '--pattern <names...>',
+      'patterns to measure, all, auto (chosen by examples held back); the default when absent',
+    )
+    .option('--budget-ms <n>', 'of --pattern auto: try no more patterns after so many milliseconds', wholeNumber)
     .option('--against <pattern>', 'also say how much better each is than this one, on the same tasks')
     .option('--ways <n...>', 'classes per task (5 when absent)', collectCounts)
     .option('--shots <n...>', 'examples per class (1 and 5 when absent)', collectCounts)
@@ -49,17 +54,21 @@ export function evaluateCommand(): Command {
 async function runEvaluation(directory: string, options: EvaluateOptions): Promise<void> {
   const trainer = await import('@whet/trainer');
   const { loadBundle } = await import('@whet/runtime/node');
-  const chosen = (manifest: Manifest): readonly string[] => {
-    const asked = options.pattern ?? [manifest.defaultPattern];
-    return asked.includes('all') ? Object.keys(manifest.patterns) : [...new Set(asked)];
+  const { AUTO } = await import('@whet/runtime/format');
+  const chosen = ({ defaultPattern, patterns }: Manifest): readonly string[] => {
+    const asked = options.pattern ?? [defaultPattern];
+    return [...new Set(asked.flatMap((name) => (name === 'all' ? Object.keys(patterns) : name)))];
   };
   const folder = await recogniseData(options.data, { plain: true });
   const bundle = await loadBundle(directory, {
-    patterns: chosen,
+    patterns: (manifest) => {
+      const names = chosen(manifest);
+      return names.includes(AUTO) ? Object.keys(manifest.patterns) : names;
+    },
     ...(options.threads ? { threads: options.threads } : {}),
   });
   const { manifest } = bundle;
-  const { split, queries, tasks, seed, steps, rate, against } = options;
+  const { split, queries, tasks, seed, steps, rate, budgetMs, against } = options;
   const run = manifest.provenance['config'] as Pick<RunConfig, 'trainOn'> | undefined;
   if (split === 'validation' && run && trainer.trainsOnValidation(run)) {
     process.stderr.write(
@@ -67,7 +76,15 @@ async function runEvaluation(directory: string, options: EvaluateOptions): Promi
     );
   }
   const given = { ...(steps === undefined ? {} : { steps }), ...(rate === undefined ? {} : { rate }) };
-  const rows: Row[] = chosen(manifest).map((pattern) => ({ name: pattern, adapt: { pattern, ...given } }));
+  const rows = chosen(manifest).map((pattern): Row => {
+    const adapt = { pattern, ...given };
+    if (pattern !== AUTO) return { name: pattern, adapt };
+    return {
+      name: AUTO,
+      adapt: { ...adapt, ...(budgetMs === undefined ? {} : { budgetMs }) },
+      start: { pattern: manifest.defaultPattern },
+    };
+  });
   if (against !== undefined && !rows.some(({ name }) => name === against)) {
     throw new Error(`--against: expected one of ${rows.map(({ name }) => name).join(', ')}, got "${against}"`);
   }

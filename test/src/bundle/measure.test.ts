@@ -9,12 +9,13 @@ import {
   generatorFor,
   type ImageFiles,
   measureBundle,
-  omniglotPreprocessing,
   pairedDifference,
   type Row,
 } from '@whet/trainer';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { compileBytes } from '../compile/compile-helpers.js';
+import { gemm, smallClassifier } from '../compile/small-classifier.js';
 
 const COUNT = 6;
 const TASKS = 12;
@@ -47,12 +48,12 @@ const rowsOf = (...patterns: readonly string[]): Row[] =>
 const settings = { files, shapes: [shape], tasks: TASKS, command: () => '' };
 
 /** Accuracies of each task, of images that are given to the bundle as they are. */
-async function byHand(bundle: Bundle, options: AdaptOptions): Promise<number[]> {
+async function byHand(bundle: Bundle, options: AdaptOptions, own = shape): Promise<number[]> {
   const accuracies: number[] = [];
-  const preprocessing = omniglotPreprocessing(TINY_SIZE);
+  const { preprocessing } = bundle.manifest;
   const imageOf = async ({ of, image }: { of: number; image: number }) =>
     decodeImage((await (files.classes[of] as FileClass).read(image)).bytes, preprocessing);
-  for (const { classes } of drawTasks({ bundle, files, tasks: TASKS }, shape)) {
+  for (const { classes } of drawTasks({ bundle, files, tasks: TASKS }, own)) {
     const examples: Example[] = [];
     for (const { name, support } of classes) {
       for (const drawn of support) examples.push({ label: name, image: await imageOf(drawn) });
@@ -65,7 +66,7 @@ async function byHand(bundle: Bundle, options: AdaptOptions): Promise<number[]> 
         if (prediction?.label === name) hits++;
       }
     }
-    accuracies.push(hits / (shape.ways * shape.queries));
+    accuracies.push(hits / (own.ways * own.queries));
   }
   return accuracies;
 }
@@ -136,30 +137,37 @@ describe('rows and shapes', () => {
   afterAll(() => bundle.release());
 
   it('may be what chooses a pattern, and have steps and rates of their own', async () => {
-    const choosing = new Proxy(bundle, {
-      get: (target, name) => {
-        const value: unknown = Reflect.get(target, name, target);
-        if (name === 'adapt') {
-          return (examples: Example[], options: AdaptOptions) =>
-            target.adapt(examples, options.pattern === 'any' ? { ...options, pattern: 'full' } : options);
-        }
-        return typeof value === 'function' ? value.bind(target) : value;
-      },
-    });
     const rows: Row[] = [
       ...rowsOf('full'),
       { name: 'default', adapt: {} },
-      { name: 'any', adapt: { pattern: 'any' }, start: { pattern: 'head' } },
+      { name: 'auto', adapt: { pattern: 'auto' }, start: { pattern: 'head' } },
       { name: 'far', adapt: { pattern: 'head', steps: 7, rate: 0.5 } },
     ];
     const shapes = [shape, { ...shape, ways: 3, shots: 1 }];
-    const measured = await measureBundle({ ...settings, bundle: choosing, rows, shapes });
+    const measured = await measureBundle({ ...settings, bundle, rows, shapes });
     expect(measured.map(([first]) => first?.measurement)).toMatchObject(shapes);
-    for (const [full, byDefault, any, far] of measured) {
+    expect(measured[0]?.[2]?.accuracies).toEqual(await byHand(bundle, { pattern: 'auto' }));
+    for (const [full, byDefault, auto, far] of measured) {
       expect(byDefault).toMatchObject({ name: 'default', startOf: 'full' });
-      expect(any).toMatchObject({ accuracies: full?.accuracies, start: full?.start, startOf: 'full' });
+      expect(auto).toMatchObject({ name: 'auto', start: full?.start, startOf: 'full' });
       expect(far?.measurement.steps).toBe(7);
     }
+  });
+
+  it('have views of examples that are alone in their class, where the pattern asks about them', async () => {
+    const patterns = { all: ['all'] };
+    const { directory } = await compileBytes(smallClassifier(gemm), { patterns, steps: 5, rate: 0.05, views: 4 });
+    const viewing = await loadBundle(directory, { threads: 1 });
+    expect(viewing.manifest.patterns['all']?.views).toBe(4);
+    for (const shots of [1, 2]) {
+      const own = { ...shape, shots };
+      const [[all] = []] = await measureBundle({ ...settings, bundle: viewing, rows: rowsOf('all'), shapes: [own] });
+      const zero = await byHand(viewing, { pattern: 'all', steps: 0 }, own);
+      expect(all?.accuracies).toEqual(await byHand(viewing, { pattern: 'all' }, own));
+      expect(all?.gain).toEqual(pairedDifference(all?.accuracies ?? [], zero));
+      expect(all?.accuracies).not.toEqual(zero);
+    }
+    await viewing.release();
   });
 
   it('refuse more than the data or the bundle has, before anything is encoded', async () => {

@@ -109,6 +109,30 @@ describe('whet evaluate of a compiled network', () => {
     for (const head of ['over 0 steps', 'over head', 'calibration error']) expect(out).toContain(head);
   });
 
+  it('has a row of what chooses a pattern', async () => {
+    const shapes = ['--ways', '3', '--shots', '1', '3', '--pattern', 'head', 'auto', '--against', 'head'];
+    const rows = await figures('--data', 'data', ...shapes);
+    expect(rows.map(({ pattern, startOf }) => [pattern, startOf])).toEqual([
+      ['head', 'head'],
+      ['auto', 'head'],
+      ['head', 'head'],
+      ['auto', 'head'],
+    ]);
+    const none = await figures(
+      '--data',
+      'data',
+      '--ways',
+      '3',
+      '--shots',
+      '3',
+      '--pattern',
+      'auto',
+      '--budget-ms',
+      '0',
+    );
+    expect(none).toMatchObject([{ pattern: 'auto', steps: 0, optimizer: null, gain: { mean: 0 } }]);
+  });
+
   it('takes steps, rate and optimizer of each pattern unless others are given', async () => {
     const own = await figures('--data', 'data', '--ways', '3', '--shots', '2', '--pattern', 'all', '--against', 'all');
     expect(own).toMatchObject([

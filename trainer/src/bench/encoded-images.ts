@@ -22,15 +22,13 @@ export interface ImageUses {
 }
 
 /**
- * Which frozen parts the patterns of a bundle have, each once. A name that is no pattern of the manifest may end in any
- * that is loaded, and takes pixels.
+ * Which frozen parts the patterns of a bundle have, each once; `pixels` where images are asked for as they are.
  */
-export function imageUses({ manifest, loaded }: Bundle, names: readonly string[]): ImageUses {
+export function imageUses({ manifest }: Bundle, names: readonly string[], pixels: boolean): ImageUses {
   const { patterns, normalization, files, preprocessing } = manifest;
-  const isKnown = (name: string) => Object.hasOwn(patterns, name);
   const parts = new Map<string, { readonly patterns: string[]; readonly bytes: number }>();
-  let needsPixels = !names.every(isKnown);
-  for (const name of new Set(needsPixels ? [...names.filter(isKnown), ...loaded] : names)) {
+  let needsPixels = pixels;
+  for (const name of new Set(names)) {
     const { graphs, features = [] } = patterns[name] ?? {};
     const file = graphs?.encode;
     if (!file || bundledNormalizations[normalization].storesMoments) {
@@ -54,8 +52,11 @@ export interface PatternImage {
 
 /** Images of a data set, each read once and encoded once for each frozen part, by itself. */
 export interface EncodedImages {
-  /** An image for a pattern: encoded, or as it is where the pattern has no frozen part that is the image's alone. */
-  get(drawn: DrawnImage, pattern: string): Promise<PatternImage>;
+  /**
+   * An image for a pattern: encoded, or as it is where the pattern has no frozen part that is the image's alone, or none is
+   * named.
+   */
+  get(drawn: DrawnImage, pattern: string | undefined): Promise<PatternImage>;
   close(): Promise<void>;
 }
 
@@ -123,15 +124,15 @@ export async function encodeImages(options: EncodeOptions): Promise<EncodedImage
     get: async (drawn, pattern) => {
       const number = numbers.get(keyOf(drawn));
       if (number === undefined) throw new Error(`image ${keyOf(drawn)}: expected one that was encoded`);
-      const part = partOf.get(pattern);
-      if (part) {
+      const part = pattern === undefined ? undefined : partOf.get(pattern);
+      if (pattern !== undefined && part) {
         const features = new Float32Array((await part.records.get(number)).buffer);
         return {
           image: { bundle: bundle.digest, pattern, features },
           milliseconds: part.milliseconds[number] as number,
         };
       }
-      if (!pixels) throw new Error(`pattern "${pattern}": expected one that images were encoded for`);
+      if (!pixels) throw new Error(`image ${keyOf(drawn)}: expected to be asked for pixels before`);
       return { image: pixelsToTensor(await pixels.get(number), preprocessing), milliseconds: 0 };
     },
   };

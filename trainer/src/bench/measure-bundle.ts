@@ -1,4 +1,12 @@
-import { type AdaptOptions, type Bundle, type Example, type ImageInput, InputError } from '@whet/runtime';
+import {
+  type AdaptOptions,
+  type Bundle,
+  type Example,
+  type ImageInput,
+  InputError,
+  type Prediction,
+  type Profile,
+} from '@whet/runtime';
 import { labelKey } from '@whet/runtime/format';
 import { type DrawnTask, drawTask, type EpisodeShape } from '../data/draw.js';
 import type { ImageFiles } from '../data/image-files.js';
@@ -68,10 +76,7 @@ export async function measureBundle(options: MeasureOptions): Promise<MeasuredRo
     if (!fits) throw new InputError('pattern', `${name}: ${text}`);
   }
   const images = drawn.flat().flatMap(({ classes }) => classes.flatMap((each) => [...each.support, ...each.queries]));
-  const uses = imageUses(
-    bundle,
-    rows.flatMap((row) => [patternOf(bundle, row.adapt), patternOf(bundle, zeroSteps(row))]),
-  );
+  const uses = usesOf(bundle, rows, shapes);
   options.onDrawn?.(whatIsDrawn(files, new Set(images.map(({ of, image }) => `${of}/${image}`)).size, uses, keptBytes));
   const encoded = await encodeImages({ bundle, files, images, uses, keptBytes, onProgress: onEncoded, signal });
   try {
@@ -86,6 +91,31 @@ export async function measureBundle(options: MeasureOptions): Promise<MeasuredRo
 }
 
 const zeroSteps = ({ adapt, start = adapt }: Row): AdaptOptions => ({ ...start, steps: 0 });
+
+/** What is kept of images for rows: what chooses a pattern may end in any that is loaded. */
+function usesOf(bundle: Bundle, rows: readonly Row[], shapes: readonly EpisodeShape[]): ImageUses {
+  const all = rows.flatMap((row) => [row.adapt, zeroSteps(row)]);
+  const names = all.map((options) => patternOf(bundle, options));
+  const isKnown = (name: string) => Object.hasOwn(bundle.manifest.patterns, name);
+  const known = names.every(isKnown) ? names : [...names.filter(isKnown), ...bundle.loaded];
+  return imageUses(
+    bundle,
+    known,
+    all.some((options) => shapes.some(({ shots }) => takesPixels(bundle, options, shots))),
+  );
+}
+
+/**
+ * Whether examples are given as they are: what chooses a pattern encodes them for each that it tries, and of an example that is
+ * alone in its class there may be views.
+ */
+function takesPixels(bundle: Bundle, options: AdaptOptions, shots: number): boolean {
+  const { patterns } = bundle.manifest;
+  const name = patternOf(bundle, options);
+  if (!Object.hasOwn(patterns, name)) return true;
+  const { views = options.steps === 0 ? 0 : (patterns[name]?.views ?? 0) } = options;
+  return shots === 1 && views > 0;
+}
 
 const patternOf = ({ manifest }: Bundle, { pattern = manifest.defaultPattern }: AdaptOptions): string => pattern;
 
@@ -175,10 +205,12 @@ async function measureTask(
 ): Promise<void> {
   const adapt = async (options: AdaptOptions) => {
     const examples: Example<ImageInput>[] = [];
+    const shots = classes[0]?.support.length ?? 0;
+    const pattern = takesPixels(bundle, options, shots) ? undefined : patternOf(bundle, options);
     let encode = 0;
     for (const { name, support } of classes) {
       for (const drawn of support) {
-        const { image, milliseconds } = await encoded.get(drawn, patternOf(bundle, options));
+        const { image, milliseconds } = await encoded.get(drawn, pattern);
         examples.push({ label: name, image });
         encode += milliseconds;
       }
@@ -189,21 +221,21 @@ async function measureTask(
     return { ...adapted, times };
   };
   const queries = classes.flatMap(({ name, queries }) => queries.map((drawn) => ({ name, drawn })));
-
+  const predict = async (profile: Profile) => {
+    const predictions: Prediction[] = [];
+    const times: number[] = [];
+    for (const { drawn } of queries) {
+      const { image, milliseconds } = await encoded.get(drawn, profile.pattern);
+      const began = performance.now();
+      predictions.push(...(await bundle.predict(profile, [image])));
+      times.push(milliseconds + performance.now() - began);
+    }
+    return { predictions, times };
+  };
   const { profile: start } = await adapt(zeroSteps(row));
-  const before: ImageInput[] = [];
-  for (const { drawn } of queries) before.push((await encoded.get(drawn, start.pattern)).image);
-  const expected = queries.map(({ name }) => name);
-  const startPredictions = await bundle.predict(start, before);
-
+  const { predictions: startPredictions } = await predict(start);
   const adapted = await adapt(row.adapt);
-  const predictions = [];
-  const predict: number[] = [];
-  for (const { drawn } of queries) {
-    const { image, milliseconds } = await encoded.get(drawn, adapted.profile.pattern);
-    const began = performance.now();
-    predictions.push(...(await bundle.predict(adapted.profile, [image])));
-    predict.push(milliseconds + performance.now() - began);
-  }
-  outcomes.add({ expected, startPredictions, predictions, adapted, times: { ...adapted.times, predict } });
+  const { predictions, times } = await predict(adapted.profile);
+  const expected = queries.map(({ name }) => name);
+  outcomes.add({ expected, startPredictions, predictions, adapted, times: { ...adapted.times, predict: times } });
 }
