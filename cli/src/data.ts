@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import type { Preprocessing } from '@whet/runtime/images';
-import type { Dataset, SplitName } from '@whet/trainer';
+import type { Dataset, ImageFiles, SplitName } from '@whet/trainer';
 import { startProgress } from './progress.js';
 import { listed, noteUnread } from './unread.js';
 
@@ -22,8 +22,6 @@ export interface LoadDataOptions {
   readonly mean?: readonly number[] | undefined;
   readonly std?: readonly number[] | undefined;
   readonly skipCorrupt?: boolean | undefined;
-  /** The split that is used alone: of image folders the others are not read. */
-  readonly only?: SplitName | undefined;
 }
 
 const CLASS_SPLIT = 'class-split.json';
@@ -58,7 +56,7 @@ export async function recogniseData(directory: string, { plain = false } = {}): 
 /** The data of a folder, with a progress bar while images are decoded for the first time. */
 export async function loadData({ directory, kind }: DataFolder, options: LoadDataOptions): Promise<Dataset> {
   const { loadCifar, loadImageFolders, loadOmniglot } = await import('@whet/trainer');
-  const { size, channels, preprocessing, mean, std, skipCorrupt = false, only } = options;
+  const { size, channels, preprocessing, mean, std, skipCorrupt = false } = options;
   const normalized = mean !== undefined || std !== undefined;
   if (normalized && kind === 'omniglot') throw new Error('--mean and --std: Omniglot’s drawings are not normalized');
   if (normalized && preprocessing) throw new Error('--mean and --std: the settings have a preprocessing already');
@@ -77,17 +75,46 @@ export async function loadData({ directory, kind }: DataFolder, options: LoadDat
       ...prepared,
       skipCorrupt,
       onProgress,
-      ...(only && { only }),
     };
     const dataset = await loadImageFolders(directory, folders);
     const { skipped = [], unread = [] } = dataset;
     progress?.stop();
     noteUnread(unread);
-    if (skipped.length > 0) process.stderr.write(`left out ${skipped.length} corrupt images: ${listed(skipped)}\n`);
+    noteSkipped(skipped);
     return dataset;
   } finally {
     progress?.stop();
   }
+}
+
+/** The image files of one split, to be made into what a bundle takes; all are decoded once where corrupt ones are left out. */
+export async function openData(
+  { directory, kind }: DataFolder,
+  split: SplitName,
+  {
+    preprocessing,
+    skipCorrupt = false,
+  }: { readonly preprocessing: Preprocessing; readonly skipCorrupt?: boolean | undefined },
+): Promise<ImageFiles> {
+  const { leaveOutCorrupt, openCifar, openImageFolder, openOmniglot } = await import('@whet/trainer');
+  if (kind === 'omniglot') return openOmniglot(directory, split);
+  if (kind === 'cifar') return openCifar(directory, join(directory, CLASS_SPLIT), split);
+  const files = await openImageFolder(directory, split);
+  noteUnread(files.unread ?? []);
+  if (!skipCorrupt) return files;
+  const total = files.classes.reduce((sum, { count }) => sum + count, 0);
+  const progress = startProgress('check', total);
+  try {
+    const kept = await leaveOutCorrupt(files, preprocessing, (done) => progress.update(done, 'images'));
+    noteSkipped(kept.skipped.map((path) => relative(directory, path)));
+    return kept.files;
+  } finally {
+    progress.stop();
+  }
+}
+
+function noteSkipped(paths: readonly string[]): void {
+  if (paths.length > 0) process.stderr.write(`left out ${paths.length} corrupt images: ${listed(paths)}\n`);
 }
 
 /** Whether a folder in `directory` has an image. */

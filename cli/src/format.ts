@@ -13,6 +13,12 @@ export function formatTable(head: readonly string[], rows: readonly (readonly st
 
 export const percent = (share: number, digits = 1): string => `${(share * 100).toFixed(digits)} %`;
 
+/** A difference with its sign; what rounds to 0 is none. */
+export function signed(value: number): string {
+  const size = Math.abs(value).toFixed(2);
+  return `${value < 0 && Number(size) > 0 ? '−' : '+'}${size}`;
+}
+
 /** Percentage points. */
 export const pointsOf = (count: number): string => (count === 1 ? '1 point' : `${count} points`);
 

@@ -8,7 +8,10 @@ export interface Progress {
 
 const FORMAT = '{label} {bar} {percentage}% | {value}/{total} | {eta_formatted} left | {text}';
 
-/** Starts a bar of `total` units, `from` of them done. Off a terminal, a line is printed every tenth of the way instead. */
+/** Milliseconds off a terminal without a line, after which one is due. */
+const QUIET = 30_000;
+
+/** Starts a bar of `total` units, `from` of them done. Off a terminal, a line is printed every tenth of the way, or half a minute, instead. */
 export function startProgress(label: string, total: number, from = 0): Progress {
   if (!process.stderr.isTTY) return lineProgress(label, total, from);
   const bars = new MultiBar(
@@ -23,13 +26,19 @@ export function startProgress(label: string, total: number, from = 0): Progress 
 }
 
 function lineProgress(label: string, total: number, from: number): Progress {
+  const began = performance.now();
+  let last = began;
   let reported = Math.floor((from * 10) / total);
   return {
     update: (done, text) => {
       const tenth = Math.floor((done * 10) / total);
-      if (tenth <= reported) return;
+      const now = performance.now();
+      if (done <= from || (tenth <= reported && now - last < QUIET)) return;
       reported = tenth;
-      process.stderr.write(`${label}: ${done}/${total} ${text}\n`);
+      last = now;
+      const seconds = ((now - began) / 1000 / (done - from)) * (total - done);
+      const left = done < total && seconds >= 1 ? ` | ${Math.round(seconds)} s left` : '';
+      process.stderr.write(`${label}: ${done}/${total} ${text}${left}\n`);
     },
     stop: () => undefined,
   };

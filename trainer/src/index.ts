@@ -25,8 +25,8 @@ export {
   type TimeChange,
 } from './bench/compare.js';
 export { type Floor, openFloor, productsGraph } from './bench/floor.js';
-export { type MeasureOptions, measureBundle, TIMED_TASKS } from './bench/measure-bundle.js';
-export { type MemoryUse, measureMemory } from './bench/memory.js';
+export { type Drawn, drawTasks, type MeasureOptions, measureBundle, type Row } from './bench/measure-bundle.js';
+export { type MemoryUse, measureMemory, memoryForStep } from './bench/memory.js';
 export {
   BENCH_SCHEMA,
   BenchError,
@@ -36,6 +36,7 @@ export {
   thisMachine,
   writeBench,
 } from './bench/record.js';
+export { type InterimRow, type MeasuredRow, pairedDifference } from './bench/row-outcomes.js';
 export { type Contender, movesEverything, noiseExamples, timePatterns, WARM_UP } from './bench/time-patterns.js';
 export { ExportError, writeBundle } from './bundle/folder.js';
 export { migrateBundle } from './bundle/migrate.js';
@@ -47,11 +48,12 @@ export type { ModelParameter } from './compile/read/model-parameters.js';
 export type { Section } from './compile/read/network-sections.js';
 export type { SourceHead } from './compile/read/read-head.js';
 export { type ReadModelOptions, readModel, type SourceModel } from './compile/read/read-model.js';
-export { type CifarOptions, cifarPreprocessing, loadCifar } from './data/cifar.js';
+export { type CifarOptions, cifarPreprocessing, loadCifar, openCifar } from './data/cifar.js';
 export { DataError, type Dataset, type ImageClass, type SplitName } from './data/dataset.js';
-export type { EpisodeShape } from './data/episodes.js';
-export { findSplitFolders, type ImageFolderOptions, loadImageFolders } from './data/image-folders.js';
-export { loadOmniglot, omniglotPreprocessing } from './data/omniglot.js';
+export type { EpisodeShape } from './data/draw.js';
+export { type FileClass, type ImageFiles, leaveOutCorrupt } from './data/image-files.js';
+export { findSplitFolders, type ImageFolderOptions, loadImageFolders, openImageFolder } from './data/image-folders.js';
+export { loadOmniglot, omniglotPreprocessing, openOmniglot } from './data/omniglot.js';
 export { openPackedOmniglot, packOmniglot } from './data/packed-omniglot.js';
 export { generatorFor, type Random } from './data/random.js';
 export { type BundleOptions, buildBundle, type ExportOptions, exportBundle } from './export/export.js';

@@ -25,8 +25,9 @@ function columnsOf({ bundles, backends, options }: BenchRecord): Column[] {
     { head: 'stored', cell: ({ storedBytes }) => bytes(storedBytes) },
     { head: 'encode', cell: ({ encode }) => milliseconds(encode.median) },
     { head: 'step', cell: ({ step }) => milliseconds(step.median) },
+    { head: 'steps', cell: ({ steps }) => (options.steps === null ? String(steps) : undefined) },
     {
-      head: `adapt, ${options.steps} steps`,
+      head: options.steps === null ? 'adapt' : `adapt, ${options.steps} steps`,
       cell: ({ adapt }) => `${milliseconds(adapt.median)} (p95 ${milliseconds(adapt.p95)})`,
     },
     { head: 'predict one', cell: ({ predict }) => milliseconds(predict.median) },

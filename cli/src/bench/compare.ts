@@ -1,5 +1,5 @@
 import type { BenchComparison, BenchResult, TimeChange } from '@whet/trainer';
-import { formatTable, milliseconds } from '../format.js';
+import { formatTable, milliseconds, signed } from '../format.js';
 import { taskOf } from './columns.js';
 
 const ratio = ({ ratio, verdict }: TimeChange): string => `${ratio.toFixed(2)}${marks[verdict]}`;
@@ -70,5 +70,3 @@ function comparisonText({ differences, changes, onlyBefore, onlyAfter }: BenchCo
   ];
   return lines.join('\n');
 }
-
-const signed = (points: number): string => `${points < 0 ? '−' : '+'}${Math.abs(points).toFixed(2)}`;

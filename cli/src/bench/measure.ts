@@ -5,13 +5,15 @@ import type {
   BenchRecord,
   BenchResult,
   Contender,
-  Dataset,
+  EpisodeShape,
   Floor,
+  ImageFiles,
   SplitName,
 } from '@whet/trainer';
-import { loadData, recogniseData } from '../data.js';
-import { percent } from '../format.js';
+import { openData, recogniseData } from '../data.js';
 import { startProgress } from '../progress.js';
+import { taskOf } from './columns.js';
+import { evaluationProgress } from './evaluation.js';
 
 export interface BenchSettings {
   /** Folders of bundles. */
@@ -19,7 +21,8 @@ export interface BenchSettings {
   readonly backends: readonly BenchBackendName[];
   readonly ways: number;
   readonly shots: readonly number[];
-  readonly steps: number;
+  /** Each pattern's own when absent. */
+  readonly steps?: number | undefined;
   readonly runs: number;
   readonly threads?: number | undefined;
   /** Also time the matrix products alone. */
@@ -64,6 +67,7 @@ export async function measureBench(settings: BenchSettings, signal: AbortSignal)
   const results: BenchResult[] = [];
   try {
     loaded.push(...(await loadAll(settings.bundles, backends, problems)));
+    process.stderr.write(timedText(loaded, settings));
     for (const count of shots) results.push(...(await timeAll(loaded, settings, count, problems, signal)));
     if (settings.memory) await addMemory(results, loaded, threads, problems, signal);
     if (settings.data === undefined) addRecorded(results, loaded);
@@ -80,7 +84,7 @@ export async function measureBench(settings: BenchSettings, signal: AbortSignal)
       return { label, name: manifest.name, version: manifest.version, digest };
     }),
     options: {
-      ...{ ways, shots: [...shots], steps, runs },
+      ...{ ways, shots: [...shots], steps: steps ?? null, runs },
       threads: threads ?? null,
       tasks: settings.data === undefined ? null : settings.tasks,
     },
@@ -88,6 +92,16 @@ export async function measureBench(settings: BenchSettings, signal: AbortSignal)
     problems,
     results,
   };
+}
+
+/** What is going to be timed, in a line; nothing where no bundle loaded. */
+function timedText(loaded: readonly Loaded[], { ways, shots, runs }: BenchSettings): string {
+  if (loaded.length === 0) return '';
+  const bundles = loaded.map(({ label, bundle, backend }) => {
+    return `${label} (${Object.keys(bundle.manifest.patterns).join(', ')}) on ${backend.version}`;
+  });
+  const tasks = shots.map((count) => taskOf({ ways, shots: count }));
+  return `${bundles.join('; ')}: ${runs} ${runs === 1 ? 'run' : 'runs'} of each, ${tasks.join(', ')}\n`;
 }
 
 async function loadAll(
@@ -137,7 +151,7 @@ async function timeAll(
   signal: AbortSignal,
 ): Promise<BenchResult[]> {
   if (signal.aborted || loaded.length === 0) return [];
-  const { timePatterns, WARM_UP } = await import('@whet/trainer');
+  const { memoryForStep, timePatterns, WARM_UP } = await import('@whet/trainer');
   const { ways, steps, runs } = settings;
   const task = `${ways}-way ${shots}-shot`;
   const contenders: Contender[] = [];
@@ -147,6 +161,11 @@ async function timeAll(
       const { label, bundle, backend } = each;
       for (const pattern of Object.keys(bundle.manifest.patterns)) {
         if (signal.aborted) return [];
+        const { fits, text } = memoryForStep(bundle.manifest, pattern, ways * shots);
+        if (!fits) {
+          problems.push(`${label}, pattern "${pattern}" on ${backend.name}, ${task}: ${text}`);
+          continue;
+        }
         const floor = settings.floor ? await floorOf(each, pattern, ways, shots, steps, problems) : undefined;
         contenders.push({ label, backend: backend.name, bundle, pattern, floor });
       }
@@ -168,7 +187,7 @@ async function floorOf(
   name: string,
   ways: number,
   shots: number,
-  steps: number,
+  steps: number | undefined,
   problems: string[],
 ): Promise<Floor | undefined> {
   const { openFloor } = await import('@whet/trainer');
@@ -187,7 +206,7 @@ async function floorOf(
       createSession,
       examples: ways * shots,
       classes,
-      steps,
+      steps: steps ?? pattern.steps,
     });
   } catch (error) {
     problems.push(`floor of ${label}, pattern "${name}" on ${backend.name}, ${ways}-way ${shots}-shot: ${said(error)}`);
@@ -210,19 +229,20 @@ async function addMemory(
   problems: string[],
   signal: AbortSignal,
 ): Promise<void> {
-  const { measureMemory } = await import('@whet/trainer');
+  const { measureMemory, memoryForStep } = await import('@whet/trainer');
   const progress = startProgress('memory', results.length);
   for (const [i, result] of [...results].entries()) {
     if (signal.aborted) break;
-    const directory = loadedFor(loaded, result)?.directory as string;
+    const { directory, bundle } = loadedFor(loaded, result) as Loaded;
     const { backend, pattern, ways, shots, steps } = result;
+    const { text } = memoryForStep(bundle.manifest, pattern, ways * shots);
     try {
       const request = { backend, directory, pattern, ways, shots, steps, threads };
       const { peakBytes } = await measureMemory(request, signal);
       extend(results, result, { peakBytes });
     } catch (error) {
       if (!signal.aborted)
-        problems.push(`memory of ${result.bundle}, pattern "${pattern}" on ${backend}: ${said(error)}`);
+        problems.push(`memory of ${result.bundle}, pattern "${pattern}" on ${backend}: ${said(error)}; ${text}`);
     }
     progress.update(i + 1, pattern);
   }
@@ -252,55 +272,49 @@ async function addMeasured(
   problems: string[],
   signal: AbortSignal,
 ): Promise<void> {
-  const { measureBundle } = await import('@whet/trainer');
-  const { split, tasks, queries, ways, steps } = settings;
+  const { drawTasks, measureBundle } = await import('@whet/trainer');
+  const { split, tasks, queries, ways, steps, skipCorrupt } = settings;
   for (const label of new Set(results.map(({ bundle }) => bundle))) {
     const { bundle } = loaded.find((each) => each.label === label) as Loaded;
-    let dataset: Dataset;
+    const { preprocessing } = bundle.manifest;
+    let files: ImageFiles;
     try {
-      dataset = await datasetFor(bundle, data, settings);
+      files = await openData(await recogniseData(data, { plain: true }), split, { preprocessing, skipCorrupt });
     } catch (error) {
       problems.push(said(error));
       continue;
     }
     const own = results.filter((each) => each.bundle === label);
-    for (const shots of new Set(own.map((each) => each.shots))) {
-      const patterns = new Set(own.filter((each) => each.shots === shots).map(({ pattern }) => pattern));
-      for (const pattern of patterns) {
-        if (signal.aborted) return;
-        const progress = startProgress(`${label} ${pattern} ${ways}-way ${shots}-shot`, tasks);
-        try {
-          const measured = await measureBundle({
-            ...{ bundle, dataset, split, pattern, ways, shots, queries, tasks, steps, signal },
-            command: 'whet bench',
-            onProgress: (done, _, accuracy) => progress.update(done, percent(accuracy, 2)),
-          });
-          const { accuracy: mean, halfWidth } = measured;
-          const accuracy = { mean, halfWidth, dataset: measured.dataset, split, tasks, from: 'data' } as const;
-          for (const each of own.filter((one) => one.pattern === pattern && one.shots === shots)) {
-            extend(results, each, { accuracy });
-          }
-        } catch (error) {
-          if (signal.aborted) return;
-          // What the data lacks for one pattern it lacks for all.
-          problems.push(`accuracy of ${label}, ${ways}-way ${shots}-shot: ${said(error)}`);
-          break;
-        } finally {
-          progress.stop();
+    const shapes = [...new Set(own.map(({ shots }) => shots))].flatMap((shots): EpisodeShape[] => {
+      const shape = { ways, shots, queries };
+      try {
+        drawTasks({ bundle, files, tasks }, shape);
+        return [shape];
+      } catch (error) {
+        problems.push(`accuracy of ${label}, ${taskOf(shape)}: ${said(error)}`);
+        return [];
+      }
+    });
+    const patterns = [...new Set(own.map(({ pattern }) => pattern))];
+    const { stop, ...progress } = evaluationProgress(tasks, `${label} `);
+    try {
+      const measured = await measureBundle({
+        ...{ bundle, files, shapes, tasks, signal, ...progress },
+        rows: patterns.map((pattern) => ({ name: pattern, adapt: { pattern, ...(steps !== undefined && { steps }) } })),
+        command: () => 'whet bench',
+      });
+      for (const { measurement } of measured.flat()) {
+        const { accuracy: mean, halfWidth, dataset, pattern, shots } = measurement;
+        const accuracy = { mean, halfWidth, dataset, split, tasks, from: 'data' } as const;
+        for (const each of own.filter((one) => one.pattern === pattern && one.shots === shots)) {
+          extend(results, each, { accuracy });
         }
       }
+    } catch (error) {
+      if (signal.aborted) return;
+      problems.push(`accuracy of ${label}: ${said(error)}`);
+    } finally {
+      stop();
     }
   }
-}
-
-async function datasetFor({ manifest }: Bundle, data: string, settings: BenchSettings): Promise<Dataset> {
-  const { preprocessing } = manifest;
-  const { split, skipCorrupt } = settings;
-  const options = {
-    size: preprocessing.width,
-    preprocessing,
-    only: split,
-    skipCorrupt,
-  };
-  return loadData(await recogniseData(data, { plain: true }), options);
 }

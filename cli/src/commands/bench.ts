@@ -13,7 +13,7 @@ interface BenchOptions {
   readonly backend: BenchBackendName[];
   readonly ways: number;
   readonly shots?: number[];
-  readonly steps: number;
+  readonly steps?: number;
   readonly runs: number;
   readonly threads?: number;
   readonly floor: boolean;
@@ -40,7 +40,7 @@ export function benchCommand(): Command {
     )
     .option('--ways <n>', 'classes', count, 5)
     .option('--shots <n...>', 'examples per class (1 and 5 when absent)', collectCounts)
-    .option('--steps <n>', 'inner steps', wholeNumber, 5)
+    .option('--steps <n>', 'inner steps; each pattern’s own when absent', wholeNumber)
     .option('--runs <n>', 'timed runs of each, after 3 to warm up', count, 30)
     .option('--threads <n>', 'threads of onnxruntime-node (WebAssembly has one)', count)
     .option('--no-floor', 'leave out timing the matrix products alone')

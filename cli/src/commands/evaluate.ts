@@ -1,22 +1,24 @@
 import type { Manifest, Measurement } from '@whet/runtime';
-import type { RunConfig } from '@whet/trainer';
+import type { Row, RunConfig } from '@whet/trainer';
 import { Command, Option } from 'commander';
 import { collectCounts, commandLine, count, defaultBundle, positiveNumber, wholeNumber } from '../arguments.js';
-import { dataHelp, loadData, recogniseData, skipCorruptHelp } from '../data.js';
-import { bytes, formatTable, milliseconds, percent } from '../format.js';
-import { startProgress } from '../progress.js';
+import { taskOf } from '../bench/columns.js';
+import { drawnText, evaluatedRows, evaluationNotes, evaluationProgress, evaluationTable } from '../bench/evaluation.js';
+import { dataHelp, openData, recogniseData, skipCorruptHelp } from '../data.js';
 
 interface EvaluateOptions {
   readonly data: string;
   readonly skipCorrupt?: boolean;
   readonly split: 'validation' | 'test';
   readonly pattern?: string[];
-  readonly ways: number;
+  readonly ways?: number[];
   readonly shots?: number[];
   readonly queries: number;
   readonly tasks: number;
   readonly steps?: number;
   readonly rate?: number;
+  readonly budgetMs?: number;
+  readonly against?: string;
   readonly seed: number;
   readonly threads?: number;
   readonly record?: boolean;
@@ -30,13 +32,18 @@ export function evaluateCommand(): Command {
     .requiredOption('--data <dir>', `${dataHelp}, or of images <class>/* alone`)
     .option('--skip-corrupt', skipCorruptHelp)
     .addOption(new Option('--split <name>', 'classes to draw from').choices(['validation', 'test']).default('test'))
-    .option('--pattern <names...>', 'patterns to measure; the default pattern when absent, `all` for all')
-    .option('--ways <n>', 'classes per task', count, 5)
+    .option(
+      '--pattern <names...>',
+      'patterns to measure, all, auto (chosen by examples held back); the default when absent',
+    )
+    .option('--budget-ms <n>', 'of --pattern auto: try no more patterns after so many milliseconds', wholeNumber)
+    .option('--against <pattern>', 'also say how much better each is than this one, on the same tasks')
+    .option('--ways <n...>', 'classes per task (5 when absent)', collectCounts)
     .option('--shots <n...>', 'examples per class (1 and 5 when absent)', collectCounts)
     .option('--queries <n>', 'query images per class', count, 15)
     .option('--tasks <n>', 'tasks', count, 600)
-    .option('--steps <n>', 'inner steps', wholeNumber)
-    .option('--rate <x>', 'inner learning rate', positiveNumber)
+    .option('--steps <n>', 'inner steps; each pattern’s own when absent', wholeNumber)
+    .option('--rate <x>', 'inner learning rate; each pattern’s own when absent', positiveNumber)
     .option('--seed <n>', 'seed of the tasks', wholeNumber, 0)
     .option('--threads <n>', 'threads of onnxruntime', count)
     .option('--record', 'write the figures into the bundle’s manifest')
@@ -47,70 +54,72 @@ export function evaluateCommand(): Command {
 async function runEvaluation(directory: string, options: EvaluateOptions): Promise<void> {
   const trainer = await import('@whet/trainer');
   const { loadBundle } = await import('@whet/runtime/node');
-  const chosen = (manifest: Manifest): readonly string[] => {
-    const asked = options.pattern ?? [manifest.defaultPattern];
-    return asked.includes('all') ? Object.keys(manifest.patterns) : asked;
+  const { AUTO } = await import('@whet/runtime/format');
+  const chosen = ({ defaultPattern, patterns }: Manifest): readonly string[] => {
+    const asked = options.pattern ?? [defaultPattern];
+    return [...new Set(asked.flatMap((name) => (name === 'all' ? Object.keys(patterns) : name)))];
   };
+  const folder = await recogniseData(options.data, { plain: true });
   const bundle = await loadBundle(directory, {
-    patterns: chosen,
+    patterns: (manifest) => {
+      const names = chosen(manifest);
+      return names.includes(AUTO) ? Object.keys(manifest.patterns) : names;
+    },
     ...(options.threads ? { threads: options.threads } : {}),
   });
   const { manifest } = bundle;
-  const { preprocessing, provenance } = manifest;
-  const run = provenance['config'] as Pick<RunConfig, 'trainOn'> | undefined;
-  if (options.split === 'validation' && run && trainer.trainsOnValidation(run)) {
+  const { split, queries, tasks, seed, steps, rate, budgetMs, against } = options;
+  const run = manifest.provenance['config'] as Pick<RunConfig, 'trainOn'> | undefined;
+  if (split === 'validation' && run && trainer.trainsOnValidation(run)) {
     process.stderr.write(
       `note: ${manifest.name} was trained on the validation classes; they tell nothing about new ones\n`,
     );
   }
-  const dataset = await loadData(await recogniseData(options.data, { plain: true }), {
-    size: preprocessing.width,
-    preprocessing,
-    skipCorrupt: options.skipCorrupt,
-    only: options.split,
+  const given = { ...(steps === undefined ? {} : { steps }), ...(rate === undefined ? {} : { rate }) };
+  const rows = chosen(manifest).map((pattern): Row => {
+    const adapt = { pattern, ...given };
+    if (pattern !== AUTO) return { name: pattern, adapt };
+    return {
+      name: AUTO,
+      adapt: { ...adapt, ...(budgetMs === undefined ? {} : { budgetMs }) },
+      start: { pattern: manifest.defaultPattern },
+    };
   });
-  const measurements: Measurement[] = [];
-  for (const shots of options.shots ?? [1, 5]) {
-    for (const pattern of chosen(manifest)) {
-      const { ways, queries, tasks, steps, rate, split, seed } = options;
-      const progress = startProgress(`${pattern} ${ways}-way ${shots}-shot`, tasks);
-      const task = { split, pattern, ways, shots, queries, tasks, seed };
-      const given = { ...(steps === undefined ? {} : { steps }), ...(rate === undefined ? {} : { rate }) };
-      const measured = await trainer.measureBundle({
-        ...task,
-        ...given,
-        bundle,
-        dataset,
-        command: commandLine(`evaluate ${manifest.name}`, { data: 'DIR', ...task, ...given }),
-        onProgress: (done, _, accuracy) => progress.update(done, percent(accuracy, 2)),
-      });
-      progress.stop();
-      measurements.push(measured);
-    }
+  if (against !== undefined && !rows.some(({ name }) => name === against)) {
+    throw new Error(`--against: expected one of ${rows.map(({ name }) => name).join(', ')}, got "${against}"`);
   }
+  const { skipCorrupt, ways: allWays = [5], shots: allShots = [1, 5] } = options;
+  const files = await openData(folder, split, { preprocessing: manifest.preprocessing, skipCorrupt });
+  const shapes = allWays.flatMap((ways) => allShots.map((shots) => ({ ways, shots, queries })));
+  const progress = evaluationProgress(tasks);
+  const measured = await trainer
+    .measureBundle({
+      ...{ bundle, files, rows, shapes, tasks, seed },
+      command: ({ name }, { ways, shots }) => {
+        const task = { split, pattern: name, ways, shots, queries, tasks, seed };
+        return commandLine(`evaluate ${manifest.name}`, { data: 'DIR', ...task, ...given });
+      },
+      onDrawn: (drawn) => {
+        process.stderr.write(drawnText(manifest, files, rows, shapes.map(taskOf), tasks, drawn));
+      },
+      onEncoded: progress.onEncoded,
+      onTask: progress.onTask,
+    })
+    .finally(progress.stop);
   await bundle.release();
-  if (options.record) await record(directory, measurements);
+  if (options.record) {
+    await record(
+      directory,
+      measured.flat().map(({ measurement }) => measurement),
+    );
+  }
+  const evaluated = await evaluatedRows(measured, rows, manifest, against);
   if (options.json) {
-    process.stdout.write(`${JSON.stringify(measurements, null, 2)}\n`);
+    process.stdout.write(`${JSON.stringify(evaluated, null, 2)}\n`);
     return;
   }
-  const rows = measurements.map((m) => [
-    m.pattern,
-    `${m.ways}-way ${m.shots}-shot`,
-    `${percent(m.accuracy, 2)} ± ${percent(m.halfWidth, 2)}`,
-    percent(m.startAccuracy, 2),
-    String(m.steps),
-    milliseconds(m.milliseconds.adapt),
-    milliseconds(m.milliseconds.encode),
-    milliseconds(m.milliseconds.predict),
-    bytes(m.storedBytes),
-  ]);
-  const head = ['pattern', 'task', 'accuracy', 'at 0 steps', 'steps', 'adapt', 'of it encode', 'predict one', 'stored'];
-  process.stdout.write(`${formatTable(head, rows)}\n`);
-  process.stdout.write(
-    `${options.tasks} tasks of the ${options.split} classes, ${options.queries} queries per class, one image at a time; ` +
-      `accuracy with 95 % interval; times are medians of the first ${Math.min(trainer.TIMED_TASKS, options.tasks)} tasks.\n`,
-  );
+  const notes = evaluationNotes(evaluated[0] as Measurement).join('\n');
+  process.stdout.write(`${evaluationTable(evaluated, against)}\n${notes}\n`);
 }
 
 /** Puts measurements into the manifest, in place of earlier ones of the same pattern, split, task and steps. */

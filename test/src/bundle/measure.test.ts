@@ -1,77 +1,195 @@
-import { type Bundle, loadBundle } from '@whet/runtime/node';
+import type { AdaptOptions, Bundle, Example } from '@whet/runtime';
+import { decodeImage } from '@whet/runtime/images';
+import { loadBundle } from '@whet/runtime/node';
 import { supportCheckpoint, TINY_SIZE, tinyCheckpoint, writeTinyBundle } from '@whet/tools/bundles/tiny-bundle';
-import { type Dataset, generatorFor, type ImageClass, measureBundle, omniglotPreprocessing } from '@whet/trainer';
+import {
+  type Drawn,
+  drawTasks,
+  type FileClass,
+  generatorFor,
+  type ImageFiles,
+  measureBundle,
+  pairedDifference,
+  type Row,
+} from '@whet/trainer';
+import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { compileBytes } from '../compile/compile-helpers.js';
+import { gemm, smallClassifier } from '../compile/small-classifier.js';
 
 const COUNT = 6;
+const TASKS = 12;
 
-/** Classes of noisy copies of one drawing each. */
-function classes(split: string): ImageClass[] {
-  return Array.from({ length: 5 }, (_, c) => {
-    const random = generatorFor(3, split, c);
-    const drawing = Array.from({ length: TINY_SIZE ** 2 }, () => (random.uniform() < 0.3 ? 0 : 255));
-    const pixels = Uint8Array.from({ length: COUNT * TINY_SIZE ** 2 }, (__, i) =>
-      random.uniform() < 0.25 ? 255 * random.integer(2) : (drawing[i % drawing.length] as number),
-    );
-    return { name: `${split}${c}`, count: COUNT, pixels };
-  });
+/** A class of noisy copies of one drawing. */
+function noisyClass(number: number): FileClass {
+  const random = generatorFor(3, 'test', number);
+  const drawing = Array.from({ length: TINY_SIZE ** 2 }, () => (random.uniform() < 0.3 ? 0 : 255));
+  const copies = Array.from({ length: COUNT }, () =>
+    Uint8Array.from(drawing, (value) => (random.uniform() < 0.25 ? 255 * random.integer(2) : value)),
+  );
+  const raw = { width: TINY_SIZE, height: TINY_SIZE, channels: 1 } as const;
+  return {
+    name: `class ${number}`,
+    count: COUNT,
+    read: async (i) => ({
+      bytes: await sharp(copies[i] as Uint8Array, { raw })
+        .toColourspace('b-w')
+        .png()
+        .toBuffer(),
+      place: `class ${number}, image ${i}`,
+    }),
+  };
 }
 
-const dataset: Dataset = {
-  name: 'noisy',
-  preprocessing: omniglotPreprocessing(TINY_SIZE),
-  splits: { train: [], validation: classes('validation'), test: classes('test') },
-};
+const files: ImageFiles = { name: 'noisy', split: 'test', classes: [0, 1, 2, 3, 4].map(noisyClass) };
+const shape = { ways: 4, shots: 2, queries: 3 };
+const rowsOf = (...patterns: readonly string[]): Row[] =>
+  patterns.map((pattern) => ({ name: pattern, adapt: { pattern } }));
+const settings = { files, shapes: [shape], tasks: TASKS, command: () => '' };
 
-const shape = { split: 'test', ways: 4, shots: 2, queries: 3, tasks: 20, command: '' } as const;
+/** Accuracies of each task, of images that are given to the bundle as they are. */
+async function byHand(bundle: Bundle, options: AdaptOptions, own = shape): Promise<number[]> {
+  const accuracies: number[] = [];
+  const { preprocessing } = bundle.manifest;
+  const imageOf = async ({ of, image }: { of: number; image: number }) =>
+    decodeImage((await (files.classes[of] as FileClass).read(image)).bytes, preprocessing);
+  for (const { classes } of drawTasks({ bundle, files, tasks: TASKS }, own)) {
+    const examples: Example[] = [];
+    for (const { name, support } of classes) {
+      for (const drawn of support) examples.push({ label: name, image: await imageOf(drawn) });
+    }
+    const { profile } = await bundle.adapt(examples, options);
+    let hits = 0;
+    for (const { name, queries } of classes) {
+      for (const drawn of queries) {
+        const [prediction] = await bundle.predict(profile, [await imageOf(drawn)]);
+        if (prediction?.label === name) hits++;
+      }
+    }
+    accuracies.push(hits / (own.ways * own.queries));
+  }
+  return accuracies;
+}
 
 describe.each([
-  ['population', () => tinyCheckpoint(), ['head', 'full']],
-  ['layer', () => tinyCheckpoint('prototype', { normalization: 'layer' }), ['head', 'from-block2']],
-  ['support', () => supportCheckpoint(), ['head']],
-] as const)('measuring a bundle with %s normalization', (normalization, checkpoint, patterns) => {
+  ['population', () => tinyCheckpoint(), ['head', 'full', 'sparse'], 1],
+  ['layer', () => tinyCheckpoint('prototype', { normalization: 'layer' }), ['head', 'from-block2'], 2],
+  ['support', () => supportCheckpoint(), ['head'], 0],
+] as const)('measuring a bundle with %s normalization', (_normalization, checkpoint, patterns, frozenParts) => {
   let bundle: Bundle;
   beforeAll(async () => {
     bundle = await loadBundle(await writeTinyBundle(checkpoint()), { threads: 1 });
   });
   afterAll(() => bundle.release());
 
-  /** A bundle that counts what is asked of it. */
-  function counting() {
-    const counts = { encoded: 0, adaptedFromImages: 0 };
-    const counted = new Proxy(bundle, {
+  it('has the accuracies of images that are given as they are, and encodes each once', async () => {
+    let encoded = 0;
+    const counting = new Proxy(bundle, {
       get: (target, name) => {
         const value: unknown = Reflect.get(target, name, target);
         if (typeof value !== 'function') return value;
         return (...args: [never, never]) => {
-          if (name === 'encode') counts.encoded += (args[0] as unknown[]).length;
-          const [first] = (name === 'adapt' ? args[0] : []) as { image: unknown }[];
-          if (first && ArrayBuffer.isView(first.image)) counts.adaptedFromImages++;
+          if (name === 'encode') encoded += (args[0] as unknown[]).length;
           return value.apply(target, args);
         };
       },
     });
-    return { counts, counted };
-  }
-
-  it.each(patterns)('finds the same accuracy of %s whether images are encoded again or not', async (pattern) => {
-    const [every, some] = [counting(), counting()];
-    const whole = await measureBundle({ ...shape, pattern, dataset, bundle: every.counted, timedTasks: 20 });
-    const kept = await measureBundle({ ...shape, pattern, dataset, bundle: some.counted, timedTasks: 2 });
-    const { milliseconds: _, ...figures } = whole;
-    const { milliseconds, ...others } = kept;
-    expect(others).toEqual(figures);
-    expect(whole.accuracy).toBeGreaterThan(0.3);
-    expect(milliseconds.adapt).toBeGreaterThan(0);
-    const images = 4 * (2 + 3);
-    if (normalization === 'support') {
-      expect(some.counts).toEqual(every.counts);
-    } else if (pattern === 'full') {
-      expect(some.counts.encoded).toBe(every.counts.encoded);
-    } else {
-      expect(every.counts.encoded).toBe(20 * images);
-      expect(some.counts.encoded).toBeLessThanOrEqual(2 * images + 5 * COUNT);
-      expect(some.counts.adaptedFromImages).toBe(2);
+    const seen: Drawn[] = [];
+    const rows = rowsOf(...patterns);
+    const [measured = []] = await measureBundle({
+      ...{ ...settings, bundle: counting, rows },
+      onDrawn: (drawn) => seen.push(drawn),
+    });
+    expect(seen).toMatchObject([{ classes: 5, images: 5 * COUNT, frozenParts, bytesOnDisk: 0 }]);
+    expect(seen[0]?.drawn).toBeLessThanOrEqual(5 * COUNT);
+    expect(encoded).toBe((seen[0]?.drawn ?? 0) * frozenParts);
+    expect(measured.map(({ name }) => name)).toEqual(patterns);
+    for (const { name, accuracies, measurement, start, gain, loss, calibration } of measured) {
+      const expected = await byHand(bundle, { pattern: name });
+      expect(accuracies).toEqual(expected);
+      const zero = await byHand(bundle, { pattern: name, steps: 0 });
+      expect(start.mean).toBeCloseTo(zero.reduce((a, b) => a + b) / TASKS, 12);
+      expect(gain).toEqual(pairedDifference(expected, zero));
+      expect(measurement).toMatchObject({ ...shape, tasks: TASKS, dataset: 'noisy', split: 'test', steps: 3 });
+      expect(measurement.accuracy).toBeGreaterThan(0.3);
+      for (const error of Object.values(calibration)) expect(error).toBeGreaterThan(0);
+      expect(loss?.end).toBeLessThanOrEqual(loss?.start as number);
     }
+  });
+
+  it('finds the same where what is kept of images stands on the disk', async () => {
+    const rows = rowsOf(...patterns);
+    const [[kept], [stored]] = (await Promise.all(
+      [undefined, 1000].map(async (keptBytes) => {
+        const measured = await measureBundle({ ...settings, bundle, rows, ...(keptBytes ? { keptBytes } : {}) });
+        return measured.map((ofShape) => ofShape.map(({ measurement, ...figures }) => figures));
+      }),
+    )) as [object[], object[]];
+    expect(stored).toEqual(kept);
+  });
+});
+
+describe('rows and shapes', () => {
+  let bundle: Bundle;
+  beforeAll(async () => {
+    bundle = await loadBundle(await writeTinyBundle(), { threads: 1 });
+  });
+  afterAll(() => bundle.release());
+
+  it('may be what chooses a pattern, and have steps and rates of their own', async () => {
+    const rows: Row[] = [
+      ...rowsOf('full'),
+      { name: 'default', adapt: {} },
+      { name: 'auto', adapt: { pattern: 'auto' }, start: { pattern: 'head' } },
+      { name: 'far', adapt: { pattern: 'head', steps: 7, rate: 0.5 } },
+    ];
+    const shapes = [shape, { ...shape, ways: 3, shots: 1 }];
+    const measured = await measureBundle({ ...settings, bundle, rows, shapes });
+    expect(measured.map(([first]) => first?.measurement)).toMatchObject(shapes);
+    expect(measured[0]?.[2]?.accuracies).toEqual(await byHand(bundle, { pattern: 'auto' }));
+    for (const [full, byDefault, auto, far] of measured) {
+      expect(byDefault).toMatchObject({ name: 'default', startOf: 'full' });
+      expect(auto).toMatchObject({ name: 'auto', start: full?.start, startOf: 'full' });
+      expect(far?.measurement.steps).toBe(7);
+    }
+  });
+
+  it('have views of examples that are alone in their class, where the pattern asks about them', async () => {
+    const patterns = { all: ['all'] };
+    const { directory } = await compileBytes(smallClassifier(gemm), { patterns, steps: 5, rate: 0.05, views: 4 });
+    const viewing = await loadBundle(directory, { threads: 1 });
+    expect(viewing.manifest.patterns['all']?.views).toBe(4);
+    for (const shots of [1, 2]) {
+      const own = { ...shape, shots };
+      const [[all] = []] = await measureBundle({ ...settings, bundle: viewing, rows: rowsOf('all'), shapes: [own] });
+      const zero = await byHand(viewing, { pattern: 'all', steps: 0 }, own);
+      expect(all?.accuracies).toEqual(await byHand(viewing, { pattern: 'all' }, own));
+      expect(all?.gain).toEqual(pairedDifference(all?.accuracies ?? [], zero));
+      expect(all?.accuracies).not.toEqual(zero);
+    }
+    await viewing.release();
+  });
+
+  it('refuse more than the data or the bundle has, before anything is encoded', async () => {
+    const rows = rowsOf('head');
+    const measure = (more: Partial<typeof shape>, some: Partial<ImageFiles> = {}) =>
+      measureBundle({ ...settings, bundle, rows, files: { ...files, ...some }, shapes: [{ ...shape, ...more }] });
+    await expect(measure({ ways: 6 })).rejects.toThrow('noisy, test: expected at least 6 classes for 6 ways, got 5');
+    await expect(measure({}, { classes: [] })).rejects.toThrow('noisy, test: expected classes, got none');
+    await expect(measure({ shots: 5 })).rejects.toThrow('class class 0: expected at least 8 images for 5 shots');
+    await expect(measure({ ways: 1 })).rejects.toThrow('bundle "tiny": expected 2 to 100 classes, got 1');
+    await expect(measure({ shots: 126 })).rejects.toThrow(
+      'bundle "tiny": expected at most 500 examples, got 504, 126 shots of 4 ways',
+    );
+    const many = Array.from({ length: 101 }, (_, i) => noisyClass(i));
+    await expect(measure({ ways: 101 }, { classes: many })).rejects.toThrow('expected 2 to 100 classes, got 101');
+  });
+
+  it('name an image that cannot be read', async () => {
+    const broken = { name: 'broken', count: COUNT, read: async () => ({ bytes: new Uint8Array(9), place: 'x/1.png' }) };
+    const some = { ...files, classes: [...files.classes, broken] };
+    await expect(measureBundle({ ...settings, bundle, rows: rowsOf('head'), files: some })).rejects.toThrow(
+      'x/1.png: expected a PNG, JPEG, WebP, GIF, TIFF or AVIF image, got 9 bytes that are not an image',
+    );
   });
 });

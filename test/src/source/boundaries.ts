@@ -57,7 +57,7 @@ export const roomArrows: Readonly<Record<string, readonly string[]>> = {
   bench: ['backends', 'data', 'statistics', 'task'],
   training: ['data', 'statistics', 'task'],
   export: ['bundle', 'pattern', 'task', 'training'],
-  search: ['bench', 'data', 'export', 'statistics', 'training'],
+  search: ['data', 'export', 'statistics', 'training'],
   'compile/read': ['data'],
   network: ['compile/read', 'pattern'],
   compile: ['bundle', 'compile/read', 'data', 'pattern', 'task'],

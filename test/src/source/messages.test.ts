@@ -34,7 +34,6 @@ const unmade: Readonly<Record<string, number>> = {
   'runtime/src/images.ts': 1,
   'runtime/src/manifest.ts': 4,
   'runtime/src/pattern.ts': 2,
-  'runtime/src/pixels.ts': 1,
   'runtime/src/profile-fits.ts': 2,
   'runtime/src/safetensors.ts': 1,
   'runtime/src/weights.ts': 1,

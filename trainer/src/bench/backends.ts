@@ -10,8 +10,8 @@ export interface BenchBackend {
   readonly name: BenchBackendName;
   /** `onnxruntime-node 1.30.0` */
   readonly version: string;
-  /** Loads a bundle from a folder; throws `BundleError` naming the file that does not fit. */
-  load(directory: string): Promise<Bundle>;
+  /** Loads a bundle, or some of its patterns, from a folder; throws `BundleError` naming the file that does not fit. */
+  load(directory: string, patterns?: readonly string[]): Promise<Bundle>;
   readonly createSession: BundleSource['createSession'];
 }
 
@@ -28,7 +28,7 @@ const openers: Readonly<Record<BenchBackendName, (options: BenchBackendOptions) 
     return {
       name: 'node',
       version: `onnxruntime-node ${ortVersion}`,
-      load: (directory) => loadBundle(directory, options),
+      load: (directory, patterns) => loadBundle(directory, { ...options, ...(patterns && { patterns }) }),
       createSession: (model, weights) => createSession(model, options, weights),
     };
   },
@@ -38,7 +38,7 @@ const openers: Readonly<Record<BenchBackendName, (options: BenchBackendOptions) 
     return {
       name: 'wasm',
       version: `onnxruntime-web ${ortVersion}`,
-      load: (place) => loadBundle(openBundleFiles(place)),
+      load: (place, patterns) => loadBundle(openBundleFiles(place), { ...(patterns && { patterns }) }),
       createSession: (model, weights) => createSession(model, {}, weights),
     };
   },

@@ -1,168 +1,241 @@
-import { createHash } from 'node:crypto';
-import type { Bundle, EncodedImage, Example, ImageInput, Measurement } from '@whet/runtime';
-import type { Dataset, SplitName } from '../data/dataset.js';
-import { DataError } from '../data/dataset.js';
-import { type Episode, EpisodeSampler } from '../data/episodes.js';
-import { meanInterval, median } from '../statistics.js';
-import { bundledNormalizations } from '../task/normalizations.js';
+import {
+  type AdaptOptions,
+  type Bundle,
+  type Example,
+  type ImageInput,
+  InputError,
+  type Prediction,
+  type Profile,
+} from '@whet/runtime';
+import { labelKey } from '@whet/runtime/format';
+import { type DrawnTask, drawTask, type EpisodeShape } from '../data/draw.js';
+import type { ImageFiles } from '../data/image-files.js';
+import { type EncodedImages, encodeImages, type ImageUses, imageUses, KEPT_BYTES } from './encoded-images.js';
+import { memoryForStep } from './memory.js';
+import { type InterimRow, type MeasuredRow, RowOutcomes } from './row-outcomes.js';
+
+/** A way to adapt that is measured: a pattern, or what chooses one. */
+export interface Row {
+  readonly name: string;
+  readonly adapt: AdaptOptions;
+  /** What its 0 steps are; `adapt` with none when absent. */
+  readonly start?: AdaptOptions;
+}
 
 export interface MeasureOptions {
   readonly bundle: Bundle;
-  readonly dataset: Dataset;
-  readonly split: SplitName;
-  readonly pattern: string;
-  readonly ways: number;
-  readonly shots: number;
-  readonly queries: number;
+  readonly files: ImageFiles;
+  readonly rows: readonly Row[];
+  /** Measured one after the other, on images that are encoded once for all. */
+  readonly shapes: readonly EpisodeShape[];
+  /** Tasks of each shape. */
   readonly tasks: number;
-  /** Inner steps and rate; the pattern's own when absent. */
-  readonly steps?: number;
-  readonly rate?: number;
   readonly seed?: number;
-  /**
-   * Tasks that are timed, from their images on; {@link TIMED_TASKS} when absent. Later ones take the encodings of images that
-   * were encoded before.
-   */
-  readonly timedTasks?: number;
-  /** The command to record with the figures. */
-  readonly command: string;
-  readonly onProgress?: (done: number, tasks: number, accuracy: number) => void;
+  /** Bytes of encoded images that are kept in memory, the others in the temporary folder; 512 MiB when absent. */
+  readonly keptBytes?: number;
+  /** The command to record with the figures of a row. */
+  readonly command: (row: Row, shape: EpisodeShape) => string;
+  /** Called at once with what will be measured. */
+  readonly onDrawn?: (drawn: Drawn) => void;
+  /** Images encoded so far, and in all. */
+  readonly onEncoded?: (done: number, total: number) => void;
+  /** After each task, with the figures until then. */
+  readonly onTask?: (shape: EpisodeShape, done: number, rows: readonly InterimRow[]) => void;
   readonly signal?: AbortSignal;
 }
 
-/** Labelled examples of an episode's support set. */
-export function supportExamples(episode: Episode, imageLength: number): Example[] {
-  return Array.from(episode.supportLabels, (label, i) => ({
-    label: episode.classes[label] as string,
-    image: episode.supportImages.subarray(i * imageLength, (i + 1) * imageLength),
-  }));
+/** What is going to be measured. */
+export interface Drawn {
+  /** Classes and images of the data, and how many of these are drawn. */
+  readonly classes: number;
+  readonly images: number;
+  readonly drawn: number;
+  /** Different frozen parts that each of them goes through. */
+  readonly frozenParts: number;
+  /** Bytes of what is kept of them, in all and in the temporary folder. */
+  readonly bytes: number;
+  readonly bytesOnDisk: number;
 }
 
-/** Throws {@link DataError} where the bundle does not take the data set's images. */
-function checkPreprocessing(bundle: Bundle, dataset: Dataset): void {
-  const { width, height, channels } = bundle.manifest.preprocessing;
-  const own = dataset.preprocessing;
-  if (width !== own.width || height !== own.height || channels !== own.channels) {
-    throw new DataError(
-      `${dataset.name}: bundle "${bundle.manifest.name}" takes images of ${width} x ${height} x ${channels}, ` +
-        `the data set has ${own.width} x ${own.height} x ${own.channels}`,
+/**
+ * Accuracy and cost of adapting by each of several rows over the same seeded tasks of a split, one query image at a time as on a
+ * device: adapts to each task's support set, then predicts every query image in a call of its own. However many tasks draw an
+ * image, it is encoded once for each frozen part, by itself; adapting takes the time of that for every example, and of the steps.
+ *
+ * Returns the rows of each shape, in their order.
+ *
+ * @throws {DataError} where there are too few classes or images, or one cannot be read, before anything is measured;
+ *   {@link InputError} where a shape has more classes or examples than the bundle takes, or there is too little memory for one.
+ */
+export async function measureBundle(options: MeasureOptions): Promise<MeasuredRow[][]> {
+  const { bundle, files, rows, shapes, tasks, seed = 0, keptBytes = KEPT_BYTES, onEncoded, signal } = options;
+  const drawn = shapes.map((shape) => drawTasks({ bundle, files, tasks, seed }, shape));
+  const examples = Math.max(...shapes.map(({ ways, shots }) => ways * shots));
+  for (const { name, adapt } of rows) {
+    const { fits, text } = memoryForStep(bundle.manifest, patternOf(bundle, adapt), examples);
+    if (!fits) throw new InputError('pattern', `${name}: ${text}`);
+  }
+  const images = drawn.flat().flatMap(({ classes }) => classes.flatMap((each) => [...each.support, ...each.queries]));
+  const uses = usesOf(bundle, rows, shapes);
+  options.onDrawn?.(whatIsDrawn(files, new Set(images.map(({ of, image }) => `${of}/${image}`)).size, uses, keptBytes));
+  const encoded = await encodeImages({ bundle, files, images, uses, keptBytes, onProgress: onEncoded, signal });
+  try {
+    const measured: MeasuredRow[][] = [];
+    for (const [i, shape] of shapes.entries()) {
+      measured.push(await measureShape(options, shape, drawn[i] as DrawnTask[], encoded));
+    }
+    return measured;
+  } finally {
+    await encoded.close();
+  }
+}
+
+const zeroSteps = ({ adapt, start = adapt }: Row): AdaptOptions => ({ ...start, steps: 0 });
+
+/** What is kept of images for rows: what chooses a pattern may end in any that is loaded. */
+function usesOf(bundle: Bundle, rows: readonly Row[], shapes: readonly EpisodeShape[]): ImageUses {
+  const all = rows.flatMap((row) => [row.adapt, zeroSteps(row)]);
+  const names = all.map((options) => patternOf(bundle, options));
+  const isKnown = (name: string) => Object.hasOwn(bundle.manifest.patterns, name);
+  const known = names.every(isKnown) ? names : [...names.filter(isKnown), ...bundle.loaded];
+  return imageUses(
+    bundle,
+    known,
+    all.some((options) => shapes.some(({ shots }) => takesPixels(bundle, options, shots))),
+  );
+}
+
+/**
+ * Whether examples are given as they are: what chooses a pattern encodes them for each that it tries, and of an example that is
+ * alone in its class there may be views.
+ */
+function takesPixels(bundle: Bundle, options: AdaptOptions, shots: number): boolean {
+  const { patterns } = bundle.manifest;
+  const name = patternOf(bundle, options);
+  if (!Object.hasOwn(patterns, name)) return true;
+  const { views = options.steps === 0 ? 0 : (patterns[name]?.views ?? 0) } = options;
+  return shots === 1 && views > 0;
+}
+
+const patternOf = ({ manifest }: Bundle, { pattern = manifest.defaultPattern }: AdaptOptions): string => pattern;
+
+/**
+ * The tasks of a shape.
+ *
+ * @throws {DataError} where there are too few classes, or a class has too few images; {@link InputError} where the bundle takes
+ *   fewer classes or examples.
+ */
+export function drawTasks(
+  { bundle, files, tasks, seed = 0 }: Pick<MeasureOptions, 'bundle' | 'files' | 'tasks' | 'seed'>,
+  shape: EpisodeShape,
+): DrawnTask[] {
+  const { manifest, labels = [] } = bundle;
+  const { limits } = manifest;
+  const where = `bundle "${manifest.name}"`;
+  const { ways, shots } = shape;
+  if (ways * shots > limits.maxExamples) {
+    const got = `${ways * shots}, ${shots} shots of ${ways} ways`;
+    throw new InputError('shots', `${where}: expected at most ${limits.maxExamples} examples, got ${got}`);
+  }
+  const own = labels.map(labelKey);
+  const take = (classes: number) => {
+    if (classes >= 2 && classes <= limits.maxClasses) return;
+    const got = `${classes}${own.length > 0 ? `, ${own.length} of them its own` : ''}`;
+    throw new InputError('ways', `${where}: expected 2 to ${limits.maxClasses} classes, got ${got}`);
+  };
+  if (own.length === 0) take(ways);
+  const drawn = Array.from({ length: tasks }, (_, index) => drawTask(files, shape, seed, index));
+  if (own.length > 0) {
+    for (const { classes } of drawn) take(new Set([...own, ...classes.map(({ name }) => labelKey(name))]).size);
+  }
+  return drawn;
+}
+
+function whatIsDrawn(
+  { classes }: ImageFiles,
+  drawn: number,
+  { frozen, pixelBytes }: ImageUses,
+  keptBytes: number,
+): Drawn {
+  const bytes = drawn * frozen.reduce((sum, part) => sum + part.bytes, pixelBytes);
+  return {
+    classes: classes.length,
+    images: classes.reduce((sum, { count }) => sum + count, 0),
+    drawn,
+    frozenParts: frozen.length,
+    bytes,
+    bytesOnDisk: Math.max(0, bytes - keptBytes),
+  };
+}
+
+async function measureShape(
+  { bundle, files, rows, command, onTask, signal }: MeasureOptions,
+  shape: EpisodeShape,
+  tasks: readonly DrawnTask[],
+  encoded: EncodedImages,
+): Promise<MeasuredRow[]> {
+  const outcomes = rows.map((row) => new RowOutcomes(row.name));
+  for (const [index, task] of tasks.entries()) {
+    for (const [i, row] of rows.entries()) {
+      signal?.throwIfAborted();
+      const outcome = outcomes[i] as RowOutcomes;
+      await measureTask(bundle, row, task, encoded, outcome);
+      outcome.compareStart(outcomes.slice(0, i));
+    }
+    onTask?.(
+      shape,
+      index + 1,
+      outcomes.map(({ interim }) => interim),
     );
   }
+  const { name: dataset, split } = files;
+  const task = { dataset, split, ...shape, tasks: tasks.length, protocol: 'one-image' } as const;
+  return outcomes.map((outcome, i) =>
+    outcome.measured({ ...task, command: command(rows[i] as Row, shape) }, outcomes.slice(0, i)),
+  );
 }
 
-/** Tasks that are timed where nothing else is said. */
-export const TIMED_TASKS = 50;
-/** Encodings that are kept for tasks in which an image is drawn again, in bytes. */
-const KEPT_BYTES = 256 * 2 ** 20;
-
-type Encode = (images: readonly Float32Array[]) => Promise<readonly ImageInput[]>;
-
-/**
- * Encodes each image by itself and, where `known` already, not again: drawings are few and tasks many. Where features
- * depend on the examples of a task, or are the images, it gives the images.
- */
-function encodingOf(bundle: Bundle, pattern: string): { readonly fresh: Encode; readonly known: Encode | undefined } {
-  const { normalization, patterns } = bundle.manifest;
-  if (bundledNormalizations[normalization].storesMoments) return { fresh: async (images) => images, known: undefined };
-  const fresh: Encode = (images) => bundle.encode(images, { pattern });
-  if (!patterns[pattern]?.graphs.encode) return { fresh, known: undefined };
-  const kept = new Map<string, ImageInput>();
-  let bytes = 0;
-  const encodeOnce = async (image: Float32Array): Promise<ImageInput> => {
-    const content = createHash('sha256').update(image).digest('base64');
-    const before = kept.get(content);
-    if (before) return before;
-    const [encoded] = await bundle.encode([image], { pattern });
-    const { features } = encoded as EncodedImage;
-    if (bytes < KEPT_BYTES) kept.set(content, encoded as EncodedImage);
-    bytes += features.byteLength;
-    return encoded as EncodedImage;
+/** Adapts to a task and predicts its queries, at 0 steps and with them. */
+async function measureTask(
+  bundle: Bundle,
+  row: Row,
+  { classes }: DrawnTask,
+  encoded: EncodedImages,
+  outcomes: RowOutcomes,
+): Promise<void> {
+  const adapt = async (options: AdaptOptions) => {
+    const examples: Example<ImageInput>[] = [];
+    const shots = classes[0]?.support.length ?? 0;
+    const pattern = takesPixels(bundle, options, shots) ? undefined : patternOf(bundle, options);
+    let encode = 0;
+    for (const { name, support } of classes) {
+      for (const drawn of support) {
+        const { image, milliseconds } = await encoded.get(drawn, pattern);
+        examples.push({ label: name, image });
+        encode += milliseconds;
+      }
+    }
+    const adapted = await bundle.adapt(examples, options);
+    const { milliseconds } = adapted;
+    const times = { ...milliseconds, encode: milliseconds.encode + encode, total: milliseconds.total + encode };
+    return { ...adapted, times };
   };
-  return {
-    fresh,
-    known: async (images) => {
-      const found: ImageInput[] = [];
-      for (const image of images) found.push(await encodeOnce(image));
-      return found;
-    },
-  };
-}
-
-/**
- * Accuracy and cost of a bundle's pattern over seeded tasks of a split, one query image at a time as on a device:
- * adapts on each task's support set, then predicts every query image in a call of its own.
- */
-export async function measureBundle(options: MeasureOptions): Promise<Measurement> {
-  const { bundle, dataset, split, pattern, ways, shots, queries, tasks } = options;
-  checkPreprocessing(bundle, dataset);
-  const sampler = new EpisodeSampler(dataset, split, { seed: options.seed ?? 0, rotations: false });
-  const length = bundle.imageLength;
-  const accuracies: number[] = [];
-  const starts: number[] = [];
-  const times = { adapt: [] as number[], encode: [] as number[], steps: [] as number[], predict: [] as number[] };
-  let storedBytes = 0;
-  const adaptOptions = {
-    pattern,
-    ...(options.steps === undefined ? {} : { steps: options.steps }),
-    ...(options.rate === undefined ? {} : { rate: options.rate }),
-  };
-  const { timedTasks = TIMED_TASKS } = options;
-  const { fresh, known } = encodingOf(bundle, pattern);
-  for (let index = 0; index < tasks; index++) {
-    options.signal?.throwIfAborted();
-    const timed = index < timedTasks;
-    const encode = timed || !known ? fresh : known;
-    const episode = sampler.episode({ ways, shots, queries }, index);
-    const examples = supportExamples(episode, length);
-    const whole = encode === fresh ? await bundle.adapt(examples, adaptOptions) : undefined;
-    // What is encoded once serves the start of the head too.
-    const support = await encode(examples.map(({ image }) => image));
-    const encoded = examples.map(({ label }, i): Example<ImageInput> => ({ label, image: support[i] as ImageInput }));
-    const { profile, milliseconds } = whole ?? (await bundle.adapt(encoded, adaptOptions));
-    const { profile: start } = await bundle.adapt(encoded, { ...adaptOptions, steps: 0 });
-    let hits = 0;
-    const images: ImageInput[] = [];
-    for (const [i, label] of episode.queryLabels.entries()) {
+  const queries = classes.flatMap(({ name, queries }) => queries.map((drawn) => ({ name, drawn })));
+  const predict = async (profile: Profile) => {
+    const predictions: Prediction[] = [];
+    const times: number[] = [];
+    for (const { drawn } of queries) {
+      const { image, milliseconds } = await encoded.get(drawn, profile.pattern);
       const began = performance.now();
-      const [image] = await encode([episode.queryImages.subarray(i * length, (i + 1) * length)]);
-      const [prediction] = await bundle.predict(profile, [image as ImageInput]);
-      if (timed) times.predict.push(performance.now() - began);
-      if (prediction?.label === episode.classes[label]) hits++;
-      images.push(image as ImageInput);
+      predictions.push(...(await bundle.predict(profile, [image])));
+      times.push(milliseconds + performance.now() - began);
     }
-    const before = await bundle.predict(start, images);
-    const beforeHits = before.filter(({ label }, i) => label === episode.classes[episode.queryLabels[i] as number]);
-    accuracies.push(hits / images.length);
-    starts.push(beforeHits.length / images.length);
-    if (timed) {
-      times.adapt.push(milliseconds.total);
-      times.encode.push(milliseconds.encode);
-      times.steps.push(milliseconds.steps);
-    }
-    storedBytes = Math.max(storedBytes, profile.byteLength);
-    options.onProgress?.(index + 1, tasks, meanInterval(accuracies).mean);
-  }
-  const { mean, halfWidth } = meanInterval(accuracies);
-  return {
-    pattern,
-    dataset: dataset.name,
-    split,
-    ways,
-    shots,
-    queries,
-    tasks,
-    steps: options.steps ?? bundle.manifest.patterns[pattern]?.steps ?? 0,
-    protocol: 'one-image',
-    accuracy: mean,
-    halfWidth,
-    startAccuracy: meanInterval(starts).mean,
-    milliseconds: {
-      adapt: median(times.adapt),
-      encode: median(times.encode),
-      steps: median(times.steps),
-      predict: median(times.predict),
-    },
-    storedBytes,
-    command: options.command,
+    return { predictions, times };
   };
+  const { profile: start } = await adapt(zeroSteps(row));
+  const { predictions: startPredictions } = await predict(start);
+  const adapted = await adapt(row.adapt);
+  const { predictions, times } = await predict(adapted.profile);
+  const expected = queries.map(({ name }) => name);
+  outcomes.add({ expected, startPredictions, predictions, adapted, times: { ...adapted.times, predict: times } });
 }

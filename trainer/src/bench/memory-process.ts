@@ -21,7 +21,7 @@ function forgetHighest(): void {
 async function measure(request: MemoryRequest): Promise<MemoryUse> {
   const { backend, directory, threads, memory, ways, shots, ...options } = request;
   const { load } = await openBenchBackend(backend, { ...(threads && { threads }), ...(memory && { memory }) });
-  const bundle = await load(directory);
+  const bundle = await load(directory, [request.pattern]);
   const examples = noiseExamples(bundle, ways, shots);
   forgetHighest();
   const [before, loaded] = [process.memoryUsage.rss(), highest()];

@@ -1,5 +1,6 @@
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import type { Manifest } from '@whet/runtime';
 import type { BenchBackendName, BenchBackendOptions } from './backends.js';
 
 /** What the child process is asked. */
@@ -52,4 +53,23 @@ export async function measureMemory(request: MemoryRequest, signal?: AbortSignal
     signal?.removeEventListener('abort', stop);
     stop();
   }
+}
+
+const megabytes = (bytes: number): string => `${Math.round(bytes / 1e6)} MB`;
+
+/**
+ * What a step of a pattern on so many examples takes at the least, by the manifest, against what is free; `fits` is whether
+ * that is less, also where the manifest does not say. A step takes up to twice as much, with weights and the runtime's own.
+ */
+export function memoryForStep(
+  { patterns }: Pick<Manifest, 'patterns'>,
+  pattern: string,
+  examples: number,
+  free = process.availableMemory(),
+): { readonly fits: boolean; readonly text: string } {
+  const known = Object.hasOwn(patterns, pattern) ? patterns[pattern]?.stepMemory : undefined;
+  if (!known) return { fits: true, text: `expected the memory of a step, got ${megabytes(free)} free` };
+  const needed = (known.peakActivationBytes * examples) / known.examples;
+  const text = `expected at least ${megabytes(needed)} of memory for a step on ${examples} examples, got ${megabytes(free)} free`;
+  return { fits: needed <= free, text };
 }

@@ -63,7 +63,8 @@ const recordSchema = z.strictObject({
   options: z.strictObject({
     ways: positive,
     shots: z.array(positive),
-    steps: z.int().min(0),
+    /** Each pattern's own where null. */
+    steps: z.int().min(0).nullable(),
     runs: positive,
     /** Of onnxruntime-node; its default where null. WebAssembly has one. */
     threads: positive.nullable(),

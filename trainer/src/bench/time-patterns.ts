@@ -19,7 +19,8 @@ export interface TimeOptions {
   readonly contenders: readonly Contender[];
   readonly ways: number;
   readonly shots: number;
-  readonly steps: number;
+  /** Each pattern's own when absent. */
+  readonly steps?: number | undefined;
   /** Timed runs of each contender, after three to warm up. */
   readonly runs: number;
   /** Runs done, those to warm up included. */
@@ -53,8 +54,9 @@ interface Samples {
   readonly adapt: number[];
   readonly predict: number[];
   readonly floor: number[];
-  stored: number;
-  headWeights: number;
+  readonly steps: number;
+  readonly stored: number;
+  readonly headWeights: number;
 }
 
 const timing = (values: readonly number[]): Timing => ({
@@ -73,7 +75,7 @@ export async function timePatterns(options: TimeOptions): Promise<Timed> {
   const examples = new Map(contenders.map(({ bundle }) => [bundle, noiseExamples(bundle, ways, shots)]));
   const samples = new Map<Contender, Samples>();
   const failed = new Map<Contender, unknown>();
-  const adaptOptions = { steps, ...(signal && { signal }) };
+  const adaptOptions = { ...(steps !== undefined && { steps }), ...(signal && { signal }) };
   for (let run = 0; run < WARM_UP + runs && !signal?.aborted; run++) {
     for (const contender of contenders) {
       if (signal?.aborted) break;
@@ -90,12 +92,13 @@ export async function timePatterns(options: TimeOptions): Promise<Timed> {
         const head = ['head.weight', 'head.bias'].map((name) => profile.values.get(name)?.data.length ?? 0);
         const own = samples.get(contender) ?? {
           ...{ encode: [], step: [], adapt: [], predict: [], floor: [] },
+          steps: profile.steps,
           stored: profile.byteLength,
           headWeights: head.reduce((a, b) => a + b),
         };
         samples.set(contender, own);
         own.encode.push(milliseconds.encode);
-        own.step.push(milliseconds.steps / Math.max(1, steps));
+        own.step.push(milliseconds.steps / Math.max(1, profile.steps));
         own.adapt.push(milliseconds.total);
         own.predict.push(predict);
         if (least !== undefined) own.floor.push(least);
@@ -115,7 +118,7 @@ export async function timePatterns(options: TimeOptions): Promise<Timed> {
     );
     const weights = bundle.manifest.patterns[pattern]?.moving ?? [];
     return {
-      ...{ bundle: label, backend, pattern, ways, shots, steps },
+      ...{ bundle: label, backend, pattern, ways, shots, steps: own.steps },
       runs: own.adapt.length,
       movingWeights: weights.reduce((sum, weight) => sum + weight.moving, own.headWeights),
       storedBytes: own.stored,

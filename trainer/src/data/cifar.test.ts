@@ -2,9 +2,10 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { cifarPreprocessing, loadCifar } from './cifar.js';
+import { cifarPreprocessing, loadCifar, openCifar } from './cifar.js';
 import { DataError } from './dataset.js';
 import { EpisodeSampler } from './episodes.js';
+import { type FileClass, filePixels } from './image-files.js';
 
 const PLANE = 32 * 32;
 const NAMES = 'airplane automobile bird cat deer dog frog horse ship truck'.split(' ');
@@ -134,4 +135,18 @@ describe('loadCifar', () => {
     await rm(splitFile);
     expect(await refusal()).toMatch(/^DATA\/class-split\.json: expected JSON with arrays.*ENOENT/);
   });
+});
+
+test('openCifar has the images as files, for a network of any size', async () => {
+  await writeTen();
+  const { splits, preprocessing } = await loadCifar(data, splitFile);
+  const files = await openCifar(data, splitFile, 'train');
+  expect(files).toMatchObject({ name: 'cifar-10', split: 'train' });
+  expect(files.classes.map(({ name, count }) => [name, count])).toEqual(splits.train.map((c) => [c.name, c.count]));
+  const bird = files.classes[1] as FileClass;
+  expect(await filePixels(bird, 1, preprocessing)).toEqual(splits.train[1]?.pixels.subarray(3 * PLANE));
+  const doubled = await filePixels(bird, 1, { ...preprocessing, width: 64, height: 64, kernel: 'nearest' });
+  expect([...doubled.subarray(3 * (64 * 63 + 63))]).toEqual([32, 31, 31]);
+  const grey = await filePixels(bird, 1, { ...preprocessing, channels: 1, mean: [0], std: [1] });
+  expect(grey).toHaveLength(PLANE);
 });

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Preprocessing } from '@whet/runtime/images';
 import * as z from 'zod/mini';
 import { DataError, type Dataset, type ImageClass, type SplitName } from './dataset.js';
+import type { FileClass, ImageFiles } from './image-files.js';
 import { nearestNames } from './nearest-names.js';
 import { type PixelNormalization, pixelNormalization } from './pixel-normalization.js';
 
@@ -59,12 +60,45 @@ export async function loadCifar(directory: string, splitFile: string, options: C
       `CIFAR: expected to be asked for images of 32 x 32 x 3, got ${width} x ${height} x ${channels}`,
     );
   }
+  const { name, split, classOf } = await readCifar(directory, splitFile);
+  const splits = {
+    train: split.train.map(classOf),
+    validation: split.validation.map(classOf),
+    test: split.test.map(classOf),
+  };
+  return { name, preprocessing, splits };
+}
+
+/**
+ * The images of one split as files, of the same folder: PNG files that hold the pixels as they are.
+ *
+ * @throws {DataError} as {@link loadCifar}.
+ */
+export async function openCifar(directory: string, splitFile: string, split: SplitName): Promise<ImageFiles> {
+  const read = await readCifar(directory, splitFile);
+  const raw = { width: SIDE, height: SIDE, channels: 3 } as const;
+  const classes = read.split[split].map((label): FileClass => {
+    const { name, count, pixels } = read.classOf(label);
+    return {
+      name,
+      count,
+      read: async (i) => {
+        const { default: sharp } = await import('sharp');
+        const own = pixels.subarray(i * PLANE * 3, (i + 1) * PLANE * 3);
+        const bytes = await sharp(own, { raw }).png({ compressionLevel: 0 }).toBuffer();
+        return { bytes, place: `${read.name}: image ${i + 1} of ${name}` };
+      },
+    };
+  });
+  return { name: read.name, split, classes };
+}
+
+async function readCifar(directory: string, splitFile: string) {
   const layout = await findLayout(directory);
   const names = await readNames(directory, layout);
   const split = await readSplit(splitFile, names);
   const images = new Map<number, Uint8Array[]>();
   for (const file of layout.files) await readRecords(join(directory, file), layout, images);
-
   const classOf = (label: number): ImageClass => {
     const own = images.get(label) ?? [];
     const name = names[label] as string;
@@ -77,12 +111,7 @@ export async function loadCifar(directory: string, splitFile: string, options: C
     }
     return { name, count: own.length, pixels };
   };
-  const splits = {
-    train: split.train.map(classOf),
-    validation: split.validation.map(classOf),
-    test: split.test.map(classOf),
-  };
-  return { name: layout.name, preprocessing, splits };
+  return { name: layout.name, split, classOf };
 }
 
 async function findLayout(directory: string): Promise<Layout> {

@@ -1,7 +1,8 @@
 import type { Preprocessing } from '@whet/runtime/images';
 import { describe, expect, test } from 'vitest';
 import { DataError, type Dataset, type ImageClass } from './dataset.js';
-import { type Episode, EpisodeSampler, type EpisodeSamplerOptions, type EpisodeShape } from './episodes.js';
+import { drawTask, type EpisodeShape } from './draw.js';
+import { type Episode, EpisodeSampler, type EpisodeSamplerOptions } from './episodes.js';
 
 const SIZE = 6;
 const PLAIN: EpisodeSamplerOptions = { rotations: false, seed: 1 };
@@ -306,4 +307,23 @@ describe('augmentation', () => {
     expect(() => withAugment({ shift: -1 })).toThrow(DataError);
     expect(() => withAugment({ degrees: Number.NaN })).toThrow(DataError);
   });
+});
+
+test('drawTask draws the images of an episode, for who reads them himself', () => {
+  const dataset = makeDataset();
+  const sampler = new EpisodeSampler(dataset, 'train', PLAIN);
+  const data = { name: 'toy', split: 'train', classes: dataset.splits.train } as const;
+  for (const index of [0, 1, 7]) {
+    const { classes } = drawTask(data, SHAPE, 1, index);
+    const { supportImages, queryImages, classes: names } = sampler.episode(SHAPE, index);
+    expect(classes.map(({ name }) => name)).toEqual(names);
+    const marks = (images: Float32Array) => imagesOf(images).map((image) => image.slice(1, 3));
+    const drawn = (part: 'support' | 'queries') => classes.flatMap((each) => each[part]);
+    expect(drawn('support').map(({ of, image }) => [of, image])).toEqual(marks(supportImages));
+    expect(drawn('queries').map(({ of, image }) => [of, image])).toEqual(marks(queryImages));
+  }
+  expect(() => drawTask(data, { ...SHAPE, ways: 9 }, 1, 0)).toThrow(
+    'toy, train: expected at least 9 classes for 9 ways, got 8',
+  );
+  expect(() => drawTask(data, { ...SHAPE, shots: 8 }, 1, 0)).toThrow('class train0: expected at least 11 images');
 });

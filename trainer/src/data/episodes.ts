@@ -9,15 +9,8 @@ import {
   warp,
 } from './augment.js';
 import { DataError, type Dataset, type ImageClass, type SplitName } from './dataset.js';
+import { checkShape, drawImages, type EpisodeShape, episodeStream } from './draw.js';
 import { generatorFor } from './random.js';
-
-export interface EpisodeShape {
-  readonly ways: number;
-  /** Support images per class. */
-  readonly shots: number;
-  /** Query images per class. */
-  readonly queries: number;
-}
 
 /** One task. Images are class-major: all of class 0, then all of class 1, ...; labels count from 0 in that order. */
 export interface Episode {
@@ -55,7 +48,6 @@ export class EpisodeSampler {
   readonly #split: SplitName;
   readonly #options: EpisodeSamplerOptions;
   readonly #classes: readonly ImageClass[];
-  readonly #smallest: ImageClass;
   /** `[C, 256]`: what each pixel value becomes in the tensor. */
   readonly #table: Float32Array;
 
@@ -72,8 +64,7 @@ export class EpisodeSampler {
     }
     if (options.augment) checkAugmentation(options.augment);
     if (options.classAugment) checkAugmentation(options.classAugment, 'classAugment');
-    let smallest = classes[0];
-    if (smallest === undefined) throw new DataError(`${dataset.name}: expected classes in ${split}, got none`);
+    if (classes.length === 0) throw new DataError(`${dataset.name}: expected classes in ${split}, got none`);
     for (const each of classes) {
       const expected = each.count * height * width * channels;
       if (each.pixels.length !== expected) {
@@ -82,13 +73,11 @@ export class EpisodeSampler {
             `[${each.count}, ${height}, ${width}, ${channels}], got ${each.pixels.length}`,
         );
       }
-      if (each.count < smallest.count) smallest = each;
     }
     this.#dataset = dataset;
     this.#split = split;
     this.#options = options;
     this.#classes = classes;
-    this.#smallest = smallest;
     this.classCount = classes.length * (options.rotations ? 4 : 1);
     const values = Uint8Array.from({ length: 256 * channels }, (_, i) => Math.floor(i / channels));
     this.#table = pixelsToTensor(values, { ...preprocessing, width: 256, height: 1 });
@@ -100,12 +89,12 @@ export class EpisodeSampler {
    * @throws {DataError} where the split has too few classes, or a class too few images, for `shape`.
    */
   episode(shape: EpisodeShape, index: number): Episode {
-    this.#check(shape);
+    checkShape(`${this.#dataset.name}, ${this.#split}`, this.#classes, this.classCount, shape);
     const { ways, shots, queries } = shape;
     const { rotations, seed, augment, classAugment } = this.#options;
     const { width, height, channels } = this.#dataset.preprocessing;
     const length = channels * height * width;
-    const random = generatorFor(seed, `episode/${this.#split}`, index);
+    const random = episodeStream(seed, this.#split, index);
     // A stream of its own: with and without distortion, the same drawings are drawn.
     const perImage = augment && generatorFor(seed, `augment/${this.#split}`, index);
     const perClass = classAugment && generatorFor(seed, `augment-class/${this.#split}`, index);
@@ -115,12 +104,14 @@ export class EpisodeSampler {
     const supportLabels = new Int32Array(ways * shots);
     const queryImages = new Float32Array(ways * queries * length);
     const queryLabels = new Int32Array(ways * queries);
-    for (const [way, drawn] of random.sample(this.classCount, ways).entries()) {
+    const sourceOf = (drawn: number) => this.#classes[rotations ? Math.floor(drawn / 4) : drawn] as ImageClass;
+    const draws = drawImages(random, this.classCount, (drawn) => sourceOf(drawn).count, shape);
+    for (const [way, { drawn, images }] of draws.entries()) {
       const quarters = rotations ? drawn % 4 : 0;
-      const source = this.#classes[rotations ? Math.floor(drawn / 4) : drawn] as ImageClass;
+      const source = sourceOf(drawn);
       classes.push(quarters === 0 ? source.name : `${source.name}@${quarters * 90}`);
       const ofClass = classAugment && perClass ? [drawClassDistortion(classAugment, perClass)] : [];
-      for (const [i, image] of random.sample(source.count, shots + queries).entries()) {
+      for (const [i, image] of images.entries()) {
         const ofImage = augment && perImage ? [drawDistortion(augment, perImage)] : [];
         const supports = i < shots;
         const at = supports ? way * shots + i : way * queries + i - shots;
@@ -132,29 +123,6 @@ export class EpisodeSampler {
       }
     }
     return { classes, supportImages, supportLabels, queryImages, queryLabels };
-  }
-
-  #check({ ways, shots, queries }: EpisodeShape): void {
-    const where = `${this.#dataset.name}, ${this.#split}`;
-    const counts: [string, number, number][] = [
-      ['ways', ways, 1],
-      ['shots', shots, 1],
-      ['queries', queries, 0],
-    ];
-    for (const [name, value, least] of counts) {
-      if (!Number.isInteger(value) || value < least) {
-        throw new DataError(`${where}: expected ${name} to be an integer of at least ${least}, got ${value}`);
-      }
-    }
-    if (ways > this.classCount) {
-      throw new DataError(`${where}: expected at least ${ways} classes for ${ways} ways, got ${this.classCount}`);
-    }
-    if (shots + queries > this.#smallest.count) {
-      throw new DataError(
-        `${where}: class ${this.#smallest.name}: expected at least ${shots + queries} images for ` +
-          `${shots} shots and ${queries} queries, got ${this.#smallest.count}`,
-      );
-    }
   }
 
   /** Writes one image `[H, W, C]`, turned counterclockwise and distorted, as `[C, H, W]`. */

@@ -1,12 +1,13 @@
-import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { decodePixels } from '@whet/runtime/images';
 import sharp from 'sharp';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { DataError, type Dataset } from './dataset.js';
+import { DataError, type SplitName } from './dataset.js';
 import { EpisodeSampler } from './episodes.js';
-import { type ImageFolderOptions, loadImageFolders } from './image-folders.js';
+import { type FileClass, filePixels, leaveOutCorrupt } from './image-files.js';
+import { type ImageFolderOptions, loadImageFolders, openImageFolder } from './image-folders.js';
 
 const SIZE = 6;
 const COLOURS: Record<string, string> = {
@@ -49,22 +50,6 @@ async function refusal(options: ImageFolderOptions = {}): Promise<string> {
 }
 
 describe('loadImageFolders', () => {
-  test('reads one split alone, and classes that stand in no split as the one asked for', async () => {
-    await put('train/cat/broken.png', 'no image');
-    const names = ({ splits }: Dataset) =>
-      Object.entries(splits).map(([split, classes]) => [split, classes.map(({ name }) => name).join()]);
-    const only = { train: '', validation: '', test: 'fox,gnu' };
-    expect(Object.fromEntries(names(await load({ only: 'test' })))).toEqual(only);
-    data = join(data, 'test');
-    expect(Object.fromEntries(names(await load({ only: 'test' })))).toEqual(only);
-    expect(Object.fromEntries(names(await load({ only: 'validation' })))).toEqual({
-      ...only,
-      validation: 'fox,gnu',
-      test: '',
-    });
-    expect(await refusal()).toBe('DATA: expected a folder train of classes, got fox, gnu');
-  });
-
   test('gives the classes of each split to the sampler, in the colours of their files', async () => {
     const dataset = await load();
     expect(dataset.name).toBe('data');
@@ -178,5 +163,44 @@ describe('loadImageFolders', () => {
     expect(await refusal()).toBe('DATA/test: expected a folder for each class, got none');
     data = join(root, 'nowhere');
     expect(await refusal()).toMatch(/^DATA: expected a folder that can be read, got Error: ENOENT/);
+  });
+});
+
+describe('openImageFolder', () => {
+  test('has the files of one split, and of classes that stand in no split', async () => {
+    await put('train/cat/broken.png', 'no image');
+    await put('test/notes.txt', 'hello');
+    const names = async (split: SplitName) => (await openImageFolder(data, split)).classes.map(({ name }) => name);
+    expect(await names('validation')).toEqual(['eel']);
+    const files = await openImageFolder(data, 'test');
+    expect(files).toMatchObject({ name: 'data', split: 'test', unread: [join('test', 'notes.txt')] });
+    const [fox] = files.classes as [FileClass];
+    expect(fox).toMatchObject({ name: 'fox', count: 4 });
+    const { bytes, place } = await fox.read(2);
+    expect(place).toBe(join(data, 'test', 'fox', 'png.png'));
+    expect(new Uint8Array(bytes)).toEqual(new Uint8Array(await readFile(place)));
+    await rm(place);
+    await expect(fox.read(2)).rejects.toThrow(`${place}: expected an image that can be read, got Error: ENOENT`);
+    data = join(data, 'test');
+    expect(await names('test')).toEqual(['fox', 'gnu']);
+    expect(await names('validation')).toEqual(['fox', 'gnu']);
+    expect(await refusal()).toBe('DATA: expected a folder train of classes, got fox, gnu, notes.txt');
+  });
+
+  test('names an image that cannot be decoded, or leaves it out and says so', async () => {
+    await put('test/fox/broken.png', 'no image');
+    const files = await openImageFolder(data, 'test');
+    const { preprocessing } = await loadImageFolders(data, { size: SIZE, cacheDirectory, skipCorrupt: true });
+    await expect(filePixels(files.classes[0] as FileClass, 0, preprocessing)).rejects.toThrow(
+      `${join(data, 'test', 'fox', 'broken.png')}: expected a PNG, JPEG, WebP, GIF, TIFF or AVIF image`,
+    );
+    const kept = await leaveOutCorrupt(files, preprocessing);
+    expect(kept.skipped).toEqual([join(data, 'test', 'fox', 'broken.png')]);
+    expect(kept.files.classes.map(({ count }) => count)).toEqual([4, 4]);
+    expect((await kept.files.classes[0]?.read(0))?.place).toBe(join(data, 'test', 'fox', 'jpeg.jpeg'));
+    await put('test/hare/only.png', 'no image');
+    await expect(leaveOutCorrupt(await openImageFolder(data, 'test'), preprocessing)).rejects.toThrow(
+      'data: class hare: expected an image that can be decoded, got 1 corrupt ones',
+    );
   });
 });

@@ -5,6 +5,7 @@ import { labelKey } from '@whet/runtime/format';
 import { type ClassImages, decodePixels, listClasses, type Preprocessing } from '@whet/runtime/images';
 import { DataError, type Dataset, type ImageClass, type SplitName } from './dataset.js';
 import { type DecodedImages, openImageCache } from './image-cache.js';
+import type { FileClass, ImageFiles } from './image-files.js';
 import { type PixelNormalization, pixelNormalization } from './pixel-normalization.js';
 
 export interface ImageFolderOptions extends PixelNormalization {
@@ -14,8 +15,6 @@ export interface ImageFolderOptions extends PixelNormalization {
   readonly channels?: 1 | 3;
   /** All of how files become tensors, in place of the four above: that of a bundle, for example. */
   readonly preprocessing?: Preprocessing;
-  /** Reads this split alone, the others stay empty; a folder without folders of splits holds its classes itself. */
-  readonly only?: SplitName;
   /** Leaves out images that cannot be decoded; `Dataset.skipped` names them. They are an error when absent. */
   readonly skipCorrupt?: boolean;
   /** Images decoded at a time; 4 when absent. */
@@ -34,8 +33,8 @@ const FOLDERS = {
 const SPLITS = ['train', 'validation', 'test'] as const satisfies readonly SplitName[];
 
 /**
- * Images in folders `<split>/<class>/*`, with the splits `train`, `validation` (or `val`) and `test`; with `only`, one of
- * these or `<class>/*` themselves: read by `listClasses` of `@whet/runtime/images`. Classes and the images of each are in the order of
+ * Images in folders `<split>/<class>/*`, with the splits `train`, `validation` (or `val`) and `test`: read by `listClasses` of
+ * `@whet/runtime/images`. Classes and the images of each are in the order of
  * their names; `Dataset.unread` names what is no image. An image of another aspect ratio is contained, with white beside it.
  *
  * The decoded images are kept in the cache directory, under a name made from the paths, sizes and times of the files
@@ -51,7 +50,7 @@ export async function loadImageFolders(directory: string, options: ImageFolderOp
     throw new DataError(`image folders: expected a concurrency of 1 or more, got ${concurrency}`);
   }
   const skipCorrupt = options.skipCorrupt ?? false;
-  const { classes, unread } = await classesOfSplits(directory, options.only);
+  const { classes, unread } = await classesOfSplits(directory);
   const sources = [];
   for (const { files } of SPLITS.flatMap((split) => classes[split])) {
     for (const file of files) {
@@ -59,7 +58,7 @@ export async function loadImageFolders(directory: string, options: ImageFolderOp
       sources.push([relative(directory, file), size, mtimeMs]);
     }
   }
-  const madeFrom = { sources, preprocessing, skipCorrupt, ...(options.only && { only: options.only }) };
+  const madeFrom = { sources, preprocessing, skipCorrupt };
   const cache = await openImageCache(`folders-${preprocessing.width}`, madeFrom, options.cacheDirectory);
   let images = await cache.read();
   if (images === undefined) {
@@ -69,6 +68,30 @@ export async function loadImageFolders(directory: string, options: ImageFolderOp
   const left = unread.map((path) => relative(directory, path));
   return { name: basename(resolve(directory)), preprocessing, ...images, ...(left.length > 0 ? { unread: left } : {}) };
 }
+
+/**
+ * The image files of one split, or of `<class>/*` in a folder that has no folders of splits.
+ *
+ * @throws {DataError} as {@link loadImageFolders}, of an image when it is read.
+ */
+export async function openImageFolder(directory: string, split: SplitName): Promise<ImageFiles> {
+  const { classes, unread } = await classesOfSplits(directory, split);
+  const name = basename(resolve(directory));
+  const left = unread.map((path) => relative(directory, path));
+  return { name, split, classes: classes[split].map(fileClass), ...(left.length > 0 ? { unread: left } : {}) };
+}
+
+const fileClass = ({ name, files }: ClassImages): FileClass => ({
+  name,
+  count: files.length,
+  read: async (i) => {
+    const place = files[i] as string;
+    const bytes = await readFile(place).catch((cause: unknown) => {
+      throw new DataError(`${place}: expected an image that can be read, got ${String(cause)}`, { cause });
+    });
+    return { bytes, place };
+  },
+});
 
 /** The folder of each split in `directory` that is there. Throws {@link DataError} where a split has two. */
 export async function findSplitFolders(directory: string): Promise<Partial<Record<SplitName, string>>> {

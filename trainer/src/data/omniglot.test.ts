@@ -8,7 +8,8 @@ import sharp from 'sharp';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { DataError, type ImageClass } from './dataset.js';
 import { EpisodeSampler } from './episodes.js';
-import { loadOmniglot, omniglotPreprocessing } from './omniglot.js';
+import { type FileClass, filePixels } from './image-files.js';
+import { loadOmniglot, omniglotPreprocessing, openOmniglot } from './omniglot.js';
 
 const REAL = process.env['WHET_DATA'] ?? '';
 const ZIPS = ['images_background.zip', 'images_evaluation.zip'] as const;
@@ -239,4 +240,21 @@ describe.skipIf(missing)(`loadOmniglot, on the real drawings (${where})`, () => 
       }
     }
   });
+});
+
+test('openOmniglot has the drawings as files, for a network of any size and channels', async () => {
+  await writeData();
+  const { splits } = await load();
+  const files = await openOmniglot(data, 'train');
+  expect(files).toMatchObject({ name: 'omniglot', split: 'train' });
+  expect(files.classes.map(({ name, count }) => [name, count])).toEqual(splits['train']?.map((c) => [c.name, c.count]));
+  const last = files.classes[1] as FileClass;
+  const pixels = await filePixels(last, 2, omniglotPreprocessing());
+  expect(pixels).toEqual(splits['train']?.[1]?.pixels.subarray(2 * 28 * 28));
+  const colour = { ...omniglotPreprocessing(28), channels: 3, mean: [0, 0, 0], std: [1, 1, 1] };
+  const [red, green] = [0, 1].map((channel) => pixels.map((_, i) => i * 3 + channel));
+  const tripled = await filePixels(last, 2, colour);
+  expect(red?.map((at) => tripled[at] as number)).toEqual(green?.map((at) => tripled[at] as number));
+  await rm(join(data, 'images_background.zip'));
+  await expect(openOmniglot(data, 'train')).rejects.toThrow('images_background.zip is missing in');
 });

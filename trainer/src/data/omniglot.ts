@@ -5,6 +5,7 @@ import { decodePixels, type Preprocessing } from '@whet/runtime/images';
 import { unzipSync } from 'fflate';
 import { DataError, type Dataset, type ImageClass, type SplitName } from './dataset.js';
 import { openImageCache } from './image-cache.js';
+import type { FileClass, ImageFiles } from './image-files.js';
 import { findSplit, SPLIT_FILE, type SplitFile, type SplitSource } from './omniglot-split.js';
 
 export interface OmniglotOptions {
@@ -66,28 +67,65 @@ export async function loadOmniglot(directory: string, options: OmniglotOptions =
   if (!Number.isInteger(size) || size < 1)
     throw new DataError(`Omniglot: expected a size of 1 pixel or more, got ${size}`);
   const preprocessing = omniglotPreprocessing(size);
-  const background = await readSource(directory, FILES.background);
-  const evaluation = await readSource(directory, FILES.evaluation);
-  const splitSource = await findSplit(directory);
-  if (!splitSource) throw new DataError(missingFile(`${SPLIT_FILE} is missing in ${directory}`));
-  const sources = [background, evaluation, splitSource.bytes].map((bytes) =>
+  const sources = await readSources(directory);
+  const digests = [sources.background, sources.evaluation, sources.split.bytes].map((bytes) =>
     createHash('sha256').update(bytes).digest('hex'),
   );
 
-  const cache = await openImageCache(`omniglot-${size}`, { sources, preprocessing }, options.cacheDirectory);
+  const madeFrom = { sources: digests, preprocessing };
+  const cache = await openImageCache(`omniglot-${size}`, madeFrom, options.cacheDirectory);
   let splits = (await cache.read())?.splits;
   if (splits === undefined) {
-    const drawings = new Map([
-      ...unzipDrawings(background, join(directory, FILES.background)),
-      ...unzipDrawings(evaluation, join(directory, FILES.evaluation)),
-    ]);
-    const split = splitSource.parse(new Set(drawings.keys()));
-    requireDistinct(split, splitSource.location);
-    requireClasses(split, drawings, splitSource);
+    const { split, drawings } = unpack(directory, sources);
     splits = await decodeSplits(split, drawings, preprocessing, options.onProgress);
     await cache.write({ splits });
   }
   return { name: 'omniglot', preprocessing, splits };
+}
+
+/**
+ * The drawings of one split as files, of the same folder.
+ *
+ * @throws {DataError} as {@link loadOmniglot}.
+ */
+export async function openOmniglot(directory: string, split: SplitName): Promise<ImageFiles> {
+  const { split: file, drawings } = unpack(directory, await readSources(directory));
+  const classes = file[PARTS[split]].map((path): FileClass => {
+    const files = drawings.get(path) ?? [];
+    const place = (i: number) => `Omniglot: drawing ${i + 1} of ${path}`;
+    return {
+      name: className(path),
+      count: files.length,
+      read: async (i) => ({ bytes: files[i] as Uint8Array, place: place(i) }),
+    };
+  });
+  return { name: 'omniglot', split, classes };
+}
+
+interface Sources {
+  readonly background: Uint8Array;
+  readonly evaluation: Uint8Array;
+  readonly split: SplitSource;
+}
+
+async function readSources(directory: string): Promise<Sources> {
+  const background = await readSource(directory, FILES.background);
+  const evaluation = await readSource(directory, FILES.evaluation);
+  const split = await findSplit(directory);
+  if (!split) throw new DataError(missingFile(`${SPLIT_FILE} is missing in ${directory}`));
+  return { background, evaluation, split };
+}
+
+/** The split, and the encoded drawings of each class path. */
+function unpack(directory: string, { background, evaluation, split: source }: Sources) {
+  const drawings = new Map([
+    ...unzipDrawings(background, join(directory, FILES.background)),
+    ...unzipDrawings(evaluation, join(directory, FILES.evaluation)),
+  ]);
+  const split = source.parse(new Set(drawings.keys()));
+  requireDistinct(split, source.location);
+  requireClasses(split, drawings, source);
+  return { split, drawings };
 }
 
 async function readSource(directory: string, file: string): Promise<Uint8Array> {

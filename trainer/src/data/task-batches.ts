@@ -1,6 +1,7 @@
 import { oneHot } from '@whet/runtime/format';
 import type { Dataset } from './dataset.js';
-import { type Episode, EpisodeSampler, type EpisodeSamplerOptions, type EpisodeShape } from './episodes.js';
+import type { EpisodeShape } from './draw.js';
+import { type Episode, EpisodeSampler, type EpisodeSamplerOptions } from './episodes.js';
 
 /** Some tasks side by side, as a training graph takes them: one task after the other in every array. */
 export interface TaskBatch {

@@ -1,6 +1,5 @@
-import type { Bundle } from '@whet/runtime';
+import type { Bundle, Example } from '@whet/runtime';
 import { loadBundleFiles } from '@whet/runtime/node';
-import { supportExamples } from '../bench/measure-bundle.js';
 import type { Dataset } from '../data/dataset.js';
 import { type Episode, EpisodeSampler } from '../data/episodes.js';
 import { buildBundle } from '../export/export.js';
@@ -162,6 +161,14 @@ async function measureTurn(
   } finally {
     for (const bundle of bundles) await bundle.release();
   }
+}
+
+/** Labelled examples of an episode's support set. */
+function supportExamples(episode: Episode, imageLength: number): Example[] {
+  return Array.from(episode.supportLabels, (label, i) => ({
+    label: episode.classes[label] as string,
+    image: episode.supportImages.subarray(i * imageLength, (i + 1) * imageLength),
+  }));
 }
 
 /** Adapts to a task and classifies its query images, each by itself. */

@@ -1,0 +1,144 @@
+import { tmpdir } from 'node:os';
+import type { Manifest, Measurement } from '@whet/runtime';
+import type { Drawn, EpisodeShape, ImageFiles, InterimRow, Interval, MeasuredRow, Row } from '@whet/trainer';
+import { bytes, formatTable, milliseconds, percent, signed } from '../format.js';
+import { type Progress, startProgress } from '../progress.js';
+import { taskOf } from './columns.js';
+
+/** A measured row as JSON: a measurement as manifests have it, and what else is known. Shares are 0..1. */
+export interface Evaluated extends Measurement {
+  readonly rate: number | null;
+  readonly optimizer: string | null;
+  readonly startHalfWidth: number;
+  /** The row whose 0 steps these are: its own name, or that of one above which predicts the same. */
+  readonly startOf: string;
+  /** Accuracy over 0 steps and, where that was asked for, over another row's; paired, with half of their 95 % intervals. */
+  readonly gain: Interval;
+  readonly against: (Interval & { readonly row: string }) | null;
+  readonly calibration: MeasuredRow['calibration'];
+  readonly loss: MeasuredRow['loss'];
+}
+
+/** The rows of each shape as JSON; `against` is one of them, whose accuracies the others' are compared with. */
+export async function evaluatedRows(
+  measured: readonly (readonly MeasuredRow[])[],
+  rows: readonly Row[],
+  { patterns }: Manifest,
+  against: string | undefined,
+): Promise<Evaluated[]> {
+  const { pairedDifference } = await import('@whet/trainer');
+  return measured.flatMap((ofShape) => {
+    const other = ofShape.find(({ name }) => name === against);
+    return ofShape.map(({ name, measurement, start, startOf, gain, calibration, loss, accuracies }): Evaluated => {
+      const { pattern = '', rate } = rows.find((row) => row.name === name)?.adapt ?? {};
+      const known = Object.hasOwn(patterns, pattern) ? patterns[pattern] : undefined;
+      return {
+        ...measurement,
+        rate: rate ?? known?.rate ?? null,
+        optimizer: known ? (known.optimizer ?? 'sgd') : null,
+        startHalfWidth: start.halfWidth,
+        startOf,
+        gain,
+        against:
+          other && other.name !== name ? { row: other.name, ...pairedDifference(accuracies, other.accuracies) } : null,
+        calibration,
+        loss,
+      };
+    });
+  });
+}
+
+const accuracy = (mean: number, halfWidth: number): string => `${(100 * mean).toFixed(2)} ± ${percent(halfWidth, 2)}`;
+const difference = ({ mean, halfWidth }: Interval): string => `${signed(100 * mean)} ± ${(100 * halfWidth).toFixed(2)}`;
+const short = (value: number): string => (value >= 0.001 ? value.toPrecision(3) : value.toExponential(1));
+const points = (share: number): string => (100 * share).toFixed(1);
+
+/** The rows as a table: what is at 0 steps once where rows start alike, above them. */
+export function evaluationTable(all: readonly Evaluated[], against: string | undefined): string {
+  const more = (cell: string) => (against === undefined ? [] : [cell]);
+  const head = ['row', 'task', 'accuracy', 'over 0 steps', ...more(`over ${against}`), 'calibration error', 'loss'];
+  const tasks = [...new Set(all.map(taskOf))];
+  const lines = tasks.flatMap((task) => {
+    const rows = all.filter((row) => taskOf(row) === task);
+    const starts = rows.filter((row) => row.startOf === row.pattern);
+    return starts.flatMap((start) => {
+      const name = starts.length > 1 ? `0 steps of ${start.pattern}` : '0 steps';
+      const { startAccuracy, startHalfWidth, calibration } = start;
+      const zero = [name, task, accuracy(startAccuracy, startHalfWidth), '-', ...more('-'), points(calibration.start)];
+      const own = rows.filter((row) => row.startOf === start.pattern);
+      return [[...zero, ...Array.from({ length: 6 }, () => '-')], ...own.map((row) => lineOf(row, task, more))];
+    });
+  });
+  return formatTable([...head, 'steps', 'adapt', 'of it encode', 'predict one', 'stored'], lines);
+}
+
+function lineOf(row: Evaluated, task: string, more: (cell: string) => string[]): string[] {
+  const { loss, milliseconds: times } = row;
+  return [
+    row.pattern,
+    task,
+    accuracy(row.accuracy, row.halfWidth),
+    difference(row.gain),
+    ...more(row.against ? difference(row.against) : '-'),
+    points(row.calibration.adapted),
+    loss ? `${short(loss.start)} to ${short(loss.end)}` : '-',
+    String(row.steps),
+    milliseconds(times.adapt),
+    milliseconds(times.encode),
+    milliseconds(times.predict),
+    bytes(row.storedBytes),
+  ];
+}
+
+/** Sentences that say what the columns are. */
+export const evaluationNotes = ({ tasks, split, queries }: Measurement): string[] => [
+  `${tasks} tasks of the ${split} classes, ${queries} queries per class, one image at a time; 95 % intervals.`,
+  'Differences are in points and paired, of the same queries. Calibration error: expected, in points, of 15 bins.',
+  'Medians over tasks: the loss of the examples before and after the steps, and times. Each image was encoded once, by',
+  'itself; that time counts in every task that draws it.',
+];
+
+/** What is going to be measured, in two lines. */
+export function drawnText(
+  { name }: Manifest,
+  files: ImageFiles,
+  rows: readonly Row[],
+  tasks: readonly string[],
+  count: number,
+  drawn: Drawn,
+): string {
+  const { classes, images, frozenParts, bytesOnDisk } = drawn;
+  const parts = frozenParts > 1 ? `, by ${frozenParts} frozen parts` : '';
+  const disk = bytesOnDisk > 0 ? `, ${bytes(bytesOnDisk)} of it in ${tmpdir()}` : '';
+  const once = frozenParts > 0 ? 'encoded' : 'read';
+  return (
+    `${name}: ${rows.map((row) => row.name).join(', ')} on ${files.name}, ${files.split}: ${classes} classes, ${images} images\n` +
+    `${count} tasks of ${tasks.join(', ')} draw ${drawn.drawn} of these; each is ${once} once${parts} (${bytes(drawn.bytes)}${disk})\n`
+  );
+}
+
+/** Progress of encoding, and then of the tasks of each shape with their running means. */
+export function evaluationProgress(tasks: number, label = '') {
+  let progress: Progress | undefined;
+  const stop = () => {
+    progress?.stop();
+    progress = undefined;
+  };
+  const show = (what: string, done: number, total: number, text: string) => {
+    progress ??= startProgress(`${label}${what}`, total);
+    progress.update(done, text);
+    if (done === total) stop();
+  };
+  return {
+    stop,
+    onEncoded: (done: number, total: number) => show('encode', done, total, 'images'),
+    onTask: (shape: EpisodeShape, done: number, rows: readonly InterimRow[]) =>
+      show(taskOf(shape), done, tasks, interimText(rows)),
+  };
+}
+
+/** Running means: `0 steps 64.80 %, last +1.20 ± 0.80`. */
+function interimText(rows: readonly InterimRow[]): string {
+  const gains = rows.map(({ name, gain }) => `${name} ${difference(gain)}`);
+  return [`0 steps ${percent(rows[0]?.start.mean ?? 0, 2)}`, ...gains].join(', ');
+}

@@ -1,0 +1,97 @@
+import { DataError, type ImageClass, type SplitName } from './dataset.js';
+import { generatorFor, type Random } from './random.js';
+
+export interface EpisodeShape {
+  readonly ways: number;
+  /** Support images per class. */
+  readonly shots: number;
+  /** Query images per class. */
+  readonly queries: number;
+}
+
+type Counted = Pick<ImageClass, 'name' | 'count'>;
+
+/** The random numbers that an episode is drawn by. */
+export const episodeStream = (seed: number, split: SplitName, index: number): Random =>
+  generatorFor(seed, `episode/${split}`, index);
+
+/** Throws {@link DataError} where there are too few classes, or a class has too few images, for `shape`. */
+export function checkShape(
+  where: string,
+  classes: readonly Counted[],
+  classCount: number,
+  { ways, shots, queries }: EpisodeShape,
+): void {
+  const counts: [string, number, number][] = [
+    ['ways', ways, 1],
+    ['shots', shots, 1],
+    ['queries', queries, 0],
+  ];
+  for (const [name, value, least] of counts) {
+    if (!Number.isInteger(value) || value < least) {
+      throw new DataError(`${where}: expected ${name} to be an integer of at least ${least}, got ${value}`);
+    }
+  }
+  if (classes.length === 0) throw new DataError(`${where}: expected classes, got none`);
+  if (ways > classCount) {
+    throw new DataError(`${where}: expected at least ${ways} classes for ${ways} ways, got ${classCount}`);
+  }
+  const smallest = classes.reduce((least, each) => (each.count < least.count ? each : least));
+  if (shots + queries > smallest.count) {
+    throw new DataError(
+      `${where}: class ${smallest.name}: expected at least ${shots + queries} images for ` +
+        `${shots} shots and ${queries} queries, got ${smallest.count}`,
+    );
+  }
+}
+
+/** Draws classes, and of each the images of its support and then of its queries, all without replacement. */
+export function drawImages(
+  random: Random,
+  classCount: number,
+  countOf: (drawn: number) => number,
+  { ways, shots, queries }: EpisodeShape,
+): { readonly drawn: number; readonly images: readonly number[] }[] {
+  return random
+    .sample(classCount, ways)
+    .map((drawn) => ({ drawn, images: random.sample(countOf(drawn), shots + queries) }));
+}
+
+/** An image of a split, by the place of its class and its own place in that. */
+export interface DrawnImage {
+  readonly of: number;
+  readonly image: number;
+}
+
+/** One task: of each class the images to adapt to, and those to predict. */
+export interface DrawnTask {
+  readonly classes: readonly {
+    readonly name: string;
+    readonly support: DrawnImage[];
+    readonly queries: DrawnImage[];
+  }[];
+}
+
+/**
+ * The images of episode `index`, those that {@link EpisodeSampler} draws without rotations.
+ *
+ * @throws {DataError} where there are too few classes, or a class has too few images, for `shape`.
+ */
+export function drawTask(
+  data: { readonly name: string; readonly split: SplitName; readonly classes: readonly Counted[] },
+  shape: EpisodeShape,
+  seed: number,
+  index: number,
+): DrawnTask {
+  const { name, split, classes } = data;
+  checkShape(`${name}, ${split}`, classes, classes.length, shape);
+  const countOf = (drawn: number) => (classes[drawn] as Counted).count;
+  const draws = drawImages(episodeStream(seed, split, index), classes.length, countOf, shape);
+  return {
+    classes: draws.map(({ drawn, images }) => {
+      const all = images.map((image) => ({ of: drawn, image }));
+      const { name: drawnName } = classes[drawn] as Counted;
+      return { name: drawnName, support: all.slice(0, shape.shots), queries: all.slice(shape.shots) };
+    }),
+  };
+}
