@@ -1,7 +1,8 @@
 import { type AdaptedValues, adaptPattern, type StepsOptions, startBelow } from './adapt.js';
-import { type Asked, type HeldBack, heldBackOf } from './held-back.js';
+import { type Asked, type HeldBack, heldBackOf, temperatureOf } from './held-back.js';
 import { leftOutLogits } from './objectives.js';
 import type { Pattern } from './pattern.js';
+import type { ProfileValue } from './profile.js';
 import type { Rows } from './rows.js';
 import { gainOf, type Split, splitRows, tryOn } from './trials.js';
 import type { AdaptOptions } from './types.js';
@@ -75,6 +76,8 @@ const roundMs = (milliseconds: number): string => `${Math.round(milliseconds)} m
 interface Choice {
   /** Undefined for the start. */
   readonly chosen: Pattern | undefined;
+  /** What it answered of examples that it had not seen; undefined where views decided. */
+  readonly answers?: Asked | undefined;
   readonly report: AutoReport;
 }
 
@@ -107,7 +110,9 @@ async function chooseByTrials(task: AutoTask, start: PatternTrial, asked: Asked,
   const { patterns, encode, budgetMs, options } = task;
   const trials = [start];
   let best = { asked, pattern: undefined as Pattern | undefined };
-  const because = (reason: string): Choice => ({ chosen: best.pattern, report: { trials, reason } });
+  const because = (reason: string): Choice => {
+    return { chosen: best.pattern, answers: best.asked, report: { trials, reason } };
+  };
   for (const [place, pattern] of patterns.entries()) {
     const steps = options.steps ?? pattern.manifest.steps;
     if (steps === 0) continue;
@@ -131,7 +136,8 @@ async function chooseByTrials(task: AutoTask, start: PatternTrial, asked: Asked,
 /**
  * Chooses what moves: starts with a head and nothing else moving, and goes on from the pattern that moves least to those that move more, as
  * long as examples that a pattern has not seen gain by its steps and there is time. A pattern is tried on half of the examples of each class and
- * asked about the others; what is chosen is adapted to all of them. With one example a class, views decide.
+ * asked about the others; what is chosen is adapted to all of them, and its probabilities are made as sure as those answers were right. With one
+ * example a class, views decide.
  */
 export async function adaptAuto(task: AutoTask): Promise<Chosen> {
   const { patterns, budgetMs, options } = task;
@@ -156,7 +162,7 @@ export async function adaptAuto(task: AutoTask): Promise<Chosen> {
     if (asked) return chooseByTrials({ ...task, encode }, start, asked, split, began + budgetMs);
     return next ? chooseByViews(start, await encode(next), next) : stay('one example of each class, and one pattern');
   };
-  const { chosen, report } = await choose();
+  const { chosen, answers, report } = await choose();
   const trial = report.trials.find(({ pattern, steps }) =>
     chosen ? pattern === chosen.name && steps > 0 : steps === 0,
   );
@@ -164,5 +170,15 @@ export async function adaptAuto(task: AutoTask): Promise<Chosen> {
   if (!chosen) return { pattern: first, adapted: started, steps: 0, ...told };
   const { steps = chosen.manifest.steps, rate = chosen.manifest.rate } = options;
   const adapted = await adaptPattern(chosen, await encode(chosen), { ...options, steps, rate });
-  return { pattern: chosen, adapted, steps, ...told };
+  return { pattern: chosen, adapted: answers ? cooled(adapted, temperatureOf(answers)) : adapted, steps, ...told };
+}
+
+/** The same with logits divided by a temperature. Steps make a profile surer of its examples than it is right about others. */
+function cooled(adapted: AdaptedValues, temperature: number): AdaptedValues {
+  const values = new Map(adapted.values);
+  for (const name of ['head.weight', 'head.bias']) {
+    const { shape, data } = values.get(name) as ProfileValue;
+    values.set(name, { shape, data: data.map((value) => value / temperature) });
+  }
+  return { ...adapted, values };
 }
