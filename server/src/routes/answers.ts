@@ -7,7 +7,7 @@ import type {
   ProfileAnswer,
   ProfilesAnswer,
 } from '@whet/runtime/client';
-import { preprocessingSchema } from '@whet/runtime/format';
+import { objectiveNames, optimizerNames, preprocessingSchema, scheduleNames } from '@whet/runtime/format';
 import * as z from 'zod';
 import { kinds, type ProblemKind } from '../problems.js';
 
@@ -113,6 +113,12 @@ const patternAnswer = z.strictObject({
   layers: z.array(z.string()),
   steps: count,
   rate: z.number(),
+  optimizer: z.enum(optimizerNames).optional().meta({ description: '`sgd` when absent.' }),
+  objective: z.enum(objectiveNames).optional().meta({ description: 'What the loss is of; `head` when absent.' }),
+  smoothing: z.number().optional(),
+  decay: z.number().optional(),
+  schedule: z.enum(scheduleNames).optional().meta({ description: 'Of the rate; `constant` when absent.' }),
+  views: count.optional().meta({ description: 'Views of an example that is alone in its class.' }),
   features: z.array(count),
   stepMemory: z.strictObject({ examples: count, classes: count, peakActivationBytes: count }).optional(),
 });

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { AdaptAnswer } from '@whet/runtime/client';
 import { type Bundle, loadBundle } from '@whet/runtime/node';
 import { createMemoryStore, type RunningServer, startServer } from '@whet/server';
 import { compileModel } from '@whet/trainer';
@@ -40,6 +41,44 @@ interface Adapted {
   readonly classes: string[];
   readonly added?: string[];
 }
+
+describe('a pattern that is chosen by examples held back, over HTTP', () => {
+  const examples = ['a', 'b'].flatMap((label) => Array.from({ length: 4 }, () => ({ label, tensor: tensor() })));
+
+  it('says what was tried, and how many came out right', async () => {
+    const body = { examples, model: 'prototype', pattern: 'auto', budgetMs: 60_000 };
+    const answer = await post(`${server.url}/adapt`, body);
+    expect(answer.status).toBe(201);
+    const { pattern, heldBack, auto } = (await answer.json()) as AdaptAnswer;
+    expect(['head', 'all']).toContain(pattern);
+    expect(heldBack?.asked).toBe(4);
+    expect(auto?.trials[0]).toMatchObject({ pattern: 'head', steps: 0 });
+    expect(auto?.reason).toBeTruthy();
+  });
+
+  it('takes its options from a form, and refuses a budget that is none', async () => {
+    const images = await Promise.all([fileOf('top'), fileOf('left')]);
+    const form = (budgetMs: string) =>
+      formOf([
+        ...images.map((image, i) => [`class ${i}`, image] as const),
+        ['model', 'prototype'],
+        ['pattern', 'auto'],
+        ['budgetMs', budgetMs],
+      ]);
+    const answer = await post(`${server.url}/adapt`, form('0'));
+    expect(((await answer.json()) as AdaptAnswer).auto?.reason).toBe('the budget of 0 ms is spent');
+    const refused = await post(`${server.url}/adapt`, form('-1'));
+    expect([refused.status, ((await refused.json()) as { field: string }).field]).toEqual([422, 'budgetMs']);
+  });
+
+  it('cannot go on from a profile', async () => {
+    const { profile } = (await (
+      await post(`${server.url}/adapt`, { examples, model: 'prototype' })
+    ).json()) as AdaptAnswer;
+    const answer = await post(`${server.url}/adapt`, { examples, profile, continue: true, pattern: 'auto' });
+    expect([answer.status, ((await answer.json()) as { field: string }).field]).toEqual([422, 'pattern']);
+  });
+});
 
 describe('a kept head over HTTP', () => {
   it('is listed with its labels', async () => {
