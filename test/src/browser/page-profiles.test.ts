@@ -45,7 +45,8 @@ describe.skipIf(!chromiumPath)(`the page's profiles in use${skipReason}`, () => 
     await first.rename('Anna');
     await first.page.locator('.people option', { hasText: 'Anna' }).waitFor({ state: 'attached' });
     anna = await browser.context.storageState({ indexedDB: true });
-    await first.page.close();
+    // A tab that stays: with the last of an address the browser forgets what it compiled for it.
+    await first.page.goto(`${server.url}health`);
   });
   // Each begins with the same: what one test leaves is nothing to the next.
   beforeEach(async () => {
@@ -57,7 +58,7 @@ describe.skipIf(!chromiumPath)(`the page's profiles in use${skipReason}`, () => 
     expect(await names(page)).toEqual(['Anna']);
   });
   afterEach(async () => {
-    for (const open of browser.context.pages()) await open.close();
+    for (const open of browser.context.pages().slice(1)) await open.close();
   });
   afterAll(async () => {
     await browser?.close();
@@ -109,7 +110,10 @@ describe.skipIf(!chromiumPath)(`the page's profiles in use${skipReason}`, () => 
     await create('Bea');
     await other.page.locator('.people select').selectOption({ label: 'Bea' });
     await choose('Bea');
+    // It is said until something else is.
+    const said = other.page.getByText('"Bea" was deleted in another tab.').waitFor();
     await driver.delete();
+    await said;
     await expect.poll(() => shown(other.page)).toBe('Ann');
     await pattern(other.page).selectOption('head');
     await expect.poll(() => pattern(page).inputValue()).toBe('head');
@@ -119,17 +123,6 @@ describe.skipIf(!chromiumPath)(`the page's profiles in use${skipReason}`, () => 
     expect(await pattern(page).inputValue()).toBe('head');
     expect(await page.locator('.thumb').count()).toBe(20);
     expect(server.bundle.profileFromBytes(await driver.export()).classes).toHaveLength(4);
-  });
-
-  it('says what another tab deleted, until something else is said', async () => {
-    const other = new PageDriver(await browser.context.newPage());
-    await other.open(server.url);
-    const said = other.page.getByText('"Bea" was deleted in another tab.').waitFor();
-    await page.bringToFront();
-    await create('Bea');
-    await other.page.locator('.people select').selectOption({ label: 'Bea' });
-    await driver.delete();
-    await said;
   });
 
   it('shows what it makes and not what it deletes, also where another tab writes at that moment', async () => {
@@ -177,7 +170,11 @@ describe.skipIf(!chromiumPath)(`the page's profiles in use${skipReason}`, () => 
     expect(await names(page)).toEqual(['Anna']);
   });
 
-  it('takes back what was removed, and keeps the focus where it was', async () => {
+  it('takes back what was removed, is as adapted as it was then, and keeps the focus where it was', async () => {
+    await page.locator('.thumb').last().click();
+    await page.getByText(/^Classes changed since/).waitFor();
+    await page.locator('.notice').getByRole('button', { name: 'Undo' }).click();
+    await page.getByText(/^Classes changed since/).waitFor({ state: 'hidden' });
     const labels = () =>
       page.locator('.class-name').evaluateAll((all) => all.map((one) => (one as HTMLInputElement).value));
     const order = await labels();
@@ -216,13 +213,6 @@ describe.skipIf(!chromiumPath)(`the page's profiles in use${skipReason}`, () => 
     await page.getByRole('dialog').getByRole('textbox').waitFor();
     await page.keyboard.press('Escape');
     await expect.poll(focused).toBe('More about this profile');
-  });
-
-  it('is as adapted as it was where what was removed is taken back', async () => {
-    await page.locator('.thumb').last().click();
-    await page.getByText(/^Classes changed since/).waitFor();
-    await page.locator('.notice').getByRole('button', { name: 'Undo' }).click();
-    await page.getByText(/^Classes changed since/).waitFor({ state: 'hidden' });
   });
 
   it('a double click adapts, and does not cancel; the focus goes along', async () => {

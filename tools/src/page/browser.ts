@@ -78,10 +78,11 @@ async function openContext(browser: Browser, options: ContextOptions = {}): Prom
   context.setDefaultTimeout(90_000);
   const problems: string[] = [];
   context.on('console', (message) => {
-    // Chromium's own word where there is no GPU.
-    if (['error', 'warning'].includes(message.type()) && !/No available adapters/.test(message.text())) {
-      problems.push(`${message.type()}: ${message.text()} (${message.location().url})`);
-    }
+    const { url } = message.location();
+    // Chromium's own words where there is no GPU, and of an icon that it looks for where a document names none.
+    const isOwn = /No available adapters/.test(message.text()) || url.endsWith('/favicon.ico');
+    if (['error', 'warning'].includes(message.type()) && !isOwn)
+      problems.push(`${message.type()}: ${message.text()} (${url})`);
   });
   context.on('weberror', (error) => problems.push(`uncaught: ${error.error().message}`));
   return { context, problems };
