@@ -207,20 +207,21 @@ describe.skipIf(!chromiumPath)(`what the page says of bad input${skipReason}`, (
 
   it('a camera that is allowed then: predicts what it sees, live', async () => {
     await browser.context.grantPermissions(['camera']);
-    // As where a question for permission is open meanwhile: the first is answered last.
+    // As where a question for permission is open meanwhile: the first two are answered when the test says so.
     await driver.page.evaluate(() => {
       const tracks: MediaStreamTrack[] = [];
-      Object.assign(globalThis, { tracks });
+      const answers: (() => void)[] = [];
+      Object.assign(globalThis, { tracks, answers });
       const ask = MediaDevices.prototype.getUserMedia;
-      let wait = 900;
       MediaDevices.prototype.getUserMedia = async function (constraints) {
-        wait -= 400;
-        await new Promise((resolve) => setTimeout(resolve, wait));
+        if (answers.length < 2) await new Promise<void>((resolve) => void answers.push(resolve));
         const stream = await ask.call(this, constraints);
         tracks.push(...stream.getTracks());
         return stream;
       };
     });
+    const answer = (index: number) =>
+      driver.page.evaluate((i) => (globalThis as unknown as { answers: (() => void)[] }).answers[i]?.(), index);
     const states = () =>
       driver.page.evaluate(() =>
         (globalThis as unknown as { tracks: MediaStreamTrack[] }).tracks.map(({ readyState }) => readyState),
@@ -231,6 +232,9 @@ describe.skipIf(!chromiumPath)(`what the page says of bad input${skipReason}`, (
       button.click();
     });
     expect(await driver.button('Switch the camera on').isDisabled()).toBe(true);
+    await answer(1);
+    await expect.poll(states).toHaveLength(1);
+    await answer(0);
     await driver.page.getByRole('img', { name: 'The picture as the model sees it' }).waitFor({ timeout: 30_000 });
     await expect.poll(async () => (await states()).sort()).toEqual(['ended', 'live']);
     await driver.button('Hold still').click();
