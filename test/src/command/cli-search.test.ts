@@ -96,7 +96,7 @@ describe('whet search', () => {
       child.on('exit', (code) => resolve({ code, out }));
       // Once: a second signal ends it without more ado.
       const interrupt = async () => {
-        while (!(await recordOf('part').catch(() => undefined))?.outcome) await pause(50);
+        while (child.exitCode === null && !(await recordOf('part').catch(() => undefined))?.outcome) await pause(50);
         child.kill('SIGINT');
       };
       void interrupt();
