@@ -1,19 +1,24 @@
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-/** Files that take a third of a minute or more, the slowest first. */
+/** Files that take a quarter of a minute of processor time or more, the slowest first. */
 const SLOW = [
   'page-profiles',
-  'parity-webgpu',
-  'crash',
-  'attacks',
-  'page-bad-input',
   'page',
-  'rules',
-  'cli-bench',
-  'doctor',
-  'server-operations',
+  'parity-webgpu',
+  'page-policy',
+  'page-bad-input',
   'parity-cpu',
+  'page-webgpu',
+  'attacks',
+  'server-operations',
+  'cli-bench',
+  'page-files',
+  'network-bundle',
+  'rules',
+  'doctor',
   'quickstart',
+  'web-entry',
+  'crash',
 ];
 
 /** Begins with the slowest files, so that at the end no worker waits long for another. */

@@ -20,7 +20,7 @@ describe.skipIf(!chromiumPath)(`the page on WebGPU (SwiftShader)${skipReason}`, 
     // Without a dense pattern, which the page would measure for the speed-up: minutes on a GPU in software.
     folder = await partOfBundle(join(bundlesDirectory, DEFAULT_BUNDLE), ['head', 'from-block4']);
     server = await startPageServer(folder);
-    browser = await openBrowser({ gpu: true });
+    browser = await openBrowser({ gpu: true, compileOnce: true });
     driver = new PageDriver(browser.context.pages()[0] ?? (await browser.context.newPage()));
     await driver.open(server.url);
     adapter = await driver.page.evaluate(async () => {

@@ -130,7 +130,7 @@ describe('the page as static files', () => {
         response.writeHead(bytes ? 200 : 404, { 'Content-Type': type }).end(bytes);
       });
       await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-      const browser = await openBrowser();
+      const browser = await openBrowser({ compileOnce: true });
       const driver = new PageDriver(browser.context.pages()[0] ?? (await browser.context.newPage()));
       await driver.open(`http://127.0.0.1:${(server.address() as AddressInfo).port}/folder/`);
       const isolated = () => driver.page.evaluate(() => crossOriginIsolated);

@@ -4,21 +4,24 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { tinyCheckpoint, writeTinyBundle } from '@whet/tools/bundles/tiny-bundle';
+import { partOfBundle } from '@whet/tools/page/part-of-bundle';
 import { readBench } from '@whet/trainer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { whetMain } from '../programs.js';
 import { writeSyntheticOmniglot } from './synthetic-omniglot.js';
 import { inFolder, runWhet, startWhet } from './whet-process.js';
 
-/** Of a tiny bundle. */
-const PATTERNS = 4;
+/** Of each bundle. */
+const PATTERNS = ['head', 'full'];
 
 let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'whet-cli-bench-'));
   await writeSyntheticOmniglot(join(folder, 'data'), { train: 2, val: 2, test: 4 });
-  await rename(await writeTinyBundle(), join(folder, 'one'));
-  await rename(await writeTinyBundle(tinyCheckpoint('shared')), join(folder, 'other'));
+  const [one, other] = [await writeTinyBundle(), await writeTinyBundle(tinyCheckpoint('shared'))];
+  await rename(await partOfBundle(one, PATTERNS), join(folder, 'one'));
+  await rename(await partOfBundle(other, PATTERNS), join(folder, 'other'));
+  for (const whole of [one, other]) await rm(whole, { recursive: true });
   await mkdir(join(folder, 'broken'));
   await writeFile(join(folder, 'broken', 'manifest.json'), '{}');
 });
@@ -41,7 +44,7 @@ describe('whet bench', () => {
     expect(code).toBe(0);
     for (const head of ['backend', 'peak memory', 'accuracy', 'adapt / floor', 'speed-up']) expect(out).toContain(head);
     const { results, machine, backends, bundles, options, interrupted } = await readBench(join(folder, 'all.json'));
-    expect(results).toHaveLength(2 * PATTERNS);
+    expect(results).toHaveLength(2 * PATTERNS.length);
     for (const { floor, peakBytes, accuracy, runs, speedUp } of results) {
       expect(runs).toBe(2);
       expect(floor?.median).toBeGreaterThan(0);
@@ -101,7 +104,7 @@ describe('whet bench', () => {
     expect(err).toMatch(/not measured: accuracy of tiny 0\.0\.1 \w{8}, 2-way 30-shot: .*expected/);
     expect(out).toMatch(/tiny 0\.0\.1 \w{8}/);
     const { results, problems } = await readBench(join(folder, 'rest.json'));
-    expect(results).toHaveLength(2 * 2 * PATTERNS);
+    expect(results).toHaveLength(2 * 2 * PATTERNS.length);
     expect(results.every(({ accuracy, shots }) => (accuracy === null) === (shots === 30))).toBe(true);
     expect(problems).toHaveLength(4);
     expect(problems).toContain('./one on node: is the same bundle as one');
@@ -118,7 +121,7 @@ describe('whet bench', () => {
     expect(code).toBe(0);
     const { results, interrupted } = await readBench(join(folder, 'part.json'));
     expect(interrupted).toBe(true);
-    expect(results).toHaveLength(PATTERNS);
+    expect(results).toHaveLength(PATTERNS.length);
   });
 
   it('says what to install where a runtime is missing, and measures on the others', async () => {

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { loadBundle } from '@whet/runtime/node';
 import { tinyCheckpoint } from '@whet/tools/bundles/tiny-bundle';
 import { type SearchRecord, saveCheckpoint } from '@whet/trainer';
@@ -92,13 +93,13 @@ describe('whet search', () => {
       child.stdout.on('data', (text) => {
         out += text;
       });
-      const poll = setInterval(async () => {
-        const record = await recordOf('part').catch(() => undefined);
-        if (!record?.outcome) return;
-        clearInterval(poll);
-        child.kill('SIGINT');
-      }, 50);
       child.on('exit', (code) => resolve({ code, out }));
+      // Once: a second signal ends it without more ado.
+      const interrupt = async () => {
+        while (child.exitCode === null && !(await recordOf('part').catch(() => undefined))?.outcome) await pause(50);
+        child.kill('SIGINT');
+      };
+      void interrupt();
     });
     expect(stopped.code).toBe(0);
     expect(stopped.out).toContain('(stopped; the same command goes on)');

@@ -1,4 +1,4 @@
-import { cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -16,12 +16,16 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'whet-cli-'));
   data = join(folder, 'data');
   await writeSyntheticOmniglot(data, { train: 3, val: 5, test: 3 });
+  await writeFile(
+    join(folder, 'narrow.json'),
+    JSON.stringify({ model: { architecture: 'conv4', channels: 8 }, rule: 'sparse-maml' }),
+  );
 });
 afterAll(() => rm(folder, { recursive: true }));
 
 const whet = (...args: string[]) => runWhet(folder, args);
 
-const small = ['--inner-steps', '2', '--ways', '3', '--tasks', '1'];
+const small = ['--config', 'narrow.json', '--inner-steps', '2', '--ways', '3', '--tasks', '1'];
 
 describe('whet', () => {
   it('says what it can do, and each command what it takes', async () => {

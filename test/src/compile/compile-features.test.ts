@@ -41,7 +41,7 @@ const picture = (network: Network, random = generatorFor(13, 'features', 0)) =>
   Float32Array.from({ length: 3 * sizes[network][0] * sizes[network][1] }, () => Math.tanh(random.normal()));
 
 async function run(model: Uint8Array | string, feeds: Record<string, ort.Tensor>) {
-  const session = await ort.InferenceSession.create(model as string, { logSeverityLevel: 3 });
+  const session = await ort.InferenceSession.create(model as string, { logSeverityLevel: 3, intraOpNumThreads: 1 });
   const outputs = await session.run(feeds);
   await session.release();
   return outputs;

@@ -62,7 +62,7 @@ const opaque = (more: Partial<TestModel> = {}) =>
   convolutions([fused, largest], { ...more, initializers: { ...count, ...more.initializers } });
 
 async function run(model: Uint8Array | string, feeds: Record<string, ort.Tensor>) {
-  const session = await ort.InferenceSession.create(model as string, { logSeverityLevel: 3 });
+  const session = await ort.InferenceSession.create(model as string, { logSeverityLevel: 3, intraOpNumThreads: 1 });
   const outputs = await session.run(feeds);
   await session.release();
   return outputs;

@@ -17,7 +17,7 @@ const FEATURES = 'reshape2_0.tmp_0';
 const WAYS = 3;
 
 async function run(model: Uint8Array | string, feeds: Record<string, ort.Tensor>) {
-  const session = await ort.InferenceSession.create(model as string, { logSeverityLevel: 3 });
+  const session = await ort.InferenceSession.create(model as string, { logSeverityLevel: 3, intraOpNumThreads: 1 });
   const outputs = await session.run(feeds);
   await session.release();
   return outputs;
@@ -97,7 +97,7 @@ describe.skipIf(!path)(`a quantized classifier, compiled${why}`, () => {
           optimizer: 'sgd',
         }),
       );
-      bundles.set(name, await loadBundle(directory, { threads: 2 }));
+      bundles.set(name, await loadBundle(directory, { threads: 1 }));
     }
   });
   afterAll(async () => {
@@ -193,17 +193,20 @@ describe.skipIf(!path)(`a quantized classifier, compiled${why}`, () => {
       );
       // Where the kinks of activations lie depends on how a processor rounds what is quantized below: a long step may cross one,
       // and a short one drowns in float32. A gradient that is wrong agrees with neither.
-      const errors: number[] = [];
+      const bound = 2e-2;
+      let error = Number.POSITIVE_INFINITY;
       for (const step of [3e-4, 1e-4, 3e-5]) {
+        if (error < bound) break;
         const measured: number[] = [];
         for (const direction of directions) {
           const epsilon = (step * Math.hypot(...start)) / Math.hypot(...direction);
           const along = (sign: number) => lossAt((i) => sign * epsilon * (direction[i] as number));
           measured.push(((await along(1)) - (await along(-1))) / (2 * epsilon));
         }
-        errors.push(Math.hypot(...measured.map((m, k) => m - (expected[k] as number))) / Math.hypot(...expected));
+        const found = Math.hypot(...measured.map((m, k) => m - (expected[k] as number))) / Math.hypot(...expected);
+        error = Math.min(error, found);
       }
-      expect(Math.min(...errors)).toBeLessThan(2e-2);
+      expect(error).toBeLessThan(bound);
     },
   );
 });

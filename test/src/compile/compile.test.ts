@@ -69,7 +69,7 @@ describe.skipIf(!modelPath)(`a classifier from elsewhere, compiled${why}`, () =>
   let bundle: Bundle;
   beforeAll(async () => {
     report = await compileModel(await classifier());
-    bundle = await loadBundle(join(folder, 'direction'), { threads: 2 });
+    bundle = await loadBundle(join(folder, 'direction'), { threads: 1 });
   });
   afterAll(() => bundle?.release());
 

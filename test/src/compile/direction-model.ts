@@ -40,7 +40,7 @@ export function modelWith(
 }
 
 export async function runModel(model: Uint8Array | string, feeds: Record<string, ort.Tensor>) {
-  const session = await ort.InferenceSession.create(model as string, { logSeverityLevel: 3 });
+  const session = await ort.InferenceSession.create(model as string, { logSeverityLevel: 3, intraOpNumThreads: 1 });
   try {
     return await session.run(feeds);
   } finally {

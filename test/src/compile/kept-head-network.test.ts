@@ -52,7 +52,7 @@ describe.skipIf(!modelPath)(`the kept head of a classifier from elsewhere${why}`
       std: [0.5],
       patterns: { head: ['none'], last: ['last:3'] },
     });
-    bundle = await loadBundle(join(folder, 'direction'), { threads: 2 });
+    bundle = await loadBundle(join(folder, 'direction'), { threads: 1 });
   });
   afterAll(async () => {
     await bundle?.release();

@@ -39,7 +39,7 @@ const bytesOf = (array: ArrayBufferView) => new Uint8Array(array.buffer, array.b
 
 async function rangesOf(bytes: Uint8Array, tensors: readonly string[], { input, images }: QuantizeOptions) {
   const exposed = exposeOnnx(bytes, tensors, { tensor: input, shape: ['N', ...images.dims.slice(1)] });
-  const session = await ort.InferenceSession.create(exposed, { logSeverityLevel: 3 });
+  const session = await ort.InferenceSession.create(exposed, { logSeverityLevel: 3, intraOpNumThreads: 1 });
   const outputs = await session.run({ [input]: images });
   await session.release();
   return new Map(

@@ -20,7 +20,7 @@ function lackingOperators(bytes: Uint8Array): string[] {
 }
 
 async function run(bytes: Uint8Array, feeds: Record<string, ort.Tensor>) {
-  const session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 3 });
+  const session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 3, intraOpNumThreads: 1 });
   const outputs = await session.run(feeds);
   await session.release();
   const output = outputs[session.outputNames[0] as string] as ort.Tensor;

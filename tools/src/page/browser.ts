@@ -1,8 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { type BrowserContext, chromium } from 'playwright-core';
+import { type Browser, type BrowserContext, chromium } from 'playwright-core';
 
 const candidates = [
   process.env['WHET_CHROMIUM'],
@@ -26,19 +23,27 @@ const ARGUMENTS = [
 ];
 const GPU_ARGUMENTS = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--enable-features=Vulkan'];
 
+type ContextOptions = NonNullable<Parameters<Browser['newContext']>[0]>;
+
 export interface BrowserOptions {
   /** WebGPU on SwiftShader, a GPU in software. */
   readonly gpu?: boolean;
   /** WebAssembly is compiled once and not again to run faster: a page that computes little opens with less work. */
   readonly compileOnce?: boolean;
   readonly arguments?: readonly string[];
-  readonly context?: NonNullable<Parameters<typeof chromium.launchPersistentContext>[1]>;
+  readonly context?: ContextOptions;
 }
 
-export interface TestBrowser {
+/** A browser as one person has it, which has never seen anything. */
+export interface TestContext {
   readonly context: BrowserContext;
   /** Errors and warnings in consoles, and errors that nobody caught. */
   readonly problems: string[];
+}
+
+export interface TestBrowser extends TestContext {
+  /** Of another person, in the same program: starting one takes a second. */
+  another(options?: ContextOptions): Promise<TestContext>;
   close(): Promise<void>;
 }
 
@@ -49,8 +54,7 @@ export async function openBrowser({
   context,
   ...options
 }: BrowserOptions = {}): Promise<TestBrowser> {
-  const directory = await mkdtemp(join(tmpdir(), 'whet-browser-'));
-  const opened = await chromium.launchPersistentContext(directory, {
+  const browser = await chromium.launch({
     executablePath: chromiumPath as string,
     headless: true,
     args: [
@@ -59,26 +63,27 @@ export async function openBrowser({
       ...(compileOnce ? ['--js-flags=--liftoff-only'] : []),
       ...(options.arguments ?? []),
     ],
+  });
+  const another = (options?: ContextOptions) => openContext(browser, options);
+  return { ...(await another(context)), another, close: () => browser.close() };
+}
+
+async function openContext(browser: Browser, options: ContextOptions = {}): Promise<TestContext> {
+  const context = await browser.newContext({
     viewport: { width: 1280, height: 900 },
     acceptDownloads: true,
-    ...context,
+    ...options,
   });
   // A machine that does other things too is slow, not wrong.
-  opened.setDefaultTimeout(90_000);
+  context.setDefaultTimeout(90_000);
   const problems: string[] = [];
-  opened.on('console', (message) => {
-    // Chromium's own word where there is no GPU.
-    if (['error', 'warning'].includes(message.type()) && !/No available adapters/.test(message.text())) {
-      problems.push(`${message.type()}: ${message.text()} (${message.location().url})`);
-    }
+  context.on('console', (message) => {
+    const { url } = message.location();
+    // Chromium's own words where there is no GPU, and of an icon that it looks for where a document names none.
+    const isOwn = /No available adapters/.test(message.text()) || url.endsWith('/favicon.ico');
+    if (['error', 'warning'].includes(message.type()) && !isOwn)
+      problems.push(`${message.type()}: ${message.text()} (${url})`);
   });
-  opened.on('weberror', (error) => problems.push(`uncaught: ${error.error().message}`));
-  return {
-    context: opened,
-    problems,
-    close: async () => {
-      await opened.close();
-      await rm(directory, { recursive: true, force: true });
-    },
-  };
+  context.on('weberror', (error) => problems.push(`uncaught: ${error.error().message}`));
+  return { context, problems };
 }
