@@ -11,7 +11,7 @@ import { groupRequests, type PredictionRequest, predictGroup } from './predict.j
 import { Profile, readProfile } from './profile.js';
 import { checkFits } from './profile-fits.js';
 import { profileSize } from './profile-size.js';
-import { encodeRows, type Rows } from './rows.js';
+import { encodeRows, type Rows, type ViewOptions } from './rows.js';
 import type { BundleSource } from './source.js';
 import type { AdaptOptions, AdaptResult, EncodedImage, Example, ImageInput, Prediction } from './types.js';
 import { Weights } from './weights.js';
@@ -214,9 +214,10 @@ export class Bundle {
     let encoding = 0;
     const images = examples.map(({ image }) => image);
     const task = { labels: classes.rows, ways: classes.names.length };
-    const encode = async (pattern: Pattern): Promise<Rows> => {
+    const encode = async (pattern: Pattern, of: ViewOptions['of'] = 'lone'): Promise<Rows> => {
       const from = performance.now();
-      const views = options.views ?? (options.steps === 0 ? 0 : (pattern.manifest.views ?? 0));
+      const count = options.views ?? (options.steps === 0 ? 0 : (pattern.manifest.views ?? 0));
+      const views = { count, of };
       const rows = await encodeRows(pattern, images, task, this.manifest.preprocessing, views, options.signal);
       encoding += performance.now() - from;
       return rows;

@@ -52,16 +52,32 @@ export function presentClasses(rows: Rows): Rows {
   return { ...rows, ways: present.length, labels: rows.labels.map((label) => place.get(label) as number) };
 }
 
-/**
- * Encodes examples, and `views` views of each that is alone in its class: nothing else can be asked about it. Those that were encoded
- * before have no pixels to make views of.
- */
+/** The first example of each class that has pixels to make views of, and where `lone` is set no more examples than that. */
+function firstOnes(rows: Rows, images: readonly ImageInput[], lone: boolean): number[] {
+  const counts = supportCounts(rows);
+  const seen = new Set<number>();
+  return [...rows.labels.keys()].filter((i) => {
+    const label = rows.labels[i] as number;
+    if (seen.has(label) || isEncoded(images[i] as ImageInput)) return false;
+    seen.add(label);
+    return !lone || counts[label] === 1;
+  });
+}
+
+/** Views of examples to be encoded with them. */
+export interface ViewOptions {
+  readonly count: number;
+  /** Of which: of each that is alone in its class, as nothing else can be asked about it, or of the first of every class. */
+  readonly of: 'lone' | 'first';
+}
+
+/** Encodes examples and views of them. Those that were encoded before have no pixels to make views of. */
 export async function encodeRows(
   pattern: Pattern,
   images: readonly ImageInput[],
   { labels, ways }: { readonly labels: Int32Array; readonly ways: number },
   preprocessing: Preprocessing,
-  views: number,
+  views: ViewOptions,
   signal?: AbortSignal,
 ): Promise<Rows> {
   const encoded = await encodeExamples(pattern, images, preprocessing, signal);
@@ -72,15 +88,11 @@ export async function encodeRows(
     examples: Int32Array.from(labels.keys()),
     support: new Float32Array(labels.length).fill(1),
   };
-  if (views === 0) return rows;
-  const counts = supportCounts(rows);
-  const lone = [...labels.keys()].filter(
-    (i) => counts[labels[i] as number] === 1 && !isEncoded(images[i] as ImageInput),
-  );
-  if (lone.length === 0) return rows;
-  const seen = lone.flatMap((i) => viewsOf(images[i] as Float32Array, preprocessing, views));
-  const features = await encodeViews(pattern, seen, preprocessing, encoded, signal);
-  const of = lone.flatMap((i) => new Array<number>(views).fill(i));
+  const seen = views.count === 0 ? [] : firstOnes(rows, images, views.of === 'lone');
+  if (seen.length === 0) return rows;
+  const made = seen.flatMap((i) => viewsOf(images[i] as Float32Array, preprocessing, views.count));
+  const features = await encodeViews(pattern, made, preprocessing, encoded, signal);
+  const of = seen.flatMap((i) => new Array<number>(views.count).fill(i));
   return {
     encoded: { ...encoded, features: stackRows(encoded['features'] as Tensor, features) },
     labels: Int32Array.from([...labels, ...of.map((i) => labels[i] as number)]),
@@ -88,4 +100,22 @@ export async function encodeRows(
     examples: Int32Array.from([...rows.examples, ...of]),
     support: Float32Array.from([...rows.support, ...of.map(() => 0)]),
   };
+}
+
+/** The first example of each class that has views, and these: what is known of a class from one picture. */
+export function viewedRows(rows: Rows): Rows {
+  const viewed = new Set(rows.examples.filter((_, i) => rows.support[i] === 0));
+  return takeRows(
+    rows,
+    [...rows.examples.keys()].filter((i) => viewed.has(rows.examples[i] as number)),
+  );
+}
+
+/** The same without views of examples that are not alone in their class. */
+export function withoutSpareViews(rows: Rows): Rows {
+  const counts = supportCounts(rows);
+  return takeRows(
+    rows,
+    [...rows.labels.keys()].filter((i) => rows.support[i] === 1 || counts[rows.labels[i] as number] === 1),
+  );
 }
