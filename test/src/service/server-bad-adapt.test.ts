@@ -35,7 +35,7 @@ describe('POST /adapt refuses', () => {
     [
       'an unknown member',
       () => ({ examples: goodExamples(), setps: 3 }),
-      { status: 422, field: 'setps', detail: /only model, pattern, steps, rate, profile, continue, version, examples/ },
+      { status: 422, field: 'setps', detail: /only model, pattern, budgetMs, steps, rate, profile, continue, version, examples/ },
     ],
     [
       'an unknown member of an example',
@@ -110,7 +110,7 @@ describe('POST /adapt refuses', () => {
       (pattern): BadBody => [
         `pattern ${JSON.stringify(pattern)}`,
         () => ({ examples: goodExamples(), pattern }),
-        { status: 422, field: 'pattern', detail: /one of full, head, .*sparse, got "/ },
+        { status: 422, field: 'pattern', detail: /one of full, head, .*sparse, auto, got "/ },
       ],
     ),
     ...[-1, 101, 1.5, '3', null].map(
@@ -185,7 +185,7 @@ describe('POST /adapt refuses a form', () => {
           ['left', file],
           ['top', 'top.png'],
         ]),
-      { status: 422, field: 'top', detail: /only model, pattern, steps, rate/ },
+      { status: 422, field: 'top', detail: /only model, pattern, budgetMs, steps, rate/ },
     ],
     [
       'with a text of 5 kB',
