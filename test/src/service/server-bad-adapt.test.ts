@@ -35,7 +35,11 @@ describe('POST /adapt refuses', () => {
     [
       'an unknown member',
       () => ({ examples: goodExamples(), setps: 3 }),
-      { status: 422, field: 'setps', detail: /only model, pattern, budgetMs, steps, rate, profile, continue, version, examples/ },
+      {
+        status: 422,
+        field: 'setps',
+        detail: /only model, pattern, budgetMs, steps, rate, profile, continue, version, examples/,
+      },
     ],
     [
       'an unknown member of an example',
