@@ -8,6 +8,7 @@ import { compareFiles } from '../bench/compare.js';
 import { measureBench } from '../bench/measure.js';
 import { dataHelp, skipCorruptHelp } from '../data.js';
 import { formatTable } from '../format.js';
+import { interruptible } from '../interrupt.js';
 
 interface BenchOptions {
   readonly backend: BenchBackendName[];
@@ -60,16 +61,14 @@ export function benchCommand(): Command {
 async function runBench(directories: string[], options: BenchOptions): Promise<void> {
   if (options.compare) return compareFiles(options.compare);
   await checkFolders([options.json, options.markdown, options.html]);
-  const controller = new AbortController();
-  const interrupt = () => controller.abort();
-  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+  const { signal, stop } = interruptible();
   let record: BenchRecord;
   try {
     const { backend, memory = false, shots = [1, 5], ...others } = options;
     const settings = { ...others, memory, shots: [...new Set(shots)], backends: [...new Set(backend)] };
-    record = await measureBench({ ...settings, bundles: [...new Set(directories)] }, controller.signal);
+    record = await measureBench({ ...settings, bundles: [...new Set(directories)] }, signal);
   } finally {
-    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+    stop();
   }
   if (record.results.length > 0) {
     const { head, rows } = benchTable(record);

@@ -7,6 +7,7 @@ import writeFileAtomic from 'write-file-atomic';
 import { collectPositive, count, nonNegative, wholeNumber } from '../arguments.js';
 import { dataHelp, loadData, recogniseData, skipCorruptHelp } from '../data.js';
 import { formatTable, milliseconds, percent } from '../format.js';
+import { interruptible } from '../interrupt.js';
 import { readNamedFile } from '../named-file.js';
 import { startProgress } from '../progress.js';
 
@@ -92,12 +93,9 @@ async function runSearch(path: string, options: SearchOptions): Promise<void> {
     await trainer.writeSearch(file, { ...record, outcome: outcome() ?? null });
   };
 
-  const controller = new AbortController();
-  const interrupt = () => controller.abort();
-  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+  const { signal, stop } = interruptible();
   const progress = startProgress('search', names.length * tasks);
   const onTask = (done: number, _: number, pattern: string) => progress.update(done, pattern);
-  const { signal } = controller;
   try {
     await trainer.measurePatterns({
       ...{ checkpoint, dataset, settings, tasks, measured, onTask, signal },
@@ -105,7 +103,7 @@ async function runSearch(path: string, options: SearchOptions): Promise<void> {
     });
   } finally {
     progress.stop();
-    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+    stop();
     if (measured.size > 0) await save();
   }
   const found = outcome();

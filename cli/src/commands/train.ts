@@ -14,6 +14,7 @@ import {
 } from '../arguments.js';
 import { type DataFolder, dataHelp, loadData, recogniseData, skipCorruptHelp } from '../data.js';
 import { percent } from '../format.js';
+import { interruptible } from '../interrupt.js';
 import { readNamedJson } from '../named-file.js';
 import { startProgress } from '../progress.js';
 
@@ -227,9 +228,7 @@ async function runTraining(options: TrainOptions): Promise<void> {
   process.stderr.write(`${config.rule} on ${backend.name}, from step ${state.step} of ${config.outerSteps}\n`);
   process.stderr.write(`device: ${backend.device}\n`);
 
-  const controller = new AbortController();
-  const interrupt = () => controller.abort();
-  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+  const { signal, stop } = interruptible();
   const progress = startProgress('train', config.outerSteps, state.step);
   let validated = '';
   const seen = trainer.trainsOnValidation(config) ? ' (classes trained on)' : '';
@@ -244,7 +243,7 @@ async function runTraining(options: TrainOptions): Promise<void> {
       metrics: await trainer.openMetrics(join(run, 'metrics.jsonl'), state.step),
       checkpoints: { last, best },
       prefetch: true,
-      signal: controller.signal,
+      signal,
       onProgress: ({ step, loss, accuracy, rate, frozen, validation }) => {
         if (validation) validated = `validation ${percent(validation.mean)} ± ${percent(validation.halfWidth)}${seen}`;
         const masks = Object.values(frozen).map((share) => (100 * share).toFixed(0));
@@ -263,10 +262,10 @@ async function runTraining(options: TrainOptions): Promise<void> {
     throw new Error(`${error.message}, after step ${state.step}${wayOn(error, run, last)}`, { cause: error });
   } finally {
     progress.stop();
-    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+    stop();
   }
   const ended = validated || `the run ended at step ${state.step} already`;
-  const outcome = controller.signal.aborted ? `stopped at step ${state.step}; go on with --resume --run ${run}` : ended;
+  const outcome = signal.aborted ? `stopped at step ${state.step}; go on with --resume --run ${run}` : ended;
   const written = [last, best].filter((path) => existsSync(path));
   process.stdout.write(`${outcome}\ncheckpoints: ${written.join(', ')}\n`);
 }

@@ -85,15 +85,18 @@ describe('onnxruntime in several threads', () => {
     const threads = () => readdirSync('/proc/self/task').length;
     const backend = ortBackend({ workers: 2, threads: 1 });
     const feeds = new Map([['x', Float32Array.of(1, 2)]]);
-    const before = threads();
-    for (let round = 0; round < 3; round++) {
+    const round = async () => {
       const runner = await taskRunner(backend, doubling());
       const asked = Array.from({ length: 6 }, () => runner.run(feeds));
       await runner.release();
       expect((await Promise.all(asked)).map((outputs) => outputs.get('y'))).toEqual(
         asked.map(() => Float32Array.of(2, 4)),
       );
-    }
+    };
+    // What the process itself starts once, such as Node.js's pool, is there after the first.
+    await round();
+    const before = threads();
+    for (let i = 0; i < 3; i++) await round();
     if (process.platform !== 'linux') return;
     await vi.waitFor(() => expect(threads()).toBeLessThanOrEqual(before), { timeout: 5000 });
   });
