@@ -18,7 +18,7 @@ import { compileBytes } from '../compile/compile-helpers.js';
 import { gemm, smallClassifier } from '../compile/small-classifier.js';
 
 const COUNT = 6;
-const TASKS = 12;
+const TASKS = 4;
 
 /** A class of noisy copies of one drawing. */
 function noisyClass(number: number): FileClass {
