@@ -91,7 +91,7 @@ if (isAsked('stores')) {
             what,
             `${predictions.toFixed(1)} ms`,
             (predictions / alone).toFixed(1),
-            `${questions.toFixed(1)} ms`,
+            asked > 0 ? `${questions.toFixed(1)} ms` : '-',
           ];
           return `| ${[...cells, asked, failed].join(' | ')} |\n`;
         })
