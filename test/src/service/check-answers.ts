@@ -34,6 +34,8 @@ class Checker {
     if (!operation) {
       // A file of the page, which is no part of the API.
       if (method === 'GET' && response.ok && (!type.endsWith('json') || pathname.startsWith('/bundles/'))) return;
+      // A condition or a part that was asked for and does not fit the file: told by the status alone.
+      if (method === 'GET' && [412, 416].includes(response.status)) return;
       // Of a path or a method that is not there, only a problem is promised.
       if (response.status === 204 && method === 'OPTIONS') return;
       if (method === 'HEAD') return;
