@@ -168,6 +168,11 @@ export async function loadPattern(
   const observe = graphs.moments ? await open(graphs.moments, ['features', ...below], ['features'], moving) : undefined;
   const predictInputs = ['features', ...values, ...moving];
   const predict = await open(graphs.predict, predictInputs, predictInputs, ['probabilities']);
+  if (objective === 'prototypes' && !graphs.leftOut) {
+    throw new BundleError(
+      `${source.location}/manifest.json: pattern "${name}": graphs.leftOut: expected one, for the objective "prototypes"`,
+    );
+  }
   const leftOutInputs = ['features', 'labels', 'support', ...below];
   const leftOut = graphs.leftOut ? await open(graphs.leftOut, leftOutInputs, leftOutInputs, ['logits']) : undefined;
   return {

@@ -4,6 +4,7 @@ import type { Pattern } from './pattern.js';
 import type { Preprocessing } from './preprocessing.js';
 import type { Profile } from './profile.js';
 import { runSession } from './run-session.js';
+import { storedTensors } from './tensors.js';
 import type { ImageInput, Prediction } from './types.js';
 
 /** Images to be classified for one profile. */
@@ -35,9 +36,6 @@ export function groupRequests(
   return [...groups.values()];
 }
 
-const tensorsOf = ({ values }: Profile): Record<string, Tensor> =>
-  Object.fromEntries([...values].map(([name, { shape, data }]) => [name, new Tensor('float32', data, shape)]));
-
 /**
  * Predicts a group, {@link BATCH} images at a time through the frozen part, whoever they are for, and then each
  * profile's by its own values. Adds to `results[index]`.
@@ -48,7 +46,7 @@ export async function predictGroup(
   results: Prediction[][],
 ): Promise<void> {
   const images = requests.flatMap(({ request }, at) => request.images.map((image) => ({ image, at })));
-  const values = requests.map(({ request }) => tensorsOf(request.profile));
+  const values = requests.map(({ request }) => storedTensors(request.profile.values));
   for (let from = 0; from < images.length; from += BATCH) {
     const batch = images.slice(from, from + BATCH);
     const pixels = batch.map(({ image }) => image);

@@ -1,9 +1,14 @@
 import { Tensor } from 'onnxruntime-common';
+import type { ProfileValue } from './profile.js';
 
 /** float32 tensors by their names in graphs. */
 export type TensorFeeds = Readonly<Record<string, Tensor>>;
 
 export const dataOf = (tensor: Tensor | undefined): Float32Array => tensor?.data as Float32Array;
+
+/** What a profile stores, as a graph takes it. */
+export const storedTensors = (values: ReadonlyMap<string, ProfileValue>): TensorFeeds =>
+  Object.fromEntries(Array.from(values, ([name, { shape, data }]) => [name, new Tensor('float32', data, shape)]));
 
 /** Rows of one tensor, then those of another. */
 export function stackRows(above: Tensor, below: Tensor): Tensor {

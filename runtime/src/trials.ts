@@ -1,11 +1,10 @@
-import { Tensor } from 'onnxruntime-common';
-import { type AdaptedValues, adaptPattern, type StepsOptions } from './adapt.js';
+import { adaptPattern, type StepsOptions } from './adapt.js';
 import { type Asked, askedRows, temperatureOf } from './held-back.js';
 import type { Pattern } from './pattern.js';
 import { rowLoss } from './row-loss.js';
 import { type Rows, takeRows } from './rows.js';
 import { runSession } from './run-session.js';
-import { dataOf } from './tensors.js';
+import { dataOf, storedTensors } from './tensors.js';
 
 // A pattern is tried on some of the examples and asked about the others.
 
@@ -31,9 +30,6 @@ export function splitRows({ examples, labels }: Pick<Rows, 'examples' | 'labels'
   return { taught, asked: numbers.filter((i) => !isTaught.get(examples[i] as number)) };
 }
 
-const tensorsOf = (values: AdaptedValues['values']) =>
-  Object.fromEntries(Array.from(values, ([name, { shape, data }]) => [name, new Tensor('float32', data, shape)]));
-
 /** A probability that float32 rounds to 0 is no infinite loss. */
 const LEAST = 1e-38;
 
@@ -41,7 +37,7 @@ const LEAST = 1e-38;
 export async function tryOn(pattern: Pattern, rows: Rows, split: Split, options: StepsOptions): Promise<Asked> {
   const { values } = await adaptPattern(pattern, takeRows(rows, split.taught), options);
   const { encoded, labels } = takeRows(rows, split.asked);
-  const { probabilities } = await runSession(pattern.predict, { ...encoded, ...tensorsOf(values) });
+  const { probabilities } = await runSession(pattern.predict, { ...encoded, ...storedTensors(values) });
   const logits = dataOf(probabilities).map((value) => Math.log(Math.max(value, LEAST)));
   return { logits, labels, counts: new Float32Array(labels.length).fill(1) };
 }

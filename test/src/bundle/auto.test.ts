@@ -1,3 +1,5 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { type Bundle, InputError } from '@whet/runtime';
 import { loadBundle } from '@whet/runtime/node';
 import { generatorFor } from '@whet/trainer';
@@ -144,6 +146,15 @@ describe('what is held back', () => {
 });
 
 describe('steps by prototypes', () => {
+  it('are refused of a bundle that has no graph to tell their loss', async () => {
+    const { directory } = await compileBytes(model, { patterns: { last: ['last:1'] } });
+    const path = join(directory, 'manifest.json');
+    const manifest = JSON.parse(await readFile(path, 'utf8')) as { patterns: { last: { graphs: object } } };
+    Reflect.deleteProperty(manifest.patterns.last.graphs, 'leftOut');
+    await writeFile(path, JSON.stringify(manifest));
+    await expect(loadBundle(directory)).rejects.toThrow(/"last": graphs\.leftOut: expected one, for the objective/);
+  });
+
   it('take none where there is nothing to ask about', async () => {
     const { losses, loss, profile } = await bundle.adapt(pictures({ a: 1, b: 1 }), { pattern: 'last', views: 0 });
     expect([losses, loss, profile.values.has('w2')]).toEqual([[], undefined, true]);
