@@ -24,3 +24,4 @@ export {
 } from './head.js';
 export { batchMoments, imageMoments, momentsBy, NORMALIZATION_EPSILON, normalize } from './normalization.js';
 export { type ResNet12Settings, resnet12, resnet12Defaults } from './resnet12.js';
+export { type RidgeHeads, ridgeHeads } from './ridge.js';

@@ -3,6 +3,7 @@ import { headObjective, momentsAt, prototypeObjective } from './objectives.js';
 import type { KeptHead, Pattern } from './pattern.js';
 import type { Profile, ProfileValue } from './profile.js';
 import { askable, presentClasses, type Rows } from './rows.js';
+import { solvedHead } from './solve.js';
 import { startHead } from './start-head.js';
 import { notFinite, notFiniteIn, type Stepped, takeSteps } from './take-steps.js';
 import type { TensorFeeds } from './tensors.js';
@@ -35,32 +36,58 @@ function headAt(
   return startHead(pattern, encoded['features'] as Tensor, labels, ways, values, from && headOf(from));
 }
 
-async function stepHead(pattern: Pattern, rows: Rows, options: StepsOptions): Promise<Stepped> {
+/** What steps led to, and whether the head is one in closed form. */
+interface Reached extends Stepped {
+  readonly solved: boolean;
+}
+
+/** Whether only the head moves. */
+export const movesHeadAlone = ({ start }: Pattern): boolean => start.size === 0;
+
+/**
+ * Steps end with a head in closed form where the bundle has one, of all the classes that there are, unless a head moved with what is
+ * below it.
+ */
+const endsSolved = (pattern: Pattern, { from, steps }: StepsOptions): boolean =>
+  pattern.solve !== undefined &&
+  !from &&
+  steps > 0 &&
+  (pattern.manifest.objective === 'prototypes' || movesHeadAlone(pattern));
+
+/** Steps of the head; none where it is known in closed form where they would lead. */
+async function stepHead(pattern: Pattern, rows: Rows, options: StepsOptions): Promise<Reached> {
   const below = startBelow(pattern, options.from);
+  if (endsSolved(pattern, options)) {
+    const values = { ...below, ...(await solvedHead(pattern, rows, below)) };
+    return { values, losses: [], loss: undefined, halved: 0, solved: true };
+  }
   const head = await headAt(pattern, rows, below, options.from);
-  return takeSteps(pattern, headObjective(pattern, rows), { ...below, ...head }, options);
+  return { ...(await takeSteps(pattern, headObjective(pattern, rows), { ...below, ...head }, options)), solved: false };
 }
 
 /** Steps of what is below the head, which follows from where they end. */
-async function stepPrototypes(pattern: Pattern, rows: Rows, options: StepsOptions): Promise<Stepped> {
+async function stepPrototypes(pattern: Pattern, rows: Rows, options: StepsOptions): Promise<Reached> {
   const queries = askable(rows);
   // With nothing to be asked about there is no loss.
   const steps = queries.includes(1) ? options.steps : 0;
   const objective = prototypeObjective(pattern, presentClasses(rows), queries);
   const below = startBelow(pattern, options.from);
   const stepped = await takeSteps(pattern, objective, below, { ...options, steps });
-  const head = await headAt(pattern, rows, stepped.values, options.from);
-  return { ...stepped, values: { ...stepped.values, ...head } };
+  const solved = endsSolved(pattern, options);
+  const head = solved
+    ? await solvedHead(pattern, rows, stepped.values)
+    : await headAt(pattern, rows, stepped.values, options.from);
+  return { ...stepped, values: { ...stepped.values, ...head }, solved };
 }
 
-export interface AdaptedValues extends Omit<Stepped, 'values'> {
+export interface AdaptedValues extends Omit<Reached, 'values'> {
   /** What a profile stores. */
   readonly values: Map<string, ProfileValue>;
 }
 
 /**
- * The inner loop: starts the head from the support features, or where `from` ended, then takes `steps` gradient steps. Under `support`
- * normalization the moments follow, at the values after the last step; those of the frozen part come with the rows.
+ * The inner loop: starts the head from the support features, or where `from` ended, then takes `steps` gradient steps, and solves for the
+ * head where the bundle has a graph for that. Under `support` normalization the moments follow, at the values after the last step; those of the frozen part come with the rows.
  */
 export async function adaptPattern(pattern: Pattern, rows: Rows, options: StepsOptions): Promise<AdaptedValues> {
   options.signal?.throwIfAborted();

@@ -1,17 +1,22 @@
-import { type AdaptedValues, adaptPattern, type StepsOptions, startBelow } from './adapt.js';
-import { type Asked, type HeldBack, heldBackOf, temperatureOf } from './held-back.js';
+import { type AdaptedValues, adaptPattern, movesHeadAlone, type StepsOptions, startBelow } from './adapt.js';
+import { askStart } from './adapt-one.js';
+import { type Asked, cooled, type HeldBack, heldBackOf, temperatureOf } from './held-back.js';
 import { leftOutLogits } from './objectives.js';
 import type { Pattern } from './pattern.js';
-import type { ProfileValue } from './profile.js';
-import { presentClasses, type Rows, type ViewOptions, viewedRows, withoutSpareViews } from './rows.js';
+import { presentClasses, type Rows, viewedRows, withoutSpareViews, withoutViews } from './rows.js';
+import { askSolved } from './solve.js';
 import { gainOf, type Split, splitRows, tryOn } from './trials.js';
 import type { AdaptOptions } from './types.js';
 
-/** One pattern that was tried on a part of the examples, and asked about the others. */
+/** One thing that was tried on a part of the examples, and asked about the others. */
 export interface PatternTrial {
   readonly pattern: string;
-  /** 0 for the start, at which nothing but the head is made of the examples. */
+  /** Gradient steps; 0 for the start, at which nothing but the head is made of the examples, and for a head in closed form. */
   readonly steps: number;
+  /** Whether the head is one in closed form. */
+  readonly solved: boolean;
+  /** Views of each example that it was adapted to besides; 0 where only those were viewed that are alone in their class. */
+  readonly withViews: number;
   /** Of the examples that it had not seen; undefined where every class has but one, or the time was up. */
   readonly heldBack: HeldBack | undefined;
   /** Of the start: of views of the first example of each class, asked about with that one. */
@@ -28,8 +33,10 @@ export interface AutoReport {
 export interface AutoTask {
   /** From the one that moves least to the one that moves most; each moves what the one before it does. */
   readonly patterns: readonly Pattern[];
-  /** The examples, encoded for a pattern, and views of those that are alone in their class, or of the first of each. */
-  readonly encode: (pattern: Pattern, views?: ViewOptions['of']) => Promise<Rows>;
+  /** The examples, encoded for a pattern, with views of those that are alone in their class. */
+  readonly encode: (pattern: Pattern) => Promise<Rows>;
+  /** The same rows with further views of examples. */
+  readonly addViews: (pattern: Pattern, rows: Rows, of: 'first' | 'all') => Promise<Rows>;
   readonly budgetMs: number;
   readonly options: AdaptOptions;
 }
@@ -54,13 +61,17 @@ class OutOfTime extends Error {}
 
 /** Options of a pattern's own steps, that end when the time is up. */
 function within(pattern: Pattern, options: AdaptOptions, until: number): StepsOptions {
-  const { steps = pattern.manifest.steps, rate = pattern.manifest.rate } = options;
   const onStep = () => {
     if (performance.now() > until) throw new OutOfTime();
   };
   const { signal } = options;
-  return { steps, rate, onStep, ...(signal ? { signal } : {}) };
+  return { ...stepsOf(pattern, options), onStep, ...(signal ? { signal } : {}) };
 }
+
+const stepsOf = (
+  { manifest }: Pattern,
+  { steps = manifest.steps, rate = manifest.rate }: AdaptOptions,
+): { readonly steps: number; readonly rate: number } => ({ steps, rate });
 
 async function tryWithin(pattern: Pattern, rows: Rows, split: Split, options: StepsOptions) {
   try {
@@ -73,17 +84,9 @@ async function tryWithin(pattern: Pattern, rows: Rows, split: Split, options: St
 
 const roundMs = (milliseconds: number): string => `${Math.round(milliseconds)} ms`;
 
-interface Choice {
-  /** Undefined for the start. */
-  readonly chosen: Pattern | undefined;
-  /** What it answered of examples that it had not seen; undefined where views decided. */
-  readonly answers?: Asked | undefined;
-  readonly report: AutoReport;
-}
-
 /**
- * Cross-entropy of views of one example of each class, asked about with that one, from which on steps have something to learn. Of
- * an ImageNet network's photographs nine in ten tasks are below, of hand signs none, of characters one in ten.
+ * Cross-entropy of views of one example of each class, asked about with that one, from which on there is something to learn beyond what
+ * the network tells already. Of an ImageNet network's photographs nine in ten tasks are below, of hand signs none, of characters one in ten.
  */
 const VIEWS_APART = 0.06;
 
@@ -95,103 +98,165 @@ async function askViews(pattern: Pattern, rows: Rows): Promise<HeldBack | undefi
   return heldBackOf({ logits, labels: viewed.labels, counts: viewed.support.map((value) => 1 - value) });
 }
 
-/** What is asked about: examples that were held back, with how well the start answers; none where every class has one. */
-interface Evidence {
-  readonly start: PatternTrial;
+const ofViews = ({ loss }: HeldBack): string => `views of the examples have a loss of ${loss.toFixed(3)}`;
+
+/** What is adapted to all examples in the end. */
+interface Candidate {
+  readonly pattern: Pattern;
+  readonly rows: Rows;
+  /** A head is solved for, or steps are taken; else it is the start. */
+  readonly adapts: boolean;
+  /** What it took examples for that it had not seen; undefined where there are no others. */
   readonly asked: Asked | undefined;
 }
 
-const ofViews = ({ loss }: HeldBack): string => `views of the examples have a loss of ${loss.toFixed(3)}`;
+interface Found {
+  readonly best: Candidate;
+  readonly reason: string;
+}
+
+/** A search on its way. */
+interface Search {
+  readonly task: AutoTask;
+  readonly until: number;
+  readonly trials: PatternTrial[];
+}
+
+/** Adds a trial to those that were made, with what it was asked and the milliseconds since it began. */
+function noteTrial(
+  { trials }: Search,
+  { name }: Pattern,
+  asked: Asked | undefined,
+  began: number,
+  said: Partial<PatternTrial> = {},
+): void {
+  const heldBack = asked && heldBackOf(asked);
+  const milliseconds = performance.now() - began;
+  trials.push({ pattern: name, steps: 0, solved: false, withViews: 0, ...said, heldBack, milliseconds });
+}
+
+/** Whether what was asked lost by no more than the standard error. */
+function holds(from: Asked | undefined, to: Asked | undefined): boolean {
+  if (!from || !to) return true;
+  const { mean, error } = gainOf(from, to);
+  return mean >= -error;
+}
+
+const viewsOfEach = ({ support, examples }: Rows): number =>
+  Math.round((support.length - new Set(examples).size) / new Set(examples).size);
 
 /**
- * Tries the head alone first, whose steps take next to no time, then each pattern that moves more. What a network tells from one picture says
- * beforehand whether steps pay: where it does not tell views of the examples, the first pattern below the head is taken unless it loses by more
- * than the standard error; where it does, only if it gains by more than that. A deeper one is tried only where the one before surely gained.
+ * The head in closed form, and where the network does not tell views of the examples, one that is made of views of all of them too: each
+ * of them unless it loses by more than the standard error on examples that it has not seen.
  */
-async function chooseByTrials(task: AutoTask, { start, asked }: Evidence, until: number): Promise<Choice> {
-  const { patterns, encode, budgetMs, options } = task;
-  const [first, next] = patterns as [Pattern, Pattern | undefined];
-  const views = next && (await askViews(next, await encode(next)));
-  const trials = [{ ...start, views }];
-  let best: { readonly asked: Asked | undefined; readonly pattern: Pattern | undefined } = {
-    asked,
-    pattern: undefined,
+async function chooseHead(search: Search, start: Candidate, encoded: Rows) {
+  const { task, until } = search;
+  const { pattern } = start;
+  const below = startBelow(pattern);
+  let began = performance.now();
+  const rows = withoutSpareViews(encoded);
+  const asked = await askSolved(pattern, rows, below);
+  noteTrial(search, pattern, asked, began, { solved: true });
+  const solved = { pattern, rows, adapts: true, asked };
+  const best = holds(start.asked, asked) ? solved : start;
+  began = performance.now();
+  if (began >= until) return { best, views: undefined };
+  const viewed = await task.addViews(pattern, encoded, 'first');
+  const views = await askViews(pattern, viewed);
+  if (!asked || !views || views.loss < VIEWS_APART || performance.now() >= until) return { best, views };
+  const all = await task.addViews(pattern, viewed, 'all');
+  const answers = await askSolved(pattern, all, below);
+  noteTrial(search, pattern, answers, began, { solved: true, withViews: viewsOfEach(all) });
+  return { best: holds(best.asked, answers) ? { pattern, rows: all, adapts: true, asked: answers } : best, views };
+}
+
+/** Where every class has one example: the next pattern where steps have something to learn. */
+async function chooseByViews({ task }: Search, best: Candidate, views: HeldBack | undefined): Promise<Found> {
+  const next = task.patterns[1];
+  if (!next || !views)
+    return { best, reason: 'there is nothing to ask about: one example of each class, and no views' };
+  if (views.loss < VIEWS_APART) return { best, reason: `${ofViews(views)}, which leaves nothing to learn` };
+  const rows = await task.encode(next);
+  return {
+    best: { pattern: next, rows, adapts: true, asked: undefined },
+    reason: `${ofViews(views)}, from which steps can learn`,
   };
-  const because = (reason: string): Choice => {
-    return { chosen: best.pattern, answers: best.pattern && best.asked, report: { trials, reason } };
-  };
-  const isFar = views !== undefined && views.loss >= VIEWS_APART;
-  if (!asked) {
-    if (!next || !views) return because('there is nothing to ask about: one example of each class, and no views');
-    if (isFar) best = { asked: undefined, pattern: next };
-    return because(`${ofViews(views)}, ${isFar ? 'from which steps can learn' : 'which leaves nothing to learn'}`);
-  }
+}
+
+/** Tries patterns on half of the examples of each class, as long as the others surely gain and there is time. */
+async function chooseBySteps(search: Search, found: Candidate, patterns: readonly Pattern[]): Promise<Found> {
+  const { task, until } = search;
+  const { options, budgetMs } = task;
+  let best = found;
+  let asked: Asked | undefined;
   for (const pattern of patterns) {
-    const steps = options.steps ?? pattern.manifest.steps;
+    const { steps } = stepsOf(pattern, options);
     if (steps === 0) continue;
     const from = performance.now();
     // What is chosen is adapted to all examples afterwards, which takes about twice as long as the trial.
     const third = from + (until - from) / 3;
-    if (from >= third) return because(`the budget of ${roundMs(budgetMs)} is spent`);
-    const rows = withoutSpareViews(await encode(pattern));
+    if (from >= third) return { best, reason: `the budget of ${roundMs(budgetMs)} is spent` };
+    const start = { ...stepsOf(best.pattern, options), ...(best.adapts ? {} : { steps: 0 }) };
+    asked ??= await tryOn(best.pattern, best.rows, splitRows(best.rows), start);
+    const rows = withoutSpareViews(await task.encode(pattern));
     const answers = await tryWithin(pattern, rows, splitRows(rows), within(pattern, options, third));
-    const heldBack = answers && heldBackOf(answers);
-    trials.push({ pattern: pattern.name, steps, heldBack, views: undefined, milliseconds: performance.now() - from });
-    if (!answers) return because(`"${pattern.name}" takes more than is left of the budget of ${roundMs(budgetMs)}`);
-    const isNext = pattern === next;
-    const { mean, error } = gainOf(isNext ? asked : (best.asked ?? asked), answers);
-    const least = isFar ? (isNext ? -error : 0) : error;
-    if (mean > least) best = { asked: answers, pattern };
-    if (pattern === first) continue;
-    if (mean <= least) return because(`examples that were held back do not gain by "${pattern.name}"`);
-    if (mean <= error) return because(`examples that were held back gain little by "${pattern.name}"`);
+    noteTrial(search, pattern, answers, from, { steps, solved: pattern.solve !== undefined });
+    if (!answers) {
+      return { best, reason: `"${pattern.name}" takes more than is left of the budget of ${roundMs(budgetMs)}` };
+    }
+    const { mean, error } = gainOf(asked, answers);
+    if (mean <= error) {
+      if (pattern === task.patterns[0]) continue;
+      return { best, reason: `examples that were held back gain too little by "${pattern.name}"` };
+    }
+    best = { pattern, rows, adapts: true, asked: answers };
+    asked = answers;
   }
-  return because(best.pattern ? `"${best.pattern.name}" gains, and nothing moves more` : 'no steps gain');
+  return { best, reason: best.adapts ? `"${best.pattern.name}" gains, and nothing moves more` : 'no steps gain' };
+}
+
+async function search(task: AutoTask, began: number): Promise<Found & { readonly trials: readonly PatternTrial[] }> {
+  const { patterns, budgetMs } = task;
+  const first = patterns[0] as Pattern;
+  const none = { steps: 0, rate: first.manifest.rate };
+  const encoded = await task.encode(first);
+  const rows = withoutViews(encoded);
+  const split = splitRows(rows);
+  const told = { task, until: began + budgetMs, trials: [] as PatternTrial[] };
+  const startAsked = first.leftOut ? await askStart(first, rows, none) : undefined;
+  const asked = startAsked ?? (split.asked.length > 0 ? await tryOn(first, rows, split, none) : undefined);
+  noteTrial(told, first, asked, began);
+  const start = { pattern: first, rows, adapts: false, asked };
+  const { trials } = told;
+  if (budgetMs === 0) return { best: start, trials, reason: 'the budget of 0 ms is spent' };
+  const { best, views } = first.solve
+    ? await chooseHead(told, start, encoded)
+    : { best: start, views: await askViews(first, await task.addViews(first, encoded, 'first')) };
+  trials[0] = { ...(trials[0] as PatternTrial), views };
+  if (performance.now() >= told.until) return { best, trials, reason: `the budget of ${roundMs(budgetMs)} is spent` };
+  if (!asked) return { ...(await chooseByViews(told, best, views)), trials };
+  if (first.solve && views && views.loss < VIEWS_APART) {
+    return { best, trials, reason: `${ofViews(views)}, which leaves steps nothing to learn` };
+  }
+  return { ...(await chooseBySteps(told, best, first.solve ? patterns.slice(1) : patterns)), trials };
 }
 
 /**
  * Chooses what moves: starts with a head and nothing else moving, and goes on from the pattern that moves least to those that move more, as
- * long as examples that a pattern has not seen gain by its steps and there is time. A pattern is tried on half of the examples of each class and
- * asked about the others; what is chosen is adapted to all of them, and its probabilities are made as sure as those answers were right. With one
- * example a class, views of the examples decide.
+ * long as examples that a pattern has not seen gain by its steps and there is time. What is chosen is adapted to all examples, and its
+ * probabilities are made as sure as its answers were right. With one example a class, views of the examples decide.
  */
 export async function adaptAuto(task: AutoTask): Promise<Chosen> {
-  const { patterns, budgetMs, options } = task;
-  const began = performance.now();
-  const [first, next] = patterns as [Pattern, Pattern | undefined];
-  const kept = new Map<Pattern, Promise<Rows>>();
-  const encode = (pattern: Pattern): Promise<Rows> => {
-    const rows = kept.get(pattern) ?? task.encode(pattern, pattern === next ? 'first' : 'lone');
-    kept.set(pattern, rows);
-    return rows;
+  const { best, trials, reason } = await search(task, performance.now());
+  const { pattern, rows, adapts, asked } = best;
+  const { steps, rate } = adapts ? stepsOf(pattern, task.options) : { steps: 0, rate: pattern.manifest.rate };
+  const adapted = await adaptPattern(pattern, rows, { ...task.options, steps, rate });
+  const values = adapts && asked ? cooled(adapted.values, temperatureOf(asked)) : adapted.values;
+  return {
+    pattern,
+    adapted: { ...adapted, values },
+    steps: adapted.solved && movesHeadAlone(pattern) ? 0 : steps,
+    heldBack: asked && heldBackOf(asked),
+    auto: { trials, reason },
   };
-  const none = { ...options, steps: 0, rate: first.manifest.rate };
-  const rows = await encode(first);
-  const started = await adaptPattern(first, rows, none);
-  const split = splitRows(rows);
-  const asked = split.asked.length > 0 ? await tryOn(first, rows, split, none) : undefined;
-  const heldBack = asked && heldBackOf(asked);
-  const start = { pattern: first.name, steps: 0, heldBack, milliseconds: performance.now() - began };
-  const { chosen, answers, report } =
-    budgetMs === 0
-      ? { chosen: undefined, answers: undefined, report: { trials: [start], reason: 'the budget of 0 ms is spent' } }
-      : await chooseByTrials({ ...task, encode }, { start, asked }, began + budgetMs);
-  const trial = report.trials.find(({ pattern, steps }) =>
-    chosen ? pattern === chosen.name && steps > 0 : steps === 0,
-  );
-  const told = { heldBack: trial?.heldBack, auto: report };
-  if (!chosen) return { pattern: first, adapted: started, steps: 0, ...told };
-  const { steps = chosen.manifest.steps, rate = chosen.manifest.rate } = options;
-  const adapted = await adaptPattern(chosen, withoutSpareViews(await encode(chosen)), { ...options, steps, rate });
-  return { pattern: chosen, adapted: answers ? cooled(adapted, temperatureOf(answers)) : adapted, steps, ...told };
-}
-
-/** The same with logits divided by a temperature. Steps make a profile surer of its examples than it is right about others. */
-function cooled(adapted: AdaptedValues, temperature: number): AdaptedValues {
-  const values = new Map(adapted.values);
-  for (const name of ['head.weight', 'head.bias']) {
-    const { shape, data } = values.get(name) as ProfileValue;
-    values.set(name, { shape, data: data.map((value) => value / temperature) });
-  }
-  return { ...adapted, values };
 }

@@ -11,7 +11,7 @@ import { groupRequests, type PredictionRequest, predictGroup } from './predict.j
 import { Profile, readProfile } from './profile.js';
 import { checkFits } from './profile-fits.js';
 import { profileSize } from './profile-size.js';
-import { encodeRows, type Rows, type ViewOptions } from './rows.js';
+import { addViews, encodeRows, type Rows, type ViewOptions } from './rows.js';
 import type { BundleSource } from './source.js';
 import type { AdaptOptions, AdaptResult, EncodedImage, Example, ImageInput, Prediction } from './types.js';
 import { Weights } from './weights.js';
@@ -214,17 +214,34 @@ export class Bundle {
     let encoding = 0;
     const images = examples.map(({ image }) => image);
     const task = { labels: classes.rows, ways: classes.names.length };
-    const encode = async (pattern: Pattern, of: ViewOptions['of'] = 'lone'): Promise<Rows> => {
+    const { preprocessing } = this.manifest;
+    const timed = async <T>(work: () => Promise<T>): Promise<T> => {
       const from = performance.now();
-      const count = options.views ?? (options.steps === 0 ? 0 : (pattern.manifest.views ?? 0));
-      const views = { count, of };
-      const rows = await encodeRows(pattern, images, task, this.manifest.preprocessing, views, options.signal);
+      const result = await work();
       encoding += performance.now() - from;
-      return rows;
+      return result;
     };
+    const withViews = (pattern: Pattern, rows: Rows, of: ViewOptions['of']) => {
+      // A head that goes on from a profile takes steps on its examples alone.
+      const asks = options.steps !== 0 && !(from && pattern.manifest.objective !== 'prototypes');
+      const count = options.views ?? (asks ? (pattern.manifest.views ?? 0) : 0);
+      return addViews(pattern, rows, images, { count, of }, preprocessing, options.signal);
+    };
+    const encode = (pattern: Pattern): Promise<Rows> =>
+      timed(async () => {
+        const rows = await encodeRows(pattern, images, task, preprocessing, options.signal);
+        return withViews(pattern, rows, 'lone');
+      });
+    const further = (pattern: Pattern, rows: Rows, of: ViewOptions['of']) => timed(() => withViews(pattern, rows, of));
     const { pattern, adapted, steps, heldBack, auto } =
       options.pattern === AUTO
-        ? await adaptAuto({ patterns, encode, budgetMs: options.budgetMs ?? Number.POSITIVE_INFINITY, options })
+        ? await adaptAuto({
+            patterns,
+            encode,
+            addViews: further,
+            budgetMs: options.budgetMs ?? Number.POSITIVE_INFINITY,
+            options,
+          })
         : await adaptOne(patterns[0] as Pattern, encode, options);
     const ended = performance.now();
     const { values, losses, loss, halved } = adapted;

@@ -1,3 +1,4 @@
+import type { ProfileValue } from './profile.js';
 import { rowLoss } from './row-loss.js';
 
 /** What is known of a profile from examples that it was asked about and had not seen. */
@@ -69,4 +70,14 @@ export function temperatureOf(asked: Asked): number {
     else low = left;
   }
   return Math.exp((low + high) / 2);
+}
+
+/** A profile's values with logits divided by a temperature. */
+export function cooled(values: ReadonlyMap<string, ProfileValue>, temperature: number): Map<string, ProfileValue> {
+  const result = new Map(values);
+  for (const name of ['head.weight', 'head.bias']) {
+    const { shape, data } = values.get(name) as ProfileValue;
+    result.set(name, { shape, data: data.map((value) => value / temperature) });
+  }
+  return result;
 }

@@ -41,6 +41,8 @@ const patternSchema = z.object({
     moments: z.optional(fileName),
     /** Logits of examples by prototypes that each is no part of; absent where a head is not made of the examples alone. */
     leftOut: z.optional(fileName),
+    /** Heads in closed form, each of some of the examples, and the logits of all by each; absent where a head does not end there. */
+    solve: z.optional(fileName),
   }),
   /**
    * Where values start, by their names in the graphs, as tensors of `weights`: those of `moving`, a kept head's rows, and the model's

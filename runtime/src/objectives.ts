@@ -10,7 +10,7 @@ import { dataOf, type TensorFeeds } from './tensors.js';
 const vector = (data: Float32Array): Tensor => new Tensor('float32', data, [data.length]);
 
 /** One-hot labels `[N, ways]`. */
-const labelTensor = (labels: Int32Array, ways: number): Tensor =>
+export const labelTensor = (labels: Int32Array, ways: number): Tensor =>
   new Tensor('float32', oneHot(labels, ways), [labels.length, ways]);
 
 /** Mean of {@link rowLoss} over logits `[N, W]`, by weights. */

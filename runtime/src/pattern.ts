@@ -46,6 +46,11 @@ export interface Pattern {
   readonly predict: InferenceSession;
   /** `features`, `labels`, `support` and the values below the head to `logits`; undefined where the bundle has none. */
   readonly leftOut: InferenceSession | undefined;
+  /**
+   * `features`, `labels`, `support [K, N, 1]` and the values below the head to `head.weight [K, W, F]`, `head.bias [K, 1, W]` and `logits
+   * [K, N, W]`; undefined where the bundle has none.
+   */
+  readonly solve: InferenceSession | undefined;
 }
 
 /** The name a step graph gives a value after the step. */
@@ -175,6 +180,9 @@ export async function loadPattern(
   }
   const leftOutInputs = ['features', 'labels', 'support', ...below];
   const leftOut = graphs.leftOut ? await open(graphs.leftOut, leftOutInputs, leftOutInputs, ['logits']) : undefined;
+  const solve = graphs.solve
+    ? await open(graphs.solve, leftOutInputs, leftOutInputs, ['head.weight', 'head.bias', 'logits'])
+    : undefined;
   return {
     name,
     manifest,
@@ -190,6 +198,7 @@ export async function loadPattern(
     observe,
     predict,
     leftOut,
+    solve,
   };
 }
 

@@ -52,59 +52,85 @@ export function presentClasses(rows: Rows): Rows {
   return { ...rows, ways: present.length, labels: rows.labels.map((label) => place.get(label) as number) };
 }
 
-/** The first example of each class that has pixels to make views of, and where `lone` is set no more examples than that. */
-function firstOnes(rows: Rows, images: readonly ImageInput[], lone: boolean): number[] {
+/** Views of examples that are to be encoded beside them. */
+export interface ViewOptions {
+  /** Of each example. */
+  readonly count: number;
+  /** Of those that are alone in their class, of the first of every class, or of all. */
+  readonly of: 'lone' | 'first' | 'all';
+}
+
+/** The most views of all examples together. */
+const MOST_VIEWS = 300;
+
+/** Examples to make views of, by their numbers: they have pixels and no views yet. */
+function unviewed(rows: Rows, images: readonly ImageInput[], of: ViewOptions['of']): number[] {
   const counts = supportCounts(rows);
+  const viewed = viewedExamples(rows);
   const seen = new Set<number>();
-  return [...rows.labels.keys()].filter((i) => {
+  return [...images.keys()].filter((i) => {
     const label = rows.labels[i] as number;
-    if (seen.has(label) || isEncoded(images[i] as ImageInput)) return false;
+    if (isEncoded(images[i] as ImageInput) || (of === 'first' && seen.has(label))) return false;
     seen.add(label);
-    return !lone || counts[label] === 1;
+    return !viewed.has(i) && (of !== 'lone' || counts[label] === 1);
   });
 }
 
-/** Views of examples to be encoded with them. */
-export interface ViewOptions {
-  readonly count: number;
-  /** Of which: of each that is alone in its class, as nothing else can be asked about it, or of the first of every class. */
-  readonly of: 'lone' | 'first';
+/** Encodes views of examples, the first rows, and adds them. Examples that were encoded before have no pixels to make views of. */
+export async function addViews(
+  pattern: Pattern,
+  rows: Rows,
+  images: readonly ImageInput[],
+  { count: most, of }: ViewOptions,
+  preprocessing: Preprocessing,
+  signal?: AbortSignal,
+): Promise<Rows> {
+  const seen = unviewed(rows, images, of);
+  const count = Math.min(most, Math.floor(MOST_VIEWS / Math.max(seen.length, 1)));
+  if (count === 0 || seen.length === 0) return rows;
+  const made = seen.flatMap((i) => viewsOf(images[i] as Float32Array, preprocessing, count));
+  const features = await encodeViews(pattern, made, preprocessing, rows.encoded, signal);
+  const views = seen.flatMap((i) => new Array<number>(count).fill(i));
+  return {
+    encoded: { ...rows.encoded, features: stackRows(rows.encoded['features'] as Tensor, features) },
+    labels: Int32Array.from([...rows.labels, ...views.map((i) => rows.labels[i] as number)]),
+    ways: rows.ways,
+    examples: Int32Array.from([...rows.examples, ...views]),
+    support: Float32Array.from([...rows.support, ...views.map(() => 0)]),
+  };
 }
 
-/** Encodes examples and views of them. Those that were encoded before have no pixels to make views of. */
+/** Encodes examples. */
 export async function encodeRows(
   pattern: Pattern,
   images: readonly ImageInput[],
   { labels, ways }: { readonly labels: Int32Array; readonly ways: number },
   preprocessing: Preprocessing,
-  views: ViewOptions,
   signal?: AbortSignal,
 ): Promise<Rows> {
-  const encoded = await encodeExamples(pattern, images, preprocessing, signal);
-  const rows: Rows = {
-    encoded,
+  return {
+    encoded: await encodeExamples(pattern, images, preprocessing, signal),
     labels,
     ways,
     examples: Int32Array.from(labels.keys()),
     support: new Float32Array(labels.length).fill(1),
   };
-  const seen = views.count === 0 ? [] : firstOnes(rows, images, views.of === 'lone');
-  if (seen.length === 0) return rows;
-  const made = seen.flatMap((i) => viewsOf(images[i] as Float32Array, preprocessing, views.count));
-  const features = await encodeViews(pattern, made, preprocessing, encoded, signal);
-  const of = seen.flatMap((i) => new Array<number>(views.count).fill(i));
-  return {
-    encoded: { ...encoded, features: stackRows(encoded['features'] as Tensor, features) },
-    labels: Int32Array.from([...labels, ...of.map((i) => labels[i] as number)]),
-    ways,
-    examples: Int32Array.from([...rows.examples, ...of]),
-    support: Float32Array.from([...rows.support, ...of.map(() => 0)]),
-  };
 }
+
+/** The examples that there are views of. */
+const viewedExamples = ({ examples, support }: Rows): Set<number> =>
+  new Set(examples.filter((_, i) => support[i] === 0));
+
+/** Examples without views. */
+export const withoutViews = (rows: Rows): Rows =>
+  takeRows(
+    rows,
+    [...rows.support.keys()].filter((i) => rows.support[i] === 1),
+  );
 
 /** The first example of each class that has views, and these: what is known of a class from one picture. */
 export function viewedRows(rows: Rows): Rows {
-  const viewed = new Set(rows.examples.filter((_, i) => rows.support[i] === 0));
+  const viewed = viewedExamples(rows);
   return takeRows(
     rows,
     [...rows.examples.keys()].filter((i) => viewed.has(rows.examples[i] as number)),

@@ -11,11 +11,11 @@ import { dataOf, storedTensors } from './tensors.js';
 export interface Split {
   /** Numbers of the rows that a trial adapts to: every second example of a class, beginning with its first, and the views of them. */
   readonly taught: readonly number[];
-  /** Those that it is asked about; none where every class has but one example. */
+  /** Examples that it is asked about, without views; none where every class has but one. */
   readonly asked: readonly number[];
 }
 
-export function splitRows({ examples, labels }: Pick<Rows, 'examples' | 'labels'>): Split {
+export function splitRows({ examples, labels, support }: Pick<Rows, 'examples' | 'labels' | 'support'>): Split {
   const seen = new Map<number, number>();
   const isTaught = new Map<number, boolean>();
   for (const [i, example] of examples.entries()) {
@@ -27,7 +27,7 @@ export function splitRows({ examples, labels }: Pick<Rows, 'examples' | 'labels'
   }
   const numbers = [...examples.keys()];
   const taught = numbers.filter((i) => isTaught.get(examples[i] as number));
-  return { taught, asked: numbers.filter((i) => !isTaught.get(examples[i] as number)) };
+  return { taught, asked: numbers.filter((i) => support[i] === 1 && !isTaught.get(examples[i] as number)) };
 }
 
 /** A probability that float32 rounds to 0 is no infinite loss. */

@@ -85,6 +85,7 @@ const fileNames: Readonly<Record<GraphName, string>> = {
   moments: 'moments',
   predict: 'predict',
   leftOut: 'left-out',
+  solve: 'solve',
 };
 
 /** The graphs of a compiled pattern, by their names in a manifest. */
@@ -96,6 +97,7 @@ export const encodedGraphs = (compiled: CompiledPattern): BundlePattern['graphs'
   moments: compiled.moments,
   predict: compiled.predict,
   leftOut: compiled.leftOut,
+  solve: compiled.solve,
 });
 
 const isOpen = ({ mask }: StartingValue): boolean => !mask?.includes(0);

@@ -5,13 +5,20 @@ type Steps = StepOptions & Required<Pick<StepOptions, 'steps' | 'rate' | 'optimi
 
 /** Where classes are made of the examples and something below them moves. */
 const PROTOTYPES: Steps = { steps: 10, rate: 0.001, optimizer: 'adam', objective: 'prototypes', views: 6 };
-/** Where a head of directions alone moves, which takes next to no time. */
-const COSINES: Steps = { steps: 40, rate: 0.01, optimizer: 'adam', objective: 'head' };
+/** Where a head of directions alone moves, and goes on from a profile: else it is solved for. */
+const COSINES: Steps & { readonly views: number } = {
+  steps: 40,
+  rate: 0.01,
+  optimizer: 'adam',
+  objective: 'head',
+  views: 6,
+};
 const OTHERS: Steps = { steps: 5, rate: 0.01, optimizer: 'sgd', objective: 'head' };
 
 function defaultsOf({ head = 'cosine', objective = 'prototypes' }: CompileOptions, moves: boolean): Steps {
   if (head !== 'keep' && moves && objective === 'prototypes') return PROTOTYPES;
-  return head === 'cosine' && !moves ? COSINES : OTHERS;
+  if (head === 'keep' || moves) return OTHERS;
+  return head === 'cosine' ? COSINES : { ...OTHERS, views: COSINES.views };
 }
 
 /**
@@ -25,7 +32,7 @@ export function stepOptions(options: CompileOptions, moving: readonly ModelParam
   const { rate = optimizer === defaults.optimizer ? defaults.rate : OTHERS.rate, views = defaults.views } = options;
   return {
     ...{ steps, rate, optimizer, objective },
-    ...(views && objective === 'prototypes' ? { views } : {}),
+    ...(views && (objective === 'prototypes' || defaults.views) ? { views } : {}),
     ...(smoothing ? { smoothing } : {}),
     ...(decay ? { decay } : {}),
     ...(schedule ? { schedule } : {}),

@@ -27,6 +27,8 @@ export interface CompiledPattern {
   readonly predict: Graph;
   /** Logits of examples by prototypes that each is no part of; undefined where a head is not made of the examples alone. */
   readonly leftOut: Graph | undefined;
+  /** Heads in closed form, and the logits of all examples by each; undefined where a head does not end there. */
+  readonly solve: Graph | undefined;
   /** Those that take the support set's moments, from the image upward; `frozen` where `encode` yields them. */
   readonly normalizations: readonly { readonly name: string; readonly channels: number; readonly frozen: boolean }[];
   /** Shape of the features of one image. */
@@ -103,6 +105,23 @@ export function compilePattern(source: PatternSource): CompiledPattern {
       };
     });
 
+  const solve =
+    source.solve &&
+    part('solve', 'batch', (g, { output, features, values }) => {
+      const labels = g.input('labels', ['N', 'W']);
+      const support = g.input('support', ['K', 'N', 1]);
+      const heads = (source.solve as NonNullable<PatternSource['solve']>)(g, output, labels, support);
+      return {
+        name: 'solve',
+        inputs: [features, labels, support, ...values.values()],
+        outputs: new Map([
+          ['head.weight', heads.weight],
+          ['head.bias', heads.bias],
+          ['logits', heads.outputs],
+        ]),
+      };
+    });
+
   return {
     encode,
     encodeQuery: frozen.length > 0 ? encodeGraph(split, true) : undefined,
@@ -111,6 +130,7 @@ export function compilePattern(source: PatternSource): CompiledPattern {
     moments: moving.length > 0 ? part('moments', 'batch', momentsOf) : undefined,
     predict,
     leftOut,
+    solve,
     normalizations: [...frozen, ...moving].map((normalization) => ({
       name: normalization.name,
       channels: normalization.channels,

@@ -1,5 +1,5 @@
 import type { Graph, GraphBuilder, Value } from '@whet/compiler';
-import type { HeadWeights } from '@whet/models';
+import type { HeadWeights, RidgeHeads } from '@whet/models';
 import type { ObjectiveName, OptimizerName } from '@whet/runtime/format';
 import type { SupportNormalization } from './support-moments.js';
 
@@ -39,6 +39,11 @@ export interface PatternSource {
    * `prototypes`.
    */
   readonly leaveOneOut?: (g: GraphBuilder, features: Value, labels: Value, support: Value) => Value;
+  /**
+   * Heads in closed form, each of the rows that `support [K, N, 1]` names, out of head features `[N, F]` and one-hot labels `[N, W]`:
+   * where the head ends, if there is such a one.
+   */
+  readonly solve?: (g: GraphBuilder, features: Value, labels: Value, support: Value) => RidgeHeads;
   /** The share of each label that all classes have; none when absent. */
   readonly smoothing?: number;
   /** What is taken off the distance to `starts` in a step, times the rate (decoupled weight decay); nothing when absent. */

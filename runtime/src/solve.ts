@@ -1,0 +1,72 @@
+import { Tensor } from 'onnxruntime-common';
+import type { Asked } from './held-back.js';
+import { labelTensor } from './objectives.js';
+import type { Pattern } from './pattern.js';
+import type { Rows } from './rows.js';
+import { runSession } from './run-session.js';
+import { dataOf, type TensorFeeds } from './tensors.js';
+
+// Where a head ends that is made of examples: in closed form, without a step.
+
+/** Heads of a pattern in closed form, as its graph `solve` gives them, each of the rows that are 1 in its part of `support [K, N]`. */
+function solve(pattern: Pattern, { encoded, labels, ways }: Rows, below: TensorFeeds, support: Float32Array) {
+  const shape = [support.length / labels.length, labels.length, 1];
+  return runSession(pattern.solve as NonNullable<Pattern['solve']>, {
+    ...encoded,
+    labels: labelTensor(labels, ways),
+    support: new Tensor('float32', support, shape),
+    ...below,
+  });
+}
+
+/** The head in closed form of all rows, with given values below it: `head.weight [W, F]`, `head.bias [W]`. */
+export async function solvedHead(pattern: Pattern, rows: Rows, below: TensorFeeds): Promise<TensorFeeds> {
+  const heads = await solve(pattern, rows, below, new Float32Array(rows.labels.length).fill(1));
+  const weight = heads['head.weight'] as Tensor;
+  return {
+    'head.weight': new Tensor('float32', dataOf(weight), weight.dims.slice(1)),
+    'head.bias': new Tensor('float32', dataOf(heads['head.bias']), [rows.ways]),
+  };
+}
+
+/** Parts that the examples are held back in, at most, and multiply-adds of all of them together: those of 5 times 200 rows. */
+const [MOST_FOLDS, LARGEST] = [5, 4e7];
+
+/**
+ * The part with which each row is held back, -1 where never: the examples of a class in turns, views with their example, and none that is
+ * alone in its class.
+ */
+export function foldsOf({ examples, labels, support }: Omit<Rows, 'encoded' | 'ways'>): Int32Array {
+  const places = new Map<number, number>();
+  const counts = new Map<number, number>();
+  for (const [i, example] of examples.entries()) {
+    const label = labels[i] as number;
+    if (support[i] === 0 || places.has(example)) continue;
+    const place = counts.get(label) ?? 0;
+    places.set(example, place);
+    counts.set(label, place + 1);
+  }
+  const most = Math.max(...counts.values());
+  const folds = Math.max(Math.min(MOST_FOLDS, most, Math.floor(LARGEST / labels.length ** 3)), 2);
+  return Int32Array.from(examples, (example, i) =>
+    (counts.get(labels[i] as number) ?? 0) > 1 ? (places.get(example) as number) % folds : -1,
+  );
+}
+
+/** What examples are taken for by heads in closed form that are made without them; undefined where every class has but one. */
+export async function askSolved(pattern: Pattern, rows: Rows, below: TensorFeeds): Promise<Asked | undefined> {
+  const { labels, ways, support } = rows;
+  const folds = foldsOf(rows);
+  const count = Math.max(...folds) + 1;
+  if (count === 0) return undefined;
+  const kept = Float32Array.from({ length: count * labels.length }, (_, at) =>
+    folds[at % labels.length] === Math.floor(at / labels.length) ? 0 : 1,
+  );
+  const all = dataOf((await solve(pattern, rows, below, kept))['logits']);
+  const logits = new Float32Array(labels.length * ways);
+  for (const [i, fold] of folds.entries()) {
+    const at = (Math.max(fold, 0) * labels.length + i) * ways;
+    logits.set(all.subarray(at, at + ways), i * ways);
+  }
+  return { logits, labels, counts: support.map((own, i) => ((folds[i] as number) >= 0 ? own : 0)) };
+}
