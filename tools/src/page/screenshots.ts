@@ -15,7 +15,6 @@ const { page } = driver;
 await driver.open(server.url);
 await driver.button('Start with 5 example characters').click();
 await page.locator('.thumb').nth(24).waitFor();
-await driver.pattern('head');
 // The first times still grow memory.
 for (let i = 0; i < 4; i++) await driver.adapt();
 await page.getByText(/over moving everything/).waitFor({ timeout: 120_000 });

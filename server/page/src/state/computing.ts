@@ -47,7 +47,7 @@ export async function readPicture(
 }
 
 /** ms in which `auto` tries patterns; what it chooses is adapted to all examples after that. */
-const BUDGET_MS = 5000;
+const BUDGET_MS = 15_000;
 
 const examplesNow = (): LabelledPixels[] =>
   classes.value.flatMap(({ name, pictures }) =>

@@ -4,8 +4,8 @@ import { adapt, cancel } from '../state/computing.js';
 import { type Person, patternChoices, picturesOf } from '../state/model.js';
 import { setPattern } from '../state/profiles.js';
 import { type Adapting, adapting, classes, comparing, missing, opened, people, person } from '../state/signals.js';
+import { AdaptOutcome } from './adapt-outcome.js';
 import { LossChart } from './loss-chart.js';
-import { Outcome } from './outcome.js';
 
 /** ms in which *Cancel*, which takes the place of *Adapt*, does nothing yet: it may be the second half of a double click. */
 const DOUBLE_CLICK_MS = 400;
@@ -94,7 +94,7 @@ export function AdaptCard() {
         {running ? stepOf(running) : (reason ?? hintOf(now))}
       </p>
       {isOwn && running && <LossChart losses={running.losses} steps={running.steps ?? running.step} />}
-      {!isOwn && last && <Outcome last={last} />}
+      {!isOwn && last && <AdaptOutcome last={last} />}
       {!isOwn && last && last.losses.length > 0 && <LossChart losses={last.losses} steps={last.losses.length} />}
       {!isOwn && last && (
         <dl class="figures" data-milliseconds={last.total}>

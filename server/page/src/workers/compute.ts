@@ -57,7 +57,7 @@ export interface LabelledPixels {
   readonly pixels: Uint8Array;
 }
 
-export interface AdaptRequest {
+export interface AdaptChoice {
   /** Of the bundle, or `auto`. */
   readonly pattern: string;
   /** Of `auto`. */
@@ -242,7 +242,7 @@ const compute = {
   /** Adapts; rejects with an AbortError after {@link cancel}. `auto` tries all patterns, which are fetched for it. */
   async adapt(
     examples: readonly LabelledPixels[],
-    request: AdaptRequest,
+    request: AdaptChoice,
     onStep: (step: number, loss: number) => void,
   ): Promise<Adapted> {
     const open = opened();

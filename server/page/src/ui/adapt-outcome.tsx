@@ -2,7 +2,7 @@ import type { AutoReport, HeldBack } from '@whet/runtime/web';
 import type { LastAdaptation } from '../state/model.js';
 
 /** How much of the examples came out right unseen, and what `auto` took and why; what it tried stands behind that. */
-export function Outcome({ last: { heldBack, auto, losses, pattern } }: { last: LastAdaptation }) {
+export function AdaptOutcome({ last: { heldBack, auto, losses, pattern } }: { last: LastAdaptation }) {
   const right = heldBack ? `${ofAll(heldBack)} right when not seen` : '';
   if (!auto) return right ? <p class="quiet">{right}.</p> : null;
   const took = losses.length > 0 ? `Took ${losses.length} steps of ${pattern}` : 'Took no steps';
