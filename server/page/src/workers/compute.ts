@@ -6,15 +6,11 @@ import {
   type Bundle,
   type DownloadProgress,
   decodeRgba,
-  type EncodedImage,
-  type Example,
   type HeldBack,
-  type ImageInput,
   loadBundle,
   type Manifest,
   type OrtFiles,
   type PatternManifest,
-  pixelsToTensor,
   readProfile,
   resizePixels,
   usableThreads,
@@ -22,6 +18,7 @@ import {
   type WebLoadOptions,
 } from '@whet/runtime/web';
 import * as Comlink from 'comlink';
+import { encodeOnce, forgetEncoded, seenExamples, seenImage } from './encode-once.js';
 import { flattenLight } from './flatten-light.js';
 import type { Loader } from './loader.js';
 
@@ -115,18 +112,6 @@ function begin(): AbortController {
   return cancelled;
 }
 
-const tensorOf = (pixels: Uint8Array): Float32Array => pixelsToTensor(pixels, opened().manifest.preprocessing);
-
-const tensorsOf = (examples: readonly LabelledPixels[]): Example[] =>
-  examples.map(({ label, pixels }) => ({ label, image: tensorOf(pixels) }));
-
-/** Whether an example is the only one of its class. */
-function loneOf(examples: readonly LabelledPixels[]): (example: LabelledPixels) => boolean {
-  const counts = new Map<string, number>();
-  for (const { label } of examples) counts.set(label, (counts.get(label) ?? 0) + 1);
-  return ({ label }) => counts.get(label) === 1;
-}
-
 const isDense = ({ graphs, moving }: PatternManifest, most: number) =>
   graphs.encode === null && moving.reduce((sum, value) => sum + value.moving, 0) === most;
 
@@ -136,48 +121,6 @@ function densePattern({ patterns }: Manifest): string | undefined {
     ...Object.values(patterns).map(({ moving }) => moving.reduce((sum, value) => sum + value.entries, 0)),
   );
   return Object.keys(patterns).find((name) => isDense(patterns[name] as PatternManifest, most));
-}
-
-/** What is left of pictures above the frozen part, by pattern and picture: a class that is added costs its own pictures only. */
-const kept = new Map<string, Map<string, EncodedImage>>();
-/** Values that are kept at most, of all patterns: 64 MB. */
-const MOST_KEPT = 16_000_000;
-
-/**
- * Examples for a pattern, encoded or found again where its features depend on a picture alone and are small enough to be kept. One that is
- * alone in its class stays a picture where the pattern asks about views of it.
- */
-async function encodeOnce(
-  open: Bundle,
-  name: string,
-  examples: readonly LabelledPixels[],
-  signal: AbortSignal,
-): Promise<{ inputs: Example<ImageInput>[]; encoded: number }> {
-  const { graphs, features, normalizations = [], views = 0 } = open.manifest.patterns[name] as PatternManifest;
-  const length = features.reduce((a, b) => a * b, 1);
-  const canKeep = graphs.encode !== null && !normalizations.some(({ frozen }) => frozen);
-  if (!canKeep || length * examples.length > MOST_KEPT) {
-    return { inputs: tensorsOf(examples), encoded: examples.length };
-  }
-  const isLone = loneOf(examples);
-  const asPictures = new Set(views > 0 ? examples.filter(isLone) : []);
-  const found = kept.get(name) ?? new Map<string, EncodedImage>();
-  const missing = examples.filter((one) => !asPictures.has(one) && (one.id === undefined || !found.has(one.id)));
-  const tensors = missing.map(({ pixels }) => tensorOf(pixels));
-  const images = tensors.length > 0 ? await open.encode(tensors, { pattern: name, signal }) : [];
-  const fresh = new Map(missing.map((example, i) => [example, images[i] as EncodedImage]));
-  const encodedOf = (example: LabelledPixels) => fresh.get(example) ?? found.get(example.id as string);
-  const inputs = examples.map((example) => {
-    const { label, pixels } = example;
-    return { label, image: asPictures.has(example) ? tensorOf(pixels) : (encodedOf(example) as EncodedImage) };
-  });
-  // Of the other patterns nothing is kept when it becomes too much; of this one, what these examples need.
-  const others = [...kept].filter(([other]) => other !== name);
-  const size = others.reduce((sum, [, all]) => sum + [...all.values()].reduce((a, b) => a + b.features.length, 0), 0);
-  if (size + length * examples.length > MOST_KEPT) kept.clear();
-  const keep = examples.map((example) => [example.id, encodedOf(example)] as const);
-  kept.set(name, new Map(keep.filter((one): one is [string, EncodedImage] => Boolean(one[0] && one[1]))));
-  return { inputs, encoded: missing.length + asPictures.size };
 }
 
 async function ortFiles(loader: Comlink.Remote<Loader>, urls: OrtUrls): Promise<OrtFiles> {
@@ -219,7 +162,7 @@ const compute = {
       },
       ...(memory ? { memory } : {}),
     };
-    kept.clear();
+    forgetEncoded();
     bundle = await loadBundle((path, fresh) => loader.readBundleFile(name, path, onProgress, fresh), options);
     const load = performance.now() - began;
     const { manifest, digest } = bundle;
@@ -256,7 +199,7 @@ const compute = {
     // What is kept is of one pattern each, and of views there is nothing kept.
     const { inputs, encoded } =
       asked === AUTO
-        ? { inputs: tensorsOf(examples), encoded: examples.length }
+        ? { inputs: seenExamples(open, examples), encoded: examples.length }
         : await encodeOnce(open, asked, examples, signal);
     const encode = performance.now() - began;
     const { profile, losses, heldBack, auto, milliseconds } = await open.adapt(inputs, { ...request, onStep, signal });
@@ -283,7 +226,10 @@ const compute = {
     await open.load(readProfile(bytes).pattern);
     const profile = open.profileFromBytes(bytes);
     const began = performance.now();
-    const predictions = await open.predict(profile, pixels.map(tensorOf));
+    const predictions = await open.predict(
+      profile,
+      pixels.map((one) => seenImage(open, one)),
+    );
     const milliseconds = (performance.now() - began) / Math.max(1, pixels.length);
     return predictions.map(({ label, probabilities }) => ({
       label,
@@ -305,7 +251,7 @@ const compute = {
     cancelled = controller;
     await open.load(pattern);
     controller.signal.throwIfAborted();
-    const tensors = tensorsOf(examples);
+    const tensors = seenExamples(open, examples);
     const took = async (count: number) => {
       const { milliseconds } = await open.adapt(tensors, { pattern, steps: count, signal: controller.signal });
       return milliseconds.total;
@@ -327,7 +273,7 @@ const compute = {
     const open = opened();
     const controller = begin();
     const rounds = roundsOf(examples);
-    const tensors = tensorsOf(examples);
+    const tensors = seenExamples(open, examples);
     for (const pattern of patterns) {
       await open.load(pattern);
       const times: number[] = [];
