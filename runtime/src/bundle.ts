@@ -1,11 +1,12 @@
 import type { InferenceSession } from 'onnxruntime-common';
 import { adaptOne, checkSteps } from './adapt-one.js';
 import { adaptAuto, nested } from './auto.js';
+import { AUTO } from './auto-name.js';
 import { classesOf } from './classes.js';
 import { encodeExamples, isEncoded } from './encode.js';
 import { BundleError, InputError, ProfileError } from './errors.js';
 import { labelProblem } from './label.js';
-import { AUTO, filesOf, graphsOf, type Manifest, type PatternManifest, parseManifest } from './manifest.js';
+import { filesOf, graphsOf, type Manifest, type PatternManifest, parseManifest } from './manifest.js';
 import { loadPattern, type Pattern } from './pattern.js';
 import { groupRequests, type PredictionRequest, predictGroup } from './predict.js';
 import { Profile, readProfile } from './profile.js';

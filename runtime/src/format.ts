@@ -3,9 +3,10 @@
  * bundles and profiles or reads their files; to adapt and predict, none of it is needed.
  */
 export { readArchive } from './archive.js';
+export { AUTO } from './auto-name.js';
 export { isArchive, isFileName } from './file-name.js';
 export { labelKey, labelProblem, labelsProblem, MAX_LABEL_BYTES, sameLabels } from './label.js';
-export { AUTO, BUNDLE_SCHEMA, filesOf, manifestSchema, parseManifest } from './manifest.js';
+export { BUNDLE_SCHEMA, filesOf, manifestSchema, parseManifest } from './manifest.js';
 export { type ObjectiveName, objectiveNames } from './objective.js';
 export { oneHot } from './one-hot.js';
 export { type OptimizerName, optimizerNames, optimizerStates, stateName } from './optimizer.js';

@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import { AUTO } from './auto-name.js';
 import { BundleError } from './errors.js';
 import { isFileName, splitPath } from './file-name.js';
 import { labelProblem, sameLabels } from './label.js';
@@ -9,9 +10,6 @@ import { scheduleNames } from './schedule.js';
 
 /** The bundle format this code reads and writes. */
 export const BUNDLE_SCHEMA = 'whet-bundle/2';
-
-/** The name that asks for a pattern to be chosen; no pattern of a bundle is called so. */
-export const AUTO = 'auto';
 
 const digest = z.string().check(z.regex(/^[0-9a-f]{64}$/));
 const positive = z.int().check(z.positive());

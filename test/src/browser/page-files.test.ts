@@ -3,13 +3,19 @@ import type { ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { bundlesDirectory, DEFAULT_BUNDLE } from '@whet/models';
-import { type Manifest, readProfile } from '@whet/runtime';
+import { type Example, type Manifest, readProfile } from '@whet/runtime';
+import { decodeImage } from '@whet/runtime/images';
+import { loadBundle } from '@whet/runtime/node';
 import { chromiumPath, openBrowser, skipReason, type TestBrowser } from '@whet/tools/page/browser';
 import { PageDriver } from '@whet/tools/page/driver';
 import { type PageServer, startPageServer } from '@whet/tools/page/page-server';
 import { partOfBundle } from '@whet/tools/page/part-of-bundle';
 import type { Page } from 'playwright-core';
+import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { compileBytes } from '../compile/compile-helpers.js';
+import { CLASSES, FEATURES, flat, SIDE, smallClassifier } from '../compile/small-classifier.js';
+import { relativeError } from '../parity/reference.js';
 
 describe.skipIf(!chromiumPath)(`the page's files on a host that fails and changes${skipReason}`, () => {
   let parent: string;
@@ -23,7 +29,15 @@ describe.skipIf(!chromiumPath)(`the page's files on a host that fails and change
     const part = await partOfBundle(join(bundlesDirectory, DEFAULT_BUNDLE), ['head', 'from-block4']);
     for (const name of ['first', 'second']) await cp(part, join(parent, name), { recursive: true });
     await rm(part, { recursive: true });
-    const pages = new Map(['first', 'second'].map((name) => [name, join(parent, name)]));
+    const model = smallClassifier((g, pooled, constant) => {
+      const hidden = g.apply('Gemm', [flat(g, pooled), constant('v', [FEATURES, 6])], {}, 'hidden');
+      const rows = [g.apply('Relu', [hidden], {}, 'kept'), constant('w', [6, CLASSES]), constant('b', [CLASSES])];
+      return g.apply('Gemm', rows, {}, 'fc');
+    });
+    const patterns = { head: ['none'], last: ['last:1'] };
+    const { directory } = await compileBytes(model, { patterns, steps: 10, rate: 0.01 });
+    await cp(directory, join(parent, 'small'), { recursive: true });
+    const pages = new Map(['first', 'second', 'small'].map((name) => [name, join(parent, name)]));
     server = await startPageServer(undefined, undefined, pages);
     browser = await openBrowser({ compileOnce: true });
     page = browser.context.pages()[0] ?? (await browser.context.newPage());
@@ -56,7 +70,7 @@ describe.skipIf(!chromiumPath)(`the page's files on a host that fails and change
   it('a file that came damaged is not kept: once the host is healed, the same works', async () => {
     await reload();
     const heal = await damage('first/from-block4.step.onnx');
-    await page.getByLabel('Pattern: what may move').selectOption('from-block4');
+    await driver.pattern('from-block4');
     await driver.adaptButton.click();
     const problem = page.locator('.notice.problem', { hasText: /from-block4\.step\.onnx: SHA-256/ });
     await problem.waitFor();
@@ -85,6 +99,75 @@ describe.skipIf(!chromiumPath)(`the page's files on a host that fails and change
     await page.getByLabel('Model').selectOption('first');
     await page.getByRole('heading', { name: 'Getting ready' }).waitFor({ state: 'hidden' });
     await driver.ready();
+  });
+
+  it('auto chooses what moves as Node.js does, says what it tried and why, and is cancelled', async () => {
+    const open = async (name: string) => {
+      await page.getByLabel('Model').selectOption(name);
+      await page.getByRole('heading', { name: 'Getting ready' }).waitFor({ state: 'hidden' });
+      await driver.ready();
+    };
+    const bundle = await loadBundle(join(parent, 'small'), { threads: 1 });
+    const examples: Example[] = [];
+    const add = async (label: string, wave: number) => {
+      const raw = { width: SIDE, height: SIDE, channels: 1 } as const;
+      const pixels = Uint8Array.from({ length: SIDE * SIDE }, (_, i) => 128 + 127 * Math.sin(wave * i));
+      const buffer = await sharp(pixels, { raw }).png().toBuffer();
+      await driver.source('Upload');
+      await page.getByLabel('Pictures', { exact: true }).setInputFiles({ name: label, mimeType: 'image/png', buffer });
+      await page.getByPlaceholder('such as heart').fill(label);
+      await driver.button('Add example').click();
+      examples.push({ label, image: await decodeImage(buffer, bundle.manifest.preprocessing) });
+      await page.getByText(`with ${examples.length} example`).waitFor();
+    };
+    /** Adapts here and there, and compares what came of it. */
+    const adapt = async (pattern: string) => {
+      await driver.pattern(pattern);
+      await driver.adapt();
+      const expected = await bundle.adapt(examples, { pattern });
+      const { values, ...profile } = readProfile(await driver.export());
+      expect(profile).toMatchObject({ pattern: 'last', steps: 10, classes: ['a', 'b', 'c'] });
+      for (const [name, { data }] of expected.profile.values)
+        expect(relativeError(values.get(name)?.data ?? [], data), name).toBeLessThan(1e-3);
+      return expected;
+    };
+
+    await open('small');
+    await add('a', 0.3);
+    await add('b', 1.1);
+    await add('c', 2.3);
+    expect(await page.getByLabel('Pattern: what may move').inputValue()).toBe('auto');
+    const held: ServerResponse[] = [];
+    server.meddle = ({ url }, response) => Boolean(url?.includes('last.')) && held.push(response) > 0;
+    await driver.adaptButton.click();
+    await page.getByText('Trying patterns').waitFor();
+    await driver.button('Cancel').click();
+    await page.getByText('Cancelled.').waitFor();
+    expect(await page.locator('.figures').count()).toBe(0);
+    server.meddle = () => false;
+    for (const response of held) response.destroy();
+
+    const { auto } = await adapt('auto');
+    expect(auto?.reason).toContain('from which steps can learn');
+    const answer = page.locator('.tried');
+    expect(await answer.innerText()).toBe(`Took 10 steps of last: ${auto?.reason}.`);
+    await answer.locator('summary').click();
+    const { views } = auto?.trials[0] ?? {};
+    expect(await answer.getByRole('row').allInnerTexts()).toEqual([
+      expect.stringMatching(/^tried\s+steps\s+right\s+loss\s+ms$/),
+      expect.stringMatching(
+        new RegExp(`^start\\s+0\\s+${views?.right} of 18 views\\s+${views?.loss.toPrecision(2)}\\s+\\d+$`),
+      ),
+    ]);
+
+    // A pattern that a person chooses asks about views of those that are alone in their class, too.
+    await add('a', 0.5);
+    const { heldBack } = await adapt('last');
+    expect(heldBack?.asked).toBe(2);
+    await page.getByText(`${heldBack?.right} of 2 right when not seen.`).waitFor();
+    expect(await answer.count()).toBe(0);
+    await bundle.release();
+    await open('first');
   });
 
   it('is there while its host answers with errors, or not at all', async () => {

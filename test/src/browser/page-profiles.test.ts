@@ -41,6 +41,7 @@ describe.skipIf(!chromiumPath)(`the page's profiles in use${skipReason}`, () => 
     const first = new PageDriver(await browser.context.newPage());
     await first.open(server.url);
     await first.demo();
+    await first.pattern('head');
     await first.adapt();
     await first.rename('Anna');
     await first.page.locator('.people option', { hasText: 'Anna' }).waitFor({ state: 'attached' });

@@ -45,6 +45,7 @@ describe.skipIf(!chromiumPath)(`the page on WebGPU (SwiftShader)${skipReason}`, 
     await driver.page.getByText('Privacy and technology').click();
     await driver.page.getByLabel('Computes on').selectOption('webgpu');
     await driver.page.getByText('Now WebGPU').waitFor({ timeout: 170_000 });
+    await driver.pattern('head');
     await driver.adapt();
     const demo = await loadDemoImages();
     const tensor = (image: DemoImage) => decodeImage(image.bytes, server.bundle.manifest.preprocessing);
@@ -72,7 +73,7 @@ describe.skipIf(!chromiumPath)(`the page on WebGPU (SwiftShader)${skipReason}`, 
   }, async (context) => {
     needsAdapter(context);
     const before = server.bundle.profileFromBytes(await driver.export());
-    await driver.page.getByLabel('Pattern: what may move').selectOption('from-block4');
+    await driver.pattern('from-block4');
     await driver.adaptButton.click();
     await driver.button('Cancel').waitFor();
     await driver.page.waitForTimeout(500);

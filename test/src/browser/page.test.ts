@@ -58,6 +58,7 @@ describe.skipIf(!chromiumPath)(`the page in Chromium${skipReason}`, () => {
     await driver.open(server.url);
     expect(await driver.page.evaluate(() => crossOriginIsolated)).toBe(true);
     await driver.addFolder(folder, CLASSES.length * SHOTS);
+    await driver.pattern('head');
     expect(await driver.adapt()).toContain('Adapted to 25 examples of 5 classes.');
     const { profile } = await server.bundle.adapt(await examplesOf(CLASSES));
     let [inPage, inNode, count, difference] = [0, 0, 0, 0];
@@ -151,7 +152,7 @@ describe.skipIf(!chromiumPath)(`the page in Chromium${skipReason}`, () => {
 
   it('cancels an adaptation and leaves the profile as it was', async () => {
     const before = await driver.export();
-    await driver.page.getByLabel('Pattern: what may move').selectOption('full');
+    await driver.pattern('full');
     const all = [...demo.keys()].flatMap((label) => (label === SIXTH ? [] : shown(label))).slice(0, 60);
     await driver.addPictures('anything', all.map(fileOf));
     await driver.button('Adapt again').click();
@@ -164,7 +165,7 @@ describe.skipIf(!chromiumPath)(`the page in Chromium${skipReason}`, () => {
     await driver.source('Upload');
     // A worker that did not stop in time was replaced: the page goes on all the same.
     await driver.button('Delete the class anything').click();
-    await driver.page.getByLabel('Pattern: what may move').selectOption('head');
+    await driver.pattern('head');
     await driver.adapt();
     expect(best(await driver.predict(fileOf(held('percent')[0] as DemoImage)))).toBe('percent');
   });

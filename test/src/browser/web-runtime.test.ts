@@ -173,12 +173,12 @@ describe('a bundle from an address', () => {
     await whole.release();
   });
 
-  it('lets a cancel in between steps, and stops', async () => {
+  it.each(['full', 'auto'])('lets a cancel in between steps, and stops: %s', async (pattern) => {
     const directory = await writeTinyBundle();
     const bundle = await web.loadBundle((path) => readFile(join(directory, path)));
     const controller = new AbortController();
     setTimeout(() => controller.abort(new Error('enough')), 50);
-    const options = { pattern: 'full', steps: 100_000, rate: 1e-9, signal: controller.signal };
+    const options = { pattern, steps: 100_000, rate: 1e-9, signal: controller.signal };
     await expect(bundle.adapt(examples, options)).rejects.toThrow('enough');
     await bundle.release();
   });

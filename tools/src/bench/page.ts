@@ -80,6 +80,7 @@ async function inPage(url: string, query: string, runtime: string, gpu: boolean)
       .locator('.thumb')
       .nth(LABELS.length * SHOTS - 1)
       .waitFor();
+    await driver.pattern('head');
     // The first adaptation to this many examples compiles shaders and grows memory.
     await driver.adapt();
     for (let i = 0; i < repeats / launches; i++) {

@@ -23,6 +23,11 @@ export class PageDriver {
     return this.page.getByRole('heading', { name: 'Classes' }).waitFor({ timeout: 150_000 });
   }
 
+  /** Chooses what may move: a pattern, or `auto`. */
+  async pattern(name: string): Promise<void> {
+    await this.page.getByLabel('Pattern: what may move').selectOption(name);
+  }
+
   source(name: 'Draw' | 'Upload' | 'Camera'): Promise<void> {
     return this.page.getByRole('tab', { name }).click();
   }

@@ -1,4 +1,5 @@
 import { computed, effect, untracked } from '@preact/signals';
+import { AUTO } from '@whet/runtime/format';
 import * as Comlink from 'comlink';
 import type { ComparedPattern, LabelledPixels, PictureOptions, PredictedImage } from '../workers/compute.js';
 import { ask, askLong, engine } from './engine.js';
@@ -45,6 +46,9 @@ export async function readPicture(
   }
 }
 
+/** ms in which `auto` tries patterns; what it chooses is adapted to all examples after that. */
+const BUDGET_MS = 15_000;
+
 const examplesNow = (): LabelledPixels[] =>
   classes.value.flatMap(({ name, pictures }) =>
     pictures.map(({ id, pixels }) => ({ ...(isTimed ? {} : { id }), label: name, pixels })),
@@ -53,7 +57,7 @@ const examplesNow = (): LabelledPixels[] =>
 export async function adapt(): Promise<void> {
   if (!person.value || !opened.value || missing.value !== undefined || adapting.value) return;
   const at = here();
-  adapting.value = { id: at.id, step: 0, steps: 1, losses: [] };
+  adapting.value = { id: at.id, step: 0, steps: undefined, losses: [] };
   // A pattern that was chosen a moment ago is still being written.
   await settled();
   const [now, open] = [person.value, opened.value];
@@ -62,7 +66,8 @@ export async function adapt(): Promise<void> {
     return;
   }
   const { pattern } = now.extra;
-  const steps = open.manifest.patterns[pattern]?.steps ?? 0;
+  const steps = open.manifest.patterns[pattern]?.steps;
+  const request = { pattern, ...(pattern === AUTO ? { budgetMs: BUDGET_MS } : {}) };
   const losses: number[] = [];
   const examples = examplesNow();
   adapting.value = { id: at.id, step: 0, steps, losses };
@@ -72,13 +77,13 @@ export async function adapt(): Promise<void> {
     if (adapting.value) adapting.value = { id: at.id, step, steps, losses: [...losses] };
   });
   try {
-    const result = await askLong((compute) => compute.adapt(examples, { pattern }, onStep));
-    const { encoded, losses: all, milliseconds } = result;
+    const result = await askLong((compute) => compute.adapt(examples, request, onStep));
+    const { bytes, classes: names, milliseconds, ...told } = result;
     const backend = choice.value?.backend ?? 'wasm';
-    const last = { pattern, losses: all, ...milliseconds, examples: examples.length, encoded, backend };
+    const last = { ...told, ...milliseconds, examples: examples.length, backend };
     const written = await change(at, ({ extra: { isOlder: _, ...extra }, ...rest }) => ({
       ...rest,
-      bytes: result.bytes,
+      bytes,
       changed: new Date().toISOString(),
       // Classes may have changed meanwhile: what is stored belongs to the examples that were adapted to.
       extra: { ...extra, stale: extra.pattern !== pattern || !sameExamples(extra.classes, now.extra.classes), last },
@@ -88,7 +93,7 @@ export async function adapt(): Promise<void> {
       return;
     }
     const whose = at.id === personId.value ? '' : ` It is "${written.name}".`;
-    say('done', `Adapted to ${examples.length} examples of ${result.classes.length} classes.${whose}`);
+    say('done', `Adapted to ${examples.length} examples of ${names.length} classes.${whose}`);
     void navigator.storage?.persist?.();
     // The pattern may have been fetched for this.
     void keepForLater();
@@ -109,7 +114,8 @@ async function measureSpeedUp(at: Target, examples: readonly LabelledPixels[]): 
   const last = lastOf(at.id);
   if (!last || comparing.value || isTimed) return;
   try {
-    const dense = await askLong((compute) => compute.measureDense(examples, last.losses.length));
+    const steps = last.auto ? undefined : last.losses.length;
+    const dense = await askLong((compute) => compute.measureDense(examples, steps));
     if (dense === undefined) return;
     await change(at, (now) =>
       now.extra.last?.total === last.total ? { ...now, extra: { ...now.extra, last: { ...last, dense } } } : undefined,

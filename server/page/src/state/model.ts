@@ -1,5 +1,5 @@
-import { labelKey, labelProblem, MAX_LABEL_BYTES } from '@whet/runtime/format';
-import type { Manifest, Preprocessing, StoredProfile } from '@whet/runtime/web';
+import { AUTO, labelKey, labelProblem, MAX_LABEL_BYTES } from '@whet/runtime/format';
+import type { AutoReport, HeldBack, Manifest, Preprocessing, StoredProfile } from '@whet/runtime/web';
 
 /** One example picture, as the bundle sees it: `[H, W, C]`, 0..255. */
 export interface Picture {
@@ -27,12 +27,17 @@ export interface LastAdaptation {
   /** Those of them that had to be encoded. */
   readonly encoded: number;
   readonly backend: string;
+  /** Examples that it was asked about and had not seen; absent where none could be held back. */
+  readonly heldBack?: HeldBack;
+  /** What was tried, and why this pattern; absent where a person chose it. */
+  readonly auto?: AutoReport;
   /** ms of moving everything, for the speed-up; absent until measured. */
   readonly dense?: number;
 }
 
 export interface Extra {
   readonly classes: readonly ClassOf[];
+  /** Of the bundle, or `auto`. */
   readonly pattern: string;
   /** Classes and examples changed since the last adaptation. */
   readonly stale: boolean;
@@ -51,6 +56,12 @@ const newId = (): string =>
 export function newPerson(bundle: string, name: string, pattern: string): Person {
   const now = new Date().toISOString();
   return { id: newId(), name, bundle, created: now, changed: now, extra: { classes: [], pattern, stale: false } };
+}
+
+/** What a person may choose of: with more than one pattern also `auto`, which comes first and is the default. */
+export function patternChoices({ patterns, defaultPattern }: Manifest): { names: string[]; preset: string } {
+  const names = Object.keys(patterns);
+  return names.length > 1 ? { names: [AUTO, ...names], preset: AUTO } : { names, preset: defaultPattern };
 }
 
 /** What of a bundle's preprocessing decides the pixels of a picture. */
@@ -77,7 +88,8 @@ export function carriedOver(whole: Person, digest: string, manifest: Manifest): 
   const { last: _, isOlder = false, pattern, classes, ...extra } = rest.extra;
   if (extra.form !== pictureForm(manifest.preprocessing)) return undefined;
   if (bytes && classes.some(({ pictures, elsewhere }) => elsewhere > 0 || pictures.length === 0)) return undefined;
-  const taken = manifest.patterns[pattern] ? pattern : manifest.defaultPattern;
+  const { names, preset } = patternChoices(manifest);
+  const taken = names.includes(pattern) ? pattern : preset;
   const older = { ...extra, classes, pattern: taken, stale: true, isOlder: isOlder || bytes !== undefined };
   return { ...rest, bundle: digest, extra: older };
 }

@@ -9,6 +9,7 @@ import {
   isSameName,
   newPerson,
   type Person,
+  patternChoices,
   pictureForm,
   reusing,
   sameExamples,
@@ -64,7 +65,7 @@ export const deviceSettings = {
 // What is shown
 
 /** Reads the profiles of the bundle that is open. */
-async function readPeople({ digest, manifest }: Opened): Promise<void> {
+async function readPeople({ digest }: Opened): Promise<void> {
   const all = (await store?.list()) ?? [];
   if (opened.value?.digest !== digest) return;
   const known = new Map(people.value.map((one) => [one.id, one]));
@@ -77,7 +78,7 @@ async function readPeople({ digest, manifest }: Opened): Promise<void> {
     ({ bundle, model }) =>
       bundle !== digest && (model === undefined || model === bundleName.value || !bundles.value.includes(model)),
   );
-  if (people.value.length === 0) await addPerson('My profile', manifest.defaultPattern);
+  if (people.value.length === 0) await addPerson('My profile');
 }
 
 /** Shows the profiles of a bundle that was opened, with what an older version of it left. */
@@ -150,10 +151,9 @@ async function edit(at: Target, fn: (now: Person) => Person): Promise<boolean> {
   return false;
 }
 
-export async function addPerson(name: string, pattern = opened.value?.manifest.defaultPattern): Promise<void> {
+export async function addPerson(name: string): Promise<void> {
   const now = opened.value;
-  if (!now || pattern === undefined) return;
-  await insert(newPerson(now.digest, name, pattern));
+  if (now) await insert(newPerson(now.digest, name, patternChoices(now.manifest).preset));
 }
 
 /** Writes a new profile and shows it. */

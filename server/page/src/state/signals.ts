@@ -21,7 +21,8 @@ export interface Adapting {
   /** The profile that is adapted. */
   readonly id: string;
   readonly step: number;
-  readonly steps: number;
+  /** Undefined where `auto` chooses what moves. */
+  readonly steps: number | undefined;
   readonly losses: readonly number[];
 }
 

@@ -1,8 +1,10 @@
+import { AUTO } from '@whet/runtime/format';
 import { useEffect, useId, useRef, useState } from 'preact/hooks';
 import { adapt, cancel } from '../state/computing.js';
-import { type Person, picturesOf } from '../state/model.js';
+import { type Person, patternChoices, picturesOf } from '../state/model.js';
 import { setPattern } from '../state/profiles.js';
 import { type Adapting, adapting, classes, comparing, missing, opened, people, person } from '../state/signals.js';
+import { AdaptOutcome } from './adapt-outcome.js';
 import { LossChart } from './loss-chart.js';
 
 /** ms in which *Cancel*, which takes the place of *Adapt*, does nothing yet: it may be the second half of a double click. */
@@ -10,6 +12,9 @@ const DOUBLE_CLICK_MS = 400;
 
 const milliseconds = (value: number) => `${value < 100 ? value.toFixed(1) : Math.round(value)} ms`;
 const bytes = (value: number) => (value < 1000 ? `${value} B` : `${(value / 1000).toFixed(1)} kB`);
+
+const ABOUT_AUTO =
+  'Examples that are held back choose: the pattern whose steps they gain by, or none where no steps help.';
 
 /** The inner loop: which pattern, go, and what came of it. */
 export function AdaptCard() {
@@ -38,7 +43,8 @@ export function AdaptCard() {
   const isOwn = running?.id === now.id;
   const { pattern, last, stale, isOlder } = now.extra;
   const reason = missing.value;
-  const described = manifest.patterns[pattern]?.description;
+  const { names, preset } = patternChoices(manifest);
+  const described = pattern === AUTO ? ABOUT_AUTO : manifest.patterns[pattern]?.description;
   return (
     <section class="card adapt" aria-labelledby={id}>
       <h2 id={id}>Adapt</h2>
@@ -50,10 +56,10 @@ export function AdaptCard() {
             disabled={running !== undefined}
             onChange={(event) => setPattern(event.currentTarget.value)}
           >
-            {Object.keys(manifest.patterns).map((name) => (
+            {names.map((name) => (
               <option key={name} value={name}>
                 {name}
-                {name === manifest.defaultPattern ? ' (default)' : ''}
+                {name === preset ? ' (default)' : ''}
               </option>
             ))}
           </select>
@@ -87,8 +93,9 @@ export function AdaptCard() {
       <p id={`${id}-reason`} class="hint" role="status">
         {running ? stepOf(running) : (reason ?? hintOf(now))}
       </p>
-      {isOwn && running && <LossChart losses={running.losses} steps={running.steps} />}
-      {!isOwn && last && <LossChart losses={last.losses} steps={last.losses.length} />}
+      {isOwn && running && <LossChart losses={running.losses} steps={running.steps ?? running.step} />}
+      {!isOwn && last && <AdaptOutcome last={last} />}
+      {!isOwn && last && last.losses.length > 0 && <LossChart losses={last.losses} steps={last.losses.length} />}
       {!isOwn && last && (
         <dl class="figures" data-milliseconds={last.total}>
           <div>
@@ -96,7 +103,7 @@ export function AdaptCard() {
             <dd>{milliseconds(last.total)}</dd>
             <dd class="quiet">
               {last.encoded > 0 && `${milliseconds(last.encode)} to encode ${last.encoded} examples, `}
-              {milliseconds(last.steps)} for {last.losses.length} steps
+              {milliseconds(last.steps)} {last.auto ? 'to try patterns and take' : 'for'} {last.losses.length} steps
               {last.encoded < last.examples && `; ${last.examples - last.encoded} examples were encoded before`}
             </dd>
           </div>
@@ -122,7 +129,9 @@ export function AdaptCard() {
 
 function stepOf({ id, step, steps }: Adapting): string {
   const other = id === person.value?.id ? undefined : people.value.find((one) => one.id === id);
-  return `${other ? `Adapting "${other.name}": step` : 'Step'} ${step} of ${steps}`;
+  const total = steps === undefined ? '' : ` of ${steps}`;
+  const doing = steps === undefined && step === 0 ? 'Trying patterns' : `Step ${step}${total}`;
+  return other ? `Adapting "${other.name}": ${doing.toLowerCase()}` : doing;
 }
 
 function hintOf({ bytes, extra: { stale, isOlder } }: Person): string {

@@ -1,17 +1,16 @@
+import { AUTO } from '@whet/runtime/format';
 import {
   type AdaptTimings,
+  type AutoReport,
   type BackendChoice,
   type Bundle,
   type DownloadProgress,
   decodeRgba,
-  type EncodedImage,
-  type Example,
-  type ImageInput,
+  type HeldBack,
   loadBundle,
   type Manifest,
   type OrtFiles,
   type PatternManifest,
-  pixelsToTensor,
   readProfile,
   resizePixels,
   usableThreads,
@@ -19,6 +18,7 @@ import {
   type WebLoadOptions,
 } from '@whet/runtime/web';
 import * as Comlink from 'comlink';
+import { encodeOnce, forgetEncoded, seenExamples, seenImage } from './encode-once.js';
 import { flattenLight } from './flatten-light.js';
 import type { Loader } from './loader.js';
 
@@ -54,10 +54,21 @@ export interface LabelledPixels {
   readonly pixels: Uint8Array;
 }
 
+export interface AdaptChoice {
+  /** Of the bundle, or `auto`. */
+  readonly pattern: string;
+  /** Of `auto`. */
+  readonly budgetMs?: number;
+}
+
 export interface Adapted {
   readonly bytes: Uint8Array;
+  /** The one that was asked for, or that `auto` chose. */
+  readonly pattern: string;
   readonly classes: readonly string[];
   readonly losses: readonly number[];
+  readonly heldBack?: HeldBack;
+  readonly auto?: AutoReport;
   readonly milliseconds: AdaptTimings;
   /** Examples that had to be encoded; the others were before. */
   readonly encoded: number;
@@ -101,8 +112,6 @@ function begin(): AbortController {
   return cancelled;
 }
 
-const tensorOf = (pixels: Uint8Array): Float32Array => pixelsToTensor(pixels, opened().manifest.preprocessing);
-
 const isDense = ({ graphs, moving }: PatternManifest, most: number) =>
   graphs.encode === null && moving.reduce((sum, value) => sum + value.moving, 0) === most;
 
@@ -112,44 +121,6 @@ function densePattern({ patterns }: Manifest): string | undefined {
     ...Object.values(patterns).map(({ moving }) => moving.reduce((sum, value) => sum + value.entries, 0)),
   );
   return Object.keys(patterns).find((name) => isDense(patterns[name] as PatternManifest, most));
-}
-
-/** What is left of pictures above the frozen part, by pattern and picture: a class that is added costs its own pictures only. */
-const kept = new Map<string, Map<string, EncodedImage>>();
-/** Values that are kept at most, of all patterns: 64 MB. */
-const MOST_KEPT = 16_000_000;
-
-/** Examples for a pattern, encoded or found again where its features depend on a picture alone and are small enough to be kept. */
-async function encodeOnce(
-  open: Bundle,
-  name: string,
-  examples: readonly LabelledPixels[],
-  signal: AbortSignal,
-): Promise<{ inputs: Example<ImageInput>[]; encoded: number }> {
-  const { graphs, features, normalizations = [] } = open.manifest.patterns[name] as PatternManifest;
-  const length = features.reduce((a, b) => a * b, 1);
-  const canKeep = graphs.encode !== null && !normalizations.some(({ frozen }) => frozen);
-  if (!canKeep || length * examples.length > MOST_KEPT) {
-    return {
-      inputs: examples.map(({ label, pixels }) => ({ label, image: tensorOf(pixels) })),
-      encoded: examples.length,
-    };
-  }
-  const found = kept.get(name) ?? new Map<string, EncodedImage>();
-  const missing = examples.filter(({ id }) => id === undefined || !found.has(id));
-  const tensors = missing.map(({ pixels }) => tensorOf(pixels));
-  const images = tensors.length > 0 ? await open.encode(tensors, { pattern: name, signal }) : [];
-  const fresh = new Map(missing.map((example, i) => [example, images[i] as EncodedImage]));
-  const inputs = examples.map((example) => {
-    const image = fresh.get(example) ?? (found.get(example.id as string) as EncodedImage);
-    return { label: example.label, image };
-  });
-  // Of the other patterns nothing is kept when it becomes too much; of this one, what these examples need.
-  const others = [...kept].filter(([other]) => other !== name);
-  const size = others.reduce((sum, [, all]) => sum + [...all.values()].reduce((a, b) => a + b.features.length, 0), 0);
-  if (size + length * examples.length > MOST_KEPT) kept.clear();
-  kept.set(name, new Map(examples.flatMap(({ id }, i) => (id ? [[id, inputs[i]?.image as EncodedImage]] : []))));
-  return { inputs, encoded: missing.length };
 }
 
 async function ortFiles(loader: Comlink.Remote<Loader>, urls: OrtUrls): Promise<OrtFiles> {
@@ -191,7 +162,7 @@ const compute = {
       },
       ...(memory ? { memory } : {}),
     };
-    kept.clear();
+    forgetEncoded();
     bundle = await loadBundle((path, fresh) => loader.readBundleFile(name, path, onProgress, fresh), options);
     const load = performance.now() - began;
     const { manifest, digest } = bundle;
@@ -211,26 +182,31 @@ const compute = {
     return Comlink.transfer(pixels, [pixels.buffer]);
   },
 
-  /** Adapts; rejects with an AbortError after {@link cancel}. */
+  /** Adapts; rejects with an AbortError after {@link cancel}. `auto` tries all patterns, which are fetched for it. */
   async adapt(
     examples: readonly LabelledPixels[],
-    options: { readonly pattern: string; readonly steps?: number; readonly rate?: number },
+    request: AdaptChoice,
     onStep: (step: number, loss: number) => void,
   ): Promise<Adapted> {
     const open = opened();
-    const controller = begin();
-    await open.load(options.pattern);
-    controller.signal.throwIfAborted();
+    const { pattern: asked } = request;
+    const { signal } = begin();
+    for (const name of asked === AUTO ? Object.keys(open.manifest.patterns) : [asked]) {
+      await open.load(name);
+      signal.throwIfAborted();
+    }
     const began = performance.now();
-    const { inputs, encoded } = await encodeOnce(open, options.pattern, examples, controller.signal);
+    // What is kept is of one pattern each, and of views there is nothing kept.
+    const { inputs, encoded } =
+      asked === AUTO
+        ? { inputs: seenExamples(open, examples), encoded: examples.length }
+        : await encodeOnce(open, asked, examples, signal);
     const encode = performance.now() - began;
-    const { profile, losses, milliseconds } = await open.adapt(inputs, {
-      ...options,
-      onStep,
-      signal: controller.signal,
-    });
+    const { profile, losses, heldBack, auto, milliseconds } = await open.adapt(inputs, { ...request, onStep, signal });
+    const { pattern, classes } = profile;
     const times = { ...milliseconds, encode: encode + milliseconds.encode, total: encode + milliseconds.total };
-    return { bytes: profile.toBytes(), classes: profile.classes, losses, milliseconds: times, encoded };
+    const told = { ...(heldBack ? { heldBack } : {}), ...(auto ? { auto } : {}) };
+    return { bytes: profile.toBytes(), pattern, classes, losses, ...told, milliseconds: times, encoded };
   },
 
   cancel(): void {
@@ -250,7 +226,10 @@ const compute = {
     await open.load(readProfile(bytes).pattern);
     const profile = open.profileFromBytes(bytes);
     const began = performance.now();
-    const predictions = await open.predict(profile, pixels.map(tensorOf));
+    const predictions = await open.predict(
+      profile,
+      pixels.map((one) => seenImage(open, one)),
+    );
     const milliseconds = (performance.now() - began) / Math.max(1, pixels.length);
     return predictions.map(({ label, probabilities }) => ({
       label,
@@ -261,17 +240,18 @@ const compute = {
 
   /**
    * Ms that adapting to these examples takes where all weights move and nothing is cached: one step is measured and taken times the
-   * steps. Undefined where the bundle has no such pattern.
+   * steps, the pattern's own when absent. Undefined where the bundle has no such pattern.
    */
-  async measureDense(examples: readonly LabelledPixels[], steps: number): Promise<number | undefined> {
+  async measureDense(examples: readonly LabelledPixels[], asked?: number): Promise<number | undefined> {
     const open = opened();
     const pattern = densePattern(open.manifest);
     if (!pattern) return undefined;
+    const { steps = 0 } = asked === undefined ? (open.manifest.patterns[pattern] as PatternManifest) : { steps: asked };
     const controller = new AbortController();
     cancelled = controller;
     await open.load(pattern);
     controller.signal.throwIfAborted();
-    const tensors = examples.map(({ label, pixels }) => ({ label, image: tensorOf(pixels) }));
+    const tensors = seenExamples(open, examples);
     const took = async (count: number) => {
       const { milliseconds } = await open.adapt(tensors, { pattern, steps: count, signal: controller.signal });
       return milliseconds.total;
@@ -293,7 +273,7 @@ const compute = {
     const open = opened();
     const controller = begin();
     const rounds = roundsOf(examples);
-    const tensors = examples.map(({ label, pixels }) => ({ label, image: tensorOf(pixels) }));
+    const tensors = seenExamples(open, examples);
     for (const pattern of patterns) {
       await open.load(pattern);
       const times: number[] = [];

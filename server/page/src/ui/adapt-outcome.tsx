@@ -1,0 +1,50 @@
+import type { AutoReport, HeldBack } from '@whet/runtime/web';
+import type { LastAdaptation } from '../state/model.js';
+
+/** How much of the examples came out right unseen, and what `auto` took and why; what it tried stands behind that. */
+export function AdaptOutcome({ last: { heldBack, auto, losses, pattern } }: { last: LastAdaptation }) {
+  const right = heldBack ? `${ofAll(heldBack)} right when not seen` : '';
+  if (!auto) return right ? <p class="quiet">{right}.</p> : null;
+  const took = losses.length > 0 ? `Took ${losses.length} steps of ${pattern}` : 'Took no steps';
+  return (
+    <details class="tried">
+      <summary class="quiet">
+        {right && `${right}. `}
+        {took}: {auto.reason}.
+      </summary>
+      <Trials trials={auto.trials} />
+    </details>
+  );
+}
+
+const ofAll = ({ right, asked }: HeldBack) => `${right} of ${asked}`;
+
+function Trials({ trials }: Pick<AutoReport, 'trials'>) {
+  return (
+    <table>
+      <thead>
+        <tr>
+          <th scope="col">tried</th>
+          <th scope="col">steps</th>
+          <th scope="col">right</th>
+          <th scope="col">loss</th>
+          <th scope="col">ms</th>
+        </tr>
+      </thead>
+      <tbody>
+        {trials.map(({ pattern, steps, heldBack, views, milliseconds }) => {
+          const told = heldBack ?? views;
+          return (
+            <tr key={`${pattern} ${steps}`}>
+              <th scope="row">{steps > 0 ? pattern : 'start'}</th>
+              <td>{steps}</td>
+              <td>{told ? `${ofAll(told)}${told === views ? ' views' : ''}` : '–'}</td>
+              <td>{told ? Number(told.loss.toPrecision(2)) : '–'}</td>
+              <td>{Math.round(milliseconds)}</td>
+            </tr>
+          );
+        })}
+      </tbody>
+    </table>
+  );
+}
