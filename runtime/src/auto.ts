@@ -1,9 +1,8 @@
 import { type AdaptedValues, adaptPattern, movesHeadAlone, type StepsOptions, startBelow } from './adapt.js';
-import { askStart } from './adapt-one.js';
-import { type Asked, cooled, type HeldBack, heldBackOf, temperatureOf } from './held-back.js';
-import { leftOutLogits } from './objectives.js';
+import { askStart, askViews, finished } from './adapt-one.js';
+import { type Asked, type HeldBack, heldBackOf } from './held-back.js';
 import type { Pattern } from './pattern.js';
-import { presentClasses, type Rows, viewedRows, withoutSpareViews, withoutViews } from './rows.js';
+import { type Rows, withoutSpareViews, withoutViews } from './rows.js';
 import { askSolved } from './solve.js';
 import { gainOf, type Split, splitRows, tryOn } from './trials.js';
 import type { AdaptOptions } from './types.js';
@@ -89,14 +88,6 @@ const roundMs = (milliseconds: number): string => `${Math.round(milliseconds)} m
  * the network tells already. Of an ImageNet network's photographs nine in ten tasks are below, of hand signs none, of characters one in ten.
  */
 const VIEWS_APART = 0.06;
-
-/** How well the start tells views of one example of each class; undefined where there are none. */
-async function askViews(pattern: Pattern, rows: Rows): Promise<HeldBack | undefined> {
-  const viewed = presentClasses(viewedRows(rows));
-  if (!pattern.leftOut || viewed.ways < 2) return undefined;
-  const logits = await leftOutLogits(pattern, viewed, startBelow(pattern));
-  return heldBackOf({ logits, labels: viewed.labels, counts: viewed.support.map((value) => 1 - value) });
-}
 
 const ofViews = ({ loss }: HeldBack): string => `views of the examples have a loss of ${loss.toFixed(3)}`;
 
@@ -251,7 +242,7 @@ export async function adaptAuto(task: AutoTask): Promise<Chosen> {
   const { pattern, rows, adapts, asked } = best;
   const { steps, rate } = adapts ? stepsOf(pattern, task.options) : { steps: 0, rate: pattern.manifest.rate };
   const adapted = await adaptPattern(pattern, rows, { ...task.options, steps, rate });
-  const values = adapts && asked ? cooled(adapted.values, temperatureOf(asked)) : adapted.values;
+  const values = await finished(pattern, rows, adapted, adapts ? asked : undefined, task.options);
   return {
     pattern,
     adapted: { ...adapted, values },

@@ -75,6 +75,7 @@ export function temperatureOf(asked: Asked): number {
 /** A profile's values with logits divided by a temperature. */
 export function cooled(values: ReadonlyMap<string, ProfileValue>, temperature: number): Map<string, ProfileValue> {
   const result = new Map(values);
+  if (temperature === 1) return result;
   for (const name of ['head.weight', 'head.bias']) {
     const { shape, data } = values.get(name) as ProfileValue;
     result.set(name, { shape, data: data.map((value) => value / temperature) });

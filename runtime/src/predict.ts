@@ -1,10 +1,11 @@
 import { Tensor } from 'onnxruntime-common';
 import { BATCH, featuresOf } from './encode.js';
+import { FAMILIAR } from './familiar.js';
 import type { Pattern } from './pattern.js';
 import type { Preprocessing } from './preprocessing.js';
 import type { Profile } from './profile.js';
 import { runSession } from './run-session.js';
-import { storedTensors } from './tensors.js';
+import { dataOf, stackRows, storedTensors, type TensorFeeds } from './tensors.js';
 import type { ImageInput, Prediction } from './types.js';
 
 /** Images to be classified for one profile. */
@@ -59,19 +60,43 @@ export async function predictGroup(
       while (batch[end]?.at === at) end++;
       const rows = (features.data as Float32Array).subarray(start * length, end * length);
       const own = new Tensor('float32', rows, [end - start, ...shape]);
-      const { probabilities } = await runSession(pattern.predict, { ...values[at], features: own });
       const { index, request } = requests[at] as Encodable['requests'][number];
-      results[index]?.push(...predictions(request.profile.classes, probabilities?.data as Float32Array));
+      results[index]?.push(...(await predictRows(pattern, request.profile.classes, values[at] ?? {}, own)));
       start = end;
     }
   }
 }
 
-function predictions(classes: readonly string[], probabilities: Float32Array): Prediction[] {
+/** Predicts encoded images `[N, ...]` of one profile. Rows that tell pictures of other classes are asked in the same run as the head's. */
+async function predictRows(
+  pattern: Pattern,
+  classes: readonly string[],
+  { [FAMILIAR.weight]: weight, [FAMILIAR.bias]: bias, ...values }: TensorFeeds,
+  features: Tensor,
+): Promise<Prediction[]> {
   const ways = classes.length;
-  return Array.from({ length: probabilities.length / ways }, (_, row) =>
-    prediction(classes, probabilities.subarray(row * ways, (row + 1) * ways)),
-  );
+  const rows = Array.from({ length: features.dims[0] as number }, (_, row) => row);
+  if (!weight || !bias) {
+    const { probabilities } = await runSession(pattern.predict, { ...values, features });
+    return rows.map((row) => prediction(classes, dataOf(probabilities).subarray(row * ways, (row + 1) * ways)));
+  }
+  const { logits } = await runSession(pattern.predict, {
+    ...values,
+    features,
+    'head.weight': stackRows(values['head.weight'] as Tensor, weight),
+    'head.bias': stackRows(values['head.bias'] as Tensor, bias),
+  });
+  return rows.map((row) => {
+    const own = dataOf(logits).subarray(2 * row * ways, 2 * (row + 1) * ways);
+    return { ...prediction(classes, softmax(own.subarray(0, ways))), familiarity: Math.max(...own.subarray(ways)) };
+  });
+}
+
+function softmax(logits: Float32Array): Float32Array {
+  const most = Math.max(...logits);
+  const exponentials = Float64Array.from(logits, (value) => Math.exp(value - most));
+  const sum = exponentials.reduce((total, value) => total + value, 0);
+  return Float32Array.from(exponentials, (value) => value / sum);
 }
 
 function prediction(classes: readonly string[], probabilities: Float32Array): Prediction {

@@ -1,4 +1,5 @@
 import { ProfileError } from './errors.js';
+import { FAMILIAR } from './familiar.js';
 import type { Manifest } from './manifest.js';
 import { momentNames, type Pattern } from './pattern.js';
 import type { Profile } from './profile.js';
@@ -15,6 +16,9 @@ export function checkFits(
   const expected = new Map([...pattern.start].map(([name, { shape }]) => [name, shape.join()]));
   expected.set('head.weight', `${ways},${featureLength}`).set('head.bias', `${ways}`);
   for (const [name, shape] of [...pattern.moments.frozen, ...pattern.moments.moving]) expected.set(name, `${shape}`);
+  if (profile.values.has(FAMILIAR.weight)) {
+    expected.set(FAMILIAR.weight, `${ways},${featureLength}`).set(FAMILIAR.bias, `${ways}`);
+  }
   for (const [name, shape] of expected) {
     const value = profile.values.get(name);
     if (value?.shape.join() !== shape) {

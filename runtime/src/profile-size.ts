@@ -13,7 +13,8 @@ export function profileSize({ limits, featureLength, patterns }: Manifest): {
   readonly headerBytes: number;
 } {
   const { maxClasses } = limits;
-  const head = maxClasses * (featureLength + 1);
+  // Twice: with what tells pictures of other classes.
+  const head = 2 * maxClasses * (featureLength + 1);
   const sizes = Object.values(patterns).map(({ moving, normalizations = [] }) => {
     const values = moving.reduce((sum, { shape }) => sum + shape.reduce((product, dim) => product * dim, 1), 0);
     const moments = normalizations.reduce((sum, { channels }) => sum + 2 * channels, 0);
@@ -21,6 +22,6 @@ export function profileSize({ limits, featureLength, patterns }: Manifest): {
     return { values: 4 * (values + moments + head), names: names.reduce((sum, length) => sum + length, 0) };
   });
   const most = (name: 'values' | 'names') => Math.max(...sizes.map((size) => size[name]));
-  const headerBytes = REST_BYTES + 2 * TENSOR_BYTES + most('names') + maxClasses * CLASS_BYTES;
+  const headerBytes = REST_BYTES + 4 * TENSOR_BYTES + most('names') + maxClasses * CLASS_BYTES;
   return { bytes: 8 + headerBytes + most('values'), headerBytes };
 }

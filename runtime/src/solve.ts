@@ -55,18 +55,41 @@ export function foldsOf({ examples, labels, support }: Omit<Rows, 'encoded' | 'w
 
 /** What examples are taken for by heads in closed form that are made without them; undefined where every class has but one. */
 export async function askSolved(pattern: Pattern, rows: Rows, below: TensorFeeds): Promise<Asked | undefined> {
-  const { labels, ways, support } = rows;
+  const { labels } = rows;
   const folds = foldsOf(rows);
   const count = Math.max(...folds) + 1;
   if (count === 0) return undefined;
   const kept = Float32Array.from({ length: count * labels.length }, (_, at) =>
     folds[at % labels.length] === Math.floor(at / labels.length) ? 0 : 1,
   );
-  const all = dataOf((await solve(pattern, rows, below, kept))['logits']);
+  return picked(await solve(pattern, rows, below, kept), rows, folds);
+}
+
+/** What each row is taken for by the head that it is no part of, by its number; rows without one do not count, nor do views. */
+function picked(heads: TensorFeeds, { labels, ways, support }: Rows, numbers: Int32Array): Asked {
+  const all = dataOf(heads['logits']);
+  const count = all.length / labels.length / ways;
   const logits = new Float32Array(labels.length * ways);
-  for (const [i, fold] of folds.entries()) {
-    const at = (Math.max(fold, 0) * labels.length + i) * ways;
+  const counts = support.map((own, i) => {
+    const number = numbers[i] as number;
+    if (number < 0 || number >= count) return 0;
+    const at = (number * labels.length + i) * ways;
     logits.set(all.subarray(at, at + ways), i * ways);
-  }
-  return { logits, labels, counts: support.map((own, i) => ((folds[i] as number) >= 0 ? own : 0)) };
+    return own;
+  });
+  return { logits, labels, counts };
+}
+
+/** Classes that are left out one after the other, at most: the first ones tell enough. */
+const MOST_STRANGERS = 10;
+
+/** What examples are taken for by heads in closed form of the other classes, their own one left out; of the first classes. */
+export async function askStrangers(pattern: Pattern, rows: Rows, below: TensorFeeds): Promise<Asked> {
+  const { labels, ways } = rows;
+  const most = Math.max(2, Math.min(MOST_STRANGERS, Math.floor(LARGEST / labels.length ** 3)));
+  const count = Math.min(ways, most);
+  const kept = Float32Array.from({ length: count * labels.length }, (_, at) =>
+    labels[at % labels.length] === Math.floor(at / labels.length) ? 0 : 1,
+  );
+  return picked(await solve(pattern, rows, below, kept), rows, labels);
 }

@@ -85,4 +85,9 @@ export interface Prediction {
   readonly label: string;
   /** Probability of each class, in the profile's order of classes. */
   readonly probabilities: Readonly<Record<string, number>>;
+  /**
+   * How near the image comes to the profile's classes, below 0 where it is more like a picture of none of them; absent where the
+   * profile cannot tell.
+   */
+  readonly familiarity?: number;
 }

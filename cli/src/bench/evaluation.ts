@@ -16,6 +16,7 @@ export interface Evaluated extends Measurement {
   readonly gain: Interval;
   readonly against: (Interval & { readonly row: string }) | null;
   readonly calibration: MeasuredRow['calibration'];
+  readonly strangers: MeasuredRow['strangers'];
   readonly loss: MeasuredRow['loss'];
 }
 
@@ -29,7 +30,7 @@ export async function evaluatedRows(
   const { pairedDifference } = await import('@whet/trainer');
   return measured.flatMap((ofShape) => {
     const other = ofShape.find(({ name }) => name === against);
-    return ofShape.map(({ name, measurement, start, startOf, gain, calibration, loss, accuracies }): Evaluated => {
+    return ofShape.map(({ name, measurement, start, startOf, gain, calibration, strangers, loss, accuracies }): Evaluated => {
       const { pattern = '', rate } = rows.find((row) => row.name === name)?.adapt ?? {};
       const known = Object.hasOwn(patterns, pattern) ? patterns[pattern] : undefined;
       return {
@@ -42,6 +43,7 @@ export async function evaluatedRows(
         against:
           other && other.name !== name ? { row: other.name, ...pairedDifference(accuracies, other.accuracies) } : null,
         calibration,
+        strangers,
         loss,
       };
     });
@@ -56,7 +58,9 @@ const points = (share: number): string => (100 * share).toFixed(1);
 /** The rows as a table: what is at 0 steps once where rows start alike, above them. */
 export function evaluationTable(all: readonly Evaluated[], against: string | undefined): string {
   const more = (cell: string) => (against === undefined ? [] : [cell]);
-  const head = ['row', 'task', 'accuracy', 'over 0 steps', ...more(`over ${against}`), 'calibration error', 'loss'];
+  const hasStrangers = all.some(({ strangers }) => strangers !== null);
+  const told = hasStrangers ? ['unknown: area', 'known kept', 'unknown found'] : [];
+  const head = ['row', 'task', 'accuracy', 'over 0 steps', ...more(`over ${against}`), 'calibration error', ...told, 'loss'];
   const tasks = [...new Set(all.map(taskOf))];
   const lines = tasks.flatMap((task) => {
     const rows = all.filter((row) => taskOf(row) === task);
@@ -66,14 +70,18 @@ export function evaluationTable(all: readonly Evaluated[], against: string | und
       const { startAccuracy, startHalfWidth, calibration } = start;
       const zero = [name, task, accuracy(startAccuracy, startHalfWidth), '-', ...more('-'), points(calibration.start)];
       const own = rows.filter((row) => row.startOf === start.pattern);
-      return [[...zero, ...Array.from({ length: 6 }, () => '-')], ...own.map((row) => lineOf(row, task, more))];
+      const rest = Array.from({ length: told.length + 6 }, () => '-');
+      return [[...zero, ...rest], ...own.map((row) => lineOf(row, task, more, hasStrangers))];
     });
   });
   return formatTable([...head, 'steps', 'adapt', 'of it encode', 'predict one', 'stored'], lines);
 }
 
-function lineOf(row: Evaluated, task: string, more: (cell: string) => string[]): string[] {
-  const { loss, milliseconds: times } = row;
+function lineOf(row: Evaluated, task: string, more: (cell: string) => string[], hasStrangers: boolean): string[] {
+  const { strangers, loss, milliseconds: times } = row;
+  const told = strangers
+    ? [strangers.area.toFixed(3), percent(strangers.kept), percent(strangers.found)]
+    : ['-', '-', '-'];
   return [
     row.pattern,
     task,
@@ -81,6 +89,7 @@ function lineOf(row: Evaluated, task: string, more: (cell: string) => string[]):
     difference(row.gain),
     ...more(row.against ? difference(row.against) : '-'),
     points(row.calibration.adapted),
+    ...(hasStrangers ? told : []),
     loss ? `${short(loss.start)} to ${short(loss.end)}` : '-',
     String(row.steps),
     milliseconds(times.adapt),
@@ -91,11 +100,17 @@ function lineOf(row: Evaluated, task: string, more: (cell: string) => string[]):
 }
 
 /** Sentences that say what the columns are. */
-export const evaluationNotes = ({ tasks, split, queries }: Measurement): string[] => [
+export const evaluationNotes = ({ tasks, split, queries, strangers }: Evaluated): string[] => [
   `${tasks} tasks of the ${split} classes, ${queries} queries per class, one image at a time; 95 % intervals.`,
   'Differences are in points and paired, of the same queries. Calibration error: expected, in points, of 15 bins.',
   'Medians over tasks: the loss of the examples before and after the steps, and times. Each image was encoded once, by',
   'itself; that time counts in every task that draws it.',
+  ...(strangers
+    ? [
+        'Unknown: each task asks about a class more. Area: how often an image of a class is more familiar than one of that class',
+        '(under the ROC curve, mean over tasks); shares that are not, and that are, called unknown.',
+      ]
+    : []),
 ];
 
 /** What is going to be measured, in two lines. */

@@ -19,6 +19,7 @@ interface EvaluateOptions {
   readonly rate?: number;
   readonly budgetMs?: number;
   readonly against?: string;
+  readonly strangers?: boolean;
   readonly seed: number;
   readonly threads?: number;
   readonly record?: boolean;
@@ -44,6 +45,7 @@ export function evaluateCommand(): Command {
     .option('--tasks <n>', 'tasks', count, 600)
     .option('--steps <n>', 'inner steps; each pattern’s own when absent', wholeNumber)
     .option('--rate <x>', 'inner learning rate; each pattern’s own when absent', positiveNumber)
+    .option('--strangers', 'ask about a class more in each task: how well are images of it told to be of none?')
     .option('--seed <n>', 'seed of the tasks', wholeNumber, 0)
     .option('--threads <n>', 'threads of onnxruntime', count)
     .option('--record', 'write the figures into the bundle’s manifest')
@@ -95,6 +97,7 @@ async function runEvaluation(directory: string, options: EvaluateOptions): Promi
   const measured = await trainer
     .measureBundle({
       ...{ bundle, files, rows, shapes, tasks, seed },
+      ...(options.strangers ? { strangers: true } : {}),
       command: ({ name }, { ways, shots }) => {
         const task = { split, pattern: name, ways, shots, queries, tasks, seed };
         return commandLine(`evaluate ${manifest.name}`, { data: 'DIR', ...task, ...given });
@@ -118,7 +121,7 @@ async function runEvaluation(directory: string, options: EvaluateOptions): Promi
     process.stdout.write(`${JSON.stringify(evaluated, null, 2)}\n`);
     return;
   }
-  const notes = evaluationNotes(evaluated[0] as Measurement).join('\n');
+  const notes = evaluationNotes(evaluated[0] as (typeof evaluated)[0]).join('\n');
   process.stdout.write(`${evaluationTable(evaluated, against)}\n${notes}\n`);
 }
 

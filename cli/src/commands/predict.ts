@@ -52,9 +52,9 @@ async function runPredict(given: readonly string[], options: PredictOptions): Pr
     process.stdout.write(`${JSON.stringify(results, null, 2)}\n`);
     return;
   }
-  const rows = predictions.map(({ label, probabilities }, i) => [
+  const rows = predictions.map(({ label, probabilities, familiarity = 0 }, i) => [
     paths[i] as string,
-    label,
+    familiarity < 0 ? `none of these; ${label} at most` : label,
     percent(probabilities[label] as number),
   ]);
   process.stdout.write(`${formatTable(['image', 'class', 'probability'], rows)}\n`);

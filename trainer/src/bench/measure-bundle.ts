@@ -8,7 +8,7 @@ import {
   type Profile,
 } from '@whet/runtime';
 import { labelKey } from '@whet/runtime/format';
-import { type DrawnTask, drawTask, type EpisodeShape } from '../data/draw.js';
+import { type DrawnImage, type DrawnTask, drawTask, type EpisodeShape } from '../data/draw.js';
 import type { ImageFiles } from '../data/image-files.js';
 import { type EncodedImages, encodeImages, type ImageUses, imageUses, KEPT_BYTES } from './encoded-images.js';
 import { memoryForStep } from './memory.js';
@@ -33,6 +33,8 @@ export interface MeasureOptions {
   readonly seed?: number;
   /** Bytes of encoded images that are kept in memory, the others in the temporary folder; 512 MiB when absent. */
   readonly keptBytes?: number;
+  /** Draws one class more for each task, whose queries are of none of the classes adapted to; none when absent. */
+  readonly strangers?: boolean;
   /** The command to record with the figures of a row. */
   readonly command: (row: Row, shape: EpisodeShape) => string;
   /** Called at once with what will be measured. */
@@ -69,7 +71,10 @@ export interface Drawn {
  */
 export async function measureBundle(options: MeasureOptions): Promise<MeasuredRow[][]> {
   const { bundle, files, rows, shapes, tasks, seed = 0, keptBytes = KEPT_BYTES, onEncoded, signal } = options;
-  const drawn = shapes.map((shape) => drawTasks({ bundle, files, tasks, seed }, shape));
+  const extra = options.strangers ? 1 : 0;
+  const drawn = shapes.map((shape) => {
+    return drawTasks({ bundle, files, tasks, seed }, { ...shape, ways: shape.ways + extra });
+  });
   const examples = Math.max(...shapes.map(({ ways, shots }) => ways * shots));
   for (const { name, adapt } of rows) {
     const { fits, text } = memoryForStep(bundle.manifest, patternOf(bundle, adapt), examples);
@@ -179,7 +184,7 @@ async function measureShape(
     for (const [i, row] of rows.entries()) {
       signal?.throwIfAborted();
       const outcome = outcomes[i] as RowOutcomes;
-      await measureTask(bundle, row, task, encoded, outcome);
+      await measureTask(bundle, row, asTold(task, shape), encoded, outcome);
       outcome.compareStart(outcomes.slice(0, i));
     }
     onTask?.(
@@ -195,11 +200,21 @@ async function measureShape(
   );
 }
 
+/** The classes that are adapted to, and images of the one that is not. */
+interface ToldTask extends DrawnTask {
+  readonly strangers: readonly DrawnImage[];
+}
+
+const asTold = ({ classes }: DrawnTask, { ways }: EpisodeShape): ToldTask => ({
+  classes: classes.slice(0, ways),
+  strangers: classes.slice(ways).flatMap(({ queries }) => queries),
+});
+
 /** Adapts to a task and predicts its queries, at 0 steps and with them. */
 async function measureTask(
   bundle: Bundle,
   row: Row,
-  { classes }: DrawnTask,
+  { classes, strangers }: ToldTask,
   encoded: EncodedImages,
   outcomes: RowOutcomes,
 ): Promise<void> {
@@ -221,10 +236,10 @@ async function measureTask(
     return { ...adapted, times };
   };
   const queries = classes.flatMap(({ name, queries }) => queries.map((drawn) => ({ name, drawn })));
-  const predict = async (profile: Profile) => {
+  const predict = async (profile: Profile, images: readonly DrawnImage[]) => {
     const predictions: Prediction[] = [];
     const times: number[] = [];
-    for (const { drawn } of queries) {
+    for (const drawn of images) {
       const { image, milliseconds } = await encoded.get(drawn, profile.pattern);
       const began = performance.now();
       predictions.push(...(await bundle.predict(profile, [image])));
@@ -233,9 +248,12 @@ async function measureTask(
     return { predictions, times };
   };
   const { profile: start } = await adapt(zeroSteps(row));
-  const { predictions: startPredictions } = await predict(start);
+  const own = queries.map(({ drawn }) => drawn);
+  const { predictions: startPredictions } = await predict(start, own);
   const adapted = await adapt(row.adapt);
-  const { predictions, times } = await predict(adapted.profile);
+  const { predictions, times } = await predict(adapted.profile, own);
+  const { predictions: others } = await predict(adapted.profile, strangers);
   const expected = queries.map(({ name }) => name);
-  outcomes.add({ expected, startPredictions, predictions, adapted, times: { ...adapted.times, predict: times } });
+  const timed = { ...adapted.times, predict: times };
+  outcomes.add({ expected, startPredictions, predictions, strangers: others, adapted, times: timed });
 }

@@ -8,6 +8,8 @@ export interface TaskOutcome {
   readonly expected: readonly string[];
   readonly startPredictions: readonly Prediction[];
   readonly predictions: readonly Prediction[];
+  /** Of images of a class that it was not adapted to. */
+  readonly strangers?: readonly Prediction[];
   readonly adapted: Pick<AdaptResult, 'profile' | 'losses' | 'loss'>;
   /** Milliseconds; of `predict` those of each query. */
   readonly times: AdaptTimings & { readonly predict: readonly number[] };
@@ -20,6 +22,15 @@ export interface InterimRow {
   readonly gain: Interval;
 }
 
+/** Shares, 0..1; the area is a mean over tasks. */
+export interface ToldStrangers {
+  /** That an image of a class is more familiar than one of none: the area under the ROC curve. */
+  readonly area: number;
+  /** Of images of its classes, those that are not called unknown; of the others, those that are. */
+  readonly kept: number;
+  readonly found: number;
+}
+
 /** Figures of a row over tasks. */
 export interface MeasuredRow extends InterimRow {
   readonly measurement: Measurement;
@@ -27,6 +38,8 @@ export interface MeasuredRow extends InterimRow {
   readonly startOf: string;
   /** Expected calibration errors of all queries. */
   readonly calibration: { readonly start: number; readonly adapted: number };
+  /** How images of a further class are told from those of its own; null where there are none, or profiles cannot tell. */
+  readonly strangers: ToldStrangers | null;
   /** Medians of the support loss before and after the steps; null where there are none. */
   readonly loss: { readonly start: number; readonly end: number } | null;
   /** Of each task. */
@@ -49,12 +62,25 @@ export const pairedDifference = (of: readonly number[], from: readonly number[])
 const shareRight = (predictions: readonly Prediction[], expected: readonly string[]): number =>
   predictions.filter(({ label }, i) => label === expected[i]).length / expected.length;
 
+const familiarities = (predictions: readonly Prediction[]): number[] =>
+  predictions.flatMap(({ familiarity }) => (familiarity === undefined ? [] : [familiarity]));
+
+const shareOf = (values: readonly number[], is: (value: number) => boolean): number =>
+  values.filter(is).length / values.length;
+
+/** The share of pairs of which the first is above the second, pairs of the same value half. */
+function rocArea(above: readonly number[], below: readonly number[]): number {
+  const wins: number[] = above.flatMap((one) => below.map((other) => (one > other ? 1 : one === other ? 0.5 : 0)));
+  return wins.reduce((sum, value) => sum + value, 0) / wins.length;
+}
+
 /** Collects what a row does on one task after another. */
 export class RowOutcomes {
   readonly #accuracies: number[] = [];
   readonly #starts: number[] = [];
   readonly #calibration = { start: new Calibration(), adapted: new Calibration() };
   readonly #losses = { start: [] as number[], end: [] as number[] };
+  readonly #strangers = { area: [] as number[], kept: [] as number[], found: [] as number[] };
   readonly #steps: number[] = [];
   readonly #times = { adapt: [] as number[], encode: [] as number[], steps: [] as number[], predict: [] as number[] };
   #storedBytes = 0;
@@ -64,7 +90,7 @@ export class RowOutcomes {
 
   constructor(readonly name: string) {}
 
-  add({ expected, startPredictions, predictions, adapted, times }: TaskOutcome): void {
+  add({ expected, startPredictions, predictions, strangers = [], adapted, times }: TaskOutcome): void {
     this.#accuracies.push(shareRight(predictions, expected));
     this.#starts.push(shareRight(startPredictions, expected));
     for (const [calibration, all] of [
@@ -74,6 +100,12 @@ export class RowOutcomes {
       for (const [i, { label, probabilities }] of all.entries()) {
         calibration.add(probabilities[label] as number, label === expected[i]);
       }
+    }
+    const [own, others] = [familiarities(predictions), familiarities(strangers)];
+    if (own.length > 0 && others.length > 0) {
+      this.#strangers.area.push(rocArea(own, others));
+      this.#strangers.kept.push(shareOf(own, (value) => value >= 0));
+      this.#strangers.found.push(shareOf(others, (value) => value < 0));
     }
     const { profile, losses, loss } = adapted;
     if (losses.length > 0 && loss !== undefined) {
@@ -125,9 +157,15 @@ export class RowOutcomes {
       measurement,
       startOf: (before.find((other) => !this.#otherStarts.has(other)) ?? this).name,
       calibration: { start: this.#calibration.start.error, adapted: this.#calibration.adapted.error },
+      strangers: this.#strangers.area.length > 0 ? this.#toldStrangers : null,
       loss: this.#losses.start.length > 0 ? { start: median(this.#losses.start), end: median(this.#losses.end) } : null,
       accuracies: [...this.#accuracies],
     };
+  }
+
+  get #toldStrangers(): ToldStrangers {
+    const { area, kept, found } = this.#strangers;
+    return { area: meanInterval(area).mean, kept: meanInterval(kept).mean, found: meanInterval(found).mean };
   }
 
   /** Whether both predicted the same of the last task at 0 steps. */
