@@ -28,6 +28,9 @@ it.each<[string, string[]]>([
   ['expected numbers, e.g. 0.485,0.456,0.406.', [...compile, '--mean', 'a']],
   ["argument 'half' is invalid. Allowed choices are cosine, prototype, keep.", [...compile, '--head', 'half']],
   ['expected 0 to 255.', [...compile, '--background', '300']],
+  ['expected 0 or more and less than 1.', [...compile, '--smoothing', '1']],
+  ['expected 1 or 255.', [...compile, '--pixels', '100']],
+  ['expected 1 to 64 letters, digits, ".", "_", "@" or "-".', ['keys', 'add', 'my phone']],
   ['expected HEIGHTxWIDTH, e.g. 48x192.', [...compile, '--size', '48']],
   ['pattern "a" is given twice.', [...compile, '--pattern', 'a=all', '--pattern', 'a=none']],
 ])('says which option is wrong and what it takes: %s', async (message, args) => {

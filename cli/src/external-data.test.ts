@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -35,14 +35,14 @@ describe('external data', () => {
   });
 
   it.each([
-    ['../secret', "outside the model's folder"],
+    ['../secret', `"../secret" is outside the model's folder`],
     ['weights/../../secret', "outside the model's folder"],
     ['..', "outside the model's folder"],
     ['.', "outside the model's folder"],
     ['', "outside the model's folder"],
     ['link', "leads outside the model's folder"],
     ['up/secret', "leads outside the model's folder"],
-    ['weights', 'is not a file'],
+    ['weights', '"weights" is not a file'],
     ['missing', 'ENOENT'],
   ])('is refused for %j', (location, message) => {
     expect(() => externalDataReader(folder)(location, 0, 1)).toThrow(message);
@@ -52,6 +52,13 @@ describe('external data', () => {
     const read = externalDataReader(folder);
     expect(() => read(join(folder, 'weights', 'w.bin'), 0, 1)).toThrow('outside');
     expect(() => read(join(root, 'secret'), 0, 1)).toThrow('outside');
+  });
+
+  // What the system makes up as it is read has the size of a page.
+  const madeUp = '/sys/kernel/mm/transparent_hugepage';
+  it.skipIf(!existsSync(join(madeUp, 'enabled')))('is refused where it ends before what is said of it', () => {
+    const { size } = statSync(join(madeUp, 'enabled'));
+    expect(() => externalDataReader(madeUp)('enabled', 0, size)).toThrow('"enabled" ended while it was read');
   });
 
   it('is refused past its end, without allocating what is declared', () => {

@@ -18,7 +18,10 @@ export function evaluate(graph: Graph, feeds: Tensors): Map<string, Tensor> {
   const values = new Map<Value, Tensor>(bindFeeds(graph, feeds));
   const read = (value: Value): Tensor => {
     const tensor = value.constant ?? values.get(value);
-    if (!tensor) throw new GraphError(`"${graph.name}": "${value.name}" has no value`);
+    if (!tensor)
+      throw new GraphError(
+        `"${graph.name}": expected an input, a constant or the output of a node, got "${value.name}"`,
+      );
     return tensor;
   };
   for (const node of nodesOf(graph.outputs.values())) {

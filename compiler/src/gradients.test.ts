@@ -1,9 +1,10 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { GraphBuilder } from './builder.js';
 import { evaluate } from './evaluate.js';
 import { gradients } from './gradients.js';
 import type { Graph, Value } from './graph.js';
 import { slice } from './operators/shape-helpers.js';
+import { operators } from './operators/table.js';
 import { int64s, makeTensor, sizeOf, type Tensor } from './tensor.js';
 
 /** Deterministic values in (-1, 1), far from ties. */
@@ -230,5 +231,18 @@ describe('the reverse walk', () => {
     const g = new GraphBuilder();
     const x = g.input('x', [2]);
     expect(() => gradients(g, x, [x])).toThrow('gradient of "x": expected a scalar, got [2]');
+  });
+
+  it('refuses a rule whose gradient has another shape than the input', () => {
+    const g = new GraphBuilder();
+    const x = g.input('x', [2]);
+    const y = g.apply('ReduceSum', [g.apply('Neg', [x], {}, 'neg')], { keepdims: 0 });
+    const rules = operators as unknown as { Neg: { vjp: () => (() => Value)[] } };
+    const rule = vi.spyOn(rules.Neg, 'vjp').mockReturnValue([() => g.constant(makeTensor([1], [1]))]);
+    try {
+      expect(() => gradients(g, y, [x])).toThrow('gradient of Neg "neg" for input 0 "x": expected [2], got [1]');
+    } finally {
+      rule.mockRestore();
+    }
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { copyInputs, GraphBuilder, inline } from './builder.js';
 import { evaluate } from './evaluate.js';
-import { type Graph, GraphError, nodesOf } from './graph.js';
+import { type Graph, GraphError, nodesOf, staticShape } from './graph.js';
 import { reshape } from './operators/shape-helpers.js';
 import { foldConstants } from './passes/fold-constants.js';
 import { frozenBoundary } from './passes/frozen-boundary.js';
@@ -113,6 +113,22 @@ describe('building a graph', () => {
     const bindings = copyInputs(g, graph);
     bindings.set(graph.inputs[1] as never, g.input('w1', [2, 5, 3, 3]));
     expect(() => inline(g, graph, bindings)).toThrow('Conv "conv1"');
+  });
+});
+
+describe('a value that is not what it has to be', () => {
+  const g = new GraphBuilder();
+  const x = g.input('x', ['N', 'M']);
+  const graph: Graph = { name: 'g', inputs: [], outputs: new Map([['y', g.apply('Neg', [x], {})]]) };
+
+  it('is named, with what it is', () => {
+    expect(() => inline(new GraphBuilder(), graph, new Map())).toThrow('"g": input "x" is not bound');
+    expect(() => evaluate(graph, new Map())).toThrow(
+      '"g": expected an input, a constant or the output of a node, got "x"',
+    );
+    expect(() => staticShape(x)).toThrow('"x": expected a static shape, got [N, M]');
+    expect(() => makeTensor([2, 2], [1])).toThrow('tensor of shape [2, 2] takes 4 values, got 1');
+    expect(() => reshape(g, x, ['M', 'N'])).toThrow('cannot reshape [N, M] to [M, N]: two symbols move');
   });
 });
 

@@ -1,4 +1,4 @@
-import type { Sharp } from 'sharp';
+import type { OutputInfo, Sharp } from 'sharp';
 import { InputError } from './errors.js';
 import { formatOf } from './image-formats.js';
 import { reducibleBy } from './jpeg-header.js';
@@ -118,11 +118,7 @@ async function pixelsOf(
     // libvips enlarges from the corner, half a pixel beside everybody else, and with a kernel of its own.
     if (place.width > width || place.height > height) return await enlarged(image, { width, height }, place, p);
     const { data, info } = await asPixels(resized(image, place, p));
-    if (info.width !== p.width || info.height !== p.height || info.channels !== channels) {
-      throw new Error(
-        `expected ${p.height} x ${p.width} x ${channels} pixels, got ${info.height} x ${info.width} x ${info.channels}`,
-      );
-    }
+    expectSize(info, p, channels);
     if (channels > wanted) return greyOf(data);
     return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   } catch (cause) {
@@ -140,6 +136,12 @@ function resized(image: Sharp, place: Place, p: Preprocessing): Sharp {
     .extract({ left: place.left, top: place.top, width: p.width, height: p.height });
 }
 
+/** What libvips makes is as large as it was asked for. */
+function expectSize({ height, width, channels }: OutputInfo, size: Size, expected: number): void {
+  if (height === size.height && width === size.width && channels === expected) return;
+  throw new Error(`${height} x ${width} x ${channels}`);
+}
+
 /** An image of which a side becomes longer: libvips reduces the other, where that becomes shorter, and cuts out what is needed. */
 async function enlarged(image: Sharp, { width, height }: Size, place: Place, p: Preprocessing): Promise<Uint8Array> {
   const size = { width: Math.min(width, place.width), height: Math.min(height, place.height) };
@@ -150,10 +152,7 @@ async function enlarged(image: Sharp, { width, height }: Size, place: Place, p: 
     .toColourspace('srgb')
     .raw({ depth: 'uchar' })
     .toBuffer({ resolveWithObject: true });
-  if (info.width !== part.width || info.height !== part.height || info.channels !== 3) {
-    const got = `${info.height} x ${info.width} x ${info.channels}`;
-    throw new Error(`expected ${part.height} x ${part.width} x 3 pixels, got ${got}`);
-  }
+  expectSize(info, part, 3);
   const planes = [0, 1, 2].map((c) => {
     const plane = new Uint8Array(data.length / 3);
     for (let i = 0; i < plane.length; i++) plane[i] = data[i * 3 + c] as number;
@@ -202,7 +201,8 @@ async function readHeader(
   const { default: sharp } = await import('sharp');
   try {
     const { autoOrient, format: found } = await sharp(bytes, { failOn: 'error', limitInputPixels: false }).metadata();
-    if (found !== OWN_FORMATS[format]) throw new Error(`read as ${found}`);
+    // libvips looks at the same bytes.
+    if (found !== OWN_FORMATS[format]) throw new Error(found);
     return autoOrient;
   } catch (cause) {
     throw undecodable(field, cause);

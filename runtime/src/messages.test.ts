@@ -19,6 +19,7 @@ describe('a safetensors file says what is damaged', () => {
     ['expected at least 8 bytes, got 3', new Uint8Array(3)],
     ['header of 100 bytes in a file of 9', Uint8Array.of(100, 0, 0, 0, 0, 0, 0, 0, 1)],
     ['header is not a JSON object: not an object', fileOf([])],
+    ['metadata "format": expected text, got number', fileOf({ __metadata__: { format: 1 } })],
     ['"a": dtype X1 is not supported', fileOf(tensor('X1', [1], [0, 4]), 4)],
     ['"a": expected a shape and two offsets', fileOf(tensor('F32', 'no', [0, 4]), 4)],
     ['"a": expected 8 bytes within 4, got 0 to 4', fileOf(tensor('F32', [2], [0, 4]), 4)],

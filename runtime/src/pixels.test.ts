@@ -1,7 +1,7 @@
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { decodePixels } from './images.js';
-import { type RgbaImage, resizePixels } from './pixels.js';
+import { pixelsToTensor, type RgbaImage, resizePixels } from './pixels.js';
 import type { Preprocessing } from './preprocessing.js';
 
 const base: Preprocessing = {
@@ -83,4 +83,11 @@ describe('resizePixels', () => {
       'image: expected 2 x 2 x 4 values, got 15',
     );
   });
+});
+
+it('a tensor that has no room for an image is refused', () => {
+  const pixels = new Uint8Array(28 * 28);
+  expect(() => pixelsToTensor(pixels, base, new Float32Array(1000), 300)).toThrow(
+    'out: expected room for 784 values from 300 on, got 1000 in all',
+  );
 });

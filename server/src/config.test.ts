@@ -45,14 +45,15 @@ test.each([
   [{ file: file({ corsOrigins: ['HTTPS://A.example'] }) }, 'whet.json: corsOrigins: expected origins'],
   [{ flags: { hostNames: 'a.example:80' } }, '--host-names: expected names'],
   [{ environment: { WHET_RATELIMIT: '5' } }, 'WHET_RATELIMIT: expected WHET_HOST, '],
+  [{ environment: { WHET_RATELIMIT: '5' } }, ' of the variables called WHET_..., got another'],
   [{ flags: { store: 'mysql://u:secret@h/d' } }, '--store: expected a folder, postgres://... or memory:, got another'],
   [{ flags: { port: '-1' } }, '--port: expected a whole number'],
   [{ environment: { WHET_BATCH_IMAGES: '' } }, 'WHET_BATCH_IMAGES: expected a whole number from 1'],
   [{ environment: { WHET_AUTH: 'maybe' } }, 'WHET_AUTH: '],
   [{ file: file({ adaptQueue: 1.5 }) }, 'whet.json: adaptQueue: expected a whole number'],
-  [{ file: file({ adaptqueue: 1 }) }, 'got "adaptqueue"'],
+  [{ file: file({ adaptqueue: 1 }) }, /whet\.json: expected settings of .*, got "adaptqueue"/],
   [{ file: file([]) }, 'expected an object of settings'],
-  [{ file: { path: 'whet.json', text: '{' } }, 'whet.json: expected JSON'],
+  [{ file: { path: 'whet.json', text: '{' } }, 'whet.json: expected JSON, got '],
 ])('refuses %j, naming where it stands', (sources, message) => {
   expect(() => readConfig(sources)).toThrow(ConfigError);
   expect(() => readConfig(sources)).toThrow(message);

@@ -193,6 +193,7 @@ export function readConfig({ flags = {}, environment = {}, file }: ConfigSources
           : [inFile[name], `${file?.path}: ${name}`];
     const result = settings[name].schema.safeParse(value);
     if (!result.success) {
+      // An address may hold a password.
       const got = name === 'store' ? 'another' : JSON.stringify(value);
       throw new ConfigError(`${where}: ${result.error.issues[0]?.message}, got ${got}`);
     }

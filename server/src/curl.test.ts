@@ -21,5 +21,7 @@ test('quotes for the shell and for curl', () => {
 
 test.each(['=', 'a=b', 'a\nb'])('refuses label %j, which curl cannot name a field', (label) => {
   const examples = [{ label, path: 'a.png' }];
-  expect(() => curlExamples('http://localhost', { examples, queries: [] })).toThrow(RangeError);
+  expect(() => curlExamples('http://localhost', { examples, queries: [] })).toThrow(
+    new RangeError(`label "${label}": curl cannot send a form field of this name`),
+  );
 });

@@ -1,6 +1,9 @@
 import { InputError, ProfileError } from '@whet/runtime';
 import { describe, expect, test } from 'vitest';
+import { EngineError } from './engine/engine.js';
 import { Problem, show, toProblem } from './problems.js';
+import { FileError } from './routes/static-files.js';
+import { StoreUnavailableError } from './stores/contract.js';
 
 describe('Problem', () => {
   test('names its field once', () => {
@@ -31,9 +34,31 @@ test('the errors of the runtime are refusals, anything else a fault without reas
   expect(toProblem(new ProfileError('made with another bundle')).toBody()).toMatchObject({ status: 409 });
   for (const fault of [new Error('secret'), new TypeError('secret'), 'secret', undefined, { status: 400 }]) {
     const body = toProblem(fault).toBody();
-    expect(body).toMatchObject({ status: 500, type: '/problems/internal-error' });
+    expect(body).toMatchObject({
+      status: 500,
+      type: '/problems/internal-error',
+      detail: 'request: expected an answer, got an error inside the server',
+    });
     expect(JSON.stringify(body)).not.toContain('secret');
   }
+});
+
+const failure = (code: string) => Object.assign(new Error('secret'), { code });
+test.each<[Error, number, string]>([
+  [new StoreUnavailableError('secret'), 503, 'request: expected a store that answers, got none; try again soon'],
+  [new EngineError('secret'), 503, 'request: expected an engine that answers, got none; try again soon'],
+  [
+    new FileError('secret', failure('EACCES')),
+    403,
+    'path: expected a file that this service may read, got one that it may not',
+  ],
+  [
+    new FileError('secret', failure('EMFILE')),
+    503,
+    'path: expected a file that can be opened, got an error; try again soon',
+  ],
+])('%s is told as what to do about it', (error, status, detail) => {
+  expect(toProblem(error).toBody()).toMatchObject({ status, detail });
 });
 
 test('show is short whatever it is given', () => {

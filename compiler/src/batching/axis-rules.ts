@@ -1,5 +1,6 @@
 import type { GraphBuilder } from '../builder.js';
 import type { Value } from '../graph.js';
+import { constantIntegers } from '../operators/integers.js';
 import type { Reduction } from '../operators/reductions.js';
 import { reshape } from '../operators/shape-helpers.js';
 import { type Dim, int64s, normalizeAxis, type Shape, sizeOf } from '../tensor.js';
@@ -14,12 +15,14 @@ const shifted = (axis: number, rank: number, at: number): number => {
   return own >= at ? own + 1 : own;
 };
 
-/** The values of a constant operand such as axes; throws where tasks could differ in it. */
+/** The values of an operand such as axes; throws where it is not constant, so that tasks could differ in it. */
 function integersAt({ inputs }: BatchContext<never>, position: number): number[] | undefined {
-  const input = inputs[position];
-  if (!input) return undefined;
-  if (!input.value.constant) throw new Error(`input ${position} is not constant`);
-  return Array.from(input.value.constant.data);
+  if (!inputs[position]) return undefined;
+  return constantIntegers(
+    inputs.map((each) => each?.value),
+    position,
+    'the operand',
+  );
 }
 
 const integers = (g: GraphBuilder, list: readonly number[]): Value => g.constant(int64s(list));
@@ -114,7 +117,6 @@ export const straightThroughRule: BatchRule<'StraightThrough'> = ({ g, tasks, in
 export const matMulRule: BatchRule<'MatMul'> = ({ g, inputs, node }) => {
   const [a, b] = [present(inputs, 0), present(inputs, 1)];
   const rank = Math.max(taskShape(a).length, taskShape(b).length);
-  if (Math.min(taskShape(a).length, taskShape(b).length) < 2) throw new Error('vectors are not supported here');
   // Rows of all tasks against one matrix are more rows.
   const rows = b.axis === undefined && b.value.shape.length === 2 && taskAxis(a) < a.value.shape.length - 1;
   const operands = rows ? [a.value, b.value] : [alignTo(g, a, rank, 0), alignTo(g, b, rank, 0)];

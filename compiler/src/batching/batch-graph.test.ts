@@ -32,6 +32,13 @@ describe('a graph for many tasks', () => {
     expect(() => forTwo([[3], []], build)).toThrow('a value of its own for each task is not supported here');
   });
 
+  it('refuses to pad along named axes', () => {
+    const axes = (g: GraphBuilder) => g.constant(int64s([0]));
+    const build: Build = (g, x) =>
+      g.apply('Pad', [x, g.constant(int64s([1, 1])), undefined, axes(g)], { mode: 'constant' }, 'pad');
+    expect(() => forTwo([[3]], build)).toThrow('Pad "pad" for 2 tasks: axes of Pad are not supported here');
+  });
+
   it('refuses a node whose tasks would not have the shape of one, such as a Resize to the size of one task', () => {
     const attributes = {
       mode: 'nearest',

@@ -95,13 +95,13 @@ class AnyBatch {
   #reshape(node: NodeMessage, from: string, { axis, added }: BatchPlace): void {
     const output = node.output[0] as string;
     const sizes = this.sizes.get(output);
-    if (!sizes) throw new RangeError(`"${output}" has no size`);
+    if (!sizes) throw new RangeError(output);
     const before = added ? 1 : product((this.sizes.get(from) ?? []).slice(0, axis));
     const fits = sizes.flatMap((_, at) => (product(sizes.slice(0, at)) === before ? [at] : []));
     const at = fits.find((place) => sizes[place] === 1) ?? fits[0];
     // One number an image has no axis of images any more: the batch is put in front of it.
     const front = before === 1 && (sizes.length === 0 || (sizes.length === 1 && sizes[0] !== 1));
-    if (!front && at === undefined) throw new RangeError(`"${output}" has the batch inside an axis`);
+    if (!front && at === undefined) throw new RangeError(output);
     const target = front ? [-1, ...sizes] : sizes.map((size, i) => (i === at ? -1 : size));
     const shape = this.#constant(`${output}/shape`, target, 7);
     this.nodes.push({ opType: 'Reshape', name: node.name || output, input: [from, shape], output: [output] });

@@ -17,6 +17,8 @@ function withFields(graph: object | undefined, more: object = {}): Uint8Array {
     .finish();
 }
 
+const external = (...externalData: object[]) => ({ name: 'w', dims: [2], dataType: 1, dataLocation: 1, externalData });
+
 const node = (fields: object) =>
   withFields({ node: [{ opType: 'Relu', input: ['x'], output: ['y'], name: 'relu', ...fields }] });
 
@@ -48,18 +50,25 @@ describe('a file says what is wrong with it', () => {
       'tensor "w": tensors in segments are not supported',
       withFields({ initializer: [{ name: 'w', segment: Uint8Array.of(1) }] }),
     ],
+    [
+      'tensor "w": its values are said to be in another file, but not in which',
+      withFields({ initializer: [external()] }),
+    ],
+    ['not an ONNX model, or a truncated one (20 bytes): ', encodeModel(model).subarray(0, 20)],
   ])('%s', (message, file) => {
     const said = refusal(() => decodeModel(file));
     expect(said.replace(/file of \d+ bytes/, 'file of 15 bytes')).toContain(message);
   });
 
   it.each<[string, Uint8Array]>([
-    ['two initializers are named "w"', encodeModel({ ...model, nodes: [relu] })],
+    [
+      'two initializers are named "w"',
+      withFields({ initializer: ['w', 'w'].map((name) => ({ name, ...float32s([1], [1]) })) }),
+    ],
+    ['two graph inputs are named "x"', withFields({ input: [{ name: 'x' }, { name: 'x' }] })],
     ['the model uses operator set 5; 7 to', encodeModel({ ...model, opset: 5 })],
   ])('%s', (message, file) => {
-    const twice = ['w', 'w'].map((name) => ({ name, ...float32s([1], [1]) }));
-    const given = message.startsWith('two') ? withFields({ initializer: twice }) : file;
-    expect(refusal(() => readOnnx(given))).toContain(message);
+    expect(refusal(() => readOnnx(file))).toContain(message);
   });
 
   it('of a tensor that it has not, and of values beside it', () => {
@@ -90,6 +99,21 @@ describe('a file that is cut says what is wrong with it', () => {
     const two = encodeModel({ ...model, nodes: [relu, { op: 'Neg', inputs: ['y'], outputs: ['z'] }] });
     expect(refusal(() => cutOnnx(two, { input, output: { ...output, tensors: ['y', 'z'], mean: [1] } }))).toBe(
       'a mean is taken of one tensor only',
+    );
+  });
+
+  it('where its values are in another file, or sparse', () => {
+    const within = (attribute: object) => node({ attribute: [{ name: 'a', ...attribute }] });
+    const elsewhere = within({ type: 4, t: { ...external({ key: 'location', value: 'w.bin' }), name: 'inner' } });
+    const output = { tensors: ['y'], name: 'features', shape: ['N', 2] };
+    expect(refusal(() => cutOnnx(elsewhere, { input, output }))).toBe(
+      'Relu "relu": tensor "inner" inside it keeps its values in another file: not supported',
+    );
+    expect(refusal(() => splitWeights(elsewhere))).toBe('tensor "inner": expected its values in the model, got a file');
+    const graphs = onnxMessage('GraphProto');
+    const sparse = graphs.encode(graphs.fromObject({ sparseInitializer: [Uint8Array.of(1)] })).finish();
+    expect(refusal(() => splitWeights(within({ type: 5, g: sparse })))).toBe(
+      'Relu "relu": sparse initializers: not supported',
     );
   });
 });

@@ -281,8 +281,8 @@ export function decodeModel(bytes: Uint8Array): OnnxModel {
     const message = onnxMessage('ModelProto');
     raw = message.toObject(message.decode(bytes), { longs: Number, arrays: true }) as RawModel;
   } catch (cause) {
-    const detail = cause instanceof Error ? `: ${cause.message}` : '';
-    throw new OnnxError(`not an ONNX model, or a truncated one (${bytes.length} bytes)${detail}`, { cause });
+    const detail = (cause as Error).message;
+    throw new OnnxError(`not an ONNX model, or a truncated one (${bytes.length} bytes): ${detail}`, { cause });
   }
   const { graph } = raw;
   if (!graph) throw new OnnxError(`not an ONNX model: the file of ${bytes.length} bytes holds no graph`);

@@ -117,10 +117,11 @@ export function graphDType(dataType: number): DType | undefined {
   return elementTypes[dataType]?.dtype;
 }
 
-/** Whether the name of an external file stays in the model's folder, as far as its spelling tells. */
-function staysInside(location: string): boolean {
-  if (/^([/\\]|[a-z]:|[a-z]+:\/\/)/i.test(location) || location.includes('\0')) return false;
-  return !location.split(/[/\\]/).includes('..');
+/** Throws where the name of an external file leaves the model's folder, as far as its spelling tells. */
+function expectInside(tensor: string, location: string): void {
+  const inside = !/^([/\\]|[a-z]:|[a-z]+:\/\/)/i.test(location) && !location.includes('\0');
+  if (inside && !location.split(/[/\\]/).includes('..')) return;
+  throw new OnnxError(`tensor "${tensor}": external data in "${location}" is outside the model's folder`);
 }
 
 /**
@@ -139,7 +140,7 @@ export function checkTensor(tensor: OnnxTensor): ElementType {
   if (!Number.isSafeInteger(count * type.bytes)) return fail(`dims ${shape} are too large`);
   if (tensor.external) {
     const { location, length } = tensor.external;
-    if (!staysInside(location)) return fail(`external data in "${location}" is outside the model's folder`);
+    expectInside(tensor.name, location);
     if (length !== undefined && length !== count * type.bytes) {
       return fail(
         `${dataTypeName(tensor.dataType)}${shape} takes ${count * type.bytes} bytes, "${location}" has ${length}`,
@@ -186,9 +187,7 @@ export function readExternal(message: TensorMessage, reader: ExternalReader | un
   const { location, offset, length: said } = externalOf(message.externalData, tensor.name);
   const type = elementTypes[tensor.dataType];
   const length = type ? sizeOf(tensor.dims) * type.bytes : said;
-  if (!staysInside(location)) {
-    throw new OnnxError(`tensor "${tensor.name}": external data in "${location}" is outside the model's folder`);
-  }
+  expectInside(tensor.name, location);
   if (length === undefined) {
     throw new OnnxError(`tensor "${tensor.name}": external data in "${location}" of unknown length`);
   }

@@ -58,6 +58,15 @@ describe('writing ONNX', () => {
     expect(() => encodeOnnx(lowerForCpu(graph))).not.toThrow();
   });
 
+  it('refuses an attribute that its operator has not', () => {
+    const g = new GraphBuilder();
+    const x = g.input('x', []);
+    const y = g.apply('Neg', [x], { own: 1 } as object, 'neg');
+    expect(() => encodeOnnx({ name: 'g', inputs: [x], outputs: new Map([['y', y]]) })).toThrow(
+      'Neg "neg": attribute own cannot be encoded',
+    );
+  });
+
   it('refuses two inputs of one name', () => {
     const g = new GraphBuilder();
     const [a, b] = [g.input('x', []), g.input('x', [])];

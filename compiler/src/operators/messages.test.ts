@@ -64,7 +64,7 @@ const rows: readonly (readonly [message: string, op: string, operands: readonly 
   ['weight has kernel 5x5, attribute kernel_shape says 3x3', 'Conv', [images, [4, 4, 5, 5]], convolution],
   ['bias has shape [3], output has 4 channels', 'Conv', [images, [4, 4, 3, 3], [3]], convolution],
   [
-    'of rank 4, got rank 2',
+    'expected an image batch [N, C, H, W] of rank 4, got rank 2',
     'Conv',
     [
       ['N', 4],
@@ -155,6 +155,12 @@ const rows: readonly (readonly [message: string, op: string, operands: readonly 
   ['[4] does not expand to [3]', 'Expand', [[4], ints(3)]],
   ['expected scales or sizes, got neither', 'Resize', [[4]]],
   ['expected 1 scales or sizes, one an axis, got 2', 'Resize', [[4], undefined, makeTensor([2], [1, 1])]],
+  [
+    'align_corners with a scale of 1.5, which makes 5 a size that is not whole',
+    'Resize',
+    [[5], undefined, makeTensor([1], [1.5])],
+    { coordinate_transformation_mode: 'align_corners' },
+  ],
   ['cannot scale the symbol N by 1.5', 'Resize', [['N'], undefined, makeTensor([1], [1.5])]],
   [
     'input 1 of shape [2, 3] does not fit [2, 2]',

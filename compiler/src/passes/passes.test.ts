@@ -141,6 +141,11 @@ describe('checking a graph', () => {
       graphOf([], { y: value({ constant: makeTensor([1], [1]) }) }),
       'constant "v" says float32[2], it holds float32[1]',
     ],
+    [
+      'an input that is a constant',
+      graphOf([value({ name: 'c', constant: makeTensor([2], [1, 2]) })], { y: x }),
+      'input "c" has a value of its own',
+    ],
     ['a node of another value', graphOf([x], { y: made({}, { output: x }) }), 'is not the producer of its output'],
   ])('refuses %s', (_, graph, message) => {
     expect(() => verifyGraph(graph)).toThrow(GraphError);
@@ -156,9 +161,11 @@ describe('checking a graph', () => {
       'pass breakIt (after foldConstants, removeUnusedInputs) broke the graph: "g": Neg "neg" makes float32[2]',
     );
     expect(() => runPasses(graph, { rename })).toThrow(
-      'pass rename (the first to run) broke the graph: outputs were y',
+      'pass rename (the first to run) broke the graph: outputs were y, are z',
     );
     expect(() => runPasses(graph, { swapInput })).toThrow('input "other" was not there before');
+    const widen = () => ({ graph: graphOf([x], { y: g.scalar(1) }), changed: true });
+    expect(() => runPasses(graph, { widen })).toThrow('output "y" was float32[2], is float32[]');
     expect(() => runPasses(graphOf([], { y: made({}) }), { foldConstants })).toThrow('reads "x", no input of it');
     expect(runPasses(graph, { foldConstants, removeUnusedInputs })).toMatchObject({ changed: false });
   });

@@ -8,8 +8,8 @@ import type { Pass } from './pass.js';
 function compareInterfaces(before: Graph, after: Graph): void {
   const names = (graph: Graph) => [...graph.outputs.keys()].join(', ');
   if (names(before) !== names(after)) throw new GraphError(`outputs were ${names(before)}, are ${names(after)}`);
-  const typed: [what: string, was: Value, is: Value | undefined][] = [];
-  for (const [name, value] of before.outputs) typed.push([`output "${name}"`, value, after.outputs.get(name)]);
+  const typed: [what: string, was: Value, is: Value][] = [];
+  for (const [name, value] of before.outputs) typed.push([`output "${name}"`, value, after.outputs.get(name) as Value]);
   const inputs = new Map(before.inputs.map((input) => [input.name, input]));
   for (const input of after.inputs) {
     const own = inputs.get(input.name);
@@ -17,9 +17,9 @@ function compareInterfaces(before: Graph, after: Graph): void {
     typed.push([`input "${input.name}"`, own, input]);
   }
   for (const [what, was, is] of typed) {
-    if (is && was.dtype === is.dtype && sameShape(was.shape, is.shape)) continue;
-    const now = is ? `${is.dtype}${formatShape(is.shape)}` : 'gone';
-    throw new GraphError(`${what} was ${was.dtype}${formatShape(was.shape)}, is ${now}`);
+    if (was.dtype === is.dtype && sameShape(was.shape, is.shape)) continue;
+    const [before, now] = [was, is].map(({ dtype, shape }) => `${dtype}${formatShape(shape)}`);
+    throw new GraphError(`${what} was ${before}, is ${now}`);
   }
 }
 

@@ -78,8 +78,8 @@ function reducedSize(width: number, height: number): ImageBitmapOptions {
 function readBitmap(bitmap: ImageBitmap): RgbaImage {
   const { width, height } = bitmap;
   const canvas = new OffscreenCanvas(width, height);
-  const context = canvas.getContext('2d', { willReadFrequently: true });
-  if (!context) throw new Error('no canvas');
+  // There is none where the browser has no room for it: what is read of it fails.
+  const context = canvas.getContext('2d', { willReadFrequently: true }) as OffscreenCanvasRenderingContext2D;
   context.drawImage(bitmap, 0, 0);
   const { data } = context.getImageData(0, 0, width, height);
   return { width, height, data };

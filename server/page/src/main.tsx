@@ -4,8 +4,7 @@ import { start } from './state/opening.js';
 import './styles.css';
 import { App } from './ui/app.js';
 
-const root = document.getElementById('app');
-if (!root) throw new Error('expected #app in the page');
+const root = document.getElementById('app') as HTMLElement;
 render(<App />, root);
 void start();
 

@@ -137,6 +137,18 @@ test('a thread that cannot be started again is tried again, later and later, and
   await expectAnswered(one);
 });
 
+test('one that does not start again in time is given up, and one that was closed answers nothing', async () => {
+  const stuck = join(folder, 'stuck');
+  const one = await start(`if (existsSync(${JSON.stringify(stuck)})) for (;;); ${ANSWERS} ${READY}`, { startMs: 100 });
+  await writeFile(stuck, '');
+  await expect(one.predict('exiting', [])).rejects.toThrow('code 7');
+  await expect(one.predict('fine', [])).rejects.toThrow(/expected a thread of the engine to start within \d+ ms/);
+  await rm(stuck);
+  await expectAnswered(one);
+  await one.close();
+  await expect(one.predict('fine', [])).rejects.toThrow('a thread of the engine has ended');
+});
+
 test('one that does not start rejects, and is not tried again', async () => {
   await expect(start("throw new Error('no bundle');")).rejects.toThrow('a thread of the engine ended: no bundle');
   await expect(

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { type Bundle, loadBundle } from '@whet/runtime/node';
@@ -8,7 +9,7 @@ import type { FromThread, SentAnswer, ThreadSettings, ToThread } from './message
 // The body of a thread that adapts or predicts, so that the thread that answers requests never waits for a graph.
 
 const port = parentPort;
-if (!port) throw new Error('expected to be run as a thread');
+assert(port);
 const { directories, threads, niceness } = workerData as ThreadSettings;
 // Of this thread alone on Linux, and handed on to the threads that onnxruntime starts from it.
 if (niceness > 0 && process.platform === 'linux') setPriority(niceness);

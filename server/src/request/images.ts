@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { setImmediate } from 'node:timers/promises';
 import type { Preprocessing } from '@whet/runtime';
 import { Problem, show } from '../problems.js';
@@ -140,7 +141,7 @@ function float32(bytes: Uint8Array): Float32Array {
 
 function bytesAt(payloads: Payloads, field: string): Uint8Array {
   const payload = payloadAt(payloads, field);
-  if (payload.kind !== 'bytes') throw new Error(`${field}: expected bytes, got ${payload.kind}`);
+  assert(payload.kind === 'bytes');
   return payload.bytes;
 }
 
@@ -169,7 +170,7 @@ function readTensor(tensor: unknown, field: string, payloads: Payloads, p: Prepr
 
 function readNumbers(payloads: Payloads, field: string, length: number, shape: string): Float32Array {
   const payload = payloadAt(payloads, field);
-  if (payload.kind !== 'numbers') throw new Error(`${field}: expected numbers, got ${payload.kind}`);
+  assert(payload.kind === 'numbers');
   const { count, values, bad } = payload;
   if (count !== length || !values) {
     const got = `an array of ${count} values`;

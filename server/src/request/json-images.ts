@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { Problem, type ProblemKind, show } from '../problems.js';
 import type { EncodedText, JsonTexts } from './json-texts.js';
 
@@ -69,7 +70,7 @@ function membersOf(value: unknown): Record<string, unknown> | undefined {
 /** The payload at a field. Throws {@link Problem} where it is at fault. */
 export function payloadAt(payloads: Payloads, field: string): Exclude<Payload, { kind: 'refused' }> {
   const payload = payloads.get(field);
-  if (!payload) throw new Error(`${field}: expected a payload, got none`);
+  assert(payload);
   if (payload.kind === 'refused') throw new Problem(payload.problem, field, payload.detail);
   return payload;
 }

@@ -20,3 +20,16 @@ test('a thread that does not answer is given up, and the next body has another',
   }
   await reader.close();
 });
+
+test('a thread that ends while it parses, as one without memory does, is told of', async () => {
+  const reader = new JsonReader();
+  const parsing = expect(reader.parse('a', source(), never)).rejects.toMatchObject({
+    kind: 'too-large',
+    message: 'body: expected JSON that fits into memory, got more',
+  });
+  // Its turn comes at once; the thread is still starting.
+  await Promise.resolve();
+  await new Promise((resolve) => setImmediate(resolve));
+  await reader.close();
+  await parsing;
+});

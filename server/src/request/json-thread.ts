@@ -1,10 +1,11 @@
+import assert from 'node:assert/strict';
 import { parentPort } from 'node:worker_threads';
 import { type JsonSource, parseJson } from './parse-json.js';
 
 // The body of a thread that parses long bodies, so that the thread that answers requests never waits for one.
 
 const port = parentPort;
-if (!port) throw new Error('expected to be run as a thread');
+assert(port);
 port.on('message', (source: JsonSource) => {
   const result = parseJson(source);
   const payloads = result.kind === 'parsed' ? [...result.payloads.values()] : [];

@@ -75,7 +75,6 @@ export function receiveBytes(
   return receive(request, response, options, (take, signal) => {
     return new Promise<Buffer>((resolve, reject) => {
       const chunks: Buffer[] = [];
-      const refuse = (got: string) => reject(malformed(got));
       request.on('data', (chunk: Buffer) => {
         if (signal.aborted) return;
         chunks.push(chunk);
@@ -85,12 +84,13 @@ export function receiveBytes(
         discard(chunks.splice(0));
       });
       request.once('end', () => resolve(joinAndDiscard(chunks)));
-      request.once('error', (error) => refuse(error.message));
-      request.once('close', () => {
+      const cut = () => {
         if (request.complete) return;
         discard(chunks.splice(0));
-        refuse('a part of one');
-      });
+        reject(malformed('a part of one'));
+      };
+      request.once('error', cut);
+      request.once('close', cut);
     });
   });
 }

@@ -305,7 +305,7 @@ function createStore(root: RootDatabase, path: string, { ttlMs, maxBytes, now = 
     restore: (profiles) =>
       write(() => {
         const taken = profiles.find(({ owner, id }) => infos.doesExist([owner, id]));
-        if (taken) throw new StoreUnavailableError(`${path}: expected no profile ${taken.id}, got one`);
+        if (taken) throw new StoreUnavailableError(`expected no profile ${taken.id}, got one`);
         room.take(profiles.reduce((sum, { size }) => sum + size, 0));
         for (const { owner, id, used, bytes, ...info } of profiles) {
           placeSync(owner, id, info, Date.parse(used), bytes);

@@ -325,7 +325,7 @@ function createStore(
     restore: (profiles) =>
       inTransaction(async (client) => {
         const text = `INSERT INTO whet_profiles (owner, id, used, ${INFO}, bytes)
-          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`;
+          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING`;
         for (const {
           owner,
           id,
@@ -340,7 +340,8 @@ function createStore(
           ...rest
         } of profiles) {
           const values = [owner, id, used, version, created, updated, model, pattern, classes, examples];
-          await client.query(text, [...values, rest.size, Buffer.from(rest.bytes)]);
+          const { rowCount } = await client.query(text, [...values, rest.size, Buffer.from(rest.bytes)]);
+          if (rowCount === 0) throw new StoreUnavailableError(`expected no profile ${id}, got one`);
         }
       }),
     async close() {

@@ -60,6 +60,7 @@ test('leaves out whoever went away, and refuses what would wait in too long a qu
   const gone = submit(1, 1, controller.signal);
   const waiting = submit(2, 2);
   expect(() => submit(3, 1)).toThrow(FullError);
+  expect(() => submit(3, 1)).toThrow(/expected at most \d+ images that wait, got \d+/);
   controller.abort(new Error('gone'));
   await expect(gone).rejects.toThrow('gone');
   await Promise.all([running, waiting]);

@@ -330,8 +330,15 @@ describe.skipIf(!chromiumPath)(`the page with a damaged bundle${skipReason}`, ()
     await alert.waitFor({ timeout: 60_000 });
     // Without the script of the worker that fetches nothing else would ever come.
     expect(await alert.innerText()).toContain('the worker that fetches the model does not start');
-    problems.length = 0;
     const damaged = server.meddle;
+    server.meddle = (request, response) => {
+      if (!request.url?.includes('bundles/index.json')) return false;
+      response.writeHead(200, headersOf('bundles/')).end('{"bundles":[]}');
+      return true;
+    };
+    await driver.button('Fetch it again').click();
+    await alert.filter({ hasText: 'expected a bundle beside the page, got none' }).waitFor();
+    problems.length = 0;
     server.meddle = (request, response) => !/loader-/.test(request.url ?? '') && damaged(request, response);
     await driver.button('Fetch it again').click();
     await alert.filter({ hasText: 'SHA-256' }).waitFor({ timeout: 60_000 });

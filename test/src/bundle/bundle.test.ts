@@ -1,6 +1,7 @@
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BundleError, type Example, InputError, ProfileError } from '@whet/runtime';
+import { float32, readSafetensors, type StoredTensor, writeSafetensors } from '@whet/runtime/format';
 import { type Bundle, loadBundle } from '@whet/runtime/node';
 import { randomImages, tinyCheckpoint, writeTinyBundle } from '@whet/tools/bundles/tiny-bundle';
 import {
@@ -158,6 +159,14 @@ describe.each([
   });
 });
 
+/** The text of a manifest with something changed in it. */
+// biome-ignore lint/suspicious/noExplicitAny: JSON that is about to be wrong.
+const changedJson = (change: (manifest: any) => void) => (text: string) => {
+  const manifest = JSON.parse(text);
+  change(manifest);
+  return JSON.stringify(manifest);
+};
+
 describe('a bundle', () => {
   let directory: string;
   let bundle: Bundle;
@@ -235,7 +244,7 @@ describe('a bundle', () => {
     expect((await some.adapt(examples)).profile.pattern).toBe('sparse');
     await expect(some.adapt(examples, { pattern: 'full' })).rejects.toThrow('expected one of sparse, head, got "full"');
     const { profile: dense } = await bundle.adapt(examples, { pattern: 'full' });
-    await expect(some.predict(dense, [])).rejects.toThrow('the bundle was loaded without its pattern "full"');
+    await expect(some.predict(dense, [])).rejects.toThrow('profile: the bundle was loaded without its pattern "full"');
     await some.release();
     await expect(loadBundle(directory, { patterns: ['tail'] })).rejects.toThrow(
       /pattern: expected one of full, head, .*, got "tail"/,
@@ -274,6 +283,24 @@ describe('a bundle', () => {
     for (const damaged of [bytes.subarray(0, 4), bytes.subarray(0, bytes.length - 1), new Uint8Array(100)]) {
       expect(() => bundle.profileFromBytes(damaged)).toThrow(ProfileError);
     }
+    const { tensors, metadata } = readSafetensors(bytes);
+    const withValues = (change: (values: Map<string, StoredTensor>) => void, more = {}) => {
+      const values = new Map(tensors);
+      change(values);
+      return writeSafetensors({ tensors: values, metadata: { ...metadata, ...more } });
+    };
+    const names = Array.from({ length: bundle.manifest.limits.maxClasses + 1 }, (_, i) => `class ${i}`);
+    const classes = { classes: JSON.stringify(names), examples: JSON.stringify(names.map(() => 1)) };
+    for (const [changed, message] of [
+      [withValues((values) => values.delete('head.bias')), '"head.bias": expected shape [2], got [nothing]'],
+      [withValues((values) => values.set('own', float32([1], Float32Array.of(1)))), 'that its pattern does not move'],
+      [
+        withValues(() => undefined, classes),
+        `profile: expected at most ${names.length - 1} classes, got ${names.length}`,
+      ],
+    ] as const) {
+      expect(() => bundle.profileFromBytes(changed)).toThrow(message);
+    }
     const other = tinyCheckpoint();
     other.state.parameters.get('conv1.weight')?.value.fill(0.5);
     const second = await loadBundle(await writeTinyBundle(other));
@@ -286,9 +313,20 @@ describe('a bundle', () => {
     ['one class', examplesOf(randomImages('a', 2), ['x', 'x']), {}, /at least 2 classes/],
     ['an empty label', examplesOf(randomImages('a', 2), ['x', '']), {}, /got an empty one/],
     ['a short image', [{ label: 'x', image: new Float32Array(5) }], {}, /144 values \[1, 12, 12\], got 5/],
-    ['NaN', [{ label: 'x', image: new Float32Array(144).fill(Number.NaN) }], {}, /finite/],
+    [
+      'NaN',
+      [{ label: 'x', image: new Float32Array(144).fill(Number.NaN) }],
+      {},
+      /expected finite values, got NaN at position 0/,
+    ],
     ['an unknown pattern', examplesOf(randomImages('a', 2), ['x', 'y']), { pattern: 'none' }, /expected one of full/],
-    ['negative steps', examplesOf(randomImages('a', 2), ['x', 'y']), { steps: -1 }, /steps|whole number/],
+    [
+      'negative steps',
+      examplesOf(randomImages('a', 2), ['x', 'y']),
+      { steps: -1 },
+      /expected a whole number of 0 or more, got -1/,
+    ],
+    ['a rate of 0', examplesOf(randomImages('a', 2), ['x', 'y']), { rate: 0 }, /expected a positive number, got 0/],
   ])('refuses %s', async (_, examples, options, message) => {
     const refused = bundle.adapt(examples, options);
     await expect(refused).rejects.toThrow(InputError);
@@ -305,12 +343,12 @@ describe('a bundle', () => {
     ],
     ['format 1', 'manifest.json', (text) => text.replace('whet-bundle/2', 'whet-bundle/1'), /run `whet migrate`/],
     ['weights that are cut', 'weights.safetensors', (text) => text.slice(0, -4), /weights\.safetensors: SHA-256/],
-    ['a manifest that is not JSON', 'manifest.json', () => '{', /not JSON/],
+    ['a manifest that is not JSON', 'manifest.json', () => '{', /manifest\.json: not JSON: /],
     [
       'a default pattern that is not there',
       'manifest.json',
       (t) => t.replace('"defaultPattern": "sparse"', '"defaultPattern": "x"'),
-      /defaultPattern/,
+      /manifest\.json: defaultPattern "x" is not one of its patterns/,
     ],
     [
       'a file outside the bundle',
@@ -329,6 +367,42 @@ describe('a bundle', () => {
       'manifest.json',
       (t) => t.replace('"tensor": "conv1.weight"', '"tensor": "conv9.weight"'),
       /weights\.safetensors: "conv9\.weight": expected a tensor of F32, got none/,
+    ],
+    [
+      'fewer means than channels',
+      'manifest.json',
+      changedJson(({ preprocessing }) => Object.assign(preprocessing, { mean: [] })),
+      /manifest\.json: preprocessing: expected 1 means and deviations, got 0 and 1/,
+    ],
+    [
+      'a file that is not listed',
+      'manifest.json',
+      changedJson(({ files }) => delete files['head.step.onnx']),
+      /manifest\.json: pattern "head" names "head\.step\.onnx", which is not among its files/,
+    ],
+    [
+      'another number of moving values',
+      'manifest.json',
+      changedJson(({ patterns }) => {
+        const [weight] = patterns['sparse'].moving;
+        weight.moving -= 1;
+      }),
+      /weights\.safetensors: pattern "sparse": "conv1\.weight": expected \d+ values, got \d+/,
+    ],
+    [
+      'a mask of more entries than the value has',
+      'manifest.json',
+      changedJson(({ patterns }) => {
+        const { values } = patterns['sparse'];
+        values['norm1.bias'].mask = values['conv2.weight'].mask;
+      }),
+      /weights\.safetensors: ".+": expected at most 4 entries, got \d+/,
+    ],
+    [
+      'a graph of moments',
+      'manifest.json',
+      changedJson(({ patterns }) => Object.assign(patterns['head'].graphs, { moments: 'head.step.onnx' })),
+      /manifest\.json: pattern "head": graphs\.moments: expected none, as no normalization needs it/,
     ],
   ])('refuses %s, naming the file', async (_, file, change, message) => {
     const broken = await writeTinyBundle();

@@ -87,7 +87,11 @@ describe('images that are kept encoded', () => {
 
   it('are not made where the examples of an adaptation normalize the frozen part', async () => {
     const support = await openCounted(await writeTinyBundle(supportCheckpoint()));
-    await expect(support.bundle.encode(images, { pattern: 'head' })).rejects.toMatchObject({ field: 'pattern' });
+    await expect(support.bundle.encode(images, { pattern: 'head' })).rejects.toMatchObject({
+      field: 'pattern',
+      message:
+        'expected one whose features depend on an image alone, got "head", whose frozen part is normalized by the examples of each adaptation',
+    });
     await support.bundle.release();
   });
 });

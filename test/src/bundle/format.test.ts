@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { decodeModel, onnxMessage } from '@whet/compiler';
 import { BundleError, type Manifest } from '@whet/runtime';
 import { readArchive, readSafetensors } from '@whet/runtime/format';
-import { loadBundle } from '@whet/runtime/node';
+import { loadBundle, loadBundleFiles } from '@whet/runtime/node';
 import { randomImages, tinyCheckpoint, writeTinyBundle } from '@whet/tools/bundles/tiny-bundle';
 import { migrateBundle, writeBundle } from '@whet/trainer';
 import { type Zippable, zipSync } from 'fflate';
@@ -80,7 +80,7 @@ describe('shared weights', () => {
   it.each<[string, (bytes: Buffer) => Uint8Array | undefined, boolean, RegExp]>([
     ['cut', cut, false, /weights\.safetensors: SHA-256/],
     ['longer', (bytes) => Buffer.concat([bytes, Buffer.alloc(8)]), false, /weights\.safetensors: SHA-256/],
-    ['missing', () => undefined, false, /weights\.safetensors: cannot be read/],
+    ['missing', () => undefined, false, /weights\.safetensors: cannot be read: ENOENT/],
     ['cut, with a digest that fits', cut, true, /weights\.safetensors: /],
     [
       'longer, with a digest that fits',
@@ -265,7 +265,11 @@ describe('a bundle in one file', () => {
     ['counts more', (archive, end) => archive.writeUInt32LE(0x30003, end + 8), /has not the 3 entries/],
     ['is on another disk', (archive, end) => archive.writeUInt16LE(1, end + 4), /in several files/],
     ['begins later', (archive, end) => archive.writeUInt32LE(secondInDirectory, end + 16), /does not end where/],
-    ['has an encrypted entry', (archive) => archive.writeUInt16LE(1, inDirectory + 8), /"a\.onnx": .* encrypted/],
+    [
+      'has an encrypted entry',
+      (archive) => archive.writeUInt16LE(1, inDirectory + 8),
+      /entry "a\.onnx": expected it as it is, got it encrypted/,
+    ],
     ['has a longer entry', (archive) => archive.fill(0xff, inDirectory + 20, inDirectory + 28), /longer than the file/],
     [
       'has an entry that runs into the next',
@@ -295,6 +299,12 @@ describe('a bundle in one file', () => {
     }
   });
 
+  it('is refused where files in memory lack one', async () => {
+    await expect(loadBundleFiles(new Map())).rejects.toThrow(
+      'manifest.json: expected among 0 files in memory, got nothing',
+    );
+  });
+
   it('takes the place of a bundle only', async () => {
     const place = join(folder, 'holiday.whet');
     // A zip has the time in it: made once.
@@ -310,8 +320,25 @@ describe('a bundle in one file', () => {
     const place = join(folder, 'part.whet');
     const { 'full.step.onnx': _, ...rest } = Object.fromEntries(files);
     await writeFile(place, zipped(rest));
-    await expect(loadBundle(place)).rejects.toThrow(/part\.whet\/full\.step\.onnx: cannot be read/);
+    await expect(loadBundle(place)).rejects.toThrow(
+      /part\.whet\/full\.step\.onnx: cannot be read: it is not in the archive/,
+    );
   });
+});
+
+it('a graph that onnxruntime does not know is refused by name', async () => {
+  const directory = await writeTinyBundle();
+  const manifest = await manifestOf(directory);
+  const message = onnxMessage('ModelProto');
+  const path = 'head.encode.onnx';
+  const model = message.decode(await readFile(join(directory, path)));
+  for (const node of (model as unknown as { graph: { node: { opType: string }[] } }).graph.node)
+    node.opType = 'Nothing';
+  const bytes = message.encode(model).finish();
+  await writeFile(join(directory, path), bytes);
+  manifest.files[path] = { sha256: sha256(bytes), bytes: bytes.length };
+  await writeFile(join(directory, 'manifest.json'), JSON.stringify(manifest));
+  await expect(loadBundle(directory)).rejects.toThrow(/head\.encode\.onnx: onnxruntime does not load it: .*Nothing/s);
 });
 
 describe('a graph that keeps values in files', () => {

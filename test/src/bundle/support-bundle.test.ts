@@ -137,7 +137,11 @@ describe('support normalization in a bundle', () => {
       (name, data) => (name === 'norm4.variance' ? data.subarray(1) : data),
       /norm4\.var/,
     ],
-    ['with a negative variance', (name, data) => (name === 'norm1.variance' ? data.map((v) => -v) : data), /got -/],
+    [
+      'with a negative variance',
+      (name, data) => (name === 'norm1.variance' ? data.map((v) => -v) : data),
+      /profile: "norm1\.variance": expected variances, got -/,
+    ],
   ])('refuses a profile %s', async (_, change, message) => {
     const { profile } = await bundle.adapt(examplesOf(randomImages('a', 2), ['x', 'y']), { pattern: 'from-block3' });
     const { tensors, metadata } = readSafetensors(profile.toBytes());
@@ -197,6 +201,11 @@ describe('support normalization in a bundle', () => {
       'no graph for the moments of queries',
       ({ graphs }) => delete graphs['encodeQuery'],
       /graphs\.encodeQuery: expected one, for "norm1\.mean"/,
+    ],
+    [
+      'no graph for the moments of examples',
+      ({ graphs }) => Object.assign(graphs, { encode: null }),
+      /manifest\.json: pattern "from-block3": graphs\.encode: expected one, for "norm1\.mean"/,
     ],
     [
       'the same graph for examples and queries',

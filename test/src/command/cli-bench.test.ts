@@ -78,6 +78,12 @@ describe('whet bench', () => {
     const { out } = await whet('bench', '--compare', 'a.json', 'b.json');
     expect(out).toMatch(/^NOT LIKE WITH LIKE:\n- bundle tiny: 0\.0\.1 \(\w{8}\) before, 0\.0\.1 \(\w{8}\) after\n/);
     expect((await whet('bench', '--compare', 'a.json')).err).toMatch(/expected two files of .*, got 1/);
+    const others = JSON.parse(await readFile(join(folder, 'b.json'), 'utf8'));
+    for (const result of others.results) result.bundle = 'another';
+    await writeFile(join(folder, 'c.json'), JSON.stringify(others));
+    expect((await whet('bench', '--compare', 'a.json', 'c.json')).err).toContain(
+      '--compare: a.json and c.json have no bundle, backend, pattern, task and steps in common',
+    );
     const wrong = await whet('bench', '--compare', 'a.json', join('one', 'manifest.json'));
     expect(wrong).toMatchObject({ code: 1 });
     expect(wrong.err).toMatch(/manifest\.json: expected a bench file \(whet-bench\/1\): schema/);

@@ -158,6 +158,11 @@ describe('whet train --data', () => {
     ],
     ['a standard deviation of 0', ['--std', '0.5', '0'], /'--std <x\.\.\.>' .* expected a positive number/],
     ['a mean that is no number', ['--mean', 'half'], /'--mean <x\.\.\.>' .* expected a number/],
+    [
+      'other settings of a run that goes on',
+      ['--resume', '--run', 'run', '--shots', '2', '--inner-steps', '3'],
+      /--resume goes on with the settings of the run; leave out --shots, --inner-steps/,
+    ],
     ['--resume without the folder of a run', ['--resume'], /--resume: expected --run/],
     [
       'a run that is there already',

@@ -99,6 +99,11 @@ describe('whet and a kept head', () => {
       ['--head', 'keep', '--labels', 'none.txt'],
       'none.txt: expected a file of labels, got no such file',
     ],
+    [
+      'two patterns of one name',
+      ['--trainable', 'bias', '--pattern', 'trainable=norm'],
+      '--trainable makes a pattern "trainable", which --pattern names too',
+    ],
     ['labels of a head of examples', ['--labels', 'labels.txt'], 'expected head "keep", got "cosine"'],
   ])('refuses %s in one line', async (_, args, message) => {
     const refused = await whet('compile', 'small.onnx', '--out', 'bad', ...args);

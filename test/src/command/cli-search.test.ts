@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { loadBundle } from '@whet/runtime/node';
 import { tinyCheckpoint } from '@whet/tools/bundles/tiny-bundle';
-import { type SearchRecord, saveCheckpoint } from '@whet/trainer';
+import { omniglotPreprocessing, type SearchRecord, saveCheckpoint } from '@whet/trainer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { whetMain } from '../programs.js';
 import { writeSyntheticOmniglot } from './synthetic-omniglot.js';
@@ -22,6 +22,8 @@ beforeAll(async () => {
     ['sparse', {}],
     ['dense', { rule: 'maml', normalization: 'layer' }],
     ['fixed', { head: 'fixed' }],
+    ['still', { innerSteps: 0 }],
+    ['folders', { preprocessing: { ...omniglotPreprocessing(12), invert: false } }],
     ['seen', { trainOn: 'train+validation' }],
   ] as const) {
     await saveCheckpoint(join(folder, run, 'last.safetensors'), tinyCheckpoint('prototype', overrides));
@@ -65,6 +67,10 @@ describe('whet search', () => {
     expect(Object.keys(measured)).toHaveLength(PATTERNS);
     expect(outcome?.results).toHaveLength(PATTERNS);
     expect(settings.split).toBe('validation');
+    const stopped = { ...(await recordOf('found')), outcome: null };
+    await writeFile(join(folder, 'found', 'stopped.json'), JSON.stringify(stopped));
+    const none = await whet('export', 'sparse/last.safetensors', '--out', 'none', '--search', 'found/stopped.json');
+    expect(none.err).toContain('--search found/stopped.json: the search was stopped before it came to an outcome');
     const page = await readFile(join(folder, 'found', 'search.html'), 'utf8');
     expect(page).toContain('Which layers should move: sparse');
 
@@ -148,6 +154,16 @@ describe('whet report', () => {
       ['search', 'seen/last.safetensors', '--out', 'x'],
       /seen\/last\.safetensors: was trained on the validation classes/,
     ],
+    [
+      'no inner steps of training',
+      ['search', 'still/last.safetensors', '--out', 'x'],
+      /still\/last\.safetensors: was trained with 0 inner steps; say with --steps how many to search with/,
+    ],
+    [
+      'to go on with data that is prepared otherwise',
+      ['train', '--resume', '--run', 'folders', '--backend', 'ort-cpu'],
+      /--data data: the run prepares images in another way than \S+ does/,
+    ],
     ['a head of fixed ways', ['search', 'fixed/last.safetensors', '--out', 'x'], /a fixed head serves one number/],
     ['a budget that is none', ['search', 'x', '--out', 'x', '--budget', '-1'], /expected a number of 0 or more/],
     [
@@ -169,6 +185,11 @@ describe('whet report', () => {
       'a search that is not there',
       ['export', 'sparse/last.safetensors', '--out', 'x', '--search', 'none.json'],
       /--search none\.json: expected search\.json/,
+    ],
+    [
+      'a default that is none of its patterns',
+      ['export', 'sparse/last.safetensors', '--out', 'x', '--patterns', 'head', '--default', 'tail'],
+      /--default: expected one of the patterns head, got "tail"/,
     ],
   ])('or search or export refuses %s in one clear line', async (_, args, message) => {
     const data = args[0] === 'export' ? [] : ['--data', 'data'];

@@ -176,6 +176,21 @@ describe('whet', () => {
       ['export', 'run/last.safetensors', '--out', 'x', '--patterns', 'tail'],
       /no pattern "tail"; expected of full, head/,
     ],
+    [
+      'two bundles of one name',
+      ['page', 'bundle', 'bundle', '--out', 'pages'],
+      /bundle: another bundle is called ".+" too; names must differ/,
+    ],
+    [
+      'keys of a store that is not there',
+      ['keys', 'list', '--store', 'none'],
+      /store: expected that of a service, got .*none with none/,
+    ],
+    [
+      'keys of what is not kept',
+      ['keys', 'list', '--store', 'memory:'],
+      /--store: expected a folder or postgres:\/\/\.\.\., got memory:/,
+    ],
     ['a missing bundle', ['adapt', 'nothing', '--examples', 'examples'], /nothing\/manifest\.json: cannot be read/],
     [
       'an unknown pattern',
@@ -196,6 +211,12 @@ describe('whet', () => {
     expect(code).toBe(1);
     expect(err).toMatch(message);
     expect(err).not.toMatch(/ at .*\.[jt]s:\d+/);
+  });
+
+  it('refuses to revoke a key that is not there', async () => {
+    expect((await whet('keys', 'add', 'phone', '--store', 'keys')).code).toBe(0);
+    const { code, err } = await whet('keys', 'revoke', 'tablet', '--store', 'keys');
+    expect([code, err]).toEqual([1, 'whet: expected the name or id of a key, got "tablet" (whet keys list)\n']);
   });
 
   // Only Node.js itself says of a package that it is missing in a way that can be told from one that does not load.

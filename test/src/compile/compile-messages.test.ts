@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type CompileOptions, compileModel } from '@whet/trainer';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { encodeModel, float32s, type TestModel } from '../../../compiler/src/onnx/models.test.helper.js';
+import { encodeModel, float32s, int64Proto, type TestModel } from '../../../compiler/src/onnx/models.test.helper.js';
 import { gemm, smallClassifier } from './small-classifier.js';
 
 let folder: string;
@@ -57,6 +57,34 @@ it.each<[string, Uint8Array, Partial<CompileOptions>]>([
     '"last:9": the network has 1 layers below the head; expected last:1 up',
     smallClassifier(gemm),
     { patterns: { p: ['last:9'] } },
+  ],
+  ['std: expected positive numbers, got 0', smallClassifier(gemm), { std: [0] }],
+  ['labels: label 2: expected a label', smallClassifier(gemm), { head: 'keep', labels: ['a', 'b', 'c\u0007'] }],
+  [
+    '"all" matches nothing: the network has no parameters',
+    classifier({ x: ['N', 1, 4, 4] }),
+    { patterns: { p: ['all'] } },
+  ],
+  [
+    'head "keep": expected the features to go through one Gemm, MatMul or 1x1 Conv with constant weights to a softmax or straight to the output; got "out" as the model\'s output; take head "cosine"',
+    smallClassifier(gemm),
+    { head: 'keep', features: 'out' },
+  ],
+  [
+    'features "largest": expected one value or more an image, float32 [N, ...], got float32 [N]',
+    classifier(
+      { x: ['N', 1, 4, 4] },
+      {
+        nodes: [
+          { op: 'Flatten', outputs: ['flat'] },
+          { op: 'ReduceMax', inputs: ['flat'], outputs: ['largest'], attributes: { axes: [1], keepdims: 0 } },
+          { op: 'Unsqueeze', inputs: ['largest', 'axis'], outputs: ['column'] },
+          { op: 'Gemm', inputs: ['column', 'w'], outputs: ['y'] },
+        ],
+        initializers: { axis: int64Proto(1), w: float32s([1, 2], [1, 2]) },
+      },
+    ),
+    { features: 'largest' },
   ],
 ])('%s', async (message, model, more) => {
   const options = {

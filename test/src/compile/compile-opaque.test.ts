@@ -321,7 +321,7 @@ describe('bad input in a part that is not read', () => {
     [
       'shapes that do not fit',
       () => opaque({ initializers: { 'first.weight': weights(3, 1, 3, 3) } }),
-      /does not run: .*Conv node.*kernel channels: 4/,
+      /[a-z] does not run: .*Conv node.*kernel channels: 4/,
     ],
     ['an operator nobody has', () => convolutions([{ ...fused, op: 'Nope', outputs: ['b'] }]), /does not load .*Nope/s],
     [
@@ -338,6 +338,21 @@ describe('bad input in a part that is not read', () => {
           { opset: 13, initializers: { ...count, single: int64Proto(1, 4, 8, 8) } },
         ),
       /takes one image at a time only, as Reshape "j", .* may hold; export the model with a batch axis that is not fixed/,
+    ],
+    [
+      'a batch that goes where it is one image',
+      () =>
+        convolutions([
+          fused,
+          { op: 'Squeeze', inputs: ['h'], outputs: ['i'] },
+          { op: 'Relu', inputs: ['i'], outputs: ['b'] },
+        ]),
+      /takes one image at a time only.*: "i": expected float32 \[1, 4, 8, 8\] for one image, got \[4, 8, 8\]/,
+    ],
+    [
+      'another size than a value is declared with',
+      () => convolutions([fused, largest], { initializers: count, valueInfo: { b: ['N', 4, 8, 9] } }),
+      /"b" is declared as \[N, 4, 8, 9\], onnxruntime makes \[N, 4, 8, 8\]/,
     ],
     [
       'a last layer that does not fit',
@@ -378,6 +393,12 @@ describe('bad input in a part that is not read', () => {
     const directory = join(await mkdtemp(join(folder, 'bad-')), 'out');
     await expect(compile(model(), { directory })).rejects.toThrow(message);
     expect(await readdir(dirname(directory))).toEqual([]);
+  });
+
+  it('refuses features that it has not, naming the nearest', async () => {
+    await expect(compile(opaque(), { features: 'e1' })).rejects.toThrow(
+      'the model has no tensor "e1" of images; nearest: e',
+    );
   });
 
   it('throws nothing but its own errors for damaged models, and leaves nothing behind', async () => {

@@ -22,6 +22,8 @@ import { compileModel } from '@whet/trainer';
 import * as ort from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runGuarded } from '../../../trainer/src/compile/read/guarded-run.js';
+import type { ModelInput } from '../../../trainer/src/compile/read/model-input.js';
+import { runBatches } from '../../../trainer/src/compile/read/probe-tensors.js';
 
 let folder: string;
 beforeAll(async () => {
@@ -87,6 +89,13 @@ describe('what onnxruntime runs of somebody else', () => {
     const limits = { seconds: 60, bytes: 2 ** 27 };
     await expect(runGuarded(build(`${name} of 2^31 numbers, unread`), feeds, limits)).rejects.toThrow(
       'expected at most 128 MB of memory, it was stopped as it took more',
+    );
+  });
+
+  it('names the part of the model that takes too much', async () => {
+    const input = { name: 'x', shape: [1, 4, 4], bytes: false } as unknown as ModelInput;
+    await expect(runBatches(build('Expand of 2^31 numbers, unread'), input, 'x', [[0]])).rejects.toThrow(
+      /the frozen part is too much to run: expected at most \d+ MB of memory, it was stopped as it took more/,
     );
   });
 

@@ -168,7 +168,7 @@ describe('a kept head', () => {
     [
       'a softmax over the images',
       (g, p, c) => g.apply('Softmax', [gemm(g, p, c)], { axis: 0 }, 's'),
-      /Softmax "out" along axis 0/,
+      /got Softmax "out" along axis 0 of \["N",3\]; take head "cosine"/,
     ],
     [
       'something behind the softmax',

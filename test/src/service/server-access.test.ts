@@ -69,7 +69,8 @@ describe('keys', () => {
     async (authorization) => {
       const response = await fetch(`${url}/profiles`, { headers: { authorization } });
       expect(response.status).toBe(401);
-      expect(await response.text()).toContain('authorization: expected \\"Bearer\\" and an API key, got');
+      const { detail } = (await response.json()) as { detail: string };
+      expect(detail).toContain('authorization: expected "Bearer" and an API key, got ');
     },
   );
 
@@ -82,7 +83,11 @@ describe('keys', () => {
 
   test('let only operators read the metrics', async () => {
     const metrics = (key: string) => fetch(`${url}/metrics`, { headers: { 'X-API-Key': key } });
-    expect((await metrics(keys['a'] as string)).status).toBe(403);
+    const refused = await metrics(keys['a'] as string);
+    expect(await refused.json()).toMatchObject({
+      status: 403,
+      detail: 'authorization: expected the key of an operator, got that of a user',
+    });
     expect((await metrics(keys['operator'] as string)).status).toBe(200);
   });
 
@@ -112,6 +117,9 @@ test('wrong keys are refused before the store is asked, once there were many; a 
   const before = asked;
   const refused = await fetch(`${guessed.url}/models`, { headers: { Authorization: 'Bearer whet_more' } });
   expect([refused.status, Number(refused.headers.get('retry-after')) > 0]).toEqual([429, true]);
+  expect(await refused.json()).toMatchObject({
+    detail: 'authorization: expected at most 60 wrong keys a minute, got more',
+  });
   for (let i = 0; i < 20; i++) expect(await ask(`whet_more_${i}`)).toBe(429);
   expect(asked).toBe(before);
   expect(await ask(key)).toBe(200);
@@ -250,7 +258,11 @@ describe('limits', () => {
     const { slow, b } = clients;
     for (let i = 0; i < 3; i++) expect(await status(slow.models())).toBe(200);
     const refusal = await slow.models().catch((error: RequestError) => error);
-    expect(refusal).toMatchObject({ status: 429, retryAfter: expect.any(Number) });
+    expect(refusal).toMatchObject({
+      status: 429,
+      retryAfter: expect.any(Number),
+      message: 'request: expected at most 3 requests a minute, got more',
+    });
     expect(await status(b.models())).toBe(200);
   });
 

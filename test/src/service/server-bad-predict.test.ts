@@ -25,7 +25,15 @@ afterAll(() => server.close());
 
 describe('POST /predict refuses', () => {
   const cases: BadBody[] = [
-    ['no profile', () => ({ image }), { status: 400, field: 'profile', detail: /text, got nothing/ }],
+    [
+      'no profile',
+      () => ({ image }),
+      {
+        status: 400,
+        field: 'profile',
+        detail: /expected text, got nothing, and model "tiny" has no classes without a profile/,
+      },
+    ],
     ['an unknown profile', () => ({ profile: UNKNOWN, image }), { status: 404, field: 'profile', detail: /got "0000/ }],
     [
       'a profile of 60 kB',
@@ -43,13 +51,21 @@ describe('POST /predict refuses', () => {
       () => ({ profile, model: 'tiny', image }),
       { status: 422, field: 'model', detail: /expected "profile" or "model", got both: a profile has its model/ },
     ],
-    ['no image', () => ({ profile }), { status: 400, field: 'image', detail: /got neither/ }],
+    [
+      'no image',
+      () => ({ profile }),
+      { status: 400, field: 'image', detail: /expected "image" or "tensor", got neither/ },
+    ],
     [
       'an image and a list',
       () => ({ profile, image, images: [image] }),
       { status: 422, field: 'images', detail: /expected one of "image", "tensor" and "images", got several/ },
     ],
-    ['an empty list', () => ({ profile, images: [] }), { status: 422, field: 'images', detail: /got none/ }],
+    [
+      'an empty list',
+      () => ({ profile, images: [] }),
+      { status: 422, field: 'images', detail: /expected images, got none/ },
+    ],
     [
       'too many images',
       () => ({ profile, images: new Array(1001).fill(image) }),
@@ -58,7 +74,7 @@ describe('POST /predict refuses', () => {
     [
       'an image that is a number',
       () => ({ profile, images: [image, 5] }),
-      { status: 422, field: 'images[1]', detail: /base64.*got 5/ },
+      { status: 422, field: 'images[1]', detail: /expected base64, or an object with "image" or "tensor", got 5/ },
     ],
     [
       'an unknown member',
@@ -73,7 +89,7 @@ describe('POST /predict refuses', () => {
     [
       'a form without files',
       () => formOf([['profile', profile]]),
-      { status: 400, field: 'images', detail: /got none/ },
+      { status: 400, field: 'images', detail: /expected image files, got none/ },
     ],
     ['a form without a profile', () => formOf([['a', file]]), { status: 400, field: 'profile', detail: /got nothing/ }],
     [
@@ -89,7 +105,7 @@ describe('POST /predict refuses', () => {
     [
       'values no network computes with',
       () => ({ profile, tensor: new Array(SIZE * SIZE).fill(3e38) }),
-      { status: 422, field: 'tensor', detail: /NaN/ },
+      { status: 422, field: 'tensor', detail: /expected values the network can compute with, got NaN probabilities/ },
     ],
   ];
   test.each(cases)('%s', async (_what, body, refusal) => {

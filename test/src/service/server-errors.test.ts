@@ -267,8 +267,23 @@ test.each([
   }).listen(0, '127.0.0.1');
   await once(database, 'listening');
   const { port } = database.address() as AddressInfo;
-  await expect(openStore(`postgres://whet@127.0.0.1:${port}/whet`)).rejects.toThrow(StoreUnavailableError);
+  const opening = openStore(`postgres://whet@127.0.0.1:${port}/whet`);
+  await expect(opening).rejects.toThrow(StoreUnavailableError);
+  await expect(opening).rejects.toThrow('PostgreSQL does not answer: ');
   database.close();
+});
+
+test('a store in a database whose driver is not installed is refused with what to install', async () => {
+  vi.doMock('pg', () => {
+    throw new Error('not installed');
+  });
+  try {
+    await expect(openStore('postgres://localhost/whet')).rejects.toThrow(
+      'a store in PostgreSQL needs the package "pg": npm install pg',
+    );
+  } finally {
+    vi.doUnmock('pg');
+  }
 });
 
 test('a connection that cannot be taken ends nothing', async () => {

@@ -119,6 +119,17 @@ describe('startServer', () => {
     expect((await memory.usage()).profiles).toBe(0);
   });
 
+  test('is not ready once it is about to end', async () => {
+    const server = await startServer({ ...options(), timeouts: { drainDelayMs: 300 } });
+    await checkAnswersOf(server.url);
+    const closed = server.close();
+    expect(await (await fetch(`${server.url}/health/ready`)).json()).toMatchObject({
+      status: 503,
+      detail: 'request: expected a service that stays, got one that is about to end',
+    });
+    await closed;
+  });
+
   test('names an address that answers', async () => {
     const server = await startServer({ ...options(), host: '0.0.0.0' });
     await checkAnswersOf(server.url);

@@ -238,11 +238,12 @@ describe('/profiles', () => {
   });
 
   test.each([
-    ['nothing', new Uint8Array(), 400, 'body'],
-    ['other bytes', Buffer.from('not a profile'), 409, 'profile'],
-  ])('refuses to import %s', async (_what, bytes, status, field) => {
+    ['nothing', new Uint8Array(), 400, 'body', "expected a profile's bytes, got none"],
+    ['other bytes', Buffer.from('not a profile'), 409, 'profile', 'profile: '],
+  ])('refuses to import %s', async (_what, bytes, status, field, detail) => {
     const before = await server.store.usage();
     await expect(client.importProfile(bytes)).rejects.toEqual(refused(status, field));
+    await expect(client.importProfile(bytes)).rejects.toThrow(detail);
     await expect(client.importProfile(bytes, { model: 'gone' })).rejects.toEqual(refused(404, 'model'));
     expect(await server.store.usage()).toEqual(before);
   });
@@ -266,6 +267,24 @@ describe('/profiles', () => {
     await expect(client.importProfile(odd, { id: profile })).rejects.toEqual(refused(422, field));
     expect(await server.store.usage()).toEqual(before);
     expect(await client.profile(profile)).toMatchObject({ version: 1 });
+  });
+
+  test('refuses to import more examples than anybody has', async () => {
+    const { profile } = await client.adapt({ examples });
+    const { bundle, pattern, classes, steps, values } = readProfile((await client.exportProfile(profile)).bytes);
+    const odd = new Profile(bundle, pattern, classes, [1, 2 ** 31], steps, values).toBytes();
+    await expect(client.importProfile(odd)).rejects.toThrow(/expected a count of at most \d+, got 2147483648$/);
+  });
+
+  test('refuses to continue with another model or pattern', async () => {
+    const { profile, pattern } = await client.adapt({ examples });
+    const next = (more: object) => client.adapt({ examples, profile, continue: true, ...more });
+    await expect(next({ model: 'other' })).rejects.toThrow(
+      'model: expected "tiny", that of the profile to continue, got "other"',
+    );
+    await expect(next({ pattern: pattern === 'full' ? 'head' : 'full' })).rejects.toThrow(
+      `pattern: expected "${pattern}", that of the profile to continue, got `,
+    );
   });
 
   test('refuses to replace what is not there, where it is to be', async () => {
@@ -296,7 +315,10 @@ test('raw tensors are predicted as the same tensors in JSON', async () => {
     fetch(`${server.url}/predict?profile=${id}`, { method: 'POST', headers, body: bytes as Uint8Array<ArrayBuffer> });
   const answer = (await (await send(body)).json()) as { predictions: unknown };
   expect(answer.predictions).toEqual((await client.predict({ profile }, images)).predictions);
-  expect((await send(body.subarray(1))).status).toBe(422);
+  expect(await (await send(body.subarray(1))).json()).toMatchObject({
+    status: 422,
+    detail: 'body: expected images of 576 bytes, little-endian float32 [1, 12, 12], got 1151 bytes',
+  });
   expect((await send(new Uint8Array())).status).toBe(422);
   expect((await send(Buffer.alloc(576, 0xff))).status).toBe(422);
   expect((await send(body, randomUUID())).status).toBe(404);

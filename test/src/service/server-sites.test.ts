@@ -126,8 +126,19 @@ test.each([
   [421, 'GET http://localhost:1/health HTTP/1.1', ['Host: localhost']],
   [421, 'POST HTTPS://evil.example HTTP/1.1', ['Host: localhost', 'Content-Length: 0']],
   [421, 'GET http://user@localhost/health HTTP/1.1', ['Host: localhost']],
-  [421, 'GET /health HTTP/1.1', ['Host: user@localhost']],
+  [
+    421,
+    'GET /health HTTP/1.1',
+    ['Host: user@localhost'],
+    'expected an address, localhost or one of the names that the setting hostNames has, got "user@localhost"',
+  ],
   [421, 'GET /health HTTP/1.1', ['Host: localhost/evil.example']],
+  [
+    403,
+    'GET /models HTTP/1.1',
+    ['Host: localhost', 'Origin: https://evil.example'],
+    `expected a call from the service's own page or an origin of the setting corsOrigins, got "https://evil.example"`,
+  ],
   [200, 'GET http://LocalHost/health HTTP/1.1', ['Host: localhost']],
 ] as [number, string, string[], string?][])('%i: %s with %j', async (status, line, headers, detail = '') => {
   const { hostname: address, port } = new URL(server.url);

@@ -61,7 +61,11 @@ test('predictions go on while it adapts; the queue has an end, and callers who g
     refusal(client.adapt(endless, { signal: gone.signal })),
   ];
   await until(async () => (await gauge(url, 'whet_adaptations_waiting')) === 2);
-  expect(await refusal(client.adapt({ examples }))).toMatchObject({ status: 429, retryAfter: expect.any(Number) });
+  expect(await refusal(client.adapt({ examples }))).toMatchObject({
+    status: 429,
+    retryAfter: expect.any(Number),
+    message: 'request: expected at most 2 adaptations that wait, got 2',
+  });
   for (const image of randomImages('queries', 50)) {
     expect((await client.predict({ profile }, [image])).predictions).toHaveLength(1);
   }

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -86,8 +86,17 @@ describe('a damaged file', () => {
   const inside = (text: string, fillWith: (page: Buffer) => void) =>
     changed((file) => pagesWith(file, text).forEach(fillWith));
 
-  test.each<[string, () => Buffer]>([
-    ['is cut inside', () => whole.subarray(0, 3 * PAGE + 100)],
+  test.each<[string, () => Buffer, RegExp?]>([
+    ['is cut inside', () => whole.subarray(0, 3 * PAGE + 100), /a damaged file: it has 12388 of \d+ bytes/],
+    [
+      'counts another table',
+      () =>
+        changed((file) => {
+          // Of both heads, the entries of the second of the two trees that they have.
+          for (const head of [0, PAGE]) file.writeUInt8(file.readUInt8(head + 128) + 1, head + 128);
+        }),
+      /a damaged file: its list of tables has \d of \d entries/,
+    ],
     ['is cut in its first page', () => whole.subarray(0, 1000)],
     ['is empty', () => Buffer.alloc(0)],
     ['has no first head', () => changed((file) => file.fill(0, 0, PAGE))],
@@ -106,7 +115,7 @@ describe('a damaged file', () => {
         return changed((file) => file.writeUInt8(99, file.lastIndexOf(value) + 7));
       },
     ],
-  ])('that %s is told in words, with what to do, and left as it is', async (what, make) => {
+  ])('that %s is told in words, with what to do, and left as it is', async (what, make, said = /./) => {
     const path = join(folder, `damaged ${what}`);
     await mkdir(path, { mode: 0o700 });
     const [file, damage] = [join(path, 'data.mdb'), make()];
@@ -117,18 +126,25 @@ describe('a damaged file', () => {
     );
     expect(error).toBeInstanceOf(StoreDamagedError);
     expect(String(error)).toMatch(/data\.mdb: expected .+, got a damaged file: .+ whet store copy COPY FOLDER/);
+    expect(String(error)).toMatch(said);
     expect((await readFile(file)).equals(damage)).toBe(true);
   });
 
   // Whole for LMDB, and not what a store writes.
   test.each<[string, (tables: Tables) => unknown, string]>([
-    ['a profile without bytes', ({ values, ids }) => values.removeSync(ids(0)), 'has no bytes'],
+    ['a profile without bytes', ({ values, ids }) => values.removeSync(ids(0)), 'profile id-1 has no bytes'],
+    ['no table of uses', ({ uses }) => uses.dropSync(), 'a damaged file: it has no "uses"'],
+    [
+      'another total',
+      ({ totals }) => totals.putSync('a', { profiles: 99, bytes: 1 }),
+      '"totals" has 99 profiles of a namespace that has 20',
+    ],
     [
       'bytes of no profile',
       ({ values }) => values.putSync(['\uffff', 'z'], draft.bytes),
       'there are bytes without a profile',
     ],
-    ['bytes too few', ({ values, ids }) => values.putSync(ids(0), draft.bytes.slice(1)), 'bytes'],
+    ['bytes too few', ({ values, ids }) => values.putSync(ids(0), draft.bytes.slice(1)), 'profile id-1 has '],
     [
       'other bytes',
       ({ values, ids }) =>
@@ -175,42 +191,10 @@ describe('a damaged file', () => {
     for (let at = file.indexOf(value); at >= 0; at = file.indexOf(value, at + 1)) file.writeUInt8(99, at + 7);
     await writeFile(join(path, 'data.mdb'), file, { flag: 'r+' });
     await expect(store.get('a', 'id-1')).rejects.toBeInstanceOf(StoreDamagedError);
+    await expect(store.get('a', 'id-1')).rejects.toThrow(
+      'data.mdb: profile id-1: expected the bytes that were written, got others',
+    );
     await store.close();
-  });
-});
-
-describe.skipIf(process.platform === 'win32')('a folder that is there', () => {
-  const modeOf = async (path: string) => ((await stat(path)).mode & 0o777).toString(8);
-  const made = async (name: string, mode: number, file?: string) => {
-    const path = join(folder, name);
-    await mkdir(path);
-    if (file) await writeFile(join(path, file), '');
-    await chmod(path, mode);
-    return path;
-  };
-
-  test.each([0o755, 0o777, 0o750])('with mode %o and nothing else in it is closed to others', async (mode) => {
-    const path = await made(`open-${mode}`, mode);
-    await (await openStore(path)).close();
-    expect(await modeOf(path)).toBe('700');
-    await chmod(path, mode);
-    await (await openStore(path)).close();
-    expect(await modeOf(path)).toBe('700');
-  });
-
-  test('with other files and open to others is refused, and left as it is', async () => {
-    const path = await made('shared', 0o755, 'letter.txt');
-    await expect(openStore(path)).rejects.toThrow(/got mode 755; take a folder inside it, or: chmod 700/);
-    await expect(openStore(path)).rejects.toBeInstanceOf(StoreUnavailableError);
-    expect([await modeOf(path), existsSync(join(path, 'data.mdb'))]).toEqual(['755', false]);
-    await chmod(path, 0o700);
-    await (await openStore(path)).close();
-  });
-
-  test('is not made wider', async () => {
-    const path = await made('own', 0o500 | 0o200);
-    await (await openStore(path)).close();
-    expect(await modeOf(path)).toBe('700');
   });
 });
 
@@ -245,8 +229,12 @@ describe('copies', () => {
     await expect(copyStore(nothing, dump)).rejects.toThrow(`${nothing}: expected a store, got none`);
     await expect(checkStore(nothing)).rejects.toThrow(`${nothing}: expected a store, got none`);
     expect(existsSync(nothing)).toBe(false);
-    await expect(copyStore('memory:', nothing)).rejects.toThrow('got memory:');
-    await expect(openStore(dump)).rejects.toThrow(`whet store copy ${dump} FOLDER`);
+    await expect(copyStore('memory:', nothing)).rejects.toThrow(
+      'expected a folder, postgres://... or a file that ends in .jsonl, got memory:, of which nothing is kept',
+    );
+    await expect(openStore(dump)).rejects.toThrow(
+      `store: expected a folder, postgres://... or memory:, got a dump; first: whet store copy ${dump} FOLDER`,
+    );
   });
 
   test.each<[string, (lines: string[]) => string[], string]>([

@@ -398,6 +398,12 @@ export function describeStore(name: string, { open, reopen }: StoreCase): void {
       expect((await store.list('me', 9)).profiles.map((each) => each.id)).toEqual(['247', '248', '249', 'new']);
     });
 
+    test('restores nothing over a profile that is there', async () => {
+      await store.put('me', id, draftOf('x'), undefined);
+      await expect(store.restore([placed('me', id, time, 'xy')])).rejects.toThrow(`expected no profile ${id}, got one`);
+      expect((await store.get('me', id))?.bytes).toEqual(draftOf('x').bytes);
+    });
+
     test('answers when it is asked how it is', async () => {
       await store.check();
       expect(store.kind).toBe(name);

@@ -2,8 +2,10 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { Profile } from '@whet/runtime';
 import {
   addKey,
+  checkStore,
   copyStore,
   openStore,
   type PlacedProfile,
@@ -189,6 +191,20 @@ describe.skipIf(!programs)(`with PostgreSQL${lacking({ postgresql: programs })}`
     } finally {
       await Promise.all([client.end(), store.close()]);
     }
+  });
+
+  test('a database that has counted other profiles than it has is not all as written', async () => {
+    const address = await postgres.database('counted');
+    const store = await openStore(address);
+    const bytes = new Profile('b', 'p', ['a', 'b'], [1, 1], 1, new Map()).toBytes();
+    await store.put('me', 'x', draftOf('b', bytes), undefined);
+    await store.close();
+    expect(await checkStore(address)).toMatchObject({ profiles: 1 });
+    const client = new pg.Client(address);
+    await client.connect();
+    await client.query('INSERT INTO whet_totals VALUES (-1, 1, 0)');
+    await client.end();
+    await expect(checkStore(address)).rejects.toThrow(/: expected 2 profiles, as it has counted, got 1$/);
   });
 
   test('what a folder keeps is copied to a database and back', async () => {

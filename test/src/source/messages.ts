@@ -1,9 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { parseSync, Visitor } from 'oxc-parser';
+import { type Program, parseSync, Visitor } from 'oxc-parser';
+import { HOLE, MessageIndex } from './message-index.js';
 import { isTest } from './sources.js';
-
-/** What stands for a part of a message that is only known when it is made. */
-export const HOLE = '…';
 
 /** A message that a source throws, and where. */
 export interface Message {
@@ -18,6 +16,7 @@ const FUNCTIONS = /^(fail|refuse|refused|reject)$/;
 interface Expression {
   readonly type: string;
   readonly value?: unknown;
+  readonly expressions?: readonly Expression[];
   readonly quasis?: readonly { readonly value: { readonly cooked?: string | null } }[];
   readonly left?: Expression;
   readonly right?: Expression;
@@ -30,33 +29,77 @@ interface Expression {
   readonly elements?: readonly (Expression | null)[];
   readonly arguments?: readonly Expression[];
   readonly name?: string;
+  readonly start?: number;
 }
 
+/** The texts of a constant, and where in the file it is known. */
+interface Constant {
+  readonly name: string;
+  readonly texts: readonly string[];
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Each text of a part with each of the next, in order. */
+const joined = (parts: readonly (readonly string[])[]): string[] =>
+  parts.reduce<string[]>((texts, part) => texts.flatMap((text) => part.map((next) => text + next)), ['']);
+
 /** The texts that an expression may be, with holes; none where nothing of it is text. */
-function textsOf(expression: Expression | undefined): string[] {
+function textsOf(expression: Expression | undefined, constants: readonly Constant[] = []): readonly string[] {
   if (!expression) return [];
+  const within = (part: Expression | undefined) => {
+    const texts = textsOf(part, constants);
+    return texts.length > 0 ? texts : [HOLE];
+  };
   switch (expression.type) {
     case 'Literal':
       return typeof expression.value === 'string' ? [expression.value] : [];
-    case 'TemplateLiteral':
-      return [(expression.quasis ?? []).map(({ value }) => value.cooked ?? '').join(HOLE)];
-    case 'BinaryExpression': {
-      if (expression.operator !== '+') return [];
-      const or = (texts: string[]) => (texts.length > 0 ? texts : [HOLE]);
-      const rights = or(textsOf(expression.right));
-      return or(textsOf(expression.left)).flatMap((left) => rights.map((right) => left + right));
+    case 'Identifier':
+      return known(expression, constants);
+    case 'TemplateLiteral': {
+      const fixed = (expression.quasis ?? []).map(({ value }) => [value.cooked ?? '']);
+      const names = (expression.expressions ?? []).map((part) => {
+        const texts = part.type === 'Identifier' ? within(part) : [];
+        return texts.length === 1 ? texts : [HOLE];
+      });
+      return joined(fixed.flatMap((text, i) => (names[i] ? [text, names[i]] : [text])));
     }
+    case 'BinaryExpression':
+      return expression.operator === '+' ? joined([within(expression.left), within(expression.right)]) : [];
     case 'ConditionalExpression':
-      return [...textsOf(expression.consequent), ...textsOf(expression.alternate)];
+      return [...within(expression.consequent), ...within(expression.alternate)];
     case 'CallExpression': {
       // A list of lines that is joined.
       const { callee } = expression;
       const lines = callee?.property?.name === 'join' ? (callee.object?.elements ?? []) : [];
-      return lines.slice(0, 1).flatMap((line) => textsOf(line ?? undefined));
+      return lines.slice(0, 1).flatMap((line) => textsOf(line ?? undefined, constants));
     }
     default:
       return [];
   }
+}
+
+/** The texts of the constant that a name means, the one of the nearest block. */
+function known({ name, start = 0 }: Expression, constants: readonly Constant[]): readonly string[] {
+  const near = constants.filter((each) => each.name === name && each.from <= start && start < each.to);
+  return near.reduce<Constant | undefined>((a, b) => (a && a.from > b.from ? a : b), undefined)?.texts ?? [];
+}
+
+function constantsOf(program: Program): Constant[] {
+  const found: Constant[] = [];
+  const blocks: { readonly start: number; readonly end: number }[] = [program];
+  new Visitor({
+    BlockStatement: (block) => void blocks.push(block),
+    'BlockStatement:exit': () => void blocks.pop(),
+    VariableDeclaration({ kind, declarations }) {
+      const { start, end } = blocks.at(-1) as Program;
+      for (const { id, init } of kind === 'const' ? declarations : []) {
+        const texts = id.type === 'Identifier' ? textsOf(init as Expression, found) : [];
+        if (id.type === 'Identifier' && texts.length > 0) found.push({ name: id.name, texts, from: start, to: end });
+      }
+    },
+  }).visit(program);
+  return found;
 }
 
 const calledName = (callee: Expression): string => callee.property?.name ?? callee.name ?? '';
@@ -66,83 +109,57 @@ const isMessageText = (text: string): boolean => /\p{L}{2}[^…]*\s[^…]*\p{L}{
 /** The messages of a source, each once. One that is all holes passes on another. */
 export function messagesOf(path: string, source: string): Message[] {
   const found = new Set<string>();
+  const { program } = parseSync(path, source);
+  const constants = constantsOf(program);
   const visit = (names: RegExp, callee: Expression, args: readonly Expression[]) => {
     if (!names.test(calledName(callee))) return;
     // An error of input names the field first, a problem its kind and the field.
-    const texts = args.slice(0, 3).map((argument) => textsOf(argument).filter(isMessageText));
+    const texts = args.slice(0, 3).map((argument) => textsOf(argument, constants).filter(isMessageText));
     for (const text of texts.find((each) => each.length > 0) ?? []) found.add(text);
   };
   new Visitor({
     NewExpression: (node) => visit(CLASSES, node.callee as Expression, node.arguments as Expression[]),
     CallExpression: (node) => visit(FUNCTIONS, node.callee as Expression, node.arguments as Expression[]),
-  }).visit(parseSync(path, source).program);
+  }).visit(program);
   return [...found].map((text) => ({ path, text }));
 }
 
+/** The titles of tests say what they are about, and expect nothing. */
+const TITLED = new Set(['describe', 'it', 'test']);
+function firstName(callee: Expression | undefined): string | undefined {
+  return callee?.name ?? (callee && firstName(callee.object ?? callee.callee));
+}
+
+/** What a pattern always says, an alternative after the other. */
+const textsOfPattern = (pattern: string): string[] =>
+  pattern
+    .replaceAll(/\\[dDwWsSb]|\[(?:\\.|[^\]\\])*\]|\((?:\?[:=!])?[^()]*\|[^()]*\)|(?<!\\)\./g, HOLE)
+    .replaceAll(/…(?:[*+?]|\{[\d,]*\})+\??/g, HOLE)
+    .split('|')
+    .map((part) => part.replaceAll(/(?<!\\)(?:\(\?[:=!]|[()^$])/g, '').replaceAll('\\', ''));
+
 /** The texts of a test: what it says of the messages it expects, in strings, templates and patterns. */
-function expectationsOf(path: string, source: string): string[] {
-  const texts: string[] = [];
+function expectationsOf(path: string, source: string): Set<string> {
+  const texts = new Set<string>();
+  const { program } = parseSync(path, source);
+  const constants = constantsOf(program);
+  const titles = new Set<unknown>();
+  const add = (node: unknown) => {
+    if (!titles.has(node)) for (const text of textsOf(node as Expression, constants)) texts.add(text);
+  };
   new Visitor({
+    CallExpression(node) {
+      if (TITLED.has(firstName(node.callee as Expression) ?? '')) titles.add(node.arguments[0]);
+    },
+    ImportDeclaration: ({ source }) => void titles.add(source),
     Literal(node) {
-      if ('regex' in node && node.regex) texts.push(node.regex.pattern.replaceAll('\\', ''));
-      else if (typeof node.value === 'string') texts.push(node.value);
+      if ('regex' in node && node.regex) for (const text of textsOfPattern(node.regex.pattern)) texts.add(text);
+      else add(node);
     },
-    TemplateLiteral(node) {
-      texts.push(node.quasis.map(({ value }) => value.cooked ?? '').join(HOLE));
-    },
-  }).visit(parseSync(path, source).program);
+    TemplateLiteral: add,
+    BinaryExpression: add,
+  }).visit(program);
   return texts;
-}
-
-/** Characters in a row that a test and a message have to share, where no other message has them. */
-const RUN = 12;
-
-const piecesOf = (text: string): string[] => text.split(HOLE).map((piece) => piece.trim());
-
-function runsOf(text: string): string[] {
-  const runs: string[] = [];
-  for (let i = 0; i + RUN <= text.length; i++) runs.push(text.slice(i, i + RUN));
-  return runs;
-}
-
-/** Whether a test says everything that a message always says, in this order. */
-function saysAll(expected: string, message: string): boolean {
-  let from = 0;
-  for (const piece of piecesOf(message)) {
-    const at = expected.indexOf(piece, from);
-    if (at < 0) return false;
-    from = at + piece.length;
-  }
-  return true;
-}
-
-/** Finds the messages that a text of a test is about. */
-export class MessageIndex {
-  readonly #byRun = new Map<string, Set<string>>();
-  /** Messages of short pieces. */
-  readonly #short: string[] = [];
-
-  constructor(texts: Iterable<string>) {
-    for (const text of new Set(texts)) {
-      const runs = piecesOf(text).flatMap(runsOf);
-      if (runs.length === 0) this.#short.push(text);
-      for (const run of runs) {
-        const known = this.#byRun.get(run);
-        if (known) known.add(text);
-        else this.#byRun.set(run, new Set([text]));
-      }
-    }
-  }
-
-  /** A message is meant by a run that only it has, or by all that it always says. */
-  find(expected: string): Set<string> {
-    const found = new Set(this.#short.filter((text) => saysAll(expected, text)));
-    for (const run of runsOf(expected)) {
-      const texts = this.#byRun.get(run);
-      for (const text of texts ?? []) if (texts?.size === 1 || saysAll(expected, text)) found.add(text);
-    }
-    return found;
-  }
 }
 
 export interface Made extends Message {
@@ -161,7 +178,7 @@ export function messagesWithTests(root: string, paths: readonly string[], packag
   for (const path of paths) {
     // What tests the sources themselves makes nothing.
     if (path.startsWith('test/src/source/') || !(isTest(path) || path.startsWith('test/src/'))) continue;
-    for (const expected of new Set(expectationsOf(path, read(path)))) {
+    for (const expected of expectationsOf(path, read(path))) {
       for (const text of index.find(expected)) tests.set(text, (tests.get(text) ?? new Set()).add(path));
     }
   }

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import {
   cutOnnx,
   type ExternalReader,
@@ -58,7 +59,8 @@ function frozenValues(whole: Graph, moving: ReadonlySet<string>, isInFile: (valu
 export function movingPart(model: SourceModel, whole: Graph, moving: ReadonlySet<string>): MovingPart {
   const frozen = frozenValues(whole, moving, (value) => model.tensors.has(fileTensorOf(model, value)));
   const [only] = frozen;
-  if (!only) throw new CompileError(`features "${model.features}" do not depend on the images`);
+  // Features depend on the images, and an image is a value of its own.
+  assert(only);
   const g = new GraphBuilder();
   const bindings = new Map<Value, Value>();
   const images = g.input('images', frozen.length === 1 ? only.shape : ['N', lengthPerImage(frozen)]);
@@ -93,7 +95,8 @@ export async function frozenPart(
     output: { tensors, name: 'features', shape: ['N', ...cached], ...derivedFeatures(model, frozen) },
     ...(external ? { external } : {}),
   });
-  if (!bytes) throw new CompileError(`the file cannot be cut at ${tensors.map((name) => `"${name}"`).join(', ')}`);
+  // Frozen values are the file's, and depend on the images.
+  assert(bytes);
   const batches = [
     [0, 1],
     [0, 1, 2],

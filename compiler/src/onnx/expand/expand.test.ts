@@ -134,6 +134,14 @@ describe('functions of a model', () => {
       }),
       'unfold to more than 100000 nodes',
     ],
+    [
+      'that call each other deeper than a stack may be',
+      Array.from({ length: 66 }, (_, i) => {
+        const next = i === 65 ? { op: 'Relu', inputs: ['a'], outputs: ['b'] } : call(`${i + 1}`, ['a'], ['b']);
+        return own(i === 0 ? 'F' : `${i}`, ['a'], ['b'], [next]);
+      }),
+      'function "own:64": functions call each other more than 64 deep',
+    ],
   ])('are refused %s', (_, functions, message) => {
     expect(refusal(() => expanded(model([call('F', ['x'], ['y'])], { functions })))).toContain(message);
   });

@@ -84,7 +84,7 @@ function root(c: NodeContext, sum: Value, p: number): Value {
 
 /** `|x|^p` */
 function power(c: NodeContext, x: Value, p: number): Value {
-  if (p < 1) return c.refuse(`p ${p} is not supported`);
+  if (p < 1) return c.refuse(`expected p of 1 or more, got ${p}`);
   if (p === 2) return c.emit('Mul', [x, x], {}, 'power');
   const size = c.emit('Abs', [x], {}, 'size');
   return p === 1 ? size : c.emit('Pow', [size, c.scalar(p, 'p')], {}, 'power');

@@ -89,7 +89,7 @@ export class NodeContext {
     if (known?.items.every((item) => typeof item === 'number')) {
       return this.g.constant(makeTensor(known.shape, known.items as number[], known.dtype), slot.name);
     }
-    throw slot.problem ?? new Refusal(this.node, `input ${position} "${slot.name}" has no value`);
+    throw slot.problem ?? new Refusal(this.node);
   }
 
   /** The elements of an optional input that is known before the graph runs, dimensions as symbols. */

@@ -63,7 +63,7 @@ function groupNormalization(c: NodeContext): Value {
 function lpNormalization(c: NodeContext): Value {
   const x = c.input(0);
   const p = c.int('p', 2);
-  if (p !== 1 && p !== 2) return c.refuse(`p ${p} is not supported`);
+  if (p !== 1 && p !== 2) return c.refuse(`expected p of 1 or 2, got ${p}`);
   const axis = normalizeAxis(c.int('axis', -1), x.shape.length);
   const norm = c.emit(`ReduceL${p}`, [x, c.integers([axis], 'axes')], { keepdims: 1 }, 'norm');
   return c.emit('Div', [x, norm], {});

@@ -53,7 +53,7 @@ function scatter(c: NodeContext): Value {
   const [x, updates] = [c.input(0), c.input(2)];
   const reduction = c.word('reduction', ['none', 'add']);
   const { size, flat, rest } = readPlaces(c, x);
-  if (!isStatic(rest)) return c.refuse(`writes rows ${formatShape(rest)}`);
+  if (!isStatic(rest)) return c.refuse(`expected rows of a known size, got ${formatShape(rest)}`);
   const length = sizeOf(rest);
   const rows = flat.flatMap((row) => new Array<number>(length).fill(row));
   const inputs = [

@@ -52,7 +52,12 @@ describe('reading a part of a model', () => {
 });
 
 describe('quantized activations', () => {
-  const scale = { s: float32s([], [0.5]), t: float32s([], [0.25]), z: { dims: [], dataType: 3, int32Data: [-128] } };
+  const scale = {
+    s: float32s([], [0.5]),
+    t: float32s([], [0.25]),
+    v: float32s([2], [1, 2]),
+    z: { dims: [], dataType: 3, int32Data: [-128] },
+  };
   const model = (nodes: TestNode[]): TestModel => ({ nodes, inputs: { x: ['N', 4] }, initializers: scale, opset: 13 });
   const straight = (nodes: TestNode[]) =>
     readOnnx(encodeModel(model(nodes)), { quantization: 'straight-through' } satisfies ReadOptions);
@@ -60,7 +65,9 @@ describe('quantized activations', () => {
   const dequantize: TestNode = { op: 'DequantizeLinear', name: 'd', inputs: ['a', 's', 'z'], outputs: ['y'] };
 
   it('are refused where their values matter', () => {
-    expect(refusal(() => read(model([quantize, dequantize])))).toContain('QuantizeLinear "q": quantizes an activation');
+    expect(refusal(() => read(model([quantize, dequantize])))).toContain(
+      'QuantizeLinear "q": quantizes an activation, which is not read for its value',
+    );
   });
 
   it('clip to what the type holds, and are not rounded', () => {
@@ -86,6 +93,11 @@ describe('quantized activations', () => {
       'by something else',
       [quantize, { op: 'Reshape', name: 'r', inputs: ['a', 's'], outputs: ['y'] }],
       'Reshape "r": computes with quantized values ("a")',
+    ],
+    [
+      'by channel',
+      [{ ...quantize, inputs: ['x', 'v', 'z'] }, dequantize],
+      'QuantizeLinear "q": quantizes an activation with one scale a channel, which is not supported',
     ],
     ['never', [{ ...quantize, outputs: ['y'] }], 'output "y": its values are quantized'],
   ])('are refused where they are dequantized %s', (_, nodes, message) => {

@@ -6,6 +6,7 @@ import {
   refusal,
   type TestAttribute,
   type TestModel,
+  type TestNode,
   tensor,
 } from '../models.test.helper.js';
 
@@ -17,6 +18,8 @@ type Row = readonly [
     /** Names of what the node reads; `x [N, 4, 6, 6]` when absent. */
     readonly reads?: readonly string[];
     readonly makes?: readonly string[];
+    /** Nodes before it. */
+    readonly before?: readonly TestNode[];
   },
 ];
 
@@ -25,6 +28,15 @@ const sized = { x: ['N', 4, 'H', 'W'] };
 const scale = float32s([], [0.5]);
 const kernel = { reads: ['x', 'w'], initializers: { w: float32s([4, 4, 1, 1], new Array(16).fill(1)) } };
 const two = { dims: [2], dataType: 1, floatData: [1, 2] };
+
+/** The shape of `x`, `[N, 4, 6, 6]`, and one of which nothing but the length is known. */
+const shape: TestNode = { op: 'Shape', name: 'shape', inputs: ['x'], outputs: ['s'] };
+const open: readonly TestNode[] = [
+  shape,
+  { op: 'Gather', name: 'first', inputs: ['s', 'zero'], outputs: ['n'] },
+  { op: 'Sub', name: 'less', inputs: ['n', 'one'], outputs: ['u'] },
+];
+const openInitializers = { zero: int64Proto(0), one: int64Proto(1) };
 
 /** What a node is refused for: each reason once. */
 const rows: readonly Row[] = [
@@ -130,7 +142,7 @@ const rows: readonly Row[] = [
     { reads: ['x', 's'], initializers: { s: int64Proto(1, 1, 1, 1, 0) } },
   ],
   [
-    'to [-1, -1]: more than one dimension is open',
+    'expected one dimension to be open at most, got [-1, -1]',
     'Reshape',
     { reads: ['x', 's'], initializers: { s: int64Proto(-1, -1) } },
   ],
@@ -250,13 +262,127 @@ const rows: readonly Row[] = [
     'Attention',
     { reads: ['x', 'x', 'x'], inputs: { x: ['N', 4, 'L', 6] }, opset: 23, attributes: { is_causal: 1 } },
   ],
+  [
+    'reads keys and values of before, which is not supported',
+    'Attention',
+    { reads: ['x', 'x', 'x', '', 'x', 'x'], opset: 23 },
+  ],
+  [
+    'makes a shape that is not known when the model is read',
+    'ConstantOfShape',
+    { reads: ['u'], before: open, initializers: openInitializers },
+  ],
+  ['is of a value that is not known when the model is read', 'NonZero'],
+  [
+    'expands to a shape that is not known when the model is read',
+    'Expand',
+    { reads: ['x', 'u'], before: open, initializers: openInitializers },
+  ],
+  [
+    'expected repeats to be numbers, got [N, 4, 6, 6]',
+    'Tile',
+    { reads: ['x', 's'], inputs: { x: ['N', 4, 6, 6] }, before: [shape] },
+  ],
+  ['expected axes to be numbers, got [N, 4, 6, 6]', 'ReduceSum', { reads: ['x', 's'], before: [shape] }],
+  [
+    'expected numbers along axis 1, got [0, ?, 1]',
+    'Slice',
+    { reads: ['x', 'zero', 'u', 'one'], before: open, initializers: openInitializers },
+  ],
+  [
+    'its output depends on an image size that is the symbol H',
+    'ConvTranspose',
+    { ...kernel, inputs: sized, attributes: { auto_pad: 'SAME_UPPER' } },
+  ],
+  ['expected p of 1 or more, got 0', 'LpPool', { attributes: { p: 0, kernel_shape: [2, 2] } }],
+  ['expected p of 1 or 2, got 3', 'LpNormalization', { attributes: { p: 3 } }],
+  [
+    'is dilated on an image whose size is the symbol H',
+    'LpPool',
+    { opset: 18, inputs: sized, attributes: { dilations: [2, 2], kernel_shape: [2, 2] } },
+  ],
+  ['casts to element type uint8 what is not clipped to 0..255', 'Cast', { attributes: { to: 2 } }],
+  [
+    'expected places to be known when the model is read, got "s"',
+    'GatherND',
+    { reads: ['v', 's'], inputs: { s: [1] }, inputType: 7, initializers: { v: two } },
+  ],
+  [
+    'expected rows of a known size, got [H]',
+    'ScatterND',
+    { reads: ['x', 'a', 'x'], inputs: { x: [4, 'H'] }, initializers: { a: int64Proto(1) } },
+  ],
+  [
+    'expected as many zero points as scales, 1, got 2',
+    'DequantizeLinear',
+    {
+      reads: ['q', 's', 'z'],
+      initializers: {
+        q: { dims: [2], dataType: 3, int32Data: [1, 2] },
+        s: scale,
+        z: { dims: [2], dataType: 3, int32Data: [0, 0] },
+      },
+    },
+  ],
+  [
+    '"x" is not made by QuantizeLinear',
+    'DequantizeLinear',
+    { reads: ['x', 's'], inputType: 3, initializers: { s: scale } },
+  ],
+  [
+    'an output of 9 takes padding of the output, which is not supported',
+    'ConvTranspose',
+    { ...kernel, attributes: { output_shape: [9, 9] } },
+  ],
+  [
+    'quantizes to a type that is not known to be an integer of 8 or 16 bits',
+    'QuantizeLinear',
+    { reads: ['v', 's'], opset: 21, attributes: { output_dtype: 17 }, initializers: { v: two, s: scale } },
+  ],
+  [
+    'expected images of dtype float32, got bool',
+    'Resize',
+    { reads: ['x', '', 's'], inputType: 9, initializers: { s: float32s([4], [1, 1, 2, 2]) } },
+  ],
+  [
+    'expected sizes that are known, got [N, 4, 6, 6] for [N, 4, H, W]',
+    'Resize',
+    {
+      reads: ['x', '', '', 'b'],
+      inputs: sized,
+      before: [
+        shape,
+        { op: 'Gather', name: 'head', inputs: ['s', 'two'], outputs: ['h'] },
+        { op: 'Concat', name: 'sizes', inputs: ['h', 'six'], outputs: ['b'], attributes: { axis: 0 } },
+      ],
+      initializers: { two: int64Proto(0, 1), six: int64Proto(6, 6) },
+    },
+  ],
+  [
+    'reshapes [N, C, H, W] to [N, 1, C, H*W]: more than one symbol moves',
+    'LRN',
+    { inputs: { x: ['N', 'C', 'H', 'W'] }, attributes: { size: 3 } },
+  ],
+  [
+    'expands to 4N, which no input has as a dimension',
+    'Expand',
+    {
+      reads: ['v', 'm'],
+      before: [
+        shape,
+        { op: 'Gather', name: 'first', inputs: ['s', 'zero'], outputs: ['n'] },
+        { op: 'Mul', name: 'more', inputs: ['n', 'four'], outputs: ['m'] },
+      ],
+      initializers: { v: float32s([1], [1]), zero: int64Proto(0), four: int64Proto(4) },
+    },
+  ],
 ];
 
 describe('a node is refused', () => {
-  for (const [message, op, { attributes = {}, reads = ['x'], makes = ['y'], ...more } = {}] of rows) {
+  for (const [message, op, { attributes = {}, reads = ['x'], makes = ['y'], before = [], ...more } = {}] of rows) {
     it(`${op}: ${message}`, () => {
       const model: TestModel = {
-        nodes: [{ op, name: 'node', inputs: reads, outputs: makes, attributes }],
+        nodes: [...before, { op, name: 'node', inputs: reads, outputs: makes, attributes }],
         inputs: images,
         outputs: { y: undefined },
         opset: 17,

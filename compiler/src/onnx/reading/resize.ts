@@ -23,7 +23,7 @@ function everyAxis<T extends Dim | undefined>(
 }
 
 function expectFloats(c: NodeContext, { dtype }: Value): void {
-  if (dtype !== 'float32') c.refuse(`resizes ${dtype}, which rounds`);
+  if (dtype !== 'float32') c.refuse(`expected images of dtype float32, got ${dtype}`);
 }
 
 function scaled(c: NodeContext, x: Value, scales: readonly number[], attributes: object): Value {

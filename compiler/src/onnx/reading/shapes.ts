@@ -18,10 +18,11 @@ function reshapedShape(c: NodeContext, from: Shape): Dim[] {
     return from[axis] ?? c.refuse(`dimension ${axis} copies an axis that ${formatShape(from)} lacks`);
   });
   const fixed = shape.filter((dim) => dim !== undefined);
-  const wanted = () => `${formatShape(from)} to [${shape.map((dim) => dim ?? -1).join(', ')}]`;
-  if (shape.length - fixed.length > 1) c.refuse(`cannot reshape ${wanted()}: more than one dimension is open`);
-  const rest = divideDims(multiplyDims(from), multiplyDims(fixed)) ?? c.refuse(`cannot reshape ${wanted()}`);
-  if (shape.length === fixed.length && rest !== 1) c.refuse(`cannot reshape ${wanted()}`);
+  const wanted = () => `[${shape.map((dim) => dim ?? -1).join(', ')}]`;
+  const impossible = () => c.refuse(`cannot reshape ${formatShape(from)} to ${wanted()}`);
+  if (shape.length - fixed.length > 1) c.refuse(`expected one dimension to be open at most, got ${wanted()}`);
+  const rest = divideDims(multiplyDims(from), multiplyDims(fixed)) ?? impossible();
+  if (shape.length === fixed.length && rest !== 1) impossible();
   return shape.map((dim) => dim ?? rest);
 }
 

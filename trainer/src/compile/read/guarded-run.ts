@@ -110,13 +110,15 @@ export async function runGuarded(
   limits: RunLimits = limitsFor(model.length, batches),
 ): Promise<ort.InferenceSession.ReturnType[]> {
   const folder = await mkdtemp(join(tmpdir(), 'whet-run-'));
-  const child = idle ?? startProcess();
-  idle = undefined;
-  child.ref();
-  for (const handle of handles(child)) handle?.ref();
+  const file = join(folder, 'model.onnx');
+  let child: ChildProcess | undefined;
   try {
-    const file = join(folder, 'model.onnx');
     await writeFile(file, model);
+    // Taken or started in the turn in which it is asked: what it tells of its end before would be heard by nobody.
+    child = idle?.connected ? idle : startProcess();
+    idle = undefined;
+    child.ref();
+    for (const handle of handles(child)) handle?.ref();
     const answer = await ask(child, {
       file,
       batches: batches.map((feeds) => each(feeds, sent)),
@@ -126,11 +128,11 @@ export async function runGuarded(
     if ('error' in answer) throw new ModelRunError(withoutPlaces(answer.error), answer.stage);
     return answer.results.map((outputs) => each(outputs, received));
   } finally {
-    if (child.connected && !idle) {
+    if (child?.connected && !idle) {
       idle = child;
       child.unref();
       for (const handle of handles(child)) handle?.unref();
-    } else child.kill('SIGKILL');
+    } else child?.kill('SIGKILL');
     await rm(folder, { recursive: true, force: true });
   }
 }

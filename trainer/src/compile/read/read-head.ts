@@ -87,22 +87,20 @@ function isMeanOfMap({ op, inputs: [map, axes], attributes, output }: Node): boo
  * The mean of what a convolution of 1x1 makes of a map, and its weight `[C, F]`; undefined where it is something else. Bundles take the mean
  * of the features before it: that makes the same.
  */
-function layerOfMap(graph: Graph, nodes: readonly Node[], layer: Node, features: Value) {
+function layerOfMap(nodes: readonly Node[], layer: Node, features: Value) {
   const weight = layer.inputs[1]?.constant;
   const isMap = features.shape.slice(1).filter((dim) => dim !== 1).length > 1;
   if (layer.inputs[0] !== features || !isMap || !isPointwise(layer) || weight?.dtype !== 'float32') return undefined;
-  const mean = readerOf(graph, nodes, layer.output);
+  const mean = readerOf(nodes, layer.output);
   return mean && isMeanOfMap(mean)
     ? { output: mean.output, weight: Float64Array.from(weight.data, Number) }
     : undefined;
 }
 
-/** The node that reads a value; undefined for an output that nothing reads. */
-function readerOf(graph: Graph, nodes: readonly Node[], value: Value): Node | undefined {
+/** The node that reads a value; undefined for an output. */
+function readerOf(nodes: readonly Node[], value: Value): Node | undefined {
   const readers = nodes.filter(({ inputs }) => inputs.includes(value));
   if (readers.length > 1) refuse(`"${value.name}", which ${readers.map(nameOf).join(' and ')} read`);
-  const isOutput = [...graph.outputs.values()].includes(value);
-  if (readers.length === 0 && !isOutput) refuse(`"${value.name}", which nothing reads`);
   return readers[0];
 }
 
@@ -124,8 +122,8 @@ const isAffine = ({ op, inputs, output }: Node, value: Value): boolean =>
   rowLength(output) === rowLength(value);
 
 /** What stands between a convolution of a map and its mean, which makes it no layer of mean features. */
-function insteadOfMean(graph: Graph, nodes: readonly Node[], layer: Node): string {
-  const next = isPointwise(layer) ? readerOf(graph, nodes, layer.output) : undefined;
+function insteadOfMean(nodes: readonly Node[], layer: Node): string {
+  const next = isPointwise(layer) ? readerOf(nodes, layer.output) : undefined;
   return next ? ` of a map with ${nameOf(next)} behind it` : '';
 }
 
@@ -154,27 +152,27 @@ function expectSoftmax(node: Node, layer: Node, logits: Value, classes: number):
 export function readHead(graph: Graph, features: Value): SourceHead {
   const nodes = nodesOf(graph.outputs.values());
   let at = features;
-  let node = readerOf(graph, nodes, at);
+  let node = readerOf(nodes, at);
   while (node && keepsRows(node)) {
     at = node.output;
-    node = readerOf(graph, nodes, at);
+    node = readerOf(nodes, at);
   }
   const layer = node ?? refuse(`"${features.name}" as the model's output`);
   const own = layerWeight(layer, at);
-  const averaged = own || at !== features ? undefined : layerOfMap(graph, nodes, layer, at);
-  const weight = own ?? averaged?.weight ?? refuse(`${nameOf(layer)}${insteadOfMean(graph, nodes, layer)}`);
+  const averaged = own || at !== features ? undefined : layerOfMap(nodes, layer, at);
+  const weight = own ?? averaged?.weight ?? refuse(`${nameOf(layer)}${insteadOfMean(nodes, layer)}`);
   const input = at;
   at = averaged?.output ?? layer.output;
-  node = readerOf(graph, nodes, at);
+  node = readerOf(nodes, at);
   while (node && (keepsRows(node) || isAffine(node, at))) {
     at = node.output;
-    node = readerOf(graph, nodes, at);
+    node = readerOf(nodes, at);
   }
-  const rows = rowLength(at) ?? refuse(`${nameOf(layer)}, which does not make one row an image`);
+  const rows = rowLength(at) as number;
   const logits = at;
   const binary = node?.op === 'Sigmoid' && rows === 1;
   if (node && !binary) expectSoftmax(node, layer, logits, rows);
-  for (let after = node && readerOf(graph, nodes, node.output); after; after = readerOf(graph, nodes, after.output)) {
+  for (let after = node && readerOf(nodes, node.output); after; after = readerOf(nodes, after.output)) {
     if (!keepsRows(after)) refuse(`${nameOf(after)} after ${nameOf(node as Node)}`);
   }
   if (rows < 2 && !binary) refuse(`${nameOf(layer)} with ${rows} class`);
