@@ -8,15 +8,17 @@ import { formatShape } from './tensor.js';
 /** Creates values and nodes; every node is shape-checked as it is made. */
 export class GraphBuilder {
   #next = 0;
-  readonly #scopes: string[] = [];
+  /** Of the names of nodes. */
+  #prefix = '';
 
   /** Runs `build` with `name` in front of the names of the nodes it makes. */
   scope<T>(name: string, build: () => T): T {
-    this.#scopes.push(name);
+    const outer = this.#prefix;
+    this.#prefix = `${outer}${name}/`;
     try {
       return build();
     } finally {
-      this.#scopes.pop();
+      this.#prefix = outer;
     }
   }
 
@@ -41,7 +43,7 @@ export class GraphBuilder {
     name?: string,
   ): Value {
     const index = this.#next++;
-    const nodeName = [...this.#scopes, name ?? `${op}_${index}`].join('/');
+    const nodeName = this.#prefix + (name ?? `${op}_${index}`);
     let type: { dtype: DType; shape: Shape };
     try {
       type = operators[op].infer(inputs, attributes);
@@ -49,7 +51,9 @@ export class GraphBuilder {
       const shapes = inputs.map((input) => (input ? formatShape(input.shape) : '-')).join(', ');
       throw new GraphError(`${op} "${nodeName}" on ${shapes}: ${(cause as Error).message}`, { cause });
     }
-    const output: { -readonly [P in keyof Value]: Value[P] } = { ...type, name: nodeName, index };
+    const { dtype, shape } = type;
+    // Written out: copying the fields of `type` takes half of the time in which a model is compiled.
+    const output: { -readonly [P in keyof Value]: Value[P] } = { name: nodeName, dtype, shape, index };
     output.producer = { op, name: nodeName, inputs, attributes, output };
     return output;
   }

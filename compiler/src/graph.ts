@@ -60,20 +60,22 @@ export function readersOf(nodes: readonly Node[]): Map<Value, Value[]> {
 export function nodesOf(outputs: Iterable<Value>, until: Iterable<Value> = []): Node[] {
   const order: Node[] = [];
   const done = new Set<Value>(until);
-  const stack: { value: Value; next: number }[] = [];
+  const stack: { value: Value; node: Node; next: number }[] = [];
+  const visit = (value: Value | undefined) => {
+    if (value?.producer && !done.has(value)) stack.push({ value, node: value.producer, next: 0 });
+  };
   for (const output of outputs) {
-    if (!done.has(output)) stack.push({ value: output, next: 0 });
+    visit(output);
     while (stack.length > 0) {
-      const top = stack[stack.length - 1] as { value: Value; next: number };
-      const node = top.value.producer;
-      if (done.has(top.value) || !node || top.next >= node.inputs.length) {
-        if (node && !done.has(top.value)) order.push(node);
-        done.add(top.value);
-        stack.pop();
+      const top = stack[stack.length - 1] as (typeof stack)[number];
+      const { value, node } = top;
+      if (!done.has(value) && top.next < node.inputs.length) {
+        visit(node.inputs[top.next++]);
         continue;
       }
-      const input = node.inputs[top.next++];
-      if (input && !done.has(input)) stack.push({ value: input, next: 0 });
+      if (!done.has(value)) order.push(node);
+      done.add(value);
+      stack.pop();
     }
   }
   return order;

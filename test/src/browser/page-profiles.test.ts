@@ -217,7 +217,7 @@ describe.skipIf(!chromiumPath)(`the page's profiles in use${skipReason}`, () => 
   });
 
   it('a double click adapts, and does not cancel; the focus goes along', async () => {
-    await pattern(page).selectOption('sparse');
+    await pattern(page).selectOption('from-block4');
     await driver.adaptButton.dblclick();
     await driver.button('Cancel').waitFor();
     await expect.poll(focused).toBe('Cancel');

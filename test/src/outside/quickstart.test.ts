@@ -21,7 +21,7 @@ function rowsOf(out: string): string[][] {
 it('the quickstart learns characters it never saw, and cached patterns as well as all weights', {
   timeout: 180_000,
 }, async () => {
-  const { stdout } = await promisify(execFile)(process.execPath, [...quickstart, '--queries', '20', '--repeats', '1']);
+  const { stdout } = await promisify(execFile)(process.execPath, [...quickstart, '--queries', '10', '--repeats', '1']);
   const rows = rowsOf(stdout).map(([pattern, shots, guessing, , adapted, , , speedUp]) => ({
     pattern,
     shots,

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chooseBackend, type Probe, probeBackend, TRIAL_TOLERANCE } from '@whet/trainer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startWhet } from '../command/whet-process.js';
+import { runWhet } from '../command/whet-process.js';
 import { useSoftwareGpu } from './gpu.js';
 
 useSoftwareGpu();
@@ -24,7 +24,7 @@ async function program(name: string, code: string): Promise<string> {
 describe('whet doctor', { timeout: 180_000 }, () => {
   it('times a meta-gradient on each backend that can be used, and says why not on the others', async () => {
     const backends = ['tfjs-wasm', 'tfjs-node-gpu'];
-    const { out } = await startWhet(folder, ['doctor', '--json', '--backend', ...backends]);
+    const { out } = await runWhet(folder, ['doctor', '--json', '--backend', ...backends]);
     const [wasm, gpu] = JSON.parse(out) as [Probe, Probe];
     if (!wasm.usable || !wasm.trial) throw new Error(`${wasm.name} has no trial`);
     expect(wasm.device).toMatch(/^CPU \(/);
@@ -34,7 +34,7 @@ describe('whet doctor', { timeout: 180_000 }, () => {
   });
 
   it('prints a table and a sentence per backend that is missing', async () => {
-    const { out } = await startWhet(folder, ['doctor', '--backend', 'ort-cpu', 'tfjs-node-gpu']);
+    const { out } = await runWhet(folder, ['doctor', '--backend', 'ort-cpu', 'tfjs-node-gpu']);
     expect(out).toMatch(/ort-cpu .*CPU .*onnxruntime-node \d.* ms .* ms .*e-/);
     expect(out).not.toContain('WRONG');
     expect(out).toMatch(/^tfjs-node-gpu: the package @tensorflow\/tfjs-node-gpu is not installed/m);

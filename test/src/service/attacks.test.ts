@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 
 // Each attack for a moment; `npm run attack` says what another client sees meanwhile.
 
-const MOMENT_MS = 250;
+const MOMENT_MS = 80;
 /** What docs/bench/attacks.md promises. */
 const MAX_BYTES = 600e6;
 

@@ -27,8 +27,8 @@ export interface Watched {
 }
 
 /**
- * Another client's requests for so many milliseconds: predictions of a tensor, of a picture in JSON and of one in a form by turns, and
- * whether the service is live.
+ * Another client's requests for so many milliseconds, at least one of each kind: predictions of a tensor, of a picture in JSON and
+ * of one in a form by turns, and whether the service is live.
  */
 export async function watch({ url, key, profile, imageLength }: AttackTarget, milliseconds: number): Promise<Watched> {
   const authorization: Record<string, string> = key === undefined ? {} : { 'X-API-Key': key };
@@ -54,7 +54,7 @@ export async function watch({ url, key, profile, imageLength }: AttackTarget, mi
   const times: number[] = [];
   const failures: string[] = [];
   const until = performance.now() + milliseconds;
-  for (let i = 0; performance.now() < until; i++) {
+  for (let i = 0; i < kinds.length || performance.now() < until; i++) {
     const { path, type, body } = kinds[i % kinds.length] as (typeof kinds)[number] & { type?: string; body?: Buffer };
     const headers = {
       ...authorization,

@@ -15,13 +15,15 @@ const BOUNDARY = 'multipart/form-data; boundary=x';
 
 const predict = (target: AttackTarget) => `/predict?profile=${target.profile}`;
 
+let picture: Promise<Buffer> | undefined;
+
 /** A lossless WebP of 16 megapixels and some hundred bytes. */
-const emptyPicture = async () =>
-  (
-    await sharp({ create: { width: 4000, height: 4000, channels: 3, background: '#888' } })
-      .webp({ lossless: true })
-      .toBuffer()
-  ).toString('base64');
+async function emptyPicture(): Promise<string> {
+  picture ??= sharp({ create: { width: 4000, height: 4000, channels: 3, background: '#888' } })
+    .webp({ lossless: true })
+    .toBuffer();
+  return (await picture).toString('base64');
+}
 
 const jsonOf = (profile: string, images: readonly string[]) => Buffer.from(JSON.stringify({ profile, images }));
 

@@ -2,12 +2,13 @@ import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
+  buildBundle,
   type Checkpoint,
-  exportBundle,
   generatorFor,
   initialState,
   omniglotPreprocessing,
   runConfigSchema,
+  writeBundle,
 } from '@whet/trainer';
 
 /** Image size of the tiny bundle: two blocks leave 3 x 3 features. */
@@ -45,17 +46,33 @@ export function supportCheckpoint(head: 'prototype' | 'shared' = 'prototype'): C
   });
 }
 
-/** Exports the tiny checkpoint into a new temporary folder and returns the folder. */
-export async function writeTinyBundle(checkpoint: Checkpoint = tinyCheckpoint()): Promise<string> {
-  const directory = join(await mkdtemp(join(tmpdir(), 'whet-bundle-')), 'tiny');
-  await exportBundle({
-    checkpoint,
-    directory,
+/** Files of bundles that this process has compiled, by all that their checkpoints hold. */
+const compiled = new Map<string, ReadonlyMap<string, Uint8Array>>();
+
+const plain = (_: string, value: unknown): unknown => {
+  if (value instanceof Map) return [...value];
+  return ArrayBuffer.isView(value) ? (value as Float32Array).join() : value;
+};
+
+function compiledOnce({ config, state }: Checkpoint): ReadonlyMap<string, Uint8Array> {
+  const key = JSON.stringify([config, state], plain);
+  const known = compiled.get(key);
+  if (known) return known;
+  const { contents } = buildBundle({
+    checkpoint: { config, state },
     name: 'tiny',
     version: '0.0.1',
     description: 'Random weights, for tests.',
-    preprocessing: omniglotPreprocessing(checkpoint.config.model.imageSize),
+    preprocessing: omniglotPreprocessing(config.model.imageSize),
   });
+  compiled.set(key, contents);
+  return contents;
+}
+
+/** Exports the tiny checkpoint into a new temporary folder and returns the folder. */
+export async function writeTinyBundle(checkpoint: Checkpoint = tinyCheckpoint()): Promise<string> {
+  const directory = join(await mkdtemp(join(tmpdir(), 'whet-bundle-')), 'tiny');
+  await writeBundle(directory, compiledOnce(checkpoint));
   return directory;
 }
 
