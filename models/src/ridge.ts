@@ -4,6 +4,8 @@ import { type GraphBuilder, int64s, matrixTranspose, type Value } from '@whet/co
 const RIDGE = 0.3;
 /** Of their mean square, besides: examples that are all alike have no spread. */
 const LEAST = 1e-3;
+/** Besides that: features may all be 0, those of a blank picture. */
+const NOTHING = 1e-6;
 /**
  * Turns of Newton's iteration, each of which doubles the digits: enough for a condition of 10^6, which is that of 500 examples that are
  * all alike.
@@ -47,7 +49,7 @@ export function ridgeHeads(g: GraphBuilder, features: Value, labels: Value, supp
     const square = sum(multiply(share, sum(multiply(features, features), 1)), 1);
     const middle = sum(multiply(share, matrix(products, share)), 1);
     const spread = multiply(subtract(square, middle), g.scalar(RIDGE));
-    const ridge = add(spread, multiply(square, g.scalar(LEAST)));
+    const ridge = add(add(spread, multiply(square, g.scalar(LEAST))), g.scalar(NOTHING));
 
     const ones = add(multiply(support, g.scalar(0)), g.scalar(1));
     const identity = diagonal(g, matrix(ones, turned(ones)));

@@ -245,7 +245,7 @@ export class Bundle {
           })
         : await adaptOne(patterns[0] as Pattern, encode, options);
     const ended = performance.now();
-    const { values, losses, loss, halved } = adapted;
+    const { values, solved, losses, loss, halved } = adapted;
     const counts = classes.counts.map((count, row) => count + (from?.examples[row] ?? 0));
     const taken = Math.min(steps + (from?.steps ?? 0), Number.MAX_SAFE_INTEGER);
     const profile = new Profile(this.digest, pattern.name, classes.names, counts, taken, values);
@@ -253,6 +253,7 @@ export class Bundle {
     return {
       profile,
       added: known ? classes.names.slice(known.length) : [],
+      solved,
       losses,
       loss,
       halved,

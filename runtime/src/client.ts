@@ -2,6 +2,8 @@
 export interface PredictionAnswer {
   label: string;
   probabilities: Record<string, number>;
+  /** How near the image comes to the classes; below 0 where it is more like a picture of none of them. Absent where a profile cannot tell. */
+  familiarity?: number | undefined;
 }
 
 /** Examples asked about unseen, how many came out right, and their mean cross-entropy. */
@@ -21,6 +23,8 @@ export interface AdaptAnswer {
   classes: string[];
   /** Classes that neither the model itself nor the profile that was continued had. */
   added?: string[] | undefined;
+  /** Whether the head is one in closed form, rather than where steps of it led. */
+  solved: boolean;
   /** Loss of the examples before each inner step; of one that was taken back, that of the values gone back to. */
   losses: number[];
   /** After the last step; absent where there was none. */
@@ -35,6 +39,10 @@ export interface AdaptAnswer {
         trials: {
           pattern: string;
           steps: number;
+          /** Whether the head is one in closed form. */
+          solved: boolean;
+          /** Views of each example that it was adapted to besides. */
+          withViews: number;
           heldBack?: HeldBackAnswer | undefined;
           views?: HeldBackAnswer | undefined;
           milliseconds: number;
@@ -48,9 +56,10 @@ export interface AdaptAnswer {
 }
 
 export interface PredictAnswer {
-  /** Of a single image, `label` and `probabilities` stand here too. */
+  /** Of a single image, what is said of it stands here too. */
   label?: string | undefined;
   probabilities?: Record<string, number> | undefined;
+  familiarity?: number | undefined;
   predictions: PredictionAnswer[];
   milliseconds: { decode: number; predict: number; total: number };
 }

@@ -1,10 +1,10 @@
 import type { Tensor } from 'onnxruntime-common';
-import type { AdaptedValues } from './adapt.js';
+import { type AdaptedValues, movesHeadAlone } from './adapt.js';
 import { type Asked, askedRows } from './held-back.js';
 import { leftOutLogits } from './objectives.js';
 import type { Pattern } from './pattern.js';
 import type { ProfileValue } from './profile.js';
-import { presentClasses, type Rows, withoutViews } from './rows.js';
+import { presentClasses, type Rows, viewedRows, withoutViews } from './rows.js';
 import { askSolved, askStrangers } from './solve.js';
 import { startHead } from './start-head.js';
 import { dataOf, storedTensors, type TensorFeeds } from './tensors.js';
@@ -29,6 +29,8 @@ async function meanDirections(pattern: Pattern, rows: Rows, below: TensorFeeds) 
   const { dims } = head['head.weight'] as Tensor;
   const length = dims[1] as number;
   const data = dataOf(head['head.weight']);
+  // A head of distances has a bias; only one of cosines tells how near a picture is.
+  if (dataOf(head['head.bias']).some((value) => value !== 0)) return undefined;
   const scale = Math.hypot(...data.subarray(0, length)) || 1;
   return { data: data.map((value) => value / scale), shape: dims, scale };
 }
@@ -54,10 +56,24 @@ const added = (cosines: Asked, logits: Asked, share: number): Asked => ({
   logits: logits.logits.map((value, at) => share * value + (cosines.logits[at] as number)),
 });
 
+/** The spread of how near views come to the one example of their class that they are no part of; undefined where there are none. */
+async function spreadOfViews(
+  pattern: Pattern,
+  all: Rows,
+  below: TensorFeeds,
+  scale: number,
+): Promise<Spread | undefined> {
+  const rows = presentClasses(viewedRows(all));
+  if (rows.ways < 2) return undefined;
+  const logits = (await leftOutLogits(pattern, rows, below)).map((value) => value / scale);
+  return spreadOf(nearest({ logits, labels: rows.labels, counts: rows.support.map((own) => 1 - own) }, true));
+}
+
 /**
  * What tells pictures of a profile's classes from others, of what was adapted to rows; undefined where the bundle's heads are none of
- * directions in closed form. The threshold is where examples that were held back and examples of classes that were left out are as often
- * taken for the other (of two normal distributions); with one example of each class, above four in five of the latter.
+ * directions that end in closed form. The threshold is where examples that were held back and examples of classes that were left out are as
+ * often taken for the other (of two normal distributions). With one example of each class it is above four in five of the latter; where
+ * something below the head has moved, which drives both apart, half-way to views of the examples.
  */
 export async function familiarity(
   pattern: Pattern,
@@ -69,15 +85,21 @@ export async function familiarity(
   const below = storedTensors(new Map([...values].filter(([name]) => pattern.start.has(name))));
   // Of two classes one is left, which alone says nothing.
   const share = solved && rows.ways > 2 ? LOGITS_COUNT : 0;
-  const { data, shape, scale } = await meanDirections(pattern, rows, below);
+  const means = await meanDirections(pattern, rows, below);
+  if (!means) return undefined;
+  const { data, shape, scale } = means;
   const logits = (await leftOutLogits(pattern, rows, below)).map((value) => value / scale);
   const cosines = { logits, labels: rows.labels, counts: rows.support };
   const held = await askSolved(pattern, rows, below);
   const left = share > 0 ? await askStrangers(pattern, rows, below) : cosines;
   const strangers = spreadOf(nearest(added(cosines, left, share), false));
-  const own = held && spreadOf(nearest(added(cosines, held, share), true));
+  const own = held
+    ? spreadOf(nearest(added(cosines, held, share), true))
+    : movesHeadAlone(pattern)
+      ? undefined
+      : await spreadOfViews(pattern, all, below, scale);
   const threshold = own
-    ? (own.mean * strangers.deviation + strangers.mean * own.deviation) / (own.deviation + strangers.deviation)
+    ? between(strangers, own, held !== undefined)
     : strangers.mean + ONE_EXAMPLE * strangers.deviation;
   const of = (name: string) => (values.get(name) as ProfileValue).data;
   const weight = data.map((value, at) => value + share * (of('head.weight')[at] as number));
@@ -87,3 +109,9 @@ export async function familiarity(
     [FAMILIAR.bias, { shape: [rows.ways], data: bias }],
   ]);
 }
+
+/** Where two spreads are as often on the other side, or half-way between their means. */
+const between = (one: Spread, other: Spread, weighed: boolean): number =>
+  weighed
+    ? (other.mean * one.deviation + one.mean * other.deviation) / (one.deviation + other.deviation)
+    : (one.mean + other.mean) / 2;

@@ -10,7 +10,7 @@ import { dataOf, type TensorFeeds } from './tensors.js';
 const vector = (data: Float32Array): Tensor => new Tensor('float32', data, [data.length]);
 
 /** One-hot labels `[N, ways]`. */
-export const labelTensor = (labels: Int32Array, ways: number): Tensor =>
+export const oneHotTensor = (labels: Int32Array, ways: number): Tensor =>
   new Tensor('float32', oneHot(labels, ways), [labels.length, ways]);
 
 /** Mean of {@link rowLoss} over logits `[N, W]`, by weights. */
@@ -33,7 +33,7 @@ export const momentsAt = async (pattern: Pattern, encoded: TensorFeeds, values: 
 /** Logits `[N, W]` of rows by prototypes that each is no part of. */
 export async function leftOutLogits(pattern: Pattern, rows: Rows, values: TensorFeeds): Promise<Float32Array> {
   const { encoded, labels, ways, support } = rows;
-  const feeds = { ...encoded, labels: labelTensor(labels, ways), support: vector(support), ...values };
+  const feeds = { ...encoded, labels: oneHotTensor(labels, ways), support: vector(support), ...values };
   const { logits } = await runSession(pattern.leftOut as NonNullable<Pattern['leftOut']>, feeds);
   return dataOf(logits);
 }
@@ -41,7 +41,7 @@ export async function leftOutLogits(pattern: Pattern, rows: Rows, values: Tensor
 /** The head's own loss of the rows. */
 export function headObjective(pattern: Pattern, { encoded, labels, ways }: Rows): Objective {
   return {
-    feeds: { ...encoded, labels: labelTensor(labels, ways) },
+    feeds: { ...encoded, labels: oneHotTensor(labels, ways) },
     lossAt: async (values) => {
       const moments = await momentsAt(pattern, encoded, values);
       const { probabilities } = await runSession(pattern.predict, { ...encoded, ...values, ...moments });
@@ -55,7 +55,7 @@ export function headObjective(pattern: Pattern, { encoded, labels, ways }: Rows)
 export function prototypeObjective(pattern: Pattern, rows: Rows, queries: Float32Array): Objective {
   const { encoded, labels, ways, support } = rows;
   return {
-    feeds: { ...encoded, labels: labelTensor(labels, ways), support: vector(support), queries: vector(queries) },
+    feeds: { ...encoded, labels: oneHotTensor(labels, ways), support: vector(support), queries: vector(queries) },
     lossAt: async (values) => {
       const logits = await leftOutLogits(pattern, rows, values);
       return meanLoss(logits, labels, queries, pattern.manifest.smoothing);

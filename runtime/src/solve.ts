@@ -1,6 +1,6 @@
 import { Tensor } from 'onnxruntime-common';
 import type { Asked } from './held-back.js';
-import { labelTensor } from './objectives.js';
+import { oneHotTensor } from './objectives.js';
 import type { Pattern } from './pattern.js';
 import type { Rows } from './rows.js';
 import { runSession } from './run-session.js';
@@ -13,7 +13,7 @@ function solve(pattern: Pattern, { encoded, labels, ways }: Rows, below: TensorF
   const shape = [support.length / labels.length, labels.length, 1];
   return runSession(pattern.solve as NonNullable<Pattern['solve']>, {
     ...encoded,
-    labels: labelTensor(labels, ways),
+    labels: oneHotTensor(labels, ways),
     support: new Tensor('float32', support, shape),
     ...below,
   });

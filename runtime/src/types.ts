@@ -63,6 +63,8 @@ export interface AdaptResult {
   readonly profile: Profile;
   /** Classes of the examples that neither the bundle's own classes nor the profile it went on from had. */
   readonly added: readonly string[];
+  /** Whether the head is one in closed form, made of all examples at once, rather than where steps of it led. */
+  readonly solved: boolean;
   /** Support loss before each inner step; of a step that was taken back, that of the values gone back to. It never rises. */
   readonly losses: readonly number[];
   /** Support loss with the profile's values, never above the first of `losses`; undefined where no step was taken. */

@@ -30,23 +30,27 @@ export async function evaluatedRows(
   const { pairedDifference } = await import('@whet/trainer');
   return measured.flatMap((ofShape) => {
     const other = ofShape.find(({ name }) => name === against);
-    return ofShape.map(({ name, measurement, start, startOf, gain, calibration, strangers, loss, accuracies }): Evaluated => {
-      const { pattern = '', rate } = rows.find((row) => row.name === name)?.adapt ?? {};
-      const known = Object.hasOwn(patterns, pattern) ? patterns[pattern] : undefined;
-      return {
-        ...measurement,
-        rate: rate ?? known?.rate ?? null,
-        optimizer: known ? (known.optimizer ?? 'sgd') : null,
-        startHalfWidth: start.halfWidth,
-        startOf,
-        gain,
-        against:
-          other && other.name !== name ? { row: other.name, ...pairedDifference(accuracies, other.accuracies) } : null,
-        calibration,
-        strangers,
-        loss,
-      };
-    });
+    return ofShape.map(
+      ({ name, measurement, start, startOf, gain, calibration, strangers, loss, accuracies }): Evaluated => {
+        const { pattern = '', rate } = rows.find((row) => row.name === name)?.adapt ?? {};
+        const known = Object.hasOwn(patterns, pattern) ? patterns[pattern] : undefined;
+        return {
+          ...measurement,
+          rate: rate ?? known?.rate ?? null,
+          optimizer: known ? (known.optimizer ?? 'sgd') : null,
+          startHalfWidth: start.halfWidth,
+          startOf,
+          gain,
+          against:
+            other && other.name !== name
+              ? { row: other.name, ...pairedDifference(accuracies, other.accuracies) }
+              : null,
+          calibration,
+          strangers,
+          loss,
+        };
+      },
+    );
   });
 }
 
@@ -60,7 +64,16 @@ export function evaluationTable(all: readonly Evaluated[], against: string | und
   const more = (cell: string) => (against === undefined ? [] : [cell]);
   const hasStrangers = all.some(({ strangers }) => strangers !== null);
   const told = hasStrangers ? ['unknown: area', 'known kept', 'unknown found'] : [];
-  const head = ['row', 'task', 'accuracy', 'over 0 steps', ...more(`over ${against}`), 'calibration error', ...told, 'loss'];
+  const head = [
+    'row',
+    'task',
+    'accuracy',
+    'over 0 steps',
+    ...more(`over ${against}`),
+    'calibration error',
+    ...told,
+    'loss',
+  ];
   const tasks = [...new Set(all.map(taskOf))];
   const lines = tasks.flatMap((task) => {
     const rows = all.filter((row) => taskOf(row) === task);

@@ -41,6 +41,7 @@ async function runAdapt(directory: string, options: AdaptOptions): Promise<void>
   const {
     profile,
     added,
+    solved,
     losses,
     loss,
     halved,
@@ -60,17 +61,19 @@ async function runAdapt(directory: string, options: AdaptOptions): Promise<void>
   process.stdout.write(
     (auto
       ? `${formatTable(
-          ['tried', 'steps', 'right of those held back', 'views right', 'time'],
+          ['tried', 'steps', 'head', 'with views', 'right of those held back', 'views right', 'time'],
           auto.trials.map((trial) => [
             trial.pattern,
             String(trial.steps),
+            trial.solved ? 'solved' : trial.steps > 0 ? 'stepped' : 'start',
+            String(trial.withViews),
             right(trial.heldBack),
             right(trial.views),
             milliseconds(trial.milliseconds),
           ]),
         )}\n${auto.reason}\n`
       : '') +
-      `${examples.length} examples of ${profile.classes.length} classes, pattern ${profile.pattern}, ${losses.length} steps: ` +
+      `${examples.length} examples of ${profile.classes.length} classes, pattern ${profile.pattern}, ${losses.length} steps${solved ? ', head solved for' : ''}: ` +
       `${milliseconds(times.total)} (encode ${milliseconds(times.encode)}, steps ${milliseconds(times.steps)})\n` +
       (loss === undefined ? '' : `loss of the examples ${(losses[0] as number).toFixed(4)} to ${loss.toFixed(4)}`) +
       (halved > 0 ? `, at ${1 / 2 ** halved} of the rate in the end, as a step would have raised it` : '') +

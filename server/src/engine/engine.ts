@@ -31,6 +31,7 @@ export interface AdaptControl {
 export interface AdaptedProfile extends ProfileSummary {
   readonly bytes: Uint8Array;
   readonly added: readonly string[];
+  readonly solved: boolean;
   readonly losses: readonly number[];
   readonly loss: number | undefined;
   readonly halved: number;

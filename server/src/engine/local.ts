@@ -64,7 +64,7 @@ export function localEngine(bundles: ReadonlyMap<string, Bundle>): Engine {
 
 async function adaptOn(bundle: Bundle, job: AdaptJob, { signal, onStep }: AdaptControl): Promise<AdaptedProfile> {
   const { examples, pattern, steps, rate, budgetMs, from } = job;
-  const { profile, added, losses, loss, halved, heldBack, auto, milliseconds } = await bundle.adapt(examples, {
+  const { profile, added, solved, losses, loss, halved, heldBack, auto, milliseconds } = await bundle.adapt(examples, {
     signal,
     ...(pattern === undefined ? {} : { pattern }),
     ...(steps === undefined ? {} : { steps }),
@@ -73,7 +73,7 @@ async function adaptOn(bundle: Bundle, job: AdaptJob, { signal, onStep }: AdaptC
     ...(from === undefined ? {} : { from: bundle.profileFromBytes(from) }),
     ...(onStep ? { onStep } : {}),
   });
-  const result = { added, losses, loss, halved, heldBack, auto, milliseconds };
+  const result = { added, solved, losses, loss, halved, heldBack, auto, milliseconds };
   return { ...summaryOf(profile), bytes: profile.toBytes(), ...result };
 }
 

@@ -60,7 +60,7 @@ export function adaptHandler(service: Service): RequestHandler {
       );
       signal.throwIfAborted();
       const id = options.profile ?? randomUUID();
-      const { pattern, classes, bytes, added, losses, loss, halved, heldBack, auto, milliseconds } = adapted;
+      const { pattern, classes, bytes, added, solved, losses, loss, halved, heldBack, auto, milliseconds } = adapted;
       const draft = { model: model.name, pattern, classes, examples: adapted.examples, bytes };
       const storing = performance.now();
       const { version } = await store.put(caller.namespace, id, draft, stored);
@@ -72,6 +72,7 @@ export function adaptHandler(service: Service): RequestHandler {
         pattern,
         classes: [...classes],
         ...(model.manifest.labels || from ? { added: [...added] } : {}),
+        solved,
         losses: [...losses],
         ...(loss === undefined ? {} : { loss }),
         halved,

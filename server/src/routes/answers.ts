@@ -20,9 +20,13 @@ const time = z.iso.datetime().meta({ description: 'ISO 8601, UTC.' });
 const id = z.uuid().meta({ description: 'Id of a profile.' });
 const version = z.int().min(1).meta({ description: '1 of a new profile, one more with every change.' });
 const probabilities = z.record(z.string(), z.number().min(0).max(1.00001));
+const familiarity = z.number().meta({
+  description:
+    'How near the image comes to the classes; below 0 where it is more like a picture of none of them. Absent where a profile cannot tell.',
+});
 
 const predictionAnswer = z
-  .strictObject({ label: z.string(), probabilities })
+  .strictObject({ label: z.string(), probabilities, familiarity: familiarity.optional() })
   .meta({ id: 'Prediction' }) satisfies z.ZodType<PredictionAnswer>;
 
 const heldBackAnswer = z.strictObject({ asked: count, right: count, loss: z.number() }).meta({
@@ -35,8 +39,12 @@ const autoAnswer = z.strictObject({
     z.strictObject({
       pattern: z.string(),
       steps: count,
+      solved: z.boolean().meta({ description: 'Whether the head is one in closed form.' }),
+      withViews: count.meta({ description: 'Views of each example that it was adapted to besides.' }),
       heldBack: heldBackAnswer.optional(),
-      views: heldBackAnswer.optional().meta({ description: 'Of views of examples that are alone in their class.' }),
+      views: heldBackAnswer
+        .optional()
+        .meta({ description: 'Of the start: of views of the first example of each class, asked about with that one.' }),
       milliseconds,
     }),
   ),
@@ -54,6 +62,9 @@ export const adaptAnswer = z
       .array(z.string())
       .optional()
       .meta({ description: 'Classes that neither the model itself nor the profile that was continued had.' }),
+    solved: z
+      .boolean()
+      .meta({ description: 'Whether the head is one in closed form, rather than where steps of it led.' }),
     losses: z.array(z.number()).meta({
       description:
         'Of the examples, before each inner step; of one that was taken back, that of the values gone back to.',
@@ -79,6 +90,7 @@ export const predictAnswer = z
   .strictObject({
     label: z.string().optional(),
     probabilities: probabilities.optional(),
+    familiarity: familiarity.optional(),
     predictions: z.array(predictionAnswer).min(1),
     milliseconds: z.strictObject({ decode: milliseconds, predict: milliseconds, total: milliseconds }),
   })

@@ -101,10 +101,9 @@ describe('the features, where nobody names them', () => {
       label: `class ${i % 2}`,
       image: Float32Array.from({ length: 192 }, () => random.normal()),
     }));
-    for (const pattern of ['head', 'last']) {
-      const { losses } = await bundle.adapt(examples, { pattern, steps: 4, rate: 1e-5 });
-      expect(losses[3]).toBeLessThanOrEqual(losses[0] as number);
-    }
+    expect((await bundle.adapt(examples, { pattern: 'head' })).solved).toBe(true);
+    const { losses } = await bundle.adapt(examples, { pattern: 'last', steps: 4, rate: 1e-5 });
+    expect(losses[3]).toBeLessThanOrEqual(losses[0] as number);
     await bundle.release();
   });
 

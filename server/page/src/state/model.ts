@@ -61,7 +61,7 @@ export function newPerson(bundle: string, name: string, pattern: string): Person
 /** What a person may choose of: with more than one pattern also `auto`, which comes first and is the default. */
 export function patternChoices({ patterns, defaultPattern }: Manifest): { names: string[]; preset: string } {
   const names = Object.keys(patterns);
-  return names.length > 1 ? { names: [AUTO, ...names], preset: AUTO } : { names, preset: defaultPattern };
+  return { names: names.length > 1 ? [AUTO, ...names] : names, preset: defaultPattern };
 }
 
 /** What of a bundle's preprocessing decides the pixels of a picture. */

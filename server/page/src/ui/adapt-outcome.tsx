@@ -32,11 +32,14 @@ function Trials({ trials }: Pick<AutoReport, 'trials'>) {
         </tr>
       </thead>
       <tbody>
-        {trials.map(({ pattern, steps, heldBack, views, milliseconds }) => {
+        {trials.map(({ pattern, steps, solved, withViews, heldBack, views, milliseconds }) => {
           const told = heldBack ?? views;
           return (
-            <tr key={`${pattern} ${steps}`}>
-              <th scope="row">{steps > 0 ? pattern : 'start'}</th>
+            <tr key={`${pattern} ${steps} ${solved} ${withViews}`}>
+              <th scope="row">
+                {steps > 0 || solved ? pattern : 'start'}
+                {withViews > 0 ? `, ${withViews} views` : ''}
+              </th>
               <td>{steps}</td>
               <td>{told ? `${ofAll(told)}${told === views ? ' views' : ''}` : '–'}</td>
               <td>{told ? Number(told.loss.toPrecision(2)) : '–'}</td>

@@ -1,0 +1,37 @@
+import { generatorFor } from '@whet/trainer';
+import { encodeModel } from '../../../compiler/src/onnx/models.test.helper.js';
+import { weights } from '../compile/compile-helpers.js';
+
+const SIDE = 8;
+
+/** A small network, and pictures of classes by a seed, each a pattern of light with noise of so much of its size. */
+export function photographs(seed: number, graininess = 0.7) {
+  const model = encodeModel({
+    inputs: { x: ['N', 1, SIDE, SIDE] },
+    outputs: { l: undefined },
+    nodes: [
+      { op: 'Conv', inputs: ['x', 'w1'], outputs: ['a'] },
+      { op: 'Relu', inputs: ['a'], outputs: ['b'] },
+      { op: 'Conv', inputs: ['b', 'w2'], outputs: ['c'] },
+      { op: 'Relu', inputs: ['c'], outputs: ['d'] },
+      { op: 'GlobalAveragePool', inputs: ['d'], outputs: ['e'] },
+      { op: 'Flatten', inputs: ['e'], outputs: ['f'] },
+      { op: 'Gemm', inputs: ['f', 'wf'], outputs: ['l'] },
+    ],
+    initializers: { w1: weights(6, 1, 3, 3), w2: weights(8, 6, 3, 3), wf: weights(8, 3) },
+  });
+
+  const random = generatorFor(seed, 'photographs', 0);
+  const noise = (scale: number) => Float32Array.from({ length: SIDE * SIDE }, () => scale * random.normal());
+  /** Pictures of a class: one pattern of light, and noise. */
+  function pictures(counts: Readonly<Record<string, number>>) {
+    return Object.entries(counts).flatMap(([label, count]) => {
+      const drawn = noise(1);
+      return Array.from({ length: count }, () => {
+        const grain = noise(graininess);
+        return { label, image: drawn.map((value, i) => value + (grain[i] as number)) };
+      });
+    });
+  }
+  return { model, pictures };
+}
