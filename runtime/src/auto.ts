@@ -226,16 +226,19 @@ async function search(task: AutoTask, began: number): Promise<Found & { readonly
   trials[0] = { ...(trials[0] as PatternTrial), views };
   if (performance.now() >= told.until) return { best, trials, reason: `the budget of ${roundMs(budgetMs)} is spent` };
   if (!asked) return { ...(await chooseByViews(told, best, views)), trials };
-  if (first.solve && views && views.loss < VIEWS_APART) {
-    return { best, trials, reason: `${ofViews(views)}, which leaves steps nothing to learn` };
+  if (first.solve && views) {
+    const told = `${ofViews(views)}, ${views.loss < VIEWS_APART ? 'which leaves nothing to learn' : 'of which a head was made too'}`;
+    return { best, trials, reason: told };
   }
   return { ...(await chooseBySteps(told, best, first.solve ? patterns.slice(1) : patterns)), trials };
 }
 
 /**
- * Chooses what moves: starts with a head and nothing else moving, and goes on from the pattern that moves least to those that move more, as
- * long as examples that a pattern has not seen gain by its steps and there is time. What is chosen is adapted to all examples, and its
- * probabilities are made as sure as its answers were right. With one example a class, views of the examples decide.
+ * Chooses what moves. Views of one example of each class, asked about at the start, say whether there is something to learn beyond what the
+ * network tells already. Where a bundle has heads in closed form, the head is one, made of views of all examples too where there is; where
+ * each class has one example, steps of the next pattern go before it. Elsewhere patterns are tried on half of the examples, from the one that
+ * moves least to those that move more, as long as the other half gains and there is time. What is chosen is adapted to all examples, and its
+ * probabilities are made as sure as its answers were right.
  */
 export async function adaptAuto(task: AutoTask): Promise<Chosen> {
   const { best, trials, reason } = await search(task, performance.now());

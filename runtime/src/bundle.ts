@@ -226,7 +226,8 @@ export class Bundle {
       // A head that goes on from a profile takes steps on its examples alone.
       const asks = options.steps !== 0 && !(from && pattern.manifest.objective !== 'prototypes');
       const count = options.views ?? (asks ? (pattern.manifest.views ?? 0) : 0);
-      return addViews(pattern, rows, images, { count, of }, preprocessing, options.signal);
+      const which = options.views === undefined ? of : 'all';
+      return addViews(pattern, rows, images, { count, of: which }, preprocessing, options.signal);
     };
     const encode = (pattern: Pattern): Promise<Rows> =>
       timed(async () => {

@@ -38,8 +38,8 @@ export interface AdaptOptions {
   /** Inner learning rate; the pattern's own when absent. */
   readonly rate?: number;
   /**
-   * Views (turned, moved, scaled, lit) of an example that is alone in its class, which a pattern of the objective `prototypes` asks
-   * about; the pattern's own number when absent.
+   * Views (turned, moved, scaled, lit) of each example, which steps by prototypes ask about and heads in closed form are made of too. When
+   * absent, the pattern's own number, of examples that are alone in their class.
    */
   readonly views?: number;
   /** Called after each inner step (counted from 1) with the support loss before it. */

@@ -12,6 +12,7 @@ interface AdaptOptions {
   readonly budgetMs?: number;
   readonly steps?: number;
   readonly rate?: number;
+  readonly views?: number;
 }
 
 export function adaptCommand(): Command {
@@ -25,6 +26,11 @@ export function adaptCommand(): Command {
     .option('--budget-ms <n>', 'of --pattern auto: try no more patterns after so many milliseconds', wholeNumber)
     .option('--steps <n>', 'inner steps', wholeNumber)
     .option('--rate <x>', 'inner learning rate', positiveNumber)
+    .option(
+      '--views <n>',
+      'views of each example, to adapt to besides; without it of those that are alone in their class',
+      wholeNumber,
+    )
     .action(runAdapt);
 }
 
@@ -52,6 +58,7 @@ async function runAdapt(directory: string, options: AdaptOptions): Promise<void>
     ...(options.pattern ? { pattern: options.pattern } : {}),
     ...(options.steps === undefined ? {} : { steps: options.steps }),
     ...(options.rate === undefined ? {} : { rate: options.rate }),
+    ...(options.views === undefined ? {} : { views: options.views }),
     ...(options.budgetMs === undefined ? {} : { budgetMs: options.budgetMs }),
     onStep: (step, loss) => process.stderr.write(`step ${step}: loss ${loss.toFixed(4)}\n`),
   });

@@ -17,6 +17,7 @@ interface EvaluateOptions {
   readonly tasks: number;
   readonly steps?: number;
   readonly rate?: number;
+  readonly views?: number;
   readonly budgetMs?: number;
   readonly against?: string;
   readonly strangers?: boolean;
@@ -44,6 +45,11 @@ export function evaluateCommand(): Command {
     .option('--queries <n>', 'query images per class', count, 15)
     .option('--tasks <n>', 'tasks', count, 600)
     .option('--steps <n>', 'inner steps; each pattern’s own when absent', wholeNumber)
+    .option(
+      '--views <n>',
+      'views of each example, to adapt to besides; without it of those that are alone in their class',
+      wholeNumber,
+    )
     .option('--rate <x>', 'inner learning rate; each pattern’s own when absent', positiveNumber)
     .option('--strangers', 'ask about a class more in each task: how well are images of it told to be of none?')
     .option('--seed <n>', 'seed of the tasks', wholeNumber, 0)
@@ -70,14 +76,18 @@ async function runEvaluation(directory: string, options: EvaluateOptions): Promi
     ...(options.threads ? { threads: options.threads } : {}),
   });
   const { manifest } = bundle;
-  const { split, queries, tasks, seed, steps, rate, budgetMs, against } = options;
+  const { split, queries, tasks, seed, steps, rate, views, budgetMs, against } = options;
   const run = manifest.provenance['config'] as Pick<RunConfig, 'trainOn'> | undefined;
   if (split === 'validation' && run && trainer.trainsOnValidation(run)) {
     process.stderr.write(
       `note: ${manifest.name} was trained on the validation classes; they tell nothing about new ones\n`,
     );
   }
-  const given = { ...(steps === undefined ? {} : { steps }), ...(rate === undefined ? {} : { rate }) };
+  const given = {
+    ...(steps === undefined ? {} : { steps }),
+    ...(rate === undefined ? {} : { rate }),
+    ...(views === undefined ? {} : { views }),
+  };
   const rows = chosen(manifest).map((pattern): Row => {
     const adapt = { pattern, ...given };
     if (pattern !== AUTO) return { name: pattern, adapt };

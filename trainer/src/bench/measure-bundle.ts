@@ -95,7 +95,7 @@ export async function measureBundle(options: MeasureOptions): Promise<MeasuredRo
   }
 }
 
-const zeroSteps = ({ adapt, start = adapt }: Row): AdaptOptions => ({ ...start, steps: 0 });
+const zeroSteps = ({ adapt, start = adapt }: Row): AdaptOptions => ({ ...start, steps: 0, views: 0 });
 
 /** What is kept of images for rows: what chooses a pattern may end in any that is loaded. */
 function usesOf(bundle: Bundle, rows: readonly Row[], shapes: readonly EpisodeShape[]): ImageUses {
@@ -111,15 +111,15 @@ function usesOf(bundle: Bundle, rows: readonly Row[], shapes: readonly EpisodeSh
 }
 
 /**
- * Whether examples are given as they are: what chooses a pattern encodes them for each that it tries, and of an example that is
- * alone in its class there may be views.
+ * Whether examples are given as they are: what chooses a pattern encodes them for each that it tries, and of those that are alone in their
+ * class, or of all where that is asked for, there may be views.
  */
 function takesPixels(bundle: Bundle, options: AdaptOptions, shots: number): boolean {
   const { patterns } = bundle.manifest;
   const name = patternOf(bundle, options);
   if (!Object.hasOwn(patterns, name)) return true;
   const { views = options.steps === 0 ? 0 : (patterns[name]?.views ?? 0) } = options;
-  return shots === 1 && views > 0;
+  return views > 0 && (shots === 1 || options.views !== undefined);
 }
 
 const patternOf = ({ manifest }: Bundle, { pattern = manifest.defaultPattern }: AdaptOptions): string => pattern;
