@@ -36,7 +36,7 @@ const [MOST_FOLDS, LARGEST] = [5, 4e7];
  * The part with which each row is held back, -1 where never: the examples of a class in turns, views with their example, and none that is
  * alone in its class.
  */
-export function foldsOf({ examples, labels, support }: Omit<Rows, 'encoded' | 'ways'>): Int32Array {
+function foldsOf({ examples, labels, support }: Omit<Rows, 'encoded' | 'ways'>): Int32Array {
   const places = new Map<number, number>();
   const counts = new Map<number, number>();
   for (const [i, example] of examples.entries()) {

@@ -88,15 +88,17 @@ async function compare(model: Uint8Array, directory: string, features: string, s
   return { expected, actual: (await run(join(directory, file), { images }))['features'] as ort.Tensor, encode };
 }
 
-async function expectLearning(directory: string, rate = 1e-4): Promise<void> {
+/** Steps that lower the loss; of the head alone, one in closed form. */
+async function expectLearning(directory: string): Promise<void> {
   const bundle = await loadBundle(directory, { threads: 1 });
   const [channels, height, width] = [1, bundle.manifest.preprocessing.height, bundle.manifest.preprocessing.width];
   const examples = Array.from({ length: 6 }, (_, i) => ({
     label: `class ${i % 3}`,
     image: Float32Array.from({ length: channels * height * width }, () => random.normal()),
   }));
-  const { losses } = await bundle.adapt(examples, { steps: 4, rate });
-  expect(losses[3]).toBeLessThan(losses[0] as number);
+  const { losses, solved, profile } = await bundle.adapt(examples, { steps: 4, rate: 1e-4 });
+  if (profile.steps > 0) expect(losses[3]).toBeLessThan(losses[0] as number);
+  else expect(solved).toBe(true);
   await bundle.release();
 }
 
@@ -263,7 +265,7 @@ describe('a frozen part that is not read', () => {
   it('may be a whole model of an operator set that is not read', async () => {
     const model = convolutions([{ op: 'Neg', inputs: ['a'], outputs: ['b'] }], { opset: 25, irVersion: 11 });
     const { directory } = await compile(model);
-    await expectLearning(directory, 0.01);
+    await expectLearning(directory);
     await expect(compile(model, { patterns: { last: ['last:1'] } })).rejects.toThrow('is of operator set 25; 7 to 24');
   });
 });

@@ -147,9 +147,8 @@ describe.each(subjects)('$title, compiled for the moments of the examples', (sub
     },
   );
 
-  it.each(['head', 'last', 'norm', 'all'])('lowers the loss by pattern %s', async (pattern) => {
-    const rate = pattern === 'head' ? 0.01 : 1e-5;
-    const { losses } = await bundle.adapt(examples, { pattern, steps: 3, rate });
+  it.each(['last', 'norm', 'all'])('lowers the loss by pattern %s', async (pattern) => {
+    const { losses } = await bundle.adapt(examples, { pattern, steps: 3, rate: 1e-5 });
     expect(losses[2]).toBeLessThan(losses[0] as number);
   });
 

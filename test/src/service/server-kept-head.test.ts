@@ -51,7 +51,7 @@ describe('a pattern that is chosen by examples held back, over HTTP', () => {
     expect(answer.status).toBe(201);
     const { pattern, heldBack, auto } = (await answer.json()) as AdaptAnswer;
     expect(['head', 'all']).toContain(pattern);
-    expect(heldBack?.asked).toBe(4);
+    expect(heldBack?.asked).toBe(8);
     expect(auto?.trials[0]).toMatchObject({ pattern: 'head', steps: 0 });
     expect(auto?.reason).toBeTruthy();
   });
