@@ -7,8 +7,8 @@ const LEAST = 1e-3;
 /** Besides that: features may all be 0, those of a blank picture. */
 const NOTHING = 1e-6;
 /**
- * Turns of Newton's iteration, each of which doubles the digits: enough for a condition of 10^6, which is that of 500 examples that are
- * all alike.
+ * Turns of Newton's iteration, each of which doubles the digits: enough for a condition of 10^6, far above that of 500 examples of which
+ * one is alone in its class.
  */
 const TURNS = 24;
 
@@ -45,11 +45,14 @@ export function ridgeHeads(g: GraphBuilder, features: Value, labels: Value, supp
     const weights = divide(support, g.apply('Max', [own, g.scalar(1)], {}));
     const share = divide(weights, classes);
 
-    const products = matrix(features, turned(features));
-    const square = sum(multiply(share, sum(multiply(features, features), 1)), 1);
-    const middle = sum(multiply(share, matrix(products, share)), 1);
-    const spread = multiply(subtract(square, middle), g.scalar(RIDGE));
-    const ridge = add(add(spread, multiply(square, g.scalar(LEAST))), g.scalar(NOTHING));
+    // The intercept takes up whatever all features have in common; without it differences between them keep their digits.
+    const middle = g.apply('ReduceMean', [features, g.constant(int64s([0]))], { keepdims: 1 });
+    const centred = subtract(features, middle);
+    const products = matrix(centred, turned(centred));
+    const meanSquare = (rows: Value) => sum(multiply(share, sum(multiply(rows, rows), 1)), 1);
+    const ownMiddle = sum(multiply(share, matrix(products, share)), 1);
+    const spread = multiply(subtract(meanSquare(centred), ownMiddle), g.scalar(RIDGE));
+    const ridge = add(add(spread, multiply(meanSquare(features), g.scalar(LEAST))), g.scalar(NOTHING));
 
     const ones = add(multiply(support, g.scalar(0)), g.scalar(1));
     const identity = diagonal(g, matrix(ones, turned(ones)));
@@ -60,12 +63,13 @@ export function ridgeHeads(g: GraphBuilder, features: Value, labels: Value, supp
 
     const targets = multiply(labels, support);
     const leaning = matrix(inverse, support);
-    const bias = divide(sum(multiply(leaning, targets), 1), sum(multiply(leaning, support), 1));
-    const parts = subtract(matrix(inverse, targets), multiply(leaning, bias));
+    const intercept = divide(sum(multiply(leaning, targets), 1), sum(multiply(leaning, support), 1));
+    const parts = subtract(matrix(inverse, targets), multiply(leaning, intercept));
+    const weight = matrix(turned(parts), centred);
     return {
-      weight: matrix(turned(parts), features),
-      bias,
-      outputs: add(matrix(products, parts), bias),
+      weight,
+      bias: subtract(intercept, turned(matrix(weight, turned(middle)))),
+      outputs: add(matrix(products, parts), intercept),
     };
   });
 }

@@ -136,7 +136,7 @@ describe.skipIf(!chromiumPath)(`the page's files on a host that fails and change
     await add('a', 0.3);
     await add('b', 1.1);
     await add('c', 2.3);
-    expect(await page.getByLabel('Pattern: what may move').inputValue()).toBe('auto');
+    await driver.pattern('auto');
     const held: ServerResponse[] = [];
     server.meddle = ({ url }, response) => Boolean(url?.includes('last.')) && held.push(response) > 0;
     await driver.adaptButton.click();
@@ -158,6 +158,7 @@ describe.skipIf(!chromiumPath)(`the page's files on a host that fails and change
       expect.stringMatching(
         new RegExp(`^start\\s+0\\s+${views?.right} of 18 views\\s+${views?.loss.toPrecision(2)}\\s+\\d+$`),
       ),
+      expect.stringMatching(/^head\s+0\s+–\s+–\s+\d+$/),
     ]);
 
     // A pattern that a person chooses asks about views of those that are alone in their class, too.
