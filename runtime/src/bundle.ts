@@ -3,8 +3,9 @@ import { adaptOne, checkSteps } from './adapt-one.js';
 import { adaptAuto, nested } from './auto.js';
 import { AUTO } from './auto-name.js';
 import { classesOf } from './classes.js';
-import { encodeExamples, isEncoded } from './encode.js';
+import { encodeExamples } from './encode.js';
 import { BundleError, InputError, ProfileError } from './errors.js';
+import { checkImage } from './image-checks.js';
 import { labelProblem } from './label.js';
 import { filesOf, graphsOf, type Manifest, type PatternManifest, parseManifest } from './manifest.js';
 import { loadPattern, type Pattern } from './pattern.js';
@@ -409,29 +410,7 @@ export class Bundle {
   }
 
   #checkImage(image: ImageInput, pattern: Pattern, field: string): void {
-    if (isEncoded(image)) {
-      this.#checkEncoded(image, pattern, field);
-      return;
-    }
-    if (image.length !== this.imageLength) {
-      const { channels, height, width } = this.manifest.preprocessing;
-      const shape = `[${channels}, ${height}, ${width}]`;
-      throw new InputError(field, `expected ${this.imageLength} values ${shape}, got ${image.length}`);
-    }
-    const bad = image.findIndex((value) => !Number.isFinite(value));
-    if (bad >= 0) throw new InputError(field, `expected finite values, got ${image[bad]} at position ${bad}`);
-  }
-  #checkEncoded({ bundle, pattern: name, features }: EncodedImage, pattern: Pattern, field: string): void {
-    if (!this.#isOwn(bundle) || name !== pattern.name) {
-      const [expected, got] = [this.digest.slice(0, 12), bundle.slice(0, 12)];
-      throw new InputError(
-        field,
-        `expected an image or one encoded for pattern "${pattern.name}" of bundle ${expected}..., got one for pattern "${name}" of bundle ${got}...`,
-      );
-    }
-    const length = pattern.manifest.features.reduce((a, b) => a * b, 1);
-    if (features.length !== length || !features.every(Number.isFinite)) {
-      throw new InputError(field, `expected ${length} finite features, got ${features.length}`);
-    }
+    const { manifest, digest } = this;
+    checkImage({ manifest, digest, isOwn: (other) => this.#isOwn(other) }, image, pattern, field);
   }
 }
