@@ -1,4 +1,4 @@
-import type { Bundle } from '@whet/runtime';
+import { type Bundle, Profile, type ProfileValue } from '@whet/runtime';
 import { loadBundle } from '@whet/runtime/node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compileBytes } from '../compile/compile-helpers.js';
@@ -130,11 +130,30 @@ describe('pictures of none of the classes', () => {
     expect(last?.familiarity).toBeUndefined();
   });
 
+  it.each<[string, (values: Map<string, ProfileValue>) => void, RegExp]>([
+    [
+      'a part of their rows',
+      (values) => values.delete('familiar.bias'),
+      /"familiar\.bias": expected shape \[3\], got \[nothing\]/,
+    ],
+    [
+      'rows of other classes',
+      (values) => values.set('familiar.weight', { shape: [2, 8], data: new Float32Array(16) }),
+      /"familiar\.weight": expected shape \[3,8\], got \[2,8\]/,
+    ],
+  ])('are not told by a profile with %s, which is refused', async (_, change, message) => {
+    const { profile } = await bundle.adapt(pictures({ a: 3, b: 3, c: 3 }), { pattern: 'head' });
+    const values = new Map(profile.values);
+    change(values);
+    const { bundle: digest, pattern, classes, examples, steps } = profile;
+    const odd = new Profile(digest, pattern, classes, examples, steps, values);
+    expect(() => bundle.profileFromBytes(odd.toBytes())).toThrow(message);
+  });
+
   it('are not told with probabilities that differ from those of the head alone', async () => {
     const { profile } = await bundle.adapt(pictures({ a: 3, b: 3, c: 3 }), { pattern: 'head' });
     const values = new Map([...profile.values].filter(([name]) => !name.startsWith('familiar.')));
     const { bundle: digest, pattern, classes, examples, steps } = profile;
-    const { Profile } = await import('@whet/runtime');
     const bare = new Profile(digest, pattern, classes, examples, steps, values);
     const images = pictures({ a: 2, b: 2 }).map(({ image }) => image);
     const [with_, without] = [await bundle.predict(profile, images), await bundle.predict(bare, images)];

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { AdaptAnswer } from '@whet/runtime/client';
+import type { AdaptAnswer, PredictAnswer } from '@whet/runtime/client';
 import { type Bundle, loadBundle } from '@whet/runtime/node';
 import { createMemoryStore, type RunningServer, startServer } from '@whet/server';
 import { compileModel } from '@whet/trainer';
@@ -18,7 +18,7 @@ let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'whet-server-kept-'));
   const model = smallClassifier(gemm);
-  for (const head of ['keep', 'prototype'] as const) {
+  for (const head of ['keep', 'cosine'] as const) {
     const directory = join(folder, head);
     const named = head === 'keep' ? { labels } : {};
     const patterns = { head: ['none'], all: ['all'] };
@@ -46,14 +46,18 @@ describe('a pattern that is chosen by examples held back, over HTTP', () => {
   const examples = ['a', 'b'].flatMap((label) => Array.from({ length: 4 }, () => ({ label, tensor: tensor() })));
 
   it('says what was tried, and how many came out right', async () => {
-    const body = { examples, model: 'prototype', pattern: 'auto', budgetMs: 60_000 };
+    const body = { examples, model: 'cosine', pattern: 'auto', budgetMs: 60_000 };
     const answer = await post(`${server.url}/adapt`, body);
     expect(answer.status).toBe(201);
-    const { pattern, heldBack, auto } = (await answer.json()) as AdaptAnswer;
+    const { profile, pattern, heldBack, auto } = (await answer.json()) as AdaptAnswer;
     expect(['head', 'all']).toContain(pattern);
     expect(heldBack?.asked).toBe(8);
-    expect(auto?.trials[0]).toMatchObject({ pattern: 'head', steps: 0 });
+    expect(auto?.trials[0]).toMatchObject({ pattern: 'head', steps: 0, solved: false });
+    expect(auto?.trials[1]).toMatchObject({ pattern: 'head', steps: 0, solved: true });
     expect(auto?.reason).toBeTruthy();
+    const predicted = await post(`${server.url}/predict`, { profile, tensor: tensor() });
+    const { familiarity, predictions } = (await predicted.json()) as PredictAnswer;
+    expect([familiarity, predictions[0]?.familiarity]).toEqual([expect.any(Number), familiarity]);
   });
 
   it('takes its options from a form, and refuses a budget that is none', async () => {
@@ -61,7 +65,7 @@ describe('a pattern that is chosen by examples held back, over HTTP', () => {
     const form = (budgetMs: string) =>
       formOf([
         ...images.map((image, i) => [`class ${i}`, image] as const),
-        ['model', 'prototype'],
+        ['model', 'cosine'],
         ['pattern', 'auto'],
         ['budgetMs', budgetMs],
       ]);
@@ -73,7 +77,7 @@ describe('a pattern that is chosen by examples held back, over HTTP', () => {
 
   it('cannot go on from a profile', async () => {
     const { profile } = (await (
-      await post(`${server.url}/adapt`, { examples, model: 'prototype' })
+      await post(`${server.url}/adapt`, { examples, model: 'cosine' })
     ).json()) as AdaptAnswer;
     const answer = await post(`${server.url}/adapt`, { examples, profile, continue: true, pattern: 'auto' });
     expect([answer.status, ((await answer.json()) as { field: string }).field]).toEqual([422, 'pattern']);
@@ -132,7 +136,7 @@ describe('a kept head over HTTP', () => {
     [
       'no profile of a new head',
       '/predict',
-      { model: 'prototype', tensor: [] },
+      { model: 'cosine', tensor: [] },
       400,
       'profile',
       /"prototype" has no classes/,
@@ -150,7 +154,7 @@ describe('a kept head over HTTP', () => {
     [
       'one class of a new head',
       '/adapt',
-      { model: 'prototype', examples: [{ label: 'a', tensor: [] }] },
+      { model: 'cosine', examples: [{ label: 'a', tensor: [] }] },
       422,
       'examples',
       /at least 2 classes, got only "a"/,
