@@ -139,9 +139,9 @@ describe('a kept head over HTTP', () => {
       { model: 'cosine', tensor: [] },
       400,
       'profile',
-      /"prototype" has no classes/,
+      /"cosine" has no classes/,
     ],
-    ['an unknown model', '/predict', { model: 'none', tensor: [] }, 404, 'model', /one of keep, prototype, got "none"/],
+    ['an unknown model', '/predict', { model: 'none', tensor: [] }, 404, 'model', /one of keep, cosine, got "none"/],
     ['a profile and a model', '/predict', { model: 'keep', profile: 'x', tensor: [] }, 422, 'model', /got both/],
     [
       'more classes than there is room for',
