@@ -32,10 +32,12 @@ export interface AdaptedPattern {
 
 /** What the start takes examples for by classes that they are no part of; undefined where no class has two. */
 export async function askStart(pattern: Pattern, rows: Rows, options: AdaptOptions): Promise<Asked | undefined> {
+  // Examples of a profile that is gone on from are not there to be asked about.
+  if (options.from) return undefined;
   const present = presentClasses(rows);
   const counts = askable(present).map((asked, i) => asked * (rows.support[i] as number));
   if (!pattern.leftOut || present.ways < 2 || !counts.includes(1)) return undefined;
-  const logits = await leftOutLogits(pattern, present, startBelow(pattern, options.from));
+  const logits = await leftOutLogits(pattern, present, startBelow(pattern));
   return { logits, labels: present.labels, counts };
 }
 
@@ -53,9 +55,10 @@ export async function askViews(pattern: Pattern, rows: Rows): Promise<HeldBack |
  */
 const [BY_VIEWS, MOVED] = [2, 1.4];
 
-async function unaskedTemperature(pattern: Pattern, rows: Rows): Promise<number> {
+async function unaskedTemperature(pattern: Pattern, rows: Rows, { solved, losses }: AdaptedValues): Promise<number> {
+  if (!solved) return 1;
   const views = await askViews(pattern, rows);
-  return (1 + BY_VIEWS * (views?.loss ?? 0)) * (movesHeadAlone(pattern) ? 1 : MOVED);
+  return (1 + BY_VIEWS * (views?.loss ?? 0)) * (losses.length > 0 ? MOVED : 1);
 }
 
 /** What a profile stores: the values, of the head as sure as its answers were right, and what tells pictures of other classes. */
@@ -64,12 +67,12 @@ export async function finished(
   rows: Rows,
   adapted: AdaptedValues,
   asked: Asked | undefined,
-  { from }: AdaptOptions,
+  { from, signal }: AdaptOptions,
 ): Promise<Map<string, ProfileValue>> {
-  const familiar = from ? undefined : await familiarity(pattern, rows, adapted);
-  const unasked = () => (adapted.solved ? unaskedTemperature(pattern, rows) : 1);
-  const values = cooled(adapted.values, asked ? temperatureOf(asked) : await unasked());
-  return new Map([...values, ...(familiar ?? [])]);
+  signal?.throwIfAborted();
+  const temperature = asked ? temperatureOf(asked) : await unaskedTemperature(pattern, rows, adapted);
+  const familiar = from ? undefined : await familiarity(pattern, rows, adapted, temperature);
+  return new Map([...cooled(adapted.values, temperature), ...(familiar ?? [])]);
 }
 
 /** Adapts one pattern. */

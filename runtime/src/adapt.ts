@@ -1,20 +1,27 @@
 import { Tensor } from 'onnxruntime-common';
+import { FAMILIAR } from './familiar-names.js';
 import { headObjective, momentsAt, prototypeObjective } from './objectives.js';
-import type { KeptHead, Pattern } from './pattern.js';
+import type { Pattern } from './pattern.js';
 import type { Profile, ProfileValue } from './profile.js';
 import { askable, presentClasses, type Rows } from './rows.js';
 import { solvedHead } from './solve.js';
-import { startHead } from './start-head.js';
+import { type KnownHead, startHead } from './start-head.js';
 import { notFinite, notFiniteIn, type Stepped, takeSteps } from './take-steps.js';
 import type { TensorFeeds } from './tensors.js';
 import type { AdaptOptions } from './types.js';
 
-const headOf = ({ values }: Profile): KeptHead => ({
+const knownHead = ({ values }: Profile): KnownHead => ({
   weight: values.get('head.weight') as ProfileValue,
   bias: values.get('head.bias') as ProfileValue,
+  means: values.get(FAMILIAR.means),
 });
 
-export type StepsOptions = AdaptOptions & { readonly steps: number; readonly rate: number };
+export type StepsOptions = AdaptOptions & {
+  readonly steps: number;
+  readonly rate: number;
+  /** Solves for the head of no steps, too. */
+  readonly solves?: boolean;
+};
 
 /** Where the values below the head start: at the bundle's, or at those of a profile to go on from. */
 export function startBelow(pattern: Pattern, from?: Profile): TensorFeeds {
@@ -33,7 +40,7 @@ function headAt(
   values: TensorFeeds,
   from?: Profile,
 ): Promise<TensorFeeds> {
-  return startHead(pattern, encoded['features'] as Tensor, labels, ways, values, from && headOf(from));
+  return startHead(pattern, encoded['features'] as Tensor, labels, ways, values, from && knownHead(from));
 }
 
 /** What steps led to, and whether the head is one in closed form. */
@@ -48,11 +55,10 @@ export const movesHeadAlone = ({ start }: Pattern): boolean => start.size === 0;
  * Steps end with a head in closed form where the bundle has one, of all the classes that there are, unless a head moved with what is
  * below it.
  */
-const endsSolved = (pattern: Pattern, { from, steps }: StepsOptions): boolean =>
+export const endsSolved = (pattern: Pattern, { from, steps, solves = false }: StepsOptions): boolean =>
   pattern.solve !== undefined &&
   !from &&
-  steps > 0 &&
-  (pattern.manifest.objective === 'prototypes' || movesHeadAlone(pattern));
+  (solves || (steps > 0 && (pattern.manifest.objective === 'prototypes' || movesHeadAlone(pattern))));
 
 /** Steps of the head; none where it is known in closed form where they would lead. */
 async function stepHead(pattern: Pattern, rows: Rows, options: StepsOptions): Promise<Reached> {

@@ -1,4 +1,11 @@
-import { type AdaptedValues, adaptPattern, movesHeadAlone, type StepsOptions, startBelow } from './adapt.js';
+import {
+  type AdaptedValues,
+  adaptPattern,
+  endsSolved,
+  movesHeadAlone,
+  type StepsOptions,
+  startBelow,
+} from './adapt.js';
 import { askStart, askViews, finished } from './adapt-one.js';
 import { type Asked, type HeldBack, heldBackOf } from './held-back.js';
 import type { Pattern } from './pattern.js';
@@ -95,11 +102,18 @@ const ofViews = ({ loss }: HeldBack): string => `views of the examples have a lo
 interface Candidate {
   readonly pattern: Pattern;
   readonly rows: Rows;
-  /** A head is solved for, or steps are taken; else it is the start. */
-  readonly adapts: boolean;
+  /** What its head is: as it starts, in closed form without a step, or where the pattern's own steps end. */
+  readonly ends: 'started' | 'solved' | 'stepped';
   /** What it took examples for that it had not seen; undefined where there are no others. */
   readonly asked: Asked | undefined;
 }
+
+/** How a candidate is adapted. */
+const optionsOf = ({ pattern, ends }: Candidate, { signal, ...options }: AdaptOptions): StepsOptions => ({
+  ...stepsOf(pattern, options),
+  ...(ends === 'stepped' ? {} : { steps: 0, solves: ends === 'solved' }),
+  ...(signal ? { signal } : {}),
+});
 
 interface Found {
   readonly best: Candidate;
@@ -148,7 +162,7 @@ async function chooseHead(search: Search, start: Candidate, encoded: Rows) {
   const rows = withoutSpareViews(encoded);
   const asked = await askSolved(pattern, rows, below);
   noteTrial(search, pattern, asked, began, { solved: true });
-  const solved = { pattern, rows, adapts: true, asked };
+  const solved = { pattern, rows, ends: 'solved' as const, asked };
   const best = holds(start.asked, asked) ? solved : start;
   began = performance.now();
   if (began >= until) return { best, views: undefined };
@@ -156,20 +170,22 @@ async function chooseHead(search: Search, start: Candidate, encoded: Rows) {
   const views = await askViews(pattern, viewed);
   if (!asked || !views || views.loss < VIEWS_APART || performance.now() >= until) return { best, views };
   const all = await task.addViews(pattern, viewed, 'all');
+  if (all === viewed) return { best, views };
   const answers = await askSolved(pattern, all, below);
   noteTrial(search, pattern, answers, began, { solved: true, withViews: viewsOfEach(all) });
-  return { best: holds(best.asked, answers) ? { pattern, rows: all, adapts: true, asked: answers } : best, views };
+  const made = { pattern, rows: all, ends: 'solved' as const, asked: answers };
+  return { best: holds(best.asked, answers) ? made : best, views };
 }
 
-/** Where every class has one example: the next pattern where steps have something to learn. */
+/** Where every class has one example: the first pattern that moves more than the head, where steps have something to learn. */
 async function chooseByViews({ task }: Search, best: Candidate, views: HeldBack | undefined): Promise<Found> {
-  const next = task.patterns[1];
+  const next = task.patterns.find((pattern) => !movesHeadAlone(pattern));
   if (!next || !views)
     return { best, reason: 'there is nothing to ask about: one example of each class, and no views' };
   if (views.loss < VIEWS_APART) return { best, reason: `${ofViews(views)}, which leaves nothing to learn` };
   const rows = await task.encode(next);
   return {
-    best: { pattern: next, rows, adapts: true, asked: undefined },
+    best: { pattern: next, rows, ends: 'stepped', asked: undefined },
     reason: `${ofViews(views)}, from which steps can learn`,
   };
 }
@@ -187,11 +203,10 @@ async function chooseBySteps(search: Search, found: Candidate, patterns: readonl
     // What is chosen is adapted to all examples afterwards, which takes about twice as long as the trial.
     const third = from + (until - from) / 3;
     if (from >= third) return { best, reason: `the budget of ${roundMs(budgetMs)} is spent` };
-    const start = { ...stepsOf(best.pattern, options), ...(best.adapts ? {} : { steps: 0 }) };
-    asked ??= await tryOn(best.pattern, best.rows, splitRows(best.rows), start);
+    asked ??= await tryOn(best.pattern, best.rows, splitRows(best.rows), optionsOf(best, options));
     const rows = withoutSpareViews(await task.encode(pattern));
     const answers = await tryWithin(pattern, rows, splitRows(rows), within(pattern, options, third));
-    noteTrial(search, pattern, answers, from, { steps, solved: pattern.solve !== undefined });
+    noteTrial(search, pattern, answers, from, { steps, solved: endsSolved(pattern, { steps, rate: 1 }) });
     if (!answers) {
       return { best, reason: `"${pattern.name}" takes more than is left of the budget of ${roundMs(budgetMs)}` };
     }
@@ -200,10 +215,13 @@ async function chooseBySteps(search: Search, found: Candidate, patterns: readonl
       if (pattern === task.patterns[0]) continue;
       return { best, reason: `examples that were held back gain too little by "${pattern.name}"` };
     }
-    best = { pattern, rows, adapts: true, asked: answers };
+    best = { pattern, rows, ends: 'stepped', asked: answers };
     asked = answers;
   }
-  return { best, reason: best.adapts ? `"${best.pattern.name}" gains, and nothing moves more` : 'no steps gain' };
+  return {
+    best,
+    reason: best.ends === 'stepped' ? `"${best.pattern.name}" gains, and nothing moves more` : 'no steps gain',
+  };
 }
 
 async function search(task: AutoTask, began: number): Promise<Found & { readonly trials: readonly PatternTrial[] }> {
@@ -217,9 +235,10 @@ async function search(task: AutoTask, began: number): Promise<Found & { readonly
   const startAsked = first.leftOut ? await askStart(first, rows, none) : undefined;
   const asked = startAsked ?? (split.asked.length > 0 ? await tryOn(first, rows, split, none) : undefined);
   noteTrial(told, first, asked, began);
-  const start = { pattern: first, rows, adapts: false, asked };
+  const start = { pattern: first, rows, ends: 'started' as const, asked };
   const { trials } = told;
   if (budgetMs === 0) return { best: start, trials, reason: 'the budget of 0 ms is spent' };
+  if (task.options.steps === 0) return { best: start, trials, reason: 'no steps were asked for' };
   const { best, views } = first.solve
     ? await chooseHead(told, start, encoded)
     : { best: start, views: await askViews(first, await task.addViews(first, encoded, 'first')) };
@@ -236,20 +255,20 @@ async function search(task: AutoTask, began: number): Promise<Found & { readonly
 /**
  * Chooses what moves. Views of one example of each class, asked about at the start, say whether there is something to learn beyond what the
  * network tells already. Where a bundle has heads in closed form, the head is one, made of views of all examples too where there is; where
- * each class has one example, steps of the next pattern go before it. Elsewhere patterns are tried on half of the examples, from the one that
- * moves least to those that move more, as long as the other half gains and there is time. What is chosen is adapted to all examples, and its
+ * each class has one example, steps of the first pattern below the head go before it. Elsewhere, also where examples have no pixels to make
+ * views of, patterns are tried on half of the examples, from the one that moves least to those that move more, as long as the other half gains and there is time. What is chosen is adapted to all examples, and its
  * probabilities are made as sure as its answers were right.
  */
 export async function adaptAuto(task: AutoTask): Promise<Chosen> {
   const { best, trials, reason } = await search(task, performance.now());
-  const { pattern, rows, adapts, asked } = best;
-  const { steps, rate } = adapts ? stepsOf(pattern, task.options) : { steps: 0, rate: pattern.manifest.rate };
-  const adapted = await adaptPattern(pattern, rows, { ...task.options, steps, rate });
-  const values = await finished(pattern, rows, adapted, adapts ? asked : undefined, task.options);
+  const { pattern, rows, ends, asked } = best;
+  const adapted = await adaptPattern(pattern, rows, { ...task.options, ...optionsOf(best, task.options) });
+  const values = await finished(pattern, rows, adapted, ends === 'started' ? undefined : asked, task.options);
   return {
     pattern,
     adapted: { ...adapted, values },
-    steps: adapted.solved && movesHeadAlone(pattern) ? 0 : steps,
+    steps:
+      ends === 'stepped' && !(adapted.solved && movesHeadAlone(pattern)) ? stepsOf(pattern, task.options).steps : 0,
     heldBack: asked && heldBackOf(asked),
     auto: { trials, reason },
   };

@@ -1,22 +1,21 @@
 import type { Tensor } from 'onnxruntime-common';
 import { type AdaptedValues, movesHeadAlone } from './adapt.js';
+import { FAMILIAR } from './familiar-names.js';
 import { type Asked, askedRows } from './held-back.js';
 import { leftOutLogits } from './objectives.js';
 import type { Pattern } from './pattern.js';
 import type { ProfileValue } from './profile.js';
-import { presentClasses, type Rows, viewedRows, withoutViews } from './rows.js';
+import { askable, presentClasses, type Rows, viewedRows, withoutViews } from './rows.js';
 import { askSolved, askStrangers } from './solve.js';
 import { startHead } from './start-head.js';
 import { dataOf, storedTensors, type TensorFeeds } from './tensors.js';
 
 // Whether a picture is of any class of a profile: by how near it comes to one, with a threshold that its own examples decide.
 
-/** The values of a profile that tell: a row of each class, `[W, F]` and `[W]`. A picture of none of them is below 0 with all. */
-export const FAMILIAR = { weight: 'familiar.weight', bias: 'familiar.bias' } as const;
-
 /**
- * How much a head's logits count beside the cosine to a class's mean direction: of pictures of a further class, an ImageNet network's
- * features tell photographs, characters and hand signs best with both (docs/compile.md).
+ * How much a head's logits count beside the cosine to a class's mean direction. Of pictures of a sixth class, 40 tasks of 5 examples each, the
+ * area under the ROC curve is 0.802, 0.909 and 0.619 by cosines alone on CIFAR-100's validation classes, Omniglot's background characters
+ * and hand signs, 0.799, 0.877 and 0.624 by logits alone, and 0.819, 0.928 and 0.657 by both, twice the cosine and a tenth of the logit.
  */
 const LOGITS_COUNT = 0.05;
 
@@ -31,8 +30,14 @@ async function meanDirections(pattern: Pattern, rows: Rows, below: TensorFeeds) 
   const data = dataOf(head['head.weight']);
   // A head of distances has a bias; only one of cosines tells how near a picture is.
   if (dataOf(head['head.bias']).some((value) => value !== 0)) return undefined;
-  const scale = Math.hypot(...data.subarray(0, length)) || 1;
+  const scale = Math.sqrt(data.subarray(0, length).reduce((sum, value) => sum + value * value, 0)) || 1;
   return { data: data.map((value) => value / scale), shape: dims, scale };
+}
+
+/** Cosines of the rows of whose class something is left without them; undefined where there are none. */
+function askedAlike(cosines: Asked, rows: Rows): Asked | undefined {
+  const counts = askable(rows);
+  return counts.includes(1) ? { ...cosines, counts } : undefined;
 }
 
 interface Spread {
@@ -73,12 +78,14 @@ async function spreadOfViews(
  * What tells pictures of a profile's classes from others, of what was adapted to rows; undefined where the bundle's heads are none of
  * directions that end in closed form. The threshold is where examples that were held back and examples of classes that were left out are as
  * often taken for the other (of two normal distributions). With one example of each class it is above four in five of the latter; where
- * something below the head has moved, which drives both apart, half-way to views of the examples.
+ * something below the head has moved, which drives both apart, half-way to views of the examples. The head's logits are to be divided by
+ * `temperature`.
  */
 export async function familiarity(
   pattern: Pattern,
   all: Rows,
   { values, solved }: Pick<AdaptedValues, 'values' | 'solved'>,
+  temperature: number,
 ): Promise<Map<string, ProfileValue> | undefined> {
   const rows = presentClasses(withoutViews(all));
   if (!pattern.solve || !pattern.leftOut || rows.ways < 2 || rows.ways < all.ways) return undefined;
@@ -90,7 +97,7 @@ export async function familiarity(
   const { data, shape, scale } = means;
   const logits = (await leftOutLogits(pattern, rows, below)).map((value) => value / scale);
   const cosines = { logits, labels: rows.labels, counts: rows.support };
-  const held = await askSolved(pattern, rows, below);
+  const held = share > 0 ? await askSolved(pattern, rows, below) : askedAlike(cosines, rows);
   const left = share > 0 ? await askStrangers(pattern, rows, below) : cosines;
   const strangers = spreadOf(nearest(added(cosines, left, share), false));
   const own = held
@@ -101,12 +108,9 @@ export async function familiarity(
   const threshold = own
     ? between(strangers, own, held !== undefined)
     : strangers.mean + ONE_EXAMPLE * strangers.deviation;
-  const of = (name: string) => (values.get(name) as ProfileValue).data;
-  const weight = data.map((value, at) => value + share * (of('head.weight')[at] as number));
-  const bias = of('head.bias').map((value) => share * value - threshold);
   return new Map([
-    [FAMILIAR.weight, { shape, data: weight }],
-    [FAMILIAR.bias, { shape: [rows.ways], data: bias }],
+    [FAMILIAR.means, { shape, data }],
+    [FAMILIAR.line, { shape: [2], data: Float32Array.of(share * temperature, threshold) }],
   ]);
 }
 

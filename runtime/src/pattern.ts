@@ -172,7 +172,8 @@ export async function loadPattern(
   const step = await open(graphs.step, stepInputs, stepInputs, [...carried.map(nextName), 'loss']);
   const observe = graphs.moments ? await open(graphs.moments, ['features', ...below], ['features'], moving) : undefined;
   const predictInputs = ['features', ...values, ...moving];
-  const predict = await open(graphs.predict, predictInputs, predictInputs, ['probabilities']);
+  const told = ['probabilities', ...(graphs.leftOut ? ['logits'] : [])];
+  const predict = await open(graphs.predict, predictInputs, predictInputs, told);
   if (objective === 'prototypes' && !graphs.leftOut) {
     throw new BundleError(
       `${source.location}/manifest.json: pattern "${name}": graphs.leftOut: expected one, for the objective "prototypes"`,

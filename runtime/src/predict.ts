@@ -1,6 +1,6 @@
 import { Tensor } from 'onnxruntime-common';
 import { BATCH, featuresOf } from './encode.js';
-import { FAMILIAR } from './familiar.js';
+import { FAMILIAR } from './familiar-names.js';
 import type { Pattern } from './pattern.js';
 import type { Preprocessing } from './preprocessing.js';
 import type { Profile } from './profile.js';
@@ -67,28 +67,34 @@ export async function predictGroup(
   }
 }
 
-/** Predicts encoded images `[N, ...]` of one profile. Rows that tell pictures of other classes are asked in the same run as the head's. */
+/** Predicts encoded images `[N, ...]` of one profile. Cosines to mean directions, which are rows too, come in the same run as the logits. */
 async function predictRows(
   pattern: Pattern,
   classes: readonly string[],
-  { [FAMILIAR.weight]: weight, [FAMILIAR.bias]: bias, ...values }: TensorFeeds,
+  { [FAMILIAR.means]: means, [FAMILIAR.line]: line, ...values }: TensorFeeds,
   features: Tensor,
 ): Promise<Prediction[]> {
   const ways = classes.length;
   const rows = Array.from({ length: features.dims[0] as number }, (_, row) => row);
-  if (!weight || !bias) {
+  if (!means) {
     const { probabilities } = await runSession(pattern.predict, { ...values, features });
     return rows.map((row) => prediction(classes, dataOf(probabilities).subarray(row * ways, (row + 1) * ways)));
   }
   const { logits } = await runSession(pattern.predict, {
     ...values,
     features,
-    'head.weight': stackRows(values['head.weight'] as Tensor, weight),
-    'head.bias': stackRows(values['head.bias'] as Tensor, bias),
+    'head.weight': stackRows(values['head.weight'] as Tensor, means),
+    'head.bias': stackRows(values['head.bias'] as Tensor, new Tensor('float32', new Float32Array(ways), [ways])),
   });
   return rows.map((row) => {
-    const own = dataOf(logits).subarray(2 * row * ways, 2 * (row + 1) * ways);
-    return { ...prediction(classes, softmax(own.subarray(0, ways))), familiarity: Math.max(...own.subarray(ways)) };
+    const both = dataOf(logits).subarray(2 * row * ways, 2 * (row + 1) * ways);
+    const own = both.subarray(0, ways);
+    const [share = 0, least = 0] = dataOf(line);
+    const nearest = own.reduce(
+      (most, logit, way) => Math.max(most, share * logit + (both[ways + way] as number)),
+      -Infinity,
+    );
+    return { ...prediction(classes, softmax(own)), familiarity: nearest - least };
   });
 }
 

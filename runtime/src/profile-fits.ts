@@ -1,5 +1,5 @@
 import { ProfileError } from './errors.js';
-import { FAMILIAR } from './familiar.js';
+import { FAMILIAR } from './familiar-names.js';
 import type { Manifest } from './manifest.js';
 import { momentNames, type Pattern } from './pattern.js';
 import type { Profile } from './profile.js';
@@ -16,8 +16,8 @@ export function checkFits(
   const expected = new Map([...pattern.start].map(([name, { shape }]) => [name, shape.join()]));
   expected.set('head.weight', `${ways},${featureLength}`).set('head.bias', `${ways}`);
   for (const [name, shape] of [...pattern.moments.frozen, ...pattern.moments.moving]) expected.set(name, `${shape}`);
-  if (profile.values.has(FAMILIAR.weight)) {
-    expected.set(FAMILIAR.weight, `${ways},${featureLength}`).set(FAMILIAR.bias, `${ways}`);
+  if (pattern.leftOut && profile.values.has(FAMILIAR.means)) {
+    expected.set(FAMILIAR.means, `${ways},${featureLength}`).set(FAMILIAR.line, '2');
   }
   for (const [name, shape] of expected) {
     const value = profile.values.get(name);

@@ -86,7 +86,8 @@ export async function addViews(
   signal?: AbortSignal,
 ): Promise<Rows> {
   const seen = unviewed(rows, images, of);
-  const count = Math.min(most, Math.floor(MOST_VIEWS / Math.max(seen.length, 1)));
+  const left = MOST_VIEWS - rows.support.filter((own) => own === 0).length;
+  const count = Math.min(most, Math.floor(left / Math.max(seen.length, 1)));
   if (count === 0 || seen.length === 0) return rows;
   const made = seen.flatMap((i) => viewsOf(images[i] as Float32Array, preprocessing, count));
   const features = await encodeViews(pattern, made, preprocessing, rows.encoded, signal);
@@ -131,9 +132,14 @@ export const withoutViews = (rows: Rows): Rows =>
 /** The first example of each class that has views, and these: what is known of a class from one picture. */
 export function viewedRows(rows: Rows): Rows {
   const viewed = viewedExamples(rows);
+  const first = new Map<number, number>();
+  for (const [i, example] of rows.examples.entries()) {
+    const label = rows.labels[i] as number;
+    if (viewed.has(example) && !first.has(label)) first.set(label, example);
+  }
   return takeRows(
     rows,
-    [...rows.examples.keys()].filter((i) => viewed.has(rows.examples[i] as number)),
+    [...rows.examples.keys()].filter((i) => first.get(rows.labels[i] as number) === rows.examples[i]),
   );
 }
 

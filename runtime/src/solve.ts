@@ -29,7 +29,7 @@ export async function solvedHead(pattern: Pattern, rows: Rows, below: TensorFeed
   };
 }
 
-/** Parts that the examples are held back in, at most, and multiply-adds of all of them together: those of 5 times 200 rows. */
+/** Parts that the examples are held back in, at most, and fewer, but two, of more than 200 rows: of each part a matrix is inverted. */
 const [MOST_FOLDS, LARGEST] = [5, 4e7];
 
 /**

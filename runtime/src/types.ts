@@ -27,13 +27,16 @@ export type { AutoReport, HeldBack };
 
 export interface AdaptOptions {
   /**
-   * A pattern of the bundle, or `auto`: examples that are held back say which of those that are loaded gains most by its steps, if any
-   * does. The bundle's default pattern when absent.
+   * A pattern of the bundle, or `auto`: views of the examples, and those that are held back, say how much there is to learn, and which of the
+   * patterns that are loaded does. The bundle's default pattern when absent.
    */
   readonly pattern?: string;
   /** Of `auto`: no more patterns are tried after so many milliseconds; all that gain when absent. 0 takes no step. */
   readonly budgetMs?: number;
-  /** Inner steps; the pattern's own number when absent. 0 leaves the head at its start (class prototypes, or the kept head). */
+  /**
+   * Inner steps; the pattern's own number when absent. 0 leaves the head at its start (class prototypes, or the kept head); a head alone that
+   * is solved for takes none of them.
+   */
   readonly steps?: number;
   /** Inner learning rate; the pattern's own when absent. */
   readonly rate?: number;
@@ -73,8 +76,8 @@ export interface AdaptResult {
   readonly halved: number;
   /**
    * How many of the examples come out right when they are asked about unseen: with `auto` by what was adapted to the other half of
-   * them, else by classes that are made without them, before any step. Absent where no class has two examples, or the bundle's
-   * head is not made of examples.
+   * them, else by heads that are made without them, before any step below these. Absent where no class has two examples, the bundle's
+   * head is not made of examples, or a profile is gone on from.
    */
   readonly heldBack?: HeldBack;
   /** With `auto`: what was tried, and why the profile has its pattern. */

@@ -76,6 +76,9 @@ async function runEvaluation(directory: string, options: EvaluateOptions): Promi
     ...(options.threads ? { threads: options.threads } : {}),
   });
   const { manifest } = bundle;
+  if (options.record && options.strangers) {
+    throw new Error('--record: expected no --strangers, whose tasks are others');
+  }
   const { split, queries, tasks, seed, steps, rate, views, budgetMs, against } = options;
   const run = manifest.provenance['config'] as Pick<RunConfig, 'trainOn'> | undefined;
   if (split === 'validation' && run && trainer.trainsOnValidation(run)) {

@@ -51,12 +51,10 @@ export function adaptOptionsSchema(limits: Limits) {
       .min(0, budget)
       .optional()
       .meta({ description: 'Of `auto`: milliseconds after which no more patterns are tried.' }),
-    steps: z
-      .int(steps)
-      .min(0, steps)
-      .max(limits.steps, steps)
-      .optional()
-      .meta({ description: "Inner steps; the pattern's own when absent." }),
+    steps: z.int(steps).min(0, steps).max(limits.steps, steps).optional().meta({
+      description:
+        "Inner steps; the pattern's own when absent. A head alone that is solved for takes none of them; 0 leaves it at its start.",
+    }),
     rate: z
       .number(rate)
       .gt(0, rate)

@@ -68,6 +68,36 @@ describe('auto', () => {
     }
   });
 
+  it('takes no step that it did not try, also where every pattern moves something below the head', async () => {
+    const { directory } = await compileBytes(model, { patterns: { last: ['last:1'] } });
+    const moving = await loadBundle(directory);
+    const { profile, auto, solved, losses } = await moving.adapt(pictures({ a: 5, b: 5 }), { pattern: 'auto' });
+    expect(auto?.trials.every(({ steps }) => steps === 0)).toBe(true);
+    expect([profile.pattern, profile.steps, solved, losses]).toEqual(['last', 0, true, []]);
+    const alone = await moving.adapt(pictures({ a: 1, b: 1 }), { pattern: 'auto' });
+    expect(alone.auto?.reason).toMatch(/, from which steps can learn$/);
+    expect(alone.losses).toHaveLength(10);
+    await moving.release();
+  });
+
+  it('is the start where no steps are asked for', async () => {
+    const examples = pictures({ a: 5, b: 5 });
+    const { auto, solved, heldBack, profile } = await bundle.adapt(examples, { pattern: 'auto', steps: 0 });
+    expect([auto?.reason, solved, auto?.trials.length]).toEqual(['no steps were asked for', false, 1]);
+    const directly = await bundle.adapt(examples, { pattern: 'head', steps: 0 });
+    expect(heldBack).toEqual(directly.heldBack);
+    expect(profile.values).toEqual(directly.profile.values);
+  });
+
+  it('asks views of one example of each class, however many views there are', async () => {
+    const examples = pictures({ a: 5, b: 5, c: 5 });
+    const [own, given] = [{ pattern: 'auto' }, { pattern: 'auto', views: 6 }];
+    const reports = [await bundle.adapt(examples, own), await bundle.adapt(examples, given)];
+    const [one, other] = reports.map(({ auto }) => auto?.trials[0]?.views);
+    expect(one?.asked).toBe(18);
+    expect(other).toEqual(one);
+  });
+
   it('takes no step within a budget of no time, and says why', async () => {
     const { profile, auto } = await bundle.adapt(pictures({ a: 3, b: 3 }), { pattern: 'auto', budgetMs: 0 });
     expect([profile.pattern, profile.steps]).toEqual(['head', 0]);

@@ -1,4 +1,6 @@
-import { type Bundle, Profile, type ProfileValue } from '@whet/runtime';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Bundle, type Manifest, Profile, type ProfileValue } from '@whet/runtime';
 import { loadBundle } from '@whet/runtime/node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compileBytes } from '../compile/compile-helpers.js';
@@ -61,6 +63,24 @@ describe('a head in closed form', () => {
     const { solved, losses, loss } = await bundle.adapt(pictures({ b: 2, c: 2 }), { from: profile });
     expect([solved, losses.length]).toEqual([false, 40]);
     expect(loss).toBeLessThanOrEqual(losses[0] as number);
+  });
+
+  it.each(['head', 'last'])('is left for the classes’ mean directions where one is added: %s', async (pattern) => {
+    const all = photographs(3, 0.3).pictures({ a: 12, b: 12, c: 12, d: 12 });
+    const some = (labels: string, from: number, to: number) =>
+      all.filter(({ label }, i) => labels.includes(label) && i % 12 >= from && i % 12 < to);
+    const { profile } = await bundle.adapt(some('abc', 0, 6), { pattern });
+    const more = await bundle.adapt(some('d', 0, 6), { from: profile, steps: 0 });
+    expect([more.solved, more.heldBack]).toEqual([false, undefined]);
+    const right = async (of: typeof profile) => {
+      const asked = some('abc', 6, 12);
+      const answers = await bundle.predict(
+        of,
+        asked.map(({ image }) => image),
+      );
+      return answers.filter(({ label }, i) => label === asked[i]?.label).length;
+    };
+    expect(await right(more.profile)).toBeGreaterThan((await right(profile)) / 2);
   });
 
   it.each<[string, ReturnType<typeof pictures>]>([
@@ -133,13 +153,13 @@ describe('pictures of none of the classes', () => {
   it.each<[string, (values: Map<string, ProfileValue>) => void, RegExp]>([
     [
       'a part of their rows',
-      (values) => values.delete('familiar.bias'),
-      /"familiar\.bias": expected shape \[3\], got \[nothing\]/,
+      (values) => values.delete('familiar.line'),
+      /"familiar\.line": expected shape \[2\], got \[nothing\]/,
     ],
     [
       'rows of other classes',
-      (values) => values.set('familiar.weight', { shape: [2, 8], data: new Float32Array(16) }),
-      /"familiar\.weight": expected shape \[3,8\], got \[2,8\]/,
+      (values) => values.set('familiar.means', { shape: [2, 8], data: new Float32Array(16) }),
+      /"familiar\.means": expected shape \[3,8\], got \[2,8\]/,
     ],
   ])('are not told by a profile with %s, which is refused', async (_, change, message) => {
     const { profile } = await bundle.adapt(pictures({ a: 3, b: 3, c: 3 }), { pattern: 'head' });
@@ -148,6 +168,27 @@ describe('pictures of none of the classes', () => {
     const { bundle: digest, pattern, classes, examples, steps } = profile;
     const odd = new Profile(digest, pattern, classes, examples, steps, values);
     expect(() => bundle.profileFromBytes(odd.toBytes())).toThrow(message);
+  });
+
+  it('are not told where a bundle has no graph for that, which refuses profiles that would', async () => {
+    const { directory } = await compileBytes(model, { patterns: { head: ['none'] } });
+    const path = join(directory, 'manifest.json');
+    const manifest = JSON.parse(await readFile(path, 'utf8')) as Pick<Manifest, 'patterns'>;
+    for (const graph of ['leftOut', 'solve']) Reflect.deleteProperty(manifest.patterns['head']?.graphs ?? {}, graph);
+    await writeFile(path, JSON.stringify(manifest));
+    const bare = await loadBundle(directory);
+    const { profile } = await bare.adapt(pictures({ a: 2, b: 2 }), { steps: 0 });
+    expect([...profile.values.keys()]).toEqual(['head.weight', 'head.bias']);
+    const { bundle: digest, pattern, classes, examples, steps, values } = profile;
+    const means = values.get('head.weight') as ProfileValue;
+    const told = new Map([
+      ...values,
+      ['familiar.means', means],
+      ['familiar.line', { shape: [2], data: new Float32Array(2) }],
+    ]);
+    const odd = new Profile(digest, pattern, classes, examples, steps, told as typeof values);
+    expect(() => bare.profileFromBytes(odd.toBytes())).toThrow('holds values that its pattern does not move');
+    await bare.release();
   });
 
   it('are not told with probabilities that differ from those of the head alone', async () => {

@@ -5,7 +5,13 @@ import type { LastAdaptation } from '../state/model.js';
 export function AdaptOutcome({ last: { heldBack, auto, losses, pattern } }: { last: LastAdaptation }) {
   const right = heldBack ? `${ofAll(heldBack)} right when not seen` : '';
   if (!auto) return right ? <p class="quiet">{right}.</p> : null;
-  const took = losses.length > 0 ? `Took ${losses.length} steps of ${pattern}` : 'Took no steps';
+  const isSolved = auto.trials.some(({ solved }) => solved);
+  const took =
+    losses.length > 0
+      ? `Took ${losses.length} steps of ${pattern}`
+      : isSolved
+        ? 'Solved for the head'
+        : 'Took no steps';
   return (
     <details class="tried">
       <summary class="quiet">
