@@ -71,9 +71,9 @@ describe('auto', () => {
   it('takes no step that it did not try, also where every pattern moves something below the head', async () => {
     const { directory } = await compileBytes(model, { patterns: { last: ['last:1'] } });
     const moving = await loadBundle(directory);
-    const { profile, auto, solved, losses } = await moving.adapt(pictures({ a: 5, b: 5 }), { pattern: 'auto' });
-    expect(auto?.trials.every(({ steps }) => steps === 0)).toBe(true);
-    expect([profile.pattern, profile.steps, solved, losses]).toEqual(['last', 0, true, []]);
+    const { profile, auto, losses } = await moving.adapt(pictures({ a: 5, b: 5 }), { pattern: 'auto' });
+    expect(auto?.trials.map(({ steps }) => steps)).toEqual([0, 0, 0]);
+    expect([profile.pattern, profile.steps, losses]).toEqual(['last', 0, []]);
     const alone = await moving.adapt(pictures({ a: 1, b: 1 }), { pattern: 'auto' });
     expect(alone.auto?.reason).toMatch(/, from which steps can learn$/);
     expect(alone.losses).toHaveLength(10);

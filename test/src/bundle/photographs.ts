@@ -1,11 +1,16 @@
 import { generatorFor } from '@whet/trainer';
-import { encodeModel } from '../../../compiler/src/onnx/models.test.helper.js';
-import { weights } from '../compile/compile-helpers.js';
+import { encodeModel, float32s } from '../../../compiler/src/onnx/models.test.helper.js';
 
 const SIDE = 8;
 
 /** A small network, and pictures of classes by a seed, each a pattern of light with noise of so much of its size. */
 export function photographs(seed: number, graininess = 0.7) {
+  const random = generatorFor(seed, 'photographs', 0);
+  const weights = (...dims: number[]) =>
+    float32s(
+      dims,
+      Array.from({ length: dims.reduce((a, b) => a * b, 1) }, () => 0.3 * random.normal()),
+    );
   const model = encodeModel({
     inputs: { x: ['N', 1, SIDE, SIDE] },
     outputs: { l: undefined },
@@ -21,7 +26,6 @@ export function photographs(seed: number, graininess = 0.7) {
     initializers: { w1: weights(6, 1, 3, 3), w2: weights(8, 6, 3, 3), wf: weights(8, 3) },
   });
 
-  const random = generatorFor(seed, 'photographs', 0);
   const noise = (scale: number) => Float32Array.from({ length: SIDE * SIDE }, () => scale * random.normal());
   /** Pictures of a class: one pattern of light, and noise. */
   function pictures(counts: Readonly<Record<string, number>>) {

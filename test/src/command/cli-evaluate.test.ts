@@ -144,6 +144,20 @@ describe('whet evaluate of a compiled network', () => {
     expect(zero).toMatchObject({ steps: 0, rate: 1, loss: null, gain: { mean: 0, halfWidth: 0 } });
   });
 
+  it('asks about a class more, where that is asked for, and records nothing of it', async () => {
+    const [head] = await figures('--data', 'data', '--ways', '3', '--shots', '2', '--strangers');
+    expect(head).toMatchObject({ ways: 3, strangers: expect.any(Object) });
+    for (const share of Object.values((head as unknown as { strangers: object }).strangers)) {
+      expect(share).toBeGreaterThanOrEqual(0);
+      expect(share).toBeLessThanOrEqual(1);
+    }
+    const { out } = await evaluate('--data', 'data', '--ways', '3', '--shots', '2', '--strangers');
+    for (const column of ['unknown: area', 'known kept', 'unknown found']) expect(out).toContain(column);
+    await expect(evaluate('--data', 'data', '--ways', '4', '--strangers')).rejects.toThrow('5 ways, got 4');
+    const recorded = evaluate('--data', 'data', '--ways', '3', '--strangers', '--record');
+    await expect(recorded).rejects.toThrow('--record: expected no --strangers, whose tasks are others');
+  });
+
   it('reads grey drawings, and images of CIFAR’s binary files, as the network takes them', async () => {
     const drawn = await figures('--data', 'drawings', '--ways', '3', '--shots', '1', '--pattern', 'all');
     expect(drawn).toMatchObject([{ dataset: 'omniglot' }, { dataset: 'omniglot' }]);
