@@ -90,8 +90,9 @@ export async function familiarity(
   const rows = presentClasses(withoutViews(all));
   if (!pattern.solve || !pattern.leftOut || rows.ways < 2 || rows.ways < all.ways) return undefined;
   const below = storedTensors(new Map([...values].filter(([name]) => pattern.start.has(name))));
-  // Of two classes one is left, which alone says nothing.
-  const share = solved && rows.ways > 2 ? LOGITS_COUNT : 0;
+  const isAlone = movesHeadAlone(pattern);
+  // Of two classes one is left, which alone says nothing; nor do logits of views that steps asked about.
+  const share = solved && rows.ways > 2 && (isAlone || askable(rows).includes(1)) ? LOGITS_COUNT : 0;
   const means = await meanDirections(pattern, rows, below);
   if (!means) return undefined;
   const { data, shape, scale } = means;
@@ -102,7 +103,7 @@ export async function familiarity(
   const strangers = spreadOf(nearest(added(cosines, left, share), false));
   const own = held
     ? spreadOf(nearest(added(cosines, held, share), true))
-    : movesHeadAlone(pattern)
+    : isAlone
       ? undefined
       : await spreadOfViews(pattern, all, below, scale);
   const threshold = own
