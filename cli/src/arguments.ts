@@ -60,7 +60,13 @@ export function collectPositiveNumbers(text: string, previous: number[] | undefi
 }
 
 /** The command line as a person would type it, to record with figures. Folders of this machine are left out. */
-export function commandLine(command: string, options: Readonly<Record<string, string | number | undefined>>): string {
-  const parts = Object.entries(options).flatMap(([name, value]) => (value === undefined ? [] : [`--${name} ${value}`]));
+export function commandLine(
+  command: string,
+  options: Readonly<Record<string, string | number | true | undefined>>,
+): string {
+  const parts = Object.entries(options).flatMap(([name, value]) => {
+    if (value === undefined) return [];
+    return [value === true ? `--${name}` : `--${name} ${value}`];
+  });
   return ['whet', command, ...parts].join(' ');
 }

@@ -1,5 +1,5 @@
 import type { GraphBuilder, Value } from '@whet/compiler';
-import { int64s, matrixTranspose, reshape } from '@whet/compiler';
+import { int64s, matrixTranspose, reshape, slice } from '@whet/compiler';
 import type { ParameterSpec } from './backbone.js';
 
 /**
@@ -49,6 +49,24 @@ export function headLogits(g: GraphBuilder, features: Value, { weight, bias }: H
 /** What a head of this kind reads of features `[N, F]`: a cosine head their directions, each row over its length. */
 export function headFeatures(g: GraphBuilder, kind: HeadKind, features: Value): Value {
   return kind === 'cosine' ? directions(g, features) : features;
+}
+
+/**
+ * What a cosine head reads of features that are several side by side, `lengths` of `[N, F]`, the last layer's first and what blocks below
+ * make behind: the direction of each, so that the cosine of two images is the mean of the cosines of their parts, in which those of the
+ * features and of the first block weigh 1, of the next 1/2, 1/4 and so on. What is unlike the photographs that a network was trained on,
+ * lower blocks tell apart better (Evci et al. 2022, Head2Toe).
+ */
+export function levelDirections(g: GraphBuilder, features: Value, lengths: readonly number[]): Value {
+  const shares = lengths.map((_, place) => 0.5 ** Math.max(place - 1, 0));
+  const sum = shares.reduce((a, b) => a + b, 0);
+  let from = 0;
+  const parts = lengths.map((length, place) => {
+    const part = slice(g, features, [1], [from], [from + length]);
+    from += length;
+    return g.apply('Mul', [directions(g, part), g.scalar(Math.sqrt((shares[place] as number) / sum))], {});
+  });
+  return g.apply('Concat', parts, { axis: 1 });
 }
 
 /** Rows over their lengths; a row of zeros stays. */

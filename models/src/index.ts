@@ -19,6 +19,7 @@ export {
   headLogits,
   headParameters,
   leaveOneOutLogits,
+  levelDirections,
   prototypeHead,
   sharedHead,
 } from './head.js';

@@ -6,7 +6,7 @@ import {
   type StepsOptions,
   startBelow,
 } from './adapt.js';
-import { askStart, askViews, finished } from './adapt-one.js';
+import { askStart, askViews, finished, leavesNothing, saidOfViews, type TaskEncoder } from './adapt-one.js';
 import { type Asked, type HeldBack, heldBackOf } from './held-back.js';
 import type { Pattern } from './pattern.js';
 import { type Rows, withoutSpareViews, withoutViews } from './rows.js';
@@ -36,13 +36,9 @@ export interface AutoReport {
   readonly reason: string;
 }
 
-export interface AutoTask {
+export interface AutoTask extends TaskEncoder {
   /** From the one that moves least to the one that moves most; each moves what the one before it does. */
   readonly patterns: readonly Pattern[];
-  /** The examples, encoded for a pattern, with views of those that are alone in their class. */
-  readonly encode: (pattern: Pattern) => Promise<Rows>;
-  /** The same rows with further views of examples. */
-  readonly addViews: (pattern: Pattern, rows: Rows, of: 'first' | 'all') => Promise<Rows>;
   readonly budgetMs: number;
   readonly options: AdaptOptions;
 }
@@ -53,6 +49,7 @@ export interface Chosen {
   readonly steps: number;
   /** Of examples, asked about by what was adapted to the others. */
   readonly heldBack: HeldBack | undefined;
+  readonly spared?: undefined;
   readonly auto: AutoReport;
 }
 
@@ -89,14 +86,6 @@ async function tryWithin(pattern: Pattern, rows: Rows, split: Split, options: St
 }
 
 const roundMs = (milliseconds: number): string => `${Math.round(milliseconds)} ms`;
-
-/**
- * Cross-entropy of views of one example of each class, asked about with that one, from which on there is something to learn beyond what
- * the network tells already. Of an ImageNet network's photographs nine in ten tasks are below, of hand signs none, of characters one in ten.
- */
-const VIEWS_APART = 0.06;
-
-const ofViews = ({ loss }: HeldBack): string => `views of the examples have a loss of ${loss.toFixed(3)}`;
 
 /** What is adapted to all examples in the end. */
 interface Candidate {
@@ -168,7 +157,7 @@ async function chooseHead(search: Search, start: Candidate, encoded: Rows) {
   if (began >= until) return { best, views: undefined };
   const viewed = await task.addViews(pattern, encoded, 'first');
   const views = await askViews(pattern, viewed);
-  if (!asked || !views || views.loss < VIEWS_APART || performance.now() >= until) return { best, views };
+  if (!asked || !views || leavesNothing(views) || performance.now() >= until) return { best, views };
   const all = await task.addViews(pattern, viewed, 'all');
   if (all === viewed) return { best, views };
   const answers = await askSolved(pattern, all, below);
@@ -182,11 +171,11 @@ async function chooseByViews({ task }: Search, best: Candidate, views: HeldBack 
   const next = task.patterns.find((pattern) => !movesHeadAlone(pattern));
   if (!next || !views)
     return { best, reason: 'there is nothing to ask about: one example of each class, and no views' };
-  if (views.loss < VIEWS_APART) return { best, reason: `${ofViews(views)}, which leaves nothing to learn` };
+  if (leavesNothing(views)) return { best, reason: saidOfViews(views) };
   const rows = await task.encode(next);
   return {
     best: { pattern: next, rows, ends: 'stepped', asked: undefined },
-    reason: `${ofViews(views)}, from which steps can learn`,
+    reason: `${saidOfViews(views)}, from which steps can learn`,
   };
 }
 
@@ -246,8 +235,8 @@ async function search(task: AutoTask, began: number): Promise<Found & { readonly
   if (performance.now() >= told.until) return { best, trials, reason: `the budget of ${roundMs(budgetMs)} is spent` };
   if (!asked) return { ...(await chooseByViews(told, best, views)), trials };
   if (first.solve && views) {
-    const told = `${ofViews(views)}, ${views.loss < VIEWS_APART ? 'which leaves nothing to learn' : 'of which a head was made too'}`;
-    return { best, trials, reason: told };
+    const made = leavesNothing(views) ? '' : ', of which a head was made too';
+    return { best, trials, reason: `${saidOfViews(views)}${made}` };
   }
   return { ...(await chooseBySteps(told, best, first.solve ? patterns.slice(1) : patterns)), trials };
 }

@@ -1,5 +1,5 @@
 import type { InferenceSession } from 'onnxruntime-common';
-import { adaptOne, checkSteps } from './adapt-one.js';
+import { adaptOne, checkSteps, type TaskEncoder } from './adapt-one.js';
 import { adaptAuto, nested } from './auto.js';
 import { AUTO } from './auto-name.js';
 import { classesOf } from './classes.js';
@@ -235,17 +235,16 @@ export class Bundle {
         const rows = await encodeRows(pattern, images, task, preprocessing, options.signal);
         return withViews(pattern, rows, 'lone');
       });
-    const further = (pattern: Pattern, rows: Rows, of: ViewOptions['of']) => timed(() => withViews(pattern, rows, of));
-    const { pattern, adapted, steps, heldBack, auto } =
+    const encoder: TaskEncoder = { encode, addViews: (...rows) => timed(() => withViews(...rows)) };
+    const { pattern, adapted, steps, heldBack, spared, auto } =
       options.pattern === AUTO
         ? await adaptAuto({
             patterns,
-            encode,
-            addViews: further,
+            ...encoder,
             budgetMs: options.budgetMs ?? Number.POSITIVE_INFINITY,
             options,
           })
-        : await adaptOne(patterns[0] as Pattern, encode, options);
+        : await adaptOne(patterns[0] as Pattern, encoder, options);
     const ended = performance.now();
     const { values, solved, losses, loss, halved } = adapted;
     const counts = classes.counts.map((count, row) => count + (from?.examples[row] ?? 0));
@@ -260,6 +259,7 @@ export class Bundle {
       loss,
       halved,
       ...(heldBack ? { heldBack } : {}),
+      ...(spared === undefined ? {} : { spared }),
       ...(auto ? { auto } : {}),
       milliseconds: { encode: encoding, steps: ended - began - encoding, total: ended - began },
     };

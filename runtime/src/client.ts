@@ -33,6 +33,8 @@ export interface AdaptAnswer {
   halved: number;
   /** How many of the examples come out right when they are asked about unseen; absent where no class has two. */
   heldBack?: HeldBackAnswer | undefined;
+  /** Why no step was taken where some were asked for; absent where they were. */
+  spared?: string | undefined;
   /** With pattern `auto`: what was tried, and why the profile has its pattern. */
   auto?:
     | {
@@ -118,6 +120,8 @@ export interface AdaptRequest {
   readonly budgetMs?: number;
   readonly steps?: number;
   readonly rate?: number;
+  /** Takes steps below the head even where views of the examples leave them nothing to learn. */
+  readonly always?: boolean;
   /** A stored profile to change, instead of making a new one. */
   readonly profile?: string;
   /** Whether to go on from what the profile has learnt; otherwise it starts over. */

@@ -45,6 +45,11 @@ export interface AdaptOptions {
    * absent, the pattern's own number, of examples that are alone in their class.
    */
   readonly views?: number;
+  /**
+   * Takes steps below a head in closed form even where views of the examples tell that the network knows them apart already, so that
+   * steps make it worse: on photographs, after many steps or at high rates, by several points. For measuring.
+   */
+  readonly always?: boolean;
   /** Called after each inner step (counted from 1) with the support loss before it. */
   readonly onStep?: (step: number, loss: number) => void;
   readonly signal?: AbortSignal;
@@ -80,6 +85,8 @@ export interface AdaptResult {
    * head is not made of examples, or a profile is gone on from.
    */
   readonly heldBack?: HeldBack;
+  /** Why no step was taken where some were asked for; absent where they were. */
+  readonly spared?: string;
   /** With `auto`: what was tried, and why the profile has its pattern. */
   readonly auto?: AutoReport;
   readonly milliseconds: AdaptTimings;

@@ -9,6 +9,7 @@ interface AdaptOptions {
   readonly out: string;
   readonly perClass?: number;
   readonly pattern?: string;
+  readonly always?: boolean;
   readonly budgetMs?: number;
   readonly steps?: number;
   readonly rate?: number;
@@ -26,6 +27,7 @@ export function adaptCommand(): Command {
     .option('--budget-ms <n>', 'of --pattern auto: try no more patterns after so many milliseconds', wholeNumber)
     .option('--steps <n>', 'inner steps', wholeNumber)
     .option('--rate <x>', 'inner learning rate', positiveNumber)
+    .option('--always', 'take steps below the head even where views of the examples leave them nothing to learn')
     .option(
       '--views <n>',
       'views of each example, to adapt to besides; without it of those that are alone in their class',
@@ -52,12 +54,14 @@ async function runAdapt(directory: string, options: AdaptOptions): Promise<void>
     loss,
     halved,
     heldBack,
+    spared,
     auto,
     milliseconds: times,
   } = await bundle.adapt(examples, {
     ...(options.pattern ? { pattern: options.pattern } : {}),
     ...(options.steps === undefined ? {} : { steps: options.steps }),
     ...(options.rate === undefined ? {} : { rate: options.rate }),
+    ...(options.always ? { always: true } : {}),
     ...(options.views === undefined ? {} : { views: options.views }),
     ...(options.budgetMs === undefined ? {} : { budgetMs: options.budgetMs }),
     onStep: (step, loss) => process.stderr.write(`step ${step}: loss ${loss.toFixed(4)}\n`),
@@ -82,6 +86,7 @@ async function runAdapt(directory: string, options: AdaptOptions): Promise<void>
       : '') +
       `${examples.length} examples of ${profile.classes.length} classes, pattern ${profile.pattern}, ${losses.length} steps${solved ? ', head solved for' : ''}: ` +
       `${milliseconds(times.total)} (encode ${milliseconds(times.encode)}, steps ${milliseconds(times.steps)})\n` +
+      (spared === undefined ? '' : `no steps: ${spared} (--always takes them)\n`) +
       (loss === undefined ? '' : `loss of the examples ${(losses[0] as number).toFixed(4)} to ${loss.toFixed(4)}`) +
       (halved > 0 ? `, at ${1 / 2 ** halved} of the rate in the end, as a step would have raised it` : '') +
       (loss === undefined ? '' : '\n') +

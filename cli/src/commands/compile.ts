@@ -42,6 +42,7 @@ interface CompileOptions {
   readonly std?: number[];
   readonly pixels?: 1 | 255;
   readonly fit: Preprocessing['fit'];
+  readonly levels?: number;
   readonly resize?: number;
   readonly kernel: Preprocessing['kernel'];
   readonly grey?: NonNullable<Preprocessing['grey']>;
@@ -103,6 +104,11 @@ export function compileCommand(): Command {
     .option(
       '--features <tensor>',
       'tensor that is the features; what the last Gemm, MatMul or 1x1 Conv reads when absent',
+    )
+    .option(
+      '--levels <n>',
+      'blocks whose results, their means over the image, a cosine head reads beside the features (default: the last 2)',
+      wholeNumber,
     )
     .addOption(
       new Option(
@@ -233,6 +239,13 @@ async function runCompile(path: string, options: CompileOptions): Promise<void> 
 const share = (part: number, whole: number | undefined): string => (whole ? ` (${percent(part / whole)})` : '');
 const millions = (count: number): string => `${(count / 1e6).toFixed(2)} M`;
 
+/** What the head reads beside the features. */
+function describeLevels({ levels }: CompileReport['model']): string[] {
+  if (levels.length === 0) return [];
+  const means = levels.map(({ value: { name, shape } }) => `"${name}" [${shape.join(', ')}]`).join(' and ');
+  return [`beside them the means of ${means}, which blocks below make`];
+}
+
 /** Which classes the head starts with: a new one has those of the examples. */
 function describeHead({ head, manifest: { head: kind, labels = [] } }: CompileReport): string {
   if (!head) {
@@ -267,6 +280,7 @@ function describe(report: CompileReport, verbose: boolean): string {
   const pooled = mean.length > 0 ? ` (the mean of [N, ${shape.join(', ')}])` : '';
   return [
     `images [N, ${channels}, ${height}, ${width}] to features "${model.features}" [N, ${length}]${pooled}`,
+    ...describeLevels(model),
     describeHead(report),
     ...describeOthers(model),
     ...(verbose ? parameterTable(report) : summaryOfParameters(report)),

@@ -18,6 +18,7 @@ interface EvaluateOptions {
   readonly steps?: number;
   readonly rate?: number;
   readonly views?: number;
+  readonly always?: boolean;
   readonly budgetMs?: number;
   readonly against?: string;
   readonly strangers?: boolean;
@@ -44,6 +45,7 @@ export function evaluateCommand(): Command {
     .option('--shots <n...>', 'examples per class (1 and 5 when absent)', collectCounts)
     .option('--queries <n>', 'query images per class', count, 15)
     .option('--tasks <n>', 'tasks', count, 600)
+    .option('--always', 'take steps below the head even where views of the examples leave them nothing to learn')
     .option('--steps <n>', 'inner steps; each pattern’s own when absent', wholeNumber)
     .option(
       '--views <n>',
@@ -79,7 +81,7 @@ async function runEvaluation(directory: string, options: EvaluateOptions): Promi
   if (options.record && options.strangers) {
     throw new Error('--record: expected no --strangers, whose tasks are others');
   }
-  const { split, queries, tasks, seed, steps, rate, views, budgetMs, against } = options;
+  const { split, queries, tasks, seed, steps, rate, views, always, budgetMs, against } = options;
   const run = manifest.provenance['config'] as Pick<RunConfig, 'trainOn'> | undefined;
   if (split === 'validation' && run && trainer.trainsOnValidation(run)) {
     process.stderr.write(
@@ -90,6 +92,7 @@ async function runEvaluation(directory: string, options: EvaluateOptions): Promi
     ...(steps === undefined ? {} : { steps }),
     ...(rate === undefined ? {} : { rate }),
     ...(views === undefined ? {} : { views }),
+    ...(always ? { always } : {}),
   };
   const rows = chosen(manifest).map((pattern): Row => {
     const adapt = { pattern, ...given };

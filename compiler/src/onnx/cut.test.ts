@@ -189,11 +189,28 @@ describe('what a part brings with it', () => {
     expect(decoded.functions[0]).toMatchObject({ name: 'Own', input: ['a'], output: ['b'], node: [{ opType: 'Neg' }] });
   });
 
+  it('takes means of several, one of them as it is too', () => {
+    const nodes: TestNode[] = [
+      { op: 'Relu', outputs: ['a'] },
+      { op: 'Neg', inputs: ['a'], outputs: ['b'] },
+    ];
+    const cut = cutOnnx(encodeModel({ nodes, inputs: { x: ['N', 2, 3, 4] } }), {
+      input: { ...input, shape: ['N', 2, 3, 4] },
+      output: { tensors: ['b', 'a', 'a'], name: 'features', shape: ['N', 28], means: [[2, 3], [2, 3], []] },
+    }) as Uint8Array;
+    expect(
+      decodeModel(cut)
+        .nodes.map(({ op }) => op)
+        .filter((op) => op === 'ReduceMean'),
+    ).toHaveLength(2);
+    expect(readOnnx(cut).outputs.get('features')?.shape).toEqual(['N', 28]);
+  });
+
   it.each([13, 18])('takes a mean in operator set %i', (opset) => {
     const bytes = encodeModel({ nodes: [{ op: 'Relu' }], inputs: { x: ['N', 2, 3, 4] }, opset });
     const cut = cutOnnx(bytes, {
       input: { ...input, shape: ['N', 2, 3, 4] },
-      output: { ...features, mean: [2, 3] },
+      output: { ...features, means: [[2, 3]] },
     }) as Uint8Array;
     expect(decodeModel(cut).nodes.map(({ op }) => op)).toEqual(['Relu', 'ReduceMean']);
     expect(readOnnx(cut).outputs.get('features')?.shape).toEqual(['N', 2]);

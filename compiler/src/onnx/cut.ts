@@ -16,8 +16,8 @@ export interface Cut {
     readonly name: string;
     readonly shape: Shape;
     readonly flatten?: boolean;
-    /** Axes of the only tensor whose mean is taken, after it is made and before it is flattened. */
-    readonly mean?: readonly number[];
+    /** Axes of each tensor over which its mean is taken, before it is flattened; none where absent or empty. */
+    readonly means?: readonly (readonly number[])[];
   };
   /** Reads values that the model keeps in other files; they are then inside the part. */
   readonly external?: ExternalReader;
@@ -124,9 +124,9 @@ export function cutOnnx(bytes: Uint8Array, { input, output, external }: Cut): Ui
   if (!output.tensors.every((tensor) => made.has(tensor)) || !read.has(input.tensor)) return undefined;
   const [only] = output.tensors;
   const rows = output.tensors.length > 1 || output.flatten;
-  const mean = output.mean ?? [];
-  if (only === undefined || (!rows && mean.length === 0 && only === input.tensor)) return undefined;
-  if (mean.length > 0 && output.tensors.length > 1) throw new OnnxError('a mean is taken of one tensor only');
+  const meanOf = (place: number) => output.means?.[place] ?? [];
+  const asMade = !rows && meanOf(0).length === 0;
+  if (only === undefined || (asMade && only === input.tensor)) return undefined;
 
   const taken = new Set([...made, ...read, ...captured, ...graph.initializer.map(({ name }) => name)]);
   const free = (wanted: string): string => {
@@ -137,13 +137,13 @@ export function cutOnnx(bytes: Uint8Array, { input, output, external }: Cut): Ui
   };
   const renamed = new Map<string, string>();
   const renames = [[input.tensor, input.name]];
-  if (!rows && mean.length === 0) renames.push([only, output.name]);
+  if (asMade) renames.push([only, output.name]);
   for (const [from = '', to = ''] of renames) if (!captured.has(from)) renamed.set(from, to);
   // Of what inner graphs use, only a name that stands in the way becomes another, in these too.
   const inside = new Map<string, string>();
   for (const [name, own] of [
     [input.name, input.tensor],
-    [output.name, rows || mean.length > 0 ? undefined : only],
+    [output.name, asMade ? only : undefined],
   ] as const) {
     if (!taken.has(name)) taken.add(name);
     else if (!renamed.has(name) && name !== own) (captured.has(name) ? inside : renamed).set(name, free(`${name}_1`));
@@ -161,12 +161,13 @@ export function cutOnnx(bytes: Uint8Array, { input, output, external }: Cut): Ui
 
   // What an inner graph reads keeps its name, beside the one that is given to it.
   if (rename(input.tensor) !== input.name) kept.unshift(identity(input.name, rename(input.tensor)));
-  let tensors = output.tensors.map(rename);
-  if (mean.length > 0) {
-    const means = rows ? free(`${output.name}/mean`) : output.name;
-    kept.push(meanNode(part, tensors[0] as string, means, mean, free));
-    tensors = [means];
-  }
+  const tensors = output.tensors.map((tensor, place) => {
+    const axes = meanOf(place);
+    if (axes.length === 0) return rename(tensor);
+    const mean = rows ? free(`${output.name}/mean`) : output.name;
+    kept.push(meanNode(part, rename(tensor), mean, axes, free));
+    return mean;
+  });
   if (rows) {
     const axis = [intAttribute('axis', 1)];
     const names = tensors.map((_, i) => free(`${output.name}/${i}`));

@@ -96,10 +96,6 @@ describe('a file that is cut says what is wrong with it', () => {
     const output = { tensors: ['y'], name: 'features', shape: ['N', 2] };
     expect(refusal(() => cutOnnx(empty, { input, output }))).toBe('not an ONNX model: the file holds no graph');
     expect(refusal(() => splitWeights(empty))).toBe('not an ONNX model: the file holds no graph');
-    const two = encodeModel({ ...model, nodes: [relu, { op: 'Neg', inputs: ['y'], outputs: ['z'] }] });
-    expect(refusal(() => cutOnnx(two, { input, output: { ...output, tensors: ['y', 'z'], mean: [1] } }))).toBe(
-      'a mean is taken of one tensor only',
-    );
   });
 
   it('where its values are in another file, or sparse', () => {

@@ -15,6 +15,8 @@ export interface AdaptJob {
   readonly pattern?: string;
   readonly steps?: number;
   readonly rate?: number;
+  /** Takes steps even where views leave them nothing to learn. */
+  readonly always?: boolean;
   /** Of the pattern `auto`. */
   readonly budgetMs?: number;
   /** A stored profile to go on from. */
@@ -36,6 +38,7 @@ export interface AdaptedProfile extends ProfileSummary {
   readonly loss: number | undefined;
   readonly halved: number;
   readonly heldBack: HeldBack | undefined;
+  readonly spared: string | undefined;
   readonly auto: AutoReport | undefined;
   readonly milliseconds: { readonly encode: number; readonly steps: number };
 }

@@ -63,17 +63,21 @@ export function localEngine(bundles: ReadonlyMap<string, Bundle>): Engine {
 }
 
 async function adaptOn(bundle: Bundle, job: AdaptJob, { signal, onStep }: AdaptControl): Promise<AdaptedProfile> {
-  const { examples, pattern, steps, rate, budgetMs, from } = job;
-  const { profile, added, solved, losses, loss, halved, heldBack, auto, milliseconds } = await bundle.adapt(examples, {
-    signal,
-    ...(pattern === undefined ? {} : { pattern }),
-    ...(steps === undefined ? {} : { steps }),
-    ...(rate === undefined ? {} : { rate }),
-    ...(budgetMs === undefined ? {} : { budgetMs }),
-    ...(from === undefined ? {} : { from: bundle.profileFromBytes(from) }),
-    ...(onStep ? { onStep } : {}),
-  });
-  const result = { added, solved, losses, loss, halved, heldBack, auto, milliseconds };
+  const { examples, pattern, steps, rate, always, budgetMs, from } = job;
+  const { profile, added, solved, losses, loss, halved, heldBack, spared, auto, milliseconds } = await bundle.adapt(
+    examples,
+    {
+      signal,
+      ...(pattern === undefined ? {} : { pattern }),
+      ...(steps === undefined ? {} : { steps }),
+      ...(rate === undefined ? {} : { rate }),
+      ...(always === undefined ? {} : { always }),
+      ...(budgetMs === undefined ? {} : { budgetMs }),
+      ...(from === undefined ? {} : { from: bundle.profileFromBytes(from) }),
+      ...(onStep ? { onStep } : {}),
+    },
+  );
+  const result = { added, solved, losses, loss, halved, heldBack, spared, auto, milliseconds };
   return { ...summaryOf(profile), bytes: profile.toBytes(), ...result };
 }
 

@@ -60,7 +60,8 @@ export function adaptHandler(service: Service): RequestHandler {
       );
       signal.throwIfAborted();
       const id = options.profile ?? randomUUID();
-      const { pattern, classes, bytes, added, solved, losses, loss, halved, heldBack, auto, milliseconds } = adapted;
+      const { pattern, classes, bytes, added, solved, losses, loss, halved, heldBack, spared, auto, milliseconds } =
+        adapted;
       const draft = { model: model.name, pattern, classes, examples: adapted.examples, bytes };
       const storing = performance.now();
       const { version } = await store.put(caller.namespace, id, draft, stored);
@@ -77,6 +78,7 @@ export function adaptHandler(service: Service): RequestHandler {
         ...(loss === undefined ? {} : { loss }),
         halved,
         ...(heldBack ? { heldBack } : {}),
+        ...(spared === undefined ? {} : { spared }),
         ...(auto ? { auto: { trials: [...auto.trials], reason: auto.reason } } : {}),
         bytes: bytes.byteLength,
         version,
@@ -181,7 +183,7 @@ async function streamAdaptation(
 function jobOf(
   model: Model,
   examples: AdaptJob['examples'],
-  { pattern, steps, rate, budgetMs }: AdaptRequestOptions,
+  { pattern, steps, rate, always, budgetMs }: AdaptRequestOptions,
   from: ProfileRecord | undefined,
 ): AdaptJob {
   return {
@@ -190,6 +192,7 @@ function jobOf(
     ...(pattern === undefined ? {} : { pattern }),
     ...(steps === undefined ? {} : { steps }),
     ...(rate === undefined ? {} : { rate }),
+    ...(always === undefined ? {} : { always }),
     ...(budgetMs === undefined ? {} : { budgetMs }),
     ...(from ? { from: from.bytes } : {}),
   };
@@ -225,7 +228,10 @@ function readRequest(body: Body, limits: Limits): AdaptRequest {
     const read = () => items.map((item, i) => readExample(item, `examples[${i}]`, limits, body.payloads));
     return { options, count: items.length, read };
   }
-  const fields = withBooleans(withNumbers(body.fields, ['steps', 'rate', 'budgetMs', 'version']), ['continue']);
+  const fields = withBooleans(withNumbers(body.fields, ['steps', 'rate', 'budgetMs', 'version']), [
+    'always',
+    'continue',
+  ]);
   const options = check(adaptOptionsSchema(limits), fields);
   const { files } = body;
   if (files.length === 0) {

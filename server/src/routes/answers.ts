@@ -75,6 +75,7 @@ export const adaptAnswer = z
       .meta({ description: 'Of the examples after the last step; absent where there was none.' }),
     halved: count.meta({ description: 'How many times the rate was halved, as a step would have raised the loss.' }),
     heldBack: heldBackAnswer.optional(),
+    spared: z.string().optional().meta({ description: 'Why no step was taken; absent where they were.' }),
     auto: autoAnswer.optional().meta({ description: 'With pattern `auto`: what was tried, and why this was chosen.' }),
     bytes: count.meta({ description: 'What is stored.' }),
     milliseconds: z.strictObject({

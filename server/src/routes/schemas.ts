@@ -61,6 +61,10 @@ export function adaptOptionsSchema(limits: Limits) {
       .max(limits.rate, rate)
       .optional()
       .meta({ description: "Inner learning rate; the pattern's own when absent." }),
+    always: z.boolean('expected true or false').optional().meta({
+      description:
+        'Whether steps below the head are taken even where views of the examples leave them nothing to learn, so that they make it worse.',
+    }),
     profile: text.optional().meta({ description: 'A stored profile to change; a new one is made when absent.' }),
     continue: z
       .boolean('expected true or false')

@@ -31,6 +31,7 @@ async function compile(network: Network, overrides: Partial<CompileOptions> = {}
     directory,
     name: network,
     imageSize: sizes[network],
+    levels: 0,
     patterns: { head: ['none'] },
     ...overrides,
   });

@@ -40,6 +40,7 @@ async function classifier(overrides: Partial<CompileOptions> = {}): Promise<Comp
     std: [0.5],
     patterns: { head: ['none'], last: ['last:3'] },
     rate: 0.002,
+    levels: 0,
     objective: 'head',
     optimizer: 'sgd',
     ...overrides,

@@ -38,7 +38,7 @@ describe('POST /adapt refuses', () => {
       {
         status: 422,
         field: 'setps',
-        detail: /only model, pattern, budgetMs, steps, rate, profile, continue, version, examples/,
+        detail: /only model, pattern, budgetMs, steps, rate, always, profile, continue, version, examples/,
       },
     ],
     [

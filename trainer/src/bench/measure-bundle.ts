@@ -4,6 +4,7 @@ import {
   type Example,
   type ImageInput,
   InputError,
+  type PatternManifest,
   type Prediction,
   type Profile,
 } from '@whet/runtime';
@@ -112,14 +113,16 @@ function usesOf(bundle: Bundle, rows: readonly Row[], shapes: readonly EpisodeSh
 
 /**
  * Whether examples are given as they are: what chooses a pattern encodes them for each that it tries, and of those that are alone in their
- * class, or of all where that is asked for, there may be views.
+ * class, of all where that is asked for, and of one a class where these tell whether steps have anything to learn, there may be views.
  */
 function takesPixels(bundle: Bundle, options: AdaptOptions, shots: number): boolean {
   const { patterns } = bundle.manifest;
   const name = patternOf(bundle, options);
   if (!Object.hasOwn(patterns, name)) return true;
-  const { views = options.steps === 0 ? 0 : (patterns[name]?.views ?? 0) } = options;
-  return views > 0 && (shots === 1 || options.views !== undefined);
+  const { objective, moving, graphs, views: own = 0 } = patterns[name] as PatternManifest;
+  const { views = options.steps === 0 ? 0 : own } = options;
+  const mayBeSpared = !options.always && graphs.solve !== undefined && objective === 'prototypes' && moving.length > 0;
+  return views > 0 && (shots === 1 || options.views !== undefined || mayBeSpared);
 }
 
 const patternOf = ({ manifest }: Bundle, { pattern = manifest.defaultPattern }: AdaptOptions): string => pattern;

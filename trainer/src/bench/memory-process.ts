@@ -30,7 +30,7 @@ async function measure(request: MemoryRequest): Promise<MemoryUse> {
     seen = Math.max(seen, process.memoryUsage.rss());
   };
   for (let i = 0; i < ADAPTATIONS; i++) {
-    await bundle.adapt(examples, { ...options, onStep: look });
+    await bundle.adapt(examples, { ...options, always: true, onStep: look });
     look();
   }
   const peak = highest() > loaded ? Math.max(highest(), seen) : seen;

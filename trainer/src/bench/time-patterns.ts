@@ -75,7 +75,7 @@ export async function timePatterns(options: TimeOptions): Promise<Timed> {
   const examples = new Map(contenders.map(({ bundle }) => [bundle, noiseExamples(bundle, ways, shots)]));
   const samples = new Map<Contender, Samples>();
   const failed = new Map<Contender, unknown>();
-  const adaptOptions = { ...(steps !== undefined && { steps }), ...(signal && { signal }) };
+  const adaptOptions = { always: true, ...(steps !== undefined && { steps }), ...(signal && { signal }) };
   for (let run = 0; run < WARM_UP + runs && !signal?.aborted; run++) {
     for (const contender of contenders) {
       if (signal?.aborted) break;

@@ -76,6 +76,24 @@ export function preprocessingOf(options: CompileOptions, model: SourceModel): Pr
   };
 }
 
+/** Blocks whose results stand beside the features, where a head of directions reads them. */
+const LEVELS = 2;
+
+/** How many blocks are asked for. Throws {@link CompileError} where the head cannot read any. */
+export function levelsFor({ head = 'cosine', levels }: CompileOptions): number {
+  if (head === 'cosine') return levels ?? LEVELS;
+  if (levels) throw new CompileError(`levels: expected none, or a cosine head, got ${levels} and the head "${head}"`);
+  return 0;
+}
+
+/** Why there are fewer levels than were asked for. */
+export function fewerLevels({ opaque, levels }: SourceModel, wanted: number): CompileError {
+  const why = opaque
+    ? 'of a model that stays as exported in part, or is quantized, there are none'
+    : `the network has ${levels.length} blocks below its last layer that make images`;
+  return new CompileError(`levels: expected no more than there are, got ${wanted}: ${why}`);
+}
+
 /** Throws {@link CompileError} where `support` normalization would change nothing. */
 export function expectNormalizations(model: SourceModel): void {
   if (model.opaque) {

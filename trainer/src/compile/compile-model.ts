@@ -12,10 +12,17 @@ import {
 import { findBundle, writeBundle } from '../bundle/folder.js';
 import { momentsOfFile } from '../pattern/support-moments.js';
 import { bundledNormalizations } from '../task/normalizations.js';
-import { checkMovable, expectNormalizations, headOf, preprocessingOf } from './compile-checks.js';
-import { compileMoving, prefixOf, startingEntries } from './compile-moving.js';
+import {
+  checkMovable,
+  expectNormalizations,
+  fewerLevels,
+  headOf,
+  levelsFor,
+  preprocessingOf,
+} from './compile-checks.js';
+import { compileMoving, featureLength, prefixOf, startingEntries } from './compile-moving.js';
 import type { CompileOptions, CompileReport, PatternReport } from './compile-options.js';
-import { fileTensorOf } from './exported-prefix.js';
+import { fileTensorsOf } from './exported-prefix.js';
 import { CompileError } from './read/compile-error.js';
 import { describeLayout } from './read/feature-layout.js';
 import type { ModelParameter } from './read/model-parameters.js';
@@ -72,7 +79,7 @@ async function compilePatternOf(
   const report: PatternReport = {
     name,
     moving,
-    boundary: boundary.map((value) => fileTensorOf(model, value)),
+    boundary: [...new Set(boundary.flatMap((value) => fileTensorsOf(model, value)))],
     encoded: prefix?.encoded,
     stepCost: graphCost(compiled.step, sizesFor(head)),
     encodeCost: encode && graphCost(encode, sizesFor(head)),
@@ -116,7 +123,9 @@ export async function compileModel(options: CompileOptions): Promise<CompileRepo
   const [first] = named;
   if (!first) throw new CompileError('expected at least one pattern, got none');
   await findBundle(options.directory);
-  const model = await readModel(options.model, options);
+  const levels = levelsFor(options);
+  const model = await readModel(options.model, { ...options, levels });
+  if (levels > 0 && options.levels !== undefined && model.levels.length < levels) throw fewerLevels(model, levels);
   const { head, labels } = headOf(options, model);
   const chosen = named.map(([name, selections]) => {
     const problem = patternNameProblem(name);
@@ -140,7 +149,7 @@ export async function compileModel(options: CompileOptions): Promise<CompileRepo
     normalization,
     head: head ? 'kept' : options.head === 'prototype' ? 'prototype' : 'cosine',
     ...(labels ? { labels: [...labels] } : {}),
-    featureLength: model.layout.length,
+    featureLength: featureLength(model),
     limits: { maxClasses: (head?.classes ?? 0) + 100, maxExamples: 500 },
     defaultPattern: first[0],
     patterns: compiled.map(({ pattern }) => pattern),
@@ -150,6 +159,7 @@ export async function compileModel(options: CompileOptions): Promise<CompileRepo
       opset: model.opset,
       features: model.features,
       ...(pooling ? { pooling } : {}),
+      ...(model.levels.length > 0 ? { levels: model.levels.map(({ value }) => value.name) } : {}),
       frozen: Object.fromEntries(reports.map(({ name, boundary, encoded }) => [name, { boundary, encoded }])),
     },
   });

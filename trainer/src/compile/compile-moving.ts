@@ -7,7 +7,7 @@ import {
   nodesOf,
   type Value,
 } from '@whet/compiler';
-import { grownHead, type HeadWeights } from '@whet/models';
+import { grownHead, type HeadWeights, levelDirections } from '@whet/models';
 import { type CompiledPattern, compilePattern } from '../pattern/compile-pattern.js';
 import type { PatternSource } from '../pattern/pattern-source.js';
 import { takeSupportMoments } from '../pattern/support-moments.js';
@@ -27,8 +27,18 @@ export interface Compiled extends CompiledPattern {
   readonly exactly: MovingPart | undefined;
 }
 
+/** Lengths of the features `[N, F]`, the model's own first. */
+const featureLengths = ({ layout, levels }: SourceModel): number[] => [
+  layout.length,
+  ...levels.map(({ length }) => length),
+];
+
+/** How long the features `[N, F]` are, with those of levels. */
+export const featureLength = (model: SourceModel): number =>
+  featureLengths(model).reduce((sum, length) => sum + length, 0);
+
 /** The head that tasks start from: the model's own, or one that is made of the examples. */
-function headSource(head: SourceHead | undefined, kind: CompileOptions['head'] = 'cosine') {
+function headSource(model: SourceModel, head: SourceHead | undefined, kind: CompileOptions['head'] = 'cosine') {
   if (head) {
     return {
       keptClasses: head.classes,
@@ -36,7 +46,10 @@ function headSource(head: SourceHead | undefined, kind: CompileOptions['head'] =
         grownHead(g, kept as HeadWeights, features, labels),
     };
   }
-  return exampleHeads[kind === 'prototype' ? 'prototype' : 'cosine'];
+  const made = exampleHeads[kind === 'prototype' ? 'prototype' : 'cosine'];
+  if (model.levels.length === 0) return made;
+  const lengths = featureLengths(model);
+  return { ...made, headFeatures: (g: GraphBuilder, features: Value) => levelDirections(g, features, lengths) };
 }
 
 /** Nodes that a step differentiates at most; the largest classifiers have about half of it when all of them moves. */
@@ -73,8 +86,8 @@ export function compileMoving(
   const { optimizer, objective, smoothing, decay } = stepOptions(options, moving);
   const starts = new Map(moving.map((parameter) => [parameter.name, startingEntries(parameter)]));
   const rest: Omit<PatternSource, 'features'> = {
-    featureLength: model.layout.length,
-    ...headSource(head, options.head),
+    featureLength: featureLength(model),
+    ...headSource(model, head, options.head),
     ...(optimizer ? { optimizer } : {}),
     ...(objective ? { objective } : {}),
     ...(smoothing ? { smoothing } : {}),

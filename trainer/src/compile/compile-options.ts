@@ -50,6 +50,11 @@ export interface CompileOptions extends StepOptions {
   readonly labels?: readonly string[];
   readonly features?: string;
   /**
+   * Blocks, counted from the last, the means of whose results a cosine head reads beside the features: 2, or as many as there are, when
+   * absent; 0 for the features alone.
+   */
+  readonly levels?: number;
+  /**
    * Whose moments BatchNormalization layers take: `population`, those of the file (the default), or `support`, those of
    * the examples, for images unlike those that the model was trained on.
    */

@@ -1,5 +1,6 @@
 import { cutOnnx, type ExternalReader, encodeOnnx, type Graph, lowerForCpu, type Value } from '@whet/compiler';
 import type * as ort from 'onnxruntime-node';
+import { isLevels, LEVEL_AXES } from './read/feature-levels.js';
 import { runOne, waves } from './read/probe-tensors.js';
 import type { SourceModel } from './read/read-model.js';
 
@@ -14,21 +15,45 @@ export function agree(a: ort.Tensor, b: ort.Tensor): boolean {
   return x.every((value, i) => Math.abs(value - (y[i] as number)) <= TOLERANCE * scale);
 }
 
-/** Features of more than one axis become rows, or their mean is taken, in this project's graph only. */
-const isDerived = (model: SourceModel, { producer }: Value): boolean =>
-  (producer?.op === 'Reshape' || producer?.op === 'ReduceMean') && producer.inputs[0]?.name === model.features;
-
-/** What the file calls a value of the feature graph. */
-export function fileTensorOf(model: SourceModel, value: Value): string {
-  if (isDerived(model, value)) return model.features;
-  return value.name === 'images' && !model.opaque && !value.producer ? model.input.name : value.name;
+/** What the file has of a value of the feature graph: a tensor, whose mean over axes or whose entries in a row it is. */
+interface FilePart {
+  readonly tensor: string;
+  readonly mean: readonly number[];
+  readonly flatten: boolean;
 }
 
-/** What a cut has to add to the file's tensors for them to be the values. */
-export function derivedFeatures(model: SourceModel, values: readonly Value[]) {
-  const derived = values.some((value) => isDerived(model, value));
+/**
+ * The tensors of the file that a value is made of: itself, or in this project's graph only features of more than one axis in a row or their
+ * mean, means of what blocks make, and all of these side by side.
+ */
+function filePartsOf(model: SourceModel, value: Value): FilePart[] {
+  const { producer, name } = value;
+  const [from] = producer?.inputs ?? [];
+  if (producer?.op === 'Concat' && isLevels(name)) {
+    return producer.inputs.flatMap((input) => (input ? filePartsOf(model, input) : []));
+  }
+  if (from && producer?.op === 'ReduceMean' && isLevels(name)) {
+    return [{ tensor: from.name, mean: LEVEL_AXES, flatten: false }];
+  }
   const { mean } = model.layout;
-  return { flatten: derived && mean.length === 0, ...(derived && mean.length > 0 ? { mean } : {}) };
+  const derived = (producer?.op === 'Reshape' || producer?.op === 'ReduceMean') && from?.name === model.features;
+  if (derived) return [{ tensor: model.features, mean, flatten: mean.length === 0 }];
+  const isImage = name === 'images' && !model.opaque && !producer;
+  return [{ tensor: isImage ? model.input.name : name, mean: [], flatten: false }];
+}
+
+/** What the file calls what a value is made of. */
+export const fileTensorsOf = (model: SourceModel, value: Value): string[] =>
+  filePartsOf(model, value).map(({ tensor }) => tensor);
+
+/** Where a cut of the file ends that makes values. */
+export function cutAt(model: SourceModel, values: readonly Value[]) {
+  const parts = values.flatMap((value) => filePartsOf(model, value));
+  return {
+    tensors: parts.map(({ tensor }) => tensor),
+    means: parts.map(({ mean }) => mean),
+    flatten: parts.some(({ flatten }) => flatten),
+  };
 }
 
 /**
@@ -45,12 +70,7 @@ export async function exportedPrefix(
   const { shape } = encode.outputs.get('features') as Value;
   const cut = cutOnnx(model.file, {
     input: { tensor: model.input.name, name: 'images', shape: ['N', ...model.input.shape] },
-    output: {
-      tensors: boundary.map((value) => fileTensorOf(model, value)),
-      name: 'features',
-      shape,
-      ...derivedFeatures(model, boundary),
-    },
+    output: { ...cutAt(model, boundary), name: 'features', shape },
     ...(external ? { external } : {}),
   });
   if (!cut) return undefined;

@@ -12,7 +12,7 @@ import {
 } from '@whet/compiler';
 import * as ort from 'onnxruntime-node';
 import { lengthPerImage, unpack } from '../pattern/split-network.js';
-import { agree, derivedFeatures, fileTensorOf } from './exported-prefix.js';
+import { agree, cutAt, fileTensorsOf } from './exported-prefix.js';
 import { CompileError } from './read/compile-error.js';
 import type { ModelParameter } from './read/model-parameters.js';
 import { runBatches, runOne, waves } from './read/probe-tensors.js';
@@ -57,7 +57,9 @@ function frozenValues(whole: Graph, moving: ReadonlySet<string>, isInFile: (valu
 
 /** Splits a feature graph where its frozen part has to be the file's own. */
 export function movingPart(model: SourceModel, whole: Graph, moving: ReadonlySet<string>): MovingPart {
-  const frozen = frozenValues(whole, moving, (value) => model.tensors.has(fileTensorOf(model, value)));
+  const frozen = frozenValues(whole, moving, (value) =>
+    fileTensorsOf(model, value).every((tensor) => model.tensors.has(tensor)),
+  );
   const [only] = frozen;
   // Features depend on the images, and an image is a value of its own.
   assert(only);
@@ -89,10 +91,10 @@ export async function frozenPart(
   cached: readonly number[],
   external: ExternalReader | undefined,
 ): Promise<Uint8Array> {
-  const tensors = frozen.map((value) => fileTensorOf(model, value));
+  const end = cutAt(model, frozen);
   const bytes = cutOnnx(model.file, {
     input: { tensor: model.input.name, name: 'images', shape: ['N', ...model.input.shape] },
-    output: { tensors, name: 'features', shape: ['N', ...cached], ...derivedFeatures(model, frozen) },
+    output: { ...end, name: 'features', shape: ['N', ...cached] },
     ...(external ? { external } : {}),
   });
   // Frozen values are the file's, and depend on the images.
@@ -107,7 +109,7 @@ export async function frozenPart(
     const expected = [count, ...cached];
     if (type === 'float32' && dims.join() === expected.join()) continue;
     throw new CompileError(
-      `the frozen part up to ${tensors.join(', ')}: expected float32 [${expected}] for ${count} images, ` +
+      `the frozen part up to ${end.tensors.join(', ')}: expected float32 [${expected}] for ${count} images, ` +
         `onnxruntime makes ${type} [${dims.join(', ')}]`,
     );
   }
@@ -137,7 +139,8 @@ export async function checkMovingPart(
       tensors: [model.features],
       name: 'features',
       shape: ['N', length],
-      ...(mean.length > 0 ? { mean } : { flatten: true }),
+      means: [mean],
+      flatten: mean.length === 0,
     },
     ...(external ? { external } : {}),
   });
@@ -148,6 +151,6 @@ export async function checkMovingPart(
   const starts = Object.fromEntries(moving.map((parameter) => [parameter.name, startOf(parameter)] as const));
   const actual = await runOne(encodeOnnx(lowerForCpu(graph)), { images: cached, ...starts });
   if (agree(actual, expected)) return;
-  const tensors = frozen.map((value) => `"${fileTensorOf(model, value)}"`).join(', ');
+  const tensors = frozen.flatMap((value) => fileTensorsOf(model, value).map((tensor) => `"${tensor}"`)).join(', ');
   throw new CompileError(`the features made of ${tensors} by the nodes that were read are not those of the file`);
 }

@@ -8,6 +8,8 @@ import { repeatingUnits, type Span } from './repeating-units.js';
 export interface Section {
   /** Which block it is, the last one below the head being 1; undefined for what is none. */
   readonly block: number | undefined;
+  /** What it makes. */
+  readonly output: Value;
   /** From the image upward, those that cannot move among them. */
   readonly parameters: readonly ModelParameter[];
   /** Of one image. */
@@ -111,6 +113,7 @@ export function sectionsOf(graph: Graph, parameters: readonly ModelParameter[]):
   const inGroups = parametersIn(graph, groups, parameters);
   return groups.map((group, i) => ({
     block: numbers[i],
+    output: (group.at(-1) as Link).to,
     parameters: inGroups[i] ?? [],
     multiplyAdds: multiplyAddsOf(graph, group),
   }));

@@ -20,6 +20,7 @@ import {
 import { blockedParameters } from './blocked-parameters.js';
 import { BatchError, CompileError } from './compile-error.js';
 import { applyLayout, type FeatureLayout, layoutOf } from './feature-layout.js';
+import { besideLevels, type FeatureLevel, levelsOf } from './feature-levels.js';
 import { findFeaturesTensor, findFeaturesValue, isRow, noLayer } from './find-features.js';
 import { expectFiniteTensors } from './finite-tensors.js';
 import { expectFiniteParameters } from './finite-weights.js';
@@ -43,6 +44,8 @@ export interface ReadModelOptions extends InputOptions {
   readonly external?: ExternalReader;
   /** Tensor whose value is the features; what the layer that makes the classes reads when absent. */
   readonly features?: string;
+  /** Blocks, counted from the last, the means of whose results stand beside the features; of what is read as a whole. None when absent. */
+  readonly levels?: number;
 }
 
 /** A classifier from a file, up to its features. */
@@ -56,6 +59,8 @@ export interface SourceModel {
   /** Name of the features tensor. */
   readonly features: string;
   readonly layout: FeatureLayout;
+  /** What stands beside it, of blocks below. */
+  readonly levels: readonly FeatureLevel[];
   readonly opset: number;
   /** Names of all values that the file's nodes make. */
   readonly tensors: ReadonlySet<string>;
@@ -77,7 +82,7 @@ export interface SourceModel {
   /** Nodes above a parameter that cannot be differentiated. */
   blockersOf(parameters: readonly ModelParameter[]): readonly OnnxProblem[];
   /**
-   * From `images [N, C, H, W]` and the given parameters to `features [N, F]`; of an opaque model, from the input and
+   * From `images [N, C, H, W]` and the given parameters to `features [N, F]`, those of levels behind its own; of an opaque model, from the input and
    * what unread nodes make, under their names in the file.
    */
   featureGraph(moving: readonly ModelParameter[]): Graph;
@@ -93,21 +98,28 @@ function featureGraphOf(
   graph: Graph,
   features: Value,
   layout: FeatureLayout,
-  image?: string,
+  { levels = [], image }: { readonly levels?: readonly FeatureLevel[]; readonly image?: string } = {},
 ): SourceModel['featureGraph'] {
-  const below: Graph = { name: 'features', inputs: graph.inputs, outputs: new Map([['features', features]]) };
+  const wanted = new Map(levels.map(({ value }, i) => [`level/${i}`, value] as const));
+  const below: Graph = {
+    name: 'features',
+    inputs: graph.inputs,
+    outputs: new Map([['features', features], ...wanted]),
+  };
   return (moving) => {
     const g = new GraphBuilder();
     const inputs = graph.inputs.map(({ name, shape }) => g.input(name === image ? 'images' : name, shape));
     const moved = moving.map(({ name, shape }) => g.input(name, shape));
     const bindings = new Map(graph.inputs.map((input, i) => [input, inputs[i] as Value]));
     for (const [i, { value }] of moving.entries()) bindings.set(value, moved[i] as Value);
-    const output = inline(g, below, bindings).get('features') as Value;
-    return {
-      name: 'features',
-      inputs: [...inputs, ...moved],
-      outputs: new Map([['features', applyLayout(g, output, layout)]]),
-    };
+    const outputs = inline(g, below, bindings);
+    const own = applyLayout(g, outputs.get('features') as Value, layout);
+    const made = besideLevels(
+      g,
+      own,
+      [...wanted.keys()].map((name) => outputs.get(name) as Value),
+    );
+    return { name: 'features', inputs: [...inputs, ...moved], outputs: new Map([['features', made]]) };
   };
 }
 
@@ -118,31 +130,34 @@ function readableModel(
   input: ModelInput,
   main: MainOutput,
   read: Graph,
-  wanted: string | undefined,
+  options: ReadModelOptions,
 ): SourceModel {
   expectHoldableValues(read);
   const { graph } = foldConstants(read);
-  const features = findFeaturesValue(graph, wanted);
+  const features = findFeaturesValue(graph, options.features);
   const readers = nodesOf(graph.outputs.values()).filter(({ inputs }) => inputs.includes(features));
   const byMatMul = readers.some(({ op }) => op === 'MatMul');
   const layout = layoutOf(features.name, features.dtype, features.shape, byMatMul);
   const below: Graph = { name: 'features', inputs: graph.inputs, outputs: new Map([['features', features]]) };
   const parameters = withSafeNames(parametersOf(below, input.name), model);
+  const sections = sectionsOf(below, parameters);
+  const levels = levelsOf(sections, options.levels ?? 0);
   return {
     file,
     input,
     features: features.name,
     layout,
+    levels,
     opset: model.opset,
     ...tensorsOf(model),
     otherOutputs: main.others,
     joinedLayers: main.joined,
     parameters,
-    sections: sectionsOf(below, parameters),
+    sections,
     opaque: false,
     blockersOf: () => [],
     head: () => readHead(graph, features),
-    featureGraph: featureGraphOf(graph, features, layout, input.name),
+    featureGraph: featureGraphOf(graph, features, layout, { levels, image: input.name }),
   };
 }
 
@@ -191,6 +206,7 @@ async function partlyReadModel(
     input,
     features: name,
     layout,
+    levels: [],
     opset: model.opset,
     ...tensorsOf(model),
     otherOutputs: main.others,
@@ -266,7 +282,7 @@ async function readAnyBatch(bytes: Uint8Array, input: ModelInput, options: ReadM
   const main = mainOutput(new NodeGraph(model), input.name, options.features);
   const read = await readWhole(bytes, model, input, main.name, external);
   const found = read
-    ? readableModel(bytes, model, input, main, read, options.features)
+    ? readableModel(bytes, model, input, main, read, options)
     : await partlyReadModel(bytes, input, main, options);
   const nodes = new NodeGraph(model, [main.name]);
   const below = nodes.below([found.features]);

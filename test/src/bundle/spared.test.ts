@@ -1,0 +1,76 @@
+import { type Bundle, type Example, InputError } from '@whet/runtime';
+import { loadBundle } from '@whet/runtime/node';
+import { generatorFor } from '@whet/trainer';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { compileBytes } from '../compile/compile-helpers.js';
+import { photographs } from './photographs.js';
+
+const { model, pictures } = photographs(5);
+const random = generatorFor(7, 'spared', 0);
+
+/** Plain pictures, each class of one brightness: views of them are told whatever was turned, moved or scaled. */
+const plain = (counts: readonly number[]): Example[] =>
+  counts.flatMap((count, way) =>
+    Array.from({ length: count }, () => {
+      const light = (way === 0 ? -9 : 9) + 0.01 * random.normal();
+      return { label: `class ${way}`, image: new Float32Array(64).fill(light) };
+    }),
+  );
+
+let bundle: Bundle;
+beforeAll(async () => {
+  const patterns = { head: ['none'], last: ['last:1'] };
+  const { directory } = await compileBytes(model, { patterns, rate: 0.01 });
+  bundle = await loadBundle(directory, { threads: 1 });
+});
+afterAll(() => bundle.release());
+
+describe('steps below the head', () => {
+  it.each([
+    ['of five examples', [5, 5]],
+    ['of one example', [1, 1]],
+    ['of one beside five', [1, 5]],
+  ])('are spared where views leave them nothing to learn, %s', async (_, counts) => {
+    const examples = plain(counts);
+    const { spared, losses, loss, solved, profile } = await bundle.adapt(examples, { pattern: 'last', rate: 1 });
+    expect(spared).toMatch(/^views of the examples have a loss of 0\.0\d\d, which leaves nothing to learn$/);
+    expect([losses, loss, solved, profile.steps, profile.pattern]).toEqual([[], undefined, true, 0, 'last']);
+    const { profile: head } = await bundle.adapt(examples, { pattern: 'head' });
+    for (const name of ['head.weight', 'head.bias']) {
+      const [own = [], others = []] = [profile, head].map(({ values }) => values.get(name)?.data);
+      // With one example a class its views are part of the head.
+      if (!counts.includes(1))
+        for (const [i, value] of [...own].entries()) expect(value).toBeCloseTo(others[i] ?? 0, 4);
+    }
+  });
+
+  it('are taken where they are always to be, or views are not told apart', async () => {
+    const always = await bundle.adapt(plain([5, 5]), { pattern: 'last', always: true });
+    expect([always.spared, always.losses.length]).toEqual([undefined, 10]);
+    const grainy = await bundle.adapt(pictures({ a: 5, b: 5 }), { pattern: 'last' });
+    expect([grainy.spared, grainy.losses.length]).toEqual([undefined, 10]);
+  });
+
+  it('are taken where nothing tells: of images that were encoded before, or without views', async () => {
+    const examples = plain([5, 5]);
+    const encoded = await bundle.encode(
+      examples.map(({ image }) => image),
+      { pattern: 'last' },
+    );
+    const given = encoded.map((image, i) => ({ image, label: (examples[i] as Example).label }));
+    const without = [
+      await bundle.adapt(given, { pattern: 'last' }),
+      await bundle.adapt(examples, { pattern: 'last', views: 0 }),
+    ];
+    for (const { spared, losses } of without) expect([spared, losses.length]).toEqual([undefined, 10]);
+  });
+
+  it('are spared nothing where none are asked for', async () => {
+    const { spared, solved } = await bundle.adapt(plain([5, 5]), { pattern: 'last', steps: 0 });
+    expect([spared, solved]).toEqual([undefined, false]);
+  });
+
+  it.each([Number.NaN, 0, -1])('and a rate of %s is refused all the same', async (rate) => {
+    await expect(bundle.adapt(plain([5, 5]), { pattern: 'last', rate })).rejects.toThrow(InputError);
+  });
+});

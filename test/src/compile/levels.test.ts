@@ -1,0 +1,157 @@
+import { exposeOnnx } from '@whet/compiler';
+import { loadBundle } from '@whet/runtime/node';
+import { type CompileOptions, generatorFor } from '@whet/trainer';
+import * as ort from 'onnxruntime-node';
+import { describe, expect, it } from 'vitest';
+import { type Build, type NetworkWriter, networkOf } from './block-networks.js';
+import { compileBytes, fixture } from './compile-helpers.js';
+
+const random = generatorFor(31, 'levels', 0);
+const picture = () => Float32Array.from({ length: 4 * 8 * 8 }, () => random.normal());
+
+const residual = (n: NetworkWriter, x: Parameters<Build>[1], name: string) => {
+  const width = x.shape[1] as number;
+  const inner = n.apply('Relu', n.convolution(x, `${name}.a`, width, { norm: true }));
+  return n.binary('Add', x, n.convolution(inner, `${name}.b`, width));
+};
+
+/** Three blocks, of 6 channels each, and `above` them. */
+const blocks =
+  (above: Build): Build =>
+  (n, x) => {
+    let y = n.convolution(x, 'stem', 6, { stride: 2 });
+    for (const name of ['one', 'two', 'three']) y = residual(n, y, name);
+    return above(n, y);
+  };
+const withLayer = networkOf(blocks((n, y) => n.apply('Relu', n.convolution(y, 'top', 10, { side: 1 }))));
+const withoutLayer = networkOf(blocks((n, y) => n.apply('Relu', y)));
+
+async function run(model: Uint8Array, feeds: Record<string, ort.Tensor>) {
+  const session = await ort.InferenceSession.create(model, { logSeverityLevel: 3, intraOpNumThreads: 1 });
+  const outputs = await session.run(feeds);
+  await session.release();
+  return outputs;
+}
+
+/** Means over the image of tensors that a model makes, of each its rows `[N, C]`. */
+async function meansOf(model: Uint8Array, names: readonly string[], images: ort.Tensor): Promise<number[][][]> {
+  const input = (await ort.InferenceSession.create(model, { logSeverityLevel: 3 })).inputNames[0] as string;
+  const made = await run(exposeOnnx(model, names, { tensor: input, shape: ['N', 4, 8, 8] }), { [input]: images });
+  return names.map((name) => {
+    const { data, dims } = made[name] as ort.Tensor;
+    const [count = 0, channels = 0] = dims;
+    const places = data.length / count / channels;
+    return Array.from({ length: count }, (_, n) =>
+      Array.from({ length: channels }, (_, c) => {
+        const from = (n * channels + c) * places;
+        return (data as Float32Array).slice(from, from + places).reduce((sum, value) => sum + value, 0) / places;
+      }),
+    );
+  });
+}
+
+const batch = (images: readonly Float32Array[]) =>
+  new ort.Tensor('float32', Float32Array.from(images.flatMap((image) => [...image])), [images.length, 4, 8, 8]);
+
+const cosine = (a: readonly number[], b: readonly number[]) =>
+  a.reduce((sum, value, i) => sum + value * (b[i] as number), 0) / Math.hypot(...a) / Math.hypot(...b);
+
+describe('levels of a network', () => {
+  const compile = (options: Partial<CompileOptions> = {}, model = withLayer) =>
+    compileBytes(model, { patterns: { none: ['none'], deep: ['blocks:2'] }, ...options });
+
+  it('are means of what the last blocks make, beside the features, in the frozen part as exported', async () => {
+    const { directory, report } = await compile();
+    const { manifest, model, patterns } = report;
+    const names = manifest.provenance['levels'] as string[];
+    expect(names).toHaveLength(2);
+    expect([manifest.featureLength, patterns[0]?.encoded]).toEqual([10 + 6 + 6, 'as exported']);
+    expect(patterns[0]?.boundary).toEqual([model.features, ...names]);
+    // The nearer block first, and the lower one frozen where two move.
+    expect(patterns[1]?.boundary).not.toContain(names[0]);
+    const images = batch([picture(), picture()]);
+    const [own, nearer, lower] = await meansOf(withLayer, [model.features, ...names], images);
+    const bundle = await loadBundle(directory, { patterns: ['none'], threads: 1 });
+    const [first] = await bundle.encode([images.data.slice(0, 4 * 8 * 8) as Float32Array]);
+    await bundle.release();
+    const expected = [own, nearer, lower].flatMap((rows) => rows?.[0] ?? []);
+    expect(expected.length).toBe(22);
+    for (const [i, value] of expected.entries()) expect(first?.features[i]).toBeCloseTo(value, 4);
+  });
+
+  it('count by the mean of their cosines, the lower half', async () => {
+    const { directory, report } = await compile();
+    const images = [picture(), picture(), picture()];
+    const names = [report.model.features, ...(report.manifest.provenance['levels'] as string[])];
+    const levels = await meansOf(withLayer, names, batch(images));
+    const shares = [0.4, 0.4, 0.2];
+    const alike = (to: number) =>
+      levels.reduce((sum, rows, i) => sum + (shares[i] ?? 0) * cosine(rows[2] as number[], rows[to] as number[]), 0);
+    for (const pattern of ['none', 'deep']) {
+      const bundle = await loadBundle(directory, { patterns: [pattern], threads: 1 });
+      const examples = images.slice(0, 2).map((image, i) => ({ image, label: 'ab'[i] as string }));
+      const { profile } = await bundle.adapt(examples, { pattern, steps: 0 });
+      const [told] = await bundle.predict(profile, images.slice(2));
+      await bundle.release();
+      // One example a class: cosines are taken 15 times.
+      const apart = Math.exp(15 * (alike(1) - alike(0)));
+      expect(told?.probabilities['a']).toBeCloseTo(1 / (1 + apart), 4);
+    }
+  });
+
+  it('have gradients, of blocks below them too', async () => {
+    const { directory, report } = await compile({ optimizer: 'sgd', objective: 'head' });
+    const bundle = await loadBundle(directory, { patterns: ['deep'], threads: 1 });
+    const images = Array.from({ length: 4 }, picture);
+    const examples = images.map((image, i) => ({ image, label: 'ab'[i % 2] as string }));
+    const steps = async (rate: number) => bundle.adapt(examples, { pattern: 'deep', steps: 1, rate });
+    const { profile: start } = await bundle.adapt(examples, { pattern: 'deep', steps: 0 });
+    const rate = 1e-4;
+    const { profile, losses, loss } = await steps(rate);
+    // A step of plain descent lowers the loss by the rate times the gradient's square, which is what the values moved by over the rate.
+    let square = 0;
+    for (const [name, { data }] of profile.values) {
+      if (name.startsWith('familiar.')) continue;
+      for (const [i, value] of data.entries()) {
+        square += ((value - (start.values.get(name)?.data[i] as number)) / rate) ** 2;
+      }
+    }
+    const fell = (losses[0] as number) - (loss as number);
+    expect(report.patterns[1]?.moving.length).toBeGreaterThan(4);
+    expect(fell / (rate * square)).toBeGreaterThan(0.9);
+    expect(fell / (rate * square)).toBeLessThan(1.1);
+    await bundle.release();
+  });
+
+  it('leave out the last block where the features are nothing but means of it', async () => {
+    const { report } = await compile({ levels: 2 }, withoutLayer);
+    const [nearer] = report.manifest.provenance['levels'] as string[];
+    const { report: other } = await compile({}, withLayer);
+    const [ofThird, ofSecond] = other.manifest.provenance['levels'] as string[];
+    expect(nearer).not.toBe(ofThird);
+    expect(nearer).toBe(ofSecond);
+  });
+
+  it('are none where none are asked for, or the head reads features as they are', async () => {
+    for (const options of [{ levels: 0 }, { head: 'prototype' }, { head: 'keep' }] as const) {
+      const { report } = await compile(options);
+      expect([report.manifest.featureLength, report.manifest.provenance['levels']]).toEqual([10, undefined]);
+    }
+  });
+
+  it.each<[string, Partial<CompileOptions>, string]>([
+    ['of a head of features', { head: 'prototype', levels: 1 }, 'levels: expected none, or a cosine head, got 1'],
+    [
+      'of more blocks than there are',
+      { levels: 5 },
+      'levels: expected no more than there are, got 5: the network has 3',
+    ],
+  ])('are refused %s', async (_, options, message) => {
+    await expect(compile(options)).rejects.toThrow(message);
+  });
+
+  it('are refused of a model that stays as exported in part', async () => {
+    const model = await fixture('quantized-logits-keep-head');
+    await expect(compileBytes(model, { levels: 1 })).rejects.toThrow('or is quantized, there are none');
+  });
+});
