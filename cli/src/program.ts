@@ -2,6 +2,7 @@ import { Command } from 'commander';
 
 /** The commands; each loads its part when it runs: `whet predict` on an edge box never loads the trainer. */
 const loaders: readonly ((version: string) => Promise<Command>)[] = [
+  async () => (await import('./commands/data.js')).dataCommand(),
   async () => (await import('./commands/train.js')).trainCommand(),
   async () => (await import('./commands/evaluate.js')).evaluateCommand(),
   async () => (await import('./commands/export.js')).exportCommand(),

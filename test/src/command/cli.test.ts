@@ -31,6 +31,7 @@ describe('whet', () => {
   it('says what it can do, and each command what it takes', async () => {
     const { out } = await whet('--help');
     const commands = [
+      'data',
       'train',
       'report',
       'search',

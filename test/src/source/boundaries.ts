@@ -50,6 +50,7 @@ export function strangeImports(sources: readonly Source[]): string[] {
 export const roomArrows: Readonly<Record<string, readonly string[]>> = {
   statistics: [],
   data: [],
+  emoji: ['data'],
   task: [],
   pattern: [],
   bundle: ['pattern'],

@@ -1,0 +1,147 @@
+import { constants } from 'node:fs';
+import { access, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { DataError, type SplitName } from '../data/dataset.js';
+import { generatorFor } from '../data/random.js';
+import { creditsOf } from './credits.js';
+import { emojiStyles, type IconSet, permissiveLicences, readIconSets } from './icon-sets.js';
+import { inTurns } from './in-turns.js';
+import { drawPicture } from './picture.js';
+import { HELD_BACK, type PlannedPicture, planPictures, SPLITS, type Undrawn } from './plan.js';
+import { findThings } from './things.js';
+
+export interface EmojiOptions {
+  /** The sets are read from its `node_modules`, or from those of a folder above it; the folder of the process when absent. */
+  readonly sets?: string;
+  /** Names of sets; {@link emojiStyles} when absent. */
+  readonly styles?: readonly string[];
+  /** Sets that `train` and `validation` do not see. Their pictures of the things of `test` stand in `held-back`. None when absent. */
+  readonly holdBack?: readonly string[];
+  /** Leaves out sets whose licence is none of {@link permissiveLicences}. */
+  readonly permissive?: boolean;
+  /** Sets that draw a thing, at least; three quarters of them, rounded up, when absent. */
+  readonly least?: number;
+  /** Width and height in pixels; 128 when absent. */
+  readonly size?: number;
+  /** Pictures of each drawing; 3 when absent. */
+  readonly drawings?: number;
+  /** 0 when absent. */
+  readonly seed?: number;
+  /** How many drawings were looked at, and then how many pictures were made, of how many. */
+  readonly onProgress?: (what: 'drawings' | 'pictures', done: number, total: number) => void;
+  /** Ends the work; nothing that was written stays. */
+  readonly signal?: AbortSignal;
+}
+
+export interface EmojiData {
+  /** Of each split, without those held back. */
+  readonly classes: Readonly<Record<SplitName, number>>;
+  readonly pictures: number;
+  readonly sets: readonly IconSet[];
+  /** Left out for their licence. */
+  readonly leftOut: readonly IconSet[];
+  readonly undrawn: readonly Undrawn[];
+}
+
+const MANIFEST = 'manifest.json';
+const CREDITS = 'CREDITS.md';
+const LARGEST = 2048;
+const MOST = 1000;
+
+/**
+ * Makes a few-shot data set of drawings of things: a thing that several emoji sets draw is a class, with `drawings` pictures of every set's drawing, as
+ * `<split>/<thing>/<set>-<n>.webp`; with `manifest.json`, which says of every picture its set, and `CREDITS.md`. The same options, sets and
+ * version of sharp make the same files.
+ *
+ * @throws {DataError} where an option is out of range, a set is missing or damaged, `out` is not empty or cannot be written, or a split has no thing.
+ *   Where the work is ended or fails, what was written is taken away again.
+ */
+export async function makeEmojiData(out: string, options: EmojiOptions = {}): Promise<EmojiData> {
+  const { styles = emojiStyles, holdBack = [], permissive = false, size = 128, drawings = 3, seed = 0 } = options;
+  const { onProgress, signal } = options;
+  checkCount('size', size, LARGEST);
+  checkCount('drawings', drawings, MOST);
+  if (!Number.isSafeInteger(seed)) throw new DataError(`emoji: expected a seed that is a whole number, got ${seed}`);
+  const strange = holdBack.filter((style) => !styles.includes(style));
+  if (strange.length > 0) {
+    throw new DataError(`emoji: expected to hold back some of ${styles.join(', ')}, got ${strange.join(', ')}`);
+  }
+  await claim(out);
+  const read = await readIconSets(options.sets ?? '.', [...new Set(styles)]);
+  const sets = permissive ? read.filter(({ licence }) => permissiveLicences.includes(licence.spdx ?? '')) : read;
+  if (sets.length === 0) throw new DataError(`emoji: expected a set under ${permissiveLicences.join(', ')}, got none`);
+  const least = options.least ?? Math.ceil(sets.length * 0.75);
+  checkCount('least', least, sets.length);
+
+  const onLook = onProgress && ((done: number, total: number) => onProgress('drawings', done, total));
+  const asked = { drawings, least, holdBack, signal, ...(onLook && { onLook }) };
+  const { pictures, undrawn } = await planPictures(findThings(sets, least), asked);
+  const perSet = new Map<string, number>();
+  const write = async ({ file, thing, drawing, look, number }: PlannedPicture) => {
+    const { style } = drawing.set;
+    const random = generatorFor(seed, `emoji/${thing}/${style}`, number);
+    const bytes = await drawPicture(drawing.icon, look, size, random);
+    await mkdir(join(out, dirname(file)), { recursive: true });
+    await writeFile(join(out, file), bytes);
+    perSet.set(style, (perSet.get(style) ?? 0) + 1);
+  };
+  try {
+    let done = 0;
+    await inTurns(pictures, signal, async (picture) => {
+      await write(picture);
+      onProgress?.('pictures', ++done, pictures.length);
+    });
+    await writeFile(join(out, CREDITS), creditsOf(sets, perSet, size));
+    const settings = { size, drawings, seed, least, permissive, holdBack };
+    await writeFile(join(out, MANIFEST), manifestOf(settings, sets, pictures, undrawn));
+  } catch (cause) {
+    for (const name of [...SPLITS, HELD_BACK, CREDITS, MANIFEST]) {
+      await rm(join(out, name), { recursive: true, force: true });
+    }
+    throw (cause as NodeJS.ErrnoException).syscall === undefined ? cause : unwritable(out, cause);
+  }
+  const leftOut = read.filter((set) => !sets.includes(set));
+  return { classes: classesOf(pictures), pictures: pictures.length, sets, leftOut, undrawn };
+}
+
+function checkCount(what: string, value: number, most: number): void {
+  if (Number.isSafeInteger(value) && value >= 1 && value <= most) return;
+  throw new DataError(`emoji: ${what}: expected a whole number from 1 to ${most}, got ${value}`);
+}
+
+/** Makes sure of an empty folder. */
+async function claim(out: string): Promise<void> {
+  let names: string[];
+  try {
+    await mkdir(out, { recursive: true });
+    await access(out, constants.W_OK);
+    names = await readdir(out);
+  } catch (cause) {
+    throw unwritable(out, cause);
+  }
+  if (names.length > 0) throw new DataError(`${out}: expected an empty folder, got ${names.slice(0, 5).join(', ')}`);
+}
+
+const unwritable = (out: string, cause: unknown): DataError =>
+  new DataError(`${out}: expected a folder that can be written, got ${String(cause)}`, { cause });
+
+function classesOf(pictures: readonly PlannedPicture[]): Record<SplitName, number> {
+  const count = (split: SplitName) =>
+    new Set(pictures.filter(({ file }) => file.startsWith(`${split}/`)).map(({ thing }) => thing)).size;
+  return { train: count('train'), validation: count('validation'), test: count('test') };
+}
+
+/** JSON, a picture in a line. */
+function manifestOf(
+  settings: object,
+  sets: readonly IconSet[],
+  pictures: readonly PlannedPicture[],
+  undrawn: readonly Undrawn[],
+): string {
+  const about = sets.map(({ icons: _, ...set }) => set);
+  const head = JSON.stringify({ settings, sets: about, undrawn }, undefined, 2).slice(0, -2);
+  const lines = pictures.map(({ file, thing, split, drawing: { set, id } }) =>
+    JSON.stringify({ file, thing, split, set: set.style, icon: id }),
+  );
+  return `${head},\n  "pictures": [\n    ${lines.join(',\n    ')}\n  ]\n}\n`;
+}
