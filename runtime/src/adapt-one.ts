@@ -104,7 +104,9 @@ export async function finished(
 ): Promise<Map<string, ProfileValue>> {
   signal?.throwIfAborted();
   const temperature = asked ? temperatureOf(asked) : await unaskedTemperature(pattern, rows, adapted);
-  const familiar = from ? undefined : await familiarity(pattern, rows, adapted, temperature);
+  const familiar = from
+    ? undefined
+    : await familiarity(pattern, rows, adapted, temperature, adapted.solved ? asked : undefined);
   return new Map([...cooled(adapted.values, temperature), ...(familiar ?? [])]);
 }
 

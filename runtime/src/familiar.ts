@@ -79,13 +79,14 @@ async function spreadOfViews(
  * directions that end in closed form. The threshold is where examples that were held back and examples of classes that were left out are as
  * often taken for the other (of two normal distributions). With one example of each class it is above four in five of the latter; where
  * something below the head has moved, which drives both apart, half-way to views of the examples. The head's logits are to be divided by
- * `temperature`.
+ * `temperature`. What the head in closed form of a head alone took examples for that it had not seen may be given as `asked`.
  */
 export async function familiarity(
   pattern: Pattern,
   all: Rows,
   { values, solved }: Pick<AdaptedValues, 'values' | 'solved'>,
   temperature: number,
+  asked?: Asked,
 ): Promise<Map<string, ProfileValue> | undefined> {
   const rows = presentClasses(withoutViews(all));
   if (!pattern.solve || !pattern.leftOut || rows.ways < 2 || rows.ways < all.ways) return undefined;
@@ -98,7 +99,8 @@ export async function familiarity(
   const { data, shape, scale } = means;
   const logits = (await leftOutLogits(pattern, rows, below)).map((value) => value / scale);
   const cosines = { logits, labels: rows.labels, counts: rows.support };
-  const held = share > 0 ? await askSolved(pattern, rows, below) : askedAlike(cosines, rows);
+  const isAsked = asked !== undefined && isAlone && rows.labels.length === all.labels.length;
+  const held = share > 0 ? (isAsked ? asked : await askSolved(pattern, rows, below)) : askedAlike(cosines, rows);
   const left = share > 0 ? await askStrangers(pattern, rows, below) : cosines;
   const strangers = spreadOf(nearest(added(cosines, left, share), false));
   const own = held
