@@ -85,6 +85,8 @@ class Checker {
 }
 
 const checkers = new Map<string, Checker>();
+/** By the text of their documents: what is compiled of one is of use for every service that has the same. */
+const compiled = new Map<string, Checker>();
 const plainFetch = globalThis.fetch;
 let checked = 0;
 
@@ -93,8 +95,10 @@ export const checkedAnswers = () => checked;
 
 /** Compares all answers from `url` from now on, until the function it gives back is called. */
 export async function checkAnswersOf(url: string): Promise<() => void> {
-  const document = (await (await plainFetch(`${url}/openapi.json`)).json()) as Document;
-  checkers.set(url, new Checker(document));
+  const text = await (await plainFetch(`${url}/openapi.json`)).text();
+  const checker = compiled.get(text) ?? new Checker(JSON.parse(text) as Document);
+  compiled.set(text, checker);
+  checkers.set(url, checker);
   return () => checkers.delete(url);
 }
 

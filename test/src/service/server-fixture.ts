@@ -5,26 +5,29 @@ import type { Bundle } from '@whet/runtime';
 import { loadBundle } from '@whet/runtime/node';
 import { createMemoryStore, type Limits, type ProfileStore, type ServerOptions, startServer } from '@whet/server';
 import { TINY_SIZE, tinyCheckpoint } from '@whet/tools/bundles/tiny-bundle';
-import { exportBundle, omniglotPreprocessing } from '@whet/trainer';
+import { buildBundle, omniglotPreprocessing, writeBundle } from '@whet/trainer';
 import sharp from 'sharp';
 import { checkAnswersOf } from './check-answers.js';
 
 /** Side of the tiny bundle's images, in pixels. */
 export const SIZE = TINY_SIZE;
 
+/** The files of the tiny bundle, compiled once in this process. */
+let compiled: ReadonlyMap<string, Uint8Array> | undefined;
+
 /** A real bundle of a small network with random weights: nothing it predicts is good, everything else is the same. */
 export async function openTinyBundle(): Promise<Bundle> {
   const directory = await mkdtemp(join(tmpdir(), 'whet-server-'));
   try {
-    await exportBundle({
+    compiled ??= buildBundle({
       checkpoint: tinyCheckpoint(),
-      directory: join(directory, 'tiny'),
       name: 'tiny',
       version: '1.0.0',
       description: 'Random weights.',
       preprocessing: omniglotPreprocessing(SIZE),
       limits: { maxClasses: 5, maxExamples: 12 },
-    });
+    }).contents;
+    await writeBundle(join(directory, 'tiny'), compiled);
     return await loadBundle(join(directory, 'tiny'), { threads: 1 });
   } finally {
     await rm(directory, { recursive: true, force: true });
