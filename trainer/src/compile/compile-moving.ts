@@ -12,7 +12,7 @@ import { type CompiledPattern, compilePattern } from '../pattern/compile-pattern
 import type { PatternSource } from '../pattern/pattern-source.js';
 import { takeSupportMoments } from '../pattern/support-moments.js';
 import { bundledNormalizations } from '../task/normalizations.js';
-import type { CompileOptions } from './compile-options.js';
+import type { CompileOptions, StepOptions } from './compile-options.js';
 import { exportedPrefix } from './exported-prefix.js';
 import { checkMovingPart, frozenPart, isImage, type MovingPart, movingPart } from './frozen-part.js';
 import { CompileError } from './read/compile-error.js';
@@ -55,8 +55,7 @@ function headSource(model: SourceModel, head: SourceHead | undefined, kind: Comp
 /** Nodes that a step differentiates at most; the largest classifiers have about half of it when all of them moves. */
 const MOST_MOVING = 6000;
 
-function expectFewMoving(features: Graph, moving: readonly string[]): void {
-  const names = new Set(moving);
+function expectFewMoving(features: Graph, names: ReadonlySet<string>): void {
   const moved = new Set(features.inputs.filter(({ name }) => names.has(name)));
   let count = 0;
   for (const { inputs, output } of nodesOf(features.outputs.values())) {
@@ -74,16 +73,20 @@ function expectFewMoving(features: Graph, moving: readonly string[]): void {
 export const startingEntries = ({ value }: ModelParameter): Float32Array =>
   Float32Array.from(value.constant?.data ?? []);
 
-/** The graphs of a model of which `moving` moves. Throws {@link CompileError} naming the pattern. */
-export function compileMoving(
+/** What a pattern of a model is compiled from, and what moves, where the frozen part has to be the file's own. */
+export interface MovingSource {
+  readonly source: PatternSource;
+  readonly exactly: MovingPart | undefined;
+}
+
+/** What the graphs of a model are compiled from of which `moving` moves. Throws {@link CompileError} where too much would. */
+export function movingSource(
   model: SourceModel,
   head: SourceHead | undefined,
   moving: readonly ModelParameter[],
-  pattern: string,
-  options: CompileOptions,
-): Compiled {
-  const { normalization = 'population' } = options;
-  const { optimizer, objective, smoothing, decay } = stepOptions(options, moving);
+  options: Pick<CompileOptions, 'head' | 'normalization'> & StepOptions,
+): MovingSource {
+  const { normalization = 'population', optimizer, objective, smoothing, decay } = options;
   const starts = new Map(moving.map((parameter) => [parameter.name, startingEntries(parameter)]));
   const rest: Omit<PatternSource, 'features'> = {
     featureLength: featureLength(model),
@@ -93,19 +96,36 @@ export function compileMoving(
     ...(smoothing ? { smoothing } : {}),
     ...(decay ? { decay: { by: decay, starts } } : {}),
   };
+  const names = new Set(moving.map(({ name }) => name));
+  const features = model.featureGraph(moving);
+  expectFewMoving(features, names);
+  if (!model.opaque) {
+    const of = bundledNormalizations[normalization].storesMoments ? takeSupportMoments(features) : { features };
+    return { source: { ...of, ...rest }, exactly: undefined };
+  }
+  const exactly = movingPart(model, features, names);
+  return { source: { features: exactly.graph, unsplit: true, ...rest }, exactly };
+}
+
+/** Values of the model at which its frozen part ends; none where all of it moves. */
+export const boundaryOf = (
+  model: SourceModel,
+  exactly: MovingPart | undefined,
+  cut: readonly Value[],
+): readonly Value[] => (exactly ? (isImage(model, exactly.frozen) ? [] : exactly.frozen) : cut);
+
+/** The graphs of a model of which `moving` moves. Throws {@link CompileError} naming the pattern. */
+export function compileMoving(
+  model: SourceModel,
+  head: SourceHead | undefined,
+  moving: readonly ModelParameter[],
+  pattern: string,
+  options: CompileOptions,
+): Compiled {
   try {
-    const features = model.featureGraph(moving);
-    expectFewMoving(
-      features,
-      moving.map(({ name }) => name),
-    );
-    if (!model.opaque) {
-      const source = bundledNormalizations[normalization].storesMoments ? takeSupportMoments(features) : { features };
-      return { ...compilePattern({ ...source, ...rest }), exactly: undefined };
-    }
-    const exactly = movingPart(model, features, new Set(moving.map(({ name }) => name)));
-    const compiled = compilePattern({ features: exactly.graph, unsplit: true, ...rest });
-    return { ...compiled, boundary: isImage(model, exactly.frozen) ? [] : exactly.frozen, exactly };
+    const { source, exactly } = movingSource(model, head, moving, { ...options, ...stepOptions(options, moving) });
+    const compiled = compilePattern(source);
+    return { ...compiled, boundary: boundaryOf(model, exactly, compiled.boundary), exactly };
   } catch (cause) {
     throw new CompileError(`pattern "${pattern}": ${(cause as Error).message}`, { cause });
   }
@@ -114,7 +134,13 @@ export function compileMoving(
 /** The graph of the frozen part, if anything is frozen: the file's own where it can be. */
 export async function prefixOf(
   model: SourceModel,
-  { exactly, encode, encodeQuery, boundary, features }: Compiled,
+  {
+    exactly,
+    encode,
+    encodeQuery,
+    boundary,
+    features,
+  }: Pick<Compiled, 'exactly' | 'encode' | 'encodeQuery' | 'boundary' | 'features'>,
   moving: readonly ModelParameter[],
   external: ExternalReader | undefined,
 ): Promise<{ bytes: Uint8Array; encoded: 'as exported' | 'anew' } | undefined> {

@@ -1,18 +1,8 @@
-import {
-  foldConstants,
-  type Graph,
-  GraphBuilder,
-  gatherSlices,
-  mergeCommonSubexpressions,
-  narrow,
-  removeUnusedInputs,
-  runPasses,
-  simplify,
-  type Value,
-} from '@whet/compiler';
+import type { Graph, GraphBuilder, Value } from '@whet/compiler';
 import { headLogits } from '@whet/models';
 import type { PatternSource } from './pattern-source.js';
-import { copyRest, encodeGraph, type RestOfNetwork, splitNetwork } from './split-network.js';
+import { encodeGraph, type RestOfNetwork } from './split-network.js';
+import { splitSource } from './split-source.js';
 import { headInputs, stepGraph } from './step-graph.js';
 
 export interface CompiledPattern {
@@ -42,24 +32,8 @@ export interface CompiledPattern {
  * images and W classes stay symbols. Throws where the loss does not depend on a moving value.
  */
 export function compilePattern(source: PatternSource): CompiledPattern {
-  const whole = source.features;
-  const images = whole.inputs.find(({ name }) => name === 'images');
-  if (!images) throw new Error(`"${whole.name}" has no input "images"`);
-  const split = source.unsplit
-    ? { whole, images, cut: [], frozen: [], moving: source.normalizations ?? [] }
-    : splitNetwork(whole, images, source.normalizations ?? []);
+  const { split, encode, featureShape, part } = splitSource(source);
   const { cut, frozen, moving } = split;
-  const encode = cut.length > 0 ? encodeGraph(split, false) : undefined;
-  const featureShape = encode?.outputs.get('features')?.shape ?? images.shape;
-
-  const part = (name: string, moments: 'batch' | 'stored', build: (g: GraphBuilder, rest: RestOfNetwork) => Graph) => {
-    const g = new GraphBuilder();
-    const rest = copyRest(g, split, featureShape, moments === 'stored');
-    const built = build(g, { ...rest, output: source.headFeatures?.(g, rest.output) ?? rest.output });
-    const passes = { removeUnusedInputs, gatherSlices, foldConstants, mergeCommonSubexpressions, simplify, narrow };
-    // What is gathered of constants is one.
-    return runPasses({ ...built, name }, { ...passes, foldNarrowed: foldConstants }).graph;
-  };
 
   const start = part('start', 'batch', (g, { output, features, values }) => {
     const labels = g.input('labels', ['N', 'W']);

@@ -1,0 +1,198 @@
+import type { Executable, Tensor } from '@whet/compiler';
+import { oneHot } from '@whet/runtime/format';
+import { gradientName, HEAD_SCALE } from '../pattern/gradient-graph.js';
+import type { Candidates } from './candidates.js';
+import { headScale, type Learned, maskName, rateName, startName, type TaskTensor, taskTensors } from './learned.js';
+
+// The first-order outer gradient without an unrolled graph: inner directions are constants of it, so that a step's graph and one of the query
+// gradient, run in turns, give all of it.
+
+/** Encoded images of a task, one row each. */
+export interface EncodedRows {
+  /** `[N, ...]` */
+  readonly features: Tensor;
+  /** The class of each, 0 to below `ways`. */
+  readonly labels: Int32Array;
+}
+
+/** A task as its frozen part left it. */
+export interface EncodedTask {
+  readonly ways: number;
+  readonly support: EncodedRows;
+  /** 1 for the rows of the support set that classes are made of, 0 for views, which only ask. */
+  readonly isPrototype: Float32Array;
+  readonly query: EncodedRows;
+}
+
+/** What a task says of what is learned. */
+export interface TaskOutcome {
+  /** Of the query images, after the last step. */
+  readonly loss: number;
+  readonly accuracy: number;
+  /** By the names of what is learned. */
+  readonly gradients: ReadonlyMap<string, Float32Array>;
+}
+
+/** Floor of a direction's root mean square, squared, as the optimizer `rms` has it. */
+const EPSILON_SQUARED = 1e-16;
+
+const vector = (data: Float32Array): Tensor => ({ dtype: 'float32', shape: [data.length], data });
+const dataOf = (outputs: ReadonlyMap<string, Tensor>, name: string): ArrayLike<number> => {
+  const tensor = outputs.get(name);
+  if (!tensor) throw new Error(`the graph gave no output "${name}"`);
+  return tensor.data;
+};
+
+/** What the gradient is divided by: the root mean square of its open entries, or of all where none is. */
+function lengthOf(gradient: ArrayLike<number>, { open, count }: TaskTensor): number {
+  let sum = 0;
+  for (let i = 0; i < gradient.length; i++) {
+    if (count === 0 || open[i]) sum += (gradient[i] as number) ** 2;
+  }
+  return Math.sqrt(sum / (count || gradient.length) + EPSILON_SQUARED);
+}
+
+/** A task on its way through the inner loop. */
+class Walk {
+  readonly tensors: readonly TaskTensor[];
+  /** phi, and the sum of the dense directions so far, by candidate. */
+  readonly #phi: Float32Array[];
+  readonly #walked: Float32Array[];
+
+  constructor(
+    private readonly graph: Executable,
+    candidates: Candidates,
+    private readonly learned: Learned,
+  ) {
+    this.tensors = taskTensors(candidates, learned);
+    this.#phi = this.tensors.map(({ start }) => start.slice());
+    this.#walked = this.tensors.map(({ start }) => new Float32Array(start.length));
+  }
+
+  /** Loss, logits and gradients at phi. */
+  at({ features, labels }: EncodedRows, ways: number, support: Float32Array, queries: Float32Array) {
+    const feeds = new Map<string, Tensor>([
+      ['features', features],
+      ['labels', { dtype: 'float32', shape: [labels.length, ways], data: oneHot(labels, ways) }],
+      ['support', vector(support)],
+      ['queries', vector(queries)],
+      [HEAD_SCALE, vector(Float32Array.of(headScale(this.learned)))],
+    ]);
+    this.tensors.forEach(({ candidate: { name, parameter } }, i) => {
+      feeds.set(name, { dtype: 'float32', shape: parameter.shape, data: this.#phi[i] as Float32Array });
+    });
+    return this.graph.run(feeds);
+  }
+
+  /** phi <- phi - A 1[m >= 0] d, with d = g / rms(g) of each tensor. */
+  step(outputs: ReadonlyMap<string, Tensor>): void {
+    this.tensors.forEach((tensor, t) => {
+      const gradient = dataOf(outputs, gradientName(tensor.candidate.name));
+      const [phi, walked] = [this.#phi[t] as Float32Array, this.#walked[t] as Float32Array];
+      const length = lengthOf(gradient, tensor);
+      const { open, rate } = tensor;
+      for (let i = 0; i < gradient.length; i++) {
+        const direction = (gradient[i] as number) / length;
+        walked[i] = (walked[i] as number) + direction;
+        if (open[i]) phi[i] = (phi[i] as number) - rate * direction;
+      }
+    });
+  }
+
+  /**
+   * With q the query gradient at phi_K and D the sum of the directions, by tensor: of the logarithm of the rate -A <q, 1[m >= 0] D>; of a mask,
+   * straight through, -A sum q D over what each logit covers, open or not; of a start q.
+   */
+  gradients(outputs: ReadonlyMap<string, Tensor>): Map<string, Float32Array> {
+    const found = new Map<string, Float32Array>([
+      [HEAD_SCALE, Float32Array.from(dataOf(outputs, gradientName(HEAD_SCALE)))],
+    ]);
+    const sums = new Map<string, Float64Array>();
+    this.tensors.forEach(({ candidate, open, rate }, t) => {
+      const query = dataOf(outputs, gradientName(candidate.name));
+      const walked = this.#walked[t] as Float32Array;
+      const name = maskName(candidate);
+      const mask = sums.get(name) ?? new Float64Array(candidate.mask.shape.reduce((a, b) => a * b, 1));
+      sums.set(name, mask);
+      let ofRate = 0;
+      for (let i = 0; i < query.length; i++) {
+        const product = -rate * (query[i] as number) * (walked[i] as number);
+        const place = candidate.places[i] as number;
+        mask[place] = (mask[place] as number) + product;
+        if (open[i]) ofRate += product;
+      }
+      found.set(rateName(candidate.name), Float32Array.of(ofRate));
+      if (this.learned.has(startName(candidate.name))) found.set(startName(candidate.name), Float32Array.from(query));
+    });
+    for (const [name, sum] of sums) found.set(name, Float32Array.from(sum));
+    return found;
+  }
+}
+
+/** Whose class is left without it: the rows that an inner step asks about. */
+function askable({ labels }: EncodedRows, isPrototype: Float32Array): Float32Array {
+  const counts = new Map<number, number>();
+  for (const [i, label] of labels.entries()) counts.set(label, (counts.get(label) ?? 0) + (isPrototype[i] as number));
+  return Float32Array.from(labels, (label, i) => Number((counts.get(label) as number) > (isPrototype[i] as number)));
+}
+
+/** Support rows and query rows behind them. Views that asked in the steps are part of their class here. */
+function together({ support, query }: EncodedTask): { rows: EncodedRows; own: Float32Array } {
+  const [count, ...rest] = query.features.shape as [number, ...number[]];
+  const first = support.labels.length;
+  const data = new Float32Array(support.features.data.length + query.features.data.length);
+  data.set(support.features.data as Float32Array);
+  data.set(query.features.data as Float32Array, support.features.data.length);
+  const features: Tensor = { dtype: 'float32', shape: [first + count, ...rest], data };
+  const labels = Int32Array.from([...support.labels, ...query.labels]);
+  return { rows: { features, labels }, own: Float32Array.from(labels, (_, i) => Number(i < first)) };
+}
+
+/** Share of the rows from `first` on whose own class has the largest logit, as every other class's is smaller. */
+function accuracyFrom(logits: ArrayLike<number>, labels: Int32Array, ways: number, first: number): number {
+  let right = 0;
+  for (let row = first; row < labels.length; row++) {
+    const own = labels[row] as number;
+    const isRight = Array.from({ length: ways }, (_, way) => way).every(
+      (way) => way === own || (logits[row * ways + way] as number) < (logits[row * ways + own] as number),
+    );
+    right += Number(isRight);
+  }
+  return right / (labels.length - first);
+}
+
+/** What multiplies what: the graph of `gradientGraph`, and what may move and was learned in it. */
+export interface InnerLoop {
+  readonly graph: Executable;
+  readonly candidates: Candidates;
+  readonly learned: Learned;
+}
+
+/**
+ * Adapts to a task in `steps` steps and asks about its query images. A task of one prototype a class without views has no loss to step by, and
+ * stays at its start.
+ */
+export async function walkTask(
+  { graph, candidates, learned }: InnerLoop,
+  task: EncodedTask,
+  steps: number,
+): Promise<TaskOutcome> {
+  const walk = new Walk(graph, candidates, learned);
+  const { ways, support, isPrototype } = task;
+  const asked = askable(support, isPrototype);
+  for (let step = 0; step < steps && asked.includes(1); step++) {
+    walk.step(await walk.at(support, ways, isPrototype, asked));
+  }
+  const { rows, own } = together(task);
+  const outputs = await walk.at(
+    rows,
+    ways,
+    own,
+    own.map((each) => 1 - each),
+  );
+  return {
+    loss: dataOf(outputs, 'loss')[0] as number,
+    accuracy: accuracyFrom(dataOf(outputs, 'logits'), rows.labels, ways, support.labels.length),
+    gradients: walk.gradients(outputs),
+  };
+}
