@@ -25,4 +25,5 @@ export {
   writeSafetensors,
 } from './safetensors.js';
 export { type ScheduleName, scheduleNames } from './schedule.js';
+export { viewsOf } from './views.js';
 export { Weights } from './weights.js';

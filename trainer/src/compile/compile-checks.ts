@@ -1,7 +1,7 @@
 import { listProblems } from '@whet/compiler';
 import type { Preprocessing } from '@whet/runtime';
 import { takeSupportMoments } from '../pattern/support-moments.js';
-import type { CompileOptions } from './compile-options.js';
+import type { CompileOptions, ImageOptions } from './compile-options.js';
 import { checkLabels } from './labels.js';
 import { CompileError } from './read/compile-error.js';
 import { expectFinite } from './read/finite-weights.js';
@@ -18,7 +18,7 @@ function perChannel(what: string, given: readonly number[] | undefined, absent: 
 
 /** Means and deviations of pixels 0..1. Throws {@link CompileError} where those given look like others, and nobody said which. */
 function ofUnitPixels(
-  options: CompileOptions,
+  options: ImageOptions,
   { shape: [channels], bytes }: SourceModel['input'],
 ): Pick<Preprocessing, 'mean' | 'std'> {
   const { pixelRange } = options;
@@ -45,7 +45,7 @@ function ofUnitPixels(
 }
 
 /** How images become the model's input. Throws {@link CompileError} for what does not fit it. */
-export function preprocessingOf(options: CompileOptions, model: SourceModel): Preprocessing {
+export function preprocessingOf(options: ImageOptions, model: SourceModel): Preprocessing {
   const [channels, height, width] = model.input.shape;
   const { fit = 'contain', resize, grey, bgr = false } = options;
   if (resize !== undefined && fit !== 'cover') {

@@ -27,7 +27,31 @@ export interface StepOptions {
   readonly views?: number;
 }
 
-export interface CompileOptions extends StepOptions {
+/** How images become a model's input. */
+export interface ImageOptions {
+  /** Per channel, of pixels 0..`pixelRange`; one number stands for all channels. */
+  readonly mean?: readonly number[];
+  readonly std?: readonly number[];
+  /**
+   * What the model's white is before `mean` and `std`: 1 or 255. 1 when absent; means and deviations above 1 are refused then, as
+   * they are likely those of 0..255.
+   */
+  readonly pixelRange?: 1 | 255;
+  /** How an image of another aspect ratio is brought to the model's; `contain` when absent. */
+  readonly fit?: Preprocessing['fit'];
+  /** Of `cover`: pixels of the image's shorter side, before its middle is cut out. */
+  readonly resize?: number;
+  /** How pixels are weighed when an image is resized; `lanczos3` when absent. */
+  readonly kernel?: Preprocessing['kernel'];
+  /** What a model of one channel sees of colours; `linear` when absent. */
+  readonly grey?: NonNullable<Preprocessing['grey']>;
+  /** The model takes blue, green, red; `mean` and `std` are in that order. */
+  readonly bgr?: boolean;
+  /** Colour around an image of another aspect ratio, 0..255. */
+  readonly background?: number;
+}
+
+export interface CompileOptions extends StepOptions, ImageOptions {
   /** The ONNX file. */
   readonly model: Uint8Array;
   /** What the file is called, for the manifest. */
@@ -62,26 +86,6 @@ export interface CompileOptions extends StepOptions {
   readonly imageSize?: readonly [height: number, width: number];
   /** Where the channels of its input stand, for a model whose input does not show it. */
   readonly layout?: ImageLayout;
-  /** Per channel, of pixels 0..`pixelRange`; one number stands for all channels. */
-  readonly mean?: readonly number[];
-  readonly std?: readonly number[];
-  /**
-   * What the model's white is before `mean` and `std`: 1 or 255. 1 when absent; means and deviations above 1 are refused then, as
-   * they are likely those of 0..255.
-   */
-  readonly pixelRange?: 1 | 255;
-  /** How an image of another aspect ratio is brought to the model's; `contain` when absent. */
-  readonly fit?: Preprocessing['fit'];
-  /** Of `cover`: pixels of the image's shorter side, before its middle is cut out. */
-  readonly resize?: number;
-  /** How pixels are weighed when an image is resized; `lanczos3` when absent. */
-  readonly kernel?: Preprocessing['kernel'];
-  /** What a model of one channel sees of colours; `linear` when absent. */
-  readonly grey?: NonNullable<Preprocessing['grey']>;
-  /** The model takes blue, green, red; `mean` and `std` are in that order. */
-  readonly bgr?: boolean;
-  /** Colour around an image of another aspect ratio, 0..255. */
-  readonly background?: number;
 }
 
 export interface PatternReport {

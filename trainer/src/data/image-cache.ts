@@ -1,11 +1,10 @@
 import { createHash } from 'node:crypto';
-import { constants } from 'node:fs';
-import { access, mkdir, readFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
-import { isAbsolute, join } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 import * as z from 'zod/mini';
-import { DataError, type Dataset, type ImageClass, type SplitName } from './dataset.js';
+import { cacheFolder, unwritable } from './cache-folder.js';
+import type { Dataset, ImageClass, SplitName } from './dataset.js';
 
 /** What a cache keeps of a dataset. */
 export type DecodedImages = Pick<Dataset, 'splits' | 'skipped'>;
@@ -50,17 +49,11 @@ const SPLITS = ['train', 'validation', 'test'] as const satisfies readonly Split
  * @throws {DataError} where the directory cannot be made or written, before anybody has spent time on decoding.
  */
 export async function openImageCache(label: string, madeFrom: unknown, directory?: string): Promise<ImageCache> {
-  const folder = directory ?? defaultDirectory();
+  const folder = await cacheFolder(directory);
   const key = sha256(JSON.stringify({ format: FORMAT, madeFrom }))
     .toString('hex')
     .slice(0, 32);
   const path = join(folder, `${label}-${key}.images`);
-  try {
-    await mkdir(folder, { recursive: true });
-    await access(folder, constants.W_OK);
-  } catch (cause) {
-    throw unwritable(folder, cause);
-  }
   return {
     path,
     async read() {
@@ -123,19 +116,6 @@ function decode(bytes: Uint8Array): DecodedImages | undefined {
   return header.skipped ? { splits, skipped: header.skipped } : { splits };
 }
 
-// The XDG base directory specification: a relative path is to be ignored.
-function defaultDirectory(): string {
-  const base = process.env['XDG_CACHE_HOME'];
-  return join(base !== undefined && isAbsolute(base) ? base : join(homedir(), '.cache'), 'whet');
-}
-
 function sha256(data: string | Uint8Array): Buffer {
   return createHash('sha256').update(data).digest();
-}
-
-function unwritable(folder: string, cause: unknown): DataError {
-  return new DataError(
-    `cache directory ${folder} cannot be written: ${String(cause)}. Name another one, or set XDG_CACHE_HOME.`,
-    { cause },
-  );
 }

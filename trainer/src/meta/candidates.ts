@@ -39,7 +39,9 @@ export interface CandidateOptions {
   readonly trainable: readonly string[];
   readonly granularity: CandidateGranularity;
   /** Selections among the candidates whose start weights are learned; none when absent. */
-  readonly learnWeights?: readonly string[];
+  readonly learnWeights?: readonly string[] | undefined;
+  /** The deepest block that may move, counted from the head; all that are selected when absent. */
+  readonly deepest?: number | undefined;
 }
 
 /** The block of each parameter of a model, counted from the head; below the first block it is one more than there are. */
@@ -84,15 +86,15 @@ function specsOf(
  * be differentiated is, or weights are to be learned that are no candidates.
  */
 export function chooseCandidates(model: SourceModel, options: CandidateOptions): Candidates {
-  const { trainable, granularity, learnWeights = [] } = options;
-  const moving = selectParameters(trainable, model);
+  const { trainable, granularity, learnWeights = [], deepest = Number.POSITIVE_INFINITY } = options;
+  const blocks = blockNumbers(model);
+  const moving = selectParameters(trainable, model).filter((parameter) => (blocks.get(parameter) ?? 0) <= deepest);
   if (moving.length === 0) {
     throw new CompileError(
       `candidates ${trainable.join(', ')}: expected parameters below the head that may move, got none; choose blocks:1 or last:1 up`,
     );
   }
   checkMovable(model, 'candidates', moving);
-  const blocks = blockNumbers(model);
   const specs = specsOf(model, moving, blocks, granularity);
   const inner = innerParametersOf(specs, granularity === 'tensor' || granularity === 'block' ? 'layer' : granularity);
   const tensors = moving.map((parameter, i): Candidate => {

@@ -60,7 +60,6 @@ class Walk {
   readonly #walked: Float32Array[];
 
   constructor(
-    private readonly graph: Executable,
     candidates: Candidates,
     private readonly learned: Learned,
   ) {
@@ -69,8 +68,13 @@ class Walk {
     this.#walked = this.tensors.map(({ start }) => new Float32Array(start.length));
   }
 
-  /** Loss, logits and gradients at phi. */
-  at({ features, labels }: EncodedRows, ways: number, support: Float32Array, queries: Float32Array) {
+  /** What the graph is fed at phi. */
+  feeds(
+    { features, labels }: EncodedRows,
+    ways: number,
+    support: Float32Array,
+    queries: Float32Array,
+  ): Map<string, Tensor> {
     const feeds = new Map<string, Tensor>([
       ['features', features],
       ['labels', { dtype: 'float32', shape: [labels.length, ways], data: oneHot(labels, ways) }],
@@ -81,7 +85,7 @@ class Walk {
     this.tensors.forEach(({ candidate: { name, parameter } }, i) => {
       feeds.set(name, { dtype: 'float32', shape: parameter.shape, data: this.#phi[i] as Float32Array });
     });
-    return this.graph.run(feeds);
+    return feeds;
   }
 
   /** phi <- phi - A 1[m >= 0] d, with d = g / rms(g) of each tensor. */
@@ -161,38 +165,39 @@ function accuracyFrom(logits: ArrayLike<number>, labels: Int32Array, ways: numbe
   return right / (labels.length - first);
 }
 
-/** What multiplies what: the graph of `gradientGraph`, and what may move and was learned in it. */
+/** What a task is adapted by. */
 export interface InnerLoop {
+  /** As `gradientGraph` makes it. */
   readonly graph: Executable;
+  /** The same without gradients. */
+  readonly answers: Executable;
   readonly candidates: Candidates;
   readonly learned: Learned;
 }
 
 /**
- * Adapts to a task in `steps` steps and asks about its query images. A task of one prototype a class without views has no loss to step by, and
- * stays at its start.
+ * Adapts to a task in `steps` steps and asks about its query images, for what their loss says of what is learned (`gradients`) or for their
+ * answers alone. A task of one prototype a class without views has no loss to step by, and stays at its start.
  */
 export async function walkTask(
-  { graph, candidates, learned }: InnerLoop,
+  { graph, answers, candidates, learned }: InnerLoop,
   task: EncodedTask,
   steps: number,
+  wanted: 'gradients' | 'answers' = 'gradients',
 ): Promise<TaskOutcome> {
-  const walk = new Walk(graph, candidates, learned);
+  const walk = new Walk(candidates, learned);
   const { ways, support, isPrototype } = task;
   const asked = askable(support, isPrototype);
   for (let step = 0; step < steps && asked.includes(1); step++) {
-    walk.step(await walk.at(support, ways, isPrototype, asked));
+    walk.step(await graph.run(walk.feeds(support, ways, isPrototype, asked)));
   }
   const { rows, own } = together(task);
-  const outputs = await walk.at(
-    rows,
-    ways,
-    own,
-    own.map((each) => 1 - each),
-  );
+  const queries = own.map((each) => 1 - each);
+  const asking = wanted === 'gradients' ? graph : answers;
+  const outputs = await asking.run(walk.feeds(rows, ways, own, queries));
   return {
     loss: dataOf(outputs, 'loss')[0] as number,
     accuracy: accuracyFrom(dataOf(outputs, 'logits'), rows.labels, ways, support.labels.length),
-    gradients: walk.gradients(outputs),
+    gradients: wanted === 'gradients' ? walk.gradients(outputs) : new Map(),
   };
 }

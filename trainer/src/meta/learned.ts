@@ -42,7 +42,7 @@ export function learnedSpecs(candidates: Candidates): LearnedSpec[] {
 export function initialLearned(
   candidates: Candidates,
   settings: { readonly innerRate: number; readonly seed: number },
-): Learned {
+): Map<string, AdamState> {
   const starts = new Map(candidates.tensors.map(({ name, start }) => [startName(name), start]));
   const initialValue = ({ name, shape, kind }: LearnedSpec): Float32Array => {
     const length = shape.reduce((a, b) => a * b, 1);

@@ -46,7 +46,8 @@ export function layerCosts(config: RunConfig, given?: Backbone): Map<string, num
 }
 
 /** Masks of a layer with how many of its parameters each covers. */
-interface LayerMasks {
+export interface LayerMasks {
+  /** Multiply-adds of its products for one image. */
   readonly cost: number;
   readonly masks: ReadonlyMap<string, number>;
   readonly parameters: number;
@@ -66,7 +67,22 @@ function layersOf(config: RunConfig, backbone: Backbone | undefined): LayerMasks
 }
 
 /** Adds the penalty's gradient to those of the outer loss, by the names of the masks. */
-export type MaskPenalty = (state: TrainingState, gradients: ReadonlyMap<string, Float32Array>) => void;
+export type MaskPenalty = (
+  state: Pick<TrainingState, 'parameters'>,
+  gradients: ReadonlyMap<string, Float32Array>,
+) => void;
+
+/** What a closed logit is still pushed by, as a share of what an open one is: what is closed stays within reach of the loss. */
+export const pushOf = (logit: number): number => 1 / (1 + Math.exp(-logit / SOFTNESS));
+
+/** {@link penaltyOf} of a run's layers, by its settings' `maskCost`. Undefined where they have none. */
+export function maskPenalty(
+  config: RunConfig,
+  mask: (learned: Float32Array) => Uint8Array,
+  backbone?: Backbone,
+): MaskPenalty | undefined {
+  return config.maskCost && penaltyOf(config.maskCost.weight, layersOf(config, backbone), mask);
+}
 
 /**
  * Lowers what an inner step costs, as a share of a step in which all moves. With f the multiply-adds of a layer, `s` the
@@ -78,17 +94,13 @@ export type MaskPenalty = (state: TrainingState, gradients: ReadonlyMap<string, 
  * or anything below moves: a frozen prefix is cached. So closing a layer pays as far as those below it are closed, and
  * layers close from the image upward. The shares are those of the hard masks; their gradient goes straight through to
  * each logit, and fades below 0 (by a sigmoid), so that what is closed stays within reach of the loss. All masks of a
- * layer are pushed as the most open one is, because a layer is frozen when all of them are closed. Undefined where the
- * settings have no `maskCost`.
+ * layer are pushed as the most open one is, because a layer is frozen when all of them are closed.
  */
-export function maskPenalty(
-  config: RunConfig,
+export function penaltyOf(
+  weight: number,
+  layers: readonly LayerMasks[],
   mask: (learned: Float32Array) => Uint8Array,
-  backbone?: Backbone,
-): MaskPenalty | undefined {
-  if (!config.maskCost) return undefined;
-  const { weight } = config.maskCost;
-  const layers = layersOf(config, backbone);
+): MaskPenalty {
   const whole = layers.reduce((sum, { cost }, k) => sum + cost * (k > 0 ? 3 : 2), 0);
   return (state, gradients) => {
     const logitsOf = (name: string) => state.parameters.get(name)?.value ?? new Float32Array();
@@ -107,7 +119,7 @@ export function maskPenalty(
         const logits = logitsOf(name);
         const slope = (weight * (cost * (covers / parameters) + reach)) / whole / logits.length;
         logits.forEach((logit, i) => {
-          if (sum) sum[i] = (sum[i] as number) + slope / (1 + Math.exp(-logit / SOFTNESS));
+          if (sum) sum[i] = (sum[i] as number) + slope * pushOf(logit);
         });
       }
     });

@@ -1,0 +1,88 @@
+import { createHash } from 'node:crypto';
+import type { ExternalReader } from '@whet/compiler';
+import { preprocessingOf } from '../compile/compile-checks.js';
+import type { ImageOptions } from '../compile/compile-options.js';
+import { type ReadModelOptions, readModel, type SourceModel } from '../compile/read/read-model.js';
+import { CheckpointError } from '../training/checkpoint.js';
+import { deepestWithin, type TimeCandidates } from './budget.js';
+import { type Candidates, chooseCandidates } from './candidates.js';
+import { initialModelState, loadModelCheckpoint, type ModelCheckpoint, modelRunConfigOf } from './checkpoint.js';
+import { type ModelRunConfig, parseModelConfig } from './config.js';
+
+/** An ONNX file. */
+export interface ModelFile {
+  readonly bytes: Uint8Array;
+  readonly fileName: string;
+  /** Reads values that it keeps in files beside it. */
+  readonly external?: ExternalReader;
+}
+
+/** A run that learns where a model learns, with the model. */
+export interface ModelRun extends ModelCheckpoint {
+  readonly model: SourceModel;
+  readonly candidates: Candidates;
+}
+
+export interface NewModelRunOptions extends ImageOptions, Pick<ReadModelOptions, 'features' | 'imageSize' | 'layout'> {
+  /** What a device may take for encoding 25 images and all inner steps; no deeper block than it leaves may move. */
+  readonly budget?: { readonly milliseconds: number; readonly time: (model: SourceModel) => TimeCandidates };
+}
+
+const digestOf = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+
+const read = ({ bytes, external }: ModelFile, { features, imageSize, layout }: ModelRunConfig['model']) =>
+  readModel(bytes, {
+    ...(external ? { external } : {}),
+    ...(features === undefined ? {} : { features }),
+    ...(imageSize ? { imageSize } : {}),
+    ...(layout ? { layout } : {}),
+  });
+
+const candidatesOf = (model: SourceModel, config: ModelRunConfig): Candidates =>
+  chooseCandidates(model, { ...config, granularity: config.maskGranularity });
+
+/**
+ * A new run from settings as they come from a file or a command line, without those of the model and of images. Throws {@link CompileError}
+ * for a model, candidates or a budget that do not fit, `DataError` for other settings.
+ */
+export async function newModelRun(file: ModelFile, settings: object, options: NewModelRunOptions): Promise<ModelRun> {
+  const { features, imageSize, layout, budget } = options;
+  const source = {
+    fileName: file.fileName,
+    sha256: digestOf(file.bytes),
+    ...(features === undefined ? {} : { features }),
+    ...(imageSize ? { imageSize: [...imageSize] as [number, number] } : {}),
+    ...(layout ? { layout } : {}),
+  };
+  const model = await read(file, source);
+  const config = parseModelConfig({ ...settings, model: source, preprocessing: preprocessingOf(options, model) });
+  if (budget) {
+    const { milliseconds: budgetMs, time } = budget;
+    const limits = { budgetMs, steps: config.innerSteps, time: time(model) };
+    config.deepest = (await deepestWithin(model, { ...config, granularity: config.maskGranularity }, limits)).deepest;
+  }
+  const candidates = candidatesOf(model, config);
+  return { config, state: initialModelState(candidates, config), model, candidates };
+}
+
+/**
+ * A run as a checkpoint left it; `outerSteps` moves its end. Throws {@link CheckpointError} where that is not one of such a run, is of another
+ * model, or stands past its new end.
+ */
+export async function openModelRun(file: ModelFile, path: string, outerSteps?: number): Promise<ModelRun> {
+  const saved = await modelRunConfigOf(path);
+  if (!saved) throw new CheckpointError(`checkpoint "${path}": expected one of \`whet train --model\``);
+  const sha256 = digestOf(file.bytes);
+  if (sha256 !== saved.model.sha256) {
+    throw new CheckpointError(
+      `checkpoint "${path}": expected the model ${saved.model.fileName} (SHA-256 ${saved.model.sha256}), got ${file.fileName} (${sha256})`,
+    );
+  }
+  const model = await read(file, saved.model);
+  const candidates = candidatesOf(model, saved);
+  const { config, state } = await loadModelCheckpoint(path, candidates);
+  if (outerSteps !== undefined && outerSteps < state.step) {
+    throw new CheckpointError(`checkpoint "${path}" stands at step ${state.step}, past the ${outerSteps} asked for`);
+  }
+  return { config: outerSteps ? { ...config, outerSteps } : config, state, model, candidates };
+}

@@ -1,0 +1,274 @@
+import type { Backend, Executable, Graph } from '@whet/compiler';
+import type { SourceModel } from '../compile/read/read-model.js';
+import type { EpisodeShape } from '../data/draw.js';
+import { generatorFor, type Random } from '../data/random.js';
+import { type Interval, meanInterval } from '../statistics.js';
+import { adamStep } from '../training/adam.js';
+import type { MaskPenalty } from '../training/mask-cost.js';
+import type { MetricsFile } from '../training/metrics.js';
+import { DivergedError } from '../training/train.js';
+import type { Candidates } from './candidates.js';
+import { type ModelCheckpoint, saveModelCheckpoint } from './checkpoint.js';
+import type { ModelRunConfig, Range } from './config.js';
+import type { Domain } from './domain.js';
+import { type InnerLoop, type TaskOutcome, walkTask } from './in-turns.js';
+import { type LearnedSpec, learnedSpecs } from './learned.js';
+import { pricesOf } from './prices.js';
+import { closedShare, type OpenBlock, openBlocks } from './report.js';
+
+/** A domain as a run knows it. */
+export interface NamedDomain {
+  readonly name: string;
+  readonly domain: Domain;
+}
+
+/** How a domain's tasks are answered before the first inner step and after the last. */
+export interface DomainAccuracy {
+  readonly before: Interval;
+  readonly after: Interval;
+  /** After less before, task by task. */
+  readonly gain: Interval;
+}
+
+export interface ModelTrainingProgress {
+  /** Outer steps done, and how many there will be. */
+  readonly step: number;
+  readonly outerSteps: number;
+  /** Of the query images after the last inner step: means over the tasks since the last validation, by domain. */
+  readonly trained: Readonly<
+    Record<string, { readonly loss: number; readonly accuracy: number; readonly tasks: number }>
+  >;
+  /** Outer steps a second since the last report. */
+  readonly rate: number;
+  /** Share of the candidates that masks close. */
+  readonly closed: number;
+  readonly blocks: readonly OpenBlock[];
+  readonly validation?: Readonly<Record<string, DomainAccuracy>>;
+}
+
+export interface TrainModelOptions extends ModelCheckpoint {
+  readonly model: Pick<SourceModel, 'sections'>;
+  readonly candidates: Candidates;
+  /** As `modelGraphs` gives it. */
+  readonly gradient: Graph;
+  readonly backend: Backend;
+  /** In the order of the settings' `data`. */
+  readonly domains: readonly NamedDomain[];
+  /** Whose tasks say how good it is, none of whose classes are trained on. */
+  readonly validation: readonly NamedDomain[];
+  readonly metrics?: MetricsFile;
+  /** Where checkpoints go: `last`, and `best` by the mean accuracy over the validation's domains. */
+  readonly checkpoints?: { readonly last: string; readonly best: string };
+  readonly onProgress?: (progress: ModelTrainingProgress) => void;
+  readonly signal?: AbortSignal;
+}
+
+const within = (random: Random, [from, to]: Range): number => from + random.integer(to - from + 1);
+
+/** Of which domain task `index` is, and in what shape. */
+function drawShape(config: ModelRunConfig, index: number): { of: number; shape: EpisodeShape } {
+  const random = generatorFor(config.seed, 'task', index);
+  const whole = config.data.reduce((sum, { weight }) => sum + weight, 0);
+  let rest = random.uniform() * whole;
+  let of = 0;
+  while (of < config.data.length - 1 && rest >= (config.data[of]?.weight ?? 0)) rest -= config.data[of++]?.weight ?? 0;
+  return {
+    of,
+    shape: { ways: within(random, config.ways), shots: within(random, config.shots), queries: config.queries },
+  };
+}
+
+/** Results of `count` jobs in their order, as many under way at once as `parallel`. */
+async function inOrder<T>(count: number, parallel: number, job: (i: number) => Promise<T>): Promise<T[]> {
+  const results = new Array<T>(count);
+  let next = 0;
+  const work = async () => {
+    for (let i = next++; i < count; i = next++) results[i] = await job(i);
+  };
+  await Promise.all(Array.from({ length: Math.min(parallel, count) }, work));
+  return results;
+}
+
+/** The inner loop of a run, and the same of which nothing is asked but answers. */
+interface Loops {
+  readonly training: InnerLoop;
+  readonly parallel: number;
+}
+
+async function openLoops({
+  backend,
+  gradient,
+  candidates,
+  state,
+}: TrainModelOptions): Promise<Loops & { readonly release: () => Promise<void> }> {
+  const graph = await backend.compile(gradient);
+  let answers: Executable;
+  try {
+    const outputs = new Map([...gradient.outputs].filter(([name]) => name === 'loss' || name === 'logits'));
+    answers = await backend.compile({ ...gradient, outputs });
+  } catch (cause) {
+    await graph.release();
+    throw cause;
+  }
+  return {
+    training: { graph, answers, candidates, learned: state.learned },
+    parallel: backend.parallel ?? 1,
+    release: async () => {
+      await graph.release();
+      await answers.release();
+    },
+  };
+}
+
+async function validate(
+  { config, validation }: TrainModelOptions,
+  { training, parallel }: Loops,
+): Promise<Record<string, DomainAccuracy>> {
+  const { tasks, ways, shots, queries } = config.validation;
+  const found: Record<string, DomainAccuracy> = {};
+  for (const { name, domain } of validation) {
+    const pairs = await inOrder(tasks, parallel, async (index) => {
+      // Every validation asks about the same tasks.
+      const task = await domain.task({ ways, shots, queries }, 0, index);
+      const before = await walkTask(training, task, 0, 'answers');
+      const after = await walkTask(training, task, config.innerSteps, 'answers');
+      return { before: before.accuracy, after: after.accuracy };
+    });
+    found[name] = {
+      before: meanInterval(pairs.map(({ before }) => before)),
+      after: meanInterval(pairs.map(({ after }) => after)),
+      gain: meanInterval(pairs.map(({ before, after }) => after - before)),
+    };
+  }
+  return found;
+}
+
+function outerShare({ schedule, outerSteps }: ModelRunConfig, step: number): number {
+  return schedule === 'constant' ? 1 : 0.5 * (1 + Math.cos((Math.PI * step) / outerSteps));
+}
+
+const rateOf = ({ kind }: LearnedSpec, { outerRate, maskRate, rateRate }: ModelRunConfig): number =>
+  ({ start: outerRate, mask: maskRate, rate: rateRate, scale: rateRate })[kind];
+
+/** One outer step: the mean gradients of its tasks, the prices of moving, and a step of Adam. */
+async function outerStep(
+  { config, state, domains }: TrainModelOptions,
+  { training, parallel }: Loops,
+  specs: readonly LearnedSpec[],
+  prices: readonly MaskPenalty[],
+): Promise<{ readonly of: string; readonly outcome: TaskOutcome }[]> {
+  const { tasksPerStep, seed, innerSteps } = config;
+  const taken = await inOrder(tasksPerStep, parallel, async (i) => {
+    const index = state.step * tasksPerStep + i;
+    const { of, shape } = drawShape(config, index);
+    const { name, domain } = domains[of] as NamedDomain;
+    return { of: name, outcome: await walkTask(training, await domain.task(shape, seed, index), innerSteps) };
+  });
+  const sums = new Map<string, Float32Array>();
+  for (const { name } of specs) {
+    const [first, ...others] = taken.map(({ outcome }) => outcome.gradients.get(name) as Float32Array) as [
+      Float32Array,
+      ...Float32Array[],
+    ];
+    const sum = first.map(
+      (value, i) => others.reduce((total, each) => total + (each[i] as number), value) / tasksPerStep,
+    );
+    const bad = sum.find((value) => !Number.isFinite(value));
+    if (bad !== undefined)
+      throw new DivergedError(`outer step ${state.step + 1}: the gradient of "${name}" is ${bad}; lower the rates`);
+    sums.set(name, sum);
+  }
+  for (const price of prices) price({ parameters: state.learned }, sums);
+  const share = outerShare(config, state.step);
+  state.step++;
+  for (const spec of specs) {
+    const learned = state.learned.get(spec.name);
+    if (learned) adamStep(learned, sums.get(spec.name) as Float32Array, share * rateOf(spec, config), state.step);
+  }
+  return taken;
+}
+
+/** Throws {@link DataError} where a domain has too few classes or images for the tasks that are drawn of it. */
+function checkDomains({ config, domains, validation }: TrainModelOptions): void {
+  const { ways, shots, queries } = config;
+  for (const { domain } of domains) domain.check({ ways: ways[1], shots: shots[1], queries });
+  for (const { domain } of validation) domain.check(config.validation);
+}
+
+/** Means by domain. */
+function meansOf(
+  window: readonly { readonly of: string; readonly outcome: TaskOutcome }[],
+): ModelTrainingProgress['trained'] {
+  const found: Record<string, { loss: number; accuracy: number; tasks: number }> = {};
+  for (const { of, outcome } of window) {
+    const sum = found[of] ?? { loss: 0, accuracy: 0, tasks: 0 };
+    found[of] = sum;
+    sum.tasks++;
+    sum.loss += (outcome.loss - sum.loss) / sum.tasks;
+    sum.accuracy += (outcome.accuracy - sum.accuracy) / sum.tasks;
+  }
+  return found;
+}
+
+/**
+ * Learns where a model learns, in place, from `state.step` to the settings' `outerSteps`: masks and rates of the candidates, the head's
+ * scale, chosen start weights, by first-order gradients in turns. Tasks depend on (seed, step) alone, so that a run which is gone on
+ * with sees those that an uninterrupted one would. Throws {@link DivergedError} at the first gradient that is not finite.
+ */
+export async function trainModel(options: TrainModelOptions): Promise<void> {
+  const { config, state, candidates, signal } = options;
+  checkDomains(options);
+  const specs = learnedSpecs(candidates);
+  const prices = pricesOf(options.model, candidates, config);
+  const loops = await openLoops(options);
+  let window: { readonly of: string; readonly outcome: TaskOutcome }[] = [];
+  let pace = { steps: 0, since: performance.now() };
+  try {
+    while (state.step < config.outerSteps && !signal?.aborted) {
+      const taken = await outerStep(options, loops, specs, prices);
+      window.push(
+        ...taken.map(({ of, outcome: { loss, accuracy } }) => ({
+          of,
+          outcome: { loss, accuracy, gradients: new Map() },
+        })),
+      );
+      pace.steps++;
+      const validating = state.step % config.validation.every === 0 || state.step === config.outerSteps;
+      if (!validating && performance.now() - pace.since < 1000) continue;
+      const rate = (1000 * pace.steps) / (performance.now() - pace.since);
+      const validation = validating && options.validation.length > 0 ? await validate(options, loops) : undefined;
+      const blocks = openBlocks(candidates, state.learned);
+      const progress: ModelTrainingProgress = {
+        step: state.step,
+        outerSteps: config.outerSteps,
+        trained: meansOf(window),
+        rate,
+        closed: closedShare(blocks),
+        blocks,
+        ...(validation ? { validation } : {}),
+      };
+      if (validating) {
+        await options.metrics?.append({ ...progress, time: new Date().toISOString() });
+        await keep(options, validation);
+        window = [];
+      }
+      options.onProgress?.(progress);
+      pace = { steps: 0, since: performance.now() };
+    }
+    if (options.checkpoints) await saveModelCheckpoint(options.checkpoints.last, options, candidates);
+  } finally {
+    await loops.release();
+  }
+}
+
+/** Writes the checkpoints of a validation. */
+async function keep(options: TrainModelOptions, validation: Record<string, DomainAccuracy> | undefined): Promise<void> {
+  const { state, candidates, checkpoints } = options;
+  const accuracies = Object.values(validation ?? {}).map(({ after }) => after.mean);
+  const mean = accuracies.reduce((sum, each) => sum + each, 0) / accuracies.length;
+  const improved = accuracies.length > 0 && mean > (state.bestValidation ?? Number.NEGATIVE_INFINITY);
+  if (improved) state.bestValidation = mean;
+  if (!checkpoints) return;
+  if (improved) await saveModelCheckpoint(checkpoints.best, options, candidates);
+  await saveModelCheckpoint(checkpoints.last, options, candidates);
+}
