@@ -59,6 +59,43 @@ export function collectPositiveNumbers(text: string, previous: number[] | undefi
   return [...(previous ?? []), positiveNumber(text)];
 }
 
+/** For options that are given several times. */
+export function collectTexts(text: string, previous: string[] | undefined): string[] {
+  return [...(previous ?? []), text];
+}
+
+/** From the first number to the second, which may be the same. */
+export type NumberRange = readonly [from: number, to: number];
+
+/** `5`, or `3-8`. */
+export function numberRange(text: string): NumberRange {
+  const [, from = '', to = from] = /^(\d+)(?:-(\d+))?$/.exec(text) ?? [];
+  const range = [Number(from), Number(to)] as const;
+  if (from === '' || range[0] < 1 || range[0] > range[1] || !range.every(Number.isSafeInteger)) {
+    throw new InvalidArgumentError('expected a whole number of 1 or more, or a range of such as 3-8.');
+  }
+  return range;
+}
+
+/** For options that take several: `--shots 1 5`. */
+export function collectRanges(text: string, previous: NumberRange[] | undefined): NumberRange[] {
+  return [...(previous ?? []), numberRange(text)];
+}
+
+/** Of a model's images. */
+export function imageSize(text: string): [number, number] {
+  const [, height = '0', width = '0'] = /^(\d+)x(\d+)$/.exec(text) ?? [];
+  if (!Number(height) || !Number(width)) throw new InvalidArgumentError('expected HEIGHTxWIDTH, e.g. 48x192.');
+  return [Number(height), Number(width)];
+}
+
+/** What white is. */
+export function pixelRange(text: string): 1 | 255 {
+  if (text === '1' || text === '0..1') return 1;
+  if (text === '255' || text === '0..255') return 255;
+  throw new InvalidArgumentError('expected 1 or 255.');
+}
+
 /** The command line as a person would type it, to record with figures. Folders of this machine are left out. */
 export function commandLine(
   command: string,

@@ -13,7 +13,7 @@ import {
 } from '@whet/runtime/format';
 import type { CompileReport } from '@whet/trainer';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { count, positiveNumber, wholeNumber } from '../arguments.js';
+import { count, imageSize, pixelRange, positiveNumber, wholeNumber } from '../arguments.js';
 import { externalDataReader } from '../external-data.js';
 import { bytes, formatTable, percent } from '../format.js';
 import { readNamedFile } from '../named-file.js';
@@ -55,12 +55,6 @@ interface CompileOptions {
   readonly verbose?: boolean;
 }
 
-function imageSize(text: string): [number, number] {
-  const [, height = '0', width = '0'] = /^(\d+)x(\d+)$/.exec(text) ?? [];
-  if (!Number(height) || !Number(width)) throw new InvalidArgumentError('expected HEIGHTxWIDTH, e.g. 48x192.');
-  return [Number(height), Number(width)];
-}
-
 function numbers(text: string): number[] {
   const values = text.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)));
   if (!values.every(Number.isFinite)) throw new InvalidArgumentError('expected numbers, e.g. 0.485,0.456,0.406.');
@@ -77,12 +71,6 @@ function part(text: string): number {
   const value = Number(text);
   if (text.trim() !== '' && value >= 0 && value < 1) return value;
   throw new InvalidArgumentError('expected 0 or more and less than 1.');
-}
-
-function range(text: string): 1 | 255 {
-  if (text === '1' || text === '0..1') return 1;
-  if (text === '255' || text === '0..255') return 255;
-  throw new InvalidArgumentError('expected 1 or 255.');
 }
 
 const collectPattern = namedLists('NAME=SELECTION,... e.g. last=last:3,bias');
@@ -141,7 +129,11 @@ export function compileCommand(): Command {
       numbers,
     )
     .option('--std <numbers>', 'what is left is divided by this (default: 1)', numbers)
-    .option('--pixels <range>', 'white, before --mean and --std, is 1 or 255; needed where these are above 1', range)
+    .option(
+      '--pixels <range>',
+      'white, before --mean and --std, is 1 or 255; needed where these are above 1',
+      pixelRange,
+    )
     .addOption(
       new Option('--fit <how>', 'another aspect ratio is contained, with background beside it, cut, or stretched')
         .choices(FITS)

@@ -1,14 +1,19 @@
 import { existsSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { basename, extname, join, resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import type { DeviceBackend, DeviceError, RunConfig } from '@whet/trainer';
+import type { Preprocessing } from '@whet/runtime';
+import { FITS } from '@whet/runtime/format';
 import { Command, Option } from 'commander';
 import {
-  collectCounts,
   collectNumbers,
   collectPositiveNumbers,
+  collectRanges,
+  collectTexts,
   count,
+  imageSize,
+  type NumberRange,
+  numberRange,
+  pixelRange,
   positiveNumber,
   wholeNumber,
 } from '../arguments.js';
@@ -17,9 +22,24 @@ import { percent } from '../format.js';
 import { interruptible } from '../interrupt.js';
 import { readNamedJson } from '../named-file.js';
 import { startProgress } from '../progress.js';
+import { openTrainingBackend, type TrainingDeviceOptions, usefulWorkers, wayOn } from '../training-device.js';
 
-interface TrainOptions {
-  readonly data: string;
+export interface TrainOptions extends TrainingDeviceOptions {
+  readonly data: string[];
+  readonly model?: string;
+  readonly validate?: string[];
+  readonly trainable?: string[];
+  readonly learnWeights?: string[];
+  readonly queries?: number;
+  readonly imagesPerClass?: number;
+  readonly byteCost?: number;
+  readonly budgetMs?: number;
+  readonly features?: string;
+  readonly size?: [number, number];
+  readonly layout?: 'nchw' | 'nhwc';
+  readonly pixels?: 1 | 255;
+  readonly fit?: Preprocessing['fit'];
+  readonly bgr?: boolean;
   readonly skipCorrupt?: boolean;
   readonly mean?: number[];
   readonly std?: number[];
@@ -30,8 +50,8 @@ interface TrainOptions {
   readonly resume?: boolean;
   readonly rule?: string;
   readonly order?: '1' | '2';
-  readonly ways?: number;
-  readonly shots?: number[];
+  readonly ways?: NumberRange;
+  readonly shots?: NumberRange[];
   readonly innerSteps?: number;
   readonly innerRate?: number;
   readonly outerSteps?: number;
@@ -41,10 +61,6 @@ interface TrainOptions {
   readonly tasks?: number;
   readonly taskBatch?: number;
   readonly seed?: number;
-  readonly backend: string;
-  readonly device?: string;
-  readonly threads?: number;
-  readonly workers?: number;
 }
 
 /** Settings as they come from a file, not checked yet. */
@@ -57,7 +73,12 @@ const DEFAULT_RULE = 'sparse-maml';
 export function trainCommand(): Command {
   return new Command('train')
     .description('Meta-train on classes of images: where a network should start, and which of its weights should move.')
-    .requiredOption('--data <dir>', dataHelp)
+    .requiredOption(
+      '--data <dir>',
+      `${dataHelp}; with --model several times, each with its weight: --data A --data B:0.5`,
+      collectTexts,
+    )
+    .option('--model <file>', 'learn where to learn in this ONNX model, in place of a network of --config')
     .option('--skip-corrupt', skipCorruptHelp)
     .option('--mean <x...>', 'taken from pixels 0..1, one number per channel (default: 0)', collectNumbers)
     .option('--std <x...>', 'what is left is divided by this, one per channel (default: 1)', collectPositiveNumbers)
@@ -68,18 +89,21 @@ export function trainCommand(): Command {
     .option('--resume', 'go on from the last checkpoint of --run, on the same stream of tasks')
     .option('--rule <name>', 'update rule, such as maml, anil or sparse-maml')
     .addOption(new Option('--order <n>', '1: first-order meta-gradient, 2: second-order').choices(['1', '2']))
-    .option('--ways <n>', 'classes per task', count)
-    .option('--shots <n...>', 'examples per class; several numbers alternate', collectCounts)
+    .option('--ways <n>', 'classes per task; with --model also a range: 3-8', numberRange)
+    .option(
+      '--shots <n...>',
+      'examples per class; several numbers alternate; with --model one, or a range: 1-5',
+      collectRanges,
+    )
     .option('--inner-steps <n>', 'gradient steps on the support set; 0 trains a prototype network', wholeNumber)
     .option('--inner-rate <x>', 'inner learning rate', positiveNumber)
     .option('--outer-steps <n>', 'outer steps in all; the cosine schedule of rates ends there', count)
     .option('--outer-rate <x>', 'outer learning rate (Adam)', positiveNumber)
     .addOption(
-      new Option('--mask-granularity <what>', 'what a learned mask opens or closes at a time').choices([
-        'weight',
-        'channel',
-        'layer',
-      ]),
+      new Option(
+        '--mask-granularity <what>',
+        'what a learned mask opens or closes at a time; tensor and block with --model, layer without',
+      ).choices(['weight', 'channel', 'layer', 'tensor', 'block']),
     )
     .option('--mask-cost <x>', 'weight of a step’s cost in the outer loss of learned masks', positiveNumber)
     .option('--tasks <n>', 'tasks per outer step', count)
@@ -93,7 +117,40 @@ export function trainCommand(): Command {
       count,
     )
     .option('--seed <n>', 'seed of weights and tasks', wholeNumber)
-    .action(runTraining);
+    .optionsGroup('Of --model:')
+    .option('--trainable <selections...>', 'what may move, as `whet compile` selects it (default: blocks:1)')
+    .option('--learn-weights <selections...>', 'learn where these start, too (default: none)')
+    .option('--validate <dir>', 'data that is never trained on, to validate with; repeat it for several', collectTexts)
+    .option('--queries <n>', 'images per class that are asked about (default: 5)', count)
+    .option('--images-per-class <n>', 'encode no more than the first so many images of each class', count)
+    .option('--byte-cost <x>', 'weight of a profile’s bytes in the outer loss of learned masks', positiveNumber)
+    .option(
+      '--budget-ms <n>',
+      'let no deeper block move than 25 images can be adapted to in so long, here',
+      positiveNumber,
+    )
+    .option('--features <tensor>', 'tensor that is the features; what the last layer reads when absent')
+    .option('--size <HxW>', 'height and width, for a model that takes images of any size', imageSize)
+    .addOption(new Option('--layout <order>', 'axes of the model’s images').choices(['nchw', 'nhwc']))
+    .option(
+      '--pixels <range>',
+      'white, before --mean and --std, is 1 or 255; needed where these are above 1',
+      pixelRange,
+    )
+    .addOption(new Option('--fit <how>', 'how images of another aspect ratio become the model’s').choices(FITS))
+    .option('--bgr', 'the model takes blue, green, red')
+    .action((options: TrainOptions) => (options.model === undefined ? runTraining(options) : trainModelOf(options)));
+}
+
+async function trainModelOf(options: TrainOptions): Promise<void> {
+  const { runModelTraining } = await import('./train-model.js');
+  await runModelTraining(options);
+}
+
+/** The one number that a range is where it is no range. */
+function single(option: string, [from, to]: NumberRange): number {
+  if (from === to) return from;
+  throw new Error(`${option} ${from}-${to}: expected one number; a range is for --model`);
 }
 
 async function readConfig(options: TrainOptions, { image }: DataFolder): Promise<unknown> {
@@ -103,8 +160,8 @@ async function readConfig(options: TrainOptions, { image }: DataFolder): Promise
   const given = {
     rule: options.rule ?? (options.config ? undefined : DEFAULT_RULE),
     order: options.order && Number(options.order),
-    ways: options.ways,
-    shots: options.shots,
+    ways: options.ways && single('--ways', options.ways),
+    shots: options.shots?.map((range) => single('--shots', range)),
     innerSteps: options.innerSteps,
     innerRate: options.innerRate,
     outerSteps: options.outerSteps,
@@ -121,16 +178,18 @@ async function readConfig(options: TrainOptions, { image }: DataFolder): Promise
 }
 
 /** The folder of a run: what was asked for, or one called as the settings are, or as data and rule. */
-function runFolder({ run, resume, config, data, rule = DEFAULT_RULE }: TrainOptions): string {
+export function runFolder({ run, resume, config, data: [data = ''], rule = DEFAULT_RULE }: TrainOptions): string {
   if (run !== undefined) return run;
   if (resume) throw new Error('--resume: expected --run, the folder of the run to go on with');
   return join('runs', config ? basename(config, extname(config)) : `${basename(resolve(data))}-${rule}`);
 }
 
 /** A resumed run keeps its settings; only its end and how it runs may change. Throws naming an option that would be ignored. */
-function refuseNewSettings(options: TrainOptions): void {
+export function refuseNewSettings(options: TrainOptions): void {
   const kept = new Set([
     'data',
+    'model',
+    'validate',
     'skipCorrupt',
     'run',
     'resume',
@@ -147,50 +206,27 @@ function refuseNewSettings(options: TrainOptions): void {
   throw new Error(`--resume goes on with the settings of the run; leave out ${names.join(', ')}`);
 }
 
-/**
- * No more workers than an outer step has runs for; says so where that is fewer than asked for. A CPU takes as many as it has
- * cores where nothing is said of threads either (docs/bench/training.md).
- */
-function usefulWorkers(options: TrainOptions, { tasksPerStep, taskBatch = 1 }: RunConfig): TrainOptions {
-  const runs = tasksPerStep / taskBatch;
-  if (!options.workers) {
-    const onCpu = options.backend === 'auto' || options.backend === 'ort-cpu';
-    const workers = onCpu && !options.threads ? Math.min(runs, availableParallelism()) : 1;
-    return workers > 1 ? { ...options, workers } : options;
-  }
-  if (options.workers <= runs) return options;
-  process.stderr.write(
-    `note: --workers ${options.workers}: an outer step has ${runs} to compute, so ${runs} will do\n`,
+/** Throws naming an option that has no meaning without `--model`. */
+function refuseModelOptions(options: TrainOptions): void {
+  const names = {
+    trainable: '--trainable',
+    learnWeights: '--learn-weights',
+    validate: '--validate',
+    queries: '--queries',
+    imagesPerClass: '--images-per-class',
+    byteCost: '--byte-cost',
+    budgetMs: '--budget-ms',
+    features: '--features',
+    size: '--size',
+    layout: '--layout',
+    pixels: '--pixels',
+    fit: '--fit',
+    bgr: '--bgr',
+  } as const;
+  const given = Object.entries(names).flatMap(([key, name]) =>
+    options[key as keyof typeof names] === undefined ? [] : [name],
   );
-  return { ...options, workers: runs };
-}
-
-/** The backend that was asked for; for `auto` the fastest kind there is, saying why not another. */
-async function openBackend({ backend: name, device, threads, workers }: TrainOptions): Promise<DeviceBackend> {
-  const { backendNames, chooseBackend, openBackend, openTfjsBackend } = await import('@whet/trainer');
-  const options = { ...(device ? { device } : {}), ...(threads ? { threads } : {}), ...(workers ? { workers } : {}) };
-  if (name === 'auto') {
-    const { backend, passedOver } = await chooseBackend(options);
-    if (!backend.accelerated) {
-      const names = passedOver.map((each) => each.name).join(', ');
-      process.stderr.write(`no GPU can be used (${names}); \`whet doctor\` says why\n`);
-    }
-    return backend;
-  }
-  if (name === 'tfjs') return openTfjsBackend(name, options);
-  const known = backendNames.find((each) => each === name);
-  if (!known) throw new Error(`--backend: expected auto, tfjs or one of ${backendNames.join(', ')}, got "${name}"`);
-  return openBackend(known, options);
-}
-
-/** How a run goes on that its device stopped. */
-function wayOn({ backend, failure }: DeviceError, run: string, last: string): string {
-  const less = failure === 'memory' ? 'with fewer tasks at a time (--task-batch)' : undefined;
-  if (!existsSync(last)) return less ? `; start again ${less}` : '';
-  const resume = `--resume --run ${run}`;
-  const elsewhere = backend === 'ort-cpu' ? undefined : `${resume} --backend ort-cpu`;
-  const ways = [elsewhere, less && `${resume} ${less}`].filter((way) => way !== undefined);
-  return `; ${last} is intact, go on with ${ways.join(' or ') || resume}`;
+  if (given.length > 0) throw new Error(`${given.join(', ')}: expected --model, which this is for`);
 }
 
 async function runTraining(options: TrainOptions): Promise<void> {
@@ -204,7 +240,10 @@ async function runTraining(options: TrainOptions): Promise<void> {
   if (options.resume) refuseNewSettings(options);
   if (options.startLayers && !options.startFrom)
     throw new Error('--start-layers: expected --start-from, where to take them from');
-  const folder = await recogniseData(options.data);
+  const [data = '', ...others] = options.data;
+  if (others.length > 0) throw new Error('--data: expected one folder; several are for --model');
+  refuseModelOptions(options);
+  const folder = await recogniseData(data);
   const { config, state } = options.resume
     ? await trainer.resumeFrom(last, options)
     : await trainer.newRun(await readConfig(options, folder), options.startFrom, options.startLayers);
@@ -218,10 +257,10 @@ async function runTraining(options: TrainOptions): Promise<void> {
     skipCorrupt: options.skipCorrupt,
   });
   if (config.preprocessing && !isDeepStrictEqual(config.preprocessing, dataset.preprocessing)) {
-    throw new Error(`--data ${options.data}: the run prepares images in another way than ${dataset.name} does`);
+    throw new Error(`--data ${data}: the run prepares images in another way than ${dataset.name} does`);
   }
   config.preprocessing = dataset.preprocessing;
-  const backend = await openBackend(usefulWorkers(options, config));
+  const backend = await openTrainingBackend(usefulWorkers(options, config));
   if (options.workers && backend.accelerated) {
     process.stderr.write(`note: --workers are of the CPU, not of ${backend.name}\n`);
   }

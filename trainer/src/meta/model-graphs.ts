@@ -1,9 +1,11 @@
+import { createHash } from 'node:crypto';
 import type { ExternalReader, Graph } from '@whet/compiler';
 import { boundaryOf, movingSource, prefixOf } from '../compile/compile-moving.js';
 import { CompileError } from '../compile/read/compile-error.js';
 import type { SourceModel } from '../compile/read/read-model.js';
 import { gradientGraph } from '../pattern/gradient-graph.js';
 import type { Candidates } from './candidates.js';
+import type { ModelRunConfig } from './config.js';
 
 /** A model as meta-training runs it: what is frozen below every candidate, and the rest with its gradients. */
 export interface ModelGraphs {
@@ -37,3 +39,13 @@ export async function modelGraphs(
     throw new CompileError(`candidates: ${(cause as Error).message}`, { cause });
   }
 }
+
+/** What features depend on besides the images: the model, what of it is frozen, and how images are prepared. */
+export const prefixKey = (
+  { model, preprocessing }: Pick<ModelRunConfig, 'model' | 'preprocessing'>,
+  { prefix }: ModelGraphs,
+): object => ({
+  model: model.sha256,
+  prefix: prefix && createHash('sha256').update(prefix).digest('hex'),
+  preprocessing,
+});

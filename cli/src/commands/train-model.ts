@@ -1,0 +1,270 @@
+import { existsSync } from 'node:fs';
+import { basename, dirname, extname, join } from 'node:path';
+import type { Domain, ImageFiles, ModelRun, ModelTrainingProgress, NamedDomain, SplitName } from '@whet/trainer';
+import { openData, recogniseData } from '../data.js';
+import { externalDataReader } from '../external-data.js';
+import { formatTable, percent } from '../format.js';
+import { interruptible } from '../interrupt.js';
+import { readNamedFile, readNamedJson } from '../named-file.js';
+import { startProgress } from '../progress.js';
+import { openTrainingBackend, usefulWorkers, wayOn } from '../training-device.js';
+import { refuseNewSettings, type TrainOptions } from './train.js';
+
+interface DataSource {
+  readonly directory: string;
+  readonly weight: number;
+}
+
+/** `DIR`, or `DIR:0.5`. */
+function sourceOf(text: string): DataSource {
+  const [, directory = text, weight = '1'] = /^(.+):(\d+(?:\.\d+)?)$/.exec(text) ?? [];
+  if (!(Number(weight) > 0)) throw new Error(`--data ${text}: expected a weight above 0`);
+  return { directory, weight: Number(weight) };
+}
+
+/** Names of data sets, numbered where two are called alike. */
+function distinct(names: readonly string[]): string[] {
+  const seen = new Map<string, number>();
+  return names.map((name) => {
+    const before = seen.get(name) ?? 0;
+    seen.set(name, before + 1);
+    return before === 0 ? name : `${name} (${before + 1})`;
+  });
+}
+
+/** Throws naming options that say how a network of `--config` is trained, and nothing about a model. */
+function refuseNetworkOptions(options: TrainOptions): void {
+  const given = [
+    ...(options.rule === undefined ? [] : ['--rule']),
+    ...(options.order === undefined || options.order === '1' ? [] : ['--order 2']),
+    ...(options.startFrom === undefined ? [] : ['--start-from']),
+    ...(options.startLayers === undefined ? [] : ['--start-layers']),
+    ...(options.taskBatch === undefined ? [] : ['--task-batch']),
+    ...(options.maskGranularity === 'layer' ? ['--mask-granularity layer'] : []),
+  ];
+  if (given.length > 0)
+    throw new Error(
+      `${given.join(', ')}: expected without --model, which learns masks and rates by first-order gradients`,
+    );
+  if ((options.shots?.length ?? 1) > 1) throw new Error('--shots: expected one number or range with --model');
+}
+
+async function settingsOf(options: TrainOptions, data: readonly { name: string; weight: number }[]): Promise<object> {
+  const file = options.config ? ((await readNamedJson(options.config, 'settings')) as object) : {};
+  const given = {
+    data,
+    trainable: options.trainable,
+    learnWeights: options.learnWeights,
+    maskGranularity: options.maskGranularity,
+    ways: options.ways,
+    shots: options.shots?.[0],
+    queries: options.queries,
+    imagesPerClass: options.imagesPerClass,
+    innerSteps: options.innerSteps,
+    innerRate: options.innerRate,
+    tasksPerStep: options.tasks,
+    outerSteps: options.outerSteps,
+    outerRate: options.outerRate,
+    maskCost: options.maskCost && { weight: options.maskCost },
+    byteCost: options.byteCost && { weight: options.byteCost },
+    seed: options.seed,
+  };
+  return { ...file, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) };
+}
+
+/** The run that was asked for: a new one, or one to go on with. */
+async function openRun(
+  options: TrainOptions,
+  last: string,
+  data: readonly { name: string; weight: number }[],
+): Promise<ModelRun> {
+  const { newModelRun, openModelRun, timeOn } = await import('@whet/trainer');
+  const path = options.model as string;
+  const file = {
+    bytes: await readNamedFile(path, 'an ONNX model'),
+    fileName: basename(path),
+    external: externalDataReader(dirname(path)),
+  };
+  if (options.resume) return openModelRun(file, last, options.outerSteps);
+  const { mean, std, pixels, fit, bgr, features, size, layout, budgetMs } = options;
+  const backend = budgetMs === undefined ? undefined : await openTrainingBackend(options);
+  return newModelRun(file, await settingsOf(options, data), {
+    ...(mean ? { mean } : {}),
+    ...(std ? { std } : {}),
+    ...(pixels ? { pixelRange: pixels } : {}),
+    ...(fit ? { fit } : {}),
+    ...(bgr ? { bgr } : {}),
+    ...(features === undefined ? {} : { features }),
+    ...(size ? { imageSize: size } : {}),
+    ...(layout ? { layout } : {}),
+    ...(backend && budgetMs !== undefined
+      ? { budget: { milliseconds: budgetMs, time: (model) => timeOn(model, backend, options.threads) } }
+      : {}),
+  });
+}
+
+/** Opens domains one after the other; each is encoded once, with a bar. */
+class DomainOpener {
+  readonly opened: Domain[] = [];
+
+  constructor(
+    private readonly options: TrainOptions,
+    private readonly run: ModelRun,
+    private readonly open: (files: ImageFiles, onProgress: (done: number, total: number) => void) => Promise<Domain>,
+  ) {}
+
+  async split(directory: string, name: string, split: SplitName, plain: boolean): Promise<NamedDomain> {
+    const { preprocessing } = this.run.config;
+    const { skipCorrupt } = this.options;
+    const files = await openData(await recogniseData(directory, { plain }), split, { preprocessing, skipCorrupt });
+    let progress: ReturnType<typeof startProgress> | undefined;
+    const domain = await this.open(files, (done, total) => {
+      progress ??= startProgress(`encode ${name}, ${split}`, total);
+      progress.update(done, 'images, once');
+    }).finally(() => progress?.stop());
+    this.opened.push(domain);
+    const [width, height] = domain.imageSize;
+    if (width !== preprocessing.width || height !== preprocessing.height) {
+      const [from, to] = [`${width} x ${height}`, `${preprocessing.width} x ${preprocessing.height}`];
+      process.stderr.write(`note: ${name}, ${split}: images of ${from} are brought to the model's ${to}\n`);
+    }
+    return { name, domain };
+  }
+}
+
+export async function runModelTraining(options: TrainOptions): Promise<void> {
+  const trainer = await import('@whet/trainer');
+  refuseNetworkOptions(options);
+  if (options.resume) refuseNewSettings(options);
+  const sources = options.data.map(sourceOf);
+  const names = distinct(
+    [...sources.map(({ directory }) => directory), ...(options.validate ?? [])].map((each) =>
+      basename(join(process.cwd(), each)),
+    ),
+  );
+  const data = sources.map(({ weight }, i) => ({ name: names[i] as string, weight }));
+  const modelName = basename(options.model as string, extname(options.model as string));
+  const run =
+    options.run ??
+    join('runs', options.config ? basename(options.config, extname(options.config)) : `${names[0]}-${modelName}`);
+  if (options.resume && options.run === undefined)
+    throw new Error('--resume: expected --run, the folder of the run to go on with');
+  const [last, best] = [join(run, 'last.safetensors'), join(run, 'best.safetensors')];
+  if (!options.resume && existsSync(last)) {
+    throw new Error(`${last} exists; go on with --resume --run ${run}, or name another folder with --run`);
+  }
+  const found = await openRun(options, last, data);
+  const { config, state, model, candidates } = found;
+  const same = config.data.map(({ name }) => name).join() === data.map(({ name }) => name).join();
+  if (!same)
+    throw new Error(
+      `--data: expected the run's ${config.data.map(({ name }) => name).join(', ')}, got ${data.map(({ name }) => name).join(', ')}`,
+    );
+  process.stderr.write(`${describeCandidates(found)}\n`);
+
+  const external = externalDataReader(dirname(options.model as string));
+  const graphs = await trainer.modelGraphs(model, candidates, external);
+  const prefix = await trainer.openPrefix(graphs.prefix, model.input.shape, graphs.features, options.threads);
+  const madeBy = trainer.prefixKey(config, graphs);
+  const opener = new DomainOpener(options, found, (files, onProgress) =>
+    trainer.openDomain(files, {
+      prefix,
+      madeBy,
+      preprocessing: config.preprocessing,
+      views: config.views,
+      onProgress,
+      ...(config.imagesPerClass ? { perClass: config.imagesPerClass } : {}),
+    }),
+  );
+  const { signal, stop } = interruptible();
+  const progress = { bar: undefined as ReturnType<typeof startProgress> | undefined };
+  let ended: ModelTrainingProgress | undefined;
+  try {
+    const domains: NamedDomain[] = [];
+    const validation: NamedDomain[] = [];
+    for (const [i, { directory }] of sources.entries()) {
+      domains.push(await opener.split(directory, names[i] as string, 'train', false));
+      validation.push(await opener.split(directory, names[i] as string, 'validation', false));
+    }
+    for (const [i, directory] of (options.validate ?? []).entries()) {
+      validation.push(await opener.split(directory, names[sources.length + i] as string, 'validation', true));
+    }
+    const backend = await openTrainingBackend(usefulWorkers(options, config));
+    process.stderr.write(
+      `where to learn in ${config.model.fileName} on ${backend.name}, from step ${state.step} of ${config.outerSteps}\n`,
+    );
+    process.stderr.write(`device: ${backend.device}\n`);
+    progress.bar = startProgress('train', config.outerSteps, state.step);
+    await trainer.trainModel({
+      ...found,
+      gradient: graphs.gradient,
+      backend,
+      domains,
+      validation,
+      metrics: await trainer.openMetrics(join(run, 'metrics.jsonl'), state.step),
+      checkpoints: { last, best },
+      signal,
+      onProgress: (now) => {
+        if (now.validation) ended = now;
+        progress.bar?.update(now.step, progressText(now));
+      },
+    });
+  } catch (error) {
+    if (!(error instanceof trainer.DeviceError)) throw error;
+    throw new Error(`${error.message}, after step ${state.step}${wayOn(error, run, last)}`, { cause: error });
+  } finally {
+    progress.bar?.stop();
+    stop();
+    for (const domain of opener.opened) await domain.close();
+    await prefix.release();
+  }
+  const stopped = signal.aborted ? `stopped at step ${state.step}; go on with --resume --run ${run}\n` : '';
+  const written = [last, best].filter((path) => existsSync(path));
+  process.stdout.write(`${stopped}${ended ? `${describeEnd(ended)}\n` : ''}checkpoints: ${written.join(', ')}\n`);
+}
+
+function describeCandidates({ config, candidates }: ModelRun): string {
+  const { tensors, learned } = candidates;
+  const entries = tensors.reduce((sum, { start }) => sum + start.length, 0);
+  const blocks = new Set(tensors.map(({ block }) => block)).size;
+  const cut = config.deepest === undefined ? '' : `, down to block ${config.deepest} within the budget`;
+  const starts = learned.size > 0 ? `; the starts of ${learned.size} are learned` : '';
+  return `candidates: ${entries} weights of ${tensors.length} tensors in ${blocks} blocks${cut}, masks per ${config.maskGranularity}${starts}`;
+}
+
+function progressText({ rate, trained, closed, validation }: ModelTrainingProgress): string {
+  const domains = Object.entries(trained).map(
+    ([name, { loss, accuracy }]) => `${name} ${loss.toFixed(3)} ${percent(accuracy)}`,
+  );
+  const gains = Object.entries(validation ?? {}).map(
+    ([name, { before, after }]) => `${name} ${percent(before.mean)} -> ${percent(after.mean)}`,
+  );
+  return [
+    `${rate.toFixed(2)} steps/s`,
+    ...domains,
+    `closed ${(100 * closed).toFixed(0)} %`,
+    ...(gains.length > 0 ? [`validation ${gains.join(', ')}`] : []),
+  ].join(' | ');
+}
+
+/** Of the last validation: answers before and after the inner steps by domain, and what masks leave open by block. */
+function describeEnd({ validation = {}, blocks, closed }: ModelTrainingProgress): string {
+  const points = (value: number) => (100 * value).toFixed(1);
+  const rows = Object.entries(validation).map(([name, { before, after, gain }]) => [
+    name,
+    percent(before.mean),
+    percent(after.mean),
+    `${gain.mean < 0 ? '' : '+'}${points(gain.mean)} ± ${points(gain.halfWidth)}`,
+  ]);
+  const moved = blocks.map(({ block, open, entries, rate }) => [
+    `${block}`,
+    `${open} of ${entries}`,
+    percent(open / entries),
+    rate.toPrecision(2),
+  ]);
+  return [
+    ...(rows.length > 0 ? [formatTable(['validation', '0 steps', 'after steps', 'gain, points'], rows)] : []),
+    formatTable(['block, from the head', 'weights that move', 'share', 'rate'], moved),
+    `masks close ${percent(closed)} of the candidates`,
+  ].join('\n');
+}
