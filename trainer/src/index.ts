@@ -62,7 +62,6 @@ export {
   buildPatternGraphs,
   type PatternGraphs,
   type PatternParts,
-  type PatternWeight,
 } from './export/pattern-graphs.js';
 export {
   exportObstacles,
@@ -77,11 +76,13 @@ export { nearbyViews, type Shift, type View, type Zoom } from './export/views.js
 export { timeOn } from './meta/budget.js';
 export { modelRunConfigOf } from './meta/checkpoint.js';
 export { type Domain, openDomain } from './meta/domain.js';
+export { exportModelRun } from './meta/export-model.js';
 export { modelGraphs, prefixKey } from './meta/model-graphs.js';
 export { type ModelRun, newModelRun, openModelRun } from './meta/open-run.js';
 export { openPrefix } from './meta/prefix.js';
 export { type ModelTrainingProgress, type NamedDomain, trainModel } from './meta/train-model.js';
 export { backboneOfModel } from './network/model-backbone.js';
+export type { PatternWeight } from './pattern/masked-weight.js';
 export { type ChoiceOptions, chooseLayerPattern } from './search/choose.js';
 export { layerSubsets, type MeasurePatternsOptions, measurePatterns } from './search/measure-patterns.js';
 export {

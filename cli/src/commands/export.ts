@@ -1,12 +1,16 @@
+import { basename, dirname } from 'node:path';
+import type { Manifest } from '@whet/runtime';
 import { Command } from 'commander';
 import { positiveNumber, wholeNumber } from '../arguments.js';
+import { externalDataReader } from '../external-data.js';
 import { formatTable, percent } from '../format.js';
-import { readNamedJson } from '../named-file.js';
+import { readNamedFile, readNamedJson } from '../named-file.js';
 import { choosePatterns, namedLists, SEARCHED } from '../patterns.js';
 import { nameOfPlace, writtenLine } from '../written.js';
 
 interface ExportOptions {
   readonly out: string;
+  readonly model?: string;
   readonly name?: string;
   readonly bundleVersion: string;
   readonly description?: string;
@@ -25,13 +29,14 @@ export function exportCommand(): Command {
     .description('Compile a checkpoint into a bundle: frozen prefix, step with its gradients, prediction, per pattern.')
     .argument('<checkpoint>', 'a checkpoint of `whet train`')
     .requiredOption('--out <place>', 'folder of the bundle, or a file that ends in .whet')
+    .option('--model <file>', 'the ONNX model, of a checkpoint of `whet train --model`')
     .option('--name <name>', 'name of the bundle; the folder’s when absent')
     .option('--bundle-version <version>', 'version of the bundle', '0.1.0')
     .option('--description <text>', 'one line that says what the bundle is for')
     .option('--patterns <names...>', 'patterns to compile; all of full, head, from-<layer>, sparse when absent')
     .option(
       '--pattern <name=layers>',
-      'one more, in which these layers move, e.g. fast=block4,head; repeat it for several',
+      'one more, in which these layers move, e.g. fast=block4,head; repeat it for several. With --model as `whet compile` selects, beside `learned` (default: head=none, block=blocks:1)',
       namedLists('NAME=LAYER,... e.g. fast=block4,head'),
     )
     .option(
@@ -46,32 +51,48 @@ export function exportCommand(): Command {
     .action(runExport);
 }
 
-async function runExport(path: string, options: ExportOptions): Promise<void> {
-  const trainer = await import('@whet/trainer');
-  const checkpoint = await trainer.loadCheckpoint(path);
-  const { patterns, found } = await choosePatterns(path, checkpoint, options);
-  const defaultPattern = options.default ?? found?.name;
-  if (defaultPattern !== undefined && !patterns.some(({ name }) => name === defaultPattern)) {
-    const names = patterns.map(({ name }) => name).join(', ');
-    throw new Error(`--default: expected one of the patterns ${names}, got "${defaultPattern}"`);
-  }
-  const provenance = options.provenance
-    ? ((await readNamedJson(options.provenance, 'provenance')) as Record<string, unknown>)
-    : {};
-  const name = options.name ?? nameOfPlace(options.out);
-  const manifest = await trainer.exportBundle({
-    checkpoint,
-    directory: options.out,
-    name,
-    version: options.bundleVersion,
-    description: options.description ?? `${checkpoint.config.model.architecture}, ${checkpoint.config.rule}`,
-    preprocessing: checkpoint.config.preprocessing ?? trainer.omniglotPreprocessing(checkpoint.config.model.imageSize),
-    patterns,
-    provenance: { ...provenance, ...(found ? { search: found.summary } : {}) },
-    ...(defaultPattern === undefined ? {} : { defaultPattern }),
-    ...(options.steps === undefined ? {} : { steps: options.steps }),
-    ...(options.rate === undefined ? {} : { rate: options.rate }),
+/** A bundle of a run that learned where a model learns. */
+async function exportModel(path: string, options: ExportOptions): Promise<Manifest> {
+  const { exportModelRun, openModelRun } = await import('@whet/trainer');
+  const { model, out, bundleVersion, description, pattern, steps, rate } = options;
+  if (model === undefined) throw new Error(`${path} learned where a model learns: expected --model, the ONNX file`);
+  const given = Object.entries({
+    '--patterns': options.patterns,
+    '--views': options.views,
+    '--search': options.search,
   });
+  const others = given.flatMap(([name, value]) => (value === undefined ? [] : [name]));
+  if (others.length > 0)
+    throw new Error(`${others.join(', ')}: expected without --model; --pattern NAME=SELECTION adds patterns`);
+  const file = {
+    bytes: await readNamedFile(model, 'an ONNX model'),
+    fileName: basename(model),
+    external: externalDataReader(dirname(model)),
+  };
+  const run = await openModelRun(file, path);
+  const { manifest } = await exportModelRun({
+    run,
+    file,
+    directory: out,
+    name: options.name ?? nameOfPlace(out),
+    version: bundleVersion,
+    provenance: await provenanceOf(options),
+    ...(description === undefined ? {} : { description }),
+    ...(pattern ? { patterns: Object.fromEntries(pattern) } : {}),
+    ...(options.default === undefined ? {} : { defaultPattern: options.default }),
+    ...(steps === undefined ? {} : { steps }),
+    ...(rate === undefined ? {} : { rate }),
+  });
+  return manifest;
+}
+
+const provenanceOf = async ({ provenance }: ExportOptions): Promise<Record<string, unknown>> =>
+  provenance ? ((await readNamedJson(provenance, 'provenance')) as Record<string, unknown>) : {};
+
+async function runExport(path: string, options: ExportOptions): Promise<void> {
+  const { modelRunConfigOf } = await import('@whet/trainer');
+  const isModel = options.model !== undefined || (await modelRunConfigOf(path)) !== undefined;
+  const manifest = await (isModel ? exportModel : exportNetwork)(path, options);
   const rows = Object.entries(manifest.patterns).map(([pattern, { moving, layers, features }]) => {
     const moved = moving.reduce((sum, weight) => sum + weight.moving, 0);
     const entries = moving.reduce((sum, weight) => sum + weight.entries, 0);
@@ -86,4 +107,31 @@ async function runExport(path: string, options: ExportOptions): Promise<void> {
   const head = ['pattern', 'moving layers', 'moving weights', 'of those layers', 'cached features'];
   process.stdout.write(`${formatTable(head, rows)}\n`);
   process.stdout.write(writtenLine(options.out, manifest));
+}
+
+/** A bundle of a run that trained a network. */
+async function exportNetwork(path: string, options: ExportOptions): Promise<Manifest> {
+  const trainer = await import('@whet/trainer');
+  const checkpoint = await trainer.loadCheckpoint(path);
+  const { patterns, found } = await choosePatterns(path, checkpoint, options);
+  const defaultPattern = options.default ?? found?.name;
+  if (defaultPattern !== undefined && !patterns.some(({ name }) => name === defaultPattern)) {
+    const names = patterns.map(({ name }) => name).join(', ');
+    throw new Error(`--default: expected one of the patterns ${names}, got "${defaultPattern}"`);
+  }
+  const provenance = await provenanceOf(options);
+  const name = options.name ?? nameOfPlace(options.out);
+  return trainer.exportBundle({
+    checkpoint,
+    directory: options.out,
+    name,
+    version: options.bundleVersion,
+    description: options.description ?? `${checkpoint.config.model.architecture}, ${checkpoint.config.rule}`,
+    preprocessing: checkpoint.config.preprocessing ?? trainer.omniglotPreprocessing(checkpoint.config.model.imageSize),
+    patterns,
+    provenance: { ...provenance, ...(found ? { search: found.summary } : {}) },
+    ...(defaultPattern === undefined ? {} : { defaultPattern }),
+    ...(options.steps === undefined ? {} : { steps: options.steps }),
+    ...(options.rate === undefined ? {} : { rate: options.rate }),
+  });
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { graphCost } from '@whet/compiler';
+import type { Preprocessing } from '@whet/runtime';
 import {
   type BundleDraft,
   type BundlePattern,
@@ -20,8 +21,8 @@ import {
   levelsFor,
   preprocessingOf,
 } from './compile-checks.js';
-import { compileMoving, featureLength, prefixOf, startingEntries } from './compile-moving.js';
-import type { CompileOptions, CompileReport, PatternReport } from './compile-options.js';
+import { compileMoving, featureLength, type LearnedMoving, prefixOf, startingEntries } from './compile-moving.js';
+import type { CompileOptions, CompileReport, PatternReport, StepOptions } from './compile-options.js';
 import { fileTensorsOf } from './exported-prefix.js';
 import { CompileError } from './read/compile-error.js';
 import { describeLayout } from './read/feature-layout.js';
@@ -34,16 +35,27 @@ import { stepOptions } from './step-defaults.js';
 /** Examples and classes that a step's cost is told for. */
 const sizesFor = (head: SourceHead | undefined) => ({ N: 1, W: head?.classes ?? 5 });
 
+/** A pattern that is asked for. */
+export interface PatternRequest {
+  readonly name: string;
+  readonly moving: readonly ModelParameter[];
+  /** What meta-training learned, where the pattern is to have it. */
+  readonly learned?: LearnedMoving;
+  /** How its steps are made, where it is not as the options say. */
+  readonly steps?: StepOptions;
+  readonly description?: string;
+}
+
 /** One pattern of the bundle, and what is reported of it. */
 async function compilePatternOf(
-  options: CompileOptions,
+  given: CompileOptions,
   model: SourceModel,
   head: SourceHead | undefined,
-  name: string,
-  moving: readonly ModelParameter[],
+  { name, moving, learned, steps, description }: PatternRequest,
 ): Promise<{ pattern: BundlePattern; report: PatternReport }> {
+  const options = { ...given, ...steps };
   const { normalization = 'population' } = options;
-  const compiled = compileMoving(model, head, moving, name, options);
+  const compiled = compileMoving(model, head, moving, name, options, learned);
   const { boundary, encode } = compiled;
   const prefix = await prefixOf(model, compiled, moving, options.external);
   const rows: [string, StartingValue][] = head
@@ -59,13 +71,17 @@ async function compilePatternOf(
   const pattern: BundlePattern = {
     name,
     description:
-      moving.length > 0
+      description ??
+      (moving.length > 0
         ? `Moves ${layers.join(', ')} and the head; what is below is cached.`
-        : 'Only the head moves; the whole network is cached.',
+        : 'Only the head moves; the whole network is cached.'),
     graphs: { ...encodedGraphs(compiled), encode: prefix?.bytes },
     ...(storesMoments ? { normalizations: [...compiled.normalizations] } : {}),
     moving: new Map(
-      moving.map((parameter) => [parameter.name, { shape: parameter.shape, data: startingEntries(parameter) }]),
+      moving.map((parameter) => {
+        const { name, shape } = parameter;
+        return [name, { shape, data: startingEntries(parameter), mask: learned?.tensors?.get(name)?.open }];
+      }),
     ),
     kept: new Map([
       ...rows,
@@ -120,25 +136,46 @@ function filesOf(draft: BundleDraft) {
  */
 export async function compileModel(options: CompileOptions): Promise<CompileReport> {
   const named = Object.entries(options.patterns);
-  const [first] = named;
-  if (!first) throw new CompileError('expected at least one pattern, got none');
+  if (named.length === 0) throw new CompileError('expected at least one pattern, got none');
   await findBundle(options.directory);
   const levels = levelsFor(options);
   const model = await readModel(options.model, { ...options, levels });
   if (levels > 0 && options.levels !== undefined && model.levels.length < levels) throw fewerLevels(model, levels);
   const { head, labels } = headOf(options, model);
-  const chosen = named.map(([name, selections]) => {
+  const requests = named.map(([name, selections]): PatternRequest => {
     const problem = patternNameProblem(name);
     if (problem) throw new CompileError(problem);
     const moving = selectParameters(selections, model);
     checkMovable(model, name, moving);
-    return [name, moving] as const;
+    return { name, moving };
   });
+  return writeCompiled(options, model, requests, { ...(head ? { head } : {}), ...(labels ? { labels } : {}) });
+}
+
+export interface WriteOptions {
+  /** The model's own last layer, where it is kept, and the names of its classes. */
+  readonly head?: SourceHead;
+  readonly labels?: readonly string[];
+  /** The first pattern when absent. */
+  readonly defaultPattern?: string;
+  /** As a bundle has it already; of the options when absent. */
+  readonly preprocessing?: Preprocessing;
+  /** Added to the manifest's provenance. */
+  readonly provenance?: Readonly<Record<string, unknown>>;
+}
+
+/** Compiles patterns of a model that was read, and writes the bundle. Throws as {@link compileModel}. */
+export async function writeCompiled(
+  options: CompileOptions,
+  model: SourceModel,
+  requests: readonly PatternRequest[],
+  { head, labels, ...written }: WriteOptions,
+): Promise<CompileReport> {
   const { normalization = 'population' } = options;
   if (bundledNormalizations[normalization].storesMoments) expectNormalizations(model);
-  const preprocessing = preprocessingOf(options, model);
+  const preprocessing = written.preprocessing ?? preprocessingOf(options, model);
   const compiled: Awaited<ReturnType<typeof compilePatternOf>>[] = [];
-  for (const [name, moving] of chosen) compiled.push(await compilePatternOf(options, model, head, name, moving));
+  for (const request of requests) compiled.push(await compilePatternOf(options, model, head, request));
   const reports = compiled.map(({ report }) => report);
   const pooling = describeLayout(model.layout);
   const { manifest, contents } = filesOf({
@@ -151,9 +188,10 @@ export async function compileModel(options: CompileOptions): Promise<CompileRepo
     ...(labels ? { labels: [...labels] } : {}),
     featureLength: featureLength(model),
     limits: { maxClasses: (head?.classes ?? 0) + 100, maxExamples: 500 },
-    defaultPattern: first[0],
+    defaultPattern: written.defaultPattern ?? (requests[0] as PatternRequest).name,
     patterns: compiled.map(({ pattern }) => pattern),
     provenance: {
+      ...written.provenance,
       source: options.fileName,
       sha256: createHash('sha256').update(options.model).digest('hex'),
       opset: model.opset,

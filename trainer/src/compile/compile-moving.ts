@@ -2,13 +2,15 @@ import {
   type ExternalReader,
   encodeOnnx,
   type Graph,
-  type GraphBuilder,
+  GraphBuilder,
+  inline,
   lowerForCpu,
   nodesOf,
   type Value,
 } from '@whet/compiler';
 import { grownHead, type HeadWeights, levelDirections } from '@whet/models';
 import { type CompiledPattern, compilePattern } from '../pattern/compile-pattern.js';
+import { bindWeight } from '../pattern/masked-weight.js';
 import type { PatternSource } from '../pattern/pattern-source.js';
 import { takeSupportMoments } from '../pattern/support-moments.js';
 import { bundledNormalizations } from '../task/normalizations.js';
@@ -37,8 +39,35 @@ const featureLengths = ({ layout, levels }: SourceModel): number[] => [
 export const featureLength = (model: SourceModel): number =>
   featureLengths(model).reduce((sum, length) => sum + length, 0);
 
+/** What meta-training learned of a model, where a pattern is to have it. */
+export interface LearnedMoving {
+  /** Which entries of what moves are open, and by what multiple of the common rate each tensor moves, by name. */
+  readonly tensors?: ReadonlyMap<string, { readonly open: Uint8Array; readonly rate: number }>;
+  /** What the logits of a head made of examples are multiplied by. */
+  readonly headScale: number;
+}
+
+/** A head made of examples whose logits are multiplied by `scale`. */
+function scaledHead(kind: 'cosine' | 'prototype', scale: number): (typeof exampleHeads)['cosine'] {
+  const head = exampleHeads[kind];
+  const times = (g: GraphBuilder, value: Value) => g.apply('Mul', [value, g.scalar(scale)], {});
+  return {
+    ...head,
+    startHead: (g, features, labels, kept) => {
+      const { weight, bias } = head.startHead(g, features, labels, kept);
+      return { weight: times(g, weight), bias: times(g, bias) };
+    },
+    leaveOneOut: (g, ...of) => times(g, head.leaveOneOut(g, ...of)),
+  };
+}
+
 /** The head that tasks start from: the model's own, or one that is made of the examples. */
-function headSource(model: SourceModel, head: SourceHead | undefined, kind: CompileOptions['head'] = 'cosine') {
+function headSource(
+  model: SourceModel,
+  head: SourceHead | undefined,
+  kind: CompileOptions['head'] = 'cosine',
+  scale = 1,
+) {
   if (head) {
     return {
       keptClasses: head.classes,
@@ -46,7 +75,8 @@ function headSource(model: SourceModel, head: SourceHead | undefined, kind: Comp
         grownHead(g, kept as HeadWeights, features, labels),
     };
   }
-  const made = exampleHeads[kind === 'prototype' ? 'prototype' : 'cosine'];
+  const name = kind === 'prototype' ? 'prototype' : 'cosine';
+  const made = scale === 1 ? exampleHeads[name] : scaledHead(name, scale);
   if (model.levels.length === 0) return made;
   const lengths = featureLengths(model);
   return { ...made, headFeatures: (g: GraphBuilder, features: Value) => levelDirections(g, features, lengths) };
@@ -85,12 +115,14 @@ export function movingSource(
   head: SourceHead | undefined,
   moving: readonly ModelParameter[],
   options: Pick<CompileOptions, 'head' | 'normalization'> & StepOptions,
+  learned?: LearnedMoving,
 ): MovingSource {
   const { normalization = 'population', optimizer, objective, smoothing, decay } = options;
   const starts = new Map(moving.map((parameter) => [parameter.name, startingEntries(parameter)]));
   const rest: Omit<PatternSource, 'features'> = {
     featureLength: featureLength(model),
-    ...headSource(model, head, options.head),
+    ...headSource(model, head, options.head, learned?.headScale),
+    ...(learned?.tensors ? { rates: ratesOf(learned.tensors) } : {}),
     ...(optimizer ? { optimizer } : {}),
     ...(objective ? { objective } : {}),
     ...(smoothing ? { smoothing } : {}),
@@ -99,12 +131,44 @@ export function movingSource(
   const names = new Set(moving.map(({ name }) => name));
   const features = model.featureGraph(moving);
   expectFewMoving(features, names);
+  const masked = (graph: Graph) => (learned?.tensors ? maskedFeatures(graph, moving, learned.tensors) : graph);
   if (!model.opaque) {
-    const of = bundledNormalizations[normalization].storesMoments ? takeSupportMoments(features) : { features };
+    const whole = masked(features);
+    const of = bundledNormalizations[normalization].storesMoments ? takeSupportMoments(whole) : { features: whole };
     return { source: { ...of, ...rest }, exactly: undefined };
   }
   const exactly = movingPart(model, features, names);
-  return { source: { features: exactly.graph, unsplit: true, ...rest }, exactly };
+  return { source: { features: masked(exactly.graph), unsplit: true, ...rest }, exactly };
+}
+
+const ratesOf = (tensors: NonNullable<LearnedMoving['tensors']>): Map<string, Float32Array> =>
+  new Map([...tensors].map(([name, { rate }]) => [name, Float32Array.of(rate)]));
+
+/** The same graph with the open entries of what moves as inputs, in place of all of them. */
+function maskedFeatures(
+  graph: Graph,
+  moving: readonly ModelParameter[],
+  tensors: NonNullable<LearnedMoving['tensors']>,
+): Graph {
+  const g = new GraphBuilder();
+  const weights = new Map(moving.map((parameter) => [parameter.name, parameter]));
+  const inputs: Value[] = [];
+  const bindings = new Map<Value, Value>();
+  for (const input of graph.inputs) {
+    const parameter = weights.get(input.name);
+    const open = tensors.get(input.name)?.open;
+    if (!parameter || !open) {
+      const copy = g.input(input.name, input.shape, input.dtype);
+      inputs.push(copy);
+      bindings.set(input, copy);
+      continue;
+    }
+    const { name, shape } = parameter;
+    const bound = bindWeight(g, { name, shape, start: startingEntries(parameter), mask: open });
+    if (bound.input) inputs.push(bound.input);
+    bindings.set(input, bound.dense);
+  }
+  return { name: graph.name, inputs, outputs: inline(g, graph, bindings) };
 }
 
 /** Values of the model at which its frozen part ends; none where all of it moves. */
@@ -121,9 +185,11 @@ export function compileMoving(
   moving: readonly ModelParameter[],
   pattern: string,
   options: CompileOptions,
+  learned?: LearnedMoving,
 ): Compiled {
   try {
-    const { source, exactly } = movingSource(model, head, moving, { ...options, ...stepOptions(options, moving) });
+    const steps = { ...options, ...stepOptions(options, moving) };
+    const { source, exactly } = movingSource(model, head, moving, steps, learned);
     const compiled = compilePattern(source);
     return { ...compiled, boundary: boundaryOf(model, exactly, compiled.boundary), exactly };
   } catch (cause) {
@@ -150,8 +216,10 @@ export async function prefixOf(
     return bytes && { bytes, encoded: 'as exported' };
   }
   if (!encode) return undefined;
-  // As exported it would normalize with the file's own moments.
-  const exported = encodeQuery ? undefined : await exportedPrefix(model, encode, boundary, external);
+  // As exported it would normalize with the file's own moments, or have the file's own weights.
+  const names = new Set(moving.map(({ name }) => name));
+  const isOther = encodeQuery !== undefined || [...(model.restarted ?? [])].some((name) => !names.has(name));
+  const exported = isOther ? undefined : await exportedPrefix(model, encode, boundary, external);
   return exported
     ? { bytes: exported, encoded: 'as exported' }
     : { bytes: encodeOnnx(lowerForCpu(encode)), encoded: 'anew' };

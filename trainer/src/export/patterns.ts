@@ -1,12 +1,13 @@
 import { headParameters } from '@whet/models';
 import { patternNameProblem } from '../bundle/files.js';
+import type { PatternWeight } from '../pattern/masked-weight.js';
 import { expandLearned, type InnerParameter } from '../task/inner-parameters.js';
 import { normalizations } from '../task/normalizations.js';
 import { rules } from '../task/rules.js';
 import { innerParameters } from '../task/task-graph.js';
 import type { Checkpoint } from '../training/checkpoint.js';
 import { backboneOf, type RunConfig, taskSettings } from '../training/config.js';
-import type { PatternParts, PatternWeight } from './pattern-graphs.js';
+import type { PatternParts } from './pattern-graphs.js';
 import { nearbyViews, type View } from './views.js';
 
 /** A named choice of moving weights, to be compiled into a bundle. */

@@ -79,6 +79,8 @@ export interface SourceModel {
    * anew would compute something else.
    */
   readonly opaque: boolean;
+  /** Parameters that start at other values than the file has, by name; none when absent. */
+  readonly restarted?: ReadonlySet<string>;
   /** Nodes above a parameter that cannot be differentiated. */
   blockersOf(parameters: readonly ModelParameter[]): readonly OnnxProblem[];
   /**

@@ -1,0 +1,113 @@
+import type { ExternalReader } from '@whet/compiler';
+import { checkMovable } from '../compile/compile-checks.js';
+import { type PatternRequest, writeCompiled } from '../compile/compile-model.js';
+import type { CompileReport, StepOptions } from '../compile/compile-options.js';
+import { CompileError } from '../compile/read/compile-error.js';
+import { restarted } from '../compile/restart.js';
+import { selectParameters } from '../compile/select-parameters.js';
+import { headScale, taskTensors } from './learned.js';
+import type { ModelFile, ModelRun } from './open-run.js';
+import { closedShare, openBlocks } from './report.js';
+
+/** The pattern that moves what masks leave open, by the learned rates. */
+export const LEARNED = 'learned';
+
+export interface ExportModelOptions {
+  readonly run: ModelRun;
+  readonly file: ModelFile;
+  /** The bundle's folder, or one file where it ends in `.whet`; written whole or not at all. */
+  readonly directory: string;
+  readonly name: string;
+  readonly version?: string;
+  readonly description?: string;
+  /** Patterns beside the learned one, by selections of `whet compile`; the head and the last block when absent. */
+  readonly patterns?: Readonly<Record<string, readonly string[]>>;
+  /** The learned one when absent. */
+  readonly defaultPattern?: string;
+  /** Of the learned pattern; those of training when absent. */
+  readonly steps?: number;
+  readonly rate?: number;
+  readonly provenance?: Readonly<Record<string, unknown>>;
+}
+
+const NESTED = { head: ['none'], block: ['blocks:1'] };
+
+/** What the learned pattern moves, with its start values in the model. */
+function learnedPattern(
+  { config, state, candidates, model }: ModelRun,
+  { steps = config.innerSteps, rate = config.innerRate },
+): PatternRequest {
+  const open = taskTensors(candidates, state.learned).filter(({ count }) => count > 0);
+  const byName = new Map(model.parameters.map((parameter) => [parameter.name, parameter]));
+  const moving = open.map(({ candidate }) => byName.get(candidate.name) as (typeof model.parameters)[number]);
+  const own: StepOptions = {
+    steps,
+    rate,
+    optimizer: 'rms',
+    objective: 'prototypes',
+    schedule: 'constant',
+    views: config.views,
+  };
+  const closed = (100 * closedShare(openBlocks(candidates, state.learned))).toFixed(0);
+  return {
+    name: LEARNED,
+    moving,
+    learned: {
+      headScale: headScale(state.learned),
+      // Multiples of the inner rate, so that the bundle's common rate scales them all.
+      tensors: new Map(
+        open.map((tensor) => [tensor.candidate.name, { open: tensor.open, rate: tensor.rate / config.innerRate }]),
+      ),
+    },
+    steps: own,
+    description: `Moves what meta-training left open of ${config.trainable.join(', ')} (${closed} % closed), by a learned rate for each tensor.`,
+  };
+}
+
+/**
+ * Writes a bundle of a run that learned where a model learns: the learned pattern, and others that move what they are told to, all with the
+ * learned scale of the head and learned start weights. Throws {@link CompileError} where masks close all, or a pattern does not fit.
+ */
+export async function exportModelRun(options: ExportModelOptions): Promise<CompileReport> {
+  const { run, file, patterns = NESTED } = options;
+  const { config, state, candidates } = run;
+  const starts = new Map(
+    taskTensors(candidates, state.learned)
+      .filter(({ candidate }) => candidates.learned.has(candidate.name))
+      .map(({ candidate, start }) => [candidate.name, start]),
+  );
+  const model = restarted(run.model, starts);
+  const scale = headScale(state.learned);
+  const learned = learnedPattern({ ...run, model }, options);
+  if (learned.moving.length === 0) {
+    throw new CompileError(
+      'the learned pattern: expected candidates that masks leave open, got none; train with a smaller price',
+    );
+  }
+  const others = Object.entries(patterns).map(([name, selections]): PatternRequest => {
+    if (name === LEARNED) throw new CompileError(`pattern "${name}": expected another name than the learned one's`);
+    const moving = selectParameters(selections, model);
+    checkMovable(model, name, moving);
+    return { name, moving, learned: { headScale: scale } };
+  });
+  const blocks = openBlocks(candidates, state.learned);
+  return writeCompiled(
+    {
+      model: file.bytes,
+      fileName: config.model.fileName,
+      directory: options.directory,
+      name: options.name,
+      patterns: {},
+      ...(file.external ? { external: file.external as ExternalReader } : {}),
+      ...(options.version === undefined ? {} : { version: options.version }),
+      ...(options.description === undefined ? {} : { description: options.description }),
+    },
+    model,
+    [...others, learned],
+    {
+      defaultPattern: options.defaultPattern ?? LEARNED,
+      preprocessing: config.preprocessing,
+      provenance: { ...options.provenance, config, outerSteps: state.step, closed: closedShare(blocks), blocks },
+    },
+  );
+}
