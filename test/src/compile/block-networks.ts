@@ -116,10 +116,10 @@ export class NetworkWriter {
 
 export type Build = (n: NetworkWriter, x: Value) => Value;
 
-/** A network between images `[N, 4, 8, 8]` and the classes of its features, which are pooled where they have places. */
-export function networkOf(build: Build, folded = false): Uint8Array {
+/** A network between images `[N, C, 8, 8]` and the classes of its features, which are pooled where they have places. */
+export function networkOf(build: Build, folded = false, channels = 4): Uint8Array {
   const n = new NetworkWriter(folded);
-  const x = n.g.input('x', ['N', 4, 8, 8]);
+  const x = n.g.input('x', ['N', channels, 8, 8]);
   const y = build(n, x);
   const pooled = y.shape.length === 4 ? n.apply('GlobalAveragePool', y) : y;
   const flat = pooled.shape.length === 2 ? pooled : n.g.apply('Flatten', [pooled], { axis: 1 }, 'flat');

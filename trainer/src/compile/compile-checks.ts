@@ -126,8 +126,8 @@ export function headOf(options: CompileOptions, model: SourceModel): { head?: So
   return { head, labels: [...labels] };
 }
 
-/** Throws where a pattern moves what stands below nodes that cannot be differentiated, naming all of these. */
-export function checkMovable(model: SourceModel, pattern: string, moving: readonly ModelParameter[]): void {
+/** Throws where `what` moves what stands below nodes that cannot be differentiated, naming all of these. */
+export function checkMovable(model: SourceModel, what: string, moving: readonly ModelParameter[]): void {
   const blocked = moving.filter((parameter) => parameter.blocked);
   if (blocked.length === 0) return;
   const names = blocked.slice(0, 3).map(({ tensor }) => `"${tensor}"`);
@@ -136,7 +136,7 @@ export function checkMovable(model: SourceModel, pattern: string, moving: readon
   const instead = layers > 0 ? `last:${layers} at most` : 'nothing but the head (none)';
   throw new CompileError(
     [
-      `pattern "${pattern}" moves ${names.join(', ')}${more}, but these nodes above cannot be differentiated:`,
+      `${what} moves ${names.join(', ')}${more}, but these nodes above cannot be differentiated:`,
       ...listProblems(model.blockersOf(blocked)),
       `choose later layers: ${instead}`,
     ].join('\n  '),

@@ -146,7 +146,7 @@ export async function compileModel(options: CompileOptions): Promise<CompileRepo
     const problem = patternNameProblem(name);
     if (problem) throw new CompileError(problem);
     const moving = selectParameters(selections, model);
-    checkMovable(model, name, moving);
+    checkMovable(model, `pattern "${name}"`, moving);
     return { name, moving };
   });
   return writeCompiled(options, model, requests, { ...(head ? { head } : {}), ...(labels ? { labels } : {}) });

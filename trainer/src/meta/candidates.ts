@@ -94,7 +94,7 @@ export function chooseCandidates(model: SourceModel, options: CandidateOptions):
       `candidates ${trainable.join(', ')}: expected parameters below the head that may move, got none; choose blocks:1 or last:1 up`,
     );
   }
-  checkMovable(model, 'candidates', moving);
+  checkMovable(model, 'what is chosen', moving);
   const specs = specsOf(model, moving, blocks, granularity);
   const inner = innerParametersOf(specs, granularity === 'tensor' || granularity === 'block' ? 'layer' : granularity);
   const tensors = moving.map((parameter, i): Candidate => {

