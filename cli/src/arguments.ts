@@ -83,7 +83,7 @@ export function collectRanges(text: string, previous: NumberRange[] | undefined)
 }
 
 /** Of a model's images. */
-export function imageSize(text: string): [number, number] {
+export function heightAndWidth(text: string): [number, number] {
   const [, height = '0', width = '0'] = /^(\d+)x(\d+)$/.exec(text) ?? [];
   if (!Number(height) || !Number(width)) throw new InvalidArgumentError('expected HEIGHTxWIDTH, e.g. 48x192.');
   return [Number(height), Number(width)];

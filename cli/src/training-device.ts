@@ -55,7 +55,7 @@ export async function openTrainingBackend({
 }
 
 /** How a run goes on that its device stopped. */
-export function wayOn({ backend, failure }: DeviceError, run: string, last: string): string {
+function wayOn({ backend, failure }: DeviceError, run: string, last: string): string {
   const less = failure === 'memory' ? 'with fewer tasks at a time (--task-batch)' : undefined;
   if (!existsSync(last)) return less ? `; start again ${less}` : '';
   const resume = `--resume --run ${run}`;
@@ -63,3 +63,7 @@ export function wayOn({ backend, failure }: DeviceError, run: string, last: stri
   const ways = [elsewhere, less && `${resume} ${less}`].filter((way) => way !== undefined);
   return `; ${last} is intact, go on with ${ways.join(' or ') || resume}`;
 }
+
+/** What a run says that its device stopped after a step, and how it goes on. */
+export const stoppedAt = (step: number, error: DeviceError, run: string, last: string): Error =>
+  new Error(`${error.message}, after step ${step}${wayOn(error, run, last)}`, { cause: error });

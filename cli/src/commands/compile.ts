@@ -13,7 +13,7 @@ import {
 } from '@whet/runtime/format';
 import type { CompileReport } from '@whet/trainer';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { count, imageSize, pixelRange, positiveNumber, wholeNumber } from '../arguments.js';
+import { count, heightAndWidth, pixelRange, positiveNumber, wholeNumber } from '../arguments.js';
 import { externalDataReader } from '../external-data.js';
 import { bytes, formatTable, percent } from '../format.js';
 import { readNamedFile } from '../named-file.js';
@@ -116,7 +116,7 @@ export function compileCommand(): Command {
         .choices(['population', 'support'])
         .default('population'),
     )
-    .option('--size <HxW>', 'height and width, for a model that takes images of any size', imageSize)
+    .option('--size <HxW>', 'height and width, for a model that takes images of any size', heightAndWidth)
     .addOption(
       new Option('--layout <order>', 'axes of the model’s images, where its input does not show them').choices([
         'nchw',

@@ -7,8 +7,8 @@ import { formatTable, percent } from '../format.js';
 import { interruptible } from '../interrupt.js';
 import { readNamedFile, readNamedJson } from '../named-file.js';
 import { startProgress } from '../progress.js';
-import { openTrainingBackend, usefulWorkers, wayOn } from '../training-device.js';
-import { refuseNewSettings, type TrainOptions } from './train.js';
+import { openTrainingBackend, stoppedAt, usefulWorkers } from '../training-device.js';
+import { refuseNewSettings, type TrainCommandOptions } from './train.js';
 
 interface DataSource {
   readonly directory: string;
@@ -33,7 +33,7 @@ function distinct(names: readonly string[]): string[] {
 }
 
 /** Throws naming options that say how a network of `--config` is trained, and nothing about a model. */
-function refuseNetworkOptions(options: TrainOptions): void {
+function refuseNetworkOptions(options: TrainCommandOptions): void {
   const given = [
     ...(options.rule === undefined ? [] : ['--rule']),
     ...(options.order === undefined || options.order === '1' ? [] : ['--order 2']),
@@ -49,7 +49,10 @@ function refuseNetworkOptions(options: TrainOptions): void {
   if ((options.shots?.length ?? 1) > 1) throw new Error('--shots: expected one number or range with --model');
 }
 
-async function settingsOf(options: TrainOptions, data: readonly { name: string; weight: number }[]): Promise<object> {
+async function settingsOf(
+  options: TrainCommandOptions,
+  data: readonly { name: string; weight: number }[],
+): Promise<object> {
   const file = options.config ? ((await readNamedJson(options.config, 'settings')) as object) : {};
   const given = {
     data,
@@ -74,7 +77,7 @@ async function settingsOf(options: TrainOptions, data: readonly { name: string; 
 
 /** The run that was asked for: a new one, or one to go on with. */
 async function openRun(
-  options: TrainOptions,
+  options: TrainCommandOptions,
   last: string,
   data: readonly { name: string; weight: number }[],
 ): Promise<ModelRun> {
@@ -108,7 +111,7 @@ class DomainOpener {
   readonly opened: Domain[] = [];
 
   constructor(
-    private readonly options: TrainOptions,
+    private readonly options: TrainCommandOptions,
     private readonly run: ModelRun,
     private readonly open: (files: ImageFiles, onProgress: (done: number, total: number) => void) => Promise<Domain>,
   ) {}
@@ -132,7 +135,7 @@ class DomainOpener {
   }
 }
 
-export async function runModelTraining(options: TrainOptions): Promise<void> {
+export async function runModelTraining(options: TrainCommandOptions): Promise<void> {
   const trainer = await import('@whet/trainer');
   refuseNetworkOptions(options);
   if (options.resume) refuseNewSettings(options);
@@ -210,8 +213,7 @@ export async function runModelTraining(options: TrainOptions): Promise<void> {
       },
     });
   } catch (error) {
-    if (!(error instanceof trainer.DeviceError)) throw error;
-    throw new Error(`${error.message}, after step ${state.step}${wayOn(error, run, last)}`, { cause: error });
+    throw error instanceof trainer.DeviceError ? stoppedAt(state.step, error, run, last) : error;
   } finally {
     progress.bar?.stop();
     stop();

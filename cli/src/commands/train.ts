@@ -10,7 +10,7 @@ import {
   collectRanges,
   collectTexts,
   count,
-  imageSize,
+  heightAndWidth,
   type NumberRange,
   numberRange,
   pixelRange,
@@ -22,9 +22,9 @@ import { percent } from '../format.js';
 import { interruptible } from '../interrupt.js';
 import { readNamedJson } from '../named-file.js';
 import { startProgress } from '../progress.js';
-import { openTrainingBackend, type TrainingDeviceOptions, usefulWorkers, wayOn } from '../training-device.js';
+import { openTrainingBackend, stoppedAt, type TrainingDeviceOptions, usefulWorkers } from '../training-device.js';
 
-export interface TrainOptions extends TrainingDeviceOptions {
+export interface TrainCommandOptions extends TrainingDeviceOptions {
   readonly data: string[];
   readonly model?: string;
   readonly validate?: string[];
@@ -130,7 +130,7 @@ export function trainCommand(): Command {
       positiveNumber,
     )
     .option('--features <tensor>', 'tensor that is the features; what the last layer reads when absent')
-    .option('--size <HxW>', 'height and width, for a model that takes images of any size', imageSize)
+    .option('--size <HxW>', 'height and width, for a model that takes images of any size', heightAndWidth)
     .addOption(new Option('--layout <order>', 'axes of the model’s images').choices(['nchw', 'nhwc']))
     .option(
       '--pixels <range>',
@@ -139,10 +139,12 @@ export function trainCommand(): Command {
     )
     .addOption(new Option('--fit <how>', 'how images of another aspect ratio become the model’s').choices(FITS))
     .option('--bgr', 'the model takes blue, green, red')
-    .action((options: TrainOptions) => (options.model === undefined ? runTraining(options) : trainModelOf(options)));
+    .action((options: TrainCommandOptions) =>
+      options.model === undefined ? runTraining(options) : trainModelOf(options),
+    );
 }
 
-async function trainModelOf(options: TrainOptions): Promise<void> {
+async function trainModelOf(options: TrainCommandOptions): Promise<void> {
   const { runModelTraining } = await import('./train-model.js');
   await runModelTraining(options);
 }
@@ -153,7 +155,7 @@ function single(option: string, [from, to]: NumberRange): number {
   throw new Error(`${option} ${from}-${to}: expected one number; a range is for --model`);
 }
 
-async function readConfig(options: TrainOptions, { image }: DataFolder): Promise<unknown> {
+async function readConfig(options: TrainCommandOptions, { image }: DataFolder): Promise<unknown> {
   const file: Settings = options.config
     ? ((await readNamedJson(options.config, 'settings')) as Settings)
     : { model: { architecture: 'conv4' } };
@@ -178,14 +180,20 @@ async function readConfig(options: TrainOptions, { image }: DataFolder): Promise
 }
 
 /** The folder of a run: what was asked for, or one called as the settings are, or as data and rule. */
-export function runFolder({ run, resume, config, data: [data = ''], rule = DEFAULT_RULE }: TrainOptions): string {
+export function runFolder({
+  run,
+  resume,
+  config,
+  data: [data = ''],
+  rule = DEFAULT_RULE,
+}: TrainCommandOptions): string {
   if (run !== undefined) return run;
   if (resume) throw new Error('--resume: expected --run, the folder of the run to go on with');
   return join('runs', config ? basename(config, extname(config)) : `${basename(resolve(data))}-${rule}`);
 }
 
 /** A resumed run keeps its settings; only its end and how it runs may change. Throws naming an option that would be ignored. */
-export function refuseNewSettings(options: TrainOptions): void {
+export function refuseNewSettings(options: TrainCommandOptions): void {
   const kept = new Set([
     'data',
     'model',
@@ -207,7 +215,7 @@ export function refuseNewSettings(options: TrainOptions): void {
 }
 
 /** Throws naming an option that has no meaning without `--model`. */
-function refuseModelOptions(options: TrainOptions): void {
+function refuseModelOptions(options: TrainCommandOptions): void {
   const names = {
     trainable: '--trainable',
     learnWeights: '--learn-weights',
@@ -229,7 +237,7 @@ function refuseModelOptions(options: TrainOptions): void {
   if (given.length > 0) throw new Error(`${given.join(', ')}: expected --model, which this is for`);
 }
 
-async function runTraining(options: TrainOptions): Promise<void> {
+async function runTraining(options: TrainCommandOptions): Promise<void> {
   const trainer = await import('@whet/trainer');
   const run = runFolder(options);
   const last = join(run, 'last.safetensors');
@@ -297,8 +305,7 @@ async function runTraining(options: TrainOptions): Promise<void> {
       },
     });
   } catch (error) {
-    if (!(error instanceof trainer.DeviceError)) throw error;
-    throw new Error(`${error.message}, after step ${state.step}${wayOn(error, run, last)}`, { cause: error });
+    throw error instanceof trainer.DeviceError ? stoppedAt(state.step, error, run, last) : error;
   } finally {
     progress.stop();
     stop();

@@ -116,9 +116,13 @@ describe('whet train --model', () => {
 
   it('says which option is not for it', async () => {
     const cases: [string[], string][] = [
-      [[...model, '--data', 'near', '--rule', 'maml', '--order', '2'], '--rule, --order 2: expected without --model'],
+      [
+        [...model, '--data', 'near', '--rule', 'maml', '--order', '2'],
+        '--rule, --order 2: expected without --model, which learns masks and rates by first-order gradients',
+      ],
       [[...model, '--data', 'near', '--shots', '1', '5'], '--shots: expected one number or range with --model'],
       [['--data', 'near', '--data', 'far'], '--data: expected one folder; several are for --model'],
+      [['--data', 'near', '--ways', '5-3'], 'expected a whole number of 1 or more, or a range of such as 3-8.'],
       [['--data', 'near', '--ways', '3-5'], '--ways 3-5: expected one number; a range is for --model'],
       [['--data', 'near', '--trainable', 'all', '--validate', 'far'], '--trainable, --validate: expected --model'],
       [[...model, '--data', 'near', '--resume'], '--resume: expected --run'],
@@ -168,7 +172,7 @@ describe('whet train --model', () => {
       'expected --model, the ONNX file',
     );
     const views = await whet('export', 'once/last.safetensors', ...model, '--views', '--out', 'x');
-    expect(views.err).toContain('--views: expected without --model');
+    expect(views.err).toContain('--views: expected without --model; --pattern NAME=SELECTION adds patterns');
   });
 
   const path = findOcrModel(CLASSIFIER);

@@ -62,6 +62,7 @@ export const roomArrows: Readonly<Record<string, readonly string[]>> = {
   'compile/read': ['data'],
   network: ['compile/read', 'pattern'],
   compile: ['bundle', 'compile/read', 'data', 'pattern', 'task'],
+  meta: ['compile', 'compile/read', 'data', 'network', 'pattern', 'statistics', 'task', 'training'],
 };
 
 const TRAINER = 'trainer/src/';

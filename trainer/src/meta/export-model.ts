@@ -10,7 +10,7 @@ import type { ModelFile, ModelRun } from './open-run.js';
 import { closedShare, openBlocks } from './report.js';
 
 /** The pattern that moves what masks leave open, by the learned rates. */
-export const LEARNED = 'learned';
+const LEARNED = 'learned';
 
 export interface ExportModelOptions {
   readonly run: ModelRun;

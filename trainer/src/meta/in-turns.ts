@@ -25,7 +25,7 @@ export interface EncodedTask {
 }
 
 /** What a task says of what is learned. */
-export interface TaskOutcome {
+export interface WalkedTask {
   /** Of the query images, after the last step. */
   readonly loss: number;
   readonly accuracy: number;
@@ -184,7 +184,7 @@ export async function walkTask(
   task: EncodedTask,
   steps: number,
   wanted: 'gradients' | 'answers' = 'gradients',
-): Promise<TaskOutcome> {
+): Promise<WalkedTask> {
   const walk = new Walk(candidates, learned);
   const { ways, support, isPrototype } = task;
   const asked = askable(support, isPrototype);

@@ -5,7 +5,7 @@ import type { ModelRunConfig } from './config.js';
 import { maskName } from './learned.js';
 
 /** Blocks of candidates from the image upward, with what they compute and which masks cover them. */
-export function blocksOfCandidates(model: Pick<SourceModel, 'sections'>, { tensors }: Candidates): LayerMasks[] {
+function blocksOfCandidates(model: Pick<SourceModel, 'sections'>, { tensors }: Candidates): LayerMasks[] {
   const blockOf = new Map(tensors.map(({ parameter, block }) => [parameter, block]));
   const found = new Map<number, { cost: number; masks: Map<string, number>; parameters: number }>();
   let block: number | undefined;

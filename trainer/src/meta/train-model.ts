@@ -11,7 +11,7 @@ import type { Candidates } from './candidates.js';
 import { type ModelCheckpoint, saveModelCheckpoint } from './checkpoint.js';
 import type { ModelRunConfig, Range } from './config.js';
 import type { Domain } from './domain.js';
-import { type InnerLoop, type TaskOutcome, walkTask } from './in-turns.js';
+import { type InnerLoop, type WalkedTask, walkTask } from './in-turns.js';
 import { type LearnedSpec, learnedSpecs } from './learned.js';
 import { pricesOf } from './prices.js';
 import { closedShare, type OpenBlock, openBlocks } from './report.js';
@@ -156,7 +156,7 @@ async function outerStep(
   { training, parallel }: Loops,
   specs: readonly LearnedSpec[],
   prices: readonly MaskPenalty[],
-): Promise<{ readonly of: string; readonly outcome: TaskOutcome }[]> {
+): Promise<{ readonly of: string; readonly outcome: WalkedTask }[]> {
   const { tasksPerStep, seed, innerSteps } = config;
   const taken = await inOrder(tasksPerStep, parallel, async (i) => {
     const index = state.step * tasksPerStep + i;
@@ -197,7 +197,7 @@ function checkDomains({ config, domains, validation }: TrainModelOptions): void 
 
 /** Means by domain. */
 function meansOf(
-  window: readonly { readonly of: string; readonly outcome: TaskOutcome }[],
+  window: readonly { readonly of: string; readonly outcome: WalkedTask }[],
 ): ModelTrainingProgress['trained'] {
   const found: Record<string, { loss: number; accuracy: number; tasks: number }> = {};
   for (const { of, outcome } of window) {
@@ -221,7 +221,7 @@ export async function trainModel(options: TrainModelOptions): Promise<void> {
   const specs = learnedSpecs(candidates);
   const prices = pricesOf(options.model, candidates, config);
   const loops = await openLoops(options);
-  let window: { readonly of: string; readonly outcome: TaskOutcome }[] = [];
+  let window: { readonly of: string; readonly outcome: WalkedTask }[] = [];
   let pace = { steps: 0, since: performance.now() };
   try {
     while (state.step < config.outerSteps && !signal?.aborted) {

@@ -2,7 +2,7 @@ import type { Graph, GraphBuilder, Value } from '@whet/compiler';
 import { headLogits } from '@whet/models';
 import type { PatternSource } from './pattern-source.js';
 import { encodeGraph, type RestOfNetwork } from './split-network.js';
-import { splitSource } from './split-source.js';
+import { splitPattern } from './split-pattern.js';
 import { headInputs, stepGraph } from './step-graph.js';
 
 export interface CompiledPattern {
@@ -32,7 +32,7 @@ export interface CompiledPattern {
  * images and W classes stay symbols. Throws where the loss does not depend on a moving value.
  */
 export function compilePattern(source: PatternSource): CompiledPattern {
-  const { split, encode, featureShape, part } = splitSource(source);
+  const { split, encode, featureShape, part } = splitPattern(source);
   const { cut, frozen, moving } = split;
 
   const start = part('start', 'batch', (g, { output, features, values }) => {

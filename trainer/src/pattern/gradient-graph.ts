@@ -1,7 +1,7 @@
 import { type Graph, gradients, type Value } from '@whet/compiler';
 import { crossEntropy } from '@whet/models';
 import type { PatternSource } from './pattern-source.js';
-import { type SplitSource, splitSource } from './split-source.js';
+import { type SplitPattern, splitPattern } from './split-pattern.js';
 
 /** What multiplies the logits of heads that are made of examples: an input `[1]` of {@link gradientGraph}, and learned. */
 export const HEAD_SCALE = 'head.scale';
@@ -9,7 +9,7 @@ export const HEAD_SCALE = 'head.scale';
 /** The name under which {@link gradientGraph} gives the gradient of a value. */
 export const gradientName = (name: string): string => `grad/${name}`;
 
-export interface GradientGraph extends Pick<SplitSource, 'encode'> {
+export interface GradientGraph extends Pick<SplitPattern, 'encode'> {
   /**
    * From `features [N, ...]`, one-hot `labels [N, W]`, `support [N]` and `queries [N]` (1 for the rows that classes are made of, and for
    * those that are asked about), `head.scale [1]` and the moving values to `loss`, `logits [N, W]` and `grad/<value>` of each and of the scale.
@@ -29,7 +29,7 @@ export interface GradientGraph extends Pick<SplitSource, 'encode'> {
 export function gradientGraph(source: PatternSource): GradientGraph {
   const { leaveOneOut } = source;
   if (!leaveOneOut) throw new Error('gradients by prototypes need a head that is made of the examples');
-  const { split, encode, featureShape, part } = splitSource(source);
+  const { split, encode, featureShape, part } = splitPattern(source);
   const gradient = part('gradient', 'batch', (g, { output, features, values }) => {
     const labels = g.input('labels', ['N', 'W']);
     const [support, queries] = [g.input('support', ['N']), g.input('queries', ['N'])];

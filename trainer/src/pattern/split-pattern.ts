@@ -14,7 +14,7 @@ import type { PatternSource } from './pattern-source.js';
 import { copyRest, encodeGraph, type RestOfNetwork, type SplitNetwork, splitNetwork } from './split-network.js';
 
 /** A pattern's network split where its frozen part ends, and what makes graphs of the rest. */
-export interface SplitSource {
+export interface SplitPattern {
   readonly split: SplitNetwork;
   /** `images [N, C, H, W]` to `features`; undefined where nothing is frozen. */
   readonly encode: Graph | undefined;
@@ -31,7 +31,7 @@ export interface SplitSource {
 }
 
 /** Throws an Error where the features have no input `images`. */
-export function splitSource(source: PatternSource): SplitSource {
+export function splitPattern(source: PatternSource): SplitPattern {
   const whole = source.features;
   const images = whole.inputs.find(({ name }) => name === 'images');
   if (!images) throw new Error(`"${whole.name}" has no input "images"`);
