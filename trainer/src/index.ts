@@ -80,6 +80,7 @@ export { exportModelRun } from './meta/export-model.js';
 export { modelGraphs, prefixKey } from './meta/model-graphs.js';
 export { type ModelRun, newModelRun, openModelRun } from './meta/open-run.js';
 export { openPrefix } from './meta/prefix.js';
+export { type ModelMetricsLine, readModelRun, type SavedModelRun } from './meta/run-folder.js';
 export { type ModelTrainingProgress, type NamedDomain, trainModel } from './meta/train-model.js';
 export { backboneOfModel } from './network/model-backbone.js';
 export type { PatternWeight } from './pattern/masked-weight.js';

@@ -1,5 +1,5 @@
 import { basename, join, resolve } from 'node:path';
-import type { Interval, NormalizationMode } from '@whet/trainer';
+import type { Interval, NormalizationMode, SavedModelRun } from '@whet/trainer';
 import { Command, Option } from 'commander';
 import writeFileAtomic from 'write-file-atomic';
 import { count, wholeNumber } from '../arguments.js';
@@ -8,7 +8,7 @@ import type { AccuracyRow } from '../pages/report-page.js';
 import { startProgress } from '../progress.js';
 
 interface ReportOptions {
-  readonly data: string;
+  readonly data?: string;
   readonly skipCorrupt?: boolean;
   readonly split: 'validation' | 'test';
   readonly tasks: number;
@@ -32,7 +32,7 @@ export function reportCommand(): Command {
   return new Command('report')
     .description('Write a page about a training run: curves, accuracies, which weights move, examples.')
     .argument('<run>', 'folder of a run of `whet train`, also of one in progress')
-    .requiredOption('--data <dir>', dataHelp)
+    .option('--data <dir>', `${dataHelp}; needed but for runs of --model`)
     .option('--skip-corrupt', skipCorruptHelp)
     .addOption(
       new Option('--split <name>', 'classes to draw from').choices(['validation', 'test']).default('validation'),
@@ -45,8 +45,19 @@ export function reportCommand(): Command {
     .action(runReport);
 }
 
+/** The page of a run of `whet train --model`, which says all that it measured itself. */
+async function reportModelRun(run: string, saved: SavedModelRun, out: string): Promise<void> {
+  const { modelReportPage } = await import('../pages/model-report-page.js');
+  await writeFileAtomic(out, await modelReportPage(basename(resolve(run)), saved));
+  process.stdout.write(`${out}\n`);
+}
+
 async function runReport(run: string, options: ReportOptions): Promise<void> {
   const trainer = await import('@whet/trainer');
+  const out = options.out ?? join(run, 'report.html');
+  const saved = await trainer.readModelRun(run);
+  if (saved) return reportModelRun(run, saved, out);
+  if (options.data === undefined) throw new Error('--data: expected the folder of the images that the run is of');
   const { checkpoint, metrics } = await trainer.readRun(run);
   const { config, state } = checkpoint;
   const dataset = await loadData(await recogniseData(options.data), {
@@ -96,7 +107,6 @@ async function runReport(run: string, options: ReportOptions): Promise<void> {
     );
     progress.update((2 * SHAPES.length + 1) * tasks, 'page');
     const { reportPage } = await import('../pages/report-page.js');
-    const out = options.out ?? join(run, 'report.html');
     const text = await reportPage({
       name: basename(resolve(run)),
       trainsOnValidation: trainer.trainsOnValidation(config),

@@ -29,8 +29,11 @@ export async function tensorPicture(tensor: Float32Array, p: Preprocessing, alt:
 const WIDTH = 900;
 const LARGEST = 6;
 
-/** A mask as a grid: a row per output channel, a column per input channel and kernel position. */
-export async function maskPicture({ name, shape, open }: WeightMask): Promise<Html> {
+/** A mask as a grid: a row per output channel, a column per input channel and kernel position; of one axis a row. `what` its entries are. */
+export async function maskPicture(
+  { name, shape, open }: Pick<WeightMask, 'name' | 'shape' | 'open'>,
+  what = 'weights',
+): Promise<Html> {
   const rows = shape.length > 1 ? (shape[0] as number) : 1;
   const columns = open.length / rows;
   const pixels = new Uint8Array(4 * open.length);
@@ -38,7 +41,7 @@ export async function maskPicture({ name, shape, open }: WeightMask): Promise<Ht
   const uri = await pngUri(pixels, columns, rows, 4);
   const scale = Math.min(LARGEST, Math.max(1, Math.floor(WIDTH / columns)));
   const share = open.reduce((sum, each) => sum + each, 0) / open.length;
-  const words = `${name} [${shape.join(', ')}]: ${(100 * share).toFixed(1)} % of ${open.length} weights move`;
+  const words = `${name} [${shape.join(', ')}]: ${(100 * share).toFixed(1)} % of ${open.length} ${what} move`;
   return html`<figure><figcaption>${words}</figcaption>
 <div class="scroll" tabindex="0" role="region" aria-label="${name}"><img class="mask" src="${uri}" width="${
     columns * scale

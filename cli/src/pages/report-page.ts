@@ -1,8 +1,9 @@
 import type { Preprocessing } from '@whet/runtime/images';
 import type { ExamplePrediction, Interval, MetricsLine, RunConfig, WeightMask } from '@whet/trainer';
 import { percent } from '../format.js';
-import { axis, type ChartSize, ink, legend, legendHeight, renderChart, seriesInks } from './chart.js';
+import { ink, seriesInks } from './chart.js';
 import { type Html, html } from './html.js';
+import { type Line, lineChart, type Point } from './line-chart.js';
 import { facts, figure, page, table } from './page.js';
 import { maskPicture, tensorPicture } from './pictures.js';
 
@@ -35,22 +36,6 @@ export interface Report {
   readonly examples: readonly ExamplePrediction[] | string;
 }
 
-type Point = readonly [step: number, value: number];
-type Line = { readonly name: string; readonly points: readonly Point[]; readonly color: string };
-
-const POINTS_WITH_MARKS = 60;
-
-function lineSeries({ name, points, color }: Line): object {
-  return {
-    ...{ name, type: 'line', silent: true, data: points },
-    symbol: 'circle',
-    symbolSize: 5,
-    showSymbol: points.length <= POINTS_WITH_MARKS,
-    itemStyle: { color },
-    lineStyle: { color, width: 2 },
-  };
-}
-
 /** The 95 % interval around a line: what is between its ends, stacked on the lower one. */
 function band(metrics: readonly MetricsLine[], color: string): object[] {
   const of = (value: (line: MetricsLine['validation']) => number) =>
@@ -62,21 +47,11 @@ function band(metrics: readonly MetricsLine[], color: string): object[] {
   ];
 }
 
-function chart(label: string, yName: string, lines: readonly Line[], more: { y?: object; series?: object[] } = {}) {
-  return renderChart(label, (size: ChartSize) => ({
-    grid: { left: 56, right: 18, top: legendHeight(size, lines.length), bottom: 46 },
-    legend: { ...legend, data: lines.map(({ name }) => name) },
-    xAxis: axis('outer step', { type: 'value', splitLine: { show: false } }),
-    yAxis: axis(yName, { type: 'value', nameGap: 40, scale: true, ...more.y }),
-    series: [...(more.series ?? []), ...lines.map(lineSeries)],
-  }));
-}
-
 async function curves(metrics: readonly MetricsLine[], seen: boolean): Promise<Html> {
   const line = (value: (of: MetricsLine) => number): Point[] => metrics.map((of) => [of.step, value(of)]);
   const last = metrics.at(-1) as MetricsLine;
   const end = `At outer step ${last.step}: training ${percent(last.accuracy)}, validation ${percent(last.validation.mean)}.`;
-  const accuracy = await chart(
+  const accuracy = await lineChart(
     `Accuracy over outer steps. ${end}`,
     'accuracy, %',
     [
@@ -85,7 +60,7 @@ async function curves(metrics: readonly MetricsLine[], seen: boolean): Promise<H
     ],
     { series: band(metrics, ink('a')) },
   );
-  const loss = await chart(
+  const loss = await lineChart(
     `Training loss over outer steps, ${last.loss.toFixed(3)} at step ${last.step}.`,
     'query loss, nats',
     [{ name: 'training', points: line(({ loss: value }) => value), color: ink('b') }],
@@ -146,7 +121,7 @@ async function sparsity({ metrics, masks }: Report): Promise<Html | undefined> {
     return { name: layer, points, color: seriesInks[i % seriesInks.length] as string };
   });
   const words = counts.map(({ layer, frozen }) => `${layer} ${frozen}`).join(', ');
-  const shares = await chart(`Frozen share of each layer over outer steps. Now: ${words}.`, 'frozen, %', lines, {
+  const shares = await lineChart(`Frozen share of each layer over outer steps. Now: ${words}.`, 'frozen, %', lines, {
     y: { min: 0, max: 100, scale: false },
   });
   const rows = counts.map(({ layer, all, moving, frozen }) => [layer, String(all), String(moving), frozen]);
@@ -163,7 +138,7 @@ ${figure(shares, 'Share of each layer’s weights that its mask keeps frozen.', 
 <h2>Masks</h2>
 <p class="muted">Coloured weights move. A row is an output channel, a column an input channel and a position of its kernel;
 a scale or shift is one row.</p>
-${await Promise.all(masks.map(maskPicture))}`;
+${await Promise.all(masks.map((mask) => maskPicture(mask)))}`;
 }
 
 async function examplesOf({ examples, preprocessing, split }: Report): Promise<Html> {

@@ -95,6 +95,16 @@ describe('whet train --model', () => {
     }
   });
 
+  it('is reported', { timeout: 60_000 }, async () => {
+    const { code, err } = await whet('report', 'once');
+    expect(code, err).toBe(0);
+    const page = await readFile(join(root, 'once/report.html'), 'utf8');
+    for (const text of ['Where to learn in model.onnx', 'far (0.5)', 'plain', 'c.conv2.weight', 'channels move']) {
+      expect(page).toContain(text);
+    }
+    expect(page.match(/<script|NaN|undefined|\[object/)?.[0]).toBeUndefined();
+  });
+
   it.each(['weight', 'tensor', 'block'])('learns masks per %s', { timeout: 60_000 }, async (granularity) => {
     const run = `per-${granularity}`;
     const trained = await train(

@@ -9,7 +9,7 @@ import {
 } from '../../../trainer/src/meta/candidates.js';
 import { initialLearned, learnedSpecs, maskName, taskTensors } from '../../../trainer/src/meta/learned.js';
 import { pricesOf } from '../../../trainer/src/meta/prices.js';
-import { closedShare, openBlocks } from '../../../trainer/src/meta/report.js';
+import { closedShare, openTensors } from '../../../trainer/src/meta/report.js';
 import { type Build, basic, networkOf } from './block-networks.js';
 
 // What of a model may move, how masks cover it, and what moving is made to cost.
@@ -56,10 +56,10 @@ describe('candidates', () => {
   it('start with what masks of one logit cover open, and half of what the others do', () => {
     for (const granularity of ['tensor', 'block'] as const) {
       const candidates = choose(granularity);
-      expect(closedShare(openBlocks(candidates, learn(candidates)))).toBe(0);
+      expect(closedShare(openTensors(candidates, learn(candidates)))).toBe(0);
     }
     const candidates = choose('weight');
-    const closed = closedShare(openBlocks(candidates, learn(candidates)));
+    const closed = closedShare(openTensors(candidates, learn(candidates)));
     expect(closed).toBeGreaterThan(0.4);
     expect(closed).toBeLessThan(0.6);
     for (const { rate } of taskTensors(candidates, learn(candidates))) expect(rate).toBeCloseTo(0.01, 8);

@@ -7,7 +7,7 @@ import { restarted } from '../compile/restart.js';
 import { selectParameters } from '../compile/select-parameters.js';
 import { headScale, taskTensors } from './learned.js';
 import type { ModelFile, ModelRun } from './open-run.js';
-import { closedShare, openBlocks } from './report.js';
+import { closedShare, openBlocks, openTensors } from './report.js';
 
 /** The pattern that moves what masks leave open, by the learned rates. */
 const LEARNED = 'learned';
@@ -48,7 +48,7 @@ function learnedPattern(
     schedule: 'constant',
     views: config.views,
   };
-  const closed = (100 * closedShare(openBlocks(candidates, state.learned))).toFixed(0);
+  const closed = (100 * closedShare(openTensors(candidates, state.learned))).toFixed(0);
   return {
     name: LEARNED,
     moving,
@@ -90,7 +90,7 @@ export async function exportModelRun(options: ExportModelOptions): Promise<Compi
     checkMovable(model, `pattern "${name}"`, moving);
     return { name, moving, learned: { headScale: scale } };
   });
-  const blocks = openBlocks(candidates, state.learned);
+  const tensors = openTensors(candidates, state.learned);
   return writeCompiled(
     {
       model: file.bytes,
@@ -107,7 +107,13 @@ export async function exportModelRun(options: ExportModelOptions): Promise<Compi
     {
       defaultPattern: options.defaultPattern ?? LEARNED,
       preprocessing: config.preprocessing,
-      provenance: { ...options.provenance, config, outerSteps: state.step, closed: closedShare(blocks), blocks },
+      provenance: {
+        ...options.provenance,
+        config,
+        outerSteps: state.step,
+        closed: closedShare(tensors),
+        blocks: openBlocks(tensors),
+      },
     },
   );
 }

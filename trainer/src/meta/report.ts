@@ -11,23 +11,42 @@ export interface OpenBlock {
   readonly rate: number;
 }
 
+/** What masks leave open of a candidate. */
+export interface OpenTensor {
+  readonly name: string;
+  readonly block: number;
+  readonly open: number;
+  readonly entries: number;
+  /** By how much a step moves its open entries, in root mean square. */
+  readonly rate: number;
+}
+
+/** What masks leave open, by tensor from the image upward. */
+export const openTensors = (candidates: Candidates, learned: Learned): OpenTensor[] =>
+  taskTensors(candidates, learned).map(({ candidate, count, rate }) => ({
+    name: candidate.parameter.tensor,
+    block: candidate.block,
+    open: count,
+    entries: candidate.start.length,
+    rate,
+  }));
+
 /** What masks leave open, by block from the image upward. */
-export function openBlocks(candidates: Candidates, learned: Learned): OpenBlock[] {
+export function openBlocks(tensors: readonly OpenTensor[]): OpenBlock[] {
   const found = new Map<number, { open: number; entries: number; rate: number }>();
-  for (const { candidate, count, rate } of taskTensors(candidates, learned)) {
-    const block = found.get(candidate.block) ?? { open: 0, entries: 0, rate: 0 };
-    const entries = candidate.start.length;
-    found.set(candidate.block, {
-      open: block.open + count,
-      entries: block.entries + entries,
-      rate: (block.rate * block.entries + rate * entries) / (block.entries + entries),
+  for (const { block, open, entries, rate } of tensors) {
+    const sum = found.get(block) ?? { open: 0, entries: 0, rate: 0 };
+    found.set(block, {
+      open: sum.open + open,
+      entries: sum.entries + entries,
+      rate: (sum.rate * sum.entries + rate * entries) / (sum.entries + entries),
     });
   }
   return [...found].map(([block, each]) => ({ block, ...each }));
 }
 
 /** Share of all candidates that masks close, 0..1. */
-export function closedShare(blocks: readonly OpenBlock[]): number {
-  const [open, all] = blocks.reduce(([a, b], { open, entries }) => [a + open, b + entries], [0, 0]);
+export function closedShare(tensors: readonly Pick<OpenTensor, 'open' | 'entries'>[]): number {
+  const [open, all] = tensors.reduce(([a, b], { open, entries }) => [a + open, b + entries], [0, 0]);
   return 1 - open / all;
 }

@@ -14,7 +14,7 @@ import type { Domain } from './domain.js';
 import { type InnerLoop, type WalkedTask, walkTask } from './in-turns.js';
 import { type LearnedSpec, learnedSpecs } from './learned.js';
 import { pricesOf } from './prices.js';
-import { closedShare, type OpenBlock, openBlocks } from './report.js';
+import { closedShare, type OpenBlock, type OpenTensor, openBlocks, openTensors } from './report.js';
 
 /** A domain as a run knows it. */
 export interface NamedDomain {
@@ -43,6 +43,7 @@ export interface ModelTrainingProgress {
   /** Share of the candidates that masks close. */
   readonly closed: number;
   readonly blocks: readonly OpenBlock[];
+  readonly tensors: readonly OpenTensor[];
   readonly validation?: Readonly<Record<string, DomainAccuracy>>;
 }
 
@@ -237,14 +238,15 @@ export async function trainModel(options: TrainModelOptions): Promise<void> {
       if (!validating && performance.now() - pace.since < 1000) continue;
       const rate = (1000 * pace.steps) / (performance.now() - pace.since);
       const validation = validating && options.validation.length > 0 ? await validate(options, loops) : undefined;
-      const blocks = openBlocks(candidates, state.learned);
+      const tensors = openTensors(candidates, state.learned);
       const progress: ModelTrainingProgress = {
         step: state.step,
         outerSteps: config.outerSteps,
         trained: meansOf(window),
         rate,
-        closed: closedShare(blocks),
-        blocks,
+        closed: closedShare(tensors),
+        blocks: openBlocks(tensors),
+        tensors,
         ...(validation ? { validation } : {}),
       };
       if (validating) {

@@ -28,7 +28,10 @@ export type MetricsLine = z.infer<typeof lineSchema>;
  * The lines of a metrics file. A last line cut short, as a crash or a run in progress may leave it, is left out. Throws
  * {@link RunError} naming another line that does not fit, or where there is none.
  */
-export async function readMetrics(path: string): Promise<MetricsLine[]> {
+export const readMetrics = (path: string): Promise<MetricsLine[]> => readLines(path, lineSchema);
+
+/** {@link readMetrics} of a file whose lines are of another kind. */
+export async function readLines<T>(path: string, schema: z.ZodType<T>): Promise<T[]> {
   const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
     const got = cause.code === 'ENOENT' ? 'no such file' : cause.message;
     throw new RunError(`${path}: expected the metrics of a run, got ${got}`, { cause });
@@ -39,7 +42,7 @@ export async function readMetrics(path: string): Promise<MetricsLine[]> {
   const metrics = lines.flatMap((line, i) => {
     if (line === '') return [];
     const last = unfinished !== '' && i === lines.length - 1;
-    const parsed = lineSchema.safeParse(parseJson(line));
+    const parsed = schema.safeParse(parseJson(line));
     if (parsed.success) return [parsed.data];
     if (last) return [];
     const issue = parsed.error.issues[0];

@@ -1,0 +1,33 @@
+import { axis, type ChartSize, legend, legendHeight, renderChart } from './chart.js';
+
+export type Point = readonly [step: number, value: number];
+export type Line = { readonly name: string; readonly points: readonly Point[]; readonly color: string };
+
+const POINTS_WITH_MARKS = 60;
+
+function lineSeries({ name, points, color }: Line): object {
+  return {
+    ...{ name, type: 'line', silent: true, data: points },
+    symbol: 'circle',
+    symbolSize: 5,
+    showSymbol: points.length <= POINTS_WITH_MARKS,
+    itemStyle: { color },
+    lineStyle: { color, width: 2 },
+  };
+}
+
+/** Lines over outer steps. */
+export function lineChart(
+  label: string,
+  yName: string,
+  lines: readonly Line[],
+  more: { y?: object; series?: object[] } = {},
+) {
+  return renderChart(label, (size: ChartSize) => ({
+    grid: { left: 56, right: 18, top: legendHeight(size, lines.length), bottom: 46 },
+    legend: { ...legend, data: lines.map(({ name }) => name) },
+    xAxis: axis('outer step', { type: 'value', splitLine: { show: false } }),
+    yAxis: axis(yName, { type: 'value', nameGap: 40, scale: true, ...more.y }),
+    series: [...(more.series ?? []), ...lines.map(lineSeries)],
+  }));
+}
