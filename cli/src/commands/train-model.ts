@@ -169,6 +169,7 @@ export async function runModelTraining(options: TrainCommandOptions): Promise<vo
   const graphs = await trainer.modelGraphs(model, candidates, external);
   const prefix = await trainer.openPrefix(graphs.prefix, model.input.shape, graphs.features, options.threads);
   const madeBy = trainer.prefixKey(config, graphs);
+  const { signal, stop } = interruptible();
   const opener = new DomainOpener(options, found, (files, onProgress) =>
     trainer.openDomain(files, {
       prefix,
@@ -176,10 +177,10 @@ export async function runModelTraining(options: TrainCommandOptions): Promise<vo
       preprocessing: config.preprocessing,
       views: config.views,
       onProgress,
+      signal,
       ...(config.imagesPerClass ? { perClass: config.imagesPerClass } : {}),
     }),
   );
-  const { signal, stop } = interruptible();
   const progress = { bar: undefined as ReturnType<typeof startProgress> | undefined };
   let ended: ModelTrainingProgress | undefined;
   try {
@@ -213,6 +214,8 @@ export async function runModelTraining(options: TrainCommandOptions): Promise<vo
       },
     });
   } catch (error) {
+    if (signal.aborted)
+      throw new Error('stopped before the first step; what was encoded whole is kept', { cause: error });
     throw error instanceof trainer.DeviceError ? stoppedAt(state.step, error, run, last) : error;
   } finally {
     progress.bar?.stop();

@@ -54,6 +54,10 @@ describe('whet train --model', () => {
     expect(rest.err).not.toContain('encode ');
     const [a, b] = await Promise.all(['once', 'twice'].map((run) => readFile(join(root, run, 'last.safetensors'))));
     expect(b?.equals(a as Buffer)).toBe(true);
+    // However many tasks run beside each other, their gradients are added up in their order.
+    const beside = await train(...tasks, ...learn, '--run', 'beside', '--outer-steps', '8', '--workers', '2');
+    expect(beside.code).toBe(0);
+    expect((await readFile(join(root, 'beside/last.safetensors'))).equals(a as Buffer)).toBe(true);
     const lines = (await readFile(join(root, 'once/metrics.jsonl'), 'utf8')).trim().split('\n');
     const { trained, blocks, validation } = JSON.parse(lines.at(-1) ?? '');
     expect(Object.keys(trained).sort()).toEqual(['far', 'near']);
@@ -223,6 +227,9 @@ describe('whet train --model', () => {
         'head=none',
       );
       expect(exported.out).toContain('learned (default)');
+      const small = [...run.map((option) => (option === '48x192' ? '32x96' : option)), '--run', 'small'];
+      const refused = await whet(...small);
+      expect(refused.err).toContain('but these nodes above cannot be differentiated:');
     },
   );
 });

@@ -95,6 +95,8 @@ describe('the features of a data set', () => {
       },
     });
     await expect(late).rejects.toThrow('expected 60 free bytes for the features of all images, got fewer');
+    const stopped = open('full', { prefix, signal: AbortSignal.abort(new Error('enough')) });
+    await expect(stopped).rejects.toThrow('enough');
     expect(await readdir(join(root, 'full'))).toEqual([]);
   });
 

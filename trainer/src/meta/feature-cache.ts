@@ -27,6 +27,8 @@ export interface FeatureCacheOptions {
   /** As {@link cacheFolder} has it. */
   readonly directory?: string;
   readonly onProgress?: (done: number, total: number) => void;
+  /** Ends the encoding, which then leaves nothing behind. */
+  readonly signal?: AbortSignal;
   /** Bytes that are free where the cache is to be; those of the file system when absent. */
   readonly freeBytes?: (folder: string) => Promise<number>;
 }
@@ -113,7 +115,7 @@ async function write(
   files: ImageFiles,
   places: readonly { of: number; image: number }[],
   path: string,
-  { prefix, preprocessing, onProgress }: FeatureCacheOptions,
+  { prefix, preprocessing, onProgress, signal }: FeatureCacheOptions,
 ): Promise<void> {
   const staging = `${path}.${process.pid}`;
   let handle: FileHandle | undefined;
@@ -129,6 +131,7 @@ async function write(
       );
     let ahead = readBatch(0);
     for (let first = 0; first < places.length; first += BATCH) {
+      signal?.throwIfAborted();
       const images = await ahead;
       // Files are decoded in other threads while this one encodes.
       ahead = readBatch(first + BATCH);
