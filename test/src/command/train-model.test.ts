@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AUTO } from '@whet/runtime/format';
@@ -180,6 +180,8 @@ describe('whet train --model', () => {
       expect(err).toContain(message);
       expect(code).toBe(1);
     }
+    const unreported = await whet('report', 'nowhere');
+    expect(unreported.err).toContain('--data: expected the folder of the images that the run is of');
     const elsewhere = await whet('export', 'once/last.safetensors', '--model', 'other.onnx', '--out', 'x');
     expect(elsewhere.err).toContain('expected the model model.onnx (SHA-256 ');
     expect((await whet('export', 'once/last.safetensors', '--out', 'x')).err).toContain(
@@ -187,6 +189,18 @@ describe('whet train --model', () => {
     );
     const views = await whet('export', 'once/last.safetensors', ...model, '--views', '--out', 'x');
     expect(views.err).toContain('--views: expected without --model; --pattern NAME=SELECTION adds patterns');
+  });
+
+  it('stops while it encodes, and keeps nothing that is not whole', { timeout: 60_000 }, async () => {
+    const before = process.listenerCount('SIGINT');
+    const going = whet('train', '--model', 'other.onnx', '--data', 'near', '--run', 'stopped', ...cpu);
+    while (process.listenerCount('SIGINT') === before) await new Promise(setImmediate);
+    process.emit('SIGINT', 'SIGINT');
+    const { code, err } = await going;
+    expect(err).toContain('stopped before the first step; what was encoded whole is kept');
+    expect(code).toBe(1);
+    const cached = await readdir(join(root, 'cache/whet'));
+    expect(cached.filter((name) => !name.endsWith('.features'))).toEqual([]);
   });
 
   const path = findOcrModel(CLASSIFIER);
