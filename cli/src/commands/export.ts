@@ -51,6 +51,14 @@ export function exportCommand(): Command {
     .action(runExport);
 }
 
+/** Characters that a table has for layers. */
+const LAYERS_WIDTH = 60;
+
+function layersText(layers: readonly string[]): string {
+  const all = layers.join(' ');
+  return all.length <= LAYERS_WIDTH ? all : `${layers.length} layers`;
+}
+
 /** A bundle of a run that learned where a model learns. */
 async function exportModel(path: string, options: ExportOptions): Promise<Manifest> {
   const { exportModelRun, openModelRun } = await import('@whet/trainer');
@@ -98,7 +106,7 @@ async function runExport(path: string, options: ExportOptions): Promise<void> {
     const entries = moving.reduce((sum, weight) => sum + weight.entries, 0);
     return [
       pattern === manifest.defaultPattern ? `${pattern} (default)` : pattern,
-      layers.join(' '),
+      layersText(layers),
       `${moved} + head`,
       entries === 0 ? '-' : percent(moved / entries),
       features.join(' x '),

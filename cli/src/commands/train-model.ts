@@ -1,6 +1,14 @@
 import { existsSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
-import type { Domain, ImageFiles, ModelRun, ModelTrainingProgress, NamedDomain, SplitName } from '@whet/trainer';
+import type {
+  Domain,
+  EpisodeShape,
+  ImageFiles,
+  ModelRun,
+  ModelTrainingProgress,
+  NamedDomain,
+  SplitName,
+} from '@whet/trainer';
 import { openData, recogniseData } from '../data.js';
 import { externalDataReader } from '../external-data.js';
 import { formatTable, percent } from '../format.js';
@@ -106,6 +114,13 @@ async function openRun(
   });
 }
 
+/** The largest tasks that are drawn in training. */
+const trainedShape = ({ config: { ways, shots, queries } }: ModelRun): EpisodeShape => ({
+  ways: ways[1],
+  shots: shots[1],
+  queries,
+});
+
 /** Opens domains one after the other; each is encoded once, with a bar. */
 class DomainOpener {
   readonly opened: Domain[] = [];
@@ -113,7 +128,11 @@ class DomainOpener {
   constructor(
     private readonly options: TrainCommandOptions,
     private readonly run: ModelRun,
-    private readonly open: (files: ImageFiles, onProgress: (done: number, total: number) => void) => Promise<Domain>,
+    private readonly open: (
+      files: ImageFiles,
+      shape: EpisodeShape,
+      onProgress: (done: number, total: number) => void,
+    ) => Promise<Domain>,
   ) {}
 
   async split(directory: string, name: string, split: SplitName, plain: boolean): Promise<NamedDomain> {
@@ -121,10 +140,14 @@ class DomainOpener {
     const { skipCorrupt } = this.options;
     const files = await openData(await recogniseData(directory, { plain }), split, { preprocessing, skipCorrupt });
     let progress: ReturnType<typeof startProgress> | undefined;
-    const domain = await this.open(files, (done, total) => {
-      progress ??= startProgress(`encode ${name}, ${split}`, total);
-      progress.update(done, 'images, once');
-    }).finally(() => progress?.stop());
+    const domain = await this.open(
+      files,
+      split === 'train' ? trainedShape(this.run) : this.run.config.validation,
+      (done, total) => {
+        progress ??= startProgress(`encode ${name}, ${split}`, total);
+        progress.update(done, 'images, once');
+      },
+    ).finally(() => progress?.stop());
     this.opened.push(domain);
     const [width, height] = domain.imageSize;
     if (width !== preprocessing.width || height !== preprocessing.height) {
@@ -170,12 +193,13 @@ export async function runModelTraining(options: TrainCommandOptions): Promise<vo
   const prefix = await trainer.openPrefix(graphs.prefix, model.input.shape, graphs.features, options.threads);
   const madeBy = trainer.prefixKey(config, graphs);
   const { signal, stop } = interruptible();
-  const opener = new DomainOpener(options, found, (files, onProgress) =>
+  const opener = new DomainOpener(options, found, (files, shape, onProgress) =>
     trainer.openDomain(files, {
       prefix,
       madeBy,
       preprocessing: config.preprocessing,
       views: config.views,
+      shape,
       onProgress,
       signal,
       ...(config.imagesPerClass ? { perClass: config.imagesPerClass } : {}),

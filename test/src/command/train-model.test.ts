@@ -163,6 +163,10 @@ describe('whet train --model', () => {
       [[...model, '--shots', '7', '--queries', '2'], 'expected at least 9 images for 7 shots and 2 queries, got 8'],
       [[...model, '--images-per-class', '3'], 'expected at least 10 images for 5 shots and 5 queries, got 3'],
       [['--model', 'four.onnx'], 'expected a model of 1 or 3 channels, as pictures have, got 4'],
+      [
+        [...model, '--ways', '3', '--shots', '2', '--inner-rate', '1e30', '--config', 'settings.json'],
+        'is NaN; lower the rates',
+      ],
       [['--model', 'nothing.onnx'], 'nothing.onnx: expected an ONNX model, got no such file'],
     ];
     for (const [args, message] of cases) {

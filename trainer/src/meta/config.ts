@@ -48,7 +48,7 @@ const settingsSchema = z.strictObject({
   imagesPerClass: positive.optional(),
   innerSteps: positive.default(5),
   /** Where the learned rates start: how far, in root mean square, a step moves a tensor. */
-  innerRate: z.number().positive().default(1e-3),
+  innerRate: z.number().positive().default(1e-4),
   tasksPerStep: positive.default(1),
   outerSteps: positive.default(1000),
   /** Of start weights. */

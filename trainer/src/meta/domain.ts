@@ -2,7 +2,7 @@ import type { Tensor } from '@whet/compiler';
 import { viewsOf } from '@whet/runtime/format';
 import { openImage, type Preprocessing, pixelsToTensor } from '@whet/runtime/images';
 import { DataError } from '../data/dataset.js';
-import { type DrawnImage, drawTask, type EpisodeShape } from '../data/draw.js';
+import { checkShape, type DrawnImage, drawTask, type EpisodeShape } from '../data/draw.js';
 import { type FileClass, filePixels, type ImageFiles } from '../data/image-files.js';
 import { type FeatureCache, type FeatureCacheOptions, openFeatureCache } from './feature-cache.js';
 import type { EncodedTask } from './in-turns.js';
@@ -13,8 +13,6 @@ export interface Domain {
   readonly name: string;
   /** Width and height of its first image, before it was brought to the model's. */
   readonly imageSize: readonly [width: number, height: number];
-  /** Throws {@link DataError} where it has too few classes, or a class too few images, for such tasks. */
-  check(shape: EpisodeShape): void;
   /** Task `index` of a seed, as it is drawn each time. */
   task(shape: EpisodeShape, seed: number, index: number): Promise<EncodedTask>;
   close(): Promise<void>;
@@ -23,6 +21,8 @@ export interface Domain {
 export interface DomainOptions extends FeatureCacheOptions {
   /** Views of an example that is alone in its class, which nothing else could ask about. */
   readonly views: number;
+  /** The largest tasks that are drawn of it. */
+  readonly shape: EpisodeShape;
 }
 
 /** Views are encoded when they are drawn: there are too many of them to be kept. */
@@ -51,12 +51,17 @@ async function sizeOfFirst({ name, classes }: ImageFiles): Promise<readonly [num
   return [width, height];
 }
 
-/** Encodes a split of a data set, or finds what was encoded before. Throws {@link DataError} as `openFeatureCache` does. */
+/**
+ * Encodes a split of a data set, or finds what was encoded before. Throws {@link DataError} as `openFeatureCache` does, and before anything
+ * is encoded where there are too few classes, or a class has too few images, for its tasks.
+ */
 export async function openDomain(files: ImageFiles, options: DomainOptions): Promise<Domain> {
   const { prefix, preprocessing, views } = options;
+  const { perClass = Number.POSITIVE_INFINITY, shape } = options;
+  const counted = files.classes.map((each) => ({ name: each.name, count: Math.min(each.count, perClass) }));
+  checkShape(`${files.name}, ${files.split}`, counted, counted.length, shape);
   const imageSize = await sizeOfFirst(files);
   const cache: FeatureCache = await openFeatureCache(files, options);
-  const classes = files.classes.map(({ name }, i) => ({ name, count: cache.counts[i] as number }));
   const { name, split } = files;
   const rowsOf = async (images: readonly DrawnImage[]): Promise<Tensor> => ({
     dtype: 'float32',
@@ -64,13 +69,10 @@ export async function openDomain(files: ImageFiles, options: DomainOptions): Pro
     data: await cache.read(images),
   });
   const draw = (shape: EpisodeShape, seed: number, index: number) =>
-    drawTask({ name, split, classes }, shape, seed, index);
+    drawTask({ name, split, classes: counted }, shape, seed, index);
   return {
     name,
     imageSize,
-    check: (shape) => {
-      draw(shape, 0, 0);
-    },
     task: async (shape, seed, index) => {
       const { ways, shots, queries } = shape;
       const drawn = draw(shape, seed, index).classes;

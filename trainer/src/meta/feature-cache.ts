@@ -10,8 +10,6 @@ import type { Prefix } from './prefix.js';
 /** What the frozen part of a model makes of the images of a data set, a row of float32 each, on the disk. */
 export interface FeatureCache {
   readonly path: string;
-  /** How many of each class are there, in the order of the files. */
-  readonly counts: readonly number[];
   /** The rows of images, each by its class and its place in that, one after the other. */
   read(images: readonly { readonly of: number; readonly image: number }[]): Promise<Float32Array>;
   close(): Promise<void>;
@@ -96,7 +94,6 @@ export async function openFeatureCache(files: ImageFiles, options: FeatureCacheO
   });
   return {
     path,
-    counts,
     read: async (wanted) => {
       const rows = new Float32Array(wanted.length * length);
       await Promise.all(

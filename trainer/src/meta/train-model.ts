@@ -189,13 +189,6 @@ async function outerStep(
   return taken;
 }
 
-/** Throws {@link DataError} where a domain has too few classes or images for the tasks that are drawn of it. */
-function checkDomains({ config, domains, validation }: TrainModelOptions): void {
-  const { ways, shots, queries } = config;
-  for (const { domain } of domains) domain.check({ ways: ways[1], shots: shots[1], queries });
-  for (const { domain } of validation) domain.check(config.validation);
-}
-
 /** Means by domain. */
 function meansOf(
   window: readonly { readonly of: string; readonly outcome: WalkedTask }[],
@@ -218,7 +211,6 @@ function meansOf(
  */
 export async function trainModel(options: TrainModelOptions): Promise<void> {
   const { config, state, candidates, signal } = options;
-  checkDomains(options);
   const specs = learnedSpecs(candidates);
   const prices = pricesOf(options.model, candidates, config);
   const loops = await openLoops(options);
