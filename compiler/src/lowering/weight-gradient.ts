@@ -117,6 +117,10 @@ const unfoldingFewer =
     return (out < channels && canTurn(a) ? turned(form) : form)(g, x, dy, a);
   };
 
+/** Whether each channel has a kernel of its own: the product of each group is one row then, and unfolding it by itself is all the work. */
+const isDepthwise = (x: Value, dy: Value, { group }: ConvAttributes): boolean =>
+  channelsOf(x, dy).every((channels) => channels === group);
+
 /** Makes ONNX operators of `ConvWeightGradient`, the form chosen by shape. */
 const weightGradientsAs = (form: Form): Pass =>
   rewriteNodes(
@@ -126,7 +130,7 @@ const weightGradientsAs = (form: Form): Pass =>
 
 /** In the form that is fastest on a CPU for the shapes at hand; docs/bench/weight-gradient.md measures them. */
 export const weightGradientsForCpu: Pass = weightGradientsAs((g, x, dy, a) => {
-  if (a.group > 1) return asGroups(g, x, dy, a);
+  if (a.group > 1) return (isDepthwise(x, dy, a) ? asConvolution : asGroups)(g, x, dy, a);
   const [rows, columns] = imageSizeAt(dy, [2, 3]);
   return unfoldingFewer(rows * columns <= FEW_POSITIONS ? asRows : asMatrices)(g, x, dy, a);
 });

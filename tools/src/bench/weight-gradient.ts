@@ -12,6 +12,16 @@ const shapes: readonly (readonly [number, number, number, number])[] = [
   [100, 32, 32, 7],
 ];
 
+/** Images, channels, height and width, kernel, stride: depthwise convolutions of EfficientNet-Lite0 at 128 pixels. */
+const depthwise: readonly (readonly [number, number, number, number, number])[] = [
+  [25, 1152, 4, 5, 1],
+  [25, 1152, 4, 3, 1],
+  [25, 672, 8, 5, 2],
+  [25, 480, 8, 5, 1],
+  [25, 240, 16, 3, 2],
+  [25, 144, 32, 3, 2],
+];
+
 /** The same multiply-adds as one bare matrix product. */
 async function floor(n: number, channels: number, out: number, size: number): Promise<TimedRun> {
   const g = new GraphBuilder();
@@ -38,6 +48,32 @@ for (const [n, channels, out, size] of shapes) {
   });
   rows.push(`| ${n} x ${channels} x ${size} x ${size} to ${out} | ${base.toFixed(2)} | ${cells.join(' | ')} |`);
 }
+const grouped = ['asConvolution', 'asGroups'] as const;
+const depthwiseRows: string[] = [];
+for (const [n, channels, size, kernel, stride] of depthwise) {
+  const pad = (kernel - 1) / 2;
+  const contenders = [];
+  for (const name of grouped) {
+    const g = new GraphBuilder();
+    const made = Math.floor((size - 1) / stride) + 1;
+    const [x, dy] = [g.input('x', [n, channels, size, size]), g.input('dy', [n, channels, made, made])];
+    const attributes = {
+      kernel_shape: [kernel, kernel],
+      strides: [stride, stride],
+      dilations: [1, 1],
+      pads: [pad, pad, pad, pad],
+      group: channels,
+    } as const;
+    const outputs = new Map([['dw', weightGradientForms[name](g, x, dy, attributes)]]);
+    contenders.push(await graphContender(name, { name, inputs: [x, dy], outputs }));
+  }
+  const times = await timeInTurns(contenders, 30);
+  const cells = grouped.map((name) => (times.get(name) ?? Number.NaN).toFixed(2));
+  depthwiseRows.push(
+    `| ${n} x ${channels} x ${size} x ${size} | ${kernel} x ${kernel}, ${stride} | ${cells.join(' | ')} |`,
+  );
+}
+
 process.stdout.write(
   [
     `Weight gradients of a 3x3 convolution, ms (median of 30, in turns). ${machine()}.`,
@@ -45,6 +81,12 @@ process.stdout.write(
     `| images | floor | ${names.join(' | ')} |`,
     `|---|---|${names.map(() => '---|').join('')}`,
     ...rows,
+    '',
+    'Of a depthwise convolution, alike:',
+    '',
+    `| images | kernel, stride | ${grouped.join(' | ')} |`,
+    '|---|---|---|---|',
+    ...depthwiseRows,
     '',
   ].join('\n'),
 );
