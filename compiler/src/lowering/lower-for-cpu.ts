@@ -1,11 +1,12 @@
 import type { Graph } from '../graph.js';
+import { depthwiseAsMatrices } from './depthwise.js';
 import { eraseSteering } from './erase-steering.js';
 import { poolByChannel } from './pool-by-channel.js';
 import { lowerWith } from './rewrite-nodes.js';
 import { transposedAsConvolution } from './transposed.js';
 import { weightGradientsForCpu } from './weight-gradient.js';
 
-const products = [transposedAsConvolution, weightGradientsForCpu];
+const products = [depthwiseAsMatrices, transposedAsConvolution, weightGradientsForCpu];
 
 /** The part of {@link lowerForCpu} that decides what is multiplied and what is held; the rest is views. */
 export const productsForCpu: (graph: Graph) => Graph = lowerWith(...products);
