@@ -72,6 +72,12 @@ const valueNamed = (learned: Learned, name: string): Float32Array => {
   return found.value;
 };
 
+function countOf(open: Uint8Array): number {
+  let count = 0;
+  for (let i = 0; i < open.length; i++) count += open[i] as number;
+  return count;
+}
+
 /** The candidates with what was learned of them, from the image upward. */
 export function taskTensors({ tensors }: Candidates, learned: Learned): TaskTensor[] {
   return tensors.map((candidate) => {
@@ -81,7 +87,7 @@ export function taskTensors({ tensors }: Candidates, learned: Learned): TaskTens
       candidate,
       start: learned.get(startName(name))?.value ?? candidate.start,
       open,
-      count: open.reduce((sum, each) => sum + each, 0),
+      count: countOf(open),
       rate: Math.exp(valueNamed(learned, rateName(name))[0] as number),
     };
   });
