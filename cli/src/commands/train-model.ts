@@ -1,12 +1,11 @@
 import { existsSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import type {
-  Domain,
+  EncodedDomain,
   EpisodeShape,
   ImageFiles,
   ModelRun,
   ModelTrainingProgress,
-  NamedDomain,
   SplitName,
 } from '@whet/trainer';
 import { openData, recogniseData } from '../data.js';
@@ -17,18 +16,6 @@ import { readNamedFile, readNamedJson } from '../named-file.js';
 import { startProgress } from '../progress.js';
 import { openTrainingBackend, stoppedAt, usefulWorkers } from '../training-device.js';
 import { refuseNewSettings, type TrainCommandOptions } from './train.js';
-
-interface DataSource {
-  readonly directory: string;
-  readonly weight: number;
-}
-
-/** `DIR`, or `DIR:0.5`. */
-function sourceOf(text: string): DataSource {
-  const [, directory = text, weight = '1'] = /^(.+):(\d+(?:\.\d+)?)$/.exec(text) ?? [];
-  if (!(Number(weight) > 0)) throw new Error(`--data ${text}: expected a weight above 0`);
-  return { directory, weight: Number(weight) };
-}
 
 /** Names of data sets, numbered where two are called alike. */
 function distinct(names: readonly string[]): string[] {
@@ -97,7 +84,7 @@ async function openRun(
     external: externalDataReader(dirname(path)),
   };
   if (options.resume) return openModelRun(file, last, options.outerSteps);
-  const { mean, std, pixels, fit, bgr, features, size, layout, budgetMs } = options;
+  const { mean, std, pixels, fit, bgr, features, size, layout, levels, budgetMs } = options;
   const backend = budgetMs === undefined ? undefined : await openTrainingBackend(options);
   return newModelRun(file, await settingsOf(options, data), {
     ...(mean ? { mean } : {}),
@@ -108,6 +95,7 @@ async function openRun(
     ...(features === undefined ? {} : { features }),
     ...(size ? { imageSize: size } : {}),
     ...(layout ? { layout } : {}),
+    ...(levels === undefined ? {} : { levels }),
     ...(backend && budgetMs !== undefined
       ? { budget: { milliseconds: budgetMs, time: (model) => timeOn(model, backend, options.threads) } }
       : {}),
@@ -123,7 +111,7 @@ const trainedShape = ({ config: { ways, shots, queries } }: ModelRun): EpisodeSh
 
 /** Opens domains one after the other; each is encoded once, with a bar. */
 class DomainOpener {
-  readonly opened: Domain[] = [];
+  readonly opened: EncodedDomain[] = [];
 
   constructor(
     private readonly options: TrainCommandOptions,
@@ -132,29 +120,28 @@ class DomainOpener {
       files: ImageFiles,
       shape: EpisodeShape,
       onProgress: (done: number, total: number) => void,
-    ) => Promise<Domain>,
+    ) => Promise<EncodedDomain>,
   ) {}
 
-  async split(directory: string, name: string, split: SplitName, plain: boolean): Promise<NamedDomain> {
+  async split(directory: string, name: string, split: SplitName, plain: boolean): Promise<EncodedDomain> {
     const { preprocessing } = this.run.config;
     const { skipCorrupt } = this.options;
-    const files = await openData(await recogniseData(directory, { plain }), split, { preprocessing, skipCorrupt });
-    let progress: ReturnType<typeof startProgress> | undefined;
-    const domain = await this.open(
-      files,
-      split === 'train' ? trainedShape(this.run) : this.run.config.validation,
-      (done, total) => {
-        progress ??= startProgress(`encode ${name}, ${split}`, total);
-        progress.update(done, 'images, once');
-      },
-    ).finally(() => progress?.stop());
-    this.opened.push(domain);
-    const [width, height] = domain.imageSize;
-    if (width !== preprocessing.width || height !== preprocessing.height) {
-      const [from, to] = [`${width} x ${height}`, `${preprocessing.width} x ${preprocessing.height}`];
-      process.stderr.write(`note: ${name}, ${split}: images of ${from} are brought to the model's ${to}\n`);
+    const { resizedDomains } = await import('@whet/trainer');
+    const folder = await recogniseData(directory, { plain });
+    const files = { ...(await openData(folder, split, { preprocessing, skipCorrupt })), name };
+    const { width, height } = preprocessing;
+    for (const from of await resizedDomains([{ files }], preprocessing)) {
+      const sizes = `images of ${from.width} x ${from.height} are brought to the model's ${width} x ${height}`;
+      process.stderr.write(`note: ${name}, ${split}: ${sizes}\n`);
     }
-    return { name, domain };
+    let progress: ReturnType<typeof startProgress> | undefined;
+    const shape = split === 'train' ? trainedShape(this.run) : this.run.config.validation;
+    const domain = await this.open(files, shape, (done, total) => {
+      progress ??= startProgress(`encode ${name}, ${split}`, total);
+      progress.update(done, 'images, once');
+    }).finally(() => progress?.stop());
+    this.opened.push(domain);
+    return domain;
   }
 }
 
@@ -162,7 +149,7 @@ export async function runModelTraining(options: TrainCommandOptions): Promise<vo
   const trainer = await import('@whet/trainer');
   refuseNetworkOptions(options);
   if (options.resume) refuseNewSettings(options);
-  const sources = options.data.map(sourceOf);
+  const sources = trainer.parseDomains(options.data);
   const names = distinct(
     [...sources.map(({ directory }) => directory), ...(options.validate ?? [])].map((each) =>
       basename(join(process.cwd(), each)),
@@ -208,8 +195,8 @@ export async function runModelTraining(options: TrainCommandOptions): Promise<vo
   const progress = { bar: undefined as ReturnType<typeof startProgress> | undefined };
   let ended: ModelTrainingProgress | undefined;
   try {
-    const domains: NamedDomain[] = [];
-    const validation: NamedDomain[] = [];
+    const domains: EncodedDomain[] = [];
+    const validation: EncodedDomain[] = [];
     for (const [i, { directory }] of sources.entries()) {
       domains.push(await opener.split(directory, names[i] as string, 'train', false));
       validation.push(await opener.split(directory, names[i] as string, 'validation', false));

@@ -37,6 +37,7 @@ export interface TrainCommandOptions extends TrainingDeviceOptions {
   readonly features?: string;
   readonly size?: [number, number];
   readonly layout?: 'nchw' | 'nhwc';
+  readonly levels?: number;
   readonly pixels?: 1 | 255;
   readonly fit?: Preprocessing['fit'];
   readonly bgr?: boolean;
@@ -227,6 +228,7 @@ function refuseModelOptions(options: TrainCommandOptions): void {
     features: '--features',
     size: '--size',
     layout: '--layout',
+    levels: '--levels',
     pixels: '--pixels',
     fit: '--fit',
     bgr: '--bgr',

@@ -140,7 +140,7 @@ describe('whet train --model', () => {
       [['--data', 'near', '--ways', '3-5'], '--ways 3-5: expected one number; a range is for --model'],
       [['--data', 'near', '--trainable', 'all', '--validate', 'far'], '--trainable, --validate: expected --model'],
       [[...model, '--data', 'near', '--resume'], '--resume: expected --run'],
-      [[...model, '--data', 'near:0'], '--data near:0: expected a weight above 0'],
+      [[...model, '--data', 'near:0'], 'data "near:0": expected a weight above 0, got 0'],
       [[...model, '--data', 'far', '--resume', '--run', 'once'], "--data: expected the run's near, far, got far"],
       [[...model, '--data', 'near', '--run', 'once'], 'exists; go on with --resume'],
     ];

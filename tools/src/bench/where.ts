@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { type Domain, modelGraphs, newModelRun, openPrefix, ortBackend, trainModel } from '@whet/trainer';
+import { type EncodedDomain, modelGraphs, newModelRun, openPrefix, ortBackend, trainModel } from '@whet/trainer';
 import { machine } from './harness.js';
 
 // What an outer step of `whet train --model` takes: `npm run bench:where -- model.onnx blocks:1 blocks:5`.
@@ -14,16 +14,23 @@ const file = { bytes: await readFile(path), fileName: basename(path) };
 
 /** Rows of a data set that is noise. */
 async function noiseDomain(
-  encode: (count: number) => Promise<Awaited<ReturnType<Domain['task']>>['query']['features']>,
-): Promise<Domain> {
+  encode: (count: number) => Promise<Awaited<ReturnType<EncodedDomain['encoded']>>['query']['features']>,
+): Promise<EncodedDomain> {
   const labelsOf = (each: number) => Int32Array.from({ length: WAYS * each }, (_, i) => Math.floor(i / each));
   const support = { features: await encode(WAYS * SHOTS), labels: labelsOf(SHOTS) };
   const query = { features: await encode(WAYS * QUERIES), labels: labelsOf(QUERIES) };
   const isPrototype = new Float32Array(WAYS * SHOTS).fill(1);
   return {
-    name: 'noise',
-    imageSize: [0, 0],
-    task: async () => ({ ways: WAYS, support, isPrototype, query }),
+    files: {
+      name: 'noise',
+      split: 'train',
+      classes: Array.from({ length: WAYS }, (_, i) => ({
+        name: `${i}`,
+        count: SHOTS + QUERIES,
+        read: () => Promise.reject(new Error('encoded already')),
+      })),
+    },
+    encoded: async () => ({ ways: WAYS, support, isPrototype, query }),
     close: async () => undefined,
   };
 }
@@ -49,15 +56,15 @@ for (const selection of selections) {
     [used, since] = [process.cpuUsage(), performance.now()];
   };
   // A task is asked for when the one before is done.
-  const noted: Domain = {
+  const noted: EncodedDomain = {
     ...domain,
-    task: async (...of) => {
+    encoded: async (drawn) => {
       note();
-      return domain.task(...of);
+      return domain.encoded(drawn);
     },
   };
   const backend = ortBackend({ threads: 1 });
-  await trainModel({ ...run, gradient, backend, domains: [{ name: 'noise', domain: noted }], validation: [] });
+  await trainModel({ ...run, gradient, backend, domains: [noted], validation: [] });
   note();
   await prefix.release();
   const fastest = (value: (time: (typeof times)[number]) => number) =>

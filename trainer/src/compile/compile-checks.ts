@@ -80,7 +80,13 @@ export function preprocessingOf(options: ImageOptions, model: SourceModel): Prep
 const LEVELS = 2;
 
 /** How many blocks are asked for. Throws {@link CompileError} where the head cannot read any. */
-export function levelsFor({ head = 'cosine', levels }: CompileOptions): number {
+export function levelsFor({
+  head = 'cosine',
+  levels,
+}: {
+  readonly head?: CompileOptions['head'];
+  readonly levels?: number | undefined;
+}): number {
   if (head === 'cosine') return levels ?? LEVELS;
   if (levels) throw new CompileError(`levels: expected none, or a cosine head, got ${levels} and the head "${head}"`);
   return 0;

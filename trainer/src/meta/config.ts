@@ -12,8 +12,6 @@ const rangeSchema = (least: number) =>
     .tuple([z.number().int().min(least), z.number().int().min(least)])
     .refine(([from, to]) => from <= to, { error: 'expected a range from a number to one that is no smaller' });
 
-export type Range = readonly [from: number, to: number];
-
 const domainSchema = z.strictObject({
   name: z.string(),
   /** How often tasks are drawn of it, against the others. */
@@ -28,6 +26,8 @@ const settingsSchema = z.strictObject({
     features: z.string().optional(),
     imageSize: z.tuple([positive, positive]).optional(),
     layout: z.enum(['nchw', 'nhwc']).optional(),
+    /** How many of the last blocks heads read what they make, beside the features. */
+    levels: z.number().int().min(0).default(0),
   }),
   preprocessing: preprocessingSchema,
   /** Whose training classes tasks are drawn of. */

@@ -76,7 +76,7 @@ describe('the features of a data set', () => {
     const one = await open('others', { prefix });
     const other = await open('others', { prefix, madeBy: 'another' });
     const changed = await open('others', { prefix }, filesOf(greys('a', [1, 2, 4]), greys('b', [11, 12])));
-    const fewer = await open('others', { prefix, perClass: 2 });
+    const fewer = await open('others', { prefix }, filesOf(greys('a', [1, 2]), greys('b', [11, 12])));
     expect(prefix.encoded).toBe(5 + 5 + 5 + 4);
     expect([...(await fewer.read([{ of: 1, image: 1 }]))]).toEqual([12, 7, 19]);
     for (const cache of [one, other, changed, fewer]) await cache.close();

@@ -20,8 +20,6 @@ export interface FeatureCacheOptions {
   /** All that rows depend on besides the images: the model, what of it is frozen, and how images are prepared. */
   readonly madeBy: unknown;
   readonly preprocessing: Preprocessing;
-  /** The most images of each class, its first ones; all when absent. */
-  readonly perClass?: number;
   /** As {@link cacheFolder} has it. */
   readonly directory?: string;
   readonly onProgress?: (done: number, total: number) => void;
@@ -40,9 +38,9 @@ async function freeBytesOf(folder: string): Promise<number> {
   return bavail * bsize;
 }
 
-/** Images of a data set in their order, without those of a class that are more than are wanted. */
-const placesOf = ({ classes }: ImageFiles, counts: readonly number[]): { of: number; image: number }[] =>
-  classes.flatMap((_, of) => Array.from({ length: counts[of] as number }, (_, image) => ({ of, image })));
+/** Images of a data set in their order. */
+const placesOf = ({ classes }: ImageFiles): { of: number; image: number }[] =>
+  classes.flatMap(({ count }, of) => Array.from({ length: count }, (_, image) => ({ of, image })));
 
 /** A digest of the files themselves, so that other images under the same names are others. */
 async function digestOf({ classes }: ImageFiles, places: readonly { of: number; image: number }[]): Promise<string> {
@@ -67,10 +65,9 @@ const tooFull = (folder: string, needed: number, free: number | undefined, cause
  * @throws {DataError} where an image cannot be read, the directory cannot be written, or has not got the bytes that are needed.
  */
 export async function openFeatureCache(files: ImageFiles, options: FeatureCacheOptions): Promise<FeatureCache> {
-  const { prefix, madeBy, perClass = Number.POSITIVE_INFINITY, freeBytes = freeBytesOf } = options;
+  const { prefix, madeBy, freeBytes = freeBytesOf } = options;
   const folder = await cacheFolder(options.directory);
-  const counts = files.classes.map(({ count }) => Math.min(count, perClass));
-  const places = placesOf(files, counts);
+  const places = placesOf(files);
   const images = await digestOf(files, places);
   const key = createHash('sha256')
     .update(JSON.stringify({ format: FORMAT, madeBy, images }))
@@ -88,7 +85,7 @@ export async function openFeatureCache(files: ImageFiles, options: FeatureCacheO
   }
   const handle = await open(path, 'r');
   let sum = 0;
-  const firsts = counts.map((count) => {
+  const firsts = files.classes.map(({ count }) => {
     sum += count;
     return sum - count;
   });

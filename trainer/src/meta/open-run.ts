@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { ExternalReader } from '@whet/compiler';
-import { preprocessingOf } from '../compile/compile-checks.js';
+import { fewerLevels, levelsFor, preprocessingOf } from '../compile/compile-checks.js';
 import type { ImageOptions } from '../compile/compile-options.js';
 import { CompileError } from '../compile/read/compile-error.js';
 import { type ReadModelOptions, readModel, type SourceModel } from '../compile/read/read-model.js';
@@ -24,15 +24,18 @@ export interface ModelRun extends ModelCheckpoint {
   readonly candidates: Candidates;
 }
 
-export interface NewModelRunOptions extends ImageOptions, Pick<ReadModelOptions, 'features' | 'imageSize' | 'layout'> {
+export interface NewModelRunOptions
+  extends ImageOptions,
+    Pick<ReadModelOptions, 'features' | 'imageSize' | 'layout' | 'levels'> {
   /** What a device may take for encoding 25 images and all inner steps; no deeper block than it leaves may move. */
   readonly budget?: { readonly milliseconds: number; readonly time: (model: SourceModel) => TimeCandidates };
 }
 
 const digestOf = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
-const read = ({ bytes, external }: ModelFile, { features, imageSize, layout }: ModelRunConfig['model']) =>
+const read = ({ bytes, external }: ModelFile, { features, imageSize, layout, levels }: ModelRunConfig['model']) =>
   readModel(bytes, {
+    levels,
     ...(external ? { external } : {}),
     ...(features === undefined ? {} : { features }),
     ...(imageSize ? { imageSize } : {}),
@@ -54,8 +57,12 @@ export async function newModelRun(file: ModelFile, settings: object, options: Ne
     ...(features === undefined ? {} : { features }),
     ...(imageSize ? { imageSize: [...imageSize] as [number, number] } : {}),
     ...(layout ? { layout } : {}),
+    levels: levelsFor({ levels: options.levels }),
   };
   const model = await read(file, source);
+  // As of `whet compile`: a network with fewer blocks has fewer.
+  if (options.levels !== undefined && model.levels.length < options.levels) throw fewerLevels(model, options.levels);
+  source.levels = model.levels.length;
   const [channels] = model.input.shape;
   if (channels !== 1 && channels !== 3) {
     throw new CompileError(`images: expected a model of 1 or 3 channels, as pictures have, got ${channels}`);

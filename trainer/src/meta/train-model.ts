@@ -1,7 +1,7 @@
 import type { Backend, Executable, Graph } from '@whet/compiler';
 import type { SourceModel } from '../compile/read/read-model.js';
-import type { EpisodeShape } from '../data/draw.js';
-import { generatorFor, type Random } from '../data/random.js';
+import { DomainSampler } from '../data/domains.js';
+import { drawTask } from '../data/draw.js';
 import { type Interval, meanInterval } from '../statistics.js';
 import { adamStep } from '../training/adam.js';
 import type { MaskPenalty } from '../training/mask-cost.js';
@@ -9,18 +9,12 @@ import type { MetricsFile } from '../training/metrics.js';
 import { DivergedError } from '../training/train.js';
 import type { Candidates } from './candidates.js';
 import { type ModelCheckpoint, saveModelCheckpoint } from './checkpoint.js';
-import type { ModelRunConfig, Range } from './config.js';
-import type { Domain } from './domain.js';
+import type { ModelRunConfig } from './config.js';
+import type { EncodedDomain } from './domain.js';
 import { type InnerLoop, type WalkedTask, walkTask } from './in-turns.js';
 import { type LearnedSpec, learnedSpecs } from './learned.js';
 import { pricesOf } from './prices.js';
 import { closedShare, type OpenBlock, type OpenTensor, openBlocks, openTensors } from './report.js';
-
-/** A domain as a run knows it. */
-export interface NamedDomain {
-  readonly name: string;
-  readonly domain: Domain;
-}
 
 /** How a domain's tasks are answered before the first inner step and after the last. */
 export interface DomainAccuracy {
@@ -54,9 +48,9 @@ export interface TrainModelOptions extends ModelCheckpoint {
   readonly gradient: Graph;
   readonly backend: Backend;
   /** In the order of the settings' `data`. */
-  readonly domains: readonly NamedDomain[];
+  readonly domains: readonly EncodedDomain[];
   /** Whose tasks say how good it is, none of whose classes are trained on. */
-  readonly validation: readonly NamedDomain[];
+  readonly validation: readonly EncodedDomain[];
   readonly metrics?: MetricsFile;
   /** Where checkpoints go: `last`, and `best` by the mean accuracy over the validation's domains. */
   readonly checkpoints?: { readonly last: string; readonly best: string };
@@ -64,19 +58,11 @@ export interface TrainModelOptions extends ModelCheckpoint {
   readonly signal?: AbortSignal;
 }
 
-const within = (random: Random, [from, to]: Range): number => from + random.integer(to - from + 1);
-
-/** Of which domain task `index` is, and in what shape. */
-function drawShape(config: ModelRunConfig, index: number): { of: number; shape: EpisodeShape } {
-  const random = generatorFor(config.seed, 'task', index);
-  const whole = config.data.reduce((sum, { weight }) => sum + weight, 0);
-  let rest = random.uniform() * whole;
-  let of = 0;
-  while (of < config.data.length - 1 && rest >= (config.data[of]?.weight ?? 0)) rest -= config.data[of++]?.weight ?? 0;
-  return {
-    of,
-    shape: { ways: within(random, config.ways), shots: within(random, config.shots), queries: config.queries },
-  };
+/** Draws the tasks of a run. Throws {@link DataError} naming a domain that does not fit. */
+function samplerOf({ config, domains }: TrainModelOptions): DomainSampler {
+  const { ways, shots, queries, data, seed } = config;
+  const weighted = domains.map(({ files }, i) => ({ files, weight: data[i]?.weight ?? 1 }));
+  return new DomainSampler(weighted, { ways, shots, queries: [queries, queries] }, seed);
 }
 
 /** Results of `count` jobs in their order, as many under way at once as `parallel`. */
@@ -127,15 +113,15 @@ async function validate(
 ): Promise<Record<string, DomainAccuracy>> {
   const { tasks, ways, shots, queries } = config.validation;
   const found: Record<string, DomainAccuracy> = {};
-  for (const { name, domain } of validation) {
+  for (const { files, encoded } of validation) {
     const pairs = await inOrder(tasks, parallel, async (index) => {
       // Every validation asks about the same tasks.
-      const task = await domain.task({ ways, shots, queries }, 0, index);
+      const task = await encoded(drawTask(files, { ways, shots, queries }, 0, index));
       const before = await walkTask(training, task, 0, 'answers');
       const after = await walkTask(training, task, config.innerSteps, 'answers');
       return { before: before.accuracy, after: after.accuracy };
     });
-    found[name] = {
+    found[files.name] = {
       before: meanInterval(pairs.map(({ before }) => before)),
       after: meanInterval(pairs.map(({ after }) => after)),
       gain: meanInterval(pairs.map(({ before, after }) => after - before)),
@@ -154,16 +140,16 @@ const rateOf = ({ kind }: LearnedSpec, { outerRate, maskRate, rateRate }: ModelR
 /** One outer step: the mean gradients of its tasks, the prices of moving, and a step of Adam. */
 async function outerStep(
   { config, state, domains }: TrainModelOptions,
+  sampler: DomainSampler,
   { training, parallel }: Loops,
   specs: readonly LearnedSpec[],
   prices: readonly MaskPenalty[],
 ): Promise<{ readonly of: string; readonly outcome: WalkedTask }[]> {
-  const { tasksPerStep, seed, innerSteps } = config;
+  const { tasksPerStep, innerSteps } = config;
   const taken = await inOrder(tasksPerStep, parallel, async (i) => {
-    const index = state.step * tasksPerStep + i;
-    const { of, shape } = drawShape(config, index);
-    const { name, domain } = domains[of] as NamedDomain;
-    return { of: name, outcome: await walkTask(training, await domain.task(shape, seed, index), innerSteps) };
+    const drawn = sampler.task(state.step * tasksPerStep + i);
+    const { files, encoded } = domains[drawn.domain] as EncodedDomain;
+    return { of: files.name, outcome: await walkTask(training, await encoded(drawn), innerSteps) };
   });
   const sums = new Map<string, Float32Array>();
   for (const { name } of specs) {
@@ -211,6 +197,7 @@ function meansOf(
  */
 export async function trainModel(options: TrainModelOptions): Promise<void> {
   const { config, state, candidates, signal } = options;
+  const sampler = samplerOf(options);
   const specs = learnedSpecs(candidates);
   const prices = pricesOf(options.model, candidates, config);
   const loops = await openLoops(options);
@@ -218,7 +205,7 @@ export async function trainModel(options: TrainModelOptions): Promise<void> {
   let pace = { steps: 0, since: performance.now() };
   try {
     while (state.step < config.outerSteps && !signal?.aborted) {
-      const taken = await outerStep(options, loops, specs, prices);
+      const taken = await outerStep(options, sampler, loops, specs, prices);
       window.push(
         ...taken.map(({ of, outcome: { loss, accuracy } }) => ({
           of,
