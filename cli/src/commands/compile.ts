@@ -1,9 +1,5 @@
 import { basename, dirname } from 'node:path';
-import type { Preprocessing } from '@whet/runtime';
 import {
-  FITS,
-  GREYS,
-  KERNELS,
   type ObjectiveName,
   type OptimizerName,
   objectiveNames,
@@ -13,19 +9,19 @@ import {
 } from '@whet/runtime/format';
 import type { CompileReport } from '@whet/trainer';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { count, heightAndWidth, pixelRange, positiveNumber, wholeNumber } from '../arguments.js';
+import { positiveNumber, wholeNumber } from '../arguments.js';
 import { externalDataReader } from '../external-data.js';
 import { bytes, formatTable, percent } from '../format.js';
+import { addModelOptions, type ModelOptions, readingOf } from '../model-options.js';
 import { readNamedFile } from '../named-file.js';
 import { numbersOf, parameterTable, summaryOfParameters } from '../parameter-tables.js';
 import { namedLists } from '../patterns.js';
 import { nameOfPlace, writtenLine } from '../written.js';
 
-interface CompileOptions {
+interface CompileOptions extends ModelOptions {
   readonly out: string;
   readonly trainable?: string[];
   readonly pattern?: Map<string, string[]>;
-  readonly features?: string;
   readonly head: 'cosine' | 'prototype' | 'keep';
   readonly optimizer?: OptimizerName;
   readonly objective?: ObjectiveName;
@@ -36,18 +32,8 @@ interface CompileOptions {
   readonly normalization: 'population' | 'support';
   readonly labels?: string;
   readonly numberDuplicates?: boolean;
-  readonly size?: [number, number];
-  readonly layout?: 'nchw' | 'nhwc';
   readonly mean?: number[];
   readonly std?: number[];
-  readonly pixels?: 1 | 255;
-  readonly fit: Preprocessing['fit'];
-  readonly levels?: number;
-  readonly resize?: number;
-  readonly kernel: Preprocessing['kernel'];
-  readonly grey?: NonNullable<Preprocessing['grey']>;
-  readonly bgr?: boolean;
-  readonly background: number;
   readonly steps?: number;
   readonly rate?: number;
   readonly name?: string;
@@ -61,12 +47,6 @@ function numbers(text: string): number[] {
   return values;
 }
 
-function level(text: string): number {
-  const value = wholeNumber(text);
-  if (value > 255) throw new InvalidArgumentError('expected 0 to 255.');
-  return value;
-}
-
 function part(text: string): number {
   const value = Number(text);
   if (text.trim() !== '' && value >= 0 && value < 1) return value;
@@ -76,7 +56,7 @@ function part(text: string): number {
 const collectPattern = namedLists('NAME=SELECTION,... e.g. last=last:3,bias');
 
 export function compileCommand(): Command {
-  return new Command('compile')
+  const command = new Command('compile')
     .description('Make an ONNX classifier adaptable: freeze what does not move, compile the gradients of what does.')
     .argument('<model>', 'an ONNX file')
     .requiredOption('--out <place>', 'folder of the bundle, or a file that ends in .whet')
@@ -88,15 +68,6 @@ export function compileCommand(): Command {
       '--pattern <name=selections>',
       'a named pattern, as deep=blocks:5; repeat it for several in one bundle',
       collectPattern,
-    )
-    .option(
-      '--features <tensor>',
-      'tensor that is the features; what the last Gemm, MatMul or 1x1 Conv reads when absent',
-    )
-    .option(
-      '--levels <n>',
-      'blocks whose results, their means over the image, a cosine head reads beside the features (default: the last 2)',
-      wholeNumber,
     )
     .addOption(
       new Option(
@@ -116,40 +87,12 @@ export function compileCommand(): Command {
         .choices(['population', 'support'])
         .default('population'),
     )
-    .option('--size <HxW>', 'height and width, for a model that takes images of any size', heightAndWidth)
-    .addOption(
-      new Option('--layout <order>', 'axes of the model’s images, where its input does not show them').choices([
-        'nchw',
-        'nhwc',
-      ]),
-    )
     .option(
       '--mean <numbers>',
       'taken from pixels 0..1 (or --pixels), one number or one a channel (default: 0)',
       numbers,
     )
     .option('--std <numbers>', 'what is left is divided by this (default: 1)', numbers)
-    .option(
-      '--pixels <range>',
-      'white, before --mean and --std, is 1 or 255; needed where these are above 1',
-      pixelRange,
-    )
-    .addOption(
-      new Option('--fit <how>', 'another aspect ratio is contained, with background beside it, cut, or stretched')
-        .choices(FITS)
-        .default('contain'),
-    )
-    .option('--resize <n>', 'of --fit cover: pixels of the shorter side, of which the middle is cut out', count)
-    .addOption(
-      new Option('--kernel <name>', 'how pixels are weighed when an image is resized')
-        .choices(KERNELS)
-        .default('lanczos3'),
-    )
-    .addOption(
-      new Option('--grey <how>', 'of one channel: linear light, or 0.299 R + 0.587 G + 0.114 B').choices(GREYS),
-    )
-    .option('--bgr', 'the model takes blue, green, red; --mean and --std are in that order')
-    .option('--background <level>', 'colour around images of another aspect ratio, 0 to 255', level, 255)
     .option('--steps <n>', 'inner steps at adaptation (default: 10)', wholeNumber)
     .option(
       '--rate <x>',
@@ -177,8 +120,8 @@ export function compileCommand(): Command {
     .option('--views <n>', 'views of an example that is alone in its class (default: 6)', wholeNumber)
     .option('--name <name>', 'name of the bundle; the folder’s when absent')
     .option('--description <text>', 'one line that says what the bundle is for')
-    .option('--verbose', 'list every parameter, not one line a block (or layer, where no blocks repeat)')
-    .action(runCompile);
+    .option('--verbose', 'list every parameter, not one line a block (or layer, where no blocks repeat)');
+  return addModelOptions(command).action(runCompile);
 }
 
 async function runCompile(path: string, options: CompileOptions): Promise<void> {
@@ -190,13 +133,12 @@ async function runCompile(path: string, options: CompileOptions): Promise<void> 
     pattern,
     name,
     description,
-    size,
     labels,
     numberDuplicates: isNumbered,
     verbose = false,
     ...others
   } = options;
-  const { pixels, ...rest } = others;
+  const { size: _size, pixels: _pixels, ...rest } = others;
   const listed =
     labels === undefined ? undefined : parseLabels(await readNamedFile(labels, 'a file of labels'), labels);
   const names = listed && isNumbered ? numberDuplicates(listed) : listed;
@@ -210,6 +152,7 @@ async function runCompile(path: string, options: CompileOptions): Promise<void> 
   try {
     report = await compileModel({
       ...rest,
+      ...readingOf(options),
       model,
       fileName: basename(path),
       external: externalDataReader(dirname(path)),
@@ -218,8 +161,6 @@ async function runCompile(path: string, options: CompileOptions): Promise<void> 
       patterns: Object.fromEntries(patterns),
       ...(names ? { labels: names } : {}),
       ...(description ? { description } : {}),
-      ...(size ? { imageSize: size } : {}),
-      ...(pixels ? { pixelRange: pixels } : {}),
     });
   } catch (cause) {
     throw new Error(`${path}: ${(cause as Error).message}`, { cause });

@@ -12,6 +12,7 @@ import { openData, recogniseData } from '../data.js';
 import { externalDataReader } from '../external-data.js';
 import { formatTable, percent } from '../format.js';
 import { interruptible } from '../interrupt.js';
+import { readingOf } from '../model-options.js';
 import { readNamedFile, readNamedJson } from '../named-file.js';
 import { startProgress } from '../progress.js';
 import { openTrainingBackend, stoppedAt, usefulWorkers } from '../training-device.js';
@@ -84,18 +85,12 @@ async function openRun(
     external: externalDataReader(dirname(path)),
   };
   if (options.resume) return openModelRun(file, last, options.outerSteps);
-  const { mean, std, pixels, fit, bgr, features, size, layout, levels, budgetMs } = options;
+  const { mean, std, budgetMs } = options;
   const backend = budgetMs === undefined ? undefined : await openTrainingBackend(options);
   return newModelRun(file, await settingsOf(options, data), {
     ...(mean ? { mean } : {}),
     ...(std ? { std } : {}),
-    ...(pixels ? { pixelRange: pixels } : {}),
-    ...(fit ? { fit } : {}),
-    ...(bgr ? { bgr } : {}),
-    ...(features === undefined ? {} : { features }),
-    ...(size ? { imageSize: size } : {}),
-    ...(layout ? { layout } : {}),
-    ...(levels === undefined ? {} : { levels }),
+    ...readingOf(options),
     ...(backend && budgetMs !== undefined
       ? { budget: { milliseconds: budgetMs, time: (model) => timeOn(model, backend, options.threads) } }
       : {}),

@@ -1,8 +1,6 @@
 import { existsSync } from 'node:fs';
 import { basename, extname, join, resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import type { Preprocessing } from '@whet/runtime';
-import { FITS } from '@whet/runtime/format';
 import { Command, Option } from 'commander';
 import {
   collectNumbers,
@@ -10,21 +8,20 @@ import {
   collectRanges,
   collectTexts,
   count,
-  heightAndWidth,
   type NumberRange,
   numberRange,
-  pixelRange,
   positiveNumber,
   wholeNumber,
 } from '../arguments.js';
 import { type DataFolder, dataHelp, loadData, recogniseData, skipCorruptHelp } from '../data.js';
 import { percent } from '../format.js';
 import { interruptible } from '../interrupt.js';
+import { addModelOptions, MODEL_OPTIONS, type ModelOptions } from '../model-options.js';
 import { readNamedJson } from '../named-file.js';
 import { startProgress } from '../progress.js';
 import { openTrainingBackend, stoppedAt, type TrainingDeviceOptions, usefulWorkers } from '../training-device.js';
 
-export interface TrainCommandOptions extends TrainingDeviceOptions {
+export interface TrainCommandOptions extends TrainingDeviceOptions, ModelOptions {
   readonly data: string[];
   readonly model?: string;
   readonly validate?: string[];
@@ -34,13 +31,6 @@ export interface TrainCommandOptions extends TrainingDeviceOptions {
   readonly imagesPerClass?: number;
   readonly byteCost?: number;
   readonly budgetMs?: number;
-  readonly features?: string;
-  readonly size?: [number, number];
-  readonly layout?: 'nchw' | 'nhwc';
-  readonly levels?: number;
-  readonly pixels?: 1 | 255;
-  readonly fit?: Preprocessing['fit'];
-  readonly bgr?: boolean;
   readonly skipCorrupt?: boolean;
   readonly mean?: number[];
   readonly std?: number[];
@@ -72,7 +62,7 @@ interface Settings {
 const DEFAULT_RULE = 'sparse-maml';
 
 export function trainCommand(): Command {
-  return new Command('train')
+  const command = new Command('train')
     .description('Meta-train on classes of images: where a network should start, and which of its weights should move.')
     .requiredOption(
       '--data <dir>',
@@ -129,20 +119,10 @@ export function trainCommand(): Command {
       '--budget-ms <n>',
       'let no deeper block move than 25 images can be adapted to in so long, here',
       positiveNumber,
-    )
-    .option('--features <tensor>', 'tensor that is the features; what the last layer reads when absent')
-    .option('--size <HxW>', 'height and width, for a model that takes images of any size', heightAndWidth)
-    .addOption(new Option('--layout <order>', 'axes of the model’s images').choices(['nchw', 'nhwc']))
-    .option(
-      '--pixels <range>',
-      'white, before --mean and --std, is 1 or 255; needed where these are above 1',
-      pixelRange,
-    )
-    .addOption(new Option('--fit <how>', 'how images of another aspect ratio become the model’s').choices(FITS))
-    .option('--bgr', 'the model takes blue, green, red')
-    .action((options: TrainCommandOptions) =>
-      options.model === undefined ? runTraining(options) : trainModelOf(options),
     );
+  return addModelOptions(command).action((options: TrainCommandOptions) =>
+    options.model === undefined ? runTraining(options) : trainModelOf(options),
+  );
 }
 
 async function trainModelOf(options: TrainCommandOptions): Promise<void> {
@@ -225,13 +205,7 @@ function refuseModelOptions(options: TrainCommandOptions): void {
     imagesPerClass: '--images-per-class',
     byteCost: '--byte-cost',
     budgetMs: '--budget-ms',
-    features: '--features',
-    size: '--size',
-    layout: '--layout',
-    levels: '--levels',
-    pixels: '--pixels',
-    fit: '--fit',
-    bgr: '--bgr',
+    ...MODEL_OPTIONS,
   } as const;
   const given = Object.entries(names).flatMap(([key, name]) =>
     options[key as keyof typeof names] === undefined ? [] : [name],
