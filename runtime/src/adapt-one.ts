@@ -72,10 +72,11 @@ export async function askStart(pattern: Pattern, rows: Rows, options: AdaptOptio
   return { logits, labels: present.labels, counts };
 }
 
-/** How well the start tells views of one example of each class; undefined where there are none. */
+/** How well the start tells views of one example of each class; undefined where a class has none. */
 export async function askViews(pattern: Pattern, rows: Rows): Promise<HeldBack | undefined> {
   const viewed = presentClasses(viewedRows(rows));
-  if (!pattern.leftOut || viewed.ways < 2) return undefined;
+  // A class of which there are no views may be like another.
+  if (!pattern.leftOut || viewed.ways < 2 || viewed.ways < presentClasses(rows).ways) return undefined;
   const logits = await leftOutLogits(pattern, viewed, startBelow(pattern));
   return heldBackOf({ logits, labels: viewed.labels, counts: viewed.support.map((value) => 1 - value) });
 }
@@ -103,10 +104,11 @@ export async function finished(
   { from, signal }: AdaptOptions,
 ): Promise<Map<string, ProfileValue>> {
   signal?.throwIfAborted();
+  const moved = adapted.losses.length > 0 && !movesHeadAlone(pattern);
   const temperature = asked ? temperatureOf(asked) : await unaskedTemperature(pattern, rows, adapted);
   const familiar = from
     ? undefined
-    : await familiarity(pattern, rows, adapted, temperature, adapted.solved ? asked : undefined);
+    : await familiarity(pattern, rows, adapted, temperature, { moved, asked: adapted.solved ? asked : undefined });
   return new Map([...cooled(adapted.values, temperature), ...(familiar ?? [])]);
 }
 

@@ -1,5 +1,5 @@
 import type { Tensor } from 'onnxruntime-common';
-import { type AdaptedValues, movesHeadAlone } from './adapt.js';
+import type { AdaptedValues } from './adapt.js';
 import { FAMILIAR } from './familiar-names.js';
 import { type Asked, askedRows } from './held-back.js';
 import { leftOutLogits } from './objectives.js';
@@ -79,35 +79,35 @@ async function spreadOfViews(
  * directions that end in closed form. The threshold is where examples that were held back and examples of classes that were left out are as
  * often taken for the other (of two normal distributions). With one example of each class it is above four in five of the latter; where
  * something below the head has moved, which drives both apart, half-way to views of the examples. The head's logits are to be divided by
- * `temperature`. What the head in closed form of a head alone took examples for that it had not seen may be given as `asked`.
+ * `temperature`. `moved` says whether something below the head has; `asked`, where nothing has, what the head in closed form took examples
+ * for that it had not seen.
  */
 export async function familiarity(
   pattern: Pattern,
   all: Rows,
   { values, solved }: Pick<AdaptedValues, 'values' | 'solved'>,
   temperature: number,
-  asked?: Asked,
+  { moved, asked }: { readonly moved: boolean; readonly asked: Asked | undefined },
 ): Promise<Map<string, ProfileValue> | undefined> {
   const rows = presentClasses(withoutViews(all));
   if (!pattern.solve || !pattern.leftOut || rows.ways < 2 || rows.ways < all.ways) return undefined;
   const below = storedTensors(new Map([...values].filter(([name]) => pattern.start.has(name))));
-  const isAlone = movesHeadAlone(pattern);
   // Of two classes one is left, which alone says nothing; nor do logits of views that steps asked about.
-  const share = solved && rows.ways > 2 && (isAlone || askable(rows).includes(1)) ? LOGITS_COUNT : 0;
+  const share = solved && rows.ways > 2 && (!moved || askable(rows).includes(1)) ? LOGITS_COUNT : 0;
   const means = await meanDirections(pattern, rows, below);
   if (!means) return undefined;
   const { data, shape, scale } = means;
   const logits = (await leftOutLogits(pattern, rows, below)).map((value) => value / scale);
   const cosines = { logits, labels: rows.labels, counts: rows.support };
-  const isAsked = asked !== undefined && isAlone && rows.labels.length === all.labels.length;
+  const isAsked = asked !== undefined && !moved && rows.labels.length === all.labels.length;
   const held = share > 0 ? (isAsked ? asked : await askSolved(pattern, rows, below)) : askedAlike(cosines, rows);
   const left = share > 0 ? await askStrangers(pattern, rows, below) : cosines;
   const strangers = spreadOf(nearest(added(cosines, left, share), false));
   const own = held
     ? spreadOf(nearest(added(cosines, held, share), true))
-    : isAlone
-      ? undefined
-      : await spreadOfViews(pattern, all, below, scale);
+    : moved
+      ? await spreadOfViews(pattern, all, below, scale)
+      : undefined;
   const threshold = own
     ? between(strangers, own, held !== undefined)
     : strangers.mean + ONE_EXAMPLE * strangers.deviation;

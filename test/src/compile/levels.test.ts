@@ -139,7 +139,29 @@ describe('levels of a network', () => {
     }
   });
 
+  it('are none of blocks whose channels come last', async () => {
+    const turned: Build = (n, x) => {
+      let y = n.convolution(x, 'stem', 6, { stride: 2 });
+      for (const name of ['one', 'two', 'three']) y = residual(n, y, name);
+      y = n.transpose(y, 0, 2, 3, 1);
+      for (const name of ['four', 'five', 'six']) {
+        const inner = n.swish(n.linear(n.normalizeRows(y, `${name}.norm`), `${name}.a`, 12));
+        y = n.binary('Add', y, n.linear(inner, `${name}.b`, 6));
+      }
+      return n.transpose(n.normalizeRows(y, 'top'), 0, 3, 1, 2);
+    };
+    const { report } = await compile({ patterns: { none: ['none'] } }, networkOf(turned));
+    const outputs = report.model.sections.flatMap(({ block, output }) =>
+      block === undefined ? [] : output.shape.join(),
+    );
+    expect(outputs.slice(-3)).toEqual(['N,4,4,6', 'N,4,4,6', 'N,4,4,6']);
+    expect(report.model.levels.map(({ value: { shape } }) => shape.join())).toEqual(['N,6,4,4', 'N,6,4,4']);
+  });
+
   it.each<[string, Partial<CompileOptions>, string]>([
+    ['of a number that is none', { levels: -1 }, 'levels: expected a whole number of 0 or more, got -1'],
+    ['of half a block', { levels: 1.5 }, 'levels: expected a whole number of 0 or more, got 1.5'],
+    ['of no number', { levels: Number.NaN }, 'levels: expected a whole number of 0 or more, got NaN'],
     ['of a head of features', { head: 'prototype', levels: 1 }, 'levels: expected none, or a cosine head, got 1'],
     [
       'of more blocks than there are',

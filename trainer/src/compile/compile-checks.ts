@@ -4,6 +4,7 @@ import { takeSupportMoments } from '../pattern/support-moments.js';
 import type { CompileOptions, ImageOptions } from './compile-options.js';
 import { checkLabels } from './labels.js';
 import { CompileError } from './read/compile-error.js';
+import { checkLevels } from './read/feature-levels.js';
 import { expectFinite } from './read/finite-weights.js';
 import type { ModelParameter } from './read/model-parameters.js';
 import type { SourceHead } from './read/read-head.js';
@@ -87,6 +88,7 @@ export function levelsFor({
   readonly head?: CompileOptions['head'];
   readonly levels?: number | undefined;
 }): number {
+  checkLevels(levels ?? LEVELS);
   if (head === 'cosine') return levels ?? LEVELS;
   if (levels) throw new CompileError(`levels: expected none, or a cosine head, got ${levels} and the head "${head}"`);
   return 0;
@@ -96,7 +98,7 @@ export function levelsFor({
 export function fewerLevels({ opaque, levels }: SourceModel, wanted: number): CompileError {
   const why = opaque
     ? 'of a model that stays as exported in part, or is quantized, there are none'
-    : `the network has ${levels.length} blocks below its last layer that make images`;
+    : `the network has ${levels.length} blocks with layers above them that make images [N, C, H, W]`;
   return new CompileError(`levels: expected no more than there are, got ${wanted}: ${why}`);
 }
 
