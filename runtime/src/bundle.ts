@@ -1,5 +1,6 @@
 import type { InferenceSession } from 'onnxruntime-common';
 import { adaptOne, checkSteps, type TaskEncoder } from './adapt-one.js';
+import { checkAlways } from './as-pictures.js';
 import { adaptAuto, nested } from './auto.js';
 import { AUTO } from './auto-name.js';
 import { classesOf } from './classes.js';
@@ -266,7 +267,9 @@ export class Bundle {
   }
 
   /** The pattern to adapt, or those of which `auto` chooses one, from the one that moves least. */
-  #adapting({ pattern: asked, from }: AdaptOptions): readonly Pattern[] {
+  #adapting(options: AdaptOptions): readonly Pattern[] {
+    checkAlways(options);
+    const { pattern: asked, from } = options;
     if (asked === AUTO) {
       if (!from) return nested([...this.#patterns.values()]);
       throw new InputError('pattern', `expected "${from.pattern}", that of the profile to go on from, got "${AUTO}"`);

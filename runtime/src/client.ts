@@ -120,7 +120,7 @@ export interface AdaptRequest {
   readonly budgetMs?: number;
   readonly steps?: number;
   readonly rate?: number;
-  /** Takes steps below the head even where views of the examples leave them nothing to learn. */
+  /** Takes steps below the head even where views of the examples leave them nothing to learn; not with `auto`. */
   readonly always?: boolean;
   /** A stored profile to change, instead of making a new one. */
   readonly profile?: string;

@@ -3,6 +3,7 @@
  * bundles and profiles or reads their files; to adapt and predict, none of it is needed.
  */
 export { readArchive } from './archive.js';
+export { asPictures, checkAlways, maySpare } from './as-pictures.js';
 export { AUTO } from './auto-name.js';
 export { isArchive, isFileName } from './file-name.js';
 export { labelKey, labelProblem, labelsProblem, MAX_LABEL_BYTES, sameLabels } from './label.js';

@@ -47,7 +47,7 @@ export interface AdaptOptions {
   readonly views?: number;
   /**
    * Takes steps below a head in closed form even where views of the examples tell that the network knows them apart already, so that
-   * steps make it worse: on photographs, after many steps or at high rates, by several points. For measuring.
+   * steps make it worse: on photographs, after many steps or at high rates, by several points. For measuring; not with `auto`.
    */
   readonly always?: boolean;
   /** Called after each inner step (counted from 1) with the support loss before it. */

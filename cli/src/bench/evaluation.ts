@@ -17,6 +17,8 @@ export interface Evaluated extends Measurement {
   readonly against: (Interval & { readonly row: string }) | null;
   readonly calibration: MeasuredRow['calibration'];
   readonly strangers: MeasuredRow['strangers'];
+  /** Tasks in which views of the examples left the steps nothing to learn; null where they are always taken. */
+  readonly spared: number | null;
   readonly loss: MeasuredRow['loss'];
 }
 
@@ -27,12 +29,14 @@ export async function evaluatedRows(
   { patterns }: Manifest,
   against: string | undefined,
 ): Promise<Evaluated[]> {
+  const { maySpare } = await import('@whet/runtime/format');
   const { pairedDifference } = await import('@whet/trainer');
   return measured.flatMap((ofShape) => {
     const other = ofShape.find(({ name }) => name === against);
     return ofShape.map(
-      ({ name, measurement, start, startOf, gain, calibration, strangers, loss, accuracies }): Evaluated => {
-        const { pattern = '', rate } = rows.find((row) => row.name === name)?.adapt ?? {};
+      ({ name, measurement, start, startOf, gain, calibration, strangers, spared, loss, accuracies }): Evaluated => {
+        const adapt = rows.find((row) => row.name === name)?.adapt ?? {};
+        const { pattern = '', rate } = adapt;
         const known = Object.hasOwn(patterns, pattern) ? patterns[pattern] : undefined;
         return {
           ...measurement,
@@ -47,6 +51,7 @@ export async function evaluatedRows(
               : null,
           calibration,
           strangers,
+          spared: known && maySpare(known, adapt) ? spared : null,
           loss,
         };
       },
@@ -64,6 +69,7 @@ export function evaluationTable(all: readonly Evaluated[], against: string | und
   const more = (cell: string) => (against === undefined ? [] : [cell]);
   const hasStrangers = all.some(({ strangers }) => strangers !== null);
   const told = hasStrangers ? ['unknown: area', 'known kept', 'unknown found'] : [];
+  const maySpare = all.some(({ spared }) => spared !== null);
   const head = [
     'row',
     'task',
@@ -83,14 +89,28 @@ export function evaluationTable(all: readonly Evaluated[], against: string | und
       const { startAccuracy, startHalfWidth, calibration } = start;
       const zero = [name, task, accuracy(startAccuracy, startHalfWidth), '-', ...more('-'), points(calibration.start)];
       const own = rows.filter((row) => row.startOf === start.pattern);
-      const rest = Array.from({ length: told.length + 6 }, () => '-');
-      return [[...zero, ...rest], ...own.map((row) => lineOf(row, task, more, hasStrangers))];
+      const rest = Array.from({ length: told.length + (maySpare ? 7 : 6) }, () => '-');
+      return [[...zero, ...rest], ...own.map((row) => lineOf(row, task, more, { hasStrangers, maySpare }))];
     });
   });
-  return formatTable([...head, 'steps', 'adapt', 'of it encode', 'predict one', 'stored'], lines);
+  return formatTable(
+    [...head, 'steps', ...(maySpare ? ['spared'] : []), 'adapt', 'of it encode', 'predict one', 'stored'],
+    lines,
+  );
 }
 
-function lineOf(row: Evaluated, task: string, more: (cell: string) => string[], hasStrangers: boolean): string[] {
+/** Which columns a table has besides. */
+interface Columns {
+  readonly hasStrangers: boolean;
+  readonly maySpare: boolean;
+}
+
+function lineOf(
+  row: Evaluated,
+  task: string,
+  more: (cell: string) => string[],
+  { hasStrangers, maySpare }: Columns,
+): string[] {
   const { strangers, loss, milliseconds: times } = row;
   const told = strangers
     ? [strangers.area.toFixed(3), percent(strangers.kept), percent(strangers.found)]
@@ -105,6 +125,7 @@ function lineOf(row: Evaluated, task: string, more: (cell: string) => string[], 
     ...(hasStrangers ? told : []),
     loss ? `${short(loss.start)} to ${short(loss.end)}` : '-',
     String(row.steps),
+    ...(maySpare ? [row.spared === null ? '-' : `${row.spared} of ${row.tasks}`] : []),
     milliseconds(times.adapt),
     milliseconds(times.encode),
     milliseconds(times.predict),
@@ -112,19 +133,30 @@ function lineOf(row: Evaluated, task: string, more: (cell: string) => string[], 
   ];
 }
 
-/** Sentences that say what the columns are. */
-export const evaluationNotes = ({ tasks, split, queries, strangers }: Evaluated): string[] => [
-  `${tasks} tasks of the ${split} classes, ${queries} queries per class, one image at a time; 95 % intervals.`,
-  'Differences are in points and paired, of the same queries. Calibration error: expected, in points, of 15 bins.',
-  'Medians over tasks: the loss of the examples before and after the steps, and times. Each image was encoded once, by',
-  'itself; that time counts in every task that draws it.',
-  ...(strangers
-    ? [
-        'Unknown: each task asks about a class more. Area: how often an image of a class is more familiar than one of that class',
-        '(under the ROC curve, mean over tasks); shares that are not, and that are, called unknown.',
-      ]
-    : []),
-];
+/** Sentences that say what the columns of rows are. */
+export function evaluationNotes(all: readonly Evaluated[]): string[] {
+  const [first] = all;
+  if (!first) return [];
+  const { tasks, split, queries, strangers } = first;
+  return [
+    `${tasks} tasks of the ${split} classes, ${queries} queries per class, one image at a time; 95 % intervals.`,
+    'Differences are in points and paired, of the same queries. Calibration error: expected, in points, of 15 bins.',
+    'Medians over tasks: the loss of the examples before and after the steps, steps, and times. Each image was encoded once, by',
+    'itself; examples with views, and those of auto, in each task again. That time counts in every task that draws them.',
+    ...(all.some(({ spared }) => spared !== null)
+      ? [
+          'Spared: tasks in which views of the examples left the steps nothing to learn; their figures are of the head alone.',
+          '--always takes all steps.',
+        ]
+      : []),
+    ...(strangers
+      ? [
+          'Unknown: each task asks about a class more. Area: how often an image of a class is more familiar than one of that class',
+          '(under the ROC curve, mean over tasks); shares that are not, and that are, called unknown.',
+        ]
+      : []),
+  ];
+}
 
 /** What is going to be measured, in two lines. */
 export function drawnText(

@@ -137,8 +137,7 @@ async function runEvaluation(directory: string, options: EvaluateOptions): Promi
     process.stdout.write(`${JSON.stringify(evaluated, null, 2)}\n`);
     return;
   }
-  const notes = evaluationNotes(evaluated[0] as (typeof evaluated)[0]).join('\n');
-  process.stdout.write(`${evaluationTable(evaluated, against)}\n${notes}\n`);
+  process.stdout.write(`${evaluationTable(evaluated, against)}\n${evaluationNotes(evaluated).join('\n')}\n`);
 }
 
 /** Puts measurements into the manifest, in place of earlier ones of the same pattern, split, task and steps. */

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { AdaptAnswer } from '@whet/runtime/client';
-import { AUTO, labelKey } from '@whet/runtime/format';
+import { AUTO, checkAlways, labelKey } from '@whet/runtime/format';
 import type { Request, RequestHandler, Response } from 'express';
 import type { AdaptJob, Model } from '../engine/engine.js';
 import type { Limits } from '../limits.js';
@@ -130,6 +130,7 @@ async function readExamples(
   const examples = read();
   checkExamples(model, examples, from);
   checkPattern(model, options.pattern, from);
+  checkAlways(options);
 
   const decoding = performance.now();
   const sources = examples.map(({ source }) => source);

@@ -63,7 +63,7 @@ export function adaptOptionsSchema(limits: Limits) {
       .meta({ description: "Inner learning rate; the pattern's own when absent." }),
     always: z.boolean('expected true or false').optional().meta({
       description:
-        'Whether steps below the head are taken even where views of the examples leave them nothing to learn, so that they make it worse.',
+        'Whether steps below the head are taken even where views of the examples leave them nothing to learn, so that they make it worse; not with `auto`.',
     }),
     profile: text.optional().meta({ description: 'A stored profile to change; a new one is made when absent.' }),
     continue: z

@@ -13,6 +13,7 @@ import { partOfBundle } from '@whet/tools/page/part-of-bundle';
 import type { Page } from 'playwright-core';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { BRIGHT, photographs } from '../bundle/photographs.js';
 import { compileBytes } from '../compile/compile-helpers.js';
 import { CLASSES, FEATURES, flat, SIDE, smallClassifier } from '../compile/small-classifier.js';
 import { relativeError } from '../parity/reference.js';
@@ -37,7 +38,14 @@ describe.skipIf(!chromiumPath)(`the page's files on a host that fails and change
     const patterns = { head: ['none'], last: ['last:1'] };
     const { directory } = await compileBytes(model, { patterns, steps: 10, rate: 0.01 });
     await cp(directory, join(parent, 'small'), { recursive: true });
-    const pages = new Map(['first', 'second', 'small'].map((name) => [name, join(parent, name)]));
+    const form = { rate: 0.01, mean: [0.5], std: [0.5 / BRIGHT] };
+    const bright = await compileBytes(photographs(5).model, {
+      patterns: { ...patterns, all: ['all'] },
+      steps: 10,
+      ...form,
+    });
+    await cp(bright.directory, join(parent, 'bright'), { recursive: true });
+    const pages = new Map(['first', 'second', 'small', 'bright'].map((name) => [name, join(parent, name)]));
     server = await startPageServer(undefined, undefined, pages);
     browser = await openBrowser({ compileOnce: true });
     page = browser.context.pages()[0] ?? (await browser.context.newPage());
@@ -101,12 +109,55 @@ describe.skipIf(!chromiumPath)(`the page's files on a host that fails and change
     await driver.ready();
   });
 
+  const open = async (name: string) => {
+    await page.getByLabel('Model').selectOption(name);
+    await page.getByRole('heading', { name: 'Getting ready' }).waitFor({ state: 'hidden' });
+    await driver.ready();
+  };
+
+  it('takes no steps where views leave them nothing to learn, as Node.js does, and says why', async () => {
+    await open('bright');
+    const bundle = await loadBundle(join(parent, 'bright'), { threads: 1 });
+    const examples: Example[] = [];
+    for (const [label, levels] of [
+      ['dark', [0, 15, 30]],
+      ['light', [255, 245, 235]],
+    ] as const) {
+      const paths: string[] = [];
+      for (const level of levels) {
+        const create = { width: 8, height: 8, channels: 3, background: { r: level, g: level, b: level } } as const;
+        const buffer = await sharp({ create }).png().toBuffer();
+        paths.push(join(parent, `${level}.png`));
+        await writeFile(paths.at(-1) as string, buffer);
+        examples.push({ label, image: await decodeImage(buffer, bundle.manifest.preprocessing) });
+      }
+      await driver.addPictures(label, paths);
+      await page.getByText(`with ${examples.length} examples`).waitFor();
+    }
+    await driver.pattern('last');
+    const figures = page.locator('.figures');
+    for (const encoded of [/to encode 6 examples/, /to encode 2 examples.*4 examples were encoded before/]) {
+      await driver.adapt();
+      const { spared, heldBack, profile } = await bundle.adapt(examples, { pattern: 'last' });
+      expect(spared).toContain('which leaves nothing to learn');
+      const said = `${heldBack?.right} of 6 right when not seen. Took no steps of last, solved for the head: ${spared}.`;
+      await page.getByText(said).waitFor();
+      expect(await figures.innerText()).toMatch(/ms for the head/);
+      expect(await figures.innerText()).toMatch(encoded);
+      const { values, steps } = readProfile(await driver.export());
+      expect(steps).toBe(0);
+      // What tells strangers lies between likenesses that are all the same here, but for rounding.
+      for (const name of ['head.weight', 'head.bias']) {
+        const [own, expected] = [values, profile.values].map((all) => all.get(name)?.data ?? []);
+        expect(relativeError(own ?? [], expected ?? []), name).toBeLessThan(1e-3);
+      }
+    }
+    await page.getByText(/over moving everything/).waitFor({ timeout: 60_000 });
+    await bundle.release();
+    await open('first');
+  });
+
   it('auto chooses what moves as Node.js does, says what it tried and why, and is cancelled', async () => {
-    const open = async (name: string) => {
-      await page.getByLabel('Model').selectOption(name);
-      await page.getByRole('heading', { name: 'Getting ready' }).waitFor({ state: 'hidden' });
-      await driver.ready();
-    };
     const bundle = await loadBundle(join(parent, 'small'), { threads: 1 });
     const examples: Example[] = [];
     const add = async (label: string, wave: number) => {

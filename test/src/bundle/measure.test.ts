@@ -16,6 +16,7 @@ import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compileBytes } from '../compile/compile-helpers.js';
 import { gemm, smallClassifier } from '../compile/small-classifier.js';
+import { BRIGHT, photographs } from './photographs.js';
 
 const COUNT = 6;
 const TASKS = 4;
@@ -40,6 +41,21 @@ function noisyClass(number: number): FileClass {
     }),
   };
 }
+
+/** A class of plain pictures of one brightness. */
+const plainClass = (light: number): FileClass => ({
+  name: `light ${light}`,
+  count: COUNT,
+  read: async (i) => {
+    const create = {
+      width: TINY_SIZE,
+      height: TINY_SIZE,
+      channels: 3,
+      background: { r: light, g: light, b: light },
+    } as const;
+    return { bytes: await sharp({ create }).png().toBuffer(), place: `light ${light}, image ${i}` };
+  },
+});
 
 const files: ImageFiles = { name: 'noisy', split: 'test', classes: [0, 1, 2, 3, 4].map(noisyClass) };
 const shape = { ways: 4, shots: 2, queries: 3 };
@@ -168,6 +184,50 @@ describe('rows and shapes', () => {
       expect(all?.accuracies).not.toEqual(zero);
     }
     await viewing.release();
+  });
+
+  it('have steps spared where views leave them nothing to learn: counted, with images encoded once but for one of each class', async () => {
+    const patterns = { head: ['none'], last: ['last:1'] };
+    const form = { rate: 0.01, mean: [0.5], std: [0.5 / BRIGHT] };
+    const { directory } = await compileBytes(photographs(5).model, { patterns, ...form });
+    const sparing = await loadBundle(directory, { threads: 1 });
+    let pictures = 0;
+    const counting = new Proxy(sparing, {
+      get: (target, name) => {
+        const value: unknown = Reflect.get(target, name, target);
+        if (typeof value !== 'function') return value;
+        return (...args: [never, never]) => {
+          if (name === 'adapt') {
+            pictures += (args[0] as Example[]).filter(({ image }) => ArrayBuffer.isView(image)).length;
+          }
+          return value.apply(target, args);
+        };
+      },
+    });
+    const plain = { ...files, classes: [0, 255].map(plainClass) };
+    const rows: Row[] = [
+      ...rowsOf('last'),
+      { name: 'always', adapt: { pattern: 'last', always: true } },
+      ...rowsOf('head'),
+    ];
+    const shapes = [{ ways: 2, shots: 3, queries: 2 }];
+    const given = { ...settings, bundle: counting, files: plain, rows, shapes };
+    const [[last, always, head] = []] = await measureBundle(given);
+    expect([last, always, head].map((row) => row?.spared)).toEqual([TASKS, 0, 0]);
+    expect([last, always].map((row) => row?.measurement.steps)).toEqual([0, 10]);
+    expect(pictures).toBe(2 * TASKS);
+    const [[grainy] = []] = await measureBundle({ ...settings, bundle: sparing, rows: rowsOf('last') });
+    expect(grainy?.spared).toBe(0);
+    expect(grainy?.accuracies).toEqual(await byHand(sparing, { pattern: 'last' }));
+    await sparing.release();
+  });
+
+  it('refuse to take steps always of what chooses a pattern, before anything is encoded', async () => {
+    const rows: Row[] = [...rowsOf('head'), { name: 'auto', adapt: { pattern: 'auto', always: true } }];
+    const onEncoded = () => expect.unreachable();
+    await expect(measureBundle({ ...settings, bundle, rows, onEncoded })).rejects.toThrow(
+      'expected a pattern by its name, as its steps are always taken, got "auto", which takes them only where they pay',
+    );
   });
 
   it('refuse more than the data or the bundle has, before anything is encoded', async () => {

@@ -3,6 +3,9 @@ import { encodeModel, float32s } from '../../../compiler/src/onnx/models.test.he
 
 const SIDE = 8;
 
+/** Brightness from which views of plain pictures tell nothing new: whatever is turned, moved, scaled or lit stays what it is. */
+export const BRIGHT = 9;
+
 /** A small network, and pictures of classes by a seed, each a pattern of light with noise of so much of its size. */
 export function photographs(seed: number, graininess = 0.7) {
   const random = generatorFor(seed, 'photographs', 0);
@@ -37,5 +40,13 @@ export function photographs(seed: number, graininess = 0.7) {
       });
     });
   }
-  return { model, pictures };
+  /** Plain pictures of two classes, a dark and a light one. */
+  const plain = (counts: readonly [number, number]) =>
+    counts.flatMap((count, way) =>
+      Array.from({ length: count }, () => {
+        const light = (way === 0 ? -BRIGHT : BRIGHT) + 0.01 * random.normal();
+        return { label: `class ${way}`, image: new Float32Array(SIDE * SIDE).fill(light) };
+      }),
+    );
+  return { model, pictures, plain };
 }

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { loadImageFolders } from '@whet/trainer';
+import { loadImageFolders, makeEmojiData } from '@whet/trainer';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { whetMain } from '../programs.js';
 import { THINGS, writeEmojiSet } from './emoji-sets.js';
@@ -126,8 +126,17 @@ describe('whet data emoji', () => {
     expect(out).toContain('by 2 sets');
     expect((await manifestOf('out')).sets.map(({ style }) => style)).toEqual(['one', 'three']);
     for (const style of ['one', 'three']) await writeEmojiSet(folder, style, { spdx: 'GPL-3.0' });
-    const none = await emoji('--out', 'none', '--licences', 'permissive');
+    const none = await emoji('--out', 'none/inside', '--licences', 'permissive');
     expect(none.err).toContain('expected a set under MIT, Apache-2.0, CC-BY-4.0, got none');
+    expect(await readdir(folder)).not.toContain('none');
+  });
+
+  it('refuses to hold back a set that is left out for its licence', async () => {
+    await writeEmojiSet(folder, 'two', { spdx: 'CC-BY-SA-4.0' });
+    const { code, err } = await emoji('--out', 'out', '--licences', 'permissive', '--hold-back-style', 'one', 'two');
+    expect(code).toBe(1);
+    expect(err).toContain('emoji: expected to hold back sets under MIT, Apache-2.0, CC-BY-4.0, got two (CC-BY-SA-4.0)');
+    expect(await readdir(folder)).not.toContain('out');
   });
 
   it('reads sets of another project, from a folder inside of it', async () => {
@@ -184,7 +193,7 @@ describe('whet data emoji', () => {
     const { code, err } = await emoji('--out', 'out', ...more);
     expect(code).toBe(1);
     expect(err).toMatch(message);
-    expect(await readdir(join(folder, 'out')).catch(() => [])).toEqual([]);
+    expect(await readdir(folder)).not.toContain('out');
   });
 
   it('refuses a folder that is not empty, or cannot be written, and leaves it as it is', async () => {
@@ -225,6 +234,25 @@ describe('whet data emoji', () => {
     child.kill('SIGINT');
     expect(await ended).toBe(1);
     expect(err).toContain('whet: interrupted; nothing was kept');
-    expect(await readdir(join(folder, 'out'))).toEqual([]);
+    expect(await readdir(folder)).not.toContain('out');
   });
+
+  it.each(['drawings', 'pictures'] as const)(
+    'keeps a folder that was there, empty, where the work ends among %s',
+    async (what) => {
+      await mkdir(join(folder, 'mine'));
+      for (const out of ['mine', join('mine', 'not', 'yet')]) {
+        const ends = new AbortController();
+        const making = makeEmojiData(join(folder, out), {
+          sets: folder,
+          styles: ['one', 'two', 'three'],
+          size: 8,
+          signal: ends.signal,
+          onProgress: (now, done) => now === what && done === 3 && ends.abort(new Error('ended')),
+        });
+        await expect(making).rejects.toThrow('ended');
+        expect(await readdir(join(folder, 'mine'))).toEqual([]);
+      }
+    },
+  );
 });

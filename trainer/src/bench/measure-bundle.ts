@@ -4,11 +4,10 @@ import {
   type Example,
   type ImageInput,
   InputError,
-  type PatternManifest,
   type Prediction,
   type Profile,
 } from '@whet/runtime';
-import { labelKey } from '@whet/runtime/format';
+import { asPictures, checkAlways, labelKey } from '@whet/runtime/format';
 import { type DrawnImage, type DrawnTask, drawTask, type EpisodeShape } from '../data/draw.js';
 import type { ImageFiles } from '../data/image-files.js';
 import { type EncodedImages, encodeImages, type ImageUses, imageUses, KEPT_BYTES } from './encoded-images.js';
@@ -64,11 +63,13 @@ export interface Drawn {
  * Accuracy and cost of adapting by each of several rows over the same seeded tasks of a split, one query image at a time as on a
  * device: adapts to each task's support set, then predicts every query image in a call of its own. However many tasks draw an
  * image, it is encoded once for each frozen part, by itself; adapting takes the time of that for every example, and of the steps.
+ * Examples that a row makes views of are encoded with these in each task, and so are all of what chooses a pattern.
  *
  * Returns the rows of each shape, in their order.
  *
  * @throws {DataError} where there are too few classes or images, or one cannot be read, before anything is measured;
- *   {@link InputError} where a shape has more classes or examples than the bundle takes, or there is too little memory for one.
+ *   {@link InputError} where a shape has more classes or examples than the bundle takes, there is too little memory for one, or steps
+ *   are always to be taken by what chooses a pattern.
  */
 export async function measureBundle(options: MeasureOptions): Promise<MeasuredRow[][]> {
   const { bundle, files, rows, shapes, tasks, seed = 0, keptBytes = KEPT_BYTES, onEncoded, signal } = options;
@@ -78,6 +79,7 @@ export async function measureBundle(options: MeasureOptions): Promise<MeasuredRo
   });
   const examples = Math.max(...shapes.map(({ ways, shots }) => ways * shots));
   for (const { name, adapt } of rows) {
+    checkAlways(adapt);
     const { fits, text } = memoryForStep(bundle.manifest, patternOf(bundle, adapt), examples);
     if (!fits) throw new InputError('pattern', `${name}: ${text}`);
   }
@@ -107,22 +109,21 @@ function usesOf(bundle: Bundle, rows: readonly Row[], shapes: readonly EpisodeSh
   return imageUses(
     bundle,
     known,
-    all.some((options) => shapes.some(({ shots }) => takesPixels(bundle, options, shots))),
+    all.some((options) =>
+      shapes.some(({ shots }) => picturesOf(bundle, options, new Array<string>(shots).fill('')).size > 0),
+    ),
   );
 }
 
 /**
- * Whether examples are given as they are: what chooses a pattern encodes them for each that it tries, and of those that are alone in their
- * class, of all where that is asked for, and of one a class where these tell whether steps have anything to learn, there may be views.
+ * Numbers of the examples that are given as they are, by the labels of all: those that a pattern makes views of, and all to what chooses a
+ * pattern, which encodes them for each that it tries.
  */
-function takesPixels(bundle: Bundle, options: AdaptOptions, shots: number): boolean {
-  const { patterns } = bundle.manifest;
+function picturesOf(bundle: Bundle, options: AdaptOptions, labels: readonly string[]): ReadonlySet<number> {
   const name = patternOf(bundle, options);
-  if (!Object.hasOwn(patterns, name)) return true;
-  const { objective, moving, graphs, views: own = 0 } = patterns[name] as PatternManifest;
-  const { views = options.steps === 0 ? 0 : own } = options;
-  const mayBeSpared = !options.always && graphs.solve !== undefined && objective === 'prototypes' && moving.length > 0;
-  return views > 0 && (shots === 1 || options.views !== undefined || mayBeSpared);
+  const { patterns } = bundle.manifest;
+  const pattern = Object.hasOwn(patterns, name) ? patterns[name] : undefined;
+  return pattern ? asPictures(pattern, labels, options) : new Set(labels.keys());
 }
 
 const patternOf = ({ manifest }: Bundle, { pattern = manifest.defaultPattern }: AdaptOptions): string => pattern;
@@ -223,15 +224,20 @@ async function measureTask(
 ): Promise<void> {
   const adapt = async (options: AdaptOptions) => {
     const examples: Example<ImageInput>[] = [];
-    const shots = classes[0]?.support.length ?? 0;
-    const pattern = takesPixels(bundle, options, shots) ? undefined : patternOf(bundle, options);
+    const given = classes.flatMap(({ name, support }) => support.map((drawn) => ({ label: name, drawn })));
+    const pictures = picturesOf(
+      bundle,
+      options,
+      given.map(({ label }) => label),
+    );
     let encode = 0;
-    for (const { name, support } of classes) {
-      for (const drawn of support) {
-        const { image, milliseconds } = await encoded.get(drawn, pattern);
-        examples.push({ label: name, image });
-        encode += milliseconds;
-      }
+    for (const [i, { label, drawn }] of given.entries()) {
+      const { image, milliseconds } = await encoded.get(
+        drawn,
+        pictures.has(i) ? undefined : patternOf(bundle, options),
+      );
+      examples.push({ label, image });
+      encode += milliseconds;
     }
     const adapted = await bundle.adapt(examples, options);
     const { milliseconds } = adapted;

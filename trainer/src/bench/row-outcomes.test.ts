@@ -32,7 +32,10 @@ describe('the outcomes of a row', () => {
     row.add(task([0.8, 0.8], [0.8, 0.2], 1));
     row.add(task([0.2, 0.8], [0.8, 0.8], 2));
     row.add(task([0.8, 0.2], [0.8, 0.2], 9));
-    const { start, gain, accuracies, loss, calibration, measurement, startOf } = row.measured(given as never, []);
+    const { start, gain, accuracies, loss, calibration, measurement, spared, startOf } = row.measured(
+      given as never,
+      [],
+    );
     expect(accuracies).toEqual([1, 0.5, 1]);
     expect(start.mean).toBeCloseTo(0.5, 12);
     expect(gain.mean).toBeCloseTo(1 / 3, 12);
@@ -42,7 +45,15 @@ describe('the outcomes of a row', () => {
     expect(calibration.adapted).toBeCloseTo(5 / 6 - 0.8, 12);
     expect(measurement.milliseconds).toEqual({ adapt: 4, encode: 2, steps: 2, predict: 2 });
     expect(measurement).toMatchObject({ pattern: 'head', steps: 4, startAccuracy: start.mean });
-    expect(startOf).toBe('head');
+    expect([startOf, spared]).toEqual(['head', 0]);
+  });
+
+  it('count the tasks whose steps were spared', () => {
+    const row = new RowOutcomes('block');
+    const stepped = task([0.8, 0.8], [0.8, 0.2], 1);
+    for (const adapted of [{ ...stepped.adapted, losses: [], spared: 'nothing to learn' }, stepped.adapted])
+      row.add({ ...stepped, adapted });
+    expect(row.measured(given as never, []).spared).toBe(1);
   });
 
   it('start as a row above does that predicts the same at 0 steps of every task, but for rounding', () => {

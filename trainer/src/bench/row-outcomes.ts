@@ -10,7 +10,7 @@ export interface TaskOutcome {
   readonly predictions: readonly Prediction[];
   /** Of images of a class that it was not adapted to. */
   readonly strangers?: readonly Prediction[];
-  readonly adapted: Pick<AdaptResult, 'profile' | 'losses' | 'loss'>;
+  readonly adapted: Pick<AdaptResult, 'profile' | 'losses' | 'loss' | 'spared'>;
   /** Milliseconds; of `predict` those of each query. */
   readonly times: AdaptTimings & { readonly predict: readonly number[] };
 }
@@ -40,6 +40,8 @@ export interface MeasuredRow extends InterimRow {
   readonly calibration: { readonly start: number; readonly adapted: number };
   /** How images of a further class are told from those of its own; null where there are none, or profiles cannot tell. */
   readonly strangers: ToldStrangers | null;
+  /** Tasks whose steps were spared. */
+  readonly spared: number;
   /** Medians of the support loss before and after the steps; null where there are none. */
   readonly loss: { readonly start: number; readonly end: number } | null;
   /** Of each task. */
@@ -84,6 +86,7 @@ export class RowOutcomes {
   readonly #steps: number[] = [];
   readonly #times = { adapt: [] as number[], encode: [] as number[], steps: [] as number[], predict: [] as number[] };
   #storedBytes = 0;
+  #spared = 0;
   /** Of the last task; and rows that once had others. */
   #startPredictions: readonly Prediction[] = [];
   readonly #otherStarts = new Set<RowOutcomes>();
@@ -107,7 +110,8 @@ export class RowOutcomes {
       this.#strangers.kept.push(shareOf(own, (value) => value >= 0));
       this.#strangers.found.push(shareOf(others, (value) => value < 0));
     }
-    const { profile, losses, loss } = adapted;
+    const { profile, losses, loss, spared } = adapted;
+    if (spared !== undefined) this.#spared += 1;
     if (losses.length > 0 && loss !== undefined) {
       this.#losses.start.push(losses[0] as number);
       this.#losses.end.push(loss);
@@ -158,6 +162,7 @@ export class RowOutcomes {
       startOf: (before.find((other) => !this.#otherStarts.has(other)) ?? this).name,
       calibration: { start: this.#calibration.start.error, adapted: this.#calibration.adapted.error },
       strangers: this.#strangers.area.length > 0 ? this.#toldStrangers : null,
+      spared: this.#spared,
       loss: this.#losses.start.length > 0 ? { start: median(this.#losses.start), end: median(this.#losses.end) } : null,
       accuracies: [...this.#accuracies],
     };

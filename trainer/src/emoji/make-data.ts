@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
-import { access, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { access, mkdir, readdir, rm, rmdir, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { DataError, type SplitName } from '../data/dataset.js';
 import { generatorFor } from '../data/random.js';
 import { creditsOf } from './credits.js';
@@ -53,12 +53,11 @@ const MOST = 1000;
  * `<split>/<thing>/<set>-<n>.webp`; with `manifest.json`, which says of every picture its set, and `CREDITS.md`. The same options, sets and
  * version of sharp make the same files.
  *
- * @throws {DataError} where an option is out of range, a set is missing or damaged, `out` is not empty or cannot be written, or a split has no thing.
- *   Where the work is ended or fails, what was written is taken away again.
+ * @throws {DataError} where an option is out of range, a set is missing or damaged, one that is held back is left out, `out` is not empty or cannot be
+ *   written, or a split has no thing. Where the work is ended or fails, what was written is taken away again, and `out` where it was not there before.
  */
 export async function makeEmojiData(out: string, options: EmojiOptions = {}): Promise<EmojiData> {
-  const { styles = emojiStyles, holdBack = [], permissive = false, size = 128, drawings = 3, seed = 0 } = options;
-  const { onProgress, signal } = options;
+  const { styles = emojiStyles, holdBack = [], size = 128, drawings = 3, seed = 0 } = options;
   checkCount('size', size, LARGEST);
   checkCount('drawings', drawings, MOST);
   if (!Number.isSafeInteger(seed)) throw new DataError(`emoji: expected a seed that is a whole number, got ${seed}`);
@@ -66,10 +65,29 @@ export async function makeEmojiData(out: string, options: EmojiOptions = {}): Pr
   if (strange.length > 0) {
     throw new DataError(`emoji: expected to hold back some of ${styles.join(', ')}, got ${strange.join(', ')}`);
   }
-  await claim(out);
+  const made = await claim(out);
+  try {
+    return await fill(out, { ...options, styles, holdBack, size, drawings, seed });
+  } catch (cause) {
+    await giveBack(out, made);
+    throw cause;
+  }
+}
+
+type Settled = EmojiOptions & Required<Pick<EmojiOptions, 'styles' | 'holdBack' | 'size' | 'drawings' | 'seed'>>;
+
+/** Makes the data set in an empty folder. */
+async function fill(out: string, options: Settled): Promise<EmojiData> {
+  const { styles, holdBack, permissive = false, size, drawings, seed, onProgress, signal } = options;
   const read = await readIconSets(options.sets ?? '.', [...new Set(styles)]);
   const sets = permissive ? read.filter(({ licence }) => permissiveLicences.includes(licence.spdx ?? '')) : read;
   if (sets.length === 0) throw new DataError(`emoji: expected a set under ${permissiveLicences.join(', ')}, got none`);
+  const leftOut = read.filter((set) => !sets.includes(set));
+  const lost = leftOut.filter(({ style }) => holdBack.includes(style));
+  if (lost.length > 0) {
+    const got = lost.map(({ style, licence }) => `${style} (${licence.spdx ?? licence.title})`).join(', ');
+    throw new DataError(`emoji: expected to hold back sets under ${permissiveLicences.join(', ')}, got ${got}`);
+  }
   const least = options.least ?? Math.ceil(sets.length * 0.75);
   checkCount('least', least, sets.length);
 
@@ -95,12 +113,8 @@ export async function makeEmojiData(out: string, options: EmojiOptions = {}): Pr
     const settings = { size, drawings, seed, least, permissive, holdBack };
     await writeFile(join(out, MANIFEST), manifestOf(settings, sets, pictures, undrawn));
   } catch (cause) {
-    for (const name of [...SPLITS, HELD_BACK, CREDITS, MANIFEST]) {
-      await rm(join(out, name), { recursive: true, force: true });
-    }
     throw (cause as NodeJS.ErrnoException).syscall === undefined ? cause : unwritable(out, cause);
   }
-  const leftOut = read.filter((set) => !sets.includes(set));
   return { classes: classesOf(pictures), pictures: pictures.length, sets, leftOut, undrawn };
 }
 
@@ -109,17 +123,32 @@ function checkCount(what: string, value: number, most: number): void {
   throw new DataError(`emoji: ${what}: expected a whole number from 1 to ${most}, got ${value}`);
 }
 
-/** Makes sure of an empty folder. */
-async function claim(out: string): Promise<void> {
+/** Makes sure of an empty folder. Returns the outermost folder that was made for it; undefined where it was there. */
+async function claim(out: string): Promise<string | undefined> {
   let names: string[];
+  let made: string | undefined;
   try {
-    await mkdir(out, { recursive: true });
+    made = await mkdir(out, { recursive: true });
     await access(out, constants.W_OK);
     names = await readdir(out);
   } catch (cause) {
     throw unwritable(out, cause);
   }
   if (names.length > 0) throw new DataError(`${out}: expected an empty folder, got ${names.slice(0, 5).join(', ')}`);
+  return made;
+}
+
+/** Takes away what was written to a folder, and the folders that were made for it unless something else stands there by now. */
+async function giveBack(out: string, made: string | undefined): Promise<void> {
+  for (const name of [...SPLITS, HELD_BACK, CREDITS, MANIFEST]) {
+    await rm(join(out, name), { recursive: true, force: true });
+  }
+  if (made === undefined) return;
+  try {
+    for (let folder = resolve(out); folder.startsWith(resolve(made)); folder = dirname(folder)) await rmdir(folder);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'ENOTEMPTY') throw cause;
+  }
 }
 
 const unwritable = (out: string, cause: unknown): DataError =>

@@ -114,7 +114,7 @@ async function measureSpeedUp(at: Target, examples: readonly LabelledPixels[]): 
   const last = lastOf(at.id);
   if (!last || comparing.value || isTimed) return;
   try {
-    const steps = last.auto ? undefined : last.losses.length;
+    const steps = last.auto || last.losses.length === 0 ? undefined : last.losses.length;
     const dense = await askLong((compute) => compute.measureDense(examples, steps));
     if (dense === undefined) return;
     await change(at, (now) =>

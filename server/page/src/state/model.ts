@@ -29,6 +29,8 @@ export interface LastAdaptation {
   readonly backend: string;
   /** Examples that it was asked about and had not seen; absent where none could be held back. */
   readonly heldBack?: HeldBack;
+  /** Why no step was taken; absent where some were, or none were to be. */
+  readonly spared?: string;
   /** What was tried, and why this pattern; absent where a person chose it. */
   readonly auto?: AutoReport;
   /** ms of moving everything, for the speed-up; absent until measured. */

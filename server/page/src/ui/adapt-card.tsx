@@ -1,7 +1,7 @@
 import { AUTO } from '@whet/runtime/format';
 import { useEffect, useId, useRef, useState } from 'preact/hooks';
 import { adapt, cancel } from '../state/computing.js';
-import { type Person, patternChoices, picturesOf } from '../state/model.js';
+import { type LastAdaptation, type Person, patternChoices, picturesOf } from '../state/model.js';
 import { setPattern } from '../state/profiles.js';
 import { type Adapting, adapting, classes, comparing, missing, opened, people, person } from '../state/signals.js';
 import { AdaptOutcome } from './adapt-outcome.js';
@@ -103,7 +103,7 @@ export function AdaptCard() {
             <dd>{milliseconds(last.total)}</dd>
             <dd class="quiet">
               {last.encoded > 0 && `${milliseconds(last.encode)} to encode ${last.encoded} examples, `}
-              {milliseconds(last.steps)} {last.auto ? 'to try patterns and take' : 'for'} {last.losses.length} steps
+              {milliseconds(last.steps)} {stepsTaken(last)}
               {last.encoded < last.examples && `; ${last.examples - last.encoded} examples were encoded before`}
             </dd>
           </div>
@@ -125,6 +125,12 @@ export function AdaptCard() {
       )}
     </section>
   );
+}
+
+/** What took the time beside encoding. */
+function stepsTaken({ auto, losses }: LastAdaptation): string {
+  if (auto) return `to try patterns and take ${losses.length} steps`;
+  return losses.length > 0 ? `for ${losses.length} steps` : 'for the head';
 }
 
 function stepOf({ id, step, steps }: Adapting): string {

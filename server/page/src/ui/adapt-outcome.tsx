@@ -1,10 +1,13 @@
 import type { AutoReport, HeldBack } from '@whet/runtime/web';
 import type { LastAdaptation } from '../state/model.js';
 
-/** How much of the examples came out right unseen, and what `auto` took and why; what it tried stands behind that. */
-export function AdaptOutcome({ last: { heldBack, auto, losses, pattern } }: { last: LastAdaptation }) {
+/** How much of the examples came out right unseen, and why there were no steps, or what `auto` took and why; what it tried stands behind that. */
+export function AdaptOutcome({ last: { heldBack, spared, auto, losses, pattern } }: { last: LastAdaptation }) {
   const right = heldBack ? `${ofAll(heldBack)} right when not seen` : '';
-  if (!auto) return right ? <p class="quiet">{right}.</p> : null;
+  if (!auto) {
+    const said = [right, spared && `Took no steps of ${pattern}, solved for the head: ${spared}`].filter(Boolean);
+    return said.length > 0 ? <p class="quiet">{said.join('. ')}.</p> : null;
+  }
   const isSolved = auto.trials.some(({ solved }) => solved);
   const took =
     losses.length > 0

@@ -68,6 +68,8 @@ export interface Adapted {
   readonly classes: readonly string[];
   readonly losses: readonly number[];
   readonly heldBack?: HeldBack;
+  /** Why no step was taken where some were asked for. */
+  readonly spared?: string;
   readonly auto?: AutoReport;
   readonly milliseconds: AdaptTimings;
   /** Examples that had to be encoded; the others were before. */
@@ -202,10 +204,15 @@ const compute = {
         ? { inputs: seenExamples(open, examples), encoded: examples.length }
         : await encodeOnce(open, asked, examples, signal);
     const encode = performance.now() - began;
-    const { profile, losses, heldBack, auto, milliseconds } = await open.adapt(inputs, { ...request, onStep, signal });
+    const adapted = await open.adapt(inputs, { ...request, onStep, signal });
+    const { profile, losses, heldBack, spared, auto, milliseconds } = adapted;
     const { pattern, classes } = profile;
     const times = { ...milliseconds, encode: encode + milliseconds.encode, total: encode + milliseconds.total };
-    const told = { ...(heldBack ? { heldBack } : {}), ...(auto ? { auto } : {}) };
+    const told = {
+      ...(heldBack ? { heldBack } : {}),
+      ...(spared === undefined ? {} : { spared }),
+      ...(auto ? { auto } : {}),
+    };
     return { bytes: profile.toBytes(), pattern, classes, losses, ...told, milliseconds: times, encoded };
   },
 
@@ -240,7 +247,7 @@ const compute = {
 
   /**
    * Ms that adapting to these examples takes where all weights move and nothing is cached: one step is measured and taken times the
-   * steps, the pattern's own when absent. Undefined where the bundle has no such pattern.
+   * steps, the pattern's own when absent; views are made once. Undefined where the bundle has no such pattern.
    */
   async measureDense(examples: readonly LabelledPixels[], asked?: number): Promise<number | undefined> {
     const open = opened();
@@ -253,12 +260,13 @@ const compute = {
     controller.signal.throwIfAborted();
     const tensors = seenExamples(open, examples);
     const took = async (count: number) => {
-      const { milliseconds } = await open.adapt(tensors, { pattern, steps: count, signal: controller.signal });
-      return milliseconds.total;
+      const options = { pattern, steps: count, always: true, signal: controller.signal };
+      return (await open.adapt(tensors, options)).milliseconds;
     };
     const start = await took(0);
     await took(1);
-    return start + ((await took(1)) - start) * steps;
+    const one = await took(1);
+    return one.encode + start.steps + (one.steps - start.steps) * steps;
   },
 
   /**
@@ -279,7 +287,7 @@ const compute = {
       const times: number[] = [];
       let [right, count, bytes] = [0, 0, 0];
       const signal = controller.signal;
-      await open.adapt(tensors, { pattern, steps: 1, signal });
+      await open.adapt(tensors, { pattern, steps: 1, always: true, signal });
       for (let round = 0; round < Math.max(...rounds) + 1; round++) {
         const [kept, held] = [
           tensors.filter((_, i) => rounds[i] !== round),

@@ -1,3 +1,4 @@
+import { asPictures } from '@whet/runtime/format';
 import {
   type Bundle,
   type EncodedImage,
@@ -23,16 +24,9 @@ const MOST_KEPT = 16_000_000;
 /** Of another bundle nothing that is kept can be used. */
 export const forgetEncoded = (): void => kept.clear();
 
-/** The examples that are the only ones of their class. */
-function loneOnes(examples: readonly LabelledPixels[]): Set<LabelledPixels> {
-  const counts = new Map<string, number>();
-  for (const { label } of examples) counts.set(label, (counts.get(label) ?? 0) + 1);
-  return new Set(examples.filter(({ label }) => counts.get(label) === 1));
-}
-
 /**
- * Examples for a pattern, encoded or found again where its features depend on a picture alone and are small enough to be kept. One that is
- * alone in its class stays a picture where the pattern asks about views of it.
+ * Examples for a pattern, encoded or found again where its features depend on a picture alone and are small enough to be kept. One of
+ * which the pattern asks about views stays a picture.
  */
 export async function encodeOnce(
   open: Bundle,
@@ -40,13 +34,15 @@ export async function encodeOnce(
   examples: readonly LabelledPixels[],
   signal: AbortSignal,
 ): Promise<{ inputs: Example<ImageInput>[]; encoded: number }> {
-  const { graphs, features, normalizations = [], views = 0 } = open.manifest.patterns[name] as PatternManifest;
+  const pattern = open.manifest.patterns[name] as PatternManifest;
+  const { graphs, features, normalizations = [] } = pattern;
   const length = features.reduce((a, b) => a * b, 1);
   const canKeep = graphs.encode !== null && !normalizations.some(({ frozen }) => frozen);
   if (!canKeep || length * examples.length > MOST_KEPT) {
     return { inputs: seenExamples(open, examples), encoded: examples.length };
   }
-  const viewed = views > 0 ? loneOnes(examples) : new Set();
+  const labels = examples.map(({ label }) => label);
+  const viewed = new Set([...asPictures(pattern, labels, {})].map((i) => examples[i]));
   const found = kept.get(name) ?? new Map<string, EncodedImage>();
   const missing = examples.filter((one) => !viewed.has(one) && (one.id === undefined || !found.has(one.id)));
   const tensors = missing.map(({ pixels }) => seenImage(open, pixels));
