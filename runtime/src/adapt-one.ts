@@ -1,11 +1,5 @@
-import {
-  type AdaptedValues,
-  adaptPattern,
-  endsSolved,
-  movesHeadAlone,
-  type StepsOptions,
-  startBelow,
-} from './adapt.js';
+import { type AdaptedValues, adaptPattern, movesHeadAlone, startBelow } from './adapt.js';
+import { maySpare } from './as-pictures.js';
 import { InputError } from './errors.js';
 import { familiarity } from './familiar.js';
 import { type Asked, cooled, type HeldBack, heldBackOf, temperatureOf } from './held-back.js';
@@ -117,9 +111,9 @@ async function reasonToSpare(
   pattern: Pattern,
   { addViews }: TaskEncoder,
   rows: Rows,
-  options: StepsOptions,
+  options: AdaptOptions,
 ): Promise<string | undefined> {
-  if (options.always || movesHeadAlone(pattern) || !endsSolved(pattern, options)) return undefined;
+  if (options.from || !maySpare(pattern.manifest, options)) return undefined;
   const views = await askViews(pattern, await addViews(pattern, rows, 'first'));
   return views && leavesNothing(views) ? saidOfViews(views) : undefined;
 }
@@ -128,7 +122,7 @@ async function reasonToSpare(
 export async function adaptOne(pattern: Pattern, task: TaskEncoder, options: AdaptOptions): Promise<AdaptedPattern> {
   const { steps: wanted = pattern.manifest.steps, rate = pattern.manifest.rate } = options;
   const rows = await task.encode(pattern);
-  const spared = await reasonToSpare(pattern, task, rows, { ...options, steps: wanted, rate });
+  const spared = await reasonToSpare(pattern, task, rows, options);
   const steps = spared === undefined ? wanted : 0;
   const adapted = await adaptPattern(pattern, rows, { ...options, steps, rate, solves: spared !== undefined });
   const asked = adapted.solved
