@@ -37,6 +37,18 @@ const cpu = ['--backend', 'ort-cpu', '--threads', '1'];
 const train = (...more: string[]) =>
   whet('train', ...model, ...data, '--config', 'settings.json', ...cpu, '--trainable', 'blocks:2', ...more);
 
+/** Waits for something to be so; throws where a command ends before. */
+async function until(going: Promise<{ readonly err: string }>, isSo: () => Promise<boolean>): Promise<void> {
+  let ended: { readonly err: string } | undefined;
+  void going.then((outcome) => {
+    ended = outcome;
+  });
+  while (!(await isSo())) {
+    if (ended) throw new Error(`ended before: ${ended.err}`);
+    await new Promise(setImmediate);
+  }
+}
+
 describe('whet train --model', () => {
   it('learns in several data sets, and goes on bit for bit', { timeout: 120_000 }, async () => {
     const learn = ['--learn-weights', 'blocks:1', '--mask-cost', '0.1', '--byte-cost', '0.1'];
@@ -198,13 +210,27 @@ describe('whet train --model', () => {
   it('stops while it encodes, and keeps nothing that is not whole', { timeout: 60_000 }, async () => {
     const before = process.listenerCount('SIGINT');
     const going = whet('train', '--model', 'other.onnx', '--data', 'near', '--run', 'stopped', ...cpu);
-    while (process.listenerCount('SIGINT') === before) await new Promise(setImmediate);
+    await until(going, async () => process.listenerCount('SIGINT') > before);
     process.emit('SIGINT', 'SIGINT');
     const { code, err } = await going;
     expect(err).toContain('stopped before the first step; what was encoded whole is kept');
     expect(code).toBe(1);
     const cached = await readdir(join(root, 'cache/whet'));
     expect(cached.filter((name) => !name.endsWith('.features'))).toEqual([]);
+  });
+
+  it('stops while it validates, and keeps what it learned', { timeout: 120_000 }, async () => {
+    const validation = { ...settings.validation, every: 1, tasks: 5000 };
+    await writeFile(join(root, 'long.json'), JSON.stringify({ ...settings, validation }));
+    const run = ['--run', 'validating', '--trainable', 'blocks:1', '--outer-steps', '3'];
+    const going = whet('train', ...model, '--data', 'near', '--config', 'long.json', ...cpu, ...tasks, ...run);
+    await until(going, async () => (await readdir(root)).includes('validating'));
+    process.emit('SIGINT', 'SIGINT');
+    const { out } = await going;
+    expect(out).toMatch(/stopped at step [01]; go on with --resume/);
+    const kept = (await readFile(join(root, 'validating/metrics.jsonl'), 'utf8')).trim();
+    if (kept !== '') expect(JSON.parse(kept).validation).toBeUndefined();
+    expect(await readdir(join(root, 'validating'))).toContain('last.safetensors');
   });
 
   const path = findOcrModel(CLASSIFIER);

@@ -107,20 +107,23 @@ async function openLoops({
   };
 }
 
+/** Undefined where it was stopped, as a validation may take longer than anybody waits for a command to end. */
 async function validate(
-  { config, validation }: TrainModelOptions,
+  { config, validation, signal }: TrainModelOptions,
   { training, parallel }: Loops,
-): Promise<Record<string, DomainAccuracy>> {
+): Promise<Record<string, DomainAccuracy> | undefined> {
   const { tasks, ways, shots, queries } = config.validation;
   const found: Record<string, DomainAccuracy> = {};
   for (const { files, encoded } of validation) {
     const pairs = await inOrder(tasks, parallel, async (index) => {
+      if (signal?.aborted) return { before: 0, after: 0 };
       // Every validation asks about the same tasks.
       const task = await encoded(drawTask(files, { ways, shots, queries }, 0, index));
       const before = await walkTask(training, task, 0, 'answers');
       const after = await walkTask(training, task, config.innerSteps, 'answers');
       return { before: before.accuracy, after: after.accuracy };
     });
+    if (signal?.aborted) return undefined;
     found[files.name] = {
       before: meanInterval(pairs.map(({ before }) => before)),
       after: meanInterval(pairs.map(({ after }) => after)),
