@@ -3,8 +3,18 @@ import type { ModelParameter } from './read/model-parameters.js';
 
 type Steps = StepOptions & Required<Pick<StepOptions, 'steps' | 'rate' | 'optimizer' | 'objective'>>;
 
-/** Where classes are made of the examples and something below them moves. */
-const PROTOTYPES: Steps = { steps: 10, rate: 0.001, optimizer: 'adam', objective: 'prototypes', views: 6 };
+/**
+ * Where classes are made of the examples and something below them moves. Labels are smoothed, as a step that makes examples ever surer makes
+ * others less so.
+ */
+const PROTOTYPES: Steps = {
+  steps: 10,
+  rate: 0.001,
+  optimizer: 'adam',
+  objective: 'prototypes',
+  smoothing: 0.1,
+  views: 6,
+};
 /** Where a head of directions alone moves, and goes on from a profile: else it is solved for. */
 const COSINES: Steps & { readonly views: number } = {
   steps: 40,
@@ -28,7 +38,8 @@ function defaultsOf({ head = 'cosine', objective = 'prototypes' }: CompileOption
 export function stepOptions(options: CompileOptions, moving: readonly ModelParameter[]): Steps {
   const defaults = defaultsOf(options, moving.length > 0);
   const { objective } = defaults;
-  const { steps = defaults.steps, optimizer = defaults.optimizer, smoothing, decay, schedule } = options;
+  const { steps = defaults.steps, optimizer = defaults.optimizer, decay, schedule } = options;
+  const { smoothing = defaults.smoothing } = options;
   const { rate = optimizer === defaults.optimizer ? defaults.rate : OTHERS.rate, views = defaults.views } = options;
   return {
     ...{ steps, rate, optimizer, objective },

@@ -46,6 +46,7 @@ function learnedPattern(
     optimizer: 'rms',
     objective: 'prototypes',
     schedule: 'constant',
+    smoothing: 0,
     views: config.views,
   };
   const closed = (100 * closedShare(openTensors(candidates, state.learned))).toFixed(0);
