@@ -111,7 +111,11 @@ export function compileCommand(): Command {
         scheduleNames,
       ),
     )
-    .option('--smoothing <share>', 'the share of each label that all classes have (default: 0.1 of steps by prototypes, else 0)', part)
+    .option(
+      '--smoothing <share>',
+      'the share of each label that all classes have (default: 0.1 of steps by prototypes, else 0)',
+      part,
+    )
     .option(
       '--decay <x>',
       'how much of the way back to its start a weight is pulled, times the rate (default: 0)',
