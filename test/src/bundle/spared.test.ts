@@ -1,22 +1,10 @@
 import { type Bundle, type Example, InputError } from '@whet/runtime';
 import { loadBundle } from '@whet/runtime/node';
-import { generatorFor } from '@whet/trainer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compileBytes } from '../compile/compile-helpers.js';
 import { photographs } from './photographs.js';
 
-const { model, pictures } = photographs(5);
-const random = generatorFor(7, 'spared', 0);
-
-/** Plain pictures, each class of one brightness: views of them are told whatever was turned, moved or scaled. */
-const plain = (counts: readonly number[]): Example[] =>
-  counts.flatMap((count, way) =>
-    Array.from({ length: count }, () => {
-      const light = (way === 0 ? -9 : 9) + 0.01 * random.normal();
-      return { label: `class ${way}`, image: new Float32Array(64).fill(light) };
-    }),
-  );
-
+const { model, pictures, plain } = photographs(5);
 let bundle: Bundle;
 beforeAll(async () => {
   const patterns = { head: ['none'], last: ['last:1'] };
@@ -26,7 +14,7 @@ beforeAll(async () => {
 afterAll(() => bundle.release());
 
 describe('steps below the head', () => {
-  it.each([
+  it.each<[string, readonly [number, number]]>([
     ['of five examples', [5, 5]],
     ['of one example', [1, 1]],
     ['of one beside five', [1, 5]],
