@@ -24,9 +24,9 @@ describe('the process that runs a model', () => {
     ['/nowhere/node', 'its process cannot be started: spawn /nowhere/node ENOENT'],
     ['/bin/false', 'it ends the process that runs it (code 1)'],
   ])('is told of where it is %s', async (program, message) => {
-    // One takes the process that waits for work; the other starts its own.
+    // Some take processes that wait for work, also those that other tests left; the others start their own.
     process.execPath = program;
-    const runs = await Promise.allSettled([runGuarded(model, [feeds]), runGuarded(model, [feeds])]);
+    const runs = await Promise.allSettled(Array.from({ length: 8 }, () => runGuarded(model, [feeds])));
     expect(runs.map((run) => run.status === 'rejected' && run.reason.message)).toContain(message);
     process.execPath = execPath;
     const [outputs] = await runGuarded(model, [feeds]);
