@@ -1,8 +1,8 @@
-import { openImage, type Preprocessing, pixelsToTensor } from '@whet/runtime/images';
+import { resolve } from 'node:path';
+import { openImage, type Preprocessing } from '@whet/runtime/images';
 import { DataError, type SplitName } from './dataset.js';
-import { checkShape, type DrawnImage, type DrawnTask, drawTask, type EpisodeShape } from './draw.js';
-import type { Episode } from './episodes.js';
-import { type FileClass, filePixels, type ImageFiles } from './image-files.js';
+import { checkShape, type DrawnTask, drawTask, type EpisodeShape } from './draw.js';
+import type { ImageFiles } from './image-files.js';
 import { generatorFor } from './random.js';
 
 /** A folder of data, and how often tasks are drawn from it against others. */
@@ -61,8 +61,8 @@ export function parseDomains(texts: readonly string[]): WeightedFolder[] {
   const seen = new Set<string>();
   for (const { directory } of folders) {
     if (directory === '') throw new DataError('data: expected a folder, or a folder and its weight, got ""');
-    if (seen.has(directory)) throw new DataError(`data ${directory}: expected each folder once, got it twice`);
-    seen.add(directory);
+    if (seen.has(resolve(directory))) throw new DataError(`data ${directory}: expected each folder once, got it twice`);
+    seen.add(resolve(directory));
   }
   return folders;
 }
@@ -131,36 +131,6 @@ function checkWeight(where: string, weight: number): void {
 
 function endOf({ ways, shots, queries }: EpisodeRanges, end: 0 | 1): EpisodeShape {
   return { ways: ways[end], shots: shots[end], queries: queries[end] };
-}
-
-/**
- * The images of a task as tensors `[C, H, W]` side by side, made of their files as `whet adapt` and `predict` make them: brought to the
- * network's size, grey ones in three channels where it takes three.
- *
- * @throws {DataError} naming the file that cannot be read or decoded.
- */
-export async function readTask(
-  { files }: Pick<Domain, 'files'>,
-  { classes, shape }: DomainTask,
-  preprocessing: Preprocessing,
-): Promise<Episode> {
-  const read = async ({ of, image }: DrawnImage) =>
-    pixelsToTensor(await filePixels(files.classes[of] as FileClass, image, preprocessing), preprocessing);
-  const { width, height, channels } = preprocessing;
-  const length = width * height * channels;
-  const joined = async (images: readonly DrawnImage[]) => {
-    const all = new Float32Array(images.length * length);
-    await Promise.all(images.map(async (image, i) => all.set(await read(image), i * length)));
-    return all;
-  };
-  const labels = (each: number) => Int32Array.from({ length: classes.length * each }, (_, i) => Math.floor(i / each));
-  return {
-    classes: classes.map(({ name }) => name),
-    supportImages: await joined(classes.flatMap(({ support }) => support)),
-    supportLabels: labels(shape.shots),
-    queryImages: await joined(classes.flatMap(({ queries }) => queries)),
-    queryLabels: labels(shape.queries),
-  };
 }
 
 /**
