@@ -142,7 +142,6 @@ async function runCompile(path: string, options: CompileOptions): Promise<void> 
     verbose = false,
     ...others
   } = options;
-  const { size: _size, pixels: _pixels, ...rest } = others;
   const listed =
     labels === undefined ? undefined : parseLabels(await readNamedFile(labels, 'a file of labels'), labels);
   const names = listed && isNumbered ? numberDuplicates(listed) : listed;
@@ -155,7 +154,7 @@ async function runCompile(path: string, options: CompileOptions): Promise<void> 
   let report: CompileReport;
   try {
     report = await compileModel({
-      ...rest,
+      ...others,
       ...readingOf(options),
       model,
       fileName: basename(path),
