@@ -67,15 +67,20 @@ export function collectTexts(text: string, previous: string[] | undefined): stri
 /** From the first number to the second, which may be the same. */
 export type NumberRange = readonly [from: number, to: number];
 
-/** `5`, or `3-8`. */
-export function numberRange(text: string): NumberRange {
+function rangeFrom(least: number, text: string): NumberRange {
   const [, from = '', to = from] = /^(\d+)(?:-(\d+))?$/.exec(text) ?? [];
   const range = [Number(from), Number(to)] as const;
-  if (from === '' || range[0] < 1 || range[0] > range[1] || !range.every(Number.isSafeInteger)) {
-    throw new InvalidArgumentError('expected a whole number of 1 or more, or a range of such as 3-8.');
+  if (from === '' || range[0] < least || range[0] > range[1] || !range.every(Number.isSafeInteger)) {
+    throw new InvalidArgumentError(`expected a whole number of ${least} or more, or a range of such as 3-8.`);
   }
   return range;
 }
+
+/** `5`, or `3-8`. */
+export const numberRange = (text: string): NumberRange => rangeFrom(1, text);
+
+/** {@link numberRange} that may begin with 0. */
+export const wholeNumberRange = (text: string): NumberRange => rangeFrom(0, text);
 
 /** For options that take several: `--shots 1 5`. */
 export function collectRanges(text: string, previous: NumberRange[] | undefined): NumberRange[] {

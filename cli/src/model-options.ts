@@ -1,5 +1,5 @@
 import type { Preprocessing } from '@whet/runtime';
-import { FITS, GREYS, KERNELS } from '@whet/runtime/format';
+import { FITS, GREYS, KERNELS, storedNumbers } from '@whet/runtime/format';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { count, heightAndWidth, pixelRange, wholeNumber } from './arguments.js';
 
@@ -80,6 +80,12 @@ export const addModelOptions = (command: Command): Command =>
     )
     .option('--bgr', 'the model takes blue, green, red; --mean and --std are in that order')
     .option('--background <level>', 'colour around images of another aspect ratio, 0 to 255 (default: 255)', light);
+
+export const profilesOption = (): Option =>
+  new Option(
+    '--profiles <numbers>',
+    'what profiles store: float32, or int8, about a quarter of the bytes (default: float32)',
+  ).choices(storedNumbers);
 
 /** The same for `compileModel` and `newModelRun`. */
 export function readingOf({ size, pixels, ...options }: ModelOptions) {

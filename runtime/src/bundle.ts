@@ -3,9 +3,10 @@ import { adaptOne, checkSteps, type TaskEncoder } from './adapt-one.js';
 import { checkAlways } from './as-pictures.js';
 import { adaptAuto, nested } from './auto.js';
 import { AUTO } from './auto-name.js';
+import { chosenPatterns, digestOf, readChecked } from './bundle-files.js';
 import { classesOf } from './classes.js';
 import { encodeExamples } from './encode.js';
-import { BundleError, InputError, ProfileError } from './errors.js';
+import { InputError, ProfileError } from './errors.js';
 import { checkImage } from './image-checks.js';
 import { labelProblem } from './label.js';
 import { filesOf, graphsOf, type Manifest, type PatternManifest, parseManifest } from './manifest.js';
@@ -14,6 +15,7 @@ import { groupRequests, type PredictionRequest, predictGroup } from './predict.j
 import { Profile, readProfile } from './profile.js';
 import { checkFits } from './profile-fits.js';
 import { profileSize } from './profile-size.js';
+import { restoreValues, storeValues } from './profile-storage.js';
 import { addViews, encodeRows, type Rows, type ViewOptions } from './rows.js';
 import type { BundleSource } from './source.js';
 import type { AdaptOptions, AdaptResult, EncodedImage, Example, ImageInput, Prediction } from './types.js';
@@ -22,49 +24,6 @@ import { Weights } from './weights.js';
 export interface OpenOptions {
   /** Patterns to load, by name or chosen from the manifest; all when absent. Files of the others are not read. */
   readonly patterns?: readonly string[] | ((manifest: Manifest) => readonly string[]);
-}
-
-async function sha256(bytes: Uint8Array): Promise<string> {
-  const { subtle } = crypto as { readonly subtle?: SubtleCrypto };
-  // Browsers leave it out of pages over plain HTTP, such as those of a machine in the same house.
-  const digest = subtle
-    ? new Uint8Array(await subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>))
-    : (await import('./sha256.js')).sha256(bytes);
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
-}
-
-function chosenPatterns(
-  manifest: Manifest,
-  location: string,
-  asked: OpenOptions['patterns'],
-): [string, PatternManifest][] {
-  const { patterns } = manifest;
-  const names = typeof asked === 'function' ? asked(manifest) : (asked ?? Object.keys(patterns));
-  return names.map((name) => {
-    const pattern = Object.hasOwn(patterns, name) ? patterns[name] : undefined;
-    if (pattern) return [name, pattern];
-    const known = Object.keys(patterns).join(', ');
-    throw new BundleError(`${location}: pattern: expected one of ${known}, got "${name.slice(0, 100)}"`);
-  });
-}
-
-/** Reads files of a bundle, together, and checks their digests; a file that does not fit is read once more, past caches that may keep it. */
-export async function readChecked(
-  source: Pick<BundleSource, 'location' | 'read'>,
-  names: readonly string[],
-  { files }: Manifest,
-): Promise<Map<string, Uint8Array>> {
-  const read = async (name: string): Promise<[string, Uint8Array]> => {
-    const expected = files[name]?.sha256;
-    let actual = '';
-    for (const fresh of [false, true]) {
-      const bytes = await source.read(name, fresh);
-      actual = await sha256(bytes);
-      if (actual === expected) return [name, bytes];
-    }
-    throw new BundleError(`${source.location}/${name}: SHA-256: expected ${expected}, got ${actual}`);
-  };
-  return new Map(await Promise.all(names.map(read)));
 }
 
 /** A loaded bundle: one set of sessions per pattern, shared by all profiles. */
@@ -89,17 +48,7 @@ export class Bundle {
   static async open(source: BundleSource, options: OpenOptions = {}): Promise<Bundle> {
     const text = new TextDecoder().decode(await source.read('manifest.json'));
     const manifest = parseManifest(text, source.location);
-    const { labels } = manifest;
-    const identity = [
-      ...Object.entries(manifest.files).map(([name, file]) => `${name} ${file.sha256}`),
-      ...Object.entries(manifest.patterns).map(
-        ([name, { graphs, values }]) => `${name} ${JSON.stringify([graphs, values])}`,
-      ),
-    ].sort();
-    const form = [manifest.schema, manifest.head, manifest.normalization, JSON.stringify(manifest.preprocessing)];
-    form.push(manifest.weights);
-    if (labels) form.push(JSON.stringify(labels));
-    const digest = await sha256(new TextEncoder().encode([...form, ...identity].join('\n')));
+    const digest = await digestOf(manifest);
     const bundle = new Bundle(manifest, digest, source);
     const chosen = chosenPatterns(manifest, source.location, options.patterns);
     const needed = options.patterns
@@ -250,7 +199,9 @@ export class Bundle {
     const { values, solved, losses, loss, halved } = adapted;
     const counts = classes.counts.map((count, row) => count + (from?.examples[row] ?? 0));
     const taken = Math.min(steps + (from?.steps ?? 0), Number.MAX_SAFE_INTEGER);
-    const profile = new Profile(this.digest, pattern.name, classes.names, counts, taken, values);
+    const stored = storeValues(values, pattern, this.manifest.profiles);
+    const of = [this.digest, pattern.name, classes.names, counts, taken] as const;
+    const profile = new Profile(...of, stored.values, stored.storage);
     const known = from?.classes ?? this.labels;
     return {
       profile,
@@ -299,7 +250,8 @@ export class Bundle {
    */
   initialProfile(name: string = this.manifest.defaultPattern): Profile {
     const { labels } = this;
-    const { start, keptHead, initialMoments } = this.#pattern(name);
+    const pattern = this.#pattern(name);
+    const { start, keptHead, initialMoments } = pattern;
     if (!labels || !keptHead) {
       const got = `the bundle "${this.manifest.name}", whose head is "${this.manifest.head}"`;
       throw new InputError('profile', `expected a profile, or a bundle with classes of its own, got ${got}`);
@@ -307,7 +259,9 @@ export class Bundle {
     const values = new Map([...start, ...initialMoments])
       .set('head.weight', keptHead.weight)
       .set('head.bias', keptHead.bias);
-    return new Profile(this.digest, name, labels, new Array<number>(labels.length).fill(0), 0, values);
+    const stored = storeValues(values, pattern);
+    const examples = new Array<number>(labels.length).fill(0);
+    return new Profile(this.digest, name, labels, examples, 0, stored.values, stored.storage);
   }
 
   /**
@@ -362,12 +316,13 @@ export class Bundle {
 
   /** Reads a profile and checks that it fits this bundle; throws {@link ProfileError} where it does not. */
   profileFromBytes(bytes: Uint8Array): Profile {
-    const profile = readProfile(bytes, profileSize(this.manifest).headerBytes);
+    const read = readProfile(bytes, profileSize(this.manifest).headerBytes);
+    const { pattern, classes, examples, steps, storage } = read;
+    const values = restoreValues(read, this.#patternOf(read));
+    // One of this bundle in an earlier format is kept as one of today's.
+    const profile = new Profile(this.digest, pattern, classes, examples, steps, values, storage);
     this.#fitting(profile);
-    if (profile.bundle === this.digest) return profile;
-    // Of this bundle in an earlier format: kept as one of today's.
-    const { pattern, classes, examples, steps, values } = profile;
-    return new Profile(this.digest, pattern, classes, examples, steps, values);
+    return profile;
   }
 
   /** Frees the sessions; the bundle cannot be used afterwards. */
@@ -392,7 +347,8 @@ export class Bundle {
     throw new InputError('pattern', `expected one of ${loaded}, got "${name}"; load it first`);
   }
 
-  #fitting(profile: Profile): Pattern {
+  /** The pattern of a profile, whatever its values. */
+  #patternOf(profile: Profile): Pattern {
     if (!this.#isOwn(profile.bundle)) {
       throw new ProfileError(
         `profile: made with another bundle: expected ${this.digest.slice(0, 12)}..., got ${profile.bundle.slice(0, 12)}...`,
@@ -403,6 +359,11 @@ export class Bundle {
       const has = Object.hasOwn(this.manifest.patterns, profile.pattern) ? 'was loaded without its' : 'has no';
       throw new ProfileError(`profile: the bundle ${has} pattern "${profile.pattern.slice(0, 100)}"`);
     }
+    return pattern;
+  }
+
+  #fitting(profile: Profile): Pattern {
+    const pattern = this.#patternOf(profile);
     checkFits(profile, pattern, this.manifest);
     return pattern;
   }

@@ -11,6 +11,7 @@ export { BUNDLE_SCHEMA, filesOf, manifestSchema, parseManifest } from './manifes
 export { type ObjectiveName, objectiveNames } from './objective.js';
 export { oneHot } from './one-hot.js';
 export { type OptimizerName, optimizerNames, optimizerStates, stateName } from './optimizer.js';
+export { type StoredNumbers, storedNumbers } from './packed.js';
 export { momentNames, nextName } from './pattern.js';
 export { FITS, GREYS, KERNELS, preprocessingSchema } from './preprocessing.js';
 export { profileSize } from './profile-size.js';

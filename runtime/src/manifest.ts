@@ -5,6 +5,7 @@ import { isFileName, splitPath } from './file-name.js';
 import { labelProblem, sameLabels } from './label.js';
 import { objectiveNames } from './objective.js';
 import { optimizerNames } from './optimizer.js';
+import { storedNumbers } from './packed.js';
 import { preprocessingSchema } from './preprocessing.js';
 import { scheduleNames } from './schedule.js';
 
@@ -137,6 +138,8 @@ export const manifestSchema = z.object({
   measurements: z.array(measurementSchema),
   /** How the bundle was made: commands, seeds, training settings. */
   provenance: z.record(z.string(), z.unknown()),
+  /** How profiles store what moved; `float32` when absent. */
+  profiles: z.optional(z.enum(storedNumbers)),
   /** The safetensors file that holds every weight once: the graphs' external data, and what `values` names. */
   weights: fileName,
   /** Digests of bundles that predict exactly as this one does, such as it was in an earlier format: their profiles are its own. */

@@ -19,7 +19,8 @@ export function profileSize({ limits, featureLength, patterns }: Manifest): {
     const values = moving.reduce((sum, { shape }) => sum + shape.reduce((product, dim) => product * dim, 1), 0);
     const moments = normalizations.reduce((sum, { channels }) => sum + 2 * channels, 0);
     const names = [...moving, ...normalizations, ...normalizations].map(({ name }) => TENSOR_BYTES + 2 * name.length);
-    return { values: 4 * (values + moments + head), names: names.reduce((sum, length) => sum + length, 0) };
+    // Twice, as a packed value has scales beside it, and one that did not move a name.
+    return { values: 4 * (values + moments + head), names: 2 * names.reduce((sum, length) => sum + length, 0) };
   });
   const most = (name: 'values' | 'names') => Math.max(...sizes.map((size) => size[name]));
   const headerBytes = REST_BYTES + 4 * TENSOR_BYTES + most('names') + maxClasses * CLASS_BYTES;

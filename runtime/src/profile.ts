@@ -1,4 +1,5 @@
 import { ProfileError } from './errors.js';
+import { type PackedValue, scaleCount, scalesName } from './packed.js';
 import { float32, readSafetensors, type StoredTensor, writeSafetensors } from './safetensors.js';
 
 const FORMAT = 'whet-profile-1';
@@ -6,6 +7,14 @@ const FORMAT = 'whet-profile-1';
 export interface ProfileValue {
   readonly shape: readonly number[];
   readonly data: Float32Array;
+}
+
+/** How a profile's file has what it need not have as float32. */
+export interface ProfileStorage {
+  /** Values as bytes, by name. */
+  readonly packed?: ReadonlyMap<string, PackedValue>;
+  /** Names of values that are where the bundle starts them: the file has none of them. */
+  readonly unmoved?: readonly string[];
 }
 
 /** The result of adapting a bundle to someone: moved values, moments where it is normalized by them, class names. */
@@ -24,6 +33,7 @@ export class Profile {
     readonly steps: number,
     /** Moved values by name; under `support` normalization also `<normalization>.mean` and `.variance`, `[C]` each. */
     readonly values: ReadonlyMap<string, ProfileValue>,
+    readonly storage: ProfileStorage = {},
   ) {}
 
   /** Size of `toBytes()`, in bytes. */
@@ -33,9 +43,16 @@ export class Profile {
 
   /** The profile as a safetensors file. */
   toBytes(): Uint8Array {
+    const { packed = new Map<string, PackedValue>(), unmoved = [] } = this.storage;
+    const left = [...this.values].filter(([name]) => !packed.has(name) && !unmoved.includes(name));
+    const asBytes = [...packed].flatMap(([name, { shape, bytes, scales }]): [string, StoredTensor][] => [
+      [name, { dtype: 'I8', shape, data: bytes }],
+      [scalesName(name), float32([scales.length], scales)],
+    ]);
     this.#bytes ??= writeSafetensors({
-      tensors: new Map([...this.values].map(([name, { shape, data }]) => [name, float32(shape, data)])),
+      tensors: new Map([...left.map(([name, { shape, data }]) => [name, float32(shape, data)] as const), ...asBytes]),
       metadata: {
+        ...(unmoved.length > 0 ? { unmoved: JSON.stringify(unmoved) } : {}),
         format: FORMAT,
         bundle: this.bundle,
         pattern: this.pattern,
@@ -70,14 +87,41 @@ function counts(text: string | undefined, length: number): number[] {
   return list;
 }
 
-function values(tensors: ReadonlyMap<string, StoredTensor>): Map<string, ProfileValue> {
-  const result = new Map<string, ProfileValue>();
+function numbers(name: string, { shape, data }: StoredTensor): ProfileValue {
+  if (!(data instanceof Float32Array)) throw new Error(`"${name}": expected float32 values`);
+  if (!data.every(Number.isFinite)) throw new Error(`"${name}": expected finite values`);
+  return { shape, data };
+}
+
+/** Bytes and their scales, and the other values. */
+function stored(tensors: ReadonlyMap<string, StoredTensor>) {
+  const packed = new Map<string, PackedValue>();
+  const values = new Map<string, ProfileValue>();
+  const scales = new Set<string>();
   for (const [name, { shape, data }] of tensors) {
-    if (!(data instanceof Float32Array)) throw new Error(`"${name}": expected float32 values`);
-    if (!data.every(Number.isFinite)) throw new Error(`"${name}": expected finite values`);
-    result.set(name, { shape, data });
+    if (!(data instanceof Int8Array)) continue;
+    const own = tensors.get(scalesName(name));
+    if (!own) throw new Error(`"${name}": expected "${scalesName(name)}" beside it`);
+    scales.add(scalesName(name));
+    const found = numbers(scalesName(name), own);
+    if (found.data.length !== scaleCount(data.length)) {
+      throw new Error(`"${scalesName(name)}": expected ${scaleCount(data.length)} numbers, got ${found.data.length}`);
+    }
+    packed.set(name, { shape, bytes: data, scales: found.data });
   }
-  return result;
+  for (const [name, tensor] of tensors) {
+    if (!packed.has(name) && !scales.has(name)) values.set(name, numbers(name, tensor));
+  }
+  return { values, packed };
+}
+
+function namesOf(text: string | undefined): string[] {
+  if (text === undefined) return [];
+  const list: unknown = JSON.parse(text);
+  if (!Array.isArray(list) || !list.every((item) => typeof item === 'string')) {
+    throw new Error(`unmoved: expected a list of names, got ${text.slice(0, 100)}`);
+  }
+  return list;
 }
 
 function count(text: string | undefined): number {
@@ -93,7 +137,7 @@ const MAX_HEADER_BYTES = 20_000_000;
 
 /**
  * Reads a profile; throws {@link ProfileError} where the bytes are damaged, or the header longer than `maxHeaderBytes`. Whether it
- * fits a bundle is the bundle's to say.
+ * fits a bundle is the bundle's to say, which also knows where values start: `values` has none that are stored as bytes or did not move.
  */
 export function readProfile(bytes: Uint8Array, maxHeaderBytes = MAX_HEADER_BYTES): Profile {
   try {
@@ -102,7 +146,10 @@ export function readProfile(bytes: Uint8Array, maxHeaderBytes = MAX_HEADER_BYTES
     if (format !== FORMAT) throw new Error(`expected format "${FORMAT}", got ${JSON.stringify(format)}`);
     const classes = strings(metadata['classes']);
     const steps = count(metadata['steps']);
-    return new Profile(bundle, pattern, classes, counts(metadata['examples'], classes.length), steps, values(tensors));
+    const examples = counts(metadata['examples'], classes.length);
+    const { values, packed } = stored(tensors);
+    const storage = { packed, unmoved: namesOf(metadata['unmoved']) };
+    return new Profile(bundle, pattern, classes, examples, steps, values, storage);
   } catch (cause) {
     throw new ProfileError(`profile: ${(cause as Error).message}`, { cause });
   }

@@ -5,6 +5,7 @@ import {
   objectiveNames,
   optimizerNames,
   type ScheduleName,
+  type StoredNumbers,
   scheduleNames,
 } from '@whet/runtime/format';
 import type { CompileReport } from '@whet/trainer';
@@ -12,7 +13,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { positiveNumber, wholeNumber } from '../arguments.js';
 import { externalDataReader } from '../external-data.js';
 import { bytes, formatTable, percent } from '../format.js';
-import { addModelOptions, type ModelOptions, readingOf } from '../model-options.js';
+import { addModelOptions, type ModelOptions, profilesOption, readingOf } from '../model-options.js';
 import { readNamedFile } from '../named-file.js';
 import { numbersOf, parameterTable, summaryOfParameters } from '../parameter-tables.js';
 import { namedLists } from '../patterns.js';
@@ -38,6 +39,7 @@ interface CompileOptions extends ModelOptions {
   readonly rate?: number;
   readonly name?: string;
   readonly description?: string;
+  readonly profiles?: StoredNumbers;
   readonly verbose?: boolean;
 }
 
@@ -122,6 +124,7 @@ export function compileCommand(): Command {
       part,
     )
     .option('--views <n>', 'views of an example that is alone in its class (default: 6)', wholeNumber)
+    .addOption(profilesOption())
     .option('--name <name>', 'name of the bundle; the folder’s when absent')
     .option('--description <text>', 'one line that says what the bundle is for')
     .option('--verbose', 'list every parameter, not one line a block (or layer, where no blocks repeat)');

@@ -1,9 +1,11 @@
 import { basename, dirname } from 'node:path';
 import type { Manifest } from '@whet/runtime';
+import type { StoredNumbers } from '@whet/runtime/format';
 import { Command } from 'commander';
 import { positiveNumber, wholeNumber } from '../arguments.js';
 import { externalDataReader } from '../external-data.js';
 import { formatTable, percent } from '../format.js';
+import { profilesOption } from '../model-options.js';
 import { readNamedFile, readNamedJson } from '../named-file.js';
 import { choosePatterns, namedLists, SEARCHED } from '../patterns.js';
 import { nameOfPlace, writtenLine } from '../written.js';
@@ -21,6 +23,7 @@ interface ExportOptions {
   readonly default?: string;
   readonly steps?: number;
   readonly rate?: number;
+  readonly profiles?: StoredNumbers;
   readonly provenance?: string;
 }
 
@@ -36,7 +39,7 @@ export function exportCommand(): Command {
     .option('--patterns <names...>', 'patterns to compile; all of full, head, from-<layer>, sparse when absent')
     .option(
       '--pattern <name=layers>',
-      'one more, in which these layers move, e.g. fast=block4,head; repeat it for several. With --model as `whet compile` selects, beside `learned` (default: head=none, block=blocks:1)',
+      'one more, in which these layers move, e.g. fast=block4,head; repeat it for several. With --model as `whet compile` selects, beside `learned` (default: `head`, and `block`, what was learned of the last block)',
       namedLists('NAME=LAYER,... e.g. fast=block4,head'),
     )
     .option(
@@ -47,6 +50,7 @@ export function exportCommand(): Command {
     .option('--default <pattern>', 'pattern used where a caller names none')
     .option('--steps <n>', 'inner steps at adaptation; those of training when absent', wholeNumber)
     .option('--rate <x>', 'inner learning rate at adaptation; that of training when absent', positiveNumber)
+    .addOption(profilesOption())
     .option('--provenance <file>', 'JSON object to keep in the manifest: commands, data, notes')
     .action(runExport);
 }
@@ -90,6 +94,7 @@ async function exportModel(path: string, options: ExportOptions): Promise<Manife
     ...(options.default === undefined ? {} : { defaultPattern: options.default }),
     ...(steps === undefined ? {} : { steps }),
     ...(rate === undefined ? {} : { rate }),
+    ...(options.profiles ? { profiles: options.profiles } : {}),
   });
   return manifest;
 }
@@ -141,5 +146,6 @@ async function exportNetwork(path: string, options: ExportOptions): Promise<Mani
     ...(defaultPattern === undefined ? {} : { defaultPattern }),
     ...(options.steps === undefined ? {} : { steps: options.steps }),
     ...(options.rate === undefined ? {} : { rate: options.rate }),
+    ...(options.profiles ? { profiles: options.profiles } : {}),
   });
 }

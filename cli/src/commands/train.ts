@@ -12,6 +12,7 @@ import {
   numberRange,
   positiveNumber,
   wholeNumber,
+  wholeNumberRange,
 } from '../arguments.js';
 import { type DataFolder, dataHelp, loadData, recogniseData, skipCorruptHelp } from '../data.js';
 import { percent } from '../format.js';
@@ -43,7 +44,7 @@ export interface TrainCommandOptions extends TrainingDeviceOptions, ModelOptions
   readonly order?: '1' | '2';
   readonly ways?: NumberRange;
   readonly shots?: NumberRange[];
-  readonly innerSteps?: number;
+  readonly innerSteps?: NumberRange;
   readonly innerRate?: number;
   readonly outerSteps?: number;
   readonly outerRate?: number;
@@ -86,7 +87,11 @@ export function trainCommand(): Command {
       'examples per class; several numbers alternate; with --model one, or a range: 1-5',
       collectRanges,
     )
-    .option('--inner-steps <n>', 'gradient steps on the support set; 0 trains a prototype network', wholeNumber)
+    .option(
+      '--inner-steps <n>',
+      'gradient steps on the support set; 0 trains a prototype network; with --model also a range: 0-10',
+      wholeNumberRange,
+    )
     .option('--inner-rate <x>', 'inner learning rate', positiveNumber)
     .option('--outer-steps <n>', 'outer steps in all; the cosine schedule of rates ends there', count)
     .option('--outer-rate <x>', 'outer learning rate (Adam)', positiveNumber)
@@ -145,7 +150,7 @@ async function readConfig(options: TrainCommandOptions, { image }: DataFolder): 
     order: options.order && Number(options.order),
     ways: options.ways && single('--ways', options.ways),
     shots: options.shots?.map((range) => single('--shots', range)),
-    innerSteps: options.innerSteps,
+    innerSteps: options.innerSteps && single('--inner-steps', options.innerSteps),
     innerRate: options.innerRate,
     outerSteps: options.outerSteps,
     outerRate: options.outerRate,

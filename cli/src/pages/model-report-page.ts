@@ -90,7 +90,9 @@ export async function modelReportPage(name: string, run: SavedModelRun): Promise
   const last = metrics.at(-1) as ModelMetricsLine;
   const title = `Run ${name}`;
   const data = config.data.map((each) => (each.weight === 1 ? each.name : `${each.name} (${each.weight})`)).join(', ');
-  const [ways, shots] = [config.ways, config.shots].map(([from, to]) => (from === to ? `${from}` : `${from} to ${to}`));
+  const [ways, shots, steps] = [config.ways, config.shots, config.innerSteps].map(([from, to]) =>
+    from === to ? `${from}` : `${from} to ${to}`,
+  );
   const trained = Object.entries(last.trained).map(([of, { loss, accuracy, tasks }]) => [
     of,
     String(tasks),
@@ -99,7 +101,7 @@ export async function modelReportPage(name: string, run: SavedModelRun): Promise
   ]);
   const body = html`<h1>${title}</h1>
 <p class="muted">Where to learn in ${config.model.fileName}: ${config.trainable.join(', ')}, masks per ${config.maskGranularity}; tasks of
-${data}, ${ways} ways, ${shots} shots, ${config.innerSteps} inner steps.</p>
+${data}, ${ways} ways, ${shots} shots, ${steps} inner steps.</p>
 ${facts([
   [`${last.step} / ${config.outerSteps}`, 'outer steps'],
   [percent(last.closed), 'of the candidates are closed'],

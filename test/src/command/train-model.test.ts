@@ -32,7 +32,7 @@ const settings = {
 await writeFile(join(root, 'settings.json'), JSON.stringify(settings));
 const data = ['--data', 'near', '--data', 'far:0.5', '--validate', 'plain'];
 const model = ['--model', 'model.onnx'];
-const tasks = ['--ways', '2-4', '--shots', '1-3', '--queries', '2', '--inner-steps', '2', '--tasks', '2'];
+const tasks = ['--ways', '2-4', '--shots', '1-3', '--queries', '2', '--inner-steps', '0-2', '--tasks', '2'];
 const cpu = ['--backend', 'ort-cpu', '--threads', '1'];
 const train = (...more: string[]) =>
   whet('train', ...model, ...data, '--config', 'settings.json', ...cpu, '--trainable', 'blocks:2', ...more);
@@ -109,6 +109,41 @@ describe('whet train --model', () => {
       expect(adapted.code, adapted.err).toBe(0);
       expect(adapted.out).toContain('32 examples of 4 classes');
     }
+  });
+
+  it('is exported with what was learned of the last block beside it, and profiles of bytes', async () => {
+    const to = async (out: string, ...more: string[]) => {
+      const exported = await whet('export', 'once/last.safetensors', ...model, '--out', out, ...more);
+      expect(exported.err).toBe('');
+      return loadBundle(join(root, out), { threads: 1 });
+    };
+    const [plain, small] = [await to('nested'), await to('nested-int8', '--profiles', 'int8')];
+    expect(Object.keys(small.manifest.patterns)).toEqual(['head', 'block', 'learned']);
+    const moved = (pattern: string) => small.manifest.patterns[pattern]?.moving.map(({ name }) => name) ?? [];
+    expect(moved('learned')).toEqual(expect.arrayContaining(moved('block')));
+    expect(moved('block').every((name) => name.startsWith('c.'))).toBe(true);
+    const images = Array.from({ length: 6 }, (_, n) =>
+      Float32Array.from({ length: small.imageLength }, (_, i) => Math.sin(i * (n < 3 ? 0.3 : 1.1) + n)),
+    );
+    const examples = images.map((image, n) => ({ label: n < 3 ? 'a' : 'b', image }));
+    const options = { pattern: 'learned', always: true };
+    const { profile } = await small.adapt(examples, options);
+    const before = await small.predict(profile, images);
+    expect(await small.predict(small.profileFromBytes(profile.toBytes()), images)).toEqual(before);
+    const whole = (await plain.adapt(examples, options)).profile;
+    expect(profile.byteLength).toBeLessThan(whole.byteLength);
+    // The same bundle but for how profiles are stored: either reads the other's.
+    const exact = await small.predict(small.profileFromBytes(whole.toBytes()), images);
+    before.forEach(({ probabilities }, i) => {
+      for (const [name, value] of Object.entries(probabilities)) {
+        expect(Math.abs(value - (exact[i]?.probabilities[name] as number))).toBeLessThan(0.02);
+      }
+    });
+    // Steps that were spared leave nothing to store but the head.
+    const { profile: still } = await small.adapt(examples, { pattern: 'learned', steps: 0 });
+    expect(still.storage.unmoved?.length).toBe(small.manifest.patterns['learned']?.moving.length);
+    await small.release();
+    await plain.release();
   });
 
   it('is reported', { timeout: 60_000 }, async () => {

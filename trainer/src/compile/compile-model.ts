@@ -190,6 +190,7 @@ export async function writeCompiled(
     limits: { maxClasses: (head?.classes ?? 0) + 100, maxExamples: 500 },
     defaultPattern: written.defaultPattern ?? (requests[0] as PatternRequest).name,
     patterns: compiled.map(({ pattern }) => pattern),
+    ...(options.profiles ? { profiles: options.profiles } : {}),
     provenance: {
       ...written.provenance,
       source: options.fileName,

@@ -1,6 +1,6 @@
 import type { ExternalReader, GraphCost } from '@whet/compiler';
 import type { Manifest, Preprocessing } from '@whet/runtime';
-import type { ObjectiveName, OptimizerName, ScheduleName } from '@whet/runtime/format';
+import type { ObjectiveName, OptimizerName, ScheduleName, StoredNumbers } from '@whet/runtime/format';
 import type { ImageLayout } from './read/model-input.js';
 import type { ModelParameter } from './read/model-parameters.js';
 import type { SourceHead } from './read/read-head.js';
@@ -83,6 +83,8 @@ export interface CompileOptions extends StepOptions, ImageOptions {
    * the examples, for images unlike those that the model was trained on.
    */
   readonly normalization?: FileNormalization;
+  /** How profiles store what moved; `float32` when absent. */
+  readonly profiles?: StoredNumbers;
   readonly imageSize?: readonly [height: number, width: number];
   /** Where the channels of its input stand, for a model whose input does not show it. */
   readonly layout?: ImageLayout;

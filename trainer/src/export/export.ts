@@ -1,4 +1,5 @@
 import type { Manifest, Preprocessing } from '@whet/runtime';
+import type { StoredNumbers } from '@whet/runtime/format';
 import { type BundlePattern, bundleFiles, encodedGraphs } from '../bundle/files.js';
 import { writeBundle } from '../bundle/folder.js';
 import type { Checkpoint } from '../training/checkpoint.js';
@@ -20,6 +21,8 @@ export interface BundleOptions {
   readonly steps?: number;
   readonly rate?: number;
   readonly limits?: { readonly maxClasses: number; readonly maxExamples: number };
+  /** How profiles store what moved; `float32` when absent. */
+  readonly profiles?: StoredNumbers;
   /** Added to the manifest's provenance. */
   readonly provenance?: Readonly<Record<string, unknown>>;
 }
@@ -72,6 +75,7 @@ export function buildBundle(options: BundleOptions): { manifest: Manifest; conte
     normalization: normalization as Manifest['normalization'],
     head: head as Manifest['head'],
     featureLength,
+    ...(options.profiles ? { profiles: options.profiles } : {}),
     limits: options.limits ?? { maxClasses: 100, maxExamples: 500 },
     defaultPattern:
       options.defaultPattern ?? (['sparse', 'head', ...names].find((name) => names.includes(name)) as string),

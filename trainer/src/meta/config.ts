@@ -6,11 +6,14 @@ import { candidateGranularities } from './candidates.js';
 const positive = z.number().int().positive();
 const selections = z.array(z.string()).nonempty();
 
-/** From the first number to the second, both among them; each task draws one. */
+/** From the first number to the second, both among them; each task draws one. One number is a range of itself. */
 const rangeSchema = (least: number) =>
-  z
-    .tuple([z.number().int().min(least), z.number().int().min(least)])
-    .refine(([from, to]) => from <= to, { error: 'expected a range from a number to one that is no smaller' });
+  z.preprocess(
+    (given) => (typeof given === 'number' ? [given, given] : given),
+    z
+      .tuple([z.number().int().min(least), z.number().int().min(least)])
+      .refine(([from, to]) => from <= to, { error: 'expected a range from a number to one that is no smaller' }),
+  );
 
 const domainSchema = z.strictObject({
   name: z.string(),
@@ -46,7 +49,10 @@ const settingsSchema = z.strictObject({
   views: z.number().int().min(0).default(6),
   /** The most images of each class that are encoded; all when absent. */
   imagesPerClass: positive.optional(),
-  innerSteps: positive.default(5),
+  /** Of each task; those of validation and of the exported pattern are the most. With 0 among them, starts are good for a head alone too. */
+  innerSteps: rangeSchema(0)
+    .refine(([, to]) => to > 0, { error: 'expected a range that ends at 1 or more' })
+    .default([5, 5]),
   /** Where the learned rates start: how far, in root mean square, a step moves a tensor. */
   innerRate: z.number().positive().default(1e-4),
   tasksPerStep: positive.default(1),

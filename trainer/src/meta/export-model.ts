@@ -1,10 +1,12 @@
 import type { ExternalReader } from '@whet/compiler';
+import type { StoredNumbers } from '@whet/runtime/format';
 import { checkMovable } from '../compile/compile-checks.js';
 import { type PatternRequest, writeCompiled } from '../compile/compile-model.js';
 import type { CompileReport, StepOptions } from '../compile/compile-options.js';
 import { CompileError } from '../compile/read/compile-error.js';
 import { restarted } from '../compile/restart.js';
 import { selectParameters } from '../compile/select-parameters.js';
+import type { Candidate } from './candidates.js';
 import { headScale, taskTensors } from './learned.js';
 import type { ModelFile, ModelRun } from './open-run.js';
 import { closedShare, openBlocks, openTensors } from './report.js';
@@ -20,24 +22,32 @@ export interface ExportModelOptions {
   readonly name: string;
   readonly version?: string;
   readonly description?: string;
-  /** Patterns beside the learned one, by selections of `whet compile`; the head and the last block when absent. */
+  /** Patterns beside the learned one, by selections of `whet compile`; the head, and what was learned of the last block, when absent. */
   readonly patterns?: Readonly<Record<string, readonly string[]>>;
   /** The learned one when absent. */
   readonly defaultPattern?: string;
   /** Of the learned pattern; those of training when absent. */
   readonly steps?: number;
   readonly rate?: number;
+  /** How profiles store what moved; `float32` when absent. */
+  readonly profiles?: StoredNumbers;
   readonly provenance?: Readonly<Record<string, unknown>>;
 }
 
-const NESTED = { head: ['none'], block: ['blocks:1'] };
+const HEAD: PatternRequest = { name: 'head', moving: [] };
+/** The pattern that moves of the last block what the learned one moves of all. */
+const BLOCK = 'block';
 
-/** What the learned pattern moves, with its start values in the model. */
+/** What a learned pattern moves, with its start values in the model; undefined where masks close all of it. */
 function learnedPattern(
   { config, state, candidates, model }: ModelRun,
-  { steps = config.innerSteps, rate = config.innerRate },
-): PatternRequest {
-  const open = taskTensors(candidates, state.learned).filter(({ count }) => count > 0);
+  { steps = config.innerSteps[1], rate = config.innerRate }: Pick<ExportModelOptions, 'steps' | 'rate'>,
+  name: typeof LEARNED | typeof BLOCK,
+): PatternRequest | undefined {
+  const inPattern = ({ block }: Candidate) => name === LEARNED || block === 1;
+  const tensors = candidates.tensors.filter(inPattern);
+  const open = taskTensors({ ...candidates, tensors }, state.learned).filter(({ count }) => count > 0);
+  if (open.length === 0) return undefined;
   const byName = new Map(model.parameters.map((parameter) => [parameter.name, parameter]));
   const moving = open.map(({ candidate }) => byName.get(candidate.name) as (typeof model.parameters)[number]);
   const own: StepOptions = {
@@ -49,9 +59,10 @@ function learnedPattern(
     smoothing: 0,
     views: config.views,
   };
-  const closed = (100 * closedShare(openTensors(candidates, state.learned))).toFixed(0);
+  const closed = (100 * closedShare(openTensors({ ...candidates, tensors }, state.learned))).toFixed(0);
+  const of = name === LEARNED ? config.trainable.join(', ') : 'the last block';
   return {
-    name: LEARNED,
+    name,
     moving,
     learned: {
       headScale: headScale(state.learned),
@@ -61,7 +72,7 @@ function learnedPattern(
       ),
     },
     steps: own,
-    description: `Moves what meta-training left open of ${config.trainable.join(', ')} (${closed} % closed), by a learned rate for each tensor.`,
+    description: `Moves what meta-training left open of ${of} (${closed} % closed), by a learned rate for each tensor.`,
   };
 }
 
@@ -70,7 +81,7 @@ function learnedPattern(
  * learned scale of the head and learned start weights. Throws {@link CompileError} where masks close all, or a pattern does not fit.
  */
 export async function exportModelRun(options: ExportModelOptions): Promise<CompileReport> {
-  const { run, file, patterns = NESTED } = options;
+  const { run, file, patterns } = options;
   const { config, state, candidates } = run;
   const starts = new Map(
     taskTensors(candidates, state.learned)
@@ -79,18 +90,21 @@ export async function exportModelRun(options: ExportModelOptions): Promise<Compi
   );
   const model = restarted(run.model, starts);
   const scale = headScale(state.learned);
-  const learned = learnedPattern({ ...run, model }, options);
-  if (learned.moving.length === 0) {
+  const learned = learnedPattern({ ...run, model }, options, LEARNED);
+  if (!learned) {
     throw new CompileError(
       'the learned pattern: expected candidates that masks leave open, got none; train with a smaller price',
     );
   }
-  const others = Object.entries(patterns).map(([name, selections]): PatternRequest => {
+  const chosen = Object.entries(patterns ?? {}).map(([name, selections]): PatternRequest => {
     if (name === LEARNED) throw new CompileError(`pattern "${name}": expected another name than the learned one's`);
     const moving = selectParameters(selections, model);
     checkMovable(model, `pattern "${name}"`, moving);
     return { name, moving, learned: { headScale: scale } };
   });
+  const isDeep = candidates.tensors.some(({ block }) => block > 1);
+  const block = isDeep ? learnedPattern({ ...run, model }, options, BLOCK) : undefined;
+  const nested = [{ ...HEAD, learned: { headScale: scale } }, ...(block ? [block] : [])];
   const tensors = openTensors(candidates, state.learned);
   return writeCompiled(
     {
@@ -102,9 +116,10 @@ export async function exportModelRun(options: ExportModelOptions): Promise<Compi
       ...(file.external ? { external: file.external as ExternalReader } : {}),
       ...(options.version === undefined ? {} : { version: options.version }),
       ...(options.description === undefined ? {} : { description: options.description }),
+      ...(options.profiles ? { profiles: options.profiles } : {}),
     },
     model,
-    [...others, learned],
+    [...(patterns ? chosen : nested), learned],
     {
       defaultPattern: options.defaultPattern ?? LEARNED,
       preprocessing: config.preprocessing,

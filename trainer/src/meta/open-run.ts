@@ -73,7 +73,7 @@ export async function newModelRun(file: ModelFile, settings: object, options: Ne
   const config = parseModelConfig({ ...settings, model: source, preprocessing: preprocessingOf(options, model) });
   if (budget) {
     const { milliseconds: budgetMs, time } = budget;
-    const limits = { budgetMs, steps: config.innerSteps, time: time(model) };
+    const limits = { budgetMs, steps: config.innerSteps[1], time: time(model) };
     config.deepest = (await deepestWithin(model, { ...config, granularity: config.maskGranularity }, limits)).deepest;
   }
   const candidates = candidatesOf(model, config);

@@ -2,6 +2,7 @@ import type { Backend, Executable, Graph } from '@whet/compiler';
 import type { SourceModel } from '../compile/read/read-model.js';
 import { DomainSampler } from '../data/domains.js';
 import { drawTask } from '../data/draw.js';
+import { generatorFor } from '../data/random.js';
 import { type Interval, meanInterval } from '../statistics.js';
 import { adamStep } from '../training/adam.js';
 import type { MaskPenalty } from '../training/mask-cost.js';
@@ -76,6 +77,11 @@ async function inOrder<T>(count: number, parallel: number, job: (i: number) => P
   return results;
 }
 
+/** The inner steps of a task, a pure function of (seed, index). */
+function innerStepsOf({ innerSteps: [least, most], seed }: ModelRunConfig, index: number): number {
+  return least + generatorFor(seed, 'inner-steps', index).integer(most - least + 1);
+}
+
 /** The inner loop of a run, and the same of which nothing is asked but answers. */
 interface Loops {
   readonly training: InnerLoop;
@@ -120,7 +126,7 @@ async function validate(
       // Every validation asks about the same tasks.
       const task = await encoded(drawTask(files, { ways, shots, queries }, 0, index));
       const before = await walkTask(training, task, 0, 'answers');
-      const after = await walkTask(training, task, config.innerSteps, 'answers');
+      const after = await walkTask(training, task, config.innerSteps[1], 'answers');
       return { before: before.accuracy, after: after.accuracy };
     });
     if (signal?.aborted) return undefined;
@@ -148,11 +154,12 @@ async function outerStep(
   specs: readonly LearnedSpec[],
   prices: readonly MaskPenalty[],
 ): Promise<{ readonly of: string; readonly outcome: WalkedTask }[]> {
-  const { tasksPerStep, innerSteps } = config;
+  const { tasksPerStep } = config;
   const taken = await inOrder(tasksPerStep, parallel, async (i) => {
-    const drawn = sampler.task(state.step * tasksPerStep + i);
+    const index = state.step * tasksPerStep + i;
+    const drawn = sampler.task(index);
     const { files, encoded } = domains[drawn.domain] as EncodedDomain;
-    return { of: files.name, outcome: await walkTask(training, await encoded(drawn), innerSteps) };
+    return { of: files.name, outcome: await walkTask(training, await encoded(drawn), innerStepsOf(config, index)) };
   });
   const sums = new Map<string, Float32Array>();
   for (const { name } of specs) {
