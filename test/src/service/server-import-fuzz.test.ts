@@ -72,10 +72,10 @@ describe.each([
     const client = new WhetClient(server.url);
     const examples = (['left', 'top'] as const).map((label) => ({ label, image: Float32Array.from(tensorOf(label)) }));
     const { profile } = await client.adapt({ examples });
-    const { bundle, pattern, values } = readProfile((await client.exportProfile(profile)).bytes);
+    const { bundle, pattern, values, storage } = readProfile((await client.exportProfile(profile)).bytes);
     const seen = new Map<number, number>();
     const property = fc.asyncProperty(odd, async ({ classes, examples: counts, steps }) => {
-      const bytes = new Profile(bundle, pattern, classes, counts, steps, values).toBytes();
+      const bytes = new Profile(bundle, pattern, classes, counts, steps, values, storage).toBytes();
       const answer = await client.importProfile(bytes).catch((error: unknown) => {
         if (error instanceof RequestError) return error;
         throw error;

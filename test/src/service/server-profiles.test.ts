@@ -104,7 +104,7 @@ describe('adapting a profile again', () => {
     ['50,000 classes', 50_000, 413, 'body'],
   ])('refuses to import a profile of %s where the bundle has 5 at most', async (_what, count, status, field) => {
     const { profile } = await client.adapt({ examples });
-    const { bundle, pattern, steps, values } = readProfile((await client.exportProfile(profile)).bytes);
+    const { bundle, pattern, steps, values, storage } = readProfile((await client.exportProfile(profile)).bytes);
     const classes = Array.from({ length: count }, (_, i) => `${i}`);
     const length = server.bundle.manifest.featureLength;
     const grown = new Map(values)
@@ -117,6 +117,7 @@ describe('adapting a profile again', () => {
       classes.map(() => 1),
       steps,
       grown,
+      storage,
     ).toBytes();
     await expect(client.importProfile(odd)).rejects.toEqual(refused(status, field));
     await expect(client.importProfile(odd, { id: profile })).rejects.toEqual(refused(status, field));
@@ -125,14 +126,15 @@ describe('adapting a profile again', () => {
 
   test('imports the largest profile that a bundle can have, and none with bytes behind it', async () => {
     const { profile } = await client.adapt({ examples, pattern: 'full' });
-    const { bundle, pattern, values } = readProfile((await client.exportProfile(profile)).bytes);
+    const { bundle, pattern, values, storage } = readProfile((await client.exportProfile(profile)).bytes);
     const length = server.bundle.manifest.featureLength;
     const classes = Array.from({ length: 5 }, (_, i) => `${i}${'"'.repeat(255)}`);
     const grown = new Map(values)
       .set('head.weight', { shape: [5, length], data: new Float32Array(5 * length) })
       .set('head.bias', { shape: [5], data: new Float32Array(5) });
     const counts = classes.map(() => 1_000_000_000);
-    const largest = new Profile(bundle, pattern, classes, counts, Number.MAX_SAFE_INTEGER, grown).toBytes();
+    const most = [counts, Number.MAX_SAFE_INTEGER] as const;
+    const largest = new Profile(bundle, pattern, classes, ...most, grown, storage).toBytes();
     expect(await client.importProfile(largest)).toMatchObject({ classes, bytes: largest.length });
     const longer = Buffer.concat([largest, Buffer.alloc(4)]);
     await expect(client.importProfile(longer)).rejects.toEqual(refused(409, 'profile'));
@@ -260,8 +262,8 @@ describe('/profiles', () => {
   ])('refuses to import a profile with %s', async (_what, classes, counts, field) => {
     const { profile } = await client.adapt({ examples });
     const { bytes } = await client.exportProfile(profile);
-    const { bundle, pattern, steps, values } = readProfile(bytes);
-    const odd = new Profile(bundle, pattern, classes, counts, steps, values).toBytes();
+    const { bundle, pattern, steps, values, storage } = readProfile(bytes);
+    const odd = new Profile(bundle, pattern, classes, counts, steps, values, storage).toBytes();
     const before = await server.store.usage();
     await expect(client.importProfile(odd)).rejects.toEqual(refused(422, field));
     await expect(client.importProfile(odd, { id: profile })).rejects.toEqual(refused(422, field));
@@ -271,8 +273,10 @@ describe('/profiles', () => {
 
   test('refuses to import more examples than anybody has', async () => {
     const { profile } = await client.adapt({ examples });
-    const { bundle, pattern, classes, steps, values } = readProfile((await client.exportProfile(profile)).bytes);
-    const odd = new Profile(bundle, pattern, classes, [1, 2 ** 31], steps, values).toBytes();
+    const { bundle, pattern, classes, steps, values, storage } = readProfile(
+      (await client.exportProfile(profile)).bytes,
+    );
+    const odd = new Profile(bundle, pattern, classes, [1, 2 ** 31], steps, values, storage).toBytes();
     await expect(client.importProfile(odd)).rejects.toThrow(/expected a count of at most \d+, got 2147483648$/);
   });
 

@@ -36,14 +36,15 @@ function imported(
 
 /** The other client's profile, grown to many classes. */
 async function grown({ url, profile }: AttackTarget, count: number): Promise<Uint8Array> {
-  const { bundle, pattern, steps, values } = readProfile((await new WhetClient(url).exportProfile(profile)).bytes);
+  const { bytes } = await new WhetClient(url).exportProfile(profile);
+  const { bundle, pattern, steps, values, storage } = readProfile(bytes);
   const length = values.get('head.weight')?.shape[1] as number;
   const classes = Array.from({ length: count }, (_, i) => `${i}`);
   const more = new Map(values)
     .set('head.weight', { shape: [count, length], data: new Float32Array(count * length) })
     .set('head.bias', { shape: [count], data: new Float32Array(count) });
   const examples = new Array<number>(count).fill(1);
-  return new Profile(bundle, pattern, classes, examples, steps, more).toBytes();
+  return new Profile(bundle, pattern, classes, examples, steps, more, storage).toBytes();
 }
 
 export const importAttacks: readonly Attack[] = [
