@@ -1,9 +1,11 @@
 import { join } from 'node:path';
-import { bundlesDirectory, DEFAULT_BUNDLE } from '@whet/models/bundles';
+import { bundlesDirectory, DEFAULT_BUNDLES } from '@whet/models/bundles';
 import { InvalidArgumentError } from 'commander';
 
 /** Folder of the bundle that is used where none is named. */
-export const defaultBundle = join(bundlesDirectory, DEFAULT_BUNDLE);
+export const defaultBundles = DEFAULT_BUNDLES.map((name) => join(bundlesDirectory, name));
+
+export const defaultBundle = defaultBundles[0] as string;
 
 export function wholeNumber(text: string): number {
   const value = Number(text);

@@ -3,5 +3,11 @@ import { fileURLToPath } from 'node:url';
 /** Folder that holds the released bundles of this package. */
 export const bundlesDirectory: string = fileURLToPath(new URL('../bundles', import.meta.url));
 
-/** The bundle that is used where none is named. */
-export const DEFAULT_BUNDLE = 'omniglot-conv4';
+/** Things that people photograph, in colour, at 128 x 128. */
+export const PHOTOS_BUNDLE = 'photos-lite0';
+
+/** Handwritten characters, 28 x 28. */
+export const OMNIGLOT_BUNDLE = 'omniglot-conv4';
+
+/** The bundles that are used where none is named, the first before the others. */
+export const DEFAULT_BUNDLES: readonly string[] = [PHOTOS_BUNDLE, OMNIGLOT_BUNDLE];

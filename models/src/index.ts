@@ -7,7 +7,7 @@ export type {
   NormalizeBy,
   ParameterSpec,
 } from './backbone.js';
-export { bundlesDirectory, DEFAULT_BUNDLE } from './bundles.js';
+export { bundlesDirectory, DEFAULT_BUNDLES, OMNIGLOT_BUNDLE, PHOTOS_BUNDLE } from './bundles.js';
 export { type Conv4Settings, conv4, conv4Defaults } from './conv4.js';
 export { grownHead } from './grown-head.js';
 export {

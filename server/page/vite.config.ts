@@ -5,23 +5,33 @@ import { defineConfig, type Plugin } from 'vite';
 import { BUILT_FILES } from './src/shared/bundle-list.js';
 import { META_POLICY } from './src/shared/headers.js';
 
-const demoImages = fileURLToPath(new URL('../../models/demo/images', import.meta.url));
-const DEMO_CLASSES = ['plus', 'question-mark', 'percent', 'dollar', 'equals'];
+const demoImages = fileURLToPath(new URL('../../models/demo', import.meta.url));
+const DEMO_CLASSES = {
+  characters: ['plus', 'question-mark', 'percent', 'dollar', 'equals'],
+  things: ['pear', 'scissors', 'sunflower', 'keyboard', 'crown'],
+};
 const DEMO_SHOTS = 5;
 
-/** A few characters to start with, as base64 of image files by class. */
+/** A few characters and things to start with, as base64 of image files by class. */
 function demo(): Plugin {
   return {
     name: 'whet-demo',
     resolveId: (id) => (id === 'virtual:demo-url' ? '\0demo-url' : undefined),
     load(id) {
       if (id !== '\0demo-url') return undefined;
-      const read = (label: string) =>
-        readdirSync(`${demoImages}/${label}`)
-          .filter((name) => name.endsWith('.png'))
-          .slice(0, DEMO_SHOTS)
-          .map((name) => readFileSync(`${demoImages}/${label}/${name}`).toString('base64'));
-      const source = JSON.stringify(Object.fromEntries(DEMO_CLASSES.map((label) => [label, read(label)])));
+      const read = (folder: string) => {
+        // Files of all styles in turn, as their names begin with the style.
+        const names = readdirSync(folder);
+        const every = Math.floor(names.length / DEMO_SHOTS);
+        return Array.from({ length: DEMO_SHOTS }, (_, i) =>
+          readFileSync(`${folder}/${names[i * every]}`).toString('base64'),
+        );
+      };
+      const kinds = Object.entries(DEMO_CLASSES).map(([kind, labels]) => [
+        kind,
+        Object.fromEntries(labels.map((label) => [label, read(`${demoImages}/${kind}/${label}`)])),
+      ]);
+      const source = JSON.stringify(Object.fromEntries(kinds));
       const reference = this.emitFile({ type: 'asset', name: 'demo.json', source });
       return `export default import.meta.ROLLUP_FILE_URL_${reference};`;
     },

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { EmojiFolder } from '@whet/trainer';
 import { Command, Option } from 'commander';
 import { count, wholeNumber } from '../arguments.js';
 import { interruptible } from '../interrupt.js';
@@ -10,6 +11,7 @@ interface EmojiCommandOptions {
   readonly sets: string;
   readonly styles?: string[];
   readonly holdBackStyle?: string[];
+  readonly only?: EmojiFolder[];
   readonly licences: 'any' | 'permissive';
   readonly least?: number;
   readonly size: number;
@@ -31,6 +33,14 @@ export function dataCommand(): Command {
     .option('--sets <dir>', 'folder of the project that has the sets in its node_modules', '.')
     .option('--styles <set...>', 'which sets, such as noto twemoji (default: nine)')
     .option('--hold-back-style <set...>', 'sets whose pictures stand in held-back alone, of things of the split test')
+    .addOption(
+      new Option('--only <folder...>', 'make pictures for these alone (default: all)').choices([
+        'train',
+        'validation',
+        'test',
+        'held-back',
+      ] satisfies EmojiFolder[]),
+    )
     .addOption(
       new Option('--licences <which>', 'permissive: only sets under MIT, Apache-2.0 or CC-BY-4.0')
         .choices(['any', 'permissive'])
@@ -70,17 +80,16 @@ async function runEmoji({
       },
     });
     for (const bar of bars.values()) bar.stop();
-    const { classes, pictures, sets, leftOut, undrawn } = made;
+    const { classes, things, pictures, sets, leftOut, undrawn } = made;
     const licenceOf = ({ style, licence }: (typeof sets)[number]) => `${style} (${licence.spdx ?? licence.title})`;
     if (leftOut.length > 0) process.stderr.write(`left out for their licence: ${leftOut.map(licenceOf).join(', ')}\n`);
     if (undrawn.length > 0) {
       const names = undrawn.map(({ set, icon }) => `${set}:${icon}`);
       process.stderr.write(`left out ${undrawn.length} drawings that cannot be drawn: ${listed(names)}\n`);
     }
-    const { train, validation, test } = classes;
+    const folders = Object.entries(classes).flatMap(([folder, count]) => (count > 0 ? [`${folder} ${count}`] : []));
     process.stdout.write(
-      `${out}: ${pictures} pictures of ${train + validation + test} things by ${sets.length} sets; ` +
-        `train ${train}, validation ${validation}, test ${test}; who drew them: ${join(out, 'CREDITS.md')}\n`,
+      `${out}: ${pictures} pictures of ${things} things by ${sets.length} sets; ${folders.join(', ')}; who drew them: ${join(out, 'CREDITS.md')}\n`,
     );
   } catch (cause) {
     if (signal.aborted) throw new Error('interrupted; nothing was kept', { cause });

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { defaultBundle } from '../arguments.js';
+import { defaultBundles } from '../arguments.js';
 
 export function pageCommand(): Command {
   return new Command('page')
@@ -13,7 +13,7 @@ async function runPage(places: string[], out: string): Promise<void> {
   const { writePage } = await import('@whet/page');
   const { readBundle } = await import('@whet/runtime/node');
   const bundles = new Map<string, ReadonlyMap<string, Uint8Array>>();
-  for (const place of places.length > 0 ? places : [defaultBundle]) {
+  for (const place of places.length > 0 ? places : defaultBundles) {
     const { manifest, contents } = await readBundle(place);
     const { name } = manifest;
     if (bundles.has(name)) throw new Error(`${place}: another bundle is called "${name}" too; names must differ`);

@@ -1,7 +1,7 @@
 import { relative } from 'node:path';
 import { flagOf, type SettingName, settings, variableOf } from '@whet/server/config';
 import { Command, Option } from 'commander';
-import { defaultBundle } from '../arguments.js';
+import { defaultBundles } from '../arguments.js';
 import { readNamedFile } from '../named-file.js';
 
 /** Milliseconds that the end may take after the last request. */
@@ -41,7 +41,7 @@ async function runServer(version: string, directories: string[], options: ServeO
     process.stdout.write(`${JSON.stringify(maskConfig(config), null, 2)}\n`);
     return;
   }
-  const folders = directories.length > 0 ? directories : [defaultBundle];
+  const folders = directories.length > 0 ? directories : defaultBundles;
   const starting = serve(config, folders, version, { page: options.page });
   // Also while it starts, when the signal would end the process otherwise.
   process.on('SIGHUP', () => {

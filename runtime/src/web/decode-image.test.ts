@@ -6,7 +6,7 @@ import { decodeRgba } from './decode-image.js';
 afterEach(() => vi.unstubAllGlobals());
 
 const file = async () =>
-  new Blob([await readFile(new URL('../../../models/demo/images/plus/caveat.png', import.meta.url))]);
+  new Blob([await readFile(new URL('../../../models/demo/characters/plus/caveat.png', import.meta.url))]);
 
 it('an image that the browser does not decode is refused by name', async () => {
   vi.stubGlobal('createImageBitmap', () => Promise.reject(new Error('no')));

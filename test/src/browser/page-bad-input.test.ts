@@ -1,7 +1,7 @@
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { bundlesDirectory, DEFAULT_BUNDLE } from '@whet/models';
+import { bundlesDirectory, OMNIGLOT_BUNDLE } from '@whet/models';
 import { headersOf } from '@whet/page';
 import { Profile } from '@whet/runtime';
 import { decodePixels } from '@whet/runtime/images';
@@ -21,7 +21,7 @@ let folder: string;
 let server: PageServer;
 beforeAll(async () => {
   if (!chromiumPath) return;
-  folder = await partOfBundle(join(bundlesDirectory, DEFAULT_BUNDLE), ['head']);
+  folder = await partOfBundle(join(bundlesDirectory, OMNIGLOT_BUNDLE), ['head']);
   server = await startPageServer(folder);
   // It has a camera.
   browser = await openBrowser({ compileOnce: true, arguments: ['--use-fake-device-for-media-stream'] });
@@ -306,7 +306,7 @@ describe.skipIf(!chromiumPath)(`the page where storage fails${skipReason}`, () =
 describe.skipIf(!chromiumPath)(`the page with a damaged bundle${skipReason}`, () => {
   it('names the file and what was expected, and fetches it again when told to, past all caches', async () => {
     const parent = await mkdtemp(join(tmpdir(), 'whet-damaged-'));
-    const directory = join(parent, DEFAULT_BUNDLE);
+    const directory = join(parent, OMNIGLOT_BUNDLE);
     await cp(folder, directory, { recursive: true });
     const server = await startPageServer(directory);
     const file = join(directory, 'head.encode.onnx');

@@ -2,7 +2,7 @@ import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { bundlesDirectory, DEFAULT_BUNDLE } from '@whet/models';
+import { bundlesDirectory, OMNIGLOT_BUNDLE } from '@whet/models';
 import { type Example, type Manifest, readProfile } from '@whet/runtime';
 import { decodeImage } from '@whet/runtime/images';
 import { loadBundle } from '@whet/runtime/node';
@@ -27,7 +27,7 @@ describe.skipIf(!chromiumPath)(`the page's files on a host that fails and change
 
   beforeAll(async () => {
     parent = await mkdtemp(join(tmpdir(), 'whet-files-'));
-    const part = await partOfBundle(join(bundlesDirectory, DEFAULT_BUNDLE), ['head', 'from-block4']);
+    const part = await partOfBundle(join(bundlesDirectory, OMNIGLOT_BUNDLE), ['head', 'from-block4']);
     for (const name of ['first', 'second']) await cp(part, join(parent, name), { recursive: true });
     await rm(part, { recursive: true });
     const model = smallClassifier((g, pooled, constant) => {

@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { bundlesDirectory, DEFAULT_BUNDLE } from '@whet/models';
+import { bundlesDirectory, OMNIGLOT_BUNDLE } from '@whet/models';
 import { headersOf } from '@whet/page';
 import { chromiumPath, openBrowser, skipReason, type TestBrowser, type TestContext } from '@whet/tools/page/browser';
 import { PageDriver } from '@whet/tools/page/driver';
@@ -25,7 +25,7 @@ describe.skipIf(!chromiumPath)(`the policy of a page that was visited before${sk
   let count: number;
 
   beforeAll(async () => {
-    directory = await partOfBundle(join(bundlesDirectory, DEFAULT_BUNDLE), ['head']);
+    directory = await partOfBundle(join(bundlesDirectory, OMNIGLOT_BUNDLE), ['head']);
     server = await startPageServer(undefined, undefined, new Map([['part', directory]]));
     program = await openBrowser({ compileOnce: true });
   });

@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { bundlesDirectory, DEFAULT_BUNDLE } from '@whet/models';
+import { bundlesDirectory, OMNIGLOT_BUNDLE } from '@whet/models';
 import { chromiumPath, openBrowser, skipReason, type TestBrowser } from '@whet/tools/page/browser';
 import { PageDriver } from '@whet/tools/page/driver';
 import { type PageServer, startPageServer } from '@whet/tools/page/page-server';
@@ -35,7 +35,7 @@ describe.skipIf(!chromiumPath)(`the page's profiles in use${skipReason}`, () => 
 
   beforeAll(async () => {
     // Without a dense pattern, which the page would measure after each adaptation.
-    folder = await partOfBundle(join(bundlesDirectory, DEFAULT_BUNDLE), ['head', 'from-block4', 'sparse']);
+    folder = await partOfBundle(join(bundlesDirectory, OMNIGLOT_BUNDLE), ['head', 'from-block4', 'sparse']);
     browser = await openBrowser({ compileOnce: true });
     server = await startPageServer(folder);
     const first = new PageDriver(await browser.context.newPage());

@@ -1,8 +1,8 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { bundlesDirectory, DEFAULT_BUNDLE } from '@whet/models';
+import { bundlesDirectory, OMNIGLOT_BUNDLE } from '@whet/models';
 import { decodeImage } from '@whet/runtime/images';
-import { type DemoImage, demoImagesDirectory, loadDemoImages } from '@whet/tools/demo/demo-images';
+import { charactersDirectory, type DemoImage, loadDemoImages } from '@whet/tools/demo/demo-images';
 import { chromiumPath, openBrowser, skipReason, type TestBrowser } from '@whet/tools/page/browser';
 import { PageDriver } from '@whet/tools/page/driver';
 import { type PageServer, startPageServer } from '@whet/tools/page/page-server';
@@ -18,7 +18,7 @@ describe.skipIf(!chromiumPath)(`the page on WebGPU (SwiftShader)${skipReason}`, 
 
   beforeAll(async () => {
     // Without a dense pattern, which the page would measure for the speed-up: minutes on a GPU in software.
-    folder = await partOfBundle(join(bundlesDirectory, DEFAULT_BUNDLE), ['head', 'from-block4']);
+    folder = await partOfBundle(join(bundlesDirectory, OMNIGLOT_BUNDLE), ['head', 'from-block4']);
     server = await startPageServer(folder);
     browser = await openBrowser({ gpu: true, compileOnce: true });
     driver = new PageDriver(browser.context.pages()[0] ?? (await browser.context.newPage()));
@@ -47,7 +47,7 @@ describe.skipIf(!chromiumPath)(`the page on WebGPU (SwiftShader)${skipReason}`, 
     await driver.page.getByText('Now WebGPU').waitFor({ timeout: 170_000 });
     await driver.pattern('head');
     await driver.adapt();
-    const demo = await loadDemoImages();
+    const demo = await loadDemoImages(charactersDirectory);
     const tensor = (image: DemoImage) => decodeImage(image.bytes, server.bundle.manifest.preprocessing);
     const labels = ['plus', 'question-mark', 'percent', 'dollar', 'equals'];
     const examples = await Promise.all(
@@ -59,7 +59,7 @@ describe.skipIf(!chromiumPath)(`the page on WebGPU (SwiftShader)${skipReason}`, 
     await driver.source('Upload');
     for (const label of labels) {
       const image = demo.get(label)?.[7] as DemoImage;
-      const shown = await driver.predict(join(demoImagesDirectory, label, `${image.font}.png`));
+      const shown = await driver.predict(image.file);
       const [expected] = await server.bundle.predict(profile, [await tensor(image)]);
       for (const [name, value] of Object.entries(expected?.probabilities ?? {})) {
         expect(Math.abs(value - (shown[name] ?? Number.NaN))).toBeLessThan(1e-3);
@@ -86,9 +86,9 @@ describe.skipIf(!chromiumPath)(`the page on WebGPU (SwiftShader)${skipReason}`, 
     const profile = server.bundle.profileFromBytes(await driver.export());
     expect(profile.pattern).toBe('from-block4');
     expect(profile.classes).toEqual(before.classes);
-    const demo = await loadDemoImages();
+    const demo = await loadDemoImages(charactersDirectory);
     const image = demo.get('dollar')?.[8] as DemoImage;
-    const shown = await driver.predict(join(demoImagesDirectory, 'dollar', `${image.font}.png`));
+    const shown = await driver.predict(image.file);
     const examples = await Promise.all(
       profile.classes
         .flatMap((label) => (demo.get(label) ?? []).slice(0, 5))

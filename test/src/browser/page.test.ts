@@ -1,12 +1,12 @@
 import { cp, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { pageDirectory } from '@whet/page';
 import type { Example } from '@whet/runtime';
 import { WhetClient } from '@whet/runtime/client';
 import { decodeImage } from '@whet/runtime/images';
-import { type DemoImage, demoImagesDirectory, loadDemoImages } from '@whet/tools/demo/demo-images';
+import { charactersDirectory, type DemoImage, loadDemoImages } from '@whet/tools/demo/demo-images';
 import { chromiumPath, openBrowser, skipReason, type TestBrowser } from '@whet/tools/page/browser';
 import { best, PageDriver } from '@whet/tools/page/driver';
 import { type PageServer, startPageServer } from '@whet/tools/page/page-server';
@@ -25,7 +25,6 @@ describe.skipIf(!chromiumPath)(`the page in Chromium${skipReason}`, () => {
   let driver: PageDriver;
   let folder: string;
   let demo: ReadonlyMap<string, readonly DemoImage[]>;
-  const fileOf = ({ label, font }: DemoImage) => join(demoImagesDirectory, label, `${font}.png`);
   const shown = (label: string) => (demo.get(label) as readonly DemoImage[]).slice(0, SHOTS);
   const held = (label: string) => (demo.get(label) as readonly DemoImage[]).slice(SHOTS, SHOTS + QUERIES);
   const tensor = ({ bytes }: DemoImage) => decodeImage(bytes, server.bundle.manifest.preprocessing);
@@ -38,11 +37,11 @@ describe.skipIf(!chromiumPath)(`the page in Chromium${skipReason}`, () => {
   const asked = (since: number) => server.requests.slice(since).filter(({ url }) => url !== '/sw.js');
 
   beforeAll(async () => {
-    demo = await loadDemoImages();
+    demo = await loadDemoImages(charactersDirectory);
     folder = join(await mkdtemp(join(tmpdir(), 'whet-page-')), 'classes');
     for (const label of CLASSES) {
       await mkdir(join(folder, label), { recursive: true });
-      for (const image of shown(label)) await cp(fileOf(image), join(folder, label, `${image.font}.png`));
+      for (const image of shown(label)) await cp(image.file, join(folder, label, basename(image.file)));
     }
     server = await startPageServer();
     browser = await openBrowser();
@@ -64,7 +63,7 @@ describe.skipIf(!chromiumPath)(`the page in Chromium${skipReason}`, () => {
     let [inPage, inNode, count, difference] = [0, 0, 0, 0];
     for (const label of CLASSES) {
       for (const image of held(label)) {
-        const probabilities = await driver.predict(fileOf(image));
+        const probabilities = await driver.predict(image.file);
         const [expected] = await server.bundle.predict(profile, [await tensor(image)]);
         if (!expected) throw new Error('expected a prediction');
         for (const [name, value] of Object.entries(expected.probabilities)) {
@@ -116,7 +115,7 @@ describe.skipIf(!chromiumPath)(`the page in Chromium${skipReason}`, () => {
 
     await driver.import('from elsewhere.whet-profile', bytes);
     await driver.page.getByText('Imported "from elsewhere" with 5 classes.').waitFor();
-    const probabilities = await driver.predict(fileOf(image));
+    const probabilities = await driver.predict(image.file);
     for (const [name, value] of Object.entries(expected?.probabilities ?? {})) {
       expect(Math.abs(value - (probabilities[name] ?? Number.NaN))).toBeLessThan(1e-3);
     }
@@ -129,7 +128,10 @@ describe.skipIf(!chromiumPath)(`the page in Chromium${skipReason}`, () => {
   });
 
   it('adds a sixth class without starting over', async () => {
-    await driver.addPictures(SIXTH, shown(SIXTH).map(fileOf));
+    await driver.addPictures(
+      SIXTH,
+      shown(SIXTH).map(({ file }) => file),
+    );
     await driver.page.getByText('Classes changed since it was adapted').waitFor();
     await driver.adapt();
     // What was computed of the first five is used again.
@@ -140,7 +142,7 @@ describe.skipIf(!chromiumPath)(`the page in Chromium${skipReason}`, () => {
     let right = 0;
     for (const label of [SIXTH, 'plus', 'equals']) {
       for (const image of held(label).slice(0, 3)) {
-        const probabilities = await driver.predict(fileOf(image));
+        const probabilities = await driver.predict(image.file);
         const [expected] = await server.bundle.predict(profile, [await tensor(image)]);
         expect(Object.keys(probabilities)).toHaveLength(6);
         expect(Math.abs((probabilities[label] ?? 0) - (expected?.probabilities[label] ?? 1))).toBeLessThan(1e-3);
@@ -154,7 +156,10 @@ describe.skipIf(!chromiumPath)(`the page in Chromium${skipReason}`, () => {
     const before = await driver.export();
     await driver.pattern('full');
     const all = [...demo.keys()].flatMap((label) => (label === SIXTH ? [] : shown(label))).slice(0, 60);
-    await driver.addPictures('anything', all.map(fileOf));
+    await driver.addPictures(
+      'anything',
+      all.map(({ file }) => file),
+    );
     await driver.button('Adapt again').click();
     await driver.button('Cancel').click();
     await driver.page.getByText('Cancelled. The profile is as it was.').waitFor();
@@ -167,7 +172,7 @@ describe.skipIf(!chromiumPath)(`the page in Chromium${skipReason}`, () => {
     await driver.button('Delete the class anything').click();
     await driver.pattern('head');
     await driver.adapt();
-    expect(best(await driver.predict(fileOf(held('percent')[0] as DemoImage)))).toBe('percent');
+    expect(best(await driver.predict((held('percent')[0] as DemoImage).file))).toBe('percent');
   });
 
   it('compares patterns on examples that are held back', async () => {
@@ -183,7 +188,7 @@ describe.skipIf(!chromiumPath)(`the page in Chromium${skipReason}`, () => {
   });
 
   it('keeps the profile over a reload, also without a network', async () => {
-    const image = fileOf(held('question-mark')[0] as DemoImage);
+    const image = (held('question-mark')[0] as DemoImage).file;
     const before = await driver.predict(image);
     // It was opened once, before there was a service worker.
     await driver.page.getByText('it works without a network').waitFor({ state: 'attached' });

@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
-import { bundlesDirectory, DEFAULT_BUNDLE } from '@whet/models';
+import { bundlesDirectory, OMNIGLOT_BUNDLE } from '@whet/models';
 import { headersOf, pageDirectory } from '@whet/page';
 import { chromiumPath, openBrowser, skipReason } from '@whet/tools/page/browser';
 import { PageDriver } from '@whet/tools/page/driver';
@@ -66,15 +66,15 @@ describe('the page as static files', () => {
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'whet-static-'));
     const main = fileURLToPath(import.meta.resolve('@whet/cli/main'));
-    await run(process.execPath, [main, 'page', '--out', directory, join(bundlesDirectory, DEFAULT_BUNDLE)]);
+    await run(process.execPath, [main, 'page', '--out', directory, join(bundlesDirectory, OMNIGLOT_BUNDLE)]);
   });
   afterAll(() => rm(directory, { recursive: true }));
 
   it('has the page, the bundle and its list, with relative addresses only', async () => {
     expect(JSON.parse(await readFile(join(directory, 'bundles/index.json'), 'utf8'))).toEqual({
-      bundles: [DEFAULT_BUNDLE],
+      bundles: [OMNIGLOT_BUNDLE],
     });
-    await stat(join(directory, 'bundles', DEFAULT_BUNDLE, 'head.encode.onnx'));
+    await stat(join(directory, 'bundles', OMNIGLOT_BUNDLE, 'head.encode.onnx'));
     const html = (await readFile(join(directory, 'index.html'), 'utf8')).replaceAll('&#39;', "'");
     expect(html).toMatch(/<meta http-equiv="Content-Security-Policy" content="[^"]*connect-src 'none'"/);
     expect(html).not.toMatch(/(src|href)="\/|https?:\/\/(?!www\.w3\.org)/);

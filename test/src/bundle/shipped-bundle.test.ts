@@ -1,13 +1,13 @@
 import { join } from 'node:path';
-import { bundlesDirectory, DEFAULT_BUNDLE } from '@whet/models';
+import { bundlesDirectory, OMNIGLOT_BUNDLE } from '@whet/models';
 import { decodeImage } from '@whet/runtime/images';
 import { loadBundle } from '@whet/runtime/node';
-import { loadDemoImages } from '@whet/tools/demo/demo-images';
+import { charactersDirectory, loadDemoImages } from '@whet/tools/demo/demo-images';
 import { describe, expect, it } from 'vitest';
 
-const directory = join(bundlesDirectory, DEFAULT_BUNDLE);
+const directory = join(bundlesDirectory, OMNIGLOT_BUNDLE);
 
-describe(`the shipped bundle ${DEFAULT_BUNDLE}`, () => {
+describe(`the shipped bundle ${OMNIGLOT_BUNDLE}`, () => {
   it('says how it was made and what was measured, 5-way from 1 and 5 examples, on 600 test tasks', async () => {
     const bundle = await loadBundle(directory);
     const { manifest } = bundle;
@@ -22,7 +22,7 @@ describe(`the shipped bundle ${DEFAULT_BUNDLE}`, () => {
 
   it('adapts by every pattern to demo characters, for 2, 5 and 12 classes, far better than guessing', async () => {
     const bundle = await loadBundle(directory);
-    const images = [...(await loadDemoImages()).entries()];
+    const images = [...(await loadDemoImages(charactersDirectory)).entries()];
     for (const ways of [2, 5, 12]) {
       const tensors = await Promise.all(
         images.slice(0, ways).map(async ([label, drawings]) => ({

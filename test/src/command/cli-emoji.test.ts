@@ -117,6 +117,17 @@ describe('whet data emoji', () => {
     expect(new Set(heldBack.map(folderOf))).toEqual(new Set(['held-back']));
     const tested = pictures.filter((each) => folderOf(each) === 'test').map(({ thing }) => thing);
     expect(new Set(heldBack.map(({ thing }) => thing))).toEqual(new Set(tested));
+    const alone = await emoji('--out', 'alone', '--hold-back-style', 'two', 'three', '--only', 'held-back');
+    const count = new Set(tested).size;
+    expect(alone.out).toContain(`${4 * count} pictures of ${count} things by 3 sets; held-back ${count}; who`);
+    const files = picturesOf(await manifestOf('alone'));
+    expect(files).toEqual(heldBack.map(({ file }) => file).sort());
+    const [first = ''] = files;
+    expect(await readFile(join(folder, 'alone', first))).toEqual(await readFile(join(folder, 'out', first)));
+    const none = await emoji('--out', 'none', '--only', 'held-back');
+    expect(none.err).toContain(
+      `emoji: expected things for held-back, got none in held-back of ${THINGS.length} things`,
+    );
   });
 
   it('leaves out sets whose pictures only go under the same licence, where that is asked for', async () => {

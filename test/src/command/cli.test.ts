@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeSyntheticOmniglot } from './synthetic-omniglot.js';
 import { runWhet, startWhet } from './whet-process.js';
 
-const demo = fileURLToPath(new URL('../../../models/demo/images', import.meta.url));
+const demo = fileURLToPath(new URL('../../../models/demo/characters', import.meta.url));
 
 let folder: string;
 let data: string;

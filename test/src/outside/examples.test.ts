@@ -3,29 +3,29 @@ import { cp, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { bundlesDirectory, DEFAULT_BUNDLE } from '@whet/models';
-import { demoImagesDirectory, loadDemoImages } from '@whet/tools/demo/demo-images';
+import { bundlesDirectory, OMNIGLOT_BUNDLE } from '@whet/models';
+import { charactersDirectory, loadDemoImages } from '@whet/tools/demo/demo-images';
 import { chromiumPath, openBrowser, skipReason } from '@whet/tools/page/browser';
 import { build } from 'vite';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 const examples = fileURLToPath(new URL('../../../examples/', import.meta.url));
-const bundle = join(bundlesDirectory, DEFAULT_BUNDLE);
+const bundle = join(bundlesDirectory, OMNIGLOT_BUNDLE);
 const CLASSES = ['plus', 'percent', 'dollar'];
 let directory: string;
 
 /** Demo images of some classes in folders; returns their files. */
 async function copyImages(into: string, from: number, to: number): Promise<string[]> {
-  const demo = await loadDemoImages();
+  const demo = await loadDemoImages(charactersDirectory);
   const files: string[] = [];
   for (const label of CLASSES) {
     await mkdir(join(into, label), { recursive: true });
-    for (const { font } of (demo.get(label) ?? []).slice(from, to)) {
-      const file = join(into, label, `${font}.png`);
-      await cp(join(demoImagesDirectory, label, `${font}.png`), file);
+    for (const { file: own } of (demo.get(label) ?? []).slice(from, to)) {
+      const file = join(into, label, basename(own));
+      await cp(own, file);
       files.push(file);
     }
   }

@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { bundlesDirectory, DEFAULT_BUNDLE } from '@whet/models';
+import { bundlesDirectory, OMNIGLOT_BUNDLE } from '@whet/models';
 import { headersOf, pageDirectory } from '@whet/page';
 import { readBundle } from '@whet/runtime/node';
 import { type PageServer, startPageServer } from '@whet/tools/page/page-server';
@@ -16,7 +16,7 @@ beforeAll(async () => {
 afterAll(() => server.close());
 
 const assets = readdirSync(`${pageDirectory}/assets`).filter((name) => !name.endsWith('.gz'));
-const bundle = `bundles/${DEFAULT_BUNDLE}`;
+const bundle = `bundles/${OMNIGLOT_BUNDLE}`;
 const paths = ['', 'index.html', 'sw.js', ...assets.map((name) => `assets/${name}`), `${bundle}/manifest.json`];
 
 describe("the page's headers", () => {
@@ -37,7 +37,7 @@ describe("the page's headers", () => {
   it('are those of a bundle in one file too, whose files are served as those of a folder', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'whet-page-'));
     const place = join(folder, 'one.whet');
-    const { manifest, contents } = await readBundle(join(bundlesDirectory, DEFAULT_BUNDLE));
+    const { manifest, contents } = await readBundle(join(bundlesDirectory, OMNIGLOT_BUNDLE));
     await writeBundle(place, contents);
     const one = await startPageServer(undefined, undefined, new Map([['one', place]]));
     const get = (path: string) => fetch(`${one.url}bundles/one/${path}`);

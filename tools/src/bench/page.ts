@@ -2,12 +2,12 @@ import { writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { bundlesDirectory, DEFAULT_BUNDLE } from '@whet/models';
+import { bundlesDirectory, OMNIGLOT_BUNDLE } from '@whet/models';
 import type { Example } from '@whet/runtime';
 import { decodeImage } from '@whet/runtime/images';
 import { loadBundle } from '@whet/runtime/node';
 import { median } from '@whet/trainer';
-import { type DemoImage, demoImagesDirectory, loadDemoImages } from '../demo/demo-images.js';
+import { charactersDirectory, type DemoImage, loadDemoImages } from '../demo/demo-images.js';
 import { chromiumPath, openBrowser } from '../page/browser.js';
 import { PageDriver } from '../page/driver.js';
 import { startPageServer } from '../page/page-server.js';
@@ -60,8 +60,8 @@ const rowOf = (runtime: string, { load, warmUp, adapt, predict }: Times): Row =>
 
 async function inPage(url: string, query: string, runtime: string, gpu: boolean): Promise<Row> {
   const times = noTimes();
-  const image = (await loadDemoImages()).get('plus')?.[9] as DemoImage;
-  const picture = join(demoImagesDirectory, 'plus', `${image.font}.png`);
+  const image = (await loadDemoImages(charactersDirectory)).get('plus')?.[9] as DemoImage;
+  const picture = image.file;
   for (let launch = 0; launch < launches; launch++) {
     const browser = await openBrowser({ gpu });
     const driver = new PageDriver(browser.context.pages()[0] ?? (await browser.context.newPage()));
@@ -99,11 +99,11 @@ async function inPage(url: string, query: string, runtime: string, gpu: boolean)
 }
 
 async function inNode(threads: number): Promise<Row> {
-  const demo = await loadDemoImages();
+  const demo = await loadDemoImages(charactersDirectory);
   const times = noTimes();
   for (let launch = 0; launch < launches; launch++) {
     const began = performance.now();
-    const bundle = await loadBundle(join(bundlesDirectory, DEFAULT_BUNDLE), {
+    const bundle = await loadBundle(join(bundlesDirectory, OMNIGLOT_BUNDLE), {
       threads,
       patterns: ({ defaultPattern }) => [defaultPattern],
     });

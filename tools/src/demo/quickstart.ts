@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { bytes as formatBytes, formatTable, milliseconds, percent, startProgress } from '@whet/cli';
 import { generatorFor, median } from '@whet/trainer';
-import { type DemoImage, loadDemoImages } from './demo-images.js';
+import { charactersDirectory, type DemoImage, loadDemoImages } from './demo-images.js';
 
 const WAYS = 5;
 const SHOTS = [1, 5] as const;
@@ -99,7 +99,7 @@ async function main(): Promise<void> {
     },
   });
   const repeats = Number(values.repeats);
-  const tasks = drawTasks(await loadDemoImages(), Number(values.seed), Number(values.queries));
+  const tasks = drawTasks(await loadDemoImages(charactersDirectory), Number(values.seed), Number(values.queries));
   const queries = tasks[0]?.queries.length ?? 0;
   const service = await startService();
   try {

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { bundlesDirectory, DEFAULT_BUNDLE } from '@whet/models';
+import { bundlesDirectory, OMNIGLOT_BUNDLE } from '@whet/models';
 import type { Bundle } from '@whet/runtime';
 import { loadBundle } from '@whet/runtime/node';
 import { createApp, createMemoryStore } from '@whet/server';
@@ -35,7 +35,7 @@ function openOnce(directory: string): Promise<Bundle> {
 
 /** The service with the shipped bundle and its page, for bundles of the page's own if they are named; it keeps account of every request. */
 export async function startPageServer(
-  directory = join(bundlesDirectory, DEFAULT_BUNDLE),
+  directory = join(bundlesDirectory, OMNIGLOT_BUNDLE),
   host = '127.0.0.1',
   pages?: ReadonlyMap<string, string>,
 ): Promise<PageServer> {

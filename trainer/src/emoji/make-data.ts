@@ -1,13 +1,13 @@
 import { constants } from 'node:fs';
 import { access, mkdir, readdir, rm, rmdir, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { DataError, type SplitName } from '../data/dataset.js';
+import { DataError } from '../data/dataset.js';
 import { generatorFor } from '../data/random.js';
 import { creditsOf } from './credits.js';
 import { emojiStyles, type IconSet, permissiveLicences, readIconSets } from './icon-sets.js';
 import { inTurns } from './in-turns.js';
 import { drawPicture } from './picture.js';
-import { HELD_BACK, type PlannedPicture, planPictures, SPLITS, type Undrawn } from './plan.js';
+import { EMOJI_FOLDERS, type EmojiFolder, type PlannedPicture, planPictures, SPLITS, type Undrawn } from './plan.js';
 import { findThings } from './things.js';
 
 export interface EmojiOptions {
@@ -17,6 +17,8 @@ export interface EmojiOptions {
   readonly styles?: readonly string[];
   /** Sets that `train` and `validation` do not see. Their pictures of the things of `test` stand in `held-back`. None when absent. */
   readonly holdBack?: readonly string[];
+  /** Folders to make; the three splits, and `held-back` where sets are held back, when absent. */
+  readonly only?: readonly EmojiFolder[];
   /** Leaves out sets whose licence is none of {@link permissiveLicences}. */
   readonly permissive?: boolean;
   /** Sets that draw a thing, at least; three quarters of them, rounded up, when absent. */
@@ -34,8 +36,10 @@ export interface EmojiOptions {
 }
 
 export interface EmojiData {
-  /** Of each split, without those held back. */
-  readonly classes: Readonly<Record<SplitName, number>>;
+  /** Of each folder. */
+  readonly classes: Readonly<Record<EmojiFolder, number>>;
+  /** Classes of all folders; one that is held back stands in `test` too. */
+  readonly things: number;
   readonly pictures: number;
   readonly sets: readonly IconSet[];
   /** Left out for their licence. */
@@ -79,6 +83,7 @@ type Settled = EmojiOptions & Required<Pick<EmojiOptions, 'styles' | 'holdBack' 
 /** Makes the data set in an empty folder. */
 async function fill(out: string, options: Settled): Promise<EmojiData> {
   const { styles, holdBack, permissive = false, size, drawings, seed, onProgress, signal } = options;
+  const { only = holdBack.length > 0 ? EMOJI_FOLDERS : SPLITS } = options;
   const read = await readIconSets(options.sets ?? '.', [...new Set(styles)]);
   const sets = permissive ? read.filter(({ licence }) => permissiveLicences.includes(licence.spdx ?? '')) : read;
   if (sets.length === 0) throw new DataError(`emoji: expected a set under ${permissiveLicences.join(', ')}, got none`);
@@ -92,7 +97,7 @@ async function fill(out: string, options: Settled): Promise<EmojiData> {
   checkCount('least', least, sets.length);
 
   const onLook = onProgress && ((done: number, total: number) => onProgress('drawings', done, total));
-  const asked = { drawings, least, holdBack, signal, ...(onLook && { onLook }) };
+  const asked = { drawings, least, holdBack, only, signal, ...(onLook && { onLook }) };
   const { pictures, undrawn } = await planPictures(findThings(sets, least), asked);
   const perSet = new Map<string, number>();
   const write = async ({ file, thing, drawing, look, number }: PlannedPicture) => {
@@ -110,12 +115,13 @@ async function fill(out: string, options: Settled): Promise<EmojiData> {
       onProgress?.('pictures', ++done, pictures.length);
     });
     await writeFile(join(out, CREDITS), creditsOf(sets, perSet, size));
-    const settings = { size, drawings, seed, least, permissive, holdBack };
+    const settings = { size, drawings, seed, least, permissive, holdBack, only };
     await writeFile(join(out, MANIFEST), manifestOf(settings, sets, pictures, undrawn));
   } catch (cause) {
     throw (cause as NodeJS.ErrnoException).syscall === undefined ? cause : unwritable(out, cause);
   }
-  return { classes: classesOf(pictures), pictures: pictures.length, sets, leftOut, undrawn };
+  const counts = { classes: classesOf(pictures), things: thingsOf(pictures), pictures: pictures.length };
+  return { ...counts, sets, leftOut, undrawn };
 }
 
 function checkCount(what: string, value: number, most: number): void {
@@ -140,7 +146,7 @@ async function claim(out: string): Promise<string | undefined> {
 
 /** Takes away what was written to a folder, and the folders that were made for it unless something else stands there by now. */
 async function giveBack(out: string, made: string | undefined): Promise<void> {
-  for (const name of [...SPLITS, HELD_BACK, CREDITS, MANIFEST]) {
+  for (const name of [...EMOJI_FOLDERS, CREDITS, MANIFEST]) {
     await rm(join(out, name), { recursive: true, force: true });
   }
   if (made === undefined) return;
@@ -154,10 +160,11 @@ async function giveBack(out: string, made: string | undefined): Promise<void> {
 const unwritable = (out: string, cause: unknown): DataError =>
   new DataError(`${out}: expected a folder that can be written, got ${String(cause)}`, { cause });
 
-function classesOf(pictures: readonly PlannedPicture[]): Record<SplitName, number> {
-  const count = (split: SplitName) =>
-    new Set(pictures.filter(({ file }) => file.startsWith(`${split}/`)).map(({ thing }) => thing)).size;
-  return { train: count('train'), validation: count('validation'), test: count('test') };
+const thingsOf = (pictures: readonly PlannedPicture[]): number => new Set(pictures.map(({ thing }) => thing)).size;
+
+function classesOf(pictures: readonly PlannedPicture[]): Record<EmojiFolder, number> {
+  const count = (folder: EmojiFolder) => thingsOf(pictures.filter(({ file }) => file.startsWith(`${folder}/`)));
+  return Object.fromEntries(EMOJI_FOLDERS.map((folder) => [folder, count(folder)])) as Record<EmojiFolder, number>;
 }
 
 /** JSON, a picture in a line. */

@@ -29,22 +29,26 @@ export interface PlanOptions {
   readonly least: number;
   /** Sets of which there are no pictures but in {@link HELD_BACK}, of what is in `test`. */
   readonly holdBack: readonly string[];
+  /** Folders to make pictures for. */
+  readonly only: readonly EmojiFolder[];
   readonly signal?: AbortSignal | undefined;
   readonly onLook?: (done: number, total: number) => void;
 }
 
-export const HELD_BACK = 'held-back';
+const HELD_BACK = 'held-back';
 export const SPLITS = ['train', 'validation', 'test'] as const satisfies readonly SplitName[];
+export const EMOJI_FOLDERS = [...SPLITS, HELD_BACK] as const;
+export type EmojiFolder = (typeof EMOJI_FOLDERS)[number];
 
 /**
  * The pictures of things, after every drawing was looked at: one that cannot be drawn is left out, and so is a thing that fewer than `least` are left
  * of.
  *
- * @throws {DataError} where a split has no picture.
+ * @throws {DataError} where one of the folders has no picture.
  */
 export async function planPictures(
   things: readonly Thing[],
-  { drawings, least, holdBack, signal, onLook }: PlanOptions,
+  { drawings, least, holdBack, only, signal, onLook }: PlanOptions,
 ): Promise<{ readonly pictures: PlannedPicture[]; readonly undrawn: Undrawn[] }> {
   const all = things.flatMap((thing) => thing.drawings);
   const looks = new Map<ThingDrawing, Look>();
@@ -64,18 +68,18 @@ export async function planPictures(
     for (const drawing of whole) {
       const { style } = drawing.set;
       const isHeldBack = holdBack.includes(style);
-      if (isHeldBack && split !== 'test') continue;
       const folder = isHeldBack ? HELD_BACK : split;
+      if ((isHeldBack && split !== 'test') || !only.includes(folder)) continue;
       for (let number = 1; number <= drawings; number++) {
         const file = `${folder}/${thing}/${style}-${number}.webp`;
         pictures.push({ file, thing, split, drawing, look: looks.get(drawing) as Look, number });
       }
     }
   }
-  for (const split of SPLITS) {
-    if (pictures.some(({ file }) => file.startsWith(`${split}/`))) continue;
-    const got = `none in ${split} of ${things.length} things`;
-    throw new DataError(`emoji: expected things for train, validation and test, got ${got}; read more sets`);
+  for (const folder of only) {
+    if (pictures.some(({ file }) => file.startsWith(`${folder}/`))) continue;
+    const got = `none in ${folder} of ${things.length} things`;
+    throw new DataError(`emoji: expected things for ${only.join(', ')}, got ${got}; read more sets`);
   }
   const undrawn = all.flatMap((drawing): Undrawn[] => {
     const reason = reasons.get(drawing);

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { bundlesDirectory, conv4, DEFAULT_BUNDLE, resnet12 } from '@whet/models';
+import { bundlesDirectory, conv4, OMNIGLOT_BUNDLE, resnet12 } from '@whet/models';
 import { describe, expect, it } from 'vitest';
 import { backboneOf, runConfigSchema } from './config.js';
 import { newRun } from './run.js';
@@ -17,7 +17,7 @@ describe('the network of a run', () => {
   });
 
   it('is that of the shipped bundle by the settings in its manifest', async () => {
-    const manifest = JSON.parse(await readFile(join(bundlesDirectory, DEFAULT_BUNDLE, 'manifest.json'), 'utf8'));
+    const manifest = JSON.parse(await readFile(join(bundlesDirectory, OMNIGLOT_BUNDLE, 'manifest.json'), 'utf8'));
     const { config } = manifest.provenance;
     const parsed = runConfigSchema.parse(config);
     expect(JSON.stringify(parsed.model)).toBe(JSON.stringify(config.model));

@@ -206,14 +206,16 @@ export async function compare(patterns: readonly string[]): Promise<void> {
   }
 }
 
-/** Pictures of characters to start with, drawn with openly licensed handwriting fonts. */
-export async function addDemo(url: string): Promise<void> {
+export type DemoKind = 'things' | 'characters';
+
+/** Pictures to start with, of `things` or `characters`, drawn by openly licensed emoji sets and handwriting fonts. */
+export async function addDemo(url: string, kind: DemoKind): Promise<void> {
   const at = here();
   const buffer = await engine.loader?.call((remote) => remote.readAsset(new URL(url, location.href).href));
   if (!buffer) return;
-  const demo = JSON.parse(new TextDecoder().decode(buffer)) as Record<string, string[]>;
+  const demo = JSON.parse(new TextDecoder().decode(buffer)) as Record<DemoKind, Record<string, string[]>>;
   const found: LabelledPixels[] = [];
-  for (const [label, files] of Object.entries(demo)) {
+  for (const [label, files] of Object.entries(demo[kind])) {
     for (const file of files) {
       const bytes = Uint8Array.from(atob(file), (character) => character.charCodeAt(0));
       const pixels = await readPicture(new Blob([bytes]), {}, label, at);

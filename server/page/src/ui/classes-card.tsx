@@ -1,9 +1,9 @@
 import demoUrl from 'virtual:demo-url';
 import { useId, useRef, useState } from 'preact/hooks';
-import { addDemo } from '../state/computing.js';
+import { addDemo, type DemoKind } from '../state/computing.js';
 import { type ClassOf, nameProblem, picturesOf } from '../state/model.js';
 import { removeClass, removePicture, renameClass } from '../state/profiles.js';
-import { classes, say } from '../state/signals.js';
+import { classes, opened, say } from '../state/signals.js';
 import { PixelsView } from './pixels-view.js';
 
 /** Moves the focus, once the page is drawn anew, to what stands where something was removed; else to what is named after it. */
@@ -18,9 +18,10 @@ export function ClassesCard() {
   const id = useId();
   const all = classes.value;
   const [isLoading, setLoading] = useState(false);
+  const kind: DemoKind = opened.value?.manifest.preprocessing.channels === 3 ? 'things' : 'characters';
   const demo = async () => {
     setLoading(true);
-    await addDemo(demoUrl).catch((cause: Error) => say('problem', cause.message));
+    await addDemo(demoUrl, kind).catch((cause: Error) => say('problem', cause.message));
     setLoading(false);
   };
   const card = useRef<HTMLElement>(null);
@@ -52,7 +53,7 @@ export function ClassesCard() {
             </li>
           </ol>
           <button type="button" class="primary" disabled={isLoading} onClick={demo}>
-            Start with 5 example characters
+            Start with 5 example {kind}
           </button>
         </div>
       ) : (
