@@ -152,8 +152,9 @@ export class Bundle {
    * is chosen by examples that are held back. Throws {@link InputError} naming the field that
    * does not fit, and the signal's reason where it aborts.
    */
-  async adapt(examples: readonly Example<ImageInput>[], options: AdaptOptions = {}): Promise<AdaptResult> {
-    const { from } = options;
+  async adapt(examples: readonly Example<ImageInput>[], given: AdaptOptions = {}): Promise<AdaptResult> {
+    const { from } = given;
+    const options = from ? given : { ...given, pattern: given.pattern ?? this.#presetFor(examples) };
     const patterns = this.#adapting(options);
     this.#checkExamples(examples, patterns);
     const classes = classesOf(
@@ -215,6 +216,13 @@ export class Bundle {
       ...(auto ? { auto } : {}),
       milliseconds: { encode: encoding, steps: ended - began - encoding, total: ended - began },
     };
+  }
+
+  /** What is taken where no pattern is named: `auto` chooses among several, of pictures that are not encoded for one of them yet. */
+  #presetFor(examples: readonly Example<ImageInput>[]): string {
+    const { auto, defaultPattern } = this.manifest;
+    const isOpen = auto && this.#patterns.size > 1 && examples.every(({ image }) => image instanceof Float32Array);
+    return isOpen ? AUTO : defaultPattern;
   }
 
   /** The pattern to adapt, or those of which `auto` chooses one, from the one that moves least. */

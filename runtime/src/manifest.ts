@@ -127,7 +127,10 @@ export const manifestSchema = z.object({
   /** Length of a feature vector before the head. */
   featureLength: positive,
   limits: z.object({ maxClasses: positive, maxExamples: positive }),
+  /** The pattern of those who name none, or where one is needed before there are examples. */
   defaultPattern: z.string(),
+  /** Whether for those who name none the examples choose, as for `auto`. */
+  auto: z.optional(z.boolean()),
   patterns: z.record(
     z.string().check(
       z.regex(/^[\w.-]+$/),

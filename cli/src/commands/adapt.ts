@@ -40,11 +40,12 @@ async function runAdapt(directory: string, options: AdaptOptions): Promise<void>
   const { loadBundle } = await import('@whet/runtime/node');
   const { AUTO } = await import('@whet/runtime/format');
   const { readExamples } = await import('../image-files.js');
-  const isAuto = options.pattern === AUTO;
-  const bundle = await loadBundle(
-    directory,
-    isAuto ? {} : { patterns: ({ defaultPattern }) => [options.pattern ?? defaultPattern] },
-  );
+  const bundle = await loadBundle(directory, {
+    patterns: ({ auto, defaultPattern, patterns }) => {
+      const asked = options.pattern ?? (auto ? AUTO : defaultPattern);
+      return asked === AUTO ? Object.keys(patterns) : [asked];
+    },
+  });
   const examples = await readExamples(options.examples, bundle.manifest.preprocessing, options.perClass);
   const {
     profile,

@@ -65,8 +65,8 @@ async function runEvaluation(directory: string, options: EvaluateOptions): Promi
   const trainer = await import('@whet/trainer');
   const { loadBundle } = await import('@whet/runtime/node');
   const { AUTO } = await import('@whet/runtime/format');
-  const chosen = ({ defaultPattern, patterns }: Manifest): readonly string[] => {
-    const asked = options.pattern ?? [defaultPattern];
+  const chosen = ({ auto, defaultPattern, patterns }: Manifest): readonly string[] => {
+    const asked = options.pattern ?? [auto ? AUTO : defaultPattern];
     return [...new Set(asked.flatMap((name) => (name === 'all' ? Object.keys(patterns) : name)))];
   };
   const folder = await recogniseData(options.data, { plain: true });

@@ -39,7 +39,7 @@ export function exportCommand(): Command {
     .option('--patterns <names...>', 'patterns to compile; all of full, head, from-<layer>, sparse when absent')
     .option(
       '--pattern <name=layers>',
-      'one more, in which these layers move, e.g. fast=block4,head; repeat it for several. With --model as `whet compile` selects, beside `learned` (default: `head`, and `block`, what was learned of the last block)',
+      'one more, in which these layers move, e.g. fast=block4,head; repeat it for several. With --model as `whet compile` selects, beside `head`, `block` and `learned`',
       namedLists('NAME=LAYER,... e.g. fast=block4,head'),
     )
     .option(
@@ -47,7 +47,10 @@ export function exportCommand(): Command {
       'one more, "head-views": only the head moves, on features averaged over small shifts and zooms of each image',
     )
     .option('--search <file>', `search.json of \`whet search\`: adds what it chose as "${SEARCHED}", the default`)
-    .option('--default <pattern>', 'pattern used where a caller names none')
+    .option(
+      '--default <pattern>',
+      'pattern used where a caller names none; of a model also auto, which chooses one (its default)',
+    )
     .option('--steps <n>', 'inner steps at adaptation; those of training when absent', wholeNumber)
     .option('--rate <x>', 'inner learning rate at adaptation; that of training when absent', positiveNumber)
     .addOption(profilesOption())
@@ -110,7 +113,7 @@ async function runExport(path: string, options: ExportOptions): Promise<void> {
     const moved = moving.reduce((sum, weight) => sum + weight.moving, 0);
     const entries = moving.reduce((sum, weight) => sum + weight.entries, 0);
     return [
-      pattern === manifest.defaultPattern ? `${pattern} (default)` : pattern,
+      pattern === manifest.defaultPattern && !manifest.auto ? `${pattern} (default)` : pattern,
       layersText(layers),
       `${moved} + head`,
       entries === 0 ? '-' : percent(moved / entries),
@@ -119,6 +122,7 @@ async function runExport(path: string, options: ExportOptions): Promise<void> {
   });
   const head = ['pattern', 'moving layers', 'moving weights', 'of those layers', 'cached features'];
   process.stdout.write(`${formatTable(head, rows)}\n`);
+  if (manifest.auto) process.stdout.write('default: auto, by which examples choose among them\n');
   process.stdout.write(writtenLine(options.out, manifest));
 }
 

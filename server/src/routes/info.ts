@@ -1,4 +1,5 @@
 import type { HealthAnswer } from '@whet/runtime/client';
+import { AUTO } from '@whet/runtime/format';
 import type { RequestHandler } from 'express';
 import type { Model } from '../engine/engine.js';
 import { Problem } from '../problems.js';
@@ -40,7 +41,8 @@ export function modelsHandler(service: Service): RequestHandler {
 }
 
 function describe({ name, manifest, digest }: Model) {
-  const { version, description, preprocessing, normalization, head, labels, limits, defaultPattern } = manifest;
+  const { version, description, preprocessing, normalization, head, labels, limits } = manifest;
+  const defaultPattern = manifest.auto ? AUTO : manifest.defaultPattern;
   const patterns = Object.entries(manifest.patterns).map(([key, { graphs: _, values: __, ...pattern }]) => {
     return [key, { default: key === defaultPattern, ...pattern }];
   });

@@ -90,10 +90,10 @@ describe('whet train --model', () => {
       'all=all',
     );
     expect(exported.err).toBe('');
-    expect(exported.out).toContain('learned (default)');
+    expect(exported.out).toContain('default: auto, by which examples choose among them');
     const bundle = await loadBundle(join(root, 'bundle'), { threads: 1 });
     const { patterns, provenance } = bundle.manifest;
-    expect(Object.keys(patterns)).toEqual(['head', 'all', 'learned']);
+    expect(Object.keys(patterns)).toEqual(['head', 'block', 'all', 'learned']);
     expect(patterns['learned']).toMatchObject({
       optimizer: 'rms',
       objective: 'prototypes',
@@ -139,6 +139,14 @@ describe('whet train --model', () => {
         expect(Math.abs(value - (exact[i]?.probabilities[name] as number))).toBeLessThan(0.02);
       }
     });
+    // Who names no pattern has one chosen; pictures that are encoded already are so for one.
+    expect(small.manifest).toMatchObject({ auto: true, defaultPattern: 'head' });
+    expect((await small.adapt(examples)).auto).toBeDefined();
+    const encoded = await small.encode(images);
+    const known = examples.map(({ label }, i) => ({ label, image: encoded[i] as (typeof encoded)[number] }));
+    const direct = await small.adapt(known);
+    expect([direct.auto, direct.profile.pattern]).toEqual([undefined, 'head']);
+    await expect(small.adapt(examples, { always: true })).rejects.toThrow('which takes them only where they pay');
     // Steps that were spared leave nothing to store but the head.
     const { profile: still } = await small.adapt(examples, { pattern: 'learned', steps: 0 });
     expect(still.storage.unmoved?.length).toBe(small.manifest.patterns['learned']?.moving.length);
@@ -172,7 +180,7 @@ describe('whet train --model', () => {
     );
     expect(trained.err).toContain(`masks per ${granularity}`);
     const exported = await whet('export', `${run}/last.safetensors`, ...model, '--out', `bundle-${run}`);
-    expect(exported.out).toContain('learned (default)');
+    expect(exported.out).toContain('default: auto');
   });
 
   it('says which option is not for it', async () => {
@@ -305,7 +313,7 @@ describe('whet train --model', () => {
         '--pattern',
         'head=none',
       );
-      expect(exported.out).toContain('learned (default)');
+      expect(exported.out).toContain('default: auto');
       const small = [...run.map((option) => (option === '48x192' ? '32x96' : option)), '--run', 'small'];
       const refused = await whet(...small);
       expect(refused.err).toContain('but these nodes above cannot be differentiated:');

@@ -158,6 +158,8 @@ export interface WriteOptions {
   readonly labels?: readonly string[];
   /** The first pattern when absent. */
   readonly defaultPattern?: string;
+  /** Whether the examples of who names no pattern choose one. */
+  readonly auto?: boolean;
   /** As a bundle has it already; of the options when absent. */
   readonly preprocessing?: Preprocessing;
   /** Added to the manifest's provenance. */
@@ -189,6 +191,7 @@ export async function writeCompiled(
     featureLength: featureLength(model),
     limits: { maxClasses: (head?.classes ?? 0) + 100, maxExamples: 500 },
     defaultPattern: written.defaultPattern ?? (requests[0] as PatternRequest).name,
+    ...(written.auto ? { auto: true } : {}),
     patterns: compiled.map(({ pattern }) => pattern),
     ...(options.profiles ? { profiles: options.profiles } : {}),
     provenance: {

@@ -1,7 +1,7 @@
 import type { ExternalReader } from '@whet/compiler';
-import type { StoredNumbers } from '@whet/runtime/format';
+import { AUTO, type StoredNumbers } from '@whet/runtime/format';
 import { checkMovable } from '../compile/compile-checks.js';
-import { type PatternRequest, writeCompiled } from '../compile/compile-model.js';
+import { type PatternRequest, type WriteOptions, writeCompiled } from '../compile/compile-model.js';
 import type { CompileReport, StepOptions } from '../compile/compile-options.js';
 import { CompileError } from '../compile/read/compile-error.js';
 import { restarted } from '../compile/restart.js';
@@ -22,9 +22,12 @@ export interface ExportModelOptions {
   readonly name: string;
   readonly version?: string;
   readonly description?: string;
-  /** Patterns beside the learned one, by selections of `whet compile`; the head, and what was learned of the last block, when absent. */
+  /**
+   * Patterns by selections of `whet compile`, beside the head, what was learned of the last block, and what was learned; one that is called
+   * `head` or `block` is in the place of that.
+   */
   readonly patterns?: Readonly<Record<string, readonly string[]>>;
-  /** The learned one when absent. */
+  /** `auto`, for examples to choose, when absent. */
   readonly defaultPattern?: string;
   /** Of the learned pattern; those of training when absent. */
   readonly steps?: number;
@@ -76,6 +79,10 @@ function learnedPattern(
   };
 }
 
+/** Who names no pattern has one chosen; the head is what then stands for all of them. */
+const presetOf = (named = AUTO): Pick<WriteOptions, 'defaultPattern' | 'auto'> =>
+  named === AUTO ? { defaultPattern: HEAD.name, auto: true } : { defaultPattern: named };
+
 /**
  * Writes a bundle of a run that learned where a model learns: the learned pattern, and others that move what they are told to, all with the
  * learned scale of the head and learned start weights. Throws {@link CompileError} where masks close all, or a pattern does not fit.
@@ -105,6 +112,7 @@ export async function exportModelRun(options: ExportModelOptions): Promise<Compi
   const isDeep = candidates.tensors.some(({ block }) => block > 1);
   const block = isDeep ? learnedPattern({ ...run, model }, options, BLOCK) : undefined;
   const nested = [{ ...HEAD, learned: { headScale: scale } }, ...(block ? [block] : [])];
+  const others = new Map([...nested, ...chosen].map((request) => [request.name, request]));
   const tensors = openTensors(candidates, state.learned);
   return writeCompiled(
     {
@@ -119,9 +127,9 @@ export async function exportModelRun(options: ExportModelOptions): Promise<Compi
       ...(options.profiles ? { profiles: options.profiles } : {}),
     },
     model,
-    [...(patterns ? chosen : nested), learned],
+    [...others.values(), learned],
     {
-      defaultPattern: options.defaultPattern ?? LEARNED,
+      ...presetOf(options.defaultPattern),
       preprocessing: config.preprocessing,
       provenance: {
         ...options.provenance,

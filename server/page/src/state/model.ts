@@ -61,9 +61,13 @@ export function newPerson(bundle: string, name: string, pattern: string): Person
 }
 
 /** What a person may choose of: with more than one pattern also `auto`, which comes first and is the default. */
-export function patternChoices({ patterns, defaultPattern }: Manifest): { names: string[]; preset: string } {
+export function patternChoices({ patterns, defaultPattern, auto = false }: Manifest): {
+  names: string[];
+  preset: string;
+} {
   const names = Object.keys(patterns);
-  return { names: names.length > 1 ? [AUTO, ...names] : names, preset: defaultPattern };
+  const choices = names.length > 1 ? [AUTO, ...names] : names;
+  return { names: choices, preset: auto ? (choices[0] as string) : defaultPattern };
 }
 
 /** What of a bundle's preprocessing decides the pixels of a picture. */
