@@ -19,6 +19,7 @@ export interface Evaluated extends Measurement {
   readonly strangers: MeasuredRow['strangers'];
   /** Tasks in which views of the examples left the steps nothing to learn; null where they are always taken. */
   readonly spared: number | null;
+  readonly moved: MeasuredRow['moved'];
   readonly loss: MeasuredRow['loss'];
 }
 
@@ -34,7 +35,19 @@ export async function evaluatedRows(
   return measured.flatMap((ofShape) => {
     const other = ofShape.find(({ name }) => name === against);
     return ofShape.map(
-      ({ name, measurement, start, startOf, gain, calibration, strangers, spared, loss, accuracies }): Evaluated => {
+      ({
+        name,
+        measurement,
+        start,
+        startOf,
+        gain,
+        calibration,
+        strangers,
+        spared,
+        moved,
+        loss,
+        accuracies,
+      }): Evaluated => {
         const adapt = rows.find((row) => row.name === name)?.adapt ?? {};
         const { pattern = '', rate } = adapt;
         const known = Object.hasOwn(patterns, pattern) ? patterns[pattern] : undefined;
@@ -52,6 +65,7 @@ export async function evaluatedRows(
           calibration,
           strangers,
           spared: known && maySpare(known, adapt) ? spared : null,
+          moved,
           loss,
         };
       },

@@ -140,14 +140,14 @@ async function runEvaluation(directory: string, options: EvaluateOptions): Promi
   process.stdout.write(`${evaluationTable(evaluated, against)}\n${evaluationNotes(evaluated).join('\n')}\n`);
 }
 
-/** Puts measurements into the manifest, in place of earlier ones of the same pattern, split, task and steps. */
+/** Puts measurements into the manifest, in place of earlier ones of the same pattern, data, split, task and steps. */
 async function record(place: string, measurements: readonly Measurement[]): Promise<void> {
   const { parseManifest } = await import('@whet/runtime/format');
   const { readBundle } = await import('@whet/runtime/node');
   const { writeBundle } = await import('@whet/trainer');
   const { contents } = await readBundle(place);
   const manifest = JSON.parse(new TextDecoder().decode(contents.get('manifest.json'))) as Manifest;
-  const keyOf = (m: Measurement) => [m.pattern, m.split, m.ways, m.shots, m.steps].join('/');
+  const keyOf = (m: Measurement) => [m.pattern, m.dataset, m.split, m.ways, m.shots, m.steps].join('/');
   const fresh = new Set(measurements.map(keyOf));
   manifest.measurements = [...manifest.measurements.filter((m) => !fresh.has(keyOf(m))), ...measurements];
   const text = `${JSON.stringify(manifest, null, 2)}\n`;

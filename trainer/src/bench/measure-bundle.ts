@@ -7,7 +7,7 @@ import {
   type Prediction,
   type Profile,
 } from '@whet/runtime';
-import { asPictures, checkAlways, labelKey } from '@whet/runtime/format';
+import { AUTO, asPictures, checkAlways, labelKey } from '@whet/runtime/format';
 import { type DrawnImage, type DrawnTask, drawTask, type EpisodeShape } from '../data/draw.js';
 import type { ImageFiles } from '../data/image-files.js';
 import { type EncodedImages, encodeImages, type ImageUses, imageUses, KEPT_BYTES } from './encoded-images.js';
@@ -126,7 +126,8 @@ function picturesOf(bundle: Bundle, options: AdaptOptions, labels: readonly stri
   return pattern ? asPictures(pattern, labels, options) : new Set(labels.keys());
 }
 
-const patternOf = ({ manifest }: Bundle, { pattern = manifest.defaultPattern }: AdaptOptions): string => pattern;
+const patternOf = ({ manifest }: Bundle, { pattern = manifest.auto ? AUTO : manifest.defaultPattern }: AdaptOptions) =>
+  pattern;
 
 /**
  * The tasks of a shape.
@@ -264,5 +265,5 @@ async function measureTask(
   const { predictions: others } = await predict(adapted.profile, strangers);
   const expected = queries.map(({ name }) => name);
   const timed = { ...adapted.times, predict: times };
-  outcomes.add({ expected, startPredictions, predictions, strangers: others, adapted, times: timed });
+  outcomes.add({ expected, startPredictions, predictions, strangers: others, adapted, start, times: timed });
 }

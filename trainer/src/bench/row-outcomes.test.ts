@@ -56,6 +56,32 @@ describe('the outcomes of a row', () => {
     expect(row.measured(given as never, []).spared).toBe(1);
   });
 
+  it('say how far values moved, as a share of their length', () => {
+    const row = new RowOutcomes('block');
+    const of = (pattern: string, ...w: number[]) =>
+      new Profile(
+        'a'.repeat(64),
+        pattern,
+        ['cat', 'dog'],
+        [1, 1],
+        1,
+        new Map([
+          ['w', { shape: [2], data: Float32Array.from(w) }],
+          ['head.bias', { shape: [2], data: Float32Array.from(w) }],
+        ]),
+      );
+    const stepped = task([0.8, 0.8], [0.8, 0.2], 1);
+    const add = (to: Profile) =>
+      row.add({ ...stepped, adapted: { ...stepped.adapted, profile: to }, start: of('block', 3, 4) });
+    add(of('block', 3, 5));
+    add(of('block', 6, 8));
+    // Another pattern's values are others.
+    add(of('deep', 30, 50));
+    const { moved } = row.measured(given as never, []);
+    expect(Object.keys(moved)).toEqual(['w']);
+    expect(moved['w']).toBeCloseTo(0.6, 12);
+  });
+
   it('start as a row above does that predicts the same at 0 steps of every task, but for rounding', () => {
     const [first, same, other] = ['first', 'same', 'other'].map((name) => new RowOutcomes(name)) as [
       RowOutcomes,

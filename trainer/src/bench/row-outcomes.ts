@@ -1,4 +1,4 @@
-import type { AdaptResult, AdaptTimings, Measurement, Prediction } from '@whet/runtime';
+import type { AdaptResult, AdaptTimings, Measurement, Prediction, Profile } from '@whet/runtime';
 import { type Interval, meanInterval, median } from '../statistics.js';
 import { Calibration } from './calibration.js';
 
@@ -11,6 +11,8 @@ export interface TaskOutcome {
   /** Of images of a class that it was not adapted to. */
   readonly strangers?: readonly Prediction[];
   readonly adapted: Pick<AdaptResult, 'profile' | 'losses' | 'loss' | 'spared'>;
+  /** That of 0 steps. */
+  readonly start?: Profile;
   /** Milliseconds; of `predict` those of each query. */
   readonly times: AdaptTimings & { readonly predict: readonly number[] };
 }
@@ -42,6 +44,8 @@ export interface MeasuredRow extends InterimRow {
   readonly strangers: ToldStrangers | null;
   /** Tasks whose steps were spared. */
   readonly spared: number;
+  /** How far each value below the head moved, as a share of its length at the start: means over tasks. */
+  readonly moved: Readonly<Record<string, number>>;
   /** Medians of the support loss before and after the steps; null where there are none. */
   readonly loss: { readonly start: number; readonly end: number } | null;
   /** Of each task. */
@@ -76,6 +80,20 @@ function rocArea(above: readonly number[], below: readonly number[]): number {
   return wins.reduce((sum, value) => sum + value, 0) / wins.length;
 }
 
+/** `|v - s| / |s|` of each value that both profiles have, but the head's. */
+function shareMoved({ values }: Profile, start: Profile): [string, number][] {
+  return [...values].flatMap(([name, { data }]): [string, number][] => {
+    const from = start.values.get(name)?.data;
+    if (from?.length !== data.length || name.startsWith('head.') || name.startsWith('familiar.')) return [];
+    let [away, length] = [0, 0];
+    for (let i = 0; i < data.length; i++) {
+      away += ((data[i] as number) - (from[i] as number)) ** 2;
+      length += (from[i] as number) ** 2;
+    }
+    return [[name, Math.sqrt(away / (length || 1))]];
+  });
+}
+
 /** Collects what a row does on one task after another. */
 export class RowOutcomes {
   readonly #accuracies: number[] = [];
@@ -84,6 +102,7 @@ export class RowOutcomes {
   readonly #losses = { start: [] as number[], end: [] as number[] };
   readonly #strangers = { area: [] as number[], kept: [] as number[], found: [] as number[] };
   readonly #steps: number[] = [];
+  readonly #moved = new Map<string, number[]>();
   readonly #times = { adapt: [] as number[], encode: [] as number[], steps: [] as number[], predict: [] as number[] };
   #storedBytes = 0;
   #spared = 0;
@@ -93,7 +112,7 @@ export class RowOutcomes {
 
   constructor(readonly name: string) {}
 
-  add({ expected, startPredictions, predictions, strangers = [], adapted, times }: TaskOutcome): void {
+  add({ expected, startPredictions, predictions, strangers = [], adapted, start, times }: TaskOutcome): void {
     this.#accuracies.push(shareRight(predictions, expected));
     this.#starts.push(shareRight(startPredictions, expected));
     for (const [calibration, all] of [
@@ -116,6 +135,8 @@ export class RowOutcomes {
       this.#losses.start.push(losses[0] as number);
       this.#losses.end.push(loss);
     }
+    const moved = start?.pattern === profile.pattern ? shareMoved(profile, start) : [];
+    for (const [name, share] of moved) this.#moved.set(name, [...(this.#moved.get(name) ?? []), share]);
     this.#steps.push(profile.steps);
     this.#times.adapt.push(times.total);
     this.#times.encode.push(times.encode);
@@ -163,6 +184,7 @@ export class RowOutcomes {
       calibration: { start: this.#calibration.start.error, adapted: this.#calibration.adapted.error },
       strangers: this.#strangers.area.length > 0 ? this.#toldStrangers : null,
       spared: this.#spared,
+      moved: Object.fromEntries([...this.#moved].map(([name, shares]) => [name, meanInterval(shares).mean])),
       loss: this.#losses.start.length > 0 ? { start: median(this.#losses.start), end: median(this.#losses.end) } : null,
       accuracies: [...this.#accuracies],
     };
