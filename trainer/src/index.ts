@@ -80,7 +80,7 @@ export { modelRunConfigOf } from './meta/checkpoint.js';
 export { type EncodedDomain, openDomain } from './meta/domain.js';
 export { exportModelRun } from './meta/export-model.js';
 export { modelGraphs, prefixKey } from './meta/model-graphs.js';
-export { type ModelRun, newModelRun, openModelRun } from './meta/open-run.js';
+export { type ModelFile, type ModelRun, newModelRun, openModelRun } from './meta/open-run.js';
 export { openPrefix } from './meta/prefix.js';
 export { type ModelMetricsLine, readModelRun, type SavedModelRun } from './meta/run-folder.js';
 export { type ModelTrainingProgress, trainModel } from './meta/train-model.js';

@@ -1,12 +1,11 @@
-import { basename, dirname } from 'node:path';
 import type { Manifest } from '@whet/runtime';
 import type { StoredNumbers } from '@whet/runtime/format';
 import { Command } from 'commander';
 import { positiveNumber, wholeNumber } from '../arguments.js';
-import { externalDataReader } from '../external-data.js';
 import { formatTable, percent } from '../format.js';
+import { readModel } from '../model-file.js';
 import { profilesOption } from '../model-options.js';
-import { readNamedFile, readNamedJson } from '../named-file.js';
+import { readNamedJson } from '../named-file.js';
 import { choosePatterns, namedLists, SEARCHED } from '../patterns.js';
 import { nameOfPlace, writtenLine } from '../written.js';
 
@@ -32,7 +31,7 @@ export function exportCommand(): Command {
     .description('Compile a checkpoint into a bundle: frozen prefix, step with its gradients, prediction, per pattern.')
     .argument('<checkpoint>', 'a checkpoint of `whet train`')
     .requiredOption('--out <place>', 'folder of the bundle, or a file that ends in .whet')
-    .option('--model <file>', 'the ONNX model, of a checkpoint of `whet train --model`')
+    .option('--model <place>', 'the ONNX model, or the bundle, of a checkpoint of `whet train --model`')
     .option('--name <name>', 'name of the bundle; the folder’s when absent')
     .option('--bundle-version <version>', 'version of the bundle', '0.1.0')
     .option('--description <text>', 'one line that says what the bundle is for')
@@ -79,11 +78,7 @@ async function exportModel(path: string, options: ExportOptions): Promise<Manife
   const others = given.flatMap(([name, value]) => (value === undefined ? [] : [name]));
   if (others.length > 0)
     throw new Error(`${others.join(', ')}: expected without --model; --pattern NAME=SELECTION adds patterns`);
-  const file = {
-    bytes: await readNamedFile(model, 'an ONNX model'),
-    fileName: basename(model),
-    external: externalDataReader(dirname(model)),
-  };
+  const { file } = await readModel(model);
   const run = await openModelRun(file, path);
   const { manifest } = await exportModelRun({
     run,

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { basename, dirname, extname, join } from 'node:path';
+import { basename, extname, join } from 'node:path';
 import type {
   EncodedDomain,
   EpisodeShape,
@@ -9,11 +9,11 @@ import type {
   SplitName,
 } from '@whet/trainer';
 import { openData, recogniseData } from '../data.js';
-import { externalDataReader } from '../external-data.js';
 import { formatTable, percent } from '../format.js';
 import { interruptible } from '../interrupt.js';
-import { readingOf } from '../model-options.js';
-import { readNamedFile, readNamedJson } from '../named-file.js';
+import { type NamedModel, readModel } from '../model-file.js';
+import { MODEL_OPTIONS, readingOf } from '../model-options.js';
+import { readNamedJson } from '../named-file.js';
 import { startProgress } from '../progress.js';
 import { openTrainingBackend, stoppedAt, usefulWorkers } from '../training-device.js';
 import { refuseNewSettings, type TrainCommandOptions } from './train.js';
@@ -45,6 +45,15 @@ function refuseNetworkOptions(options: TrainCommandOptions): void {
   if ((options.shots?.length ?? 1) > 1) throw new Error('--shots: expected one number or range with --model');
 }
 
+/** Throws naming options of how a model is read, which a bundle says itself. */
+function refuseReading(options: TrainCommandOptions): void {
+  const names = { ...MODEL_OPTIONS, mean: '--mean', std: '--std' };
+  const given = (Object.keys(names) as (keyof typeof names)[]).filter((name) => options[name] !== undefined);
+  if (given.length === 0) return;
+  const text = given.map((name) => names[name]).join(', ');
+  throw new Error(`${text}: expected with an ONNX file; the bundle says how its model is read`);
+}
+
 async function settingsOf(
   options: TrainCommandOptions,
   data: readonly { name: string; weight: number }[],
@@ -73,17 +82,14 @@ async function settingsOf(
 
 /** The run that was asked for: a new one, or one to go on with. */
 async function openRun(
+  named: NamedModel,
   options: TrainCommandOptions,
   last: string,
   data: readonly { name: string; weight: number }[],
 ): Promise<ModelRun> {
   const { newModelRun, openModelRun, timeOn } = await import('@whet/trainer');
-  const path = options.model as string;
-  const file = {
-    bytes: await readNamedFile(path, 'an ONNX model'),
-    fileName: basename(path),
-    external: externalDataReader(dirname(path)),
-  };
+  const { file, reading } = named;
+  if (reading) refuseReading(options);
   if (options.resume) return openModelRun(file, last, options.outerSteps);
   const { mean, std, budgetMs } = options;
   const backend = budgetMs === undefined ? undefined : await openTrainingBackend(options);
@@ -91,6 +97,7 @@ async function openRun(
     ...(mean ? { mean } : {}),
     ...(std ? { std } : {}),
     ...readingOf(options),
+    ...reading,
     ...(backend && budgetMs !== undefined
       ? { budget: { milliseconds: budgetMs, time: (model) => timeOn(model, backend, options.threads) } }
       : {}),
@@ -161,7 +168,8 @@ export async function runModelTraining(options: TrainCommandOptions): Promise<vo
   if (!options.resume && existsSync(last)) {
     throw new Error(`${last} exists; go on with --resume --run ${run}, or name another folder with --run`);
   }
-  const found = await openRun(options, last, data);
+  const named = await readModel(options.model as string);
+  const found = await openRun(named, options, last, data);
   const { config, state, model, candidates } = found;
   const same = config.data.map(({ name }) => name).join() === data.map(({ name }) => name).join();
   if (!same)
@@ -170,8 +178,7 @@ export async function runModelTraining(options: TrainCommandOptions): Promise<vo
     );
   process.stderr.write(`${describeCandidates(found)}\n`);
 
-  const external = externalDataReader(dirname(options.model as string));
-  const graphs = await trainer.modelGraphs(model, candidates, external);
+  const graphs = await trainer.modelGraphs(model, candidates, named.file.external);
   const prefix = await trainer.openPrefix(graphs.prefix, model.input.shape, graphs.features, options.threads);
   const madeBy = trainer.prefixKey(config, graphs);
   const { signal, stop } = interruptible();

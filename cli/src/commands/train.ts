@@ -70,7 +70,7 @@ export function trainCommand(): Command {
       `${dataHelp}; with --model several times, each with its weight: --data A --data B:0.5`,
       collectTexts,
     )
-    .option('--model <file>', 'learn where to learn in this ONNX model, in place of a network of --config')
+    .option('--model <place>', 'learn where to learn in this ONNX file or bundle, in place of a network of --config')
     .option('--skip-corrupt', skipCorruptHelp)
     .option('--mean <x...>', 'taken from pixels 0..1, one number per channel (default: 0)', collectNumbers)
     .option('--std <x...>', 'what is left is divided by this, one per channel (default: 1)', collectPositiveNumbers)

@@ -1,6 +1,7 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { bundlesDirectory, OMNIGLOT_BUNDLE } from '@whet/models';
 import { AUTO } from '@whet/runtime/format';
 import { loadBundle } from '@whet/runtime/node';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -154,6 +155,32 @@ describe('whet train --model', () => {
     await plain.release();
   });
 
+  it('goes on from a bundle, as the bundle says', { timeout: 120_000 }, async () => {
+    const from = ['--model', 'nested', ...data, '--config', 'settings.json', ...cpu, ...tasks];
+    const refused = await whet('train', ...from, '--mean', '0', '--levels', '1', '--run', 'never');
+    expect(refused.err).toContain(
+      '--levels, --mean: expected with an ONNX file; the bundle says how its model is read',
+    );
+    const trained = await whet('train', ...from, '--trainable', 'blocks:2', '--run', 'further', '--outer-steps', '4');
+    expect(trained.code, trained.err).toBe(0);
+    expect(trained.err).toContain('candidates: ');
+    const other = await whet('export', 'further/last.safetensors', ...model, '--out', 'other');
+    expect(other.err).toContain('expected the model nested/head.encode.onnx');
+    const exported = await whet('export', 'further/last.safetensors', '--model', 'nested', '--out', 'again');
+    expect(exported.code, exported.err).toBe(0);
+    const [before, after] = await Promise.all(
+      ['nested', 'again'].map((name) => loadBundle(join(root, name), { threads: 1, patterns: ['head'] })),
+    );
+    const image = Float32Array.from({ length: after?.imageLength ?? 0 }, (_, i) => Math.sin(i));
+    // No start weights were learned this time: features are those of the bundle that it went on from.
+    const [one, two] = await Promise.all([before, after].map((bundle) => bundle?.encode([image], { pattern: 'head' })));
+    two?.[0]?.features.forEach((value, i) => {
+      expect(Math.abs(value - (one?.[0]?.features[i] as number))).toBeLessThan(1e-5);
+    });
+    expect(after?.manifest.preprocessing).toEqual(before?.manifest.preprocessing);
+    for (const bundle of [before, after]) await bundle?.release();
+  });
+
   it('is reported', { timeout: 60_000 }, async () => {
     const { code, err } = await whet('report', 'once');
     expect(code, err).toBe(0);
@@ -222,7 +249,11 @@ describe('whet train --model', () => {
         [...model, '--ways', '3', '--shots', '2', '--inner-rate', '1e30', '--config', 'settings.json'],
         'is NaN; lower the rates',
       ],
-      [['--model', 'nothing.onnx'], 'nothing.onnx: expected an ONNX model, got no such file'],
+      [['--model', 'nothing.onnx'], 'nothing.onnx: expected an ONNX model, or a bundle, got no such file'],
+      [
+        ['--model', join(bundlesDirectory, OMNIGLOT_BUNDLE)],
+        'expected a bundle of an ONNX model with a pattern that moves the head alone',
+      ],
     ];
     for (const [args, message] of cases) {
       const { code, err } = await whet(

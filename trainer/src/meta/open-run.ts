@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { ExternalReader } from '@whet/compiler';
+import type { Preprocessing } from '@whet/runtime';
 import { fewerLevels, levelsFor, preprocessingOf } from '../compile/compile-checks.js';
 import type { ImageOptions } from '../compile/compile-options.js';
 import { CompileError } from '../compile/read/compile-error.js';
@@ -14,6 +15,8 @@ import { type ModelRunConfig, parseModelConfig } from './config.js';
 export interface ModelFile {
   readonly bytes: Uint8Array;
   readonly fileName: string;
+  /** What tells it from others of the same graph, where its values stand in other files. */
+  readonly identity?: string;
   /** Reads values that it keeps in files beside it. */
   readonly external?: ExternalReader;
 }
@@ -27,11 +30,14 @@ export interface ModelRun extends ModelCheckpoint {
 export interface NewModelRunOptions
   extends ImageOptions,
     Pick<ReadModelOptions, 'features' | 'imageSize' | 'layout' | 'levels'> {
+  /** How images are made for it, where that is known already, in place of the options of images. */
+  readonly preprocessing?: Preprocessing;
   /** What a device may take for encoding 25 images and all inner steps; no deeper block than it leaves may move. */
   readonly budget?: { readonly milliseconds: number; readonly time: (model: SourceModel) => TimeCandidates };
 }
 
-const digestOf = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+const digestOf = ({ bytes, identity = '' }: ModelFile): string =>
+  createHash('sha256').update(bytes).update(identity).digest('hex');
 
 const read = ({ bytes, external }: ModelFile, { features, imageSize, layout, levels }: ModelRunConfig['model']) =>
   readModel(bytes, {
@@ -53,7 +59,7 @@ export async function newModelRun(file: ModelFile, settings: object, options: Ne
   const { features, imageSize, layout, budget } = options;
   const source = {
     fileName: file.fileName,
-    sha256: digestOf(file.bytes),
+    sha256: digestOf(file),
     ...(features === undefined ? {} : { features }),
     ...(imageSize ? { imageSize: [...imageSize] as [number, number] } : {}),
     ...(layout ? { layout } : {}),
@@ -70,7 +76,8 @@ export async function newModelRun(file: ModelFile, settings: object, options: Ne
   if (model.opaque && 'learnWeights' in settings) {
     throw new CompileError('weights to learn: expected a model of which all is read and nothing is quantized');
   }
-  const config = parseModelConfig({ ...settings, model: source, preprocessing: preprocessingOf(options, model) });
+  const preprocessing = options.preprocessing ?? preprocessingOf(options, model);
+  const config = parseModelConfig({ ...settings, model: source, preprocessing });
   if (budget) {
     const { milliseconds: budgetMs, time } = budget;
     const limits = { budgetMs, steps: config.innerSteps[1], time: time(model) };
@@ -87,7 +94,7 @@ export async function newModelRun(file: ModelFile, settings: object, options: Ne
 export async function openModelRun(file: ModelFile, path: string, outerSteps?: number): Promise<ModelRun> {
   const saved = await modelRunConfigOf(path);
   if (!saved) throw new CheckpointError(`checkpoint "${path}": expected one of \`whet train --model\``);
-  const sha256 = digestOf(file.bytes);
+  const sha256 = digestOf(file);
   if (sha256 !== saved.model.sha256) {
     throw new CheckpointError(
       `checkpoint "${path}": expected the model ${saved.model.fileName} (SHA-256 ${saved.model.sha256}), got ${file.fileName} (${sha256})`,
