@@ -50,7 +50,7 @@ async function networkOfBundle(place: string): Promise<NamedModel> {
 }
 
 /** Reads what `--model` names. Throws saying what was expected there. */
-export async function readModel(path: string): Promise<NamedModel> {
+export async function readNamedModel(path: string): Promise<NamedModel> {
   if (isArchive(path) || (await isFolder(path))) return networkOfBundle(path);
   return {
     file: {

@@ -3,7 +3,7 @@ import type { StoredNumbers } from '@whet/runtime/format';
 import { Command } from 'commander';
 import { positiveNumber, wholeNumber } from '../arguments.js';
 import { formatTable, percent } from '../format.js';
-import { readModel } from '../model-file.js';
+import { readNamedModel } from '../model-file.js';
 import { profilesOption } from '../model-options.js';
 import { readNamedJson } from '../named-file.js';
 import { choosePatterns, namedLists, SEARCHED } from '../patterns.js';
@@ -78,7 +78,7 @@ async function exportModel(path: string, options: ExportOptions): Promise<Manife
   const others = given.flatMap(([name, value]) => (value === undefined ? [] : [name]));
   if (others.length > 0)
     throw new Error(`${others.join(', ')}: expected without --model; --pattern NAME=SELECTION adds patterns`);
-  const { file } = await readModel(model);
+  const { file } = await readNamedModel(model);
   const run = await openModelRun(file, path);
   const { manifest } = await exportModelRun({
     run,

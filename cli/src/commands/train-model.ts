@@ -11,7 +11,7 @@ import type {
 import { openData, recogniseData } from '../data.js';
 import { formatTable, percent } from '../format.js';
 import { interruptible } from '../interrupt.js';
-import { type NamedModel, readModel } from '../model-file.js';
+import { type NamedModel, readNamedModel } from '../model-file.js';
 import { MODEL_OPTIONS, readingOf } from '../model-options.js';
 import { readNamedJson } from '../named-file.js';
 import { startProgress } from '../progress.js';
@@ -168,7 +168,7 @@ export async function runModelTraining(options: TrainCommandOptions): Promise<vo
   if (!options.resume && existsSync(last)) {
     throw new Error(`${last} exists; go on with --resume --run ${run}, or name another folder with --run`);
   }
-  const named = await readModel(options.model as string);
+  const named = await readNamedModel(options.model as string);
   const found = await openRun(named, options, last, data);
   const { config, state, model, candidates } = found;
   const same = config.data.map(({ name }) => name).join() === data.map(({ name }) => name).join();
