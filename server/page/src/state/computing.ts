@@ -3,7 +3,7 @@ import { AUTO } from '@whet/runtime/format';
 import * as Comlink from 'comlink';
 import type { ComparedPattern, LabelledPixels, PictureOptions, PredictedImage } from '../workers/compute.js';
 import { ask, askLong, engine } from './engine.js';
-import { type Extra, picturesOf, sameExamples } from './model.js';
+import { densest, type Extra, picturesOf, sameExamples } from './model.js';
 import { keepForLater } from './offline.js';
 import { addAll, change, here, settled, type Target } from './profiles.js';
 import {
@@ -112,11 +112,11 @@ const lastOf = (id: string): Extra['last'] => people.value.find((one) => one.id 
 /** What moving everything would have taken, measured once the profile is there. */
 async function measureSpeedUp(at: Target, examples: readonly LabelledPixels[]): Promise<void> {
   const last = lastOf(at.id);
-  if (!last || comparing.value || isTimed) return;
+  const manifest = opened.value?.manifest;
+  if (!last || !manifest || last.pattern === densest(manifest) || comparing.value || isTimed) return;
   try {
     const steps = last.auto || last.losses.length === 0 ? undefined : last.losses.length;
     const dense = await askLong((compute) => compute.measureDense(examples, steps));
-    if (dense === undefined) return;
     await change(at, (now) =>
       now.extra.last?.total === last.total ? { ...now, extra: { ...now.extra, last: { ...last, dense } } } : undefined,
     );

@@ -70,6 +70,12 @@ export function patternChoices({ patterns, defaultPattern, auto = false }: Manif
   return { names: choices, preset: auto ? (choices[0] as string) : defaultPattern };
 }
 
+/** The pattern that moves the most weights, which speed-ups are over. */
+export function densest({ patterns }: Manifest): string {
+  const moved = (name: string) => (patterns[name]?.moving ?? []).reduce((sum, { moving }) => sum + moving, 0);
+  return Object.keys(patterns).reduce((most, name) => (moved(name) > moved(most) ? name : most));
+}
+
 /** What of a bundle's preprocessing decides the pixels of a picture. */
 export const pictureForm = ({
   width,

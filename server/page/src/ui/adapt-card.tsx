@@ -1,7 +1,7 @@
 import { AUTO } from '@whet/runtime/format';
 import { useEffect, useId, useRef, useState } from 'preact/hooks';
 import { adapt, cancel } from '../state/computing.js';
-import { type LastAdaptation, type Person, patternChoices, picturesOf } from '../state/model.js';
+import { densest, type LastAdaptation, type Person, patternChoices, picturesOf } from '../state/model.js';
 import { setPattern } from '../state/profiles.js';
 import { type Adapting, adapting, classes, comparing, missing, opened, people, person } from '../state/signals.js';
 import { AdaptOutcome } from './adapt-outcome.js';
@@ -43,6 +43,8 @@ export function AdaptCard() {
   const isOwn = running?.id === now.id;
   const { pattern, last, stale, isOlder } = now.extra;
   const reason = missing.value;
+  const most = densest(manifest);
+  const all = manifest.patterns[most]?.graphs.encode ? `what "${most}" moves` : 'everything';
   const { names, preset } = patternChoices(manifest);
   const described = pattern === AUTO ? ABOUT_AUTO : manifest.patterns[pattern]?.description;
   return (
@@ -107,15 +109,17 @@ export function AdaptCard() {
               {last.encoded < last.examples && `; ${last.examples - last.encoded} examples were encoded before`}
             </dd>
           </div>
-          <div>
-            <dt>Speed-up</dt>
-            <dd>{last.dense === undefined ? '…' : `${(last.dense / last.total).toFixed(1)}×`}</dd>
-            <dd class="quiet">
-              {last.dense === undefined
-                ? 'measuring what moving everything takes here'
-                : `over moving everything, ${milliseconds(last.dense)} here`}
-            </dd>
-          </div>
+          {last.pattern !== most && (
+            <div>
+              <dt>Speed-up</dt>
+              <dd>{last.dense === undefined ? '…' : `${(last.dense / last.total).toFixed(1)}×`}</dd>
+              <dd class="quiet">
+                {last.dense === undefined
+                  ? `measuring what moving ${all} takes here`
+                  : `over moving ${all}, ${milliseconds(last.dense)} here`}
+              </dd>
+            </div>
+          )}
           <div>
             <dt>Kept</dt>
             <dd>{bytes(now.bytes?.byteLength ?? 0)}</dd>

@@ -8,7 +8,6 @@ import {
   decodeRgba,
   type HeldBack,
   loadBundle,
-  type Manifest,
   type OrtFiles,
   type PatternManifest,
   readProfile,
@@ -18,6 +17,7 @@ import {
   type WebLoadOptions,
 } from '@whet/runtime/web';
 import * as Comlink from 'comlink';
+import { densest } from '../state/model.js';
 import { encodeOnce, forgetEncoded, seenExamples, seenImage } from './encode-once.js';
 import { flattenLight } from './flatten-light.js';
 import type { Loader } from './loader.js';
@@ -112,17 +112,6 @@ function begin(): AbortController {
   compute.cancel();
   cancelled = new AbortController();
   return cancelled;
-}
-
-const isDense = ({ graphs, moving }: PatternManifest, most: number) =>
-  graphs.encode === null && moving.reduce((sum, value) => sum + value.moving, 0) === most;
-
-/** The pattern that moves every weight and caches nothing, if the bundle has one. */
-function densePattern({ patterns }: Manifest): string | undefined {
-  const most = Math.max(
-    ...Object.values(patterns).map(({ moving }) => moving.reduce((sum, value) => sum + value.entries, 0)),
-  );
-  return Object.keys(patterns).find((name) => isDense(patterns[name] as PatternManifest, most));
 }
 
 async function ortFiles(loader: Comlink.Remote<Loader>, urls: OrtUrls): Promise<OrtFiles> {
@@ -246,13 +235,12 @@ const compute = {
   },
 
   /**
-   * Ms that adapting to these examples takes where all weights move and nothing is cached: one step is measured and taken times the
-   * steps, the pattern's own when absent; views are made once. Undefined where the bundle has no such pattern.
+   * Ms that adapting to these examples takes by the pattern that moves most, with all to be encoded: one step is measured and taken times the
+   * steps, the pattern's own when absent; views are made once.
    */
-  async measureDense(examples: readonly LabelledPixels[], asked?: number): Promise<number | undefined> {
+  async measureDense(examples: readonly LabelledPixels[], asked?: number): Promise<number> {
     const open = opened();
-    const pattern = densePattern(open.manifest);
-    if (!pattern) return undefined;
+    const pattern = densest(open.manifest);
     const { steps = 0 } = asked === undefined ? (open.manifest.patterns[pattern] as PatternManifest) : { steps: asked };
     const controller = new AbortController();
     cancelled = controller;
