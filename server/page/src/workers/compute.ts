@@ -8,6 +8,7 @@ import {
   decodeRgba,
   type HeldBack,
   loadBundle,
+  type Manifest,
   type OrtFiles,
   type PatternManifest,
   readProfile,
