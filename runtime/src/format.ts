@@ -26,6 +26,6 @@ export {
   storedTensor,
   writeSafetensors,
 } from './safetensors.js';
-export { type ScheduleName, scheduleNames } from './schedule.js';
+export { type ScheduleName, scheduled, scheduleNames } from './schedule.js';
 export { viewsOf } from './views.js';
 export { Weights } from './weights.js';

@@ -178,7 +178,10 @@ export async function runModelTraining(options: TrainCommandOptions): Promise<vo
     );
   process.stderr.write(`${describeCandidates(found)}\n`);
 
-  const graphs = await trainer.modelGraphs(model, candidates, named.file.external);
+  const graphs = await trainer.modelGraphs(model, candidates, {
+    external: named.file.external,
+    smoothing: config.smoothing,
+  });
   const prefix = await trainer.openPrefix(graphs.prefix, model.input.shape, graphs.features, options.threads);
   const madeBy = trainer.prefixKey(config, graphs);
   const { signal, stop } = interruptible();

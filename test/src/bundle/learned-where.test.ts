@@ -55,7 +55,7 @@ describe.each(['channel', 'weight', 'tensor'])('a bundle of masks per %s', (mask
     const adapted = await bundle.adapt(examples, { pattern: 'learned' });
     expect(adapted.losses.length).toBe(STEPS);
 
-    const { prefix: encode, gradient, features } = await modelGraphs(run.model, run.candidates);
+    const { prefix: encode, gradient, features } = await modelGraphs(run.model, run.candidates, run.config);
     const prefix = await openPrefix(encode, [3, 8, 8], features);
     const rows = { features: await prefix.encode(images), labels };
     const graph = await ortBackend({ threads: 1 }).compile(gradient);

@@ -96,9 +96,9 @@ describe('whet train --model', () => {
     const { patterns, provenance } = bundle.manifest;
     expect(Object.keys(patterns)).toEqual(['head', 'block', 'all', 'learned']);
     expect(patterns['learned']).toMatchObject({
-      optimizer: 'rms',
+      optimizer: 'adam',
       objective: 'prototypes',
-      schedule: 'constant',
+      schedule: 'cosine',
       steps: 2,
     });
     const { moving = [] } = patterns['learned'] ?? {};

@@ -5,7 +5,6 @@ import {
   GraphBuilder,
   gradients,
   inline,
-  int64s,
   referenceBackend,
   reshape,
   type Tensor,
@@ -93,8 +92,7 @@ function unrolled(
     return headFeatures(g, 'cosine', inline(g, features, bound).get('features') as Value);
   };
   const multiply = (a: Value, b: Value) => g.apply('Mul', [a, b], {});
-  const sum = (value: Value) =>
-    g.apply('ReduceSum', [value, g.constant(int64s(value.shape.map((_, i) => i)))], { keepdims: 0 });
+  const moments: [Value, Value][] = [];
   for (let step = 0; step < STEPS; step++) {
     const logits = leaveOneOutLogits(
       g,
@@ -108,22 +106,16 @@ function unrolled(
       const gradient = found[i] as Value;
       const logits = reshape(g, input(maskName(candidate)), candidate.mask.broadcast);
       const open = g.apply('Cast', [g.apply('GreaterOrEqual', [logits, g.scalar(0)], {})], { to: 'float32' });
-      const ones = {
-        dtype: 'float32',
-        shape: candidate.parameter.shape,
-        data: new Float64Array(candidate.start.length).fill(1),
-      } as const;
-      const opened = multiply(open, g.constant(ones));
-      // Where a mask closes all of a tensor, all of it says how long the gradient is.
-      const spread = g.apply(
-        'Where',
-        [g.apply('Less', [sum(opened), g.scalar(0.5)], {}), g.constant(ones), opened],
-        {},
-      );
-      const share = sum(spread);
-      const masked = g.apply('Div', [sum(multiply(spread, multiply(gradient, gradient))), share], {});
-      const length = g.apply('Sqrt', [g.apply('Add', [masked, g.scalar(1e-16)], {})], {});
-      const direction = g.apply('StopGradient', [g.apply('Div', [gradient, length], {})], {});
+      const scaled = (value: Value, by: number) => multiply(value, g.scalar(by));
+      const [m, v] = moments[i] ?? [scaled(gradient, 0), scaled(gradient, 0)];
+      const first = g.apply('Add', [scaled(m, 0.9), scaled(gradient, 0.1)], {});
+      const second = g.apply('Add', [scaled(v, 0.999), scaled(multiply(gradient, gradient), 0.001)], {});
+      moments[i] = [first, second];
+      const root = g.apply('Sqrt', [scaled(second, 1 / (1 - 0.999 ** (step + 1)))], {});
+      const length = g.apply('Add', [root, g.scalar(1e-8)], {});
+      const share = (1 + Math.cos((Math.PI * step) / STEPS)) / 2;
+      const unbiased = scaled(first, share / (1 - 0.9 ** (step + 1)));
+      const direction = g.apply('StopGradient', [g.apply('Div', [unbiased, length], {})], {});
       const rate = g.apply('Exp', [reshape(g, input(rateName(candidate.name)), [])], {});
       const moved = multiply(multiply(g.apply('StraightThrough', [open, logits], {}), rate), direction);
       return g.apply('Sub', [phi[i] as Value, moved], {});
@@ -153,7 +145,7 @@ describe('the outer gradient in turns', () => {
     async (granularity: CandidateGranularity) => {
       const model = await readModel(networkOf(residual), {});
       const candidates = chooseCandidates(model, { trainable: ['blocks:2'], granularity, learnWeights: ['blocks:1'] });
-      const learned = initialLearned(candidates, { innerRate: 0.01, seed: 3 });
+      const learned = initialLearned(candidates, { innerRate: 1e-3, seed: 3 });
       const specs = learnedSpecs(candidates);
       // Half of the masks of whole tensors and blocks are closed here, too.
       for (const [i, { name, kind }] of specs.entries()) {
@@ -184,7 +176,8 @@ describe('the outer gradient in turns', () => {
             all((name) => found.get(name)),
             all((name) => expected.get(name)?.data),
           );
-          expect(difference, `${kind} on ${backend.name}`).toBeLessThan(backend === referenceBackend ? 1e-5 : 1e-4);
+          // Adam moves a weight as far whose gradient is but a rounding error of float32.
+          expect(difference, `${kind} on ${backend.name}`).toBeLessThan(backend === referenceBackend ? 1e-5 : 5e-3);
         }
       }
     },

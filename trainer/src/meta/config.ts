@@ -53,8 +53,10 @@ const settingsSchema = z.strictObject({
   innerSteps: rangeSchema(0)
     .refine(([, to]) => to > 0, { error: 'expected a range that ends at 1 or more' })
     .default([5, 5]),
-  /** Where the learned rates start: how far, in root mean square, a step moves a tensor. */
-  innerRate: z.number().positive().default(1e-4),
+  /** The share of each label that all classes have in the loss, of steps as of query images. */
+  smoothing: z.number().min(0).lt(1).default(0.1),
+  /** Where the learned rates start: how far the first step of Adam moves each weight. */
+  innerRate: z.number().positive().default(1e-3),
   tasksPerStep: positive.default(1),
   outerSteps: positive.default(1000),
   /** Of start weights. */

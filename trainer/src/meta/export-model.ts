@@ -56,10 +56,10 @@ function learnedPattern(
   const own: StepOptions = {
     steps,
     rate,
-    optimizer: 'rms',
+    optimizer: 'adam',
     objective: 'prototypes',
-    schedule: 'constant',
-    smoothing: 0,
+    schedule: 'cosine',
+    smoothing: config.smoothing,
     views: config.views,
   };
   const closed = (100 * closedShare(openTensors({ ...candidates, tensors }, state.learned))).toFixed(0);

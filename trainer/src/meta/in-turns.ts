@@ -1,6 +1,7 @@
 import type { Executable, Tensor } from '@whet/compiler';
-import { oneHot } from '@whet/runtime/format';
+import { oneHot, scheduled } from '@whet/runtime/format';
 import { gradientName, HEAD_SCALE } from '../pattern/gradient-graph.js';
+import { BETA_1, BETA_2, EPSILON } from '../pattern/optimizers.js';
 import type { Candidates } from './candidates.js';
 import { headScale, type Learned, maskName, rateName, startName, type TaskTensor, taskTensors } from './learned.js';
 
@@ -33,9 +34,6 @@ export interface WalkedTask {
   readonly gradients: ReadonlyMap<string, Float32Array>;
 }
 
-/** Floor of a direction's root mean square, squared, as the optimizer `rms` has it. */
-const EPSILON_SQUARED = 1e-16;
-
 const vector = (data: Float32Array): Tensor => ({ dtype: 'float32', shape: [data.length], data });
 const dataOf = (outputs: ReadonlyMap<string, Tensor>, name: string): ArrayLike<number> => {
   const tensor = outputs.get(name);
@@ -43,29 +41,25 @@ const dataOf = (outputs: ReadonlyMap<string, Tensor>, name: string): ArrayLike<n
   return tensor.data;
 };
 
-/** What the gradient is divided by: the root mean square of its open entries, or of all where none is. */
-function lengthOf(gradient: ArrayLike<number>, { open, count }: TaskTensor): number {
-  let sum = 0;
-  for (let i = 0; i < gradient.length; i++) {
-    if (count === 0 || open[i]) sum += (gradient[i] as number) ** 2;
-  }
-  return Math.sqrt(sum / (count || gradient.length) + EPSILON_SQUARED);
-}
-
 /** A task on its way through the inner loop. */
 class Walk {
   readonly tensors: readonly TaskTensor[];
-  /** phi, and the sum of the dense directions so far, by candidate. */
+  /** phi, the sum of the dense directions so far, and the optimizer's two moments, by candidate. */
   readonly #phi: Float32Array[];
   readonly #walked: Float32Array[];
+  readonly #m: Float32Array[];
+  readonly #v: Float32Array[];
+  #taken = 0;
 
   constructor(
     candidates: Candidates,
     private readonly learned: Learned,
+    private readonly steps: number,
   ) {
     this.tensors = taskTensors(candidates, learned);
+    const zeros = () => this.tensors.map(({ start }) => new Float32Array(start.length));
     this.#phi = this.tensors.map(({ start }) => start.slice());
-    this.#walked = this.tensors.map(({ start }) => new Float32Array(start.length));
+    [this.#walked, this.#m, this.#v] = [zeros(), zeros(), zeros()];
   }
 
   /** What the graph is fed at phi. */
@@ -88,15 +82,21 @@ class Walk {
     return feeds;
   }
 
-  /** phi <- phi - A 1[m >= 0] d, with d = g / rms(g) of each tensor. */
+  /** phi <- phi - A 1[m >= 0] d, with d what Adam makes of the gradient, by a rate that ends small. */
   step(outputs: ReadonlyMap<string, Tensor>): void {
-    this.tensors.forEach((tensor, t) => {
-      const gradient = dataOf(outputs, gradientName(tensor.candidate.name));
+    this.#taken++;
+    const share = scheduled('cosine', this.#taken, this.steps);
+    const [unbiased, root] = [1 - BETA_1 ** this.#taken, 1 - BETA_2 ** this.#taken];
+    this.tensors.forEach(({ candidate, open, rate }, t) => {
+      const gradient = dataOf(outputs, gradientName(candidate.name));
       const [phi, walked] = [this.#phi[t] as Float32Array, this.#walked[t] as Float32Array];
-      const length = lengthOf(gradient, tensor);
-      const { open, rate } = tensor;
+      const [m, v] = [this.#m[t] as Float32Array, this.#v[t] as Float32Array];
       for (let i = 0; i < gradient.length; i++) {
-        const direction = (gradient[i] as number) / length;
+        const g = gradient[i] as number;
+        m[i] = BETA_1 * (m[i] as number) + (1 - BETA_1) * g;
+        v[i] = BETA_2 * (v[i] as number) + (1 - BETA_2) * g * g;
+        const length = Math.sqrt((v[i] as number) / root) + EPSILON;
+        const direction = (share * (m[i] as number)) / unbiased / length;
         walked[i] = (walked[i] as number) + direction;
         if (open[i]) phi[i] = (phi[i] as number) - rate * direction;
       }
@@ -185,7 +185,7 @@ export async function walkTask(
   steps: number,
   wanted: 'gradients' | 'answers' = 'gradients',
 ): Promise<WalkedTask> {
-  const walk = new Walk(candidates, learned);
+  const walk = new Walk(candidates, learned, steps);
   const { ways, support, isPrototype } = task;
   const asked = askable(support, isPrototype);
   for (let step = 0; step < steps && asked.includes(1); step++) {

@@ -27,7 +27,7 @@ export interface GradientGraph extends Pick<SplitPattern, 'encode'> {
  * Throws an Error where the head is not made of examples, or the loss does not depend on a moving value.
  */
 export function gradientGraph(source: PatternSource): GradientGraph {
-  const { leaveOneOut } = source;
+  const { leaveOneOut, smoothing = 0 } = source;
   if (!leaveOneOut) throw new Error('gradients by prototypes need a head that is made of the examples');
   const { split, encode, featureShape, part } = splitPattern(source);
   const gradient = part('gradient', 'batch', (g, { output, features, values }) => {
@@ -35,7 +35,7 @@ export function gradientGraph(source: PatternSource): GradientGraph {
     const [support, queries] = [g.input('support', ['N']), g.input('queries', ['N'])];
     const scale = g.input(HEAD_SCALE, [1]);
     const logits = g.apply('Mul', [leaveOneOut(g, output, labels, support), scale], {});
-    const loss = crossEntropy(g, logits, labels, { weights: queries });
+    const loss = crossEntropy(g, logits, labels, { weights: queries, smoothing });
     const wanted = new Map([...values, [HEAD_SCALE, scale]]);
     const found = gradients(g, loss, [...wanted.values()]);
     const outputs = new Map<string, Value>([

@@ -18,7 +18,7 @@ export interface Optimizer {
 }
 
 const MOMENTUM = 0.9;
-const [BETA_1, BETA_2, EPSILON] = [0.9, 0.999, 1e-8];
+export const [BETA_1, BETA_2, EPSILON] = [0.9, 0.999, 1e-8];
 
 const multiply = (g: GraphBuilder, a: Value, b: Value): Value => g.apply('Mul', [a, b], {});
 const mix = (g: GraphBuilder, old: Value, fresh: Value, keep: number, take = 1 - keep): Value =>
