@@ -78,7 +78,7 @@ async function moved({ metrics, masks, config }: SavedModelRun, last: ModelMetri
   ]);
   return html`<h2>What moves</h2>
 ${figure(chart, 'Share of each block’s candidates that masks leave open; the last block below the head is 1.', history)}
-${table(['tensor', 'block', 'weights', 'moves', 'rate'], rows, { caption: `From the image upward, at outer step ${last.step}. A rate is how far a step moves what is open, in root mean square.` })}
+${table(['tensor', 'block', 'weights', 'moves', 'rate'], rows, { caption: `From the image upward, at outer step ${last.step}. A rate is how far the first step moves each of them.` })}
 <h2>Masks</h2>
 <p class="muted">Of the last checkpoint: what is coloured moves, a ${config.maskGranularity} each.</p>
 ${await Promise.all(masks.map(({ name, shape, open }) => maskPicture({ name, shape, open }, `${config.maskGranularity}s`)))}`;

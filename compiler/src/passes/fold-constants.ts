@@ -1,10 +1,17 @@
 import { copyInputs, GraphBuilder, inline } from '../builder.js';
 import { evaluate } from '../evaluate.js';
 import { FoldingBudget } from '../folding-budget.js';
-import type { Graph, Node } from '../graph.js';
+import type { Graph, Node, Value } from '../graph.js';
 import { constantsOf } from '../graph.js';
 import { isStatic, sizeOf } from '../tensor.js';
 import type { Pass } from './pass.js';
+
+/** Elements from which on a part of a constant is better taken anew when a graph is loaded than stored beside it. */
+const LARGE_PART = 16_384;
+
+/** Slices of a weight that a file has whole: a runtime takes them when it loads the graph, and they are stored once. */
+const isLargePart = ({ op }: Node, { shape }: Value): boolean =>
+  op === 'Gather' && isStatic(shape) && sizeOf(shape) >= LARGE_PART;
 
 /**
  * A pass that replaces nodes whose inputs are all constants by their value, computed in float64, where it has at most
@@ -21,8 +28,8 @@ export function foldConstantsUpTo(limit: number): Pass {
     const outputs = inline(g, graph, bindings, (node, operands) => {
       if (!operands.every((operand) => operand === undefined || operand.constant)) return undefined;
       const value = g.apply(node.op, operands, node.attributes, node.name);
-      if (!isStatic(value.shape) || sizeOf(value.shape) > limit || !budget.affords(value.producer as Node))
-        return value;
+      if (!isStatic(value.shape) || sizeOf(value.shape) > limit || isLargePart(node, value)) return value;
+      if (!budget.affords(value.producer as Node)) return value;
       const single: Graph = { name: node.name, inputs: [], outputs: new Map([['value', value]]) };
       const folded = evaluate(single, new Map()).get('value');
       if (!folded) return value;

@@ -102,6 +102,19 @@ describe('folding constants', () => {
   });
 });
 
+describe('a part of a large constant', () => {
+  it.each([
+    [16, 'Constant'],
+    [64, 'Gather'],
+  ])('of %i rows of 256 is not stored beside the whole, but where it is small', (rows, expected) => {
+    const g = new GraphBuilder();
+    const whole = g.constant(makeTensor([100, 256], new Float32Array(25_600)), 'whole');
+    const part = g.apply('Gather', [whole, g.constant(int64s(Array.from({ length: rows }, (_, i) => i)))], { axis: 0 });
+    const { graph } = foldConstants(graphOf([], { part }));
+    expect(graph.outputs.get('part')?.producer?.op ?? 'Constant').toBe(expected);
+  });
+});
+
 describe('checking a graph', () => {
   const g = new GraphBuilder();
   const x = g.input('x', [2]);

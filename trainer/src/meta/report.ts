@@ -7,7 +7,7 @@ export interface OpenBlock {
   readonly block: number;
   readonly open: number;
   readonly entries: number;
-  /** By how much a step moves its open entries, in root mean square: the mean over its tensors, by their entries. */
+  /** By how much the first step moves each of its open entries: the mean over its tensors, by their entries. */
   readonly rate: number;
 }
 
@@ -17,7 +17,7 @@ export interface OpenTensor {
   readonly block: number;
   readonly open: number;
   readonly entries: number;
-  /** By how much a step moves its open entries, in root mean square. */
+  /** By how much the first step moves each of its open entries. */
   readonly rate: number;
 }
 
