@@ -45,9 +45,13 @@ const patternSchema = z.object({
   }),
   /**
    * Where values start, by their names in the graphs, as tensors of `weights`: those of `moving`, a kept head's rows, and the model's
-   * own moments. Of a tensor with a `mask` they are the entries where that is not 0, in their order.
+   * own moments. Of a tensor with a `mask` they are the entries where that is not 0, in their order; of one with `rows`
+   * those of the rows where that is not 0.
    */
-  values: z.record(z.string(), z.object({ tensor: z.string(), mask: z.optional(z.string()) })),
+  values: z.record(
+    z.string(),
+    z.object({ tensor: z.string(), mask: z.optional(z.string()), rows: z.optional(z.string()) }),
+  ),
   moving: z.array(movingSchema),
   /** Under `support` normalization, the layers whose moments a profile stores; `frozen` where `encode` yields them. */
   normalizations: z.optional(z.array(z.object({ name: z.string(), channels: positive, frozen: z.boolean() }))),

@@ -31,8 +31,9 @@ export class Weights {
   }
 
   /** A value where it starts. Throws {@link BundleError} where the file has no such tensor, or the mask does not fit it. */
-  value({ tensor, mask }: ValuePlace): ProfileValue {
+  value({ tensor, mask, rows }: ValuePlace): ProfileValue {
     const { shape, data } = this.#read(tensor, 'F32');
+    if (rows !== undefined) return this.#rows(rows, { shape, data: data as Float32Array });
     if (mask === undefined) return { shape, data: data as Float32Array };
     const open = this.#read(mask, 'U8').data;
     if (open.length > data.length) {
@@ -42,6 +43,19 @@ export class Weights {
     let count = 0;
     for (let i = 0; i < open.length; i++) if (open[i]) kept[count++] = data[i] as number;
     return { shape: [count], data: kept.slice(0, count) };
+  }
+
+  /** The entries of some rows of a tensor. */
+  #rows(name: string, { shape, data }: ProfileValue): ProfileValue {
+    const open = this.#read(name, 'U8').data;
+    if (open.length !== shape[0]) {
+      throw new BundleError(`${this.location}: "${name}": expected ${shape[0] ?? 0} rows, got ${open.length}`);
+    }
+    const length = data.length / open.length;
+    const numbers = Array.from(open.keys()).filter((row) => open[row]);
+    const kept = new Float32Array(numbers.length * length);
+    for (const [at, row] of numbers.entries()) kept.set(data.subarray(row * length, (row + 1) * length), at * length);
+    return { shape: [kept.length], data: kept };
   }
 
   #read(name: string, dtype: 'F32' | 'U8') {

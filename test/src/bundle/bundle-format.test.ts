@@ -43,10 +43,12 @@ async function adaptAndPredict(
   const { graphs, values: starts, steps, rate } = manifest.patterns[name] as Manifest['patterns'][string];
   let values: Tensors = {};
   const { tensors } = readSafetensors(await readFile(join(directory, manifest.weights)));
-  for (const [key, { tensor, mask }] of Object.entries(starts)) {
+  for (const [key, { tensor, mask, rows }] of Object.entries(starts)) {
     const { data, shape } = tensors.get(tensor) as StoredTensor;
-    const open = mask === undefined ? undefined : (tensors.get(mask) as StoredTensor).data;
-    const kept = (data as Float32Array).filter((_, i) => !open || open[i]);
+    const open =
+      (mask ?? rows) === undefined ? undefined : (tensors.get(mask ?? (rows as string)) as StoredTensor).data;
+    const each = rows === undefined ? 1 : data.length / (shape[0] as number);
+    const kept = (data as Float32Array).filter((_, i) => !open || open[Math.floor(i / each)]);
     values[key] = new ort.Tensor('float32', kept, open ? [kept.length] : [...shape]);
   }
   const images = stacked(support);

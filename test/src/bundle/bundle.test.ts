@@ -399,6 +399,15 @@ describe('a bundle', () => {
       /weights\.safetensors: ".+": expected at most 4 entries, got \d+/,
     ],
     [
+      'rows of another number than the value has',
+      'manifest.json',
+      changedJson(({ patterns }) => {
+        const { values } = patterns['sparse'];
+        values['norm1.bias'] = { tensor: values['norm1.bias'].tensor, rows: values['conv2.weight'].mask };
+      }),
+      /weights\.safetensors: ".+": expected 4 rows, got \d+/,
+    ],
+    [
       'a graph of moments',
       'manifest.json',
       changedJson(({ patterns }) => Object.assign(patterns['head'].graphs, { moments: 'head.step.onnx' })),

@@ -103,6 +103,15 @@ export const encodedGraphs = (compiled: CompiledPattern): BundlePattern['graphs'
 const isOpen = ({ mask }: StartingValue): boolean => !mask?.includes(0);
 const openPlaces = (mask: Uint8Array): number[] => Array.from(mask.keys()).filter((i) => mask[i]);
 
+/** 1 for each row whose entries are open, 0 for those whose are closed; undefined where a row is open in part, or is one entry. */
+function rowsOf({ shape, mask = new Uint8Array() }: StartingValue): Uint8Array | undefined {
+  const [count = 0] = shape;
+  const length = mask.length / count;
+  if (shape.length < 2 || length < 2) return undefined;
+  const rows = Uint8Array.from({ length: count }, (_, row) => Number(mask[row * length] !== 0));
+  return mask.every((open, i) => (open !== 0) === (rows[Math.floor(i / length)] === 1)) ? rows : undefined;
+}
+
 /**
  * The files of a bundle by their paths, and its manifest, which is one of them: graphs that stand beside one file of weights, each
  * of which is in it once. Throws an Error naming the pattern or field that cannot be written.
@@ -151,6 +160,9 @@ function putValues(shared: SharedWeights, { moving, kept = new Map() }: BundlePa
     [...moving, ...kept].map(([name, value]) => {
       const tensor = shared.put(name, float32(value.shape, value.data));
       if (isOpen(value)) return [name, { tensor }];
+      const rows = rowsOf(value);
+      if (rows)
+        return [name, { tensor, rows: shared.put(`${name}.rows`, { dtype: 'U8', shape: [rows.length], data: rows }) }];
       const mask = placesMask(openPlaces(value.mask as Uint8Array));
       return [name, { tensor, mask: shared.put(`${name}.mask`, { dtype: 'U8', shape: [mask.length], data: mask }) }];
     }),
