@@ -9,6 +9,7 @@ import {
 import { askStart, askViews, finished, leavesNothing, saidOfViews, type TaskEncoder } from './adapt-one.js';
 import { type Asked, type HeldBack, heldBackOf } from './held-back.js';
 import type { Pattern } from './pattern.js';
+import { type Policy, ruleFor } from './policy.js';
 import { type Rows, withoutSpareViews, withoutViews } from './rows.js';
 import { askSolved } from './solve.js';
 import { gainOf, type Split, splitRows, tryOn } from './trials.js';
@@ -41,6 +42,8 @@ export interface AutoTask extends TaskEncoder {
   readonly patterns: readonly Pattern[];
   readonly budgetMs: number;
   readonly options: AdaptOptions;
+  /** What meta-training found about tasks; trials alone decide when absent. */
+  readonly policy?: Policy | undefined;
 }
 
 export interface Chosen {
@@ -107,6 +110,8 @@ const optionsOf = ({ pattern, ends }: Candidate, { signal, ...options }: AdaptOp
 interface Found {
   readonly best: Candidate;
   readonly reason: string;
+  /** What is taken where steps of the best take longer than there is time for. */
+  readonly otherwise?: Candidate | undefined;
 }
 
 /** A search on its way. */
@@ -164,6 +169,44 @@ async function chooseHead(search: Search, start: Candidate, encoded: Rows) {
   noteTrial(search, pattern, answers, began, { solved: true, withViews: viewsOfEach(all) });
   const made = { pattern, rows: all, ends: 'solved' as const, asked: answers };
   return { best: holds(best.asked, answers) ? made : best, views };
+}
+
+/** What the bundle's policy says of a task by its views, as far as there is time. */
+async function chooseByPolicy(
+  search: Search,
+  { start, encoded, views, policy }: { start: Candidate; encoded: Rows; views: HeldBack; policy: Policy },
+): Promise<Found> {
+  const { task, until } = search;
+  const { pattern } = start;
+  const rule = ruleFor(policy, start.asked !== undefined, views.loss);
+  if ('head' in rule && rule.head === 'started') {
+    return { best: start, reason: `${saidOfViews(views)}: the head is best as it starts` };
+  }
+  const below = startBelow(pattern);
+  let began = performance.now();
+  const rows = start.asked ? withoutSpareViews(encoded) : encoded;
+  const asked = await askSolved(pattern, rows, below);
+  noteTrial(search, pattern, asked, began, { solved: true });
+  const solved = { pattern, rows, ends: 'solved' as const, asked };
+  if ('head' in rule && rule.head === 'solved') return { best: solved, reason: saidOfViews(views) };
+  if (performance.now() >= until) return { best: solved, reason: `the budget of ${roundMs(task.budgetMs)} is spent` };
+  if ('head' in rule) {
+    began = performance.now();
+    const all = await task.addViews(pattern, encoded, 'all');
+    const answers = await askSolved(pattern, all, below);
+    noteTrial(search, pattern, answers, began, { solved: true, withViews: viewsOfEach(all) });
+    return {
+      best: { pattern, rows: all, ends: 'solved', asked: answers },
+      reason: `${saidOfViews(views)}: a head of views of all of them too`,
+    };
+  }
+  const next = task.patterns.find(({ name }) => name === rule.steps);
+  if (!next) return { best: solved, reason: `${saidOfViews(views)}; "${rule.steps}" is not loaded` };
+  return {
+    best: { pattern: next, rows: await task.encode(next), ends: 'stepped', asked: undefined },
+    otherwise: solved,
+    reason: `${saidOfViews(views)}: steps of "${next.name}"`,
+  };
 }
 
 /** Where every class has one example: the first pattern that moves more than the head, where steps have something to learn. */
@@ -228,6 +271,13 @@ async function search(task: AutoTask, began: number): Promise<Found & { readonly
   const { trials } = told;
   if (budgetMs === 0) return { best: start, trials, reason: 'the budget of 0 ms is spent' };
   if (task.options.steps === 0) return { best: start, trials, reason: 'no steps were asked for' };
+  const { policy } = task;
+  if (policy && first.solve && first.leftOut) {
+    const viewed = await task.addViews(first, encoded, 'first');
+    const views = await askViews(first, viewed);
+    trials[0] = { ...(trials[0] as PatternTrial), views };
+    if (views) return { ...(await chooseByPolicy(told, { start, encoded: viewed, views, policy })), trials };
+  }
   const { best, views } = first.solve
     ? await chooseHead(told, start, encoded)
     : { best: start, views: await askViews(first, await task.addViews(first, encoded, 'first')) };
@@ -241,18 +291,43 @@ async function search(task: AutoTask, began: number): Promise<Found & { readonly
   return { ...(await chooseBySteps(told, best, first.solve ? patterns.slice(1) : patterns)), trials };
 }
 
+/** Adapts what was chosen to all examples, or what is to be taken where its steps would end after the budget. */
+async function adaptWithin(
+  { options, budgetMs }: AutoTask,
+  { best, otherwise, reason }: Found,
+  began: number,
+): Promise<{ readonly best: Candidate; readonly adapted: AdaptedValues; readonly reason: string }> {
+  const adapt = (one: Candidate, more: Partial<StepsOptions> = {}) =>
+    adaptPattern(one.pattern, one.rows, { ...options, ...optionsOf(one, options), ...more });
+  if (!otherwise || !Number.isFinite(budgetMs)) return { best, adapted: await adapt(best), reason };
+  try {
+    const onStep = (step: number, loss: number) => {
+      if (performance.now() > began + budgetMs) throw new OutOfTime();
+      options.onStep?.(step, loss);
+    };
+    return { best, adapted: await adapt(best, { onStep }), reason };
+  } catch (error) {
+    if (!(error instanceof OutOfTime)) throw error;
+    const spent = `${reason}, which take more than the budget of ${roundMs(budgetMs)}`;
+    return { best: otherwise, adapted: await adapt(otherwise), reason: spent };
+  }
+}
+
 /**
- * Chooses what moves. Views of one example of each class, asked about at the start, say whether there is something to learn beyond what the
+ * Chooses what moves. Where the bundle has a policy, that says what the loss of views of the examples calls for. Without one, views of one example of each class, asked about at the start, say whether there is something to learn beyond what the
  * network tells already. Where a bundle has heads in closed form, the head is one, made of views of all examples too where there is; where
  * each class has one example, steps of the first pattern below the head go before it. Elsewhere, also where examples have no pixels to make
  * views of, patterns are tried on half of the examples, from the one that moves least to those that move more, as long as the other half gains and there is time. What is chosen is adapted to all examples, and its
  * probabilities are made as sure as its answers were right.
  */
 export async function adaptAuto(task: AutoTask): Promise<Chosen> {
-  const { best, trials, reason } = await search(task, performance.now());
+  const began = performance.now();
+  const { best: wanted, otherwise, trials, reason: why } = await search(task, began);
+  const { best, adapted, reason } = await adaptWithin(task, { best: wanted, otherwise, reason: why }, began);
   const { pattern, rows, ends, asked } = best;
-  const adapted = await adaptPattern(pattern, rows, { ...task.options, ...optionsOf(best, task.options) });
-  const values = await finished(pattern, rows, adapted, ends === 'started' ? undefined : asked, task.options);
+  // A head as it starts is as sure as its scale makes it, unless a policy takes it as the end.
+  const told = ends === 'started' && !task.policy ? undefined : asked;
+  const values = await finished(pattern, rows, adapted, told, task.options);
   return {
     pattern,
     adapted: { ...adapted, values },

@@ -194,6 +194,7 @@ export class Bundle {
             ...encoder,
             budgetMs: options.budgetMs ?? Number.POSITIVE_INFINITY,
             options,
+            policy: this.manifest.policy,
           })
         : await adaptOne(patterns[0] as Pattern, encoder, options);
     const ended = performance.now();

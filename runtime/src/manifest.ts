@@ -6,6 +6,7 @@ import { labelProblem, sameLabels } from './label.js';
 import { objectiveNames } from './objective.js';
 import { optimizerNames } from './optimizer.js';
 import { storedNumbers } from './packed.js';
+import { policySchema } from './policy.js';
 import { preprocessingSchema } from './preprocessing.js';
 import { scheduleNames } from './schedule.js';
 
@@ -145,6 +146,8 @@ export const manifestSchema = z.object({
   measurements: z.array(measurementSchema),
   /** How the bundle was made: commands, seeds, training settings. */
   provenance: z.record(z.string(), z.unknown()),
+  /** What `auto` does by how much views of the examples say is to be learned; by trials alone when absent. */
+  policy: z.optional(policySchema),
   /** How profiles store what moved; `float32` when absent. */
   profiles: z.optional(z.enum(storedNumbers)),
   /** The safetensors file that holds every weight once: the graphs' external data, and what `values` names. */
@@ -206,6 +209,11 @@ export function parseManifest(text: string, location = '.'): Manifest {
   }
   if (!Object.hasOwn(manifest.patterns, manifest.defaultPattern)) {
     throw new BundleError(`${where}: defaultPattern "${manifest.defaultPattern}" is not one of its patterns`);
+  }
+  for (const rule of Object.values(manifest.policy ?? {}).flat()) {
+    if ('steps' in rule && !Object.hasOwn(manifest.patterns, rule.steps)) {
+      throw new BundleError(`${where}: policy: "${rule.steps}" is not one of its patterns`);
+    }
   }
   for (const [name, pattern] of Object.entries(manifest.patterns)) {
     const { normalizations } = pattern;

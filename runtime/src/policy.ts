@@ -1,0 +1,35 @@
+import * as z from 'zod/mini';
+
+// What meta-training found about tasks: how much there is to learn, by the loss of views of a task's own examples at the start, and which
+// pattern, or which head without a step, learns it best.
+
+/** How a head ends where nothing below it moves: as it starts, in closed form of the examples, or of views of all of them too. */
+export const headEnds = ['started', 'solved', 'viewed'] as const;
+export type HeadEnd = (typeof headEnds)[number];
+
+const loss = z.number().check(z.positive());
+
+const ruleSchema = z.union([
+  z.strictObject({ below: z.optional(loss), head: z.enum(headEnds) }),
+  z.strictObject({ below: z.optional(loss), steps: z.string() }),
+]);
+
+/** The first rule that a task's loss is `below`, or that has no bound, says what is done; the last one has none. */
+const rulesSchema = z.array(ruleSchema).check(
+  z.minLength(1),
+  z.refine((rules) => rules.every(({ below }, i) => (below === undefined) === (i === rules.length - 1)), {
+    error: 'expected a bound, "below", of every rule but the last',
+  }),
+);
+
+/** For tasks in which a class has several examples, and for those in which every class has one. */
+export const policySchema = z.strictObject({ several: rulesSchema, lone: rulesSchema });
+
+export type PolicyRule = z.infer<typeof ruleSchema>;
+export type Policy = z.infer<typeof policySchema>;
+
+/** What a policy says of a task whose views have this loss. */
+export function ruleFor(policy: Policy, hasSeveral: boolean, loss: number): PolicyRule {
+  const rules = hasSeveral ? policy.several : policy.lone;
+  return rules.find(({ below = Number.POSITIVE_INFINITY }) => loss < below) ?? (rules.at(-1) as PolicyRule);
+}
