@@ -22,6 +22,7 @@ interface ExportOptions {
   readonly default?: string;
   readonly steps?: number;
   readonly rate?: number;
+  readonly policy?: string;
   readonly profiles?: StoredNumbers;
   readonly provenance?: string;
 }
@@ -52,6 +53,7 @@ export function exportCommand(): Command {
     )
     .option('--steps <n>', 'inner steps at adaptation; those of training when absent', wholeNumber)
     .option('--rate <x>', 'inner learning rate at adaptation; that of training when absent', positiveNumber)
+    .option('--policy <file>', 'of a model: JSON of what auto does by the loss of views of the examples')
     .addOption(profilesOption())
     .option('--provenance <file>', 'JSON object to keep in the manifest: commands, data, notes')
     .action(runExport);
@@ -93,6 +95,7 @@ async function exportModel(path: string, options: ExportOptions): Promise<Manife
     ...(steps === undefined ? {} : { steps }),
     ...(rate === undefined ? {} : { rate }),
     ...(options.profiles ? { profiles: options.profiles } : {}),
+    ...(options.policy ? { policy: await readNamedJson(options.policy, 'a policy') } : {}),
   });
   return manifest;
 }

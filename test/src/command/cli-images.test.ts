@@ -42,7 +42,8 @@ async function put(...paths: readonly string[]): Promise<void> {
   }
 }
 
-const adapt = (...more: string[]) => whet('adapt', '--examples', 'examples', '--out', 'p', '--steps', '0', ...more);
+const adapt = (...more: string[]) =>
+  whet('adapt', '--pattern', 'head', '--examples', 'examples', '--out', 'p', '--steps', '0', ...more);
 
 describe('whet adapt', () => {
   it('reads images by any of their names and formats, and follows links', async () => {

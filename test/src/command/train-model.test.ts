@@ -155,6 +155,23 @@ describe('whet train --model', () => {
     await plain.release();
   });
 
+  it('is exported with a policy, which names its patterns', async () => {
+    const path = join(root, 'policy.json');
+    const rules = { several: [{ below: 0.5, head: 'started' }, { steps: 'learned' }], lone: [{ head: 'solved' }] };
+    const to = async (policy: object, out: string) => {
+      await writeFile(path, JSON.stringify(policy));
+      return whet('export', 'once/last.safetensors', ...model, '--out', out, '--policy', 'policy.json');
+    };
+    expect((await to(rules, 'decided')).err).toBe('');
+    const manifest = JSON.parse(await readFile(join(root, 'decided/manifest.json'), 'utf8'));
+    expect(manifest.policy).toEqual(rules);
+    const other = await to({ ...rules, lone: [{ steps: 'deep' }] }, 'never');
+    expect(other.err).toContain('policy: expected steps of one of head, block, learned, got "deep"');
+    const bad = await to({ ...rules, several: [] }, 'never');
+    expect(bad.err).toContain('policy: several: ');
+    expect(await readdir(root)).not.toContain('never');
+  });
+
   it('goes on from a bundle, as the bundle says', { timeout: 120_000 }, async () => {
     const from = ['--model', 'nested', ...data, '--config', 'settings.json', ...cpu, ...tasks];
     const refused = await whet('train', ...from, '--mean', '0', '--levels', '1', '--run', 'never');

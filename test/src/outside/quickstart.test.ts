@@ -18,23 +18,27 @@ function rowsOf(out: string): string[][] {
     );
 }
 
-it('the quickstart learns characters it never saw, and cached patterns as well as all weights', {
-  timeout: 180_000,
+it('the quickstart learns things and characters it never saw, and the head as well as all that may move', {
+  timeout: 240_000,
 }, async () => {
   const { stdout } = await promisify(execFile)(process.execPath, [...quickstart, '--queries', '10', '--repeats', '1']);
-  const rows = rowsOf(stdout).map(([pattern, shots, guessing, , adapted, , , speedUp]) => ({
-    pattern,
-    shots,
-    guessing: Number.parseFloat(guessing ?? ''),
+  const rows = rowsOf(stdout).map(([of, shots, pattern, , adapted, , , speedUp]) => ({
+    ...{ of, shots, pattern },
     adapted: Number.parseFloat(adapted ?? ''),
     speedUp: Number.parseFloat(speedUp ?? ''),
   }));
-  for (const shots of ['1', '5']) {
-    const own = rows.filter((row) => row.shots === shots);
-    const full = own.find(({ pattern }) => pattern === 'full');
-    expect(full?.adapted).toBeGreaterThan(2 * (full?.guessing ?? Number.NaN));
-    const head = own.find(({ pattern }) => pattern === 'head');
-    expect(head?.adapted).toBeGreaterThanOrEqual((full?.adapted ?? Number.NaN) - 1);
-    for (const { speedUp } of own) expect(speedUp).toBeGreaterThan(0);
+  for (const [of, dense] of [
+    ['things', 'dense'],
+    ['characters', 'full'],
+  ]) {
+    for (const shots of ['1', '5']) {
+      const own = rows.filter((row) => row.of === of && row.shots === shots);
+      const most = own.find(({ pattern }) => pattern === dense);
+      expect(most?.adapted).toBeGreaterThan(40);
+      const head = own.find(({ pattern }) => pattern === 'head');
+      expect(head?.adapted).toBeGreaterThanOrEqual((most?.adapted ?? Number.NaN) - 20);
+      expect(own.some(({ pattern }) => pattern?.startsWith('auto: '))).toBe(true);
+      for (const { speedUp } of own) expect(speedUp).toBeGreaterThan(0);
+    }
   }
 });

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { graphCost } from '@whet/compiler';
 import type { Preprocessing } from '@whet/runtime';
+import type { Policy } from '@whet/runtime/format';
 import {
   type BundleDraft,
   type BundlePattern,
@@ -160,6 +161,8 @@ export interface WriteOptions {
   readonly defaultPattern?: string;
   /** Whether the examples of who names no pattern choose one. */
   readonly auto?: boolean;
+  /** What `auto` does by the loss of views of the examples. */
+  readonly policy?: Policy;
   /** As a bundle has it already; of the options when absent. */
   readonly preprocessing?: Preprocessing;
   /** Added to the manifest's provenance. */
@@ -192,6 +195,7 @@ export async function writeCompiled(
     limits: { maxClasses: (head?.classes ?? 0) + 100, maxExamples: 500 },
     defaultPattern: written.defaultPattern ?? (requests[0] as PatternRequest).name,
     ...(written.auto ? { auto: true } : {}),
+    ...(written.policy ? { policy: written.policy } : {}),
     patterns: compiled.map(({ pattern }) => pattern),
     ...(options.profiles ? { profiles: options.profiles } : {}),
     provenance: {

@@ -1,5 +1,5 @@
 import type { ExternalReader } from '@whet/compiler';
-import { AUTO, type StoredNumbers } from '@whet/runtime/format';
+import { AUTO, type Policy, policySchema, type StoredNumbers } from '@whet/runtime/format';
 import { checkMovable } from '../compile/compile-checks.js';
 import { type PatternRequest, type WriteOptions, writeCompiled } from '../compile/compile-model.js';
 import type { CompileReport, StepOptions } from '../compile/compile-options.js';
@@ -32,6 +32,8 @@ export interface ExportModelOptions {
   /** Of the learned pattern; those of training when absent. */
   readonly steps?: number;
   readonly rate?: number;
+  /** What `auto` does by the loss of views of the examples, as it comes from a file; by trials alone when absent. */
+  readonly policy?: unknown;
   /** How profiles store what moved; `float32` when absent. */
   readonly profiles?: StoredNumbers;
   readonly provenance?: Readonly<Record<string, unknown>>;
@@ -79,6 +81,21 @@ function learnedPattern(
   };
 }
 
+/** Throws {@link CompileError} where a policy is none, or names a pattern that there is none of. */
+function policyOf(given: unknown, patterns: readonly string[]): Policy {
+  const parsed = policySchema.safeParse(given);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    throw new CompileError(`policy: ${issue?.path.join('.')}: ${issue?.message}`, { cause: parsed.error });
+  }
+  for (const rule of [...parsed.data.several, ...parsed.data.lone]) {
+    if ('steps' in rule && !patterns.includes(rule.steps)) {
+      throw new CompileError(`policy: expected steps of one of ${patterns.join(', ')}, got "${rule.steps}"`);
+    }
+  }
+  return parsed.data;
+}
+
 /** Who names no pattern has one chosen; the head is what then stands for all of them. */
 const presetOf = (named = AUTO): Pick<WriteOptions, 'defaultPattern' | 'auto'> =>
   named === AUTO ? { defaultPattern: HEAD.name, auto: true } : { defaultPattern: named };
@@ -114,6 +131,9 @@ export async function exportModelRun(options: ExportModelOptions): Promise<Compi
   const nested = [{ ...HEAD, learned: { headScale: scale } }, ...(block ? [block] : [])];
   const others = new Map([...nested, ...chosen].map((request) => [request.name, request]));
   const tensors = openTensors(candidates, state.learned);
+  const requests = [...others.values(), learned];
+  const names = requests.map(({ name }) => name);
+  const policy = options.policy === undefined ? undefined : policyOf(options.policy, names);
   return writeCompiled(
     {
       model: file.bytes,
@@ -127,9 +147,10 @@ export async function exportModelRun(options: ExportModelOptions): Promise<Compi
       ...(options.profiles ? { profiles: options.profiles } : {}),
     },
     model,
-    [...others.values(), learned],
+    requests,
     {
       ...presetOf(options.defaultPattern),
+      ...(policy ? { policy } : {}),
       preprocessing: config.preprocessing,
       provenance: {
         ...options.provenance,
