@@ -1,4 +1,5 @@
-export { bytes, formatTable, milliseconds, percent } from './format.js';
+export { openData, recogniseData } from './data.js';
+export { bytes, formatTable, milliseconds, percent, signed } from './format.js';
 export { whetProgram } from './program.js';
 export { type Progress, startProgress } from './progress.js';
 export { runCommand } from './run.js';

@@ -1,11 +1,11 @@
 import * as z from 'zod/mini';
+import type { Manifest } from './manifest.js';
 
 // What meta-training found about tasks: how much there is to learn, by the loss of views of a task's own examples at the start, and which
 // pattern, or which head without a step, learns it best.
 
 /** How a head ends where nothing below it moves: as it starts, in closed form of the examples, or of views of all of them too. */
-export const headEnds = ['started', 'solved', 'viewed'] as const;
-export type HeadEnd = (typeof headEnds)[number];
+const headEnds = ['started', 'solved', 'viewed'] as const;
 
 const loss = z.number().check(z.positive());
 
@@ -27,6 +27,14 @@ export const policySchema = z.strictObject({ several: rulesSchema, lone: rulesSc
 
 export type PolicyRule = z.infer<typeof ruleSchema>;
 export type Policy = z.infer<typeof policySchema>;
+
+/** The patterns that `auto` chooses among: those that its policy has steps of, and those that move the head alone; all without one. */
+export function patternsOfAuto({ patterns, policy }: Pick<Manifest, 'patterns' | 'policy'>): string[] {
+  const names = Object.keys(patterns);
+  if (!policy) return names;
+  const stepped = new Set([...policy.several, ...policy.lone].flatMap((rule) => ('steps' in rule ? [rule.steps] : [])));
+  return names.filter((name) => stepped.has(name) || patterns[name]?.moving.length === 0);
+}
 
 /** What a policy says of a task whose views have this loss. */
 export function ruleFor(policy: Policy, hasSeveral: boolean, loss: number): PolicyRule {

@@ -100,7 +100,7 @@ export {
   type SearchSettings,
   writeSearch,
 } from './search/record.js';
-export { type Interval, median, quantile } from './statistics.js';
+export { type Interval, meanInterval, median, quantile } from './statistics.js';
 export { type InnerParameter, type MaskGranularity, maskGranularities } from './task/inner-parameters.js';
 export {
   type BundledNormalization,

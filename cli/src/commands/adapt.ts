@@ -38,12 +38,12 @@ export function adaptCommand(): Command {
 
 async function runAdapt(directory: string, options: AdaptOptions): Promise<void> {
   const { loadBundle } = await import('@whet/runtime/node');
-  const { AUTO } = await import('@whet/runtime/format');
+  const { AUTO, patternsOfAuto } = await import('@whet/runtime/format');
   const { readExamples } = await import('../image-files.js');
   const bundle = await loadBundle(directory, {
-    patterns: ({ auto, defaultPattern, patterns }) => {
-      const asked = options.pattern ?? (auto ? AUTO : defaultPattern);
-      return asked === AUTO ? Object.keys(patterns) : [asked];
+    patterns: (manifest) => {
+      const asked = options.pattern ?? (manifest.auto ? AUTO : manifest.defaultPattern);
+      return asked === AUTO ? patternsOfAuto(manifest) : [asked];
     },
   });
   const examples = await readExamples(options.examples, bundle.manifest.preprocessing, options.perClass);

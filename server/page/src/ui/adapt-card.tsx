@@ -44,7 +44,7 @@ export function AdaptCard() {
   const { pattern, last, stale, isOlder } = now.extra;
   const reason = missing.value;
   const most = densest(manifest);
-  const all = manifest.patterns[most]?.graphs.encode ? `what "${most}" moves` : 'everything';
+  const all = manifest.patterns[most]?.graphs.encode ? `the weights of "${most}"` : 'everything';
   const { names, preset } = patternChoices(manifest);
   const described = pattern === AUTO ? ABOUT_AUTO : manifest.patterns[pattern]?.description;
   return (

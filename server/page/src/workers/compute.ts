@@ -1,4 +1,4 @@
-import { AUTO } from '@whet/runtime/format';
+import { AUTO, patternsOfAuto } from '@whet/runtime/format';
 import {
   type AdaptTimings,
   type AutoReport,
@@ -183,7 +183,7 @@ const compute = {
     const open = opened();
     const { pattern: asked } = request;
     const { signal } = begin();
-    for (const name of asked === AUTO ? Object.keys(open.manifest.patterns) : [asked]) {
+    for (const name of asked === AUTO ? patternsOfAuto(open.manifest) : [asked]) {
       await open.load(name);
       signal.throwIfAborted();
     }
