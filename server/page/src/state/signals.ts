@@ -75,6 +75,8 @@ export const missing = computed(() => {
   const manifest = opened.value?.manifest;
   return manifest && adaptProblem(classes.value, manifest.limits, manifest.labels?.length ?? 0);
 });
+/** Whether the model sees colours: it is for photographs then, not for what is drawn on the page. */
+export const seesColours = computed(() => opened.value?.manifest.preprocessing.channels === 3);
 export const comparing = computed(() => comparison.value?.running ?? false);
 /** What came of comparing on the examples of the profile that is shown. */
 export const compared = computed(() =>

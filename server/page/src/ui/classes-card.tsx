@@ -3,7 +3,7 @@ import { useId, useRef, useState } from 'preact/hooks';
 import { addDemo, type DemoKind } from '../state/computing.js';
 import { type ClassOf, nameProblem, picturesOf } from '../state/model.js';
 import { removeClass, removePicture, renameClass } from '../state/profiles.js';
-import { classes, opened, say } from '../state/signals.js';
+import { classes, say, seesColours } from '../state/signals.js';
 import { PixelsView } from './pixels-view.js';
 
 /** Moves the focus, once the page is drawn anew, to what stands where something was removed; else to what is named after it. */
@@ -18,7 +18,7 @@ export function ClassesCard() {
   const id = useId();
   const all = classes.value;
   const [isLoading, setLoading] = useState(false);
-  const kind: DemoKind = opened.value?.manifest.preprocessing.channels === 3 ? 'things' : 'characters';
+  const kind: DemoKind = seesColours.value ? 'things' : 'characters';
   const demo = async () => {
     setLoading(true);
     await addDemo(demoUrl, kind).catch((cause: Error) => say('problem', cause.message));

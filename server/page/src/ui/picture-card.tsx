@@ -2,7 +2,7 @@ import { useId, useRef, useState } from 'preact/hooks';
 import { readPicture, showPicture } from '../state/computing.js';
 import { nameProblem } from '../state/model.js';
 import { addAll, addPictures, here } from '../state/profiles.js';
-import { classes, opened, people, person, personId, query, say } from '../state/signals.js';
+import { classes, opened, people, person, personId, query, say, seesColours } from '../state/signals.js';
 import type { LabelledPixels, PictureOptions } from '../workers/compute.js';
 import { Camera } from './camera.js';
 import { DrawPad } from './draw-pad.js';
@@ -14,7 +14,7 @@ type Source = (typeof sources)[number];
 
 /** The picture at hand: where it comes from, what the model makes of it, and which class it is an example of. */
 export function PictureCard() {
-  const [source, setSource] = useState<Source>('Draw');
+  const [source, setSource] = useState<Source>(seesColours.value ? 'Upload' : 'Draw');
   const [clears, setClears] = useState(0);
   const [flatten, setFlatten] = useState(true);
   const id = useId();
