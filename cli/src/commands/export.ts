@@ -22,6 +22,7 @@ interface ExportOptions {
   readonly default?: string;
   readonly steps?: number;
   readonly rate?: number;
+  readonly learned: boolean;
   readonly policy?: string;
   readonly profiles?: StoredNumbers;
   readonly provenance?: string;
@@ -53,6 +54,7 @@ export function exportCommand(): Command {
     )
     .option('--steps <n>', 'inner steps at adaptation; those of training when absent', wholeNumber)
     .option('--rate <x>', 'inner learning rate at adaptation; that of training when absent', positiveNumber)
+    .option('--no-learned', 'of a model: leave out patterns of learned masks; take the learned start weights alone')
     .option('--policy <file>', 'of a model: JSON of what auto does by the loss of views of the examples')
     .addOption(profilesOption())
     .option('--provenance <file>', 'JSON object to keep in the manifest: commands, data, notes')
@@ -95,6 +97,7 @@ async function exportModel(path: string, options: ExportOptions): Promise<Manife
     ...(steps === undefined ? {} : { steps }),
     ...(rate === undefined ? {} : { rate }),
     ...(options.profiles ? { profiles: options.profiles } : {}),
+    learned: options.learned,
     ...(options.policy ? { policy: await readNamedJson(options.policy, 'a policy') } : {}),
   });
   return manifest;

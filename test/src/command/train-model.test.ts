@@ -172,6 +172,20 @@ describe('whet train --model', () => {
     expect(await readdir(root)).not.toContain('never');
   });
 
+  it('is exported without what masks learned', async () => {
+    const { out, err } = await whet('export', 'once/last.safetensors', ...model, '--out', 'starts', '--no-learned');
+    expect(err).toBe('');
+    expect(out).not.toContain('learned');
+    const bundles = await Promise.all(
+      ['starts', 'nested'].map((name) => loadBundle(join(root, name), { threads: 1, patterns: ['head'] })),
+    );
+    expect(Object.keys(bundles[0]?.manifest.patterns ?? {})).toEqual(['head']);
+    const image = Float32Array.from({ length: bundles[0]?.imageLength ?? 0 }, (_, i) => Math.sin(i));
+    const encoded = await Promise.all(bundles.map((bundle) => bundle.encode([image], { pattern: 'head' })));
+    expect(encoded[0]?.[0]?.features).toEqual(encoded[1]?.[0]?.features);
+    for (const bundle of bundles) await bundle.release();
+  });
+
   it('goes on from a bundle, as the bundle says', { timeout: 120_000 }, async () => {
     const from = ['--model', 'nested', ...data, '--config', 'settings.json', ...cpu, ...tasks];
     const refused = await whet('train', ...from, '--mean', '0', '--levels', '1', '--run', 'never');

@@ -27,6 +27,8 @@ export interface ExportModelOptions {
    * `head` or `block` is in the place of that.
    */
   readonly patterns?: Readonly<Record<string, readonly string[]>>;
+  /** Whether what was learned of masks and rates becomes patterns; when false, start weights and the head's scale are all that is taken. True when absent. */
+  readonly learned?: boolean;
   /** `auto`, for examples to choose, when absent. */
   readonly defaultPattern?: string;
   /** Of the learned pattern; those of training when absent. */
@@ -114,8 +116,9 @@ export async function exportModelRun(options: ExportModelOptions): Promise<Compi
   );
   const model = restarted(run.model, starts);
   const scale = headScale(state.learned);
-  const learned = learnedPattern({ ...run, model }, options, LEARNED);
-  if (!learned) {
+  const isTaken = options.learned ?? true;
+  const learned = isTaken ? learnedPattern({ ...run, model }, options, LEARNED) : undefined;
+  if (isTaken && !learned) {
     throw new CompileError(
       'the learned pattern: expected candidates that masks leave open, got none; train with a smaller price',
     );
@@ -126,12 +129,12 @@ export async function exportModelRun(options: ExportModelOptions): Promise<Compi
     checkMovable(model, `pattern "${name}"`, moving);
     return { name, moving, learned: { headScale: scale } };
   });
-  const isDeep = candidates.tensors.some(({ block }) => block > 1);
+  const isDeep = isTaken && candidates.tensors.some(({ block }) => block > 1);
   const block = isDeep ? learnedPattern({ ...run, model }, options, BLOCK) : undefined;
   const nested = [{ ...HEAD, learned: { headScale: scale } }, ...(block ? [block] : [])];
   const others = new Map([...nested, ...chosen].map((request) => [request.name, request]));
   const tensors = openTensors(candidates, state.learned);
-  const requests = [...others.values(), learned];
+  const requests = [...others.values(), ...(learned ? [learned] : [])];
   const names = requests.map(({ name }) => name);
   const policy = options.policy === undefined ? undefined : policyOf(options.policy, names);
   return writeCompiled(
