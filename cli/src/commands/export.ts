@@ -23,6 +23,7 @@ interface ExportOptions {
   readonly steps?: number;
   readonly rate?: number;
   readonly learned: boolean;
+  readonly headScale?: number;
   readonly policy?: string;
   readonly profiles?: StoredNumbers;
   readonly provenance?: string;
@@ -55,6 +56,11 @@ export function exportCommand(): Command {
     .option('--steps <n>', 'inner steps at adaptation; those of training when absent', wholeNumber)
     .option('--rate <x>', 'inner learning rate at adaptation; that of training when absent', positiveNumber)
     .option('--no-learned', 'of a model: leave out patterns of learned masks; take the learned start weights alone')
+    .option(
+      '--head-scale <x>',
+      'of a model: multiplies the logits of heads, in place of what was learned',
+      positiveNumber,
+    )
     .option('--policy <file>', 'of a model: JSON of what auto does by the loss of views of the examples')
     .addOption(profilesOption())
     .option('--provenance <file>', 'JSON object to keep in the manifest: commands, data, notes')
@@ -98,6 +104,7 @@ async function exportModel(path: string, options: ExportOptions): Promise<Manife
     ...(rate === undefined ? {} : { rate }),
     ...(options.profiles ? { profiles: options.profiles } : {}),
     learned: options.learned,
+    ...(options.headScale === undefined ? {} : { headScale: options.headScale }),
     ...(options.policy ? { policy: await readNamedJson(options.policy, 'a policy') } : {}),
   });
   return manifest;

@@ -29,6 +29,8 @@ export interface ExportModelOptions {
   readonly patterns?: Readonly<Record<string, readonly string[]>>;
   /** Whether what was learned of masks and rates becomes patterns; when false, start weights and the head's scale are all that is taken. True when absent. */
   readonly learned?: boolean;
+  /** What the logits of heads are multiplied by; what was learned when absent, which smoothed labels make small. */
+  readonly headScale?: number;
   /** `auto`, for examples to choose, when absent. */
   readonly defaultPattern?: string;
   /** Of the learned pattern; those of training when absent. */
@@ -48,7 +50,11 @@ const BLOCK = 'block';
 /** What a learned pattern moves, with its start values in the model; undefined where masks close all of it. */
 function learnedPattern(
   { config, state, candidates, model }: ModelRun,
-  { steps = config.innerSteps[1], rate = config.innerRate }: Pick<ExportModelOptions, 'steps' | 'rate'>,
+  {
+    steps = config.innerSteps[1],
+    rate = config.innerRate,
+    headScale: scale = headScale(state.learned),
+  }: Pick<ExportModelOptions, 'steps' | 'rate' | 'headScale'>,
   name: typeof LEARNED | typeof BLOCK,
 ): PatternRequest | undefined {
   const inPattern = ({ block }: Candidate) => name === LEARNED || block === 1;
@@ -72,7 +78,7 @@ function learnedPattern(
     name,
     moving,
     learned: {
-      headScale: headScale(state.learned),
+      headScale: scale,
       // Multiples of the inner rate, so that the bundle's common rate scales them all.
       tensors: new Map(
         open.map((tensor) => [tensor.candidate.name, { open: tensor.open, rate: tensor.rate / config.innerRate }]),
@@ -115,7 +121,7 @@ export async function exportModelRun(options: ExportModelOptions): Promise<Compi
       .map(({ candidate, start }) => [candidate.name, start]),
   );
   const model = restarted(run.model, starts);
-  const scale = headScale(state.learned);
+  const scale = options.headScale ?? headScale(state.learned);
   const isTaken = options.learned ?? true;
   const learned = isTaken ? learnedPattern({ ...run, model }, options, LEARNED) : undefined;
   if (isTaken && !learned) {
