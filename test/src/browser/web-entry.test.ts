@@ -19,10 +19,10 @@ const root = fileURLToPath(new URL('../../../', import.meta.url));
 const require = createRequire(import.meta.url);
 const run = promisify(execFile);
 /** Compressed bytes that the runtime's web entry may have, without onnxruntime. */
-const MOST = 42_000;
+const MOST = 45_000;
 
 describe('@whet/runtime/web', () => {
-  it('is smaller than 42 kB compressed, as recorded in docs/page.md, and needs nothing of Node.js', async () => {
+  it('is smaller than 45 kB compressed, as recorded in docs/page.md, and needs nothing of Node.js', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'whet-size-'));
     const entry = join(root, 'test/src/browser/web-entry.js');
     const [result] = (await build({

@@ -1,13 +1,14 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import type { Manifest } from '@whet/runtime';
 import { BarChart } from 'echarts/charts';
 import { GridComponent, LegendComponent } from 'echarts/components';
 import * as echarts from 'echarts/core';
 import { SVGRenderer } from 'echarts/renderers';
+import sharp from 'sharp';
 
 // How far each weight moved, by data set, out of what `whet evaluate --json` says:
-// npm run docs:moved -- --bundle DIR --pattern dense --out docs/where-it-pays/moved.svg "hand signs=signs.json" ...
+// npm run docs:moved -- --bundle DIR --pattern dense --out docs/where-it-pays/moved.png "hand signs=signs.json" ...
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -85,5 +86,5 @@ chart.setOption({
   },
   series: series.map((each) => ({ ...each, type: 'bar' })),
 });
-await writeFile(out, chart.renderToSVGString());
+await sharp(Buffer.from(chart.renderToSVGString()), { density: 144 }).png({ palette: true }).toFile(out);
 chart.dispose();
