@@ -219,10 +219,11 @@ export class Bundle {
     };
   }
 
-  /** What is taken where no pattern is named: `auto` chooses among several, of pictures that are not encoded for one of them yet. */
+  /** What is taken where no pattern is named: `auto` chooses among several, or by a policy, of pictures that are not encoded for one of them yet. */
   #presetFor(examples: readonly Example<ImageInput>[]): string {
-    const { auto, defaultPattern } = this.manifest;
-    const isOpen = auto && this.#patterns.size > 1 && examples.every(({ image }) => image instanceof Float32Array);
+    const { auto, policy, defaultPattern } = this.manifest;
+    const mayChoose = auto && (policy !== undefined || this.#patterns.size > 1);
+    const isOpen = mayChoose && examples.every(({ image }) => image instanceof Float32Array);
     return isOpen ? AUTO : defaultPattern;
   }
 

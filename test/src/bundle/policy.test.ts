@@ -75,6 +75,10 @@ describe('a policy', () => {
     expect(profile.pattern).toBe('head');
     expect(auto?.reason).toContain('; "all" is not loaded');
     await few.release();
+    // Of one pattern that is loaded the policy still says how its head ends.
+    const alone = await loadBundle(directory, { threads: 1, patterns: ['head'] });
+    expect((await alone.adapt(several)).auto?.trials[0]?.views).toBeDefined();
+    await alone.release();
   });
 
   it.each([

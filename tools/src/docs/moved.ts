@@ -60,14 +60,14 @@ const series = await Promise.all(
 
 const [text, line] = ['#444', '#ccc'];
 echarts.use([BarChart, GridComponent, LegendComponent, SVGRenderer]);
-const chart = echarts.init(null, null, { renderer: 'svg', ssr: true, width: 760, height: 360 });
+const chart = echarts.init(null, null, { renderer: 'svg', ssr: true, width: 760, height: 400 });
 chart.setOption({
   animation: false,
   backgroundColor: '#fff',
   color: ['#2b6cb0', '#dd6b20', '#2f855a', '#805ad5'],
   textStyle: { fontFamily: 'Helvetica, Arial, Liberation Sans, sans-serif' },
-  legend: { top: 4, textStyle: { color: text } },
-  grid: { left: 56, right: 16, top: 40, bottom: 112 },
+  legend: { top: 4, itemGap: 28, textStyle: { color: text } },
+  grid: { left: 56, right: 16, top: 40, bottom: 150 },
   xAxis: {
     type: 'category',
     data: short(names),
