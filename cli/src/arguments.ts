@@ -2,9 +2,10 @@ import { join } from 'node:path';
 import { bundlesDirectory, DEFAULT_BUNDLES } from '@whet/models/bundles';
 import { InvalidArgumentError } from 'commander';
 
-/** Folder of the bundle that is used where none is named. */
+/** Folders of the bundles that are served where none is named. */
 export const defaultBundles = DEFAULT_BUNDLES.map((name) => join(bundlesDirectory, name));
 
+/** The first of them: what other commands take. */
 export const defaultBundle = defaultBundles[0] as string;
 
 export function wholeNumber(text: string): number {

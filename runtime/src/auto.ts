@@ -112,6 +112,8 @@ interface Found {
   readonly reason: string;
   /** What is taken where steps of the best take longer than there is time for. */
   readonly otherwise?: Candidate | undefined;
+  /** Whether a policy takes the head as it starts for its end, so that it is to be as sure as its answers were right. */
+  readonly isEnd?: boolean;
 }
 
 /** A search on its way. */
@@ -174,13 +176,19 @@ async function chooseHead(search: Search, start: Candidate, encoded: Rows) {
 /** What the bundle's policy says of a task by its views, as far as there is time. */
 async function chooseByPolicy(
   search: Search,
-  { start, encoded, views, policy }: { start: Candidate; encoded: Rows; views: HeldBack; policy: Policy },
+  {
+    start,
+    encoded,
+    views,
+    viewing,
+    policy,
+  }: { start: Candidate; encoded: Rows; views: HeldBack; viewing: number; policy: Policy },
 ): Promise<Found> {
   const { task, until } = search;
   const { pattern } = start;
   const rule = ruleFor(policy, start.asked !== undefined, views.loss);
   if ('head' in rule && rule.head === 'started') {
-    return { best: start, reason: `${saidOfViews(views)}: the head is best as it starts` };
+    return { best: start, isEnd: true, reason: `${saidOfViews(views)}: the head is best as it starts` };
   }
   const below = startBelow(pattern);
   let began = performance.now();
@@ -189,7 +197,11 @@ async function chooseByPolicy(
   noteTrial(search, pattern, asked, began, { solved: true });
   const solved = { pattern, rows, ends: 'solved' as const, asked };
   if ('head' in rule && rule.head === 'solved') return { best: solved, reason: saidOfViews(views) };
-  if (performance.now() >= until) return { best: solved, reason: `the budget of ${roundMs(task.budgetMs)} is spent` };
+  // Views of all take as much longer than those of the first as there are more of them.
+  const more = new Set(encoded.examples).size / encoded.ways - 1;
+  const wanted = 'head' in rule ? viewing * more : 0;
+  if (performance.now() + wanted >= until)
+    return { best: solved, reason: `the budget of ${roundMs(task.budgetMs)} is spent` };
   if ('head' in rule) {
     began = performance.now();
     const all = await task.addViews(pattern, encoded, 'all');
@@ -272,11 +284,13 @@ async function search(task: AutoTask, began: number): Promise<Found & { readonly
   if (budgetMs === 0) return { best: start, trials, reason: 'the budget of 0 ms is spent' };
   if (task.options.steps === 0) return { best: start, trials, reason: 'no steps were asked for' };
   const { policy } = task;
-  if (policy && first.solve && first.leftOut) {
+  if (policy && first.solve && first.leftOut && performance.now() < told.until) {
+    const from = performance.now();
     const viewed = await task.addViews(first, encoded, 'first');
     const views = await askViews(first, viewed);
     trials[0] = { ...(trials[0] as PatternTrial), views };
-    if (views) return { ...(await chooseByPolicy(told, { start, encoded: viewed, views, policy })), trials };
+    const viewing = performance.now() - from;
+    if (views) return { ...(await chooseByPolicy(told, { start, encoded: viewed, views, viewing, policy })), trials };
   }
   const { best, views } = first.solve
     ? await chooseHead(told, start, encoded)
@@ -322,11 +336,11 @@ async function adaptWithin(
  */
 export async function adaptAuto(task: AutoTask): Promise<Chosen> {
   const began = performance.now();
-  const { best: wanted, otherwise, trials, reason: why } = await search(task, began);
+  const { best: wanted, otherwise, isEnd = false, trials, reason: why } = await search(task, began);
   const { best, adapted, reason } = await adaptWithin(task, { best: wanted, otherwise, reason: why }, began);
   const { pattern, rows, ends, asked } = best;
-  // A head as it starts is as sure as its scale makes it, unless a policy takes it as the end.
-  const told = ends === 'started' && !task.policy ? undefined : asked;
+  // A head as it starts is as sure as its scale makes it.
+  const told = ends === 'started' && !isEnd ? undefined : asked;
   const values = await finished(pattern, rows, adapted, told, task.options);
   return {
     pattern,

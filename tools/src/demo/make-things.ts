@@ -6,7 +6,7 @@ import { type Progress, startProgress } from '@whet/cli';
 import { type EmojiData, generatorFor, makeEmojiData } from '@whet/trainer';
 import { thingsDirectory } from './demo-images.js';
 
-/** Of two teams, under MIT and Apache-2.0; the shipped bundle was trained with none of their drawings. */
+/** Of two teams, under MIT and Apache-2.0; the shipped bundle was trained with none of these sets. */
 const HELD_BACK_STYLES = ['fluent-emoji', 'fluent-emoji-flat', 'noto-v1'];
 const DRAWINGS = 7;
 const THINGS = 24;
