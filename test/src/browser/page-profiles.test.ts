@@ -161,8 +161,10 @@ describe.skipIf(!chromiumPath)(`the page's profiles in use${skipReason}`, () => 
     await driver.source('Upload');
     await page.getByLabel('Folder of classes').setInputFiles(folder);
     await page.getByRole('progressbar', { name: 'Reading pictures' }).waitFor();
+    // The message stays for seconds only, which choosing may take on a busy machine.
+    const told = page.getByText('Added 3 pictures of 1 class to "Bea".').waitFor();
     await choose('Anna');
-    await page.getByText('Added 3 pictures of 1 class to "Bea".').waitFor();
+    await told;
     expect(await page.locator('.thumb').count()).toBe(25);
     await choose('Bea');
     await page.getByText('1 with 3 examples').waitFor();
