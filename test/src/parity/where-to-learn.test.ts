@@ -146,6 +146,8 @@ describe('the outer gradient in turns', () => {
       const model = await readModel(networkOf(residual), {});
       const candidates = chooseCandidates(model, { trainable: ['blocks:2'], granularity, learnWeights: ['blocks:1'] });
       const learned = initialLearned(candidates, { innerRate: 1e-3, seed: 3 });
+      // Of a scale that is about right the gradient is what is left when parts of many times its size cancel.
+      learned.get(HEAD_SCALE)?.value.fill(0.4);
       const specs = learnedSpecs(candidates);
       // Half of the masks of whole tensors and blocks are closed here, too.
       for (const [i, { name, kind }] of specs.entries()) {
@@ -176,8 +178,7 @@ describe('the outer gradient in turns', () => {
             all((name) => found.get(name)),
             all((name) => expected.get(name)?.data),
           );
-          // Adam moves a weight as far whose gradient is but a rounding error of float32.
-          expect(difference, `${kind} on ${backend.name}`).toBeLessThan(backend === referenceBackend ? 1e-5 : 5e-3);
+          expect(difference, `${kind} on ${backend.name}`).toBeLessThan(backend === referenceBackend ? 1e-5 : 1e-4);
         }
       }
     },
