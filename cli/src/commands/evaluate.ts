@@ -64,7 +64,7 @@ export function evaluateCommand(): Command {
 async function runEvaluation(directory: string, options: EvaluateOptions): Promise<void> {
   const trainer = await import('@whet/trainer');
   const { loadBundle } = await import('@whet/runtime/node');
-  const { AUTO } = await import('@whet/runtime/format');
+  const { AUTO, patternsOfAuto } = await import('@whet/runtime/format');
   const chosen = ({ auto, defaultPattern, patterns }: Manifest): readonly string[] => {
     const asked = options.pattern ?? [auto ? AUTO : defaultPattern];
     return [...new Set(asked.flatMap((name) => (name === 'all' ? Object.keys(patterns) : name)))];
@@ -73,7 +73,9 @@ async function runEvaluation(directory: string, options: EvaluateOptions): Promi
   const bundle = await loadBundle(directory, {
     patterns: (manifest) => {
       const names = chosen(manifest);
-      return names.includes(AUTO) ? Object.keys(manifest.patterns) : names;
+      // Its 0 steps are the default pattern's.
+      const tried = names.includes(AUTO) ? [...patternsOfAuto(manifest), manifest.defaultPattern] : [];
+      return [...new Set([...names.filter((name) => name !== AUTO), ...tried])];
     },
     ...(options.threads ? { threads: options.threads } : {}),
   });

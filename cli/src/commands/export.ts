@@ -134,8 +134,20 @@ async function runExport(path: string, options: ExportOptions): Promise<void> {
   process.stdout.write(writtenLine(options.out, manifest));
 }
 
+/** Throws naming options that say what of a model is taken, and nothing about a network. */
+function refuseModelOptions({ policy, headScale, learned }: ExportOptions): void {
+  const given = Object.entries({
+    '--policy': policy !== undefined,
+    '--head-scale': headScale !== undefined,
+    '--no-learned': !learned,
+  });
+  const names = given.flatMap(([name, isGiven]) => (isGiven ? [name] : []));
+  if (names.length > 0) throw new Error(`${names.join(', ')}: expected of a checkpoint of \`whet train --model\``);
+}
+
 /** A bundle of a run that trained a network. */
 async function exportNetwork(path: string, options: ExportOptions): Promise<Manifest> {
+  refuseModelOptions(options);
   const trainer = await import('@whet/trainer');
   const checkpoint = await trainer.loadCheckpoint(path);
   const { patterns, found } = await choosePatterns(path, checkpoint, options);

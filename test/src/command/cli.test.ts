@@ -183,6 +183,11 @@ describe('whet', () => {
       /bundle: another bundle is called ".+" too; names must differ/,
     ],
     [
+      'what is taken of a model, of a network',
+      ['export', 'run/last.safetensors', '--out', 'x', '--no-learned', '--head-scale', '1'],
+      /--head-scale, --no-learned: expected of a checkpoint of `whet train --model`/,
+    ],
+    [
       'keys of a store that is not there',
       ['keys', 'list', '--store', 'none'],
       /store: expected that of a service, got .*none with none/,

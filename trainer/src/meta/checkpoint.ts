@@ -8,7 +8,8 @@ import type { Candidates } from './candidates.js';
 import { type ModelRunConfig, parseModelConfig } from './config.js';
 import { initialLearned, learnedSpecs } from './learned.js';
 
-const FORMAT = 'whet-model-checkpoint-1';
+/** The first was of another inner loop, whose rates mean something else. */
+const FORMAT = 'whet-model-checkpoint-2';
 
 /** How far a run is, and what it has learned. */
 export interface ModelRunState {

@@ -13,8 +13,7 @@ const DOUBLE_CLICK_MS = 400;
 const milliseconds = (value: number) => `${value < 100 ? value.toFixed(1) : Math.round(value)} ms`;
 const bytes = (value: number) => (value < 1000 ? `${value} B` : `${(value / 1000).toFixed(1)} kB`);
 
-const ABOUT_AUTO =
-  'Examples that are held back choose: the pattern whose steps they gain by, or none where no steps help.';
+const ABOUT_AUTO = 'Your examples choose: what they gain by moving, or nothing where no steps help.';
 
 /** The inner loop: which pattern, go, and what came of it. */
 export function AdaptCard() {
