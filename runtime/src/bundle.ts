@@ -11,7 +11,6 @@ import { checkImage } from './image-checks.js';
 import { labelProblem } from './label.js';
 import { filesOf, graphsOf, type Manifest, type PatternManifest, parseManifest } from './manifest.js';
 import { loadPattern, type Pattern } from './pattern.js';
-import { patternsOfAuto } from './policy.js';
 import { groupRequests, type PredictionRequest, predictGroup } from './predict.js';
 import { Profile, readProfile } from './profile.js';
 import { checkFits } from './profile-fits.js';
@@ -91,17 +90,15 @@ export class Bundle {
   }
 
   /**
-   * Adapts the patterns that are taken where none is named, as far as they are loaded, to two blank examples and predicts one of them, as the
-   * first run of a session takes longer than the next ones, and more memory from then on. Milliseconds that it took.
+   * Adapts patterns, all that are loaded when absent, to two blank examples and predicts one of them, as the first run of a session takes longer
+   * than the next ones, and more memory from then on. Milliseconds that it took.
    */
-  async warmUp(): Promise<number> {
+  async warmUp(patterns = this.loaded): Promise<number> {
     const began = performance.now();
     const image = new Float32Array(this.imageLength);
     const [first = 'a', second = 'b'] = this.labels ?? [];
     const examples = [first, second].map((label) => ({ label, image }));
-    const { auto, defaultPattern } = this.manifest;
-    const usual = auto ? patternsOfAuto(this.manifest) : [defaultPattern];
-    for (const pattern of this.loaded.filter((name) => usual.includes(name))) {
+    for (const pattern of patterns) {
       try {
         const { profile } = await this.adapt(examples, { pattern, steps: 1 });
         await this.predict(profile, [image]);

@@ -36,6 +36,10 @@ export function patternsOfAuto({ patterns, policy }: Pick<Manifest, 'patterns' |
   return names.filter((name) => stepped.has(name) || patterns[name]?.moving.length === 0);
 }
 
+/** The patterns that may be taken where a caller names none. */
+export const presetPatterns = (manifest: Manifest): string[] =>
+  manifest.auto ? patternsOfAuto(manifest) : [manifest.defaultPattern];
+
 /** What a policy says of a task whose views have this loss. */
 export function ruleFor(policy: Policy, hasSeveral: boolean, loss: number): PolicyRule {
   const rules = hasSeveral ? policy.several : policy.lone;

@@ -38,12 +38,12 @@ export function adaptCommand(): Command {
 
 async function runAdapt(directory: string, options: AdaptOptions): Promise<void> {
   const { loadBundle } = await import('@whet/runtime/node');
-  const { AUTO, patternsOfAuto } = await import('@whet/runtime/format');
+  const { AUTO, patternsOfAuto, presetPatterns } = await import('@whet/runtime/format');
   const { readExamples } = await import('../image-files.js');
   const bundle = await loadBundle(directory, {
     patterns: (manifest) => {
-      const asked = options.pattern ?? (manifest.auto ? AUTO : manifest.defaultPattern);
-      return asked === AUTO ? patternsOfAuto(manifest) : [asked];
+      if (options.pattern === undefined) return presetPatterns(manifest);
+      return options.pattern === AUTO ? patternsOfAuto(manifest) : [options.pattern];
     },
   });
   const examples = await readExamples(options.examples, bundle.manifest.preprocessing, options.perClass);

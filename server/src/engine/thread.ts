@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
+import { presetPatterns } from '@whet/runtime/format';
 import { type Bundle, loadBundle } from '@whet/runtime/node';
 import type { Answer } from './engine.js';
 import { localEngine, sendError } from './local.js';
@@ -17,7 +18,7 @@ if (niceness > 0 && process.platform === 'linux') setPriority(niceness);
 const bundles: Bundle[] = [];
 for (const directory of directories) {
   const bundle = await loadBundle(directory, { threads, spinning: false });
-  await bundle.warmUp();
+  await bundle.warmUp(presetPatterns(bundle.manifest));
   bundles.push(bundle);
 }
 const engine = localEngine(new Map(bundles.map((bundle) => [bundle.manifest.name, bundle])));
