@@ -1,4 +1,3 @@
-import type { InferenceSession } from 'onnxruntime-common';
 import { adaptOne, checkSteps, type TaskEncoder } from './adapt-one.js';
 import { checkAlways } from './as-pictures.js';
 import { adaptAuto, nested } from './auto.js';
@@ -10,7 +9,7 @@ import { InputError, ProfileError } from './errors.js';
 import { checkImage } from './image-checks.js';
 import { labelProblem } from './label.js';
 import { filesOf, graphsOf, type Manifest, type PatternManifest, parseManifest } from './manifest.js';
-import { loadPattern, type Pattern } from './pattern.js';
+import { graphsIn, loadPattern, openGraphs, type Pattern } from './pattern.js';
 import { groupRequests, type PredictionRequest, predictGroup } from './predict.js';
 import { Profile, readProfile } from './profile.js';
 import { checkFits } from './profile-fits.js';
@@ -24,13 +23,25 @@ import { Weights } from './weights.js';
 export interface OpenOptions {
   /** Patterns to load, by name or chosen from the manifest; all when absent. Files of the others are not read. */
   readonly patterns?: readonly string[] | ((manifest: Manifest) => readonly string[]);
+  /**
+   * Whether onnxruntime's sessions of these patterns are made now, true when absent. Else each is made when its graph first runs, which
+   * takes longer then: for whoever needs few of them.
+   */
+  readonly preload?: boolean;
+}
+
+/** What is warmed up. */
+export interface WarmUpOptions {
+  /** All patterns that are loaded when absent. */
+  readonly patterns?: readonly string[];
+  /** Inner steps taken; 1 when absent, 0 for whoever only predicts. */
+  readonly steps?: number;
 }
 
 /** A loaded bundle: one set of sessions per pattern, shared by all profiles. */
 export class Bundle {
   readonly #patterns = new Map<string, Pattern>();
   readonly #loading = new Map<string, Promise<void>>();
-  readonly #sessions: InferenceSession[] = [];
   /** Kept while there are patterns to be loaded. */
   #weights: Weights | undefined;
 
@@ -39,6 +50,7 @@ export class Bundle {
     /** SHA-256 of what decides predictions (every file but measurements and texts); profiles name it. */
     readonly digest: string,
     private readonly source: BundleSource,
+    private readonly preload: boolean,
   ) {}
 
   /**
@@ -49,7 +61,7 @@ export class Bundle {
     const text = new TextDecoder().decode(await source.read('manifest.json'));
     const manifest = parseManifest(text, source.location);
     const digest = await digestOf(manifest);
-    const bundle = new Bundle(manifest, digest, source);
+    const bundle = new Bundle(manifest, digest, source, options.preload ?? true);
     const chosen = chosenPatterns(manifest, source.location, options.patterns);
     const needed = options.patterns
       ? new Set(chosen.flatMap(([, pattern]) => filesOf(manifest, pattern)))
@@ -90,17 +102,17 @@ export class Bundle {
   }
 
   /**
-   * Adapts patterns, all that are loaded when absent, to two blank examples and predicts one of them, as the first run of a session takes longer
-   * than the next ones, and more memory from then on. Milliseconds that it took.
+   * Adapts patterns to two blank examples and predicts one of them, as the first run of a session takes longer than the next ones, and
+   * more memory from then on. Milliseconds that it took.
    */
-  async warmUp(patterns = this.loaded): Promise<number> {
+  async warmUp({ patterns = this.loaded, steps = 1 }: WarmUpOptions = {}): Promise<number> {
     const began = performance.now();
     const image = new Float32Array(this.imageLength);
     const [first = 'a', second = 'b'] = this.labels ?? [];
     const examples = [first, second].map((label) => ({ label, image }));
     for (const pattern of patterns) {
       try {
-        const { profile } = await this.adapt(examples, { pattern, steps: 1 });
+        const { profile } = await this.adapt(examples, { pattern, steps });
         await this.predict(profile, [image]);
       } catch (error) {
         // What blank images do to a network is of no account: its sessions have run.
@@ -110,24 +122,18 @@ export class Bundle {
     return performance.now() - began;
   }
 
-  /** Creates a pattern's sessions out of checked files. */
+  /** Takes a pattern out of checked files. */
   async #open(name: string, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
     const { labels, featureLength } = this.manifest;
     const keptShape = labels && ([labels.length, featureLength] as const);
-    const sessions: InferenceSession[] = [];
     const { weights: path, patterns } = this.manifest;
     const bytes = files.get(path);
     if (bytes) this.#weights ??= new Weights(`${this.source.location}/${path}`, path, bytes);
     const weights = this.#weights as Weights;
-    try {
-      const pattern = await loadPattern(this.source, files, weights, name, this.#known(name), keptShape, sessions);
-      this.#patterns.set(name, pattern);
-      this.#sessions.push(...sessions);
-      if (this.#patterns.size === Object.keys(patterns).length) this.#weights = undefined;
-    } catch (cause) {
-      for (const session of sessions) await session.release();
-      throw cause;
-    }
+    const pattern = loadPattern(this.source, files, weights, name, this.#known(name), keptShape);
+    if (this.preload) await openGraphs(pattern);
+    this.#patterns.set(name, pattern);
+    if (this.#patterns.size === Object.keys(patterns).length) this.#weights = undefined;
   }
 
   /** Classes that the bundle has of its own: those of a kept head. */
@@ -137,7 +143,7 @@ export class Bundle {
 
   /** How many sessions of onnxruntime it holds. */
   get sessionCount(): number {
-    return this.#sessions.length;
+    return this.#graphs.filter(({ isOpen }) => isOpen).length;
   }
 
   /** Length of one preprocessed image, `C * H * W`. */
@@ -337,7 +343,11 @@ export class Bundle {
 
   /** Frees the sessions; the bundle cannot be used afterwards. */
   async release(): Promise<void> {
-    for (const session of this.#sessions.splice(0)) await session.release();
+    for (const graph of this.#graphs) await graph.release();
+  }
+
+  get #graphs() {
+    return [...this.#patterns.values()].flatMap(graphsIn);
   }
 
   /** What the manifest says of a pattern. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { checkExternalData } from './external-data.js';
+import { checkOutline } from './outline.js';
 import { readProfile } from './profile.js';
 import { float32, readSafetensors, type StoredTensor, writeSafetensors } from './safetensors.js';
 
@@ -86,6 +86,6 @@ describe('a graph says why it is no ONNX model', () => {
     ['not an ONNX model: a field ends beyond its message', Uint8Array.of(0x3a, 9)],
     ['not an ONNX model: messages stand in each other more than 100 deep', nested(120)],
   ])('%s', (message, file) => {
-    expect(() => checkExternalData(file, new Map())).toThrow(message);
+    expect(() => checkOutline(file, new Map())).toThrow(message);
   });
 });

@@ -1,9 +1,9 @@
-import type { InferenceSession } from 'onnxruntime-common';
 import { BundleError } from './errors.js';
-import { checkExternalData } from './external-data.js';
+import { GraphSession, type TensorNames } from './graph-session.js';
 import type { PatternManifest } from './manifest.js';
 import { countsSteps, optimizerStates, stateName } from './optimizer.js';
 import type { ProfileValue } from './profile.js';
+import type { Runnable } from './run-session.js';
 import type { BundleSource } from './source.js';
 import type { Weights } from './weights.js';
 
@@ -29,28 +29,28 @@ export interface Pattern {
   /** The compiled model's own moments, for predicting without examples; empty where the bundle has no classes of its own. */
   readonly initialMoments: ReadonlyMap<string, ProfileValue>;
   /** `images` to `features`, and frozen moments of these images; undefined where nothing is frozen. */
-  readonly encode: InferenceSession | undefined;
+  readonly encode: Runnable | undefined;
   /** `images` and frozen moments to `features`; `encode` where no moments are frozen. */
-  readonly encodeQuery: InferenceSession | undefined;
+  readonly encodeQuery: Runnable | undefined;
   /** The compiled model's own last layer, where the head starts from that. */
   readonly keptHead: KeptHead | undefined;
   /** `features`, `labels`, moving values (and `kept.weight`, `kept.bias`) to `head.weight`, `head.bias`. */
-  readonly startHead: InferenceSession;
+  readonly startHead: Runnable;
   /** `features`, `labels`, `rate`, values and the optimizer's states (and `count`) to `<name>@next` of them, and `loss`. */
-  readonly step: InferenceSession;
+  readonly step: Runnable;
   /** The optimizer's states, by the value that each is of. */
   readonly states: ReadonlyMap<string, readonly string[]>;
   /** `features` of the examples, moved values to moving moments; undefined where there are none. */
-  readonly observe: InferenceSession | undefined;
+  readonly observe: Runnable | undefined;
   /** `features`, values, moving moments to `probabilities` (and `logits`). */
-  readonly predict: InferenceSession;
+  readonly predict: Runnable;
   /** `features`, `labels`, `support` and the values below the head to `logits`; undefined where the bundle has none. */
-  readonly leftOut: InferenceSession | undefined;
+  readonly leftOut: Runnable | undefined;
   /**
    * `features`, `labels`, `support [K, N, 1]` and the values below the head to `head.weight [K, W, F]`, `head.bias [K, 1, W]` and `logits
    * [K, N, W]`; undefined where the bundle has none.
    */
-  readonly solve: InferenceSession | undefined;
+  readonly solve: Runnable | undefined;
 }
 
 /** The name a step graph gives a value after the step. */
@@ -71,49 +71,17 @@ function momentShapes({ normalizations = [] }: PatternManifest) {
   return shapes;
 }
 
-/** Loads a pattern's graphs; every session it creates is added to `opened`, for the caller to release. */
-export async function loadPattern(
+/** A pattern of checked files. Throws {@link BundleError} naming the graph or value that does not fit. */
+export function loadPattern(
   source: BundleSource,
   files: ReadonlyMap<string, Uint8Array>,
   weights: Weights,
   name: string,
   manifest: PatternManifest,
   keptShape: readonly [classes: number, features: number] | undefined,
-  opened: InferenceSession[],
-): Promise<Pattern> {
-  const fileOf = (path: string): Uint8Array => files.get(path) as Uint8Array;
-  const open = async (
-    path: string,
-    allowed: readonly string[],
-    needed: readonly string[],
-    outputs: readonly string[],
-  ) => {
-    const model = fileOf(path);
-    let session: InferenceSession;
-    try {
-      checkExternalData(model, weights.external);
-      session = await source.createSession(model, weights.external);
-    } catch (cause) {
-      if (cause instanceof BundleError) {
-        throw new BundleError(`${source.location}/${path}: ${cause.message}`, { cause });
-      }
-      const message = `${source.location}/${path}: onnxruntime does not load it: ${(cause as Error).message}`;
-      throw new BundleError(message, { cause });
-    }
-    opened.push(session);
-    const unknown = session.inputNames.filter((input) => !allowed.includes(input));
-    const absent = needed.filter((input) => !session.inputNames.includes(input));
-    const missing = outputs.filter((output) => !session.outputNames.includes(output));
-    if (unknown.length > 0 || absent.length > 0 || missing.length > 0) {
-      const problems = [
-        ...unknown.map((input) => `unexpected input "${input}" (expected of ${allowed.join(', ')})`),
-        ...absent.map((input) => `missing input "${input}" (got ${session.inputNames.join(', ')})`),
-        ...missing.map((output) => `missing output "${output}" (got ${session.outputNames.join(', ')})`),
-      ];
-      throw new BundleError(`${source.location}/${path}: tensor names: ${problems.join('; ')}`);
-    }
-    return session;
-  };
+): Pattern {
+  const open = (path: string, ...names: TensorNames) =>
+    new GraphSession(source, path, files.get(path) as Uint8Array, weights.external, names);
 
   const start = new Map(Object.entries(manifest.values).map(([key, place]) => [key, weights.value(place)]));
   const head = ['head.weight', 'head.bias'];
@@ -150,16 +118,13 @@ export async function loadPattern(
       `${source.location}/manifest.json: pattern "${name}": graphs.encode: expected one, for "${frozen[0]}"`,
     );
   }
-  const encode =
-    graphs.encode === null ? undefined : await open(graphs.encode, images, images, ['features', ...frozen]);
+  const encode = graphs.encode === null ? undefined : open(graphs.encode, images, images, ['features', ...frozen]);
   const queryInputs = [...images, ...frozen];
-  const encodeQuery = graphs.encodeQuery
-    ? await open(graphs.encodeQuery, queryInputs, queryInputs, ['features'])
-    : encode;
+  const encodeQuery = graphs.encodeQuery ? open(graphs.encodeQuery, queryInputs, queryInputs, ['features']) : encode;
   // A head that starts every class alike reads the labels only; what a step or a prediction leaves out would be an error.
   const kept = keptHead ? ['kept.weight', 'kept.bias'] : [];
   const startInputs = ['features', 'labels', ...kept, ...below];
-  const startHead = await open(graphs.start, startInputs, ['labels', ...kept], head);
+  const startHead = open(graphs.start, startInputs, ['labels', ...kept], head);
   const { optimizer = 'sgd', objective = 'head' } = manifest;
   const stepped = objective === 'head' ? values : below;
   const asked = objective === 'head' ? [] : ['support', 'queries'];
@@ -169,20 +134,20 @@ export async function loadPattern(
   const carried = [...stepped, ...[...states.values()].flat()];
   const counted = countsSteps(optimizer) ? ['count'] : [];
   const stepInputs = ['features', 'labels', 'rate', ...asked, ...counted, ...carried];
-  const step = await open(graphs.step, stepInputs, stepInputs, [...carried.map(nextName), 'loss']);
-  const observe = graphs.moments ? await open(graphs.moments, ['features', ...below], ['features'], moving) : undefined;
+  const step = open(graphs.step, stepInputs, stepInputs, [...carried.map(nextName), 'loss']);
+  const observe = graphs.moments ? open(graphs.moments, ['features', ...below], ['features'], moving) : undefined;
   const predictInputs = ['features', ...values, ...moving];
   const told = ['probabilities', ...(graphs.leftOut ? ['logits'] : [])];
-  const predict = await open(graphs.predict, predictInputs, predictInputs, told);
+  const predict = open(graphs.predict, predictInputs, predictInputs, told);
   if (objective === 'prototypes' && !graphs.leftOut) {
     throw new BundleError(
       `${source.location}/manifest.json: pattern "${name}": graphs.leftOut: expected one, for the objective "prototypes"`,
     );
   }
   const leftOutInputs = ['features', 'labels', 'support', ...below];
-  const leftOut = graphs.leftOut ? await open(graphs.leftOut, leftOutInputs, leftOutInputs, ['logits']) : undefined;
+  const leftOut = graphs.leftOut ? open(graphs.leftOut, leftOutInputs, leftOutInputs, ['logits']) : undefined;
   const solve = graphs.solve
-    ? await open(graphs.solve, leftOutInputs, leftOutInputs, ['head.weight', 'head.bias', 'logits'])
+    ? open(graphs.solve, leftOutInputs, leftOutInputs, ['head.weight', 'head.bias', 'logits'])
     : undefined;
   return {
     name,
@@ -201,6 +166,22 @@ export async function loadPattern(
     leftOut,
     solve,
   };
+}
+
+/** Every graph of a pattern, once. */
+export function graphsIn(pattern: Pattern): GraphSession[] {
+  return [...new Set(Object.values(pattern).filter((value) => value instanceof GraphSession))];
+}
+
+/** Makes the sessions of a pattern, or none where one cannot be made. */
+export async function openGraphs(pattern: Pattern): Promise<void> {
+  const graphs = graphsIn(pattern);
+  try {
+    for (const graph of graphs) await graph.open();
+  } catch (cause) {
+    for (const graph of graphs) await graph.release();
+    throw cause;
+  }
 }
 
 /** Takes a kept head out of the values a pattern starts from. */

@@ -136,9 +136,9 @@ const wasmSessions =
 function open(
   source: Source,
   createSession: BundleSource['createSession'],
-  { patterns }: OpenOptions,
+  { patterns, preload = true }: OpenOptions,
 ): Promise<Bundle> {
-  return Bundle.open({ ...source, createSession }, patterns === undefined ? {} : { patterns });
+  return Bundle.open({ ...source, createSession }, { preload, ...(patterns === undefined ? {} : { patterns }) });
 }
 
 /** A session of an ONNX model on onnxruntime-web's WebAssembly, as bundles run on. */

@@ -21,6 +21,7 @@ test('every setting has a flag, a variable and a member of a file, which mean th
     proxies: '1',
     threads: '2',
     adaptThreads: '2',
+    preload: 'all',
     adaptNiceness: '5',
     batchWaitMs: '5',
     hostNames: 'whet.example.org,whet',

@@ -88,6 +88,11 @@ export const settings = {
     'threads inside an operator',
   ),
   adaptThreads: setting(whole(1, 64).default(defaultWork.adaptThreads), 'n', 'adaptations at the same time'),
+  preload: setting(
+    z.enum(['default', 'all']).default('default'),
+    'what',
+    'what is ready before the first request: default, which is what the first bundle takes where no pattern is named, or all',
+  ),
   adaptNiceness: setting(
     whole(0, 19).default(10),
     'n',

@@ -37,8 +37,8 @@ export async function serve(
     ...(ttlMs === undefined ? {} : { ttlMs }),
     ...(config.storeBytes === undefined ? {} : { maxBytes: config.storeBytes }),
   });
-  const { threads, adaptThreads, adaptNiceness } = config;
-  const load = () => threadedEngine(directories, { threads, adaptThreads, adaptNiceness });
+  const { threads, preload, adaptThreads, adaptNiceness } = config;
+  const load = () => threadedEngine(directories, { threads, preload, adaptThreads, adaptNiceness });
   let server: RunningServer;
   let models: string[];
   try {

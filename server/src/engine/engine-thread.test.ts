@@ -28,8 +28,8 @@ const ANSWERS = `
     const { type, id, model = message.job?.model } = message;
     if (type === 'close') port.close();
     if (type === 'abort' || type === 'close') return;
-    if (model === 'fine') port.postMessage({ type: 'done', id, value: [] });
-    if (model === 'failing') port.postMessage({ type: 'failed', id, error: { name: 'InputError', message: 'a: no', field: 'a' } });
+    if (model === 'fine') port.postMessage({ type: 'done', id, value: [], sessions: 4 });
+    if (model === 'failing') port.postMessage({ type: 'failed', id, error: { name: 'InputError', message: 'a: no', field: 'a' }, sessions: 5 });
     if (model === 'throwing') throw new Error('thrown');
     if (model === 'rejecting') Promise.reject(new Error('rejected'));
     if (model === 'exiting') process.exit(7);
@@ -43,7 +43,7 @@ async function start(body: string, patience: Partial<Patience> = {}): Promise<En
     script,
     `import { parentPort as port } from 'node:worker_threads'; import { existsSync } from 'node:fs'; ${body}`,
   );
-  const settings = { directories: [], threads: 1, niceness: 0 };
+  const settings = { directories: [], threads: 1, preload: 'default', runs: 'adapt', niceness: 0 } as const;
   thread = await EngineThread.start(new URL(`file://${script}`), settings, {
     answerMs: 60_000,
     restartMs: [20, 40],
@@ -75,7 +75,7 @@ test.each(['throwing', 'rejecting', 'exiting'])(
     }
     expect([one.busy, one.sessions]).toEqual([0, 0]);
     expect(await one.predict('fine', [])).toEqual([]);
-    expect([one.generation, one.sessions]).toEqual([1, 3]);
+    expect([one.generation, one.sessions]).toEqual([1, 4]);
     await expect(one.predict('failing', [])).rejects.toMatchObject({ name: 'InputError', field: 'a' });
   },
 );

@@ -228,6 +228,7 @@ export class EngineThread {
       }
       return;
     }
+    this.sessions = message.sessions;
     this.#waiting.delete(message.id);
     this.#watch();
     if (message.type === 'done') waiting.resolve(message.value);

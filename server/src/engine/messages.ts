@@ -7,6 +7,9 @@ export interface ThreadSettings {
   readonly directories: readonly string[];
   /** Threads inside an operator. */
   readonly threads: number;
+  readonly preload: 'default' | 'all';
+  /** What it is asked for. */
+  readonly runs: 'predict' | 'adapt';
   /** Added to the niceness of the thread and of its operators' threads, where the system has such; 0 to 19. */
   readonly niceness: number;
 }
@@ -20,12 +23,16 @@ export type ToThread =
 
 export type SentAnswer = Exclude<Answer, { kind: 'error' }> | { readonly kind: 'error'; readonly sent: SentError };
 
+/** Sessions of onnxruntime that the thread holds by then. */
+interface Counted {
+  readonly sessions: number;
+}
+
 export type FromThread =
-  | {
+  | ({
       readonly type: 'ready';
       readonly models: readonly { readonly manifest: Manifest; readonly digest: string }[];
-      readonly sessions: number;
-    }
+    } & Counted)
   | { readonly type: 'step'; readonly id: number; readonly step: number; readonly loss: number }
-  | { readonly type: 'done'; readonly id: number; readonly value: unknown }
-  | { readonly type: 'failed'; readonly id: number; readonly error: SentError };
+  | ({ readonly type: 'done'; readonly id: number; readonly value: unknown } & Counted)
+  | ({ readonly type: 'failed'; readonly id: number; readonly error: SentError } & Counted);

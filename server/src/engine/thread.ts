@@ -11,14 +11,17 @@ import type { FromThread, SentAnswer, ThreadSettings, ToThread } from './message
 
 const port = parentPort;
 assert(port);
-const { directories, threads, niceness } = workerData as ThreadSettings;
+const { directories, threads, preload, runs, niceness } = workerData as ThreadSettings;
 // Of this thread alone on Linux, and handed on to the threads that onnxruntime starts from it.
 if (niceness > 0 && process.platform === 'linux') setPriority(niceness);
 
 const bundles: Bundle[] = [];
+const all = preload === 'all';
+const steps = runs === 'predict' ? 0 : 1;
 for (const directory of directories) {
-  const bundle = await loadBundle(directory, { threads, spinning: false });
-  await bundle.warmUp(presetPatterns(bundle.manifest));
+  const bundle = await loadBundle(directory, { threads, spinning: false, preload: all && runs === 'adapt' });
+  if (all) await bundle.warmUp({ steps });
+  else if (bundles.length === 0) await bundle.warmUp({ patterns: presetPatterns(bundle.manifest), steps });
   bundles.push(bundle);
 }
 const engine = localEngine(new Map(bundles.map((bundle) => [bundle.manifest.name, bundle])));
@@ -44,9 +47,9 @@ async function handle(message: ToThread): Promise<void> {
   }
   const { id } = message;
   try {
-    send({ type: 'done', id, value: await answer(message) });
+    send({ type: 'done', id, value: await answer(message), sessions: engine.sessions });
   } catch (error) {
-    send({ type: 'failed', id, error: sendError(error) });
+    send({ type: 'failed', id, error: sendError(error), sessions: engine.sessions });
   } finally {
     running.delete(id);
   }

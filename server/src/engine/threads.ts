@@ -7,6 +7,11 @@ import { EngineThread } from './engine-thread.js';
 export interface ThreadOptions {
   /** Threads inside an operator, of predictions and of adaptations each; the machine's cores when absent. */
   readonly threads?: number;
+  /**
+   * What is ready before the first request: `default`, when absent, what the first bundle takes where no pattern is named; `all`, every
+   * graph of every bundle. What is not is made ready by the first request that asks for it.
+   */
+  readonly preload?: 'default' | 'all';
   /** Adaptations that run at the same time, each in a thread with sessions of its own; 1 when absent. */
   readonly adaptThreads?: number;
   /**
@@ -23,12 +28,13 @@ const KNOWN_BYTES = 128 * 1024 * 1024;
  * requests nor predictions wait for an inner step. Rejects with `BundleError` where a folder is no bundle.
  */
 export async function threadedEngine(directories: readonly string[], options: ThreadOptions = {}): Promise<Engine> {
-  const { threads = availableParallelism(), adaptThreads = 1, adaptNiceness = 10 } = options;
+  const { threads = availableParallelism(), preload = 'default', adaptThreads = 1, adaptNiceness = 10 } = options;
   const script = new URL('./thread.js', import.meta.url);
-  const start = (niceness: number) => EngineThread.start(script, { directories, threads, niceness });
+  const start = (runs: 'predict' | 'adapt', niceness: number) =>
+    EngineThread.start(script, { directories, threads, preload, runs, niceness });
   const started = await Promise.allSettled([
-    start(0),
-    ...Array.from({ length: adaptThreads }, () => start(adaptNiceness)),
+    start('predict', 0),
+    ...Array.from({ length: adaptThreads }, () => start('adapt', adaptNiceness)),
   ]);
   const failure = started.find(({ status }) => status === 'rejected') as PromiseRejectedResult | undefined;
   const [predictor, ...adapters] = started.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));

@@ -12,7 +12,7 @@ import { migrateBundle, writeBundle } from '@whet/trainer';
 import { type Zippable, zipSync } from 'fflate';
 import * as ort from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { checkExternalData } from '../../../runtime/src/external-data.js';
+import { checkOutline } from '../../../runtime/src/outline.js';
 import { SharedWeights } from '../../../trainer/src/bundle/shared-weights.js';
 import { examplesOf } from '../parity/task-graph-route.js';
 
@@ -371,7 +371,7 @@ describe('a graph that keeps values in files', () => {
     const field = (tag: number[], bytes: readonly number[]) => [...tag, bytes.length, ...bytes];
     const entry = field([0xea, 0x80, 0x80, 0x80, 0x10], [10, 1, 97, 18, 1, 98]);
     const model = Uint8Array.from(field([0x3a], field([0x2a], entry)));
-    expect(() => checkExternalData(model, new Map())).toThrow(/not an ONNX model: a field has a number beyond all/);
+    expect(() => checkOutline(model, new Map())).toThrow(/not an ONNX model: a field has a number beyond all/);
   });
 
   it.each<[string, (entries: { key: string; value: string }[]) => void, RegExp]>([

@@ -26,6 +26,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   for (const server of servers) await server.close();
+  for (const engine of engines) await engine.close();
   await rm(directory, { recursive: true, force: true });
 });
 
@@ -115,6 +116,23 @@ test('requests at the same time are predicted together, each with its own profil
   const each = await client.predict({ profile: profiles[0] as string }, [images[20] as Float32Array]);
   expect(list.predictions).toHaveLength(21);
   expect(list.predictions[20]?.label).toBe(each.predictions[0]?.label);
+});
+
+test('sessions are made when they are first needed, or all before', async () => {
+  const options = { threads: 1, adaptNiceness: 0 };
+  const [engine, all] = await Promise.all([load(), threadedEngine([directory], { ...options, preload: 'all' })]);
+  engines.push(all);
+  const { sessions } = engine;
+  const job = { model: 'tiny', examples: examples.map(({ label, image }) => ({ label, image })) };
+  const signal = new AbortController().signal;
+  await engine.adapt(job, { signal });
+  expect(engine.sessions).toBe(sessions);
+  await engine.adapt({ ...job, pattern: 'full' }, { signal });
+  expect(engine.sessions).toBeGreaterThan(sessions);
+  expect(all.sessions).toBeGreaterThan(engine.sessions);
+  const before = all.sessions;
+  await all.adapt({ ...job, pattern: 'full' }, { signal });
+  expect(all.sessions).toBe(before);
 });
 
 test('a folder that is no bundle is refused, and names that meet', async () => {

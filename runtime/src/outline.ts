@@ -47,49 +47,62 @@ function readFields(message: Uint8Array, onField: (number: number, bytes: Uint8A
   }
 }
 
-/**
- * Every value that an ONNX model keeps in other files, wherever in it: read from the file's own bytes, without a
- * decoder. Throws a RangeError where they are no protobuf message.
- */
-function externalDataOf(model: Uint8Array): ExternalData[] {
-  const found: ExternalData[] = [];
+/** What a graph is known by without a session of it. */
+export interface GraphOutline {
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  /** Every value that it keeps in other files, wherever in it. */
+  readonly external: readonly ExternalData[];
+}
+
+const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+
+/** Reads an ONNX model's own bytes, without a decoder. Throws a RangeError where they are no protobuf message. */
+function outlineOf(model: Uint8Array): GraphOutline {
+  const external: ExternalData[] = [];
+  /** Names in the outermost graph: of values that it has itself (5), of inputs (11), of outputs (12). */
+  const names: Record<number, string[]> = { 5: [], 11: [], 12: [] };
   const visit = (kind: string, message: Uint8Array, depth: number): void => {
     if (depth > DEEPEST) throw new RangeError(`messages stand in each other more than ${DEEPEST} deep`);
     const entries: Record<string, string> = {};
     readFields(message, (number, bytes) => {
+      if (depth === 1 && names[number]) {
+        readFields(bytes, (part, name) => part === (number === 5 ? 8 : 1) && names[number]?.push(text(name)));
+      }
       const inner = paths[kind]?.[number];
       if (inner !== 'entry') {
         if (inner) visit(inner, bytes, depth + 1);
         return;
       }
       const texts = ['', '', ''];
-      readFields(bytes, (part, text) => {
-        texts[part] = new TextDecoder().decode(text);
+      readFields(bytes, (part, value) => {
+        texts[part] = text(value);
       });
       entries[texts[1] as string] = texts[2] as string;
     });
     const { location = '', offset = '0', length = 'NaN' } = entries;
-    if (Object.keys(entries).length > 0) found.push({ location, offset: Number(offset), length: Number(length) });
+    if (Object.keys(entries).length > 0) external.push({ location, offset: Number(offset), length: Number(length) });
   };
   visit('model', model, 0);
-  return found;
+  const [own, inputs, outputs] = [names[5], names[11], names[12]] as [string[], string[], string[]];
+  return { inputs: inputs.filter((name) => !own.includes(name)), outputs, external };
 }
 
 /**
- * Throws {@link BundleError} where a graph keeps values elsewhere than within the weights it is given: onnxruntime-node would look
- * for a file of that name on the machine. In a browser it has none to look for.
+ * A graph's tensors. Throws {@link BundleError} where it keeps values elsewhere than within the weights it is given: onnxruntime-node
+ * would look for a file of that name on the machine. In a browser it has none to look for.
  */
-export function checkExternalData(model: Uint8Array, weights: ReadonlyMap<string, Uint8Array>): void {
+export function checkOutline(model: Uint8Array, weights: ReadonlyMap<string, Uint8Array>): GraphOutline {
   const refuse = (reason: string, cause?: unknown): never => {
     throw new BundleError(reason, { cause });
   };
-  let found: ExternalData[] = [];
+  let outline: GraphOutline;
   try {
-    found = externalDataOf(model);
+    outline = outlineOf(model);
   } catch (cause) {
-    refuse(`not an ONNX model: ${(cause as Error).message}`, cause);
+    return refuse(`not an ONNX model: ${(cause as Error).message}`, cause);
   }
-  for (const { location, offset, length } of found) {
+  for (const { location, offset, length } of outline.external) {
     const size = weights.get(location)?.length;
     if (size === undefined) {
       const known = [...weights.keys()].map((name) => `"${name}"`).join(', ') || 'none';
@@ -98,4 +111,5 @@ export function checkExternalData(model: Uint8Array, weights: ReadonlyMap<string
       refuse(`external data: expected within the ${size} bytes of "${location}", got ${offset}, ${length} long`);
     }
   }
+  return outline;
 }

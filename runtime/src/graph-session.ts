@@ -1,0 +1,91 @@
+import type { InferenceSession } from 'onnxruntime-common';
+import { BundleError } from './errors.js';
+import { checkOutline } from './outline.js';
+import type { Runnable } from './run-session.js';
+import type { BundleSource } from './source.js';
+
+/** Names of tensors: those that a graph's inputs may have, those that they must, and outputs that it must have. */
+export type TensorNames = readonly [allowed: readonly string[], needed: readonly string[], outputs: readonly string[]];
+
+/** A graph of a bundle, and its session: made once, when it is opened or first runs. */
+export class GraphSession implements Runnable {
+  readonly inputNames: readonly string[];
+  #opening: Promise<InferenceSession> | undefined;
+  /** Dropped once there is a session, with the bytes that it is made of. */
+  #make: (() => Promise<InferenceSession>) | undefined;
+
+  /** Throws {@link BundleError} where the graph keeps values elsewhere than in `weights`, or its tensors have other names. */
+  constructor(
+    source: BundleSource,
+    path: string,
+    model: Uint8Array,
+    weights: ReadonlyMap<string, Uint8Array>,
+    names: TensorNames,
+  ) {
+    const location = `${source.location}/${path}`;
+    try {
+      const outline = checkOutline(model, weights);
+      checkNames(outline, names);
+      this.inputNames = outline.inputs;
+    } catch (cause) {
+      throw new BundleError(`${location}: ${(cause as Error).message}`, { cause });
+    }
+    this.#make = async () => {
+      try {
+        return await source.createSession(model, weights);
+      } catch (cause) {
+        if (cause instanceof BundleError) throw cause;
+        throw new BundleError(`${location}: onnxruntime does not load it: ${(cause as Error).message}`, { cause });
+      }
+    };
+  }
+
+  get isOpen(): boolean {
+    return this.#opening !== undefined;
+  }
+
+  /** Throws {@link BundleError} where onnxruntime does not load the graph. */
+  open(): Promise<InferenceSession> {
+    if (!this.#opening) {
+      const make = this.#make ?? (() => Promise.reject(new Error('the bundle was released')));
+      this.#make = undefined;
+      this.#opening = make();
+      this.#opening.catch(() => {
+        this.#opening = undefined;
+        this.#make ??= make;
+      });
+    }
+    return this.#opening;
+  }
+
+  async run(feeds: InferenceSession.FeedsType): Promise<InferenceSession.ReturnType> {
+    return (await this.open()).run(feeds);
+  }
+
+  /** Frees the session; the graph does not run afterwards. */
+  async release(): Promise<void> {
+    this.#make = undefined;
+    const session = await this.#opening?.catch(() => undefined);
+    this.#make = undefined;
+    this.#opening = undefined;
+    await session?.release();
+  }
+}
+
+function checkNames(
+  { inputs, outputs }: { readonly inputs: readonly string[]; readonly outputs: readonly string[] },
+  [allowed, needed, told]: TensorNames,
+): void {
+  const problems = [
+    ...inputs
+      .filter((input) => !allowed.includes(input))
+      .map((input) => `unexpected input "${input}" (expected of ${allowed.join(', ')})`),
+    ...needed
+      .filter((input) => !inputs.includes(input))
+      .map((input) => `missing input "${input}" (got ${inputs.join(', ')})`),
+    ...told
+      .filter((output) => !outputs.includes(output))
+      .map((output) => `missing output "${output}" (got ${outputs.join(', ')})`),
+  ];
+  if (problems.length > 0) throw new BundleError(`tensor names: ${problems.join('; ')}`);
+}

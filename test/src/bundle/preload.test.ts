@@ -1,0 +1,84 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Bundle, BundleError } from '@whet/runtime';
+import { createSession, loadBundle } from '@whet/runtime/node';
+import { randomImages, writeTinyBundle } from '@whet/tools/bundles/tiny-bundle';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { examplesOf } from '../parity/task-graph-route.js';
+
+describe('a bundle whose sessions are made when they first run', () => {
+  const examples = examplesOf(randomImages('preload', 4), ['a', 'b', 'a', 'b']);
+  const queries = randomImages('asked', 2);
+  let directory: string;
+  let made: number;
+  /** Fails to make the session of the graph that a bundle asks for as the `failing`th. */
+  let failing: number | undefined;
+  const open = () =>
+    Bundle.open(
+      {
+        location: directory,
+        read: (path) => readFile(join(directory, path)),
+        createSession: (model, weights) => {
+          if (++made === failing) throw new Error('no memory');
+          return createSession(model, { threads: 1 }, weights);
+        },
+      },
+      { preload: false },
+    );
+  beforeAll(async () => {
+    directory = await writeTinyBundle();
+  });
+
+  it('makes what runs alone, once, and answers as one that has all of them', async () => {
+    [made, failing] = [0, undefined];
+    const bundle = await open();
+    expect([made, bundle.sessionCount, bundle.loaded.length]).toEqual([
+      0,
+      0,
+      Object.keys(bundle.manifest.patterns).length,
+    ]);
+    const [one, other] = await Promise.all([
+      bundle.adapt(examples, { pattern: 'head' }),
+      bundle.adapt(examples, { pattern: 'head' }),
+    ]);
+    const afterAdapting = made;
+    expect(bundle.sessionCount).toBe(made);
+    const all = await loadBundle(directory, { threads: 1 });
+    const { profile } = await all.adapt(examples, { pattern: 'head' });
+    for (const { profile: came } of [one, other]) expect(came.toBytes()).toEqual(profile.toBytes());
+    expect(await bundle.predict(profile, queries)).toEqual(await all.predict(profile, queries));
+    // An adaptation ends with the loss of its examples.
+    expect(made).toBe(afterAdapting);
+    // Whoever predicts alone needs what encodes and what predicts.
+    made = 0;
+    const predicting = await open();
+    await predicting.predict(predicting.profileFromBytes(profile.toBytes()), queries);
+    expect(made).toBe(2);
+    for (const each of [bundle, all, predicting]) await each.release();
+    await expect(predicting.predict(profile, queries)).rejects.toThrow('the bundle was released');
+  });
+
+  it('says which graph has no session, and tries again', async () => {
+    [made, failing] = [0, 1];
+    const bundle = await open();
+    await expect(bundle.adapt(examples, { pattern: 'head' })).rejects.toThrow(
+      /head\.encode\.onnx: onnxruntime does not load it: no memory/,
+    );
+    expect(bundle.sessionCount).toBe(0);
+    expect((await bundle.adapt(examples, { pattern: 'head' })).profile.classes).toEqual(['a', 'b']);
+    await bundle.release();
+  });
+
+  it('is refused as ever where a graph has other tensors, or is not what the manifest says', async () => {
+    const broken = await writeTinyBundle();
+    const path = join(broken, 'manifest.json');
+    const manifest = JSON.parse(await readFile(path, 'utf8'));
+    const { step } = manifest.patterns.full.graphs;
+    manifest.patterns.full.graphs.predict = step;
+    await writeFile(path, JSON.stringify(manifest));
+    const options = { threads: 1, preload: false };
+    await expect(loadBundle(broken, options)).rejects.toThrow(/full\.step\.onnx: tensor names: unexpected input/);
+    await writeFile(join(broken, step), 'other');
+    await expect(loadBundle(broken, options)).rejects.toThrow(BundleError);
+  });
+});
