@@ -28,5 +28,5 @@ export {
   writeSafetensors,
 } from './safetensors.js';
 export { type ScheduleName, scheduled, scheduleNames } from './schedule.js';
-export { viewsOf } from './views.js';
+export { viewMaker } from './views.js';
 export { Weights } from './weights.js';

@@ -1,7 +1,7 @@
 import { InputError } from './errors.js';
 import { pictureChannels } from './picture-channels.js';
 import type { Preprocessing } from './preprocessing.js';
-import { resizePlane, type Size, sidesOf } from './resample.js';
+import { planeResizer, type Size, sidesOf } from './resample.js';
 
 /** An image as browsers give it: interleaved RGBA `[height, width, 4]`, 0..255, not premultiplied. */
 export interface RgbaImage {
@@ -38,7 +38,7 @@ export function resizePlanes(part: ImagePart, size: Size, p: Preprocessing): Uin
   const channels = pictureChannels(p, 'image');
   const { background } = p;
   const { across, down, left, top } = sidesOf(size, p);
-  const [red, green, blue] = part.planes.map((plane) => resizePlane({ ...part, plane }, across, down, p.kernel)) as [
+  const [red, green, blue] = part.planes.map(planeResizer(part, across, down, p.kernel)) as [
     Uint8Array,
     Uint8Array,
     Uint8Array,

@@ -102,46 +102,50 @@ function tapsFor(side: Side, kernel: Preprocessing['kernel']): Taps[] {
   });
 }
 
-/** One colour of a part of an image. */
-interface Plane extends Size {
-  readonly plane: Float32Array | Uint8Array;
+/** A part of an image. */
+interface Part extends Size {
   /** Where it begins in the image. */
   readonly left: number;
   readonly top: number;
 }
 
-/** A plane of `across.count` x `down.count` pixels of a plane, 0..255. */
-export function resizePlane(part: Plane, across: Side, down: Side, kernel: Preprocessing['kernel']): Uint8Array {
+/**
+ * Makes planes of `across.count` x `down.count` pixels, 0..255, of planes of one part of an image: what the pixels are made of is found
+ * once for all.
+ */
+export function planeResizer(
+  { width, height, left, top }: Part,
+  across: Side,
+  down: Side,
+  kernel: Preprocessing['kernel'],
+): (plane: Float32Array | Uint8Array) => Uint8Array {
   const isWhole = (side: Side) => side.from === side.to && side.to === side.count;
-  if (isWhole(across) && isWhole(down)) return bytes(part.plane);
+  if (isWhole(across) && isWhole(down)) return bytes;
   // Whole pixels are averaged first, so that the kernel reduces by two to four, as in libvips.
   const shrink = ({ scale }: Side) => (kernel === 'nearest' ? 1 : Math.max(1, Math.floor(scale / 2)));
   const [sx, sy] = [shrink(across), shrink(down)];
-  let { plane, width, height } = part;
-  if (sx > 1 || sy > 1) {
-    plane = averageBlocks(plane, width, height, sx, sy);
-    [width, height] = [Math.ceil(width / sx), Math.ceil(height / sy)];
-  }
+  const [w, h] = [Math.ceil(width / sx), Math.ceil(height / sy)];
   const rest = (side: Side, by: number) => ({ ...side, from: side.from / by, scale: side.scale / by });
-  const goAcross = () => {
-    plane = bytes(alongRows(plane, width, height, tapsFor(rest(across, sx), kernel), part.left));
-    width = across.count;
+  const acrossBy = spread(tapsFor(rest(across, sx), kernel), w, left);
+  const downBy = spread(tapsFor(rest(down, sy), kernel), h, top);
+  return (given) => {
+    const plane = sx > 1 || sy > 1 ? averageBlocks(given, width, height, sx, sy) : given;
+    // libvips, which reduces, goes down first; Pillow, which enlarges, across. What is reduced comes first.
+    return isEnlarged(down)
+      ? weighDown(weighAcross(plane, w, acrossBy), across.count, downBy)
+      : weighAcross(weighDown(plane, w, downBy), w, acrossBy);
   };
-  const goDown = () => {
-    const columns = transpose(plane, width, height);
-    const made = bytes(alongRows(columns, height, width, tapsFor(rest(down, sy), kernel), part.top));
-    plane = transpose(made, down.count, width);
-    height = down.count;
-  };
-  // libvips, which reduces, goes down first; Pillow, which enlarges, across. What is reduced comes first.
-  const passes = isEnlarged(down) ? [goAcross, goDown] : [goDown, goAcross];
-  for (const pass of passes) pass();
-  return plane as Uint8Array;
 }
+
+/** To the nearest of 0..255, a half up. */
+const toByte = (value: number): number => {
+  const up = Math.fround(value) + 0.5;
+  return up < 0 ? 0 : up >= 256 ? 255 : Math.trunc(up);
+};
 
 function bytes(values: Float32Array | Uint8Array): Uint8Array {
   const out = new Uint8Array(values.length);
-  for (let i = 0; i < out.length; i++) out[i] = Math.min(255, Math.max(0, Math.round(values[i] as number)));
+  for (let i = 0; i < out.length; i++) out[i] = toByte(values[i] as number);
   return out;
 }
 
@@ -172,42 +176,57 @@ function averageBlocks(
   return out;
 }
 
-/** Weighs the pixels of each row, which begins at the image's pixel `start`; beyond the edge stands the edge's pixel. */
-function alongRows(
-  plane: Float32Array | Uint8Array,
-  width: number,
-  height: number,
-  taps: readonly Taps[],
-  start: number,
-): Float32Array {
-  const out = new Float32Array(taps.length * height);
-  // Flat, as many of each.
+/** Taps of `count` pixels: the first of each, then the second, and so on, as many of each. */
+interface SpreadTaps {
+  readonly count: number;
+  readonly places: Int32Array;
+  readonly factors: Float64Array;
+}
+
+/** Of a side of `length` pixels that begins at the image's pixel `start`; beyond the edge stands the edge's pixel. */
+function spread(taps: readonly Taps[], length: number, start: number): SpreadTaps {
+  const count = taps.length;
   const most = Math.max(0, ...taps.map(({ weights }) => weights.length));
-  const places = new Int32Array(taps.length * most);
-  const factors = new Float64Array(taps.length * most);
-  taps.forEach(({ from, weights }, x) => {
-    weights.forEach((weight, i) => {
-      places[x * most + i] = Math.min(width - 1, Math.max(0, from + i - start));
-      factors[x * most + i] = weight;
-    });
-  });
-  for (let y = 0; y < height; y++) {
-    const row = y * width;
-    for (let x = 0; x < taps.length; x++) {
-      let sum = 0;
-      for (let i = x * most; i < (x + 1) * most; i++) {
-        sum += (factors[i] as number) * (plane[row + (places[i] as number)] as number);
-      }
-      out[y * taps.length + x] = sum;
+  const places = new Int32Array(count * most);
+  const factors = new Float64Array(count * most);
+  for (const [at, { from, weights }] of taps.entries()) {
+    for (const [i, weight] of weights.entries()) {
+      places[i * count + at] = Math.min(length - 1, Math.max(0, from + i - start));
+      factors[i * count + at] = weight;
     }
+  }
+  return { count, places, factors };
+}
+
+/** Weighs the pixels of each row of `width`. */
+function weighAcross(plane: Float32Array | Uint8Array, width: number, { count, places, factors }: SpreadTaps) {
+  const out = new Uint8Array((plane.length / width) * count);
+  const sums = new Float64Array(count);
+  for (let row = 0, to = 0; to < out.length; row += width, to += count) {
+    sums.fill(0);
+    for (let tap = 0; tap < places.length; tap += count) {
+      for (let x = 0; x < count; x++) {
+        sums[x] =
+          (sums[x] as number) + (factors[tap + x] as number) * (plane[row + (places[tap + x] as number)] as number);
+      }
+    }
+    for (let x = 0; x < count; x++) out[to + x] = toByte(sums[x] as number);
   }
   return out;
 }
 
-function transpose<T extends Float32Array | Uint8Array>(plane: T, width: number, height: number): T {
-  const out = plane.slice() as T;
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) out[x * height + y] = plane[y * width + x] as number;
+/** Weighs the pixels of each column of a plane whose rows are `width` long. */
+function weighDown(plane: Float32Array | Uint8Array, width: number, { count, places, factors }: SpreadTaps) {
+  const out = new Uint8Array(width * count);
+  const sums = new Float64Array(width);
+  for (let y = 0; y < count; y++) {
+    sums.fill(0);
+    for (let tap = y; tap < places.length; tap += count) {
+      const factor = factors[tap] as number;
+      const row = (places[tap] as number) * width;
+      for (let x = 0; x < width; x++) sums[x] = (sums[x] as number) + factor * (plane[row + x] as number);
+    }
+    for (let x = 0; x < width; x++) out[y * width + x] = toByte(sums[x] as number);
   }
   return out;
 }

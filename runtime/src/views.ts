@@ -38,52 +38,76 @@ function changeOf(view: number): Change {
   };
 }
 
-/** One channel, turned, moved and enlarged about its middle, with bilinear weights; its edge pixels go on beyond it. */
-function warp(plane: Float32Array, height: number, width: number, { turn, move, scale }: Change): Float32Array {
-  const result = new Float32Array(plane.length);
+/** Where each pixel of a view comes from: the four around a place in the image, and how far between them it is. */
+interface Places {
+  readonly topLeft: Int32Array;
+  /** From the left one to the right one, and from the upper to the lower: 0 at an edge, whose pixels go on beyond it. */
+  readonly right: Int32Array;
+  readonly down: Int32Array;
+  readonly partX: Float64Array;
+  readonly partY: Float64Array;
+}
+
+const clamp = (value: number, most: number): number => Math.min(Math.max(value, 0), most);
+
+/** Turned, moved and enlarged about the middle. */
+function placesOf(height: number, width: number, { turn, move, scale }: Change): Places {
+  const size = height * width;
+  const [topLeft, right, down] = [new Int32Array(size), new Int32Array(size), new Int32Array(size)];
+  const [partX, partY] = [new Float64Array(size), new Float64Array(size)];
   const [cos, sin] = [Math.cos(turn) / scale, Math.sin(turn) / scale];
   const [middleX, middleY] = [(width - 1) / 2, (height - 1) / 2];
-  const clamp = (value: number, most: number): number => Math.min(Math.max(value, 0), most);
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      const [dx, dy] = [x - middleX - move[0] * width, y - middleY - move[1] * height];
-      const fromX = clamp(cos * dx + sin * dy + middleX, width - 1);
-      const fromY = clamp(cos * dy - sin * dx + middleY, height - 1);
-      const [left, top] = [Math.floor(fromX), Math.floor(fromY)];
-      const [right, bottom] = [Math.min(left + 1, width - 1), Math.min(top + 1, height - 1)];
-      const [partX, partY] = [fromX - left, fromY - top];
-      const pixel = (column: number, row: number): number => plane[row * width + column] as number;
-      const above = pixel(left, top) * (1 - partX) + pixel(right, top) * partX;
-      const below = pixel(left, bottom) * (1 - partX) + pixel(right, bottom) * partX;
-      result[y * width + x] = above * (1 - partY) + below * partY;
-    }
+  for (let at = 0; at < size; at++) {
+    const dx = (at % width) - middleX - move[0] * width;
+    const dy = Math.floor(at / width) - middleY - move[1] * height;
+    const fromX = clamp(cos * dx + sin * dy + middleX, width - 1);
+    const fromY = clamp(cos * dy - sin * dx + middleY, height - 1);
+    const [left, top] = [Math.floor(fromX), Math.floor(fromY)];
+    topLeft[at] = top * width + left;
+    right[at] = left < width - 1 ? 1 : 0;
+    down[at] = top < height - 1 ? width : 0;
+    partX[at] = fromX - left;
+    partY[at] = fromY - top;
   }
-  return result;
+  return { topLeft, right, down, partX, partY };
+}
+
+/** Writes one channel of a view to `out`, with bilinear weights, and light as `factor * value + added`. */
+function drawView(plane: Float32Array, places: Places, factor: number, added: number, out: Float32Array): void {
+  const { topLeft, right, down, partX, partY } = places;
+  for (let at = 0; at < out.length; at++) {
+    const [corner, across, below] = [topLeft[at] as number, right[at] as number, down[at] as number];
+    const [x, y] = [partX[at] as number, partY[at] as number];
+    const upper = (plane[corner] as number) * (1 - x) + (plane[corner + across] as number) * x;
+    const lower = (plane[corner + below] as number) * (1 - x) + (plane[corner + below + across] as number) * x;
+    out[at] = factor * (upper * (1 - y) + lower * y) + added;
+  }
 }
 
 /**
- * Views of a preprocessed image `[C, H, W]`: turned by up to 27 degrees, moved by up to 15 %, enlarged or reduced by up to 25 %, lighter
- * or darker by up to 40 %. The same ones each time.
+ * Makes views of preprocessed images `[C, H, W]`: turned by up to 27 degrees, moved by up to 15 %, enlarged or reduced by up to 25 %,
+ * lighter or darker by up to 40 %. The same ones of each image.
  */
-export function viewsOf(
-  image: Float32Array,
+export function viewMaker(
   { channels, height, width, mean, std, invert }: Preprocessing,
   count: number,
-): Float32Array[] {
-  return Array.from({ length: count }, (_, view) => {
+): (image: Float32Array) => Float32Array[] {
+  const size = height * width;
+  const views = Array.from({ length: count }, (_, view) => {
     const change = changeOf(view);
-    const result = new Float32Array(image.length);
-    const size = height * width;
-    for (let channel = 0; channel < channels; channel++) {
-      const plane = warp(image.subarray(channel * size, (channel + 1) * size), height, width, change);
-      const [m, s] = [mean[channel] ?? 0, std[channel] ?? 1];
-      // Light is of pixels, 0 is dark; an inverted image is 1 where it is dark.
-      for (const [i, value] of plane.entries()) {
-        const pixel = value * s + m;
-        const lit = invert ? 1 - change.light * (1 - pixel) : change.light * pixel;
-        result[channel * size + i] = (lit - m) / s;
-      }
-    }
-    return result;
+    return { light: change.light, places: placesOf(height, width, change) };
   });
+  const planes = Array.from({ length: channels }, (_, channel) => channel);
+  return (image) =>
+    views.map(({ light, places }) => {
+      const result = new Float32Array(image.length);
+      for (const channel of planes) {
+        const [m, s] = [mean[channel] ?? 0, std[channel] ?? 1];
+        // Light is of pixels `value * s + m`, where 0 is dark, or 1 in an inverted image.
+        const added = ((light - 1) * (invert ? m - 1 : m)) / s;
+        const part = [channel * size, (channel + 1) * size] as const;
+        drawView(image.subarray(...part), places, light, added, result.subarray(...part));
+      }
+      return result;
+    });
 }

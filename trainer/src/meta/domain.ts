@@ -1,5 +1,5 @@
 import type { Tensor } from '@whet/compiler';
-import { viewsOf } from '@whet/runtime/format';
+import { viewMaker } from '@whet/runtime/format';
 import { type Preprocessing, pixelsToTensor } from '@whet/runtime/images';
 import { checkShape, type DrawnImage, type DrawnTask, type EpisodeShape } from '../data/draw.js';
 import { type FileClass, filePixels, type ImageFiles } from '../data/image-files.js';
@@ -34,9 +34,10 @@ async function viewRows(
   views: number,
 ): Promise<Tensor> {
   const made: Float32Array[] = [];
+  const viewsOf = viewMaker(preprocessing, views);
   for (const { of, image } of images) {
     const pixels = await filePixels(files.classes[of] as FileClass, image, preprocessing);
-    made.push(...viewsOf(pixelsToTensor(pixels, preprocessing), preprocessing, views));
+    made.push(...viewsOf(pixelsToTensor(pixels, preprocessing)));
   }
   return prefix.encode(made);
 }
