@@ -80,7 +80,21 @@ export function neededPart(size: Size, p: Preprocessing): Size & { readonly left
   return { left, top, width, height };
 }
 
-function tapsFor(side: Side, kernel: Preprocessing['kernel']): Taps[] {
+/** Taps of the sides that came last: pictures of one camera are of one size. */
+const recent = new Map<string, readonly Taps[]>();
+const RECENT = 8;
+
+function tapsFor(side: Side, kernel: Preprocessing['kernel']): readonly Taps[] {
+  const { from, to, scale, first, count } = side;
+  const key = [from, to, scale, first, count, kernel].join();
+  const taps = recent.get(key) ?? makeTaps(side, kernel);
+  recent.delete(key);
+  recent.set(key, taps);
+  if (recent.size > RECENT) recent.delete(recent.keys().next().value as string);
+  return taps;
+}
+
+function makeTaps(side: Side, kernel: Preprocessing['kernel']): Taps[] {
   const { from, to, scale, first: at, count } = side;
   if (kernel === 'nearest') {
     const places = nearestPlaces(from, to).subarray(at, at + count);
