@@ -1,4 +1,4 @@
-import type { Value } from '../../graph.js';
+import type { Node, Value } from '../../graph.js';
 import type { NodeContext, Part, Reading } from './node-context.js';
 import { ceilPadding, expectImages, type ImageWindow, readWindow, splitPadding } from './windows.js';
 
@@ -10,8 +10,29 @@ const present = (c: NodeContext, position: number): Value[] => {
 function conv(c: NodeContext): Value {
   const [x, w] = [c.input(0), c.input(1)];
   expectImages(c, x);
-  const attributes = { ...readWindow(c, x, w.shape.slice(2)), group: c.int('group', 1) };
-  return c.emit('Conv', [x, w, ...present(c, 2)], attributes);
+  const [image, window] = takePadding(x, readWindow(c, x, w.shape.slice(2)));
+  return c.emit('Conv', [image, w, ...present(c, 2)], { ...window, group: c.int('group', 1) });
+}
+
+/**
+ * Zeros that a node of its own lays around an image, as exporters of TensorFlow's padding do, become the window's: laying them costs as
+ * much as a convolution of few channels, and cutting them off its gradient again.
+ */
+function takePadding(x: Value, window: ImageWindow): [Value, ImageWindow] {
+  const { producer } = x;
+  if (producer?.op !== 'Pad' || (producer as Node<'Pad'>).attributes.mode !== 'constant') return [x, window];
+  const [image, around, filling] = producer.inputs;
+  const padded = around?.constant && Array.from(around.constant.data, Number);
+  const isZero = !filling || filling.constant?.data.every((value) => Number(value) === 0);
+  if (!image || !padded || !isZero) return [x, window];
+  const [n, c, top, left, lastN, lastC, bottom, right] = padded as [number, number, ...number[]] & number[];
+  const pads = [top, left, bottom, right].map((count, side) => (count as number) + (window.pads[side] as number));
+  const { kernel_shape, dilations } = window;
+  const fits = pads.every(
+    (count, side) => count <= ((kernel_shape[side % 2] as number) - 1) * (dilations[side % 2] as number),
+  );
+  if (!fits || [n, c, lastN, lastC].some((count) => count !== 0)) return [x, window];
+  return [image, { ...window, pads: pads as unknown as ImageWindow['pads'] }];
 }
 
 /** `output_shape` and `auto_pad` are resolved to pads; ONNX ignores `pads` where there is an `output_shape`. */

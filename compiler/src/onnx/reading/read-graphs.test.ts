@@ -3,7 +3,7 @@ import { GraphBuilder } from '../../builder.js';
 import { evaluate } from '../../evaluate.js';
 import { nodesOf } from '../../graph.js';
 import type { Shape } from '../../tensor.js';
-import { makeTensor } from '../../tensor.js';
+import { int64s, makeTensor } from '../../tensor.js';
 import {
   float,
   float32s,
@@ -243,5 +243,60 @@ describe('arithmetic on shapes', () => {
     expect(refusal(() => read({ nodes, inputs: { x: [2] } }))).toContain(
       'Reshape "view": expected the new shape to be',
     );
+  });
+});
+
+describe('zeros around an image, laid by a node of their own', () => {
+  const kernels = Array.from({ length: 18 }, (_, i) => Math.fround(Math.sin(i)));
+  const x = makeTensor(
+    [1, 2, 3, 3],
+    Array.from({ length: 18 }, (_, i) => Math.cos(i)),
+  );
+
+  it.each([
+    [[0, 0, 1, 1, 1], 'constant', 0, [0, 0, 0, 0], ['Conv']],
+    [[0, 1, 0, 0, 1], 'constant', 0, [0, 1, 0, 1], ['Conv']],
+    // More than the window reaches, of another value, of other pixels, or of a channel.
+    [[0, 2, 0, 0, 0], 'constant', 0, [0, 0, 0, 0], ['Pad', 'Conv']],
+    [[0, 1, 0, 0, 0], 'constant', 0, [1, 0, 0, 0], ['Pad', 'Conv']],
+    [[0, 0, 1, 1, 1], 'constant', 0.5, [0, 0, 0, 0], ['Pad', 'Conv']],
+    [[0, 0, 1, 1, 1], 'reflect', 0, [0, 0, 0, 0], ['Pad', 'Conv']],
+    [[1, 0, 0, 0, 0], 'constant', 0, [0, 0, 0, 0], ['Pad', 'Conv']],
+  ] as const)('%j, %s of %d before pads %j: %j', (around, mode, filling, pads, expected) => {
+    const [channels, top, left, bottom, right] = around;
+    const w = [1, 2 + channels, 2, 3] as const;
+    const values = [...kernels.slice(0, 12), ...kernels.slice(0, channels * 6)];
+    const graph = read({
+      nodes: [
+        { op: 'Pad', inputs: ['x', 'pads', 'filling'], outputs: ['padded'], attributes: { mode } },
+        { op: 'Conv', inputs: ['padded', 'w'], outputs: ['y'], attributes: { pads: [...pads] } },
+      ],
+      inputs: { x: [1, 2, 3, 3] },
+      initializers: {
+        pads: int64Proto(0, channels, top, left, 0, 0, bottom, right),
+        filling: float32s([], [filling]),
+        w: float32s([...w], values),
+      },
+    });
+    expect(opsOf(graph)).toEqual(expected);
+    // A Pad for each, and a convolution that lays none.
+    const g = new GraphBuilder();
+    const image = g.input('x', [1, 2, 3, 3]);
+    const laid = (sides: readonly number[]) => g.constant(int64s(sides));
+    const once = g.apply(
+      'Pad',
+      [image, laid([0, channels, top, left, 0, 0, bottom, right]), g.constant(makeTensor([], [filling]))],
+      { mode },
+    );
+    const [up, west, down, east] = pads;
+    const twice = g.apply('Pad', [once, laid([0, 0, up, west, 0, 0, down, east])], { mode: 'constant' });
+    const y = g.apply('Conv', [twice, g.constant(makeTensor(w, values))], {
+      ...{ kernel_shape: [2, 3], strides: [1, 1], dilations: [1, 1], pads: [0, 0, 0, 0], group: 1 },
+    });
+    const feeds = new Map([['x', x]]);
+    const wanted = evaluate({ name: 'w', inputs: [image], outputs: new Map([['y', y]]) }, feeds).get('y');
+    const got = evaluate(graph, feeds).get('y');
+    expect(got?.shape).toEqual(wanted?.shape);
+    for (const [i, value] of (wanted?.data ?? []).entries()) expect(got?.data[i]).toBeCloseTo(Number(value), 12);
   });
 });
