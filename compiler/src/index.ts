@@ -10,7 +10,7 @@ export { type Graph, GraphError, type Node, nodesOf, staticShape, type Value } f
 export { fromHalf, toHalf } from './half.js';
 export { lowerForCpu } from './lowering/lower-for-cpu.js';
 export { lowerForGpu } from './lowering/lower-for-gpu.js';
-export { transposedAsConvolution } from './lowering/transposed.js';
+export { turnedConvolution } from './lowering/transposed.js';
 export { weightGradientForms } from './lowering/weight-gradient.js';
 export { anyBatch } from './onnx/any-batch.js';
 export { countNodes } from './onnx/budget.js';

@@ -38,6 +38,7 @@ describe('transposed convolutions as convolutions', () => {
     ['with a bias', graphOf({}, 9, 2, true)],
     ['of uneven pads and kernels', graphOf({ kernel_shape: [2, 3], pads: [0, 2, 1, 1] })],
     ['without pads', graphOf({ pads: [0, 0, 0, 0] })],
+    ['of kernels of one entry, also of small images', graphOf({ kernel_shape: [1, 1], pads: [0, 0, 0, 0] }, 3)],
   ])('%s', (_, graph) => {
     const { graph: lowered, changed } = transposedAsConvolution(graph);
     expect(changed).toBe(true);

@@ -1,48 +1,64 @@
-import { encodeOnnx, type Graph, GraphBuilder, int64s, transposedAsConvolution, type Value } from '@whet/compiler';
+import { encodeOnnx, type Graph, GraphBuilder, int64s, turnedConvolution } from '@whet/compiler';
 import { createSession as createNodeSession } from '@whet/runtime/node';
 import { createSession as createWebSession } from '@whet/runtime/web';
-import { Tensor } from 'onnxruntime-common';
+import { type InferenceSession, Tensor } from 'onnxruntime-common';
 import { convolution3x3, machine, type TimedRun, timeInTurns, waveFeeds } from './harness.js';
 
-/** Images, channels in and out, height and width (the convolution keeps them): blocks of Conv4 in training and adapting. */
-const shapes: readonly (readonly [number, number, number, number])[] = [
-  [25, 64, 64, 14],
-  [5, 64, 64, 14],
-  [100, 64, 64, 14],
-  [25, 32, 32, 14],
-  [25, 64, 64, 10],
-  [25, 64, 64, 7],
-  [25, 64, 64, 3],
+/** Images, channels in and out, height and width (the convolution keeps them), kernel: Conv4's blocks, and those of mobile networks. */
+const shapes: readonly (readonly [number, number, number, number, 1 | 3])[] = [
+  [25, 64, 64, 14, 3],
+  [5, 64, 64, 14, 3],
+  [100, 64, 64, 14, 3],
+  [25, 32, 32, 14, 3],
+  [25, 64, 64, 10, 3],
+  [25, 64, 64, 7, 3],
+  [25, 128, 64, 7, 3],
+  [25, 64, 128, 7, 3],
+  [25, 128, 128, 3, 3],
+  [25, 64, 64, 3, 3],
+  [25, 320, 1280, 4, 1],
+  [25, 1152, 320, 4, 1],
+  [25, 192, 1152, 4, 1],
+  [5, 320, 1280, 4, 1],
+  [25, 112, 672, 8, 1],
+  [25, 64, 64, 14, 1],
 ];
 
 /** The gradient for the input, and of it one number for each image, as the way back from the device is not what is timed. */
-function graphOf(n: number, channels: number, out: number, size: number, turn: boolean): Graph {
+function graphOf([n, channels, out, size, kernel]: (typeof shapes)[number], turn: boolean): Graph {
   const g = new GraphBuilder();
-  const [dy, w] = [g.input('dy', [n, out, size, size]), g.input('w', [out, channels, 3, 3])];
-  const dx = g.apply('ConvTranspose', [dy, w], { ...convolution3x3, output_padding: [0, 0] });
-  const sums = (value: Value) => g.apply('ReduceSum', [value, g.constant(int64s([1, 2, 3]))], { keepdims: 0 });
-  const graph = { name: 'dx', inputs: [dy, w], outputs: new Map([['sums', sums(dx)]]) };
-  return turn ? transposedAsConvolution(graph).graph : graph;
+  const [dy, w] = [g.input('dy', [n, out, size, size]), g.input('w', [out, channels, kernel, kernel])];
+  const window =
+    kernel === 3 ? convolution3x3 : ({ ...convolution3x3, kernel_shape: [1, 1], pads: [0, 0, 0, 0] } as const);
+  const dx = turn
+    ? turnedConvolution(g, [dy, w], window)
+    : g.apply('ConvTranspose', [dy, w], { ...window, output_padding: [0, 0] });
+  const sums = g.apply('ReduceSum', [dx, g.constant(int64s([1, 2, 3]))], { keepdims: 0 });
+  return { name: 'dx', inputs: [dy, w], outputs: new Map([['sums', sums]]) };
 }
 
-const runtimes = { node: createNodeSession, wasm: createWebSession } as const;
+const runtimes = {
+  'node, 1 thread': (model: Uint8Array) => createNodeSession(model, { threads: 1 }),
+  'node, all threads': (model: Uint8Array) => createNodeSession(model, { spinning: false }),
+  wasm: createWebSession,
+} as const;
 const forms = ['ConvTranspose', 'Conv of turned kernels'] as const;
 
 process.stdout.write(
   [
-    `Input gradients of a 3x3 convolution, ms (median of 30, in turns). ${machine()}; WebAssembly on one thread.`,
-    'Images of up to 64 positions stay as they are: their columns differ by chance alone.',
+    `Input gradients of convolutions, ms (median of 30, in turns). ${machine()}; WebAssembly on one thread.`,
     '',
-    `| images | runtime | ${forms.join(' | ')} |`,
-    '|---|---|---|---|',
+    `| images | kernel | runtime | ${forms.join(' | ')} |`,
+    '|---|---|---|---|---|',
     '',
   ].join('\n'),
 );
-for (const [n, channels, out, size] of shapes) {
-  for (const [runtime, create] of Object.entries(runtimes)) {
+for (const shape of shapes) {
+  const [n, channels, out, size, kernel] = shape;
+  for (const [runtime, create] of Object.entries<(model: Uint8Array) => Promise<InferenceSession>>(runtimes)) {
     const contenders: TimedRun[] = [];
     for (const name of forms) {
-      const graph = graphOf(n, channels, out, size, name !== 'ConvTranspose');
+      const graph = graphOf(shape, name !== 'ConvTranspose');
       const session = await create(encodeOnnx(graph));
       const feeds = Object.fromEntries(
         [...waveFeeds(graph)].map(([input, { data, shape }]) => [
@@ -55,7 +71,7 @@ for (const [n, channels, out, size] of shapes) {
     const times = await timeInTurns(contenders, 30);
     const cells = forms.map((name) => (times.get(name) ?? Number.NaN).toFixed(2));
     process.stdout.write(
-      `| ${n} x ${channels} x ${size} x ${size} from ${out} | ${runtime} | ${cells.join(' | ')} |\n`,
+      `| ${n} x ${channels} x ${size} x ${size} from ${out} | ${kernel} x ${kernel} | ${runtime} | ${cells.join(' | ')} |\n`,
     );
   }
 }
