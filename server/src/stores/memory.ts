@@ -23,6 +23,8 @@ const BATCH = 1000;
 export function createMemoryStore({ ttlMs, maxBytes, now = Date.now }: StoreLimits = {}): ProfileStore {
   /** By owner; an owner's in the order they were used, the longest ago first. */
   const owners = new Map<string, Map<string, PlacedProfile>>();
+  /** Ids of each owner, in their order. */
+  const ordered = new Map<string, string[]>();
   /** In the order they were changed. */
   const changes = new Set<PlacedProfile>();
   const totals = new Map<string, Usage>();
@@ -39,6 +41,9 @@ export function createMemoryStore({ ttlMs, maxBytes, now = Date.now }: StoreLimi
   const place = (record: PlacedProfile) => {
     const { owner, id, size } = record;
     owners.set(owner, recordsOf(owner).set(id, record));
+    const ids = ordered.get(owner) ?? [];
+    ids.splice(placeIn(ids, id), 0, id);
+    ordered.set(owner, ids);
     changes.add(record);
     count(owner, 1, size);
   };
@@ -48,9 +53,12 @@ export function createMemoryStore({ ttlMs, maxBytes, now = Date.now }: StoreLimi
     if (!record) return;
     records.delete(id);
     changes.delete(record);
+    const ids = ordered.get(owner) ?? [];
+    ids.splice(placeIn(ids, id), 1);
     count(owner, -1, -record.size);
     if (records.size > 0) return;
     owners.delete(owner);
+    ordered.delete(owner);
     totals.delete(owner);
   };
   const expired = (limit: number) => {
@@ -107,11 +115,19 @@ export function createMemoryStore({ ttlMs, maxBytes, now = Date.now }: StoreLimi
       return stored !== undefined;
     },
     async list(owner, limit, after) {
-      const all = [...recordsOf(owner)].filter(([, record]) => !isExpired(record));
-      const rest = all.filter(([id]) => after === undefined || id > after).sort(([a], [b]) => (a < b ? -1 : 1));
-      const profiles = rest.slice(0, limit).map(([id, record]) => ({ id, ...infoOf(record) }));
+      const ids = ordered.get(owner) ?? [];
+      let at = after === undefined ? 0 : placeIn(ids, after);
+      if (ids[at] === after) at++;
+      const profiles: ({ id: string } & ProfileInfo)[] = [];
+      let hasMore = false;
+      for (; at < ids.length && !hasMore; at++) {
+        const id = ids[at] as string;
+        const record = living(owner, id);
+        if (record && profiles.length < limit) profiles.push({ id, ...infoOf(record) });
+        else hasMore = record !== undefined;
+      }
       const last = profiles.at(-1);
-      return { profiles, ...(rest.length > limit && last ? { next: last.id } : {}) };
+      return { profiles, ...(hasMore && last ? { next: last.id } : {}) };
     },
     async usage(owner) {
       let { profiles, bytes } = (owner === undefined ? undefined : totals.get(owner)) ?? EMPTY;
@@ -155,6 +171,17 @@ export function createMemoryStore({ ttlMs, maxBytes, now = Date.now }: StoreLimi
     },
     async close() {},
   };
+}
+
+/** Where an id stands among others in their order, or would. */
+function placeIn(ids: readonly string[], id: string): number {
+  let [from, to] = [0, ids.length];
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    if ((ids[middle] as string) < id) from = middle + 1;
+    else to = middle;
+  }
+  return from;
 }
 
 const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
