@@ -1,12 +1,13 @@
 import { Tensor } from 'onnxruntime-common';
 import { FAMILIAR } from './familiar-names.js';
+import { findNotFinite } from './finite.js';
 import { headObjective, momentsAt, prototypeObjective } from './objectives.js';
 import type { Pattern } from './pattern.js';
 import type { Profile, ProfileValue } from './profile.js';
 import { askable, presentClasses, type Rows } from './rows.js';
 import { solvedHead } from './solve.js';
 import { type KnownHead, startHead } from './start-head.js';
-import { notFinite, notFiniteIn, type Stepped, takeSteps } from './take-steps.js';
+import { notFinite, type Stepped, takeSteps } from './take-steps.js';
 import type { TensorFeeds } from './tensors.js';
 import type { AdaptOptions } from './types.js';
 
@@ -104,8 +105,8 @@ export async function adaptPattern(pattern: Pattern, rows: Rows, options: StepsO
   const values = new Map<string, ProfileValue>();
   const keep = (name: string, { dims, data }: Tensor) => {
     const stored = (data as Float32Array).slice();
-    const bad = notFiniteIn(stored);
-    if (bad !== undefined) throw notFinite(`${bad} in "${name}"`);
+    const bad = findNotFinite(stored);
+    if (bad >= 0) throw notFinite(`${stored[bad]} in "${name}"`);
     values.set(name, { shape: dims, data: stored });
   };
   for (const [name, value] of Object.entries(stepped.values)) keep(name, value);

@@ -1,5 +1,6 @@
 import { Tensor } from 'onnxruntime-common';
 import { InputError } from './errors.js';
+import { areFinite } from './finite.js';
 import type { Pattern } from './pattern.js';
 import type { Preprocessing } from './preprocessing.js';
 import { runSession } from './run-session.js';
@@ -43,7 +44,7 @@ export async function encodeExamples(
   const encoded = await runSession(encode, { images: stackImages(images as readonly Float32Array[], preprocessing) });
   for (const name of moments.frozen.keys()) {
     const { data } = encoded[name] as Tensor;
-    if ((data as Float32Array).every(Number.isFinite)) continue;
+    if (areFinite(data as Float32Array)) continue;
     throw new InputError('examples', `expected images whose moments are finite, got others in "${name}"`);
   }
   return encoded;

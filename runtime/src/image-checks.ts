@@ -1,5 +1,6 @@
 import { isEncoded } from './encode.js';
 import { InputError } from './errors.js';
+import { areFinite, findNotFinite } from './finite.js';
 import type { Manifest } from './manifest.js';
 import type { Pattern } from './pattern.js';
 import type { EncodedImage, ImageInput } from './types.js';
@@ -24,14 +25,8 @@ export function checkImage(taker: ImageTaker, image: ImageInput, pattern: Patter
     const shape = `[${channels}, ${height}, ${width}]`;
     throw new InputError(field, `expected ${length} values ${shape}, got ${image.length}`);
   }
-  const bad = firstBad(image);
+  const bad = findNotFinite(image);
   if (bad >= 0) throw new InputError(field, `expected finite values, got ${image[bad]} at position ${bad}`);
-}
-
-/** Where the first value stands that is not finite, or -1. A plain loop: `findIndex` takes ten times as long. */
-function firstBad(values: Float32Array): number {
-  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return i;
-  return -1;
 }
 
 function checkEncoded(
@@ -48,7 +43,7 @@ function checkEncoded(
     );
   }
   const length = pattern.manifest.features.reduce((a, b) => a * b, 1);
-  if (features.length !== length || !features.every(Number.isFinite)) {
+  if (features.length !== length || !areFinite(features)) {
     throw new InputError(field, `expected ${length} finite features, got ${features.length}`);
   }
 }

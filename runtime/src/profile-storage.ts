@@ -1,5 +1,6 @@
 import { ProfileError } from './errors.js';
 import { FAMILIAR } from './familiar-names.js';
+import { areFinite } from './finite.js';
 import { type PackedValue, packValue, type StoredNumbers, unpackValue } from './packed.js';
 import type { Pattern } from './pattern.js';
 import type { Profile, ProfileStorage, ProfileValue } from './profile.js';
@@ -55,7 +56,7 @@ export function restoreValues(
       throw new ProfileError(`profile: "${name}": expected shape [${from.shape}], got [${bytes.shape}]`);
     }
     const value = unpackValue(bytes, from?.data);
-    if (!value.data.every(Number.isFinite)) throw new ProfileError(`profile: "${name}": expected finite values`);
+    if (!areFinite(value.data)) throw new ProfileError(`profile: "${name}": expected finite values`);
     restored.set(name, value);
   }
   return restored;

@@ -1,4 +1,5 @@
 import { ProfileError } from './errors.js';
+import { areFinite } from './finite.js';
 import { type PackedValue, scaleCount, scalesName } from './packed.js';
 import { float32, readSafetensors, type StoredTensor, writeSafetensors } from './safetensors.js';
 
@@ -89,7 +90,7 @@ function counts(text: string | undefined, length: number): number[] {
 
 function numbers(name: string, { shape, data }: StoredTensor): ProfileValue {
   if (!(data instanceof Float32Array)) throw new Error(`"${name}": expected float32 values`);
-  if (!data.every(Number.isFinite)) throw new Error(`"${name}": expected finite values`);
+  if (!areFinite(data)) throw new Error(`"${name}": expected finite values`);
   return { shape, data };
 }
 
