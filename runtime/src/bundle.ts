@@ -24,8 +24,9 @@ export interface OpenOptions {
   /** Patterns to load, by name or chosen from the manifest; all when absent. Files of the others are not read. */
   readonly patterns?: readonly string[] | ((manifest: Manifest) => readonly string[]);
   /**
-   * Whether onnxruntime's sessions of these patterns are made now, true when absent. Else each is made when its graph first runs, which
-   * takes longer then: for whoever needs few of them.
+   * Whether onnxruntime's sessions of these patterns are made now, true when absent (and on WebGPU). Else each is made when its graph first
+   * runs, which takes longer then, and shows only then whether onnxruntime loads it: for whoever needs few of them. The bundle's
+   * weights are held until the last is made.
    */
   readonly preload?: boolean;
 }
@@ -115,7 +116,7 @@ export class Bundle {
         const { profile } = await this.adapt(examples, { pattern, steps });
         await this.predict(profile, [image]);
       } catch (error) {
-        // What blank images do to a network is of no account: its sessions have run.
+        // What blank images do to a network is of no account: what it made of them has run.
         if (!(error instanceof InputError)) throw error;
       }
     }

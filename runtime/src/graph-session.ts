@@ -11,6 +11,8 @@ export type TensorNames = readonly [allowed: readonly string[], needed: readonly
 export class GraphSession implements Runnable {
   readonly inputNames: readonly string[];
   #opening: Promise<InferenceSession> | undefined;
+  #isOpen = false;
+  #released = false;
   /** Dropped once there is a session, with the bytes that it is made of. */
   #make: (() => Promise<InferenceSession>) | undefined;
 
@@ -34,40 +36,45 @@ export class GraphSession implements Runnable {
       try {
         return await source.createSession(model, weights);
       } catch (cause) {
-        if (cause instanceof BundleError) throw cause;
+        if (cause instanceof BundleError) throw new BundleError(`${location}: ${cause.message}`, { cause });
         throw new BundleError(`${location}: onnxruntime does not load it: ${(cause as Error).message}`, { cause });
       }
     };
   }
 
+  /** Whether there is a session. */
   get isOpen(): boolean {
-    return this.#opening !== undefined;
+    return this.#isOpen;
   }
 
-  /** Throws {@link BundleError} where onnxruntime does not load the graph. */
+  /** Throws {@link BundleError} where onnxruntime does not load the graph; it is tried again next time. */
   open(): Promise<InferenceSession> {
-    if (!this.#opening) {
-      const make = this.#make ?? (() => Promise.reject(new Error('the bundle was released')));
-      this.#make = undefined;
-      this.#opening = make();
-      this.#opening.catch(() => {
-        this.#opening = undefined;
-        this.#make ??= make;
-      });
-    }
+    if (this.#released) return Promise.reject(new Error('the bundle was released'));
+    this.#opening ??= this.#open();
     return this.#opening;
+  }
+
+  async #open(): Promise<InferenceSession> {
+    try {
+      const session = await (this.#make as () => Promise<InferenceSession>)();
+      this.#make = undefined;
+      this.#isOpen = !this.#released;
+      return session;
+    } catch (cause) {
+      this.#opening = undefined;
+      throw cause;
+    }
   }
 
   async run(feeds: InferenceSession.FeedsType): Promise<InferenceSession.ReturnType> {
     return (await this.open()).run(feeds);
   }
 
-  /** Frees the session; the graph does not run afterwards. */
+  /** Frees the session, also one that is being made; the graph does not run afterwards. */
   async release(): Promise<void> {
-    this.#make = undefined;
-    const session = await this.#opening?.catch(() => undefined);
-    this.#make = undefined;
-    this.#opening = undefined;
+    const opening = this.#opening;
+    [this.#released, this.#isOpen, this.#opening, this.#make] = [true, false, undefined, undefined];
+    const session = await opening?.catch(() => undefined);
     await session?.release();
   }
 }

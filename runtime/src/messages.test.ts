@@ -88,4 +88,22 @@ describe('a graph says why it is no ONNX model', () => {
   ])('%s', (message, file) => {
     expect(() => checkOutline(file, new Map())).toThrow(message);
   });
+
+  it('of a graph, and of no function beside it, tells the tensors that it takes and gives', () => {
+    const field = (number: number, bytes: readonly number[]) => [
+      ...(number < 16 ? [(number << 3) | 2] : [((number << 3) & 127) | 130, number >> 4]),
+      bytes.length,
+      ...bytes,
+    ];
+    const text = (number: number, value: string) => field(number, [...new TextEncoder().encode(value)]);
+    const graph = [
+      ...field(5, text(8, 'own')),
+      ...field(11, text(1, 'own')),
+      ...field(11, text(1, 'x')),
+      ...field(12, text(1, 'y')),
+    ];
+    // A function's outputs are texts, not messages.
+    const model = [...field(7, graph), ...field(25, [...text(5, 'result'), ...field(12, text(1, 'inner'))])];
+    expect(checkOutline(Uint8Array.from(model), new Map())).toEqual({ inputs: ['x'], outputs: ['y'], external: [] });
+  });
 });

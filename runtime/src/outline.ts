@@ -66,7 +66,7 @@ function outlineOf(model: Uint8Array): GraphOutline {
     if (depth > DEEPEST) throw new RangeError(`messages stand in each other more than ${DEEPEST} deep`);
     const entries: Record<string, string> = {};
     readFields(message, (number, bytes) => {
-      if (depth === 1 && names[number]) {
+      if (kind === 'graph' && depth === 1 && names[number]) {
         readFields(bytes, (part, name) => part === (number === 5 ? 8 : 1) && names[number]?.push(text(name)));
       }
       const inner = paths[kind]?.[number];

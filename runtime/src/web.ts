@@ -41,7 +41,9 @@ export async function loadBundle(source: string | URL | ReadFile, options: WebLo
   const openWasm = () => open(read, wasmSessions(options, threads), options);
   const openGpu = async () => {
     const fallback = wasmSessions(options, threads);
-    return open(read, await openWebGpu({ files: options.files?.webgpu, fallback, onLost: options.onLost }), options);
+    const sessions = await openWebGpu({ files: options.files?.webgpu, fallback, onLost: options.onLost });
+    // Whether a GPU runs a graph shows when its session is made, while there is another choice.
+    return open(read, sessions, { ...options, preload: true });
   };
   if (backend !== 'auto') {
     const bundle = await (backend === 'wasm' ? openWasm() : openGpu());

@@ -9,7 +9,8 @@ export interface ThreadOptions {
   readonly threads?: number;
   /**
    * What is ready before the first request: `default`, when absent, what the first bundle takes where no pattern is named; `all`, every
-   * graph of every bundle. What is not is made ready by the first request that asks for it.
+   * graph that adapts or predicts, of every bundle, so that one which onnxruntime does not load is found before. The rest is made ready by
+   * the first request for it.
    */
   readonly preload?: 'default' | 'all';
   /** Adaptations that run at the same time, each in a thread with sessions of its own; 1 when absent. */

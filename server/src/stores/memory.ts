@@ -167,7 +167,10 @@ export function createMemoryStore({ ttlMs, maxBytes, now = Date.now }: StoreLimi
     async restore(profiles) {
       const taken = profiles.find(({ owner, id }) => recordsOf(owner).has(id));
       if (taken) throw new StoreUnavailableError(`expected no profile ${taken.id}, got one`);
-      for (const profile of profiles) place({ ...profile, bytes: profile.bytes.slice() });
+      for (const profile of profiles) {
+        remove(profile.owner, profile.id);
+        place({ ...profile, bytes: profile.bytes.slice() });
+      }
     },
     async close() {},
   };

@@ -69,6 +69,42 @@ describe('a bundle whose sessions are made when they first run', () => {
     await bundle.release();
   });
 
+  it('is released once, also while a session is being made', async () => {
+    [made, failing] = [0, undefined];
+    let go: () => void = () => undefined;
+    const gate = new Promise<void>((resolve) => {
+      go = resolve;
+    });
+    let released = 0;
+    const bundle = await Bundle.open(
+      {
+        location: directory,
+        read: (path) => readFile(join(directory, path)),
+        createSession: async (model, weights) => {
+          await gate;
+          const session = await createSession(model, { threads: 1 }, weights);
+          const { release } = session;
+          session.release = () => {
+            released++;
+            return release.call(session);
+          };
+          return session;
+        },
+      },
+      { preload: false },
+    );
+    const adapting = bundle.adapt(examples, { pattern: 'head' });
+    const refused = expect(adapting).rejects.toThrow();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(bundle.sessionCount).toBe(0);
+    const both = Promise.all([bundle.release(), bundle.release()]);
+    go();
+    await both;
+    await refused;
+    expect([released, bundle.sessionCount]).toEqual([1, 0]);
+    await expect(bundle.adapt(examples, { pattern: 'head' })).rejects.toThrow('the bundle was released');
+  });
+
   it('is refused as ever where a graph has other tensors, or is not what the manifest says', async () => {
     const broken = await writeTinyBundle();
     const path = join(broken, 'manifest.json');

@@ -259,7 +259,8 @@ const compute = {
     // What else the device does only adds to a time.
     const stepped = Math.min(first.steps, one.steps);
     const least = Math.min(start.steps, stepped);
-    return Math.min(first.encode, start.encode, one.encode) + least + (stepped - least) * steps;
+    // Without steps no views are encoded.
+    return Math.min(first.encode, one.encode) + least + (stepped - least) * steps;
   },
 
   /**
