@@ -1,8 +1,6 @@
 import { encodeOnnx, GraphBuilder, int64s, makeTensor, slice, type Value } from '@whet/compiler';
 import { generatorFor } from '@whet/trainer';
 
-const random = generatorFor(29, 'blocks', 0);
-
 export interface ConvolutionOptions {
   readonly side?: number;
   readonly stride?: number;
@@ -15,13 +13,15 @@ export interface ConvolutionOptions {
 export class NetworkWriter {
   readonly g = new GraphBuilder();
   private made = 0;
+  /** Its own: the same numbers whatever was written before. */
+  private readonly random = generatorFor(29, 'blocks', 0);
 
   /** `folded`: convolutions hold their normalization, as exporters leave it. */
   constructor(private readonly folded = false) {}
 
   weight(name: string, shape: readonly number[], centre = 0): Value {
     const length = shape.reduce((a, b) => a * b, 1);
-    const data = Float32Array.from({ length }, () => centre + 0.3 * random.normal());
+    const data = Float32Array.from({ length }, () => centre + 0.3 * this.random.normal());
     return this.g.constant(makeTensor(shape, data), name);
   }
 
