@@ -94,14 +94,14 @@ export async function openData(
   {
     preprocessing,
     skipCorrupt = false,
-  }: { readonly preprocessing: Preprocessing; readonly skipCorrupt?: boolean | undefined },
+  }: { readonly preprocessing?: Preprocessing; readonly skipCorrupt?: boolean | undefined } = {},
 ): Promise<ImageFiles> {
   const { leaveOutCorrupt, openCifar, openImageFolder, openOmniglot } = await import('@whet/trainer');
   if (kind === 'omniglot') return openOmniglot(directory, split);
   if (kind === 'cifar') return openCifar(directory, join(directory, CLASS_SPLIT), split);
   const files = await openImageFolder(directory, split);
   noteUnread(files.unread ?? []);
-  if (!skipCorrupt) return files;
+  if (!skipCorrupt || !preprocessing) return files;
   const total = files.classes.reduce((sum, { count }) => sum + count, 0);
   const progress = startProgress('check', total);
   try {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { fromHalf, toHalf } from './half.js';
+import { fromHalf, halvesOf, toHalf } from './half.js';
 
 describe('half precision', () => {
   it('reads back every half as itself', () => {
@@ -8,6 +8,14 @@ describe('half precision', () => {
       if (Number.isNaN(value)) expect(toHalf(value)).toBe(0x7e00);
       else if (toHalf(value) !== half) expect.fail(`${half} is read as ${value} and written as ${toHalf(value)}`);
     }
+  });
+
+  it('stands for numbers that it is fine enough for, and no others', () => {
+    const values = Float32Array.from({ length: 100 }, (_, i) => Math.sin(i));
+    expect([...(halvesOf(values) ?? [])].map(fromHalf)).toEqual([...values].map((value) => fromHalf(toHalf(value))));
+    for (const factor of [1e-7, 1e6, Number.NaN])
+      expect(halvesOf(values.map((value) => factor * value))).toBeUndefined();
+    expect(halvesOf(new Float32Array(3))).toEqual(new Uint16Array(3));
   });
 
   it.each([

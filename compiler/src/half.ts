@@ -17,6 +17,21 @@ export function toHalf(value: number): number {
   return sign | (rounded + (exponent + 14) * 1024);
 }
 
+/** How far halves may be from what they stand for, as a part of its length: rounding alone is 0.0003. */
+const HALF_DISTANCE = 0.0005;
+
+/** Numbers as halves; undefined where these are too coarse, or too short of range, for them. */
+export function halvesOf(values: Float32Array): Uint16Array | undefined {
+  const halves = Uint16Array.from(values, toHalf);
+  let [apart, length] = [0, 0];
+  for (const [i, value] of values.entries()) {
+    apart += (fromHalf(halves[i] as number) - value) ** 2;
+    length += value ** 2;
+  }
+  // Of what is not finite neither.
+  return Math.sqrt(apart) <= HALF_DISTANCE * Math.sqrt(length) ? halves : undefined;
+}
+
 /** The number that 16 bits of a half-precision float stand for. */
 export function fromHalf(half: number): number {
   const sign = half & 0x8000 ? -1 : 1;

@@ -7,7 +7,7 @@ export { bindFeeds, type Tensors } from './feeds.js';
 export { type MatrixProduct, matrixProducts } from './floor.js';
 export { gradients } from './gradients.js';
 export { type Graph, GraphError, type Node, nodesOf, staticShape, type Value } from './graph.js';
-export { fromHalf, toHalf } from './half.js';
+export { fromHalf, halvesOf, toHalf } from './half.js';
 export { lowerForCpu } from './lowering/lower-for-cpu.js';
 export { lowerForGpu } from './lowering/lower-for-gpu.js';
 export { turnedConvolution } from './lowering/transposed.js';
@@ -36,6 +36,14 @@ export {
   type OnnxValueInfo,
   readInnerGraph,
 } from './onnx/proto.js';
+export {
+  type Activation,
+  planQuantization,
+  type QuantizableLayer,
+  type QuantizationPlan,
+  quantizeOnnx,
+  type Range,
+} from './onnx/quantize.js';
 export { READ_OPSETS, type ReadOptions, readableOperators, readOnnx } from './onnx/reading/read.js';
 export { dataTypes, onnxMessage } from './onnx/schema.js';
 export { dataTypeName, decodeTensor, type ExternalReader } from './onnx/tensors.js';

@@ -2,7 +2,7 @@ import { BundleError } from './errors.js';
 import { splitPath } from './file-name.js';
 import type { PatternManifest } from './manifest.js';
 import type { ProfileValue } from './profile.js';
-import { readPlaces, type TensorPlace, tensorAt } from './safetensors.js';
+import { readPlaces, type StoredDType, type TensorPlace, tensorAt } from './safetensors.js';
 
 type ValuePlace = PatternManifest['values'][string];
 
@@ -32,10 +32,10 @@ export class Weights {
 
   /** A value where it starts. Throws {@link BundleError} where the file has no such tensor, or the mask does not fit it. */
   value({ tensor, mask, rows }: ValuePlace): ProfileValue {
-    const { shape, data } = this.#read(tensor, 'F32');
-    if (rows !== undefined) return this.#rows(rows, { shape, data: data as Float32Array });
-    if (mask === undefined) return { shape, data: data as Float32Array };
-    const open = this.#read(mask, 'U8').data;
+    const { shape, data } = this.#numbers(tensor);
+    if (rows !== undefined) return this.#rows(rows, { shape, data });
+    if (mask === undefined) return { shape, data };
+    const open = this.#bytes(mask);
     if (open.length > data.length) {
       throw new BundleError(`${this.location}: "${mask}": expected at most ${data.length} entries, got ${open.length}`);
     }
@@ -47,7 +47,7 @@ export class Weights {
 
   /** The entries of some rows of a tensor. */
   #rows(name: string, { shape, data }: ProfileValue): ProfileValue {
-    const open = this.#read(name, 'U8').data;
+    const open = this.#bytes(name);
     if (open.length !== shape[0]) {
       throw new BundleError(`${this.location}: "${name}": expected ${shape[0] ?? 0} rows, got ${open.length}`);
     }
@@ -58,13 +58,36 @@ export class Weights {
     return { shape: [kept.length], data: kept };
   }
 
-  #read(name: string, dtype: 'F32' | 'U8') {
+  #numbers(name: string): ProfileValue {
+    const { dtype, shape, data } = this.#read(name, ['F32', 'F16']);
+    return { shape, data: dtype === 'F16' ? fromHalves(data as Uint16Array) : (data as Float32Array) };
+  }
+
+  #bytes(name: string): Uint8Array {
+    return this.#read(name, ['U8']).data as Uint8Array;
+  }
+
+  #read(name: string, dtypes: readonly StoredDType[]) {
     const place = this.#places.get(name);
-    if (place?.dtype !== dtype) {
+    if (!place || !dtypes.includes(place.dtype)) {
+      const expected = dtypes.join(' or ');
       throw new BundleError(
-        `${this.location}: "${name}": expected a tensor of ${dtype}, got ${place?.dtype ?? 'none'}`,
+        `${this.location}: "${name}": expected a tensor of ${expected}, got ${place?.dtype ?? 'none'}`,
       );
     }
     return tensorAt(this.bytes, place);
   }
+}
+
+/** Numbers of half precision, which are given as their bits. */
+function fromHalves(halves: Uint16Array): Float32Array {
+  // By exponent and sign: the step between neighbours, and whether the leading 1 is not written.
+  const steps = Float32Array.from({ length: 64 }, (_, i) => (i & 32 ? -1 : 1) * 2 ** (Math.max(1, i & 31) - 25));
+  const numbers = new Float32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) {
+    const half = halves[i] as number;
+    const fraction = half & 1023;
+    numbers[i] = (steps[half >> 10] as number) * (half & 0x7c00 ? fraction + 1024 : fraction);
+  }
+  return numbers;
 }

@@ -78,7 +78,7 @@ export { nearbyViews, type Shift, type View, type Zoom } from './export/views.js
 export { timeOn } from './meta/budget.js';
 export { modelRunConfigOf } from './meta/checkpoint.js';
 export { type EncodedDomain, openDomain } from './meta/domain.js';
-export { exportModelRun } from './meta/export-model.js';
+export { type ExportModelOptions, exportModelRun } from './meta/export-model.js';
 export { modelGraphs, prefixKey } from './meta/model-graphs.js';
 export { type ModelFile, type ModelRun, newModelRun, openModelRun } from './meta/open-run.js';
 export { openPrefix } from './meta/prefix.js';
@@ -86,6 +86,8 @@ export { type ModelMetricsLine, readModelRun, type SavedModelRun } from './meta/
 export { type ModelTrainingProgress, trainModel } from './meta/train-model.js';
 export { backboneOfModel } from './network/model-backbone.js';
 export type { PatternWeight } from './pattern/masked-weight.js';
+export { type QuantizedPattern, QuantizeError, type QuantizeOptions } from './quantize/quantize-draft.js';
+export { type RangeMethod, rangeMethods, seenActivations } from './quantize/seen-activations.js';
 export { type ChoiceOptions, chooseLayerPattern } from './search/choose.js';
 export { layerSubsets, type MeasurePatternsOptions, measurePatterns } from './search/measure-patterns.js';
 export {

@@ -13,13 +13,14 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { positiveNumber, wholeNumber } from '../arguments.js';
 import { externalDataReader } from '../external-data.js';
 import { bytes, formatTable, percent } from '../format.js';
+import { addFrozenOptions, describeQuantized, type FrozenOptions, quantizeOf } from '../frozen-options.js';
 import { addModelOptions, type ModelOptions, profilesOption, readingOf } from '../model-options.js';
 import { readNamedFile } from '../named-file.js';
 import { numbersOf, parameterTable, summaryOfParameters } from '../parameter-tables.js';
 import { namedLists } from '../patterns.js';
 import { nameOfPlace, writtenLine } from '../written.js';
 
-interface CompileOptions extends ModelOptions {
+interface CompileOptions extends ModelOptions, FrozenOptions {
   readonly out: string;
   readonly trainable?: string[];
   readonly pattern?: Map<string, string[]>;
@@ -128,7 +129,7 @@ export function compileCommand(): Command {
     .option('--name <name>', 'name of the bundle; the folder’s when absent')
     .option('--description <text>', 'one line that says what the bundle is for')
     .option('--verbose', 'list every parameter, not one line a block (or layer, where no blocks repeat)');
-  return addModelOptions(command).action(runCompile);
+  return addFrozenOptions(addModelOptions(command)).action(runCompile);
 }
 
 async function runCompile(path: string, options: CompileOptions): Promise<void> {
@@ -143,6 +144,7 @@ async function runCompile(path: string, options: CompileOptions): Promise<void> 
     labels,
     numberDuplicates: isNumbered,
     verbose = false,
+    quantize: _,
     ...others
   } = options;
   const listed =
@@ -154,6 +156,7 @@ async function runCompile(path: string, options: CompileOptions): Promise<void> 
     if (patterns.has(key)) throw new Error(`--trainable makes a pattern "${key}", which --pattern names too`);
     patterns.set(key, trainable ?? ['none']);
   }
+  const quantize = await quantizeOf(options);
   let report: CompileReport;
   try {
     report = await compileModel({
@@ -167,6 +170,7 @@ async function runCompile(path: string, options: CompileOptions): Promise<void> 
       patterns: Object.fromEntries(patterns),
       ...(names ? { labels: names } : {}),
       ...(description ? { description } : {}),
+      ...(quantize ? { quantize } : {}),
     });
   } catch (cause) {
     throw new Error(`${path}: ${(cause as Error).message}`, { cause });
@@ -226,6 +230,7 @@ function describe(report: CompileReport, verbose: boolean): string {
     `An inner step, one example and ${report.head?.classes ?? 5} classes; in brackets of a step that moves all that can:`,
     formatTable(['pattern', 'moving', 'frozen up to', 'multiply-adds', 'activations'], rows),
     ...describeMoments(patterns, manifest),
+    ...(report.quantized ? describeQuantized(report.quantized) : []),
     '',
   ].join('\n');
 }

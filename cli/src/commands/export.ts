@@ -1,15 +1,17 @@
 import type { Manifest } from '@whet/runtime';
 import type { StoredNumbers } from '@whet/runtime/format';
+import type { ExportModelOptions } from '@whet/trainer';
 import { Command } from 'commander';
 import { positiveNumber, wholeNumber } from '../arguments.js';
 import { formatTable, percent } from '../format.js';
+import { addFrozenOptions, type FrozenOptions, quantizeOf } from '../frozen-options.js';
 import { readNamedModel } from '../model-file.js';
 import { profilesOption } from '../model-options.js';
 import { readNamedJson } from '../named-file.js';
 import { choosePatterns, namedLists, SEARCHED } from '../patterns.js';
 import { nameOfPlace, writtenLine } from '../written.js';
 
-interface ExportOptions {
+interface ExportOptions extends FrozenOptions {
   readonly out: string;
   readonly model?: string;
   readonly name?: string;
@@ -30,7 +32,7 @@ interface ExportOptions {
 }
 
 export function exportCommand(): Command {
-  return new Command('export')
+  const command = new Command('export')
     .description('Compile a checkpoint into a bundle: frozen prefix, step with its gradients, prediction, per pattern.')
     .argument('<checkpoint>', 'a checkpoint of `whet train`')
     .requiredOption('--out <place>', 'folder of the bundle, or a file that ends in .whet')
@@ -63,8 +65,8 @@ export function exportCommand(): Command {
     )
     .option('--policy <file>', 'of a model: JSON of what auto does by the loss of views of the examples')
     .addOption(profilesOption())
-    .option('--provenance <file>', 'JSON object to keep in the manifest: commands, data, notes')
-    .action(runExport);
+    .option('--provenance <file>', 'JSON object to keep in the manifest: commands, data, notes');
+  return addFrozenOptions(command).action(runExport);
 }
 
 /** Characters that a table has for layers. */
@@ -75,8 +77,11 @@ function layersText(layers: readonly string[]): string {
   return all.length <= LAYERS_WIDTH ? all : `${layers.length} layers`;
 }
 
+/** How the bundle is stored, and its frozen part computed. */
+type Stored = Pick<ExportModelOptions, 'quantize' | 'half'>;
+
 /** A bundle of a run that learned where a model learns. */
-async function exportModel(path: string, options: ExportOptions): Promise<Manifest> {
+async function exportModel(path: string, options: ExportOptions, stored: Stored): Promise<Manifest> {
   const { exportModelRun, openModelRun } = await import('@whet/trainer');
   const { model, out, bundleVersion, description, pattern, steps, rate } = options;
   if (model === undefined) throw new Error(`${path} learned where a model learns: expected --model, the ONNX file`);
@@ -103,6 +108,7 @@ async function exportModel(path: string, options: ExportOptions): Promise<Manife
     ...(steps === undefined ? {} : { steps }),
     ...(rate === undefined ? {} : { rate }),
     ...(options.profiles ? { profiles: options.profiles } : {}),
+    ...stored,
     learned: options.learned,
     ...(options.headScale === undefined ? {} : { headScale: options.headScale }),
     ...(options.policy ? { policy: await readNamedJson(options.policy, 'a policy') } : {}),
@@ -116,7 +122,9 @@ const provenanceOf = async ({ provenance }: ExportOptions): Promise<Record<strin
 async function runExport(path: string, options: ExportOptions): Promise<void> {
   const { modelRunConfigOf } = await import('@whet/trainer');
   const isModel = options.model !== undefined || (await modelRunConfigOf(path)) !== undefined;
-  const manifest = await (isModel ? exportModel : exportNetwork)(path, options);
+  const quantize = await quantizeOf(options);
+  const stored = { ...(quantize ? { quantize } : {}), half: options.half };
+  const manifest = await (isModel ? exportModel : exportNetwork)(path, options, stored);
   const rows = Object.entries(manifest.patterns).map(([pattern, { moving, layers, features }]) => {
     const moved = moving.reduce((sum, weight) => sum + weight.moving, 0);
     const entries = moving.reduce((sum, weight) => sum + weight.entries, 0);
@@ -146,7 +154,7 @@ function refuseModelOptions({ policy, headScale, learned }: ExportOptions): void
 }
 
 /** A bundle of a run that trained a network. */
-async function exportNetwork(path: string, options: ExportOptions): Promise<Manifest> {
+async function exportNetwork(path: string, options: ExportOptions, stored: Stored): Promise<Manifest> {
   refuseModelOptions(options);
   const trainer = await import('@whet/trainer');
   const checkpoint = await trainer.loadCheckpoint(path);
@@ -171,5 +179,6 @@ async function exportNetwork(path: string, options: ExportOptions): Promise<Mani
     ...(options.steps === undefined ? {} : { steps: options.steps }),
     ...(options.rate === undefined ? {} : { rate: options.rate }),
     ...(options.profiles ? { profiles: options.profiles } : {}),
+    ...stored,
   });
 }

@@ -1,7 +1,8 @@
+import { halvesOf } from '../half.js';
 import { OnnxError } from './errors.js';
 import { innerTensors } from './inner-graphs.js';
 import type { GraphMessage, ModelMessage, NodeMessage, TensorMessage } from './messages.js';
-import { onnxMessage, PRODUCER } from './schema.js';
+import { attributeTypes, onnxMessage, PRODUCER } from './schema.js';
 import { graphDType } from './tensors.js';
 
 /** Values of a model that are kept in a file beside it: raw, little endian, as ONNX stores them. */
@@ -31,6 +32,7 @@ export interface SplitModel {
 const LEAST_BYTES = 256;
 const FLOAT = 1;
 const UINT8 = 2;
+const FLOAT16 = 10;
 const INT64 = 7;
 
 const sizeOf = (dims: readonly number[]): number => dims.reduce((product, dim) => product * dim, 1);
@@ -111,10 +113,31 @@ function compactIndices(graph: GraphMessage, nodes: object[]): void {
 }
 
 /**
- * Takes the larger values out of a model. What stands inside nodes stays there. Throws {@link OnnxError} where the model keeps
+ * Stores the weights of two axes and more, where they are large and halves are fine enough for them, as float16; a Cast, which onnxruntime
+ * computes when it loads the model, makes float32 of them again. Vectors stay: they are small, and scales among them need all of their digits.
+ */
+function halveWeights(graph: GraphMessage): void {
+  const taken = new Set(graph.input.map(({ name }) => name));
+  const casts: object[] = [];
+  for (const tensor of graph.initializer) {
+    const { name, dataType, dims, rawData } = tensor;
+    if (dataType !== FLOAT || dims.length < 2 || rawData.length < 2 * LEAST_BYTES || taken.has(name)) continue;
+    const halves = halvesOf(new Float32Array(Uint8Array.from(rawData).buffer));
+    if (!halves) continue;
+    tensor.name = `${name}/half`;
+    tensor.dataType = FLOAT16;
+    tensor.rawData = new Uint8Array(halves.buffer);
+    const to = { name: 'to', type: attributeTypes.int, i: FLOAT };
+    casts.push({ opType: 'Cast', input: [tensor.name], output: [name], name: `${name}/cast`, attribute: [to] });
+  }
+  graph.node.unshift(...(casts as NodeMessage[]));
+}
+
+/**
+ * Takes the larger values out of a model. What stands inside nodes stays there; with `half`, weights are stored as float16. Throws {@link OnnxError} where the model keeps
  * values in other files already.
  */
-export function splitWeights(model: Uint8Array): SplitModel {
+export function splitWeights(model: Uint8Array, { half = false } = {}): SplitModel {
   const message = onnxMessage('ModelProto');
   const decoded = message.decode(model);
   const { graph, functions, producerName } = decoded as unknown as ModelMessage;
@@ -135,6 +158,7 @@ export function splitWeights(model: Uint8Array): SplitModel {
     tensor.rawData = new Uint8Array(Float32Array.from(tensor.floatData).buffer);
     tensor.floatData = [];
   }
+  if (half) halveWeights(graph);
   const outside = graph.initializer.filter(
     ({ rawData, dataType }) => rawData.length >= LEAST_BYTES && graphDType(dataType) !== undefined,
   );

@@ -16,6 +16,7 @@ export interface TensorMessage {
 export interface AttributeMessage {
   name: string;
   type: number;
+  f?: number;
   /** An int64, as all of `ints`. */
   i?: unknown;
   ints?: unknown[];

@@ -176,6 +176,9 @@ function storedTensor(message: TensorMessage): OnnxTensor {
   };
 }
 
+/** The values of a tensor of a file that is rewritten, which stand in it. Throws as {@link decodeTensor}. */
+export const storedValues = (message: TensorMessage): Tensor => decodeTensor(storedTensor(message));
+
 /** Checks a tensor that is left as it is, where its element type is one that is read; others are for the runtime. */
 export function checkStored(message: TensorMessage): void {
   if (elementTypes[message.dataType]) checkTensor(storedTensor(message));

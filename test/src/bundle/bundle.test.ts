@@ -366,7 +366,7 @@ describe('a bundle', () => {
       'a value that no tensor is',
       'manifest.json',
       (t) => t.replace('"tensor": "conv1.weight"', '"tensor": "conv9.weight"'),
-      /weights\.safetensors: "conv9\.weight": expected a tensor of F32, got none/,
+      /weights\.safetensors: "conv9\.weight": expected a tensor of F32 or F16, got none/,
     ],
     [
       'fewer means than channels',

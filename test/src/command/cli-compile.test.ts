@@ -1,7 +1,8 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readModel } from '@whet/trainer';
+import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { convolutions, mobile, networkOf } from '../compile/block-networks.js';
 import { runWhet } from './whet-process.js';
@@ -78,5 +79,58 @@ describe('whet compile', () => {
       'the network has 6 blocks below the head; expected blocks:1 to blocks:6',
     );
     expect(await refused('plain.onnx')).toContain('no blocks that repeat; choose last:1 to last:3 or all');
+  });
+
+  describe('with a frozen part of bytes', () => {
+    const compile = (...args: string[]) =>
+      runWhet(cwd, ['compile', 'colours.onnx', '--trainable', 'last:1', '--out', 'small', ...args]);
+    beforeAll(async () => {
+      await writeFile(join(cwd, 'colours.onnx'), networkOf(convolutions('a', 'b', 'c'), true, 3));
+      const picture = (red: number, i: number) =>
+        sharp({ create: { width: 8, height: 8, channels: 3, background: { r: red, g: 20 * i, b: 90 } } })
+          .png()
+          .toBuffer();
+      for (const [label, red] of Object.entries({ dark: 30, light: 220 })) {
+        await mkdir(join(cwd, 'pictures', label), { recursive: true });
+        for (let i = 0; i < 6; i++) await writeFile(join(cwd, 'pictures', label, `${i}.png`), await picture(red, i));
+      }
+      await mkdir(join(cwd, 'none'));
+    });
+
+    it('says what of it are bytes and what was lost, by images of classes and by images alone', async () => {
+      const { code, out, err } = await compile('--quantize', 'int8', '--calibrate', 'pictures', '--half');
+      expect([code, err]).toEqual([0, '']);
+      expect(out).toContain('The frozen part computes with bytes:');
+      expect(out).toMatch(/trainable │ +2 of 2 │ +[\d.]+ % │ +-?[\d.]+ ± [\d.]+ points of 8 images │/);
+      const flat = await compile('--quantize', 'int8', '--calibrate', 'pictures/dark', '--ranges', 'min-max');
+      expect(flat.out).toContain('not measured: the images are of one class');
+      const two = await compile('--quantize', 'int8', '--calibrate', 'pictures/dark', 'pictures/light');
+      expect(two.out).toContain('points of 8 images');
+    });
+
+    it.each([
+      [['--calibrate', 'pictures', '--budget', '1'], '--calibrate, --budget: expected --quantize int8 with it'],
+      [
+        ['--quantize', 'int8'],
+        '--quantize: expected --calibrate FOLDER with images like those that will be adapted to',
+      ],
+      [['--quantize', 'int8', '--calibrate', 'none'], '--calibrate none: expected'],
+      [['--quantize', 'int8', '--calibrate', 'nowhere'], '--calibrate nowhere: expected'],
+      [
+        ['--quantize', 'int8', '--calibrate', 'pictures/dark', '--budget', '1'],
+        'budget: expected images of two classes',
+      ],
+      [['--quantize', 'int4', '--calibrate', 'pictures'], 'Allowed choices are int8'],
+    ])('refuses %s', async (args, message) => {
+      const { code, err } = await compile(...args);
+      expect(code).toBe(1);
+      expect(err).toContain(message);
+    });
+
+    it('names an image that cannot be read', async () => {
+      await writeFile(join(cwd, 'pictures/dark/7.png'), 'no image');
+      const { err } = await compile('--quantize', 'int8', '--calibrate', 'pictures');
+      expect(err).toContain('pictures/dark/7.png');
+    });
   });
 });

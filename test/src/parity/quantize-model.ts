@@ -20,7 +20,7 @@ interface ModelMessage {
   graph: { node: NodeMessage[]; initializer: TensorMessage[] };
 }
 
-export interface QuantizeOptions {
+export interface QdqOptions {
   /** Name of the model's input, and images to find the ranges of activations with. */
   readonly input: string;
   readonly images: ort.Tensor;
@@ -37,7 +37,7 @@ const AXIS_0 = { name: 'axis', type: 2, i: 0 };
 const floatsOf = ({ rawData }: TensorMessage) => new Float32Array(Uint8Array.from(rawData).buffer);
 const bytesOf = (array: ArrayBufferView) => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 
-async function rangesOf(bytes: Uint8Array, tensors: readonly string[], { input, images }: QuantizeOptions) {
+async function rangesOf(bytes: Uint8Array, tensors: readonly string[], { input, images }: QdqOptions) {
   const exposed = exposeOnnx(bytes, tensors, { tensor: input, shape: ['N', ...images.dims.slice(1)] });
   const session = await ort.InferenceSession.create(exposed, { logSeverityLevel: 3, intraOpNumThreads: 1 });
   const outputs = await session.run({ [input]: images });
@@ -58,7 +58,7 @@ async function rangesOf(bytes: Uint8Array, tensors: readonly string[], { input, 
  * A model (opset 13 up, weights as initializers) quantized as ONNX Runtime's static quantization does it, in QDQ form:
  * weights int8 by output channel, activations uint8, biases int32, and no Relu where the quantized range says the same.
  */
-export async function quantizeModel(bytes: Uint8Array, options: QuantizeOptions): Promise<Uint8Array> {
+export async function quantizeModel(bytes: Uint8Array, options: QdqOptions): Promise<Uint8Array> {
   const message = onnxMessage('ModelProto');
   const decoded = message.decode(bytes);
   const { graph } = decoded as unknown as ModelMessage;

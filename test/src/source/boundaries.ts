@@ -54,14 +54,15 @@ export const roomArrows: Readonly<Record<string, readonly string[]>> = {
   task: [],
   pattern: [],
   bundle: ['pattern'],
+  quantize: ['bundle', 'data'],
   backends: ['data', 'statistics', 'task'],
   bench: ['backends', 'data', 'statistics', 'task'],
   training: ['data', 'statistics', 'task'],
-  export: ['bundle', 'pattern', 'task', 'training'],
+  export: ['bundle', 'pattern', 'quantize', 'task', 'training'],
   search: ['data', 'export', 'statistics', 'training'],
   'compile/read': ['data'],
   network: ['compile/read', 'pattern'],
-  compile: ['bundle', 'compile/read', 'data', 'pattern', 'task'],
+  compile: ['bundle', 'compile/read', 'data', 'pattern', 'quantize', 'task'],
   meta: ['compile', 'compile/read', 'data', 'network', 'pattern', 'statistics', 'task', 'training'],
 };
 

@@ -3,6 +3,7 @@ import {
   encodeOnnx,
   type Graph,
   graphCost,
+  halvesOf,
   lowerForCpu,
   placesMask,
   type SplitModel,
@@ -112,15 +113,24 @@ function rowsOf({ shape, mask = new Uint8Array() }: StartingValue): Uint8Array |
   return mask.every((open, i) => (open !== 0) === (rows[Math.floor(i / length)] === 1)) ? rows : undefined;
 }
 
+/** How weights are stored. */
+export interface StorageOptions {
+  /** As float16 where that is fine enough, in half of the bytes; they are computed with as float32. */
+  readonly half?: boolean | undefined;
+}
+
 /**
  * The files of a bundle by their paths, and its manifest, which is one of them: graphs that stand beside one file of weights, each
  * of which is in it once. Throws an Error naming the pattern or field that cannot be written.
  */
-export function bundleFiles(draft: BundleDraft): { manifest: Manifest; contents: Map<string, Uint8Array> } {
+export function bundleFiles(
+  draft: BundleDraft,
+  { half = false }: StorageOptions = {},
+): { manifest: Manifest; contents: Map<string, Uint8Array> } {
   const shared = new SharedWeights();
   const values = new Map<string, PatternManifest['values']>();
   // Weights under their own names first: what a graph has of them is found again.
-  for (const pattern of draft.patterns) values.set(pattern.name, putValues(shared, pattern));
+  for (const pattern of draft.patterns) values.set(pattern.name, putValues(shared, pattern, half));
   const models: { path: string; split: SplitModel; names: readonly string[] }[] = [];
   const graphs = new Map<string, PatternManifest['graphs']>();
   for (const { name, graphs: given } of draft.patterns) {
@@ -130,7 +140,7 @@ export function bundleFiles(draft: BundleDraft): { manifest: Manifest; contents:
     for (const [key, graph] of Object.entries(given) as [GraphName, Graph | Uint8Array | undefined][]) {
       if (!graph) continue;
       const path = `${name}.${fileNames[key]}.onnx`;
-      const split = splitWeights(graph instanceof Uint8Array ? graph : encodeOnnx(lowerForCpu(graph)));
+      const split = splitWeights(graph instanceof Uint8Array ? graph : encodeOnnx(lowerForCpu(graph)), { half });
       const names = split.weights.map((weight) => shared.putWeight(`${name}.${fileNames[key]}`, weight));
       models.push({ path, split, names });
       paths[key] = path;
@@ -155,10 +165,16 @@ export function bundleFiles(draft: BundleDraft): { manifest: Manifest; contents:
 }
 
 /** Keeps the starts of a pattern's values, and tells where. */
-function putValues(shared: SharedWeights, { moving, kept = new Map() }: BundlePattern): PatternManifest['values'] {
+function putValues(
+  shared: SharedWeights,
+  { moving, kept = new Map() }: BundlePattern,
+  half: boolean,
+): PatternManifest['values'] {
   return Object.fromEntries(
     [...moving, ...kept].map(([name, value]) => {
-      const tensor = shared.put(name, float32(value.shape, value.data));
+      const halves = half && value.shape.length > 1 ? halvesOf(value.data) : undefined;
+      const { shape, data } = value;
+      const tensor = shared.put(name, halves ? { dtype: 'F16', shape, data: halves } : float32(shape, data));
       if (isOpen(value)) return [name, { tensor }];
       const rows = rowsOf(value);
       if (rows)

@@ -9,10 +9,12 @@ import {
   encodedGraphs,
   patternNameProblem,
   type StartingValue,
+  type StorageOptions,
   stepMemory,
 } from '../bundle/files.js';
 import { findBundle, writeBundle } from '../bundle/folder.js';
 import { momentsOfFile } from '../pattern/support-moments.js';
+import { QuantizeError, type QuantizeOptions, quantizeDraft } from '../quantize/quantize-draft.js';
 import { bundledNormalizations } from '../task/normalizations.js';
 import {
   checkMovable,
@@ -58,7 +60,9 @@ async function compilePatternOf(
   const { normalization = 'population' } = options;
   const compiled = compileMoving(model, head, moving, name, options, learned);
   const { boundary, encode } = compiled;
-  const prefix = await prefixOf(model, compiled, moving, options.external);
+  // What becomes bytes is written anew; where it has to stay the file's own, it is refused.
+  const isOwn = !options.quantize || compiled.exactly !== undefined;
+  const prefix = isOwn ? await prefixOf(model, compiled, moving, options.external) : undefined;
   const rows: [string, StartingValue][] = head
     ? [
         ['head.weight', { shape: [head.classes, model.layout.length], data: head.weight }],
@@ -76,7 +80,7 @@ async function compilePatternOf(
       (moving.length > 0
         ? `Moves ${layers.join(', ')} and the head; what is below is cached.`
         : 'Only the head moves; the whole network is cached.'),
-    graphs: { ...encodedGraphs(compiled), encode: prefix?.bytes },
+    graphs: { ...encodedGraphs(compiled), encode: prefix?.bytes ?? encode },
     ...(storesMoments ? { normalizations: [...compiled.normalizations] } : {}),
     moving: new Map(
       moving.map((parameter) => {
@@ -97,7 +101,7 @@ async function compilePatternOf(
     name,
     moving,
     boundary: [...new Set(boundary.flatMap((value) => fileTensorsOf(model, value)))],
-    encoded: prefix?.encoded,
+    encoded: prefix?.encoded ?? (encode && 'anew'),
     stepCost: graphCost(compiled.step, sizesFor(head)),
     encodeCost: encode && graphCost(encode, sizesFor(head)),
   };
@@ -121,10 +125,20 @@ function fullCostOf(
   }
 }
 
-/** {@link bundleFiles}, whose complaints are those of compiling. */
-function filesOf(draft: BundleDraft) {
+/** The draft with frozen parts as bytes, where that is asked for. Throws {@link CompileError} where they cannot be, or lose too much. */
+async function quantizedDraft(draft: BundleDraft, options: QuantizeOptions | undefined) {
+  if (!options) return { draft, report: undefined };
   try {
-    return bundleFiles(draft);
+    return await quantizeDraft(draft, options);
+  } catch (cause) {
+    throw cause instanceof QuantizeError ? new CompileError(cause.message, { cause }) : cause;
+  }
+}
+
+/** {@link bundleFiles}, whose complaints are those of compiling. */
+function filesOf(draft: BundleDraft, options: StorageOptions) {
+  try {
+    return bundleFiles(draft, options);
   } catch (cause) {
     throw new CompileError((cause as Error).message, { cause });
   }
@@ -183,32 +197,37 @@ export async function writeCompiled(
   for (const request of requests) compiled.push(await compilePatternOf(options, model, head, request));
   const reports = compiled.map(({ report }) => report);
   const pooling = describeLayout(model.layout);
-  const { manifest, contents } = filesOf({
-    name: options.name,
-    version: options.version ?? '0.1.0',
-    description: options.description ?? `${options.fileName}, made adaptable`,
-    preprocessing,
-    normalization,
-    head: head ? 'kept' : options.head === 'prototype' ? 'prototype' : 'cosine',
-    ...(labels ? { labels: [...labels] } : {}),
-    featureLength: featureLength(model),
-    limits: { maxClasses: (head?.classes ?? 0) + 100, maxExamples: 500 },
-    defaultPattern: written.defaultPattern ?? (requests[0] as PatternRequest).name,
-    ...(written.auto ? { auto: true } : {}),
-    ...(written.policy ? { policy: written.policy } : {}),
-    patterns: compiled.map(({ pattern }) => pattern),
-    ...(options.profiles ? { profiles: options.profiles } : {}),
-    provenance: {
-      ...written.provenance,
-      source: options.fileName,
-      sha256: createHash('sha256').update(options.model).digest('hex'),
-      opset: model.opset,
-      features: model.features,
-      ...(pooling ? { pooling } : {}),
-      ...(model.levels.length > 0 ? { levels: model.levels.map(({ value }) => value.name) } : {}),
-      frozen: Object.fromEntries(reports.map(({ name, boundary, encoded }) => [name, { boundary, encoded }])),
+  const { draft, report: quantized } = await quantizedDraft(
+    {
+      name: options.name,
+      version: options.version ?? '0.1.0',
+      description: options.description ?? `${options.fileName}, made adaptable`,
+      preprocessing,
+      normalization,
+      head: head ? 'kept' : options.head === 'prototype' ? 'prototype' : 'cosine',
+      ...(labels ? { labels: [...labels] } : {}),
+      featureLength: featureLength(model),
+      limits: { maxClasses: (head?.classes ?? 0) + 100, maxExamples: 500 },
+      defaultPattern: written.defaultPattern ?? (requests[0] as PatternRequest).name,
+      ...(written.auto ? { auto: true } : {}),
+      ...(written.policy ? { policy: written.policy } : {}),
+      patterns: compiled.map(({ pattern }) => pattern),
+      ...(options.profiles ? { profiles: options.profiles } : {}),
+      provenance: {
+        ...written.provenance,
+        source: options.fileName,
+        sha256: createHash('sha256').update(options.model).digest('hex'),
+        opset: model.opset,
+        features: model.features,
+        ...(pooling ? { pooling } : {}),
+        ...(model.levels.length > 0 ? { levels: model.levels.map(({ value }) => value.name) } : {}),
+        frozen: Object.fromEntries(reports.map(({ name, boundary, encoded }) => [name, { boundary, encoded }])),
+      },
     },
-  });
+    options.quantize,
+  );
+  const { manifest, contents } = filesOf(draft, options);
   await writeBundle(options.directory, contents);
-  return { manifest, model, head, patterns: reports, fullCost: fullCostOf(model, head, reports, options) };
+  const fullCost = fullCostOf(model, head, reports, options);
+  return { manifest, model, head, patterns: reports, fullCost, ...(quantized ? { quantized } : {}) };
 }

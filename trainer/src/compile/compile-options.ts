@@ -1,6 +1,8 @@
 import type { ExternalReader, GraphCost } from '@whet/compiler';
 import type { Manifest, Preprocessing } from '@whet/runtime';
 import type { ObjectiveName, OptimizerName, ScheduleName, StoredNumbers } from '@whet/runtime/format';
+import type { StorageOptions } from '../bundle/files.js';
+import type { QuantizedPattern, QuantizeOptions } from '../quantize/quantize-draft.js';
 import type { ImageLayout } from './read/model-input.js';
 import type { ModelParameter } from './read/model-parameters.js';
 import type { SourceHead } from './read/read-head.js';
@@ -51,7 +53,7 @@ export interface ImageOptions {
   readonly background?: number;
 }
 
-export interface CompileOptions extends StepOptions, ImageOptions {
+export interface CompileOptions extends StepOptions, ImageOptions, StorageOptions {
   /** The ONNX file. */
   readonly model: Uint8Array;
   /** What the file is called, for the manifest. */
@@ -85,6 +87,8 @@ export interface CompileOptions extends StepOptions, ImageOptions {
   readonly normalization?: FileNormalization;
   /** How profiles store what moved; `float32` when absent. */
   readonly profiles?: StoredNumbers;
+  /** How the frozen part becomes bytes; it stays in float32 when absent. */
+  readonly quantize?: QuantizeOptions;
   readonly imageSize?: readonly [height: number, width: number];
   /** Where the channels of its input stand, for a model whose input does not show it. */
   readonly layout?: ImageLayout;
@@ -109,6 +113,8 @@ export interface CompileReport {
   /** The model's own last layer, where it is kept. */
   readonly head: SourceHead | undefined;
   readonly patterns: readonly PatternReport[];
+  /** What became of each frozen part, where they are bytes. */
+  readonly quantized?: Readonly<Record<string, QuantizedPattern>>;
   /** What an inner step would cost if everything moved that can; undefined where that has no graph. */
   readonly fullCost: GraphCost | undefined;
 }

@@ -1,7 +1,14 @@
 import type { Manifest, Preprocessing } from '@whet/runtime';
 import type { StoredNumbers } from '@whet/runtime/format';
-import { type BundlePattern, bundleFiles, encodedGraphs } from '../bundle/files.js';
+import {
+  type BundleDraft,
+  type BundlePattern,
+  bundleFiles,
+  encodedGraphs,
+  type StorageOptions,
+} from '../bundle/files.js';
 import { writeBundle } from '../bundle/folder.js';
+import { type QuantizeOptions, quantizeDraft } from '../quantize/quantize-draft.js';
 import type { Checkpoint } from '../training/checkpoint.js';
 import { frozenShare } from '../training/masks.js';
 import { buildPatternGraphs } from './pattern-graphs.js';
@@ -27,20 +34,30 @@ export interface BundleOptions {
   readonly provenance?: Readonly<Record<string, unknown>>;
 }
 
-export interface ExportOptions extends BundleOptions {
+export interface ExportOptions extends BundleOptions, StorageOptions {
   /** The bundle's folder, or one file where it ends in `.whet`; written whole or not at all. */
   readonly directory: string;
+  /** How the frozen part becomes bytes; it stays in float32 when absent. */
+  readonly quantize?: QuantizeOptions;
 }
 
-/** Writes what {@link buildBundle} compiles. Throws {@link ExportError} where the place holds something else. */
+/**
+ * Writes what {@link buildBundle} compiles. Throws {@link ExportError} where the place holds something else, and as `quantizeDraft` does where
+ * the frozen part is to be bytes.
+ */
 export async function exportBundle(options: ExportOptions): Promise<Manifest> {
-  const { manifest, contents } = buildBundle(options);
+  const draft = bundleDraft(options);
+  const { quantize } = options;
+  const { manifest, contents } = bundleFiles(quantize ? (await quantizeDraft(draft, quantize)).draft : draft, options);
   await writeBundle(options.directory, contents);
   return manifest;
 }
 
 /** Compiles a checkpoint into the files of a bundle, by their paths. */
-export function buildBundle(options: BundleOptions): { manifest: Manifest; contents: Map<string, Uint8Array> } {
+export const buildBundle = (options: BundleOptions): { manifest: Manifest; contents: Map<string, Uint8Array> } =>
+  bundleFiles(bundleDraft(options));
+
+function bundleDraft(options: BundleOptions): BundleDraft {
   const { checkpoint } = options;
   const { config, state } = checkpoint;
   const { innerSteps, innerRate, head, normalization } = config;
@@ -67,7 +84,7 @@ export function buildBundle(options: BundleOptions): { manifest: Manifest; conte
     };
   });
   const names = patterns.map(({ name }) => name);
-  return bundleFiles({
+  return {
     name: options.name,
     version: options.version,
     description: options.description,
@@ -86,5 +103,5 @@ export function buildBundle(options: BundleOptions): { manifest: Manifest; conte
       outerSteps: state.step,
       frozenShare: frozenShare(config, state, checkpoint.backbone),
     },
-  });
+  };
 }

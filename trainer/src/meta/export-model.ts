@@ -2,7 +2,7 @@ import type { ExternalReader } from '@whet/compiler';
 import { AUTO, type Policy, policySchema, type StoredNumbers } from '@whet/runtime/format';
 import { checkMovable } from '../compile/compile-checks.js';
 import { type PatternRequest, type WriteOptions, writeCompiled } from '../compile/compile-model.js';
-import type { CompileReport, StepOptions } from '../compile/compile-options.js';
+import type { CompileOptions, CompileReport, StepOptions } from '../compile/compile-options.js';
 import { CompileError } from '../compile/read/compile-error.js';
 import { restarted } from '../compile/restart.js';
 import { selectParameters } from '../compile/select-parameters.js';
@@ -14,7 +14,7 @@ import { closedShare, openBlocks, openTensors } from './report.js';
 /** The pattern that moves what masks leave open, by the learned rates. */
 const LEARNED = 'learned';
 
-export interface ExportModelOptions {
+export interface ExportModelOptions extends Pick<CompileOptions, 'half' | 'quantize'> {
   readonly run: ModelRun;
   readonly file: ModelFile;
   /** The bundle's folder, or one file where it ends in `.whet`; written whole or not at all. */
@@ -154,6 +154,8 @@ export async function exportModelRun(options: ExportModelOptions): Promise<Compi
       ...(options.version === undefined ? {} : { version: options.version }),
       ...(options.description === undefined ? {} : { description: options.description }),
       ...(options.profiles ? { profiles: options.profiles } : {}),
+      ...(options.quantize ? { quantize: options.quantize } : {}),
+      half: options.half,
     },
     model,
     requests,
