@@ -22,7 +22,7 @@ export class GraphSession implements Runnable {
     path: string,
     model: Uint8Array,
     weights: ReadonlyMap<string, Uint8Array>,
-    names: TensorNames,
+    { names, small }: { readonly names: TensorNames; readonly small: boolean },
   ) {
     const location = `${source.location}/${path}`;
     try {
@@ -34,7 +34,7 @@ export class GraphSession implements Runnable {
     }
     this.#make = async () => {
       try {
-        return await source.createSession(model, weights);
+        return await source.createSession(model, weights, small);
       } catch (cause) {
         if (cause instanceof BundleError) throw new BundleError(`${location}: ${cause.message}`, { cause });
         throw new BundleError(`${location}: onnxruntime does not load it: ${(cause as Error).message}`, { cause });

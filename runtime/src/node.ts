@@ -20,8 +20,8 @@ export interface LoadOptions extends OpenOptions {
    */
   readonly memory?: 'fast' | 'small';
   /**
-   * Whether threads inside an operator wait for more work by spinning, onnxruntime's default. Without it they sleep: a
-   * little slower by itself, and better where many sessions or other work share the cores.
+   * Whether threads inside an operator wait for more work by spinning, as long as a graph runs; true when absent. Without it they sleep: a
+   * little slower by itself, and better where other work shares the cores.
    */
   readonly spinning?: boolean;
 }
@@ -88,7 +88,12 @@ export function loadBundleFiles(files: ReadonlyMap<string, Uint8Array>, options:
 
 function open(location: string, read: BundleSource['read'], options: LoadOptions): Promise<Bundle> {
   return Bundle.open(
-    { location, read, createSession: (model, weights) => createSession(model, options, weights) },
+    {
+      location,
+      read,
+      createSession: (model, weights, small) =>
+        createSession(model, small ? { ...options, threads: 1 } : options, weights),
+    },
     options,
   );
 }
@@ -111,7 +116,11 @@ export async function createSession(
     enableCpuMemArena: options.memory !== 'small',
     ...externalDataOption(weights),
     ...(threads ? { intraOpNumThreads: threads } : {}),
-    ...(options.spinning === false ? { extra: { session: { intra_op: { allow_spinning: '0' } } } } : {}),
+    // Each session has threads of its own. Those that went on spinning after a run, as is onnxruntime's default, would take the cores from the
+    // next session: encoding beside the steps would take twice the time.
+    extra: {
+      session: options.spinning === false ? { intra_op: { allow_spinning: '0' } } : { force_spinning_stop: '1' },
+    },
   }) as Promise<InferenceSession>;
 }
 

@@ -71,6 +71,12 @@ function momentShapes({ normalizations = [] }: PatternManifest) {
   return shapes;
 }
 
+/**
+ * Bytes that a step on 25 examples keeps, at most, where one thread takes it in less time than several, which have to be woken for every graph that
+ * runs: of Conv4's last block 1.3 MB, of its last two 6.5 (docs/bench/peers.md).
+ */
+const SMALL_STEP = 4_000_000;
+
 /** A pattern of checked files. Throws {@link BundleError} naming the graph or value that does not fit. */
 export function loadPattern(
   source: BundleSource,
@@ -80,8 +86,12 @@ export function loadPattern(
   manifest: PatternManifest,
   keptShape: readonly [classes: number, features: number] | undefined,
 ): Pattern {
-  const open = (path: string, ...names: TensorNames) =>
-    new GraphSession(source, path, files.get(path) as Uint8Array, weights.external, names);
+  const opener =
+    (small: boolean) =>
+    (path: string, ...names: TensorNames) =>
+      new GraphSession(source, path, files.get(path) as Uint8Array, weights.external, { names, small });
+  const open = opener((manifest.stepMemory?.peakActivationBytes ?? Number.POSITIVE_INFINITY) <= SMALL_STEP);
+  const openEncode = opener(false);
 
   const start = new Map(Object.entries(manifest.values).map(([key, place]) => [key, weights.value(place)]));
   const head = ['head.weight', 'head.bias'];
@@ -118,9 +128,12 @@ export function loadPattern(
       `${source.location}/manifest.json: pattern "${name}": graphs.encode: expected one, for "${frozen[0]}"`,
     );
   }
-  const encode = graphs.encode === null ? undefined : open(graphs.encode, images, images, ['features', ...frozen]);
+  const encode =
+    graphs.encode === null ? undefined : openEncode(graphs.encode, images, images, ['features', ...frozen]);
   const queryInputs = [...images, ...frozen];
-  const encodeQuery = graphs.encodeQuery ? open(graphs.encodeQuery, queryInputs, queryInputs, ['features']) : encode;
+  const encodeQuery = graphs.encodeQuery
+    ? openEncode(graphs.encodeQuery, queryInputs, queryInputs, ['features'])
+    : encode;
   // A head that starts every class alike reads the labels only; what a step or a prediction leaves out would be an error.
   const kept = keptHead ? ['kept.weight', 'kept.bias'] : [];
   const startInputs = ['features', 'labels', ...kept, ...below];

@@ -13,6 +13,10 @@ export interface BundleSource {
   readonly location: string;
   /** Reads a file of the bundle by its path, past all caches where `fresh` is set; throws a BundleError naming it where it is missing. */
   read(path: string, fresh?: boolean): Promise<Uint8Array>;
-  /** A session of a model whose weights stand in these files, by the names that it gives them. */
-  createSession(model: Uint8Array, weights?: ReadonlyMap<string, Uint8Array>): Promise<InferenceSession>;
+  /** A session of a model whose weights stand in these files, by the names that it gives them. One that is `small` is run in less time by one thread than by several. */
+  createSession(
+    model: Uint8Array,
+    weights?: ReadonlyMap<string, Uint8Array>,
+    small?: boolean,
+  ): Promise<InferenceSession>;
 }

@@ -130,7 +130,11 @@ export function ortBackend(options: OrtOptions = {}): Backend {
           executionProviders: providers[provider](options),
           graphOptimizationLevel: 'all',
           logSeverityLevel: 3,
-          extra: { optimization: { disable_specified_optimizers: DISABLED_OPTIMIZER } },
+          // Graphs run in turns, and threads of one that has run are not to keep the cores from the next.
+          extra: {
+            optimization: { disable_specified_optimizers: DISABLED_OPTIMIZER },
+            session: { force_spinning_stop: '1' },
+          },
           ...(threads ? { intraOpNumThreads: threads } : {}),
         },
         pool,

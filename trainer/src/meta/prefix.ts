@@ -35,6 +35,7 @@ export async function openPrefix(
   }
   const session = await ort.InferenceSession.create(bytes, {
     logSeverityLevel: 3,
+    extra: { session: { force_spinning_stop: '1' } },
     ...(threads ? { intraOpNumThreads: threads } : {}),
   });
   return {
