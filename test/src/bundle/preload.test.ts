@@ -117,4 +117,32 @@ describe('a bundle whose sessions are made when they first run', () => {
     await writeFile(join(broken, step), 'other');
     await expect(loadBundle(broken, options)).rejects.toThrow(BundleError);
   });
+
+  it('asks for one thread for graphs of little work, and never for what encodes', async () => {
+    const small = new Map<string, boolean | undefined>();
+    const files = new Map<Uint8Array, string>();
+    const bundle = await Bundle.open({
+      location: directory,
+      read: async (path) => {
+        const bytes = new Uint8Array(await readFile(join(directory, path)));
+        files.set(bytes, path);
+        if (path !== 'manifest.json') return bytes;
+        const manifest = JSON.parse(new TextDecoder().decode(bytes));
+        // As of a network whose steps keep megabytes.
+        manifest.patterns.full.stepMemory.peakActivationBytes = 5_000_000;
+        return new TextEncoder().encode(JSON.stringify(manifest));
+      },
+      createSession: (model, weights, isSmall) => {
+        small.set(files.get(model) ?? '', isSmall);
+        return createSession(model, { threads: 1 }, weights);
+      },
+    });
+    await bundle.release();
+    expect([small.get('head.step.onnx'), small.get('head.predict.onnx'), small.get('head.start.onnx')]).toEqual([
+      true,
+      true,
+      true,
+    ]);
+    expect([small.get('head.encode.onnx'), small.get('full.step.onnx')]).toEqual([false, false]);
+  });
 });
