@@ -1,5 +1,12 @@
 import { basename, relative, resolve, sep } from 'node:path';
-import type { FileClass, ImageFiles, QuantizedPattern, QuantizeOptions, RangeMethod } from '@whet/trainer';
+import type {
+  CalibrationSource,
+  FileClass,
+  ImageFiles,
+  QuantizedPattern,
+  QuantizeOptions,
+  RangeMethod,
+} from '@whet/trainer';
 import { type Command, Option } from 'commander';
 import { nonNegative } from './arguments.js';
 import { openData, recogniseData } from './data.js';
@@ -26,7 +33,7 @@ export const addFrozenOptions = (command: Command): Command =>
     )
     .option(
       '--calibrate <folders...>',
-      'of --quantize: images that show what activations reach, as <class>/<image>, in a folder itself, or of data sets (their training classes)',
+      'of --quantize: images that show what activations reach: <class>/<image>, images of no class, or data sets (their training classes)',
     )
     .addOption(
       new Option(
@@ -36,7 +43,7 @@ export const addFrozenOptions = (command: Command): Command =>
     )
     .option(
       '--budget <points>',
-      'of --quantize: accuracy that may be lost before any step; layers that cost most stay in float32 (default: 1)',
+      'of --quantize: accuracy that may surely be lost, each image asked about by its class’s others, among all classes; what costs most stays in float32 (default: 1)',
       nonNegative,
     )
     .option('--half', 'store weights as float16; they are computed with as float32');
@@ -70,31 +77,32 @@ export async function quantizeOf(options: FrozenOptions): Promise<QuantizeOption
   if (calibrate === undefined) {
     throw new Error('--quantize: expected --calibrate FOLDER with images like those that will be adapted to');
   }
-  const all: ImageFiles[] = [];
-  for (const folder of calibrate) all.push(await calibrationImages(folder));
-  return { images: all, ...(ranges ? { ranges } : {}), ...(budget === undefined ? {} : { budget }) };
+  const images: CalibrationSource[] = [];
+  for (const folder of calibrate) images.push(await calibrationImages(folder));
+  return { images, ...(ranges ? { ranges } : {}), ...(budget === undefined ? {} : { budget }) };
 }
 
 /** Images that stand in a folder itself, or those of a data set. Throws naming the folder where it is neither. */
-async function calibrationImages(folder: string): Promise<ImageFiles> {
+async function calibrationImages(folder: string): Promise<CalibrationSource> {
   const flat = await flatImages(folder).catch(() => undefined);
-  if (flat) return flat;
+  if (flat) return { files: flat, labelled: false };
   try {
-    return await openData(await recogniseData(folder, { plain: true }), 'train');
+    return { files: await openData(await recogniseData(folder, { plain: true }), 'train') };
   } catch (cause) {
     throw new Error((cause as Error).message.replace(/^--data /, '--calibrate '), { cause });
   }
 }
 
 /** What became of frozen parts, a line a pattern, and which layers stayed in float32. */
-export function describeQuantized(report: Readonly<Record<string, QuantizedPattern>>): string[] {
+export function describeQuantized(report: Readonly<Record<string, QuantizedPattern>>, budget = 1): string[] {
+  const few = Object.values(report).some(({ lost }) => lost !== undefined && lost.halfWidth > budget);
   const rows = Object.entries(report).map(([name, { layers, float, distance, lost }]) => [
     name,
     `${layers} of ${layers + float.length}`,
     `${(100 * distance).toFixed(1)} %`,
     lost
       ? `${lost.points.toFixed(1)} ± ${lost.halfWidth.toFixed(1)} points of ${lost.images} images`
-      : 'not measured: the images are of one class',
+      : 'not measured: it takes two classes of three images',
   ]);
   const left = Object.entries(report).flatMap(([name, { float }]) =>
     float.map((layer) => `${name}: "${layer.name}" stays in float32: ${layer.reason}`),
@@ -103,5 +111,6 @@ export function describeQuantized(report: Readonly<Record<string, QuantizedPatte
     'The frozen part computes with bytes:',
     formatTable(['pattern', 'layers as bytes', 'features moved', 'accuracy lost'], rows),
     ...left,
+    ...(few ? [`So few images do not tell ${budget} points: the intervals are wider.`] : []),
   ];
 }

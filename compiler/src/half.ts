@@ -20,7 +20,10 @@ export function toHalf(value: number): number {
 /** How far halves may be from what they stand for, as a part of its length: rounding alone is 0.0003. */
 const HALF_DISTANCE = 0.0005;
 
-/** Numbers as halves; undefined where these are too coarse, or too short of range, for them. */
+/**
+ * Numbers as halves; undefined where these are too coarse, or too short of range, for them. Of tiny numbers among others less than 3e-8 is
+ * lost, which the epsilon of a normalization behind them keeps small.
+ */
 export function halvesOf(values: Float32Array): Uint16Array | undefined {
   const halves = Uint16Array.from(values, toHalf);
   let [apart, length] = [0, 0];

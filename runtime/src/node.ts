@@ -12,7 +12,7 @@ import { type BundleSource, externalDataOption } from './source.js';
 import { defaultThreads } from './threads.js';
 
 export interface LoadOptions extends OpenOptions {
-  /** Threads inside an operator; those of the environment variable `WHET_THREADS`, or one per core, when absent. */
+  /** Threads inside an operator; those of the environment variable `WHET_THREADS`, or one per core, when absent. Graphs of little work run on one. */
   readonly threads?: number;
   /**
    * `small` gives memory back after every run, for a fifth more time where many weights move; `fast`, when absent, keeps what an

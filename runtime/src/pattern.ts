@@ -73,7 +73,7 @@ function momentShapes({ normalizations = [] }: PatternManifest) {
 
 /**
  * Bytes that a step on 25 examples keeps, at most, where one thread takes it in less time than several, which have to be woken for every graph that
- * runs: of Conv4's last block 1.3 MB, of its last two 6.5 (docs/bench/peers.md).
+ * runs: of Conv4's last block 1.3 to 2.2 MB, of its last two, which several take in less time, 6.5.
  */
 const SMALL_STEP = 4_000_000;
 
@@ -91,7 +91,8 @@ export function loadPattern(
     (path: string, ...names: TensorNames) =>
       new GraphSession(source, path, files.get(path) as Uint8Array, weights.external, { names, small });
   const open = opener((manifest.stepMemory?.peakActivationBytes ?? Number.POSITIVE_INFINITY) <= SMALL_STEP);
-  const openEncode = opener(false);
+  // What takes images, and what grows with the square of the examples.
+  const openWide = opener(false);
 
   const start = new Map(Object.entries(manifest.values).map(([key, place]) => [key, weights.value(place)]));
   const head = ['head.weight', 'head.bias'];
@@ -128,11 +129,10 @@ export function loadPattern(
       `${source.location}/manifest.json: pattern "${name}": graphs.encode: expected one, for "${frozen[0]}"`,
     );
   }
-  const encode =
-    graphs.encode === null ? undefined : openEncode(graphs.encode, images, images, ['features', ...frozen]);
+  const encode = graphs.encode === null ? undefined : openWide(graphs.encode, images, images, ['features', ...frozen]);
   const queryInputs = [...images, ...frozen];
   const encodeQuery = graphs.encodeQuery
-    ? openEncode(graphs.encodeQuery, queryInputs, queryInputs, ['features'])
+    ? openWide(graphs.encodeQuery, queryInputs, queryInputs, ['features'])
     : encode;
   // A head that starts every class alike reads the labels only; what a step or a prediction leaves out would be an error.
   const kept = keptHead ? ['kept.weight', 'kept.bias'] : [];
@@ -160,7 +160,7 @@ export function loadPattern(
   const leftOutInputs = ['features', 'labels', 'support', ...below];
   const leftOut = graphs.leftOut ? open(graphs.leftOut, leftOutInputs, leftOutInputs, ['logits']) : undefined;
   const solve = graphs.solve
-    ? open(graphs.solve, leftOutInputs, leftOutInputs, ['head.weight', 'head.bias', 'logits'])
+    ? openWide(graphs.solve, leftOutInputs, leftOutInputs, ['head.weight', 'head.bias', 'logits'])
     : undefined;
   return {
     name,

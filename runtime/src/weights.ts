@@ -82,7 +82,8 @@ export class Weights {
 /** Numbers of half precision, which are given as their bits. */
 function fromHalves(halves: Uint16Array): Float32Array {
   // By exponent and sign: the step between neighbours, and whether the leading 1 is not written.
-  const steps = Float32Array.from({ length: 64 }, (_, i) => (i & 32 ? -1 : 1) * 2 ** (Math.max(1, i & 31) - 25));
+  const step = (exponent: number) => (exponent === 31 ? Number.POSITIVE_INFINITY : 2 ** (Math.max(1, exponent) - 25));
+  const steps = Float32Array.from({ length: 64 }, (_, i) => (i & 32 ? -step(i & 31) : step(i)));
   const numbers = new Float32Array(halves.length);
   for (let i = 0; i < halves.length; i++) {
     const half = halves[i] as number;

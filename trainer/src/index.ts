@@ -86,6 +86,7 @@ export { type ModelMetricsLine, readModelRun, type SavedModelRun } from './meta/
 export { type ModelTrainingProgress, trainModel } from './meta/train-model.js';
 export { backboneOfModel } from './network/model-backbone.js';
 export type { PatternWeight } from './pattern/masked-weight.js';
+export type { CalibrationSource } from './quantize/calibration.js';
 export { type QuantizedPattern, QuantizeError, type QuantizeOptions } from './quantize/quantize-draft.js';
 export { type RangeMethod, rangeMethods, seenActivations } from './quantize/seen-activations.js';
 export { type ChoiceOptions, chooseLayerPattern } from './search/choose.js';

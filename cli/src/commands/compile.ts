@@ -175,7 +175,7 @@ async function runCompile(path: string, options: CompileOptions): Promise<void> 
   } catch (cause) {
     throw new Error(`${path}: ${(cause as Error).message}`, { cause });
   }
-  process.stdout.write(describe(report, verbose));
+  process.stdout.write(describe(report, verbose, options.budget));
   process.stdout.write(writtenLine(out, report.manifest));
 }
 
@@ -209,7 +209,7 @@ function describeOthers({ otherOutputs, joinedLayers }: CompileReport['model']):
 }
 
 /** What moves, and per pattern where the frozen part ends and what a step costs. */
-function describe(report: CompileReport, verbose: boolean): string {
+function describe(report: CompileReport, verbose: boolean, budget?: number): string {
   const { model, patterns, fullCost, manifest } = report;
   const rows = patterns.map(({ name, moving, boundary, encoded, stepCost }) => [
     name === manifest.defaultPattern ? `${name} (default)` : name,
@@ -230,7 +230,7 @@ function describe(report: CompileReport, verbose: boolean): string {
     `An inner step, one example and ${report.head?.classes ?? 5} classes; in brackets of a step that moves all that can:`,
     formatTable(['pattern', 'moving', 'frozen up to', 'multiply-adds', 'activations'], rows),
     ...describeMoments(patterns, manifest),
-    ...(report.quantized ? describeQuantized(report.quantized) : []),
+    ...(report.quantized ? describeQuantized(report.quantized, budget) : []),
     '',
   ].join('\n');
 }

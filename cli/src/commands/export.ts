@@ -1,10 +1,10 @@
 import type { Manifest } from '@whet/runtime';
 import type { StoredNumbers } from '@whet/runtime/format';
-import type { ExportModelOptions } from '@whet/trainer';
+import type { ExportModelOptions, QuantizedPattern } from '@whet/trainer';
 import { Command } from 'commander';
 import { positiveNumber, wholeNumber } from '../arguments.js';
 import { formatTable, percent } from '../format.js';
-import { addFrozenOptions, type FrozenOptions, quantizeOf } from '../frozen-options.js';
+import { addFrozenOptions, describeQuantized, type FrozenOptions, quantizeOf } from '../frozen-options.js';
 import { readNamedModel } from '../model-file.js';
 import { profilesOption } from '../model-options.js';
 import { readNamedJson } from '../named-file.js';
@@ -139,6 +139,10 @@ async function runExport(path: string, options: ExportOptions): Promise<void> {
   const head = ['pattern', 'moving layers', 'moving weights', 'of those layers', 'cached features'];
   process.stdout.write(`${formatTable(head, rows)}\n`);
   if (manifest.auto) process.stdout.write('default: auto, by which examples choose among them\n');
+  const { quantization } = manifest.provenance as { quantization?: { patterns: Record<string, QuantizedPattern> } };
+  if (quantization) {
+    process.stdout.write(`${describeQuantized(quantization.patterns, options.budget).join('\n')}\n`);
+  }
   process.stdout.write(writtenLine(options.out, manifest));
 }
 

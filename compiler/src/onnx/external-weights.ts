@@ -147,7 +147,7 @@ export function splitWeights(model: Uint8Array, { half = false } = {}): SplitMod
     if (tensor.dataLocation === 1)
       throw new OnnxError(`tensor "${tensor.name}": expected its values in the model, got a file`);
   }
-  // A part of somebody else's file stays as it is.
+  // Nodes of somebody else's file stay as they are.
   if (producerName === PRODUCER) {
     const made: object[] = [];
     compactIndices(graph, made);

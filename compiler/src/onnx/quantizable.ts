@@ -12,7 +12,7 @@ const OTHER_PRODUCTS = new Set(['ConvTranspose', 'LSTM', 'GRU', 'RNN', 'Einsum']
 const CLIPPINGS = new Set(['Relu', 'Clip']);
 /** What they make has the range of what they read. */
 const MOVES = new Set(['MaxPool', 'Reshape', 'Flatten', 'Transpose', 'Squeeze', 'Unsqueeze', 'Slice']);
-/** They have kernels over bytes, where all that they read is bytes. */
+/** They have kernels over bytes, where all that they read is bytes: no constant of float32 among it. */
 const JOINS = new Set(['Add', 'Mul', 'Concat', 'AveragePool', 'GlobalAveragePool', 'Sigmoid', 'LeakyRelu']);
 
 export interface ByteProduct {
@@ -55,9 +55,10 @@ export class Quantizable {
     const { opType = '', input } = node;
     if (OTHER_PRODUCTS.has(opType)) return `${opType} has no kernel over bytes`;
     if (!PRODUCTS.has(opType)) return undefined;
-    if (this.constants.has(input[0] ?? '')) return 'it reads no activation';
+    if (this.constants.has(input[0] ?? '')) return 'its weight stands first';
     const stored = this.constants.get(input[1] ?? '');
-    if (stored?.dataType !== dataTypes.float32) return 'its weight is not constant';
+    if (!stored) return 'its weight is not constant';
+    if (stored.dataType !== dataTypes.float32) return 'its weight is not float32';
     const bias = input[2] ? this.constants.get(input[2]) : undefined;
     if (input[2] && bias?.dataType !== dataTypes.float32) return 'its bias is not constant';
     const values = storedValues(stored);
@@ -105,7 +106,8 @@ export class Quantizable {
     const wanted = new Set<NodeMessage>(this.products.keys());
     for (const node of [...nodes].reverse()) {
       const op = node.opType ?? '';
-      if (!JOINS.has(op) && !MOVES.has(op)) continue;
+      const joins = JOINS.has(op) && !node.input.some((name) => this.constants.has(name));
+      if (!joins && !MOVES.has(op)) continue;
       const readers = this.readers.get(this.endOf(node)) ?? [];
       if (readers.some((reader) => wanted.has(reader))) wanted.add(node);
     }
@@ -119,7 +121,7 @@ export class Quantizable {
         this.bytes.set(input, this.bytes.get(input) ?? input);
         // Products of matrices give float32 as they are; convolutions do not.
         if (node.opType !== 'Conv' && !this.isRead(this.endOf(node), wanted)) continue;
-      } else if (read.length === 0 || !read.every((name) => this.bytes.has(name))) continue;
+      } else if (!read.every((name) => this.bytes.has(name))) continue;
       const end = this.endOf(node);
       const moves = MOVES.has(node.opType ?? '');
       this.bytes.set(end, moves ? (this.bytes.get(read[0] as string) as string) : end);

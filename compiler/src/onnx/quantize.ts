@@ -19,8 +19,6 @@ export interface QuantizableLayer {
   /** The tensor that it makes, which names it. */
   readonly name: string;
   readonly op: string;
-  /** Of its weight. */
-  readonly entries: number;
 }
 
 /** What of a model can be bytes, and what has to be known of it before. */
@@ -93,15 +91,11 @@ function decode(model: Uint8Array, keep: ReadonlySet<string>) {
   return { graph, quantizer: new Quantizable(graph, keep), encode: () => message.encode(decoded).finish() };
 }
 
-/** What of a model with its weights inside can be bytes, all of `keep` left out, which are names of layers. */
-export function planQuantization(model: Uint8Array, keep: ReadonlySet<string> = new Set()): QuantizationPlan {
-  const { quantizer } = decode(model, keep);
+/** What of a model that this compiler wrote, with its weights inside, can be bytes. */
+export function planQuantization(model: Uint8Array): QuantizationPlan {
+  const { quantizer } = decode(model, new Set());
   return {
-    layers: [...quantizer.products.values()].map(({ node, weight }) => ({
-      name: node.output[0] ?? '',
-      op: node.opType ?? '',
-      entries: weight.values.data.length,
-    })),
+    layers: [...quantizer.products.keys()].map(({ output: [name = ''], opType: op = '' }) => ({ name, op })),
     left: quantizer.left,
     activations: [...quantizer.bytes.keys()].map((name) => ({ name, axis: quantizer.channelAxis(name) })),
   };
@@ -113,7 +107,7 @@ export function planQuantization(model: Uint8Array, keep: ReadonlySet<string> = 
  * activations unsigned, one step for each tensor. Weights are held so small that no processor's sums of 16 bits overflow: results agree
  * across machines. `seen` has all of the plan's activations; what rounding a weight adds in the mean is taken off again in the bias.
  *
- * Throws {@link OnnxError} naming an activation that was not seen, or is not finite.
+ * Layers of `keep` stay in float32. Throws {@link OnnxError} naming an activation that was not seen, or what is not finite.
  */
 export function quantizeOnnx(
   model: Uint8Array,
@@ -125,6 +119,9 @@ export function quantizeOnnx(
   for (const [name, like] of quantizer.bytes) {
     const range = seen.get(like)?.range;
     if (!range?.every(Number.isFinite)) throw new OnnxError(`"${like}": expected a finite range, got [${range ?? ''}]`);
+    if (seen.get(name)?.means?.every(Number.isFinite) === false) {
+      throw new OnnxError(`"${name}": expected finite numbers, got others for an image`);
+    }
     steps.set(name, stepsOf(range));
   }
   const added = new Additions();
@@ -132,6 +129,11 @@ export function quantizeOnnx(
   for (const { node, weight, bias } of quantizer.products.values()) {
     const [input = ''] = node.input;
     const { scale } = steps.get(input) as Steps;
+    for (const values of [weight.values, bias]) {
+      if (values?.data.every(Number.isFinite) === false) {
+        throw new OnnxError(`${node.opType} "${node.output[0]}": expected finite weights`);
+      }
+    }
     const rows = weightSteps(weight, scale, bias?.data);
     const byte = added.constant(rows.levels, weight.values.shape, rows.steps, weight.axis);
     nodes.push(byte.node);

@@ -103,9 +103,12 @@ describe('whet compile', () => {
       expect(out).toContain('The frozen part computes with bytes:');
       expect(out).toMatch(/trainable │ +2 of 2 │ +[\d.]+ % │ +-?[\d.]+ ± [\d.]+ points of 8 images │/);
       const flat = await compile('--quantize', 'int8', '--calibrate', 'pictures/dark', '--ranges', 'min-max');
-      expect(flat.out).toContain('not measured: the images are of one class');
+      expect(flat.out).toContain('not measured: it takes two classes of three images');
       const two = await compile('--quantize', 'int8', '--calibrate', 'pictures/dark', 'pictures/light');
-      expect(two.out).toContain('points of 8 images');
+      // Pictures of no class tell nothing apart.
+      expect(two.out).toContain('not measured');
+      const few = await compile('--quantize', 'int8', '--calibrate', 'pictures', '--budget', '0');
+      expect(few.code === 0 ? few.out : few.err).toMatch(/points/);
     });
 
     it.each([

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -30,8 +30,11 @@ const [profiles, connections, seconds, rounds, soak] = (
   ['profiles', 'connections', 'seconds', 'rounds', 'soak'] as const
 ).map((name) => Number(values[name])) as [number, number, number, number, number];
 
+/** `whet serve` with batching and without, and the same graphs behind a few lines of Express. */
+const SERVERS = ['batching', 'one by one', 'minimal'] as const;
+
 interface Measured {
-  readonly batching: boolean;
+  readonly server: (typeof SERVERS)[number];
   readonly adapting: boolean;
   /** Predictions per second. */
   readonly rate: number;
@@ -46,12 +49,14 @@ interface Service {
   close(): Promise<void>;
 }
 
-async function start(folder: string, args: readonly string[]): Promise<Service> {
-  const main = fileURLToPath(import.meta.resolve('@whet/cli/main'));
-  const flags = ['serve', values.bundle, '--port', '0', '--store', folder, '--log-level', 'error', ...args];
-  const child: ChildProcess = spawn(process.execPath, [main, ...flags], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+const startWhet = (folder: string, args: readonly string[]): Promise<Service> =>
+  start([
+    fileURLToPath(import.meta.resolve('@whet/cli/main')),
+    ...['serve', values.bundle, '--port', '0', '--store', folder, '--log-level', 'error', ...args],
+  ]);
+
+async function start(args: readonly string[]): Promise<Service> {
+  const child: ChildProcess = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   if (!child.stdout) throw new Error('no output');
   for await (const line of createInterface({ input: child.stdout })) {
     const url = /http:\/\/\S+/.exec(line)?.[0];
@@ -80,12 +85,15 @@ const images = (length: number, count: number) =>
 /** 25 random images of 5 classes. */
 const examplesOf = (length: number) => images(length, 25).map((image, i) => ({ label: `class ${i % 5}`, image }));
 
-async function fill(client: WhetClient, length: number): Promise<string[]> {
+/** Makes profiles in the service, and in a folder those that all are copies of. */
+async function fill(client: WhetClient, length: number, copies: string): Promise<string[]> {
   const ids: string[] = [];
   const made: Uint8Array[] = [];
   for (let i = 0; i < Math.min(10, profiles); i++) {
     const { profile } = await client.adapt({ examples: examplesOf(length), pattern: values.pattern, steps: 1 });
-    made.push((await client.exportProfile(profile)).bytes);
+    const { bytes } = await client.exportProfile(profile);
+    await writeFile(join(copies, `${i}.profile`), bytes);
+    made.push(bytes);
     ids.push(profile);
   }
   while (ids.length < profiles) ids.push((await client.importProfile(made[ids.length % 10] as Uint8Array)).profile);
@@ -132,18 +140,35 @@ function adaptOn(client: WhetClient, length: number) {
   };
 }
 
-async function measure(folder: string, ids: string[], batching: boolean, adapting: boolean): Promise<Measured> {
-  const service = await start(folder, batching ? [] : ['--batch-images', '1']);
+const minimal = fileURLToPath(new URL('./minimal-server.js', import.meta.url));
+
+async function measure(
+  [folder, copies]: readonly [string, string],
+  ids: string[],
+  server: Measured['server'],
+  adapting: boolean,
+): Promise<Measured> {
+  if (ids.length === 0) {
+    const service = await startWhet(folder, []);
+    const client = new WhetClient(service.url);
+    ids.push(...(await fill(client, await imageLength(client), copies)));
+    await service.close();
+  }
+  const service =
+    server === 'minimal'
+      ? await start([minimal, values.bundle, values.pattern, copies])
+      : await startWhet(folder, server === 'batching' ? [] : ['--batch-images', '1']);
   try {
     const client = new WhetClient(service.url);
-    const length = await imageLength(client);
-    if (ids.length === 0) ids.push(...(await fill(client, length)));
+    const names = server === 'minimal' ? ids.map((_, i) => String(i)) : ids;
+    const { channels, height, width } = manifest.preprocessing;
+    const length = channels * height * width;
     const bodies = images(length, 50).map(({ buffer }) => Buffer.from(buffer));
-    await load(service.url, ids, bodies, 3);
+    await load(service.url, names, bodies, 3);
     const stop = adapting ? adaptOn(client, length) : undefined;
-    const { requests, latency } = await load(service.url, ids, bodies, seconds);
+    const { requests, latency } = await load(service.url, names, bodies, seconds);
     const adaptations = stop ? await stop() : 0;
-    return { batching, adapting, rate: requests.average, p50: latency.p50, p99: latency.p99, adaptations };
+    return { server, adapting, rate: requests.average, p50: latency.p50, p99: latency.p99, adaptations };
   } finally {
     await service.close();
   }
@@ -151,7 +176,7 @@ async function measure(folder: string, ids: string[], batching: boolean, adaptin
 
 /** Resident memory of a service under predictions and adaptations, in MiB, once a tenth of the time. */
 async function soakFor(folder: string, ids: readonly string[], duration: number): Promise<number[]> {
-  const service = await start(folder, []);
+  const service = await startWhet(folder, []);
   try {
     const client = new WhetClient(service.url);
     const length = await imageLength(client);
@@ -170,35 +195,29 @@ async function soakFor(folder: string, ids: readonly string[], duration: number)
   }
 }
 
+const manifest = JSON.parse(await readFile(join(values.bundle, 'manifest.json'), 'utf8'));
 const folder = await mkdtemp(join(tmpdir(), 'whet-load-'));
+const copies = await mkdtemp(join(tmpdir(), 'whet-load-profiles-'));
+/** What is measured while it adapts and while it does not; what only predicts, while it does not. */
+const turns = [false, true].flatMap((adapting) =>
+  SERVERS.filter((server) => !adapting || server !== 'minimal').map((server) => ({ server, adapting })),
+);
 try {
   const ids: string[] = [];
   const results: Measured[] = [];
   // In turns, so that a slow moment of the machine meets all alike.
   for (let round = 0; round < rounds; round++) {
-    for (const adapting of [false, true]) {
-      for (const batching of [true, false]) {
-        results.push(await measure(folder, ids, batching, adapting));
-        process.stderr.write(`round ${round + 1}: ${JSON.stringify(results.at(-1))}\n`);
-        await pause(500);
-      }
+    for (const { server, adapting } of turns) {
+      results.push(await measure([folder, copies], ids, server, adapting));
+      process.stderr.write(`round ${round + 1}: ${JSON.stringify(results.at(-1))}\n`);
+      await pause(500);
     }
   }
-  const rows = [];
-  for (const adapting of [false, true]) {
-    for (const batching of [true, false]) {
-      const own = results.filter((each) => each.adapting === adapting && each.batching === batching);
-      const of = (name: 'rate' | 'p50' | 'p99' | 'adaptations') => median(own.map((each) => each[name]));
-      rows.push({
-        batching,
-        adapting,
-        rate: of('rate'),
-        p50: of('p50'),
-        p99: of('p99'),
-        adaptations: of('adaptations'),
-      });
-    }
-  }
+  const rows = turns.map(({ server, adapting }) => {
+    const own = results.filter((each) => each.adapting === adapting && each.server === server);
+    const of = (name: 'rate' | 'p50' | 'p99' | 'adaptations') => median(own.map((each) => each[name]));
+    return { server, adapting, rate: of('rate'), p50: of('p50'), p99: of('p99'), adaptations: of('adaptations') };
+  });
   const sizes = soak > 0 ? await soakFor(folder, ids, soak) : [];
   const machine = `${cpus().length} x ${cpus()[0]?.model}, Node.js ${process.version}`;
   const settings = { ...values, machine };
@@ -206,22 +225,15 @@ try {
     await writeFile(values.json, `${JSON.stringify({ settings, rows, results, soak: sizes }, null, 2)}\n`);
   process.stdout.write(
     `${machine}; ${connections} connections, ${profiles} profiles (${values.pattern}), ${rounds} x ${seconds} s, medians\n\n` +
-      '| batching | while it adapts | predictions/s | p50 | p99 | adaptations |\n|---|---|--:|--:|--:|--:|\n' +
+      '| server | while it adapts | predictions/s | p50 | p99 | adaptations |\n|---|---|--:|--:|--:|--:|\n' +
       rows
-        .map(({ batching, adapting, rate, p50, p99, adaptations }) => {
-          const cells = [
-            batching ? 'on' : 'off',
-            adapting ? 'yes' : 'no',
-            rate.toFixed(0),
-            `${p50} ms`,
-            `${p99} ms`,
-            adaptations,
-          ];
+        .map(({ server, adapting, rate, p50, p99, adaptations }) => {
+          const cells = [server, adapting ? 'yes' : 'no', rate.toFixed(0), `${p50} ms`, `${p99} ms`, adaptations];
           return `| ${cells.join(' | ')} |\n`;
         })
         .join('') +
       (sizes.length > 0 ? `\nResident MiB over ${soak} s: ${sizes.map((size) => size.toFixed(0)).join(', ')}\n` : ''),
   );
 } finally {
-  await rm(folder, { recursive: true, force: true });
+  for (const each of [folder, copies]) await rm(each, { recursive: true, force: true });
 }

@@ -37,42 +37,69 @@ const CLASSES = 256;
 /** Of these, each third tells ranges: a class needs others that are asked about, and of which it is made. */
 const LEAST = 3;
 
+/** Data sets by which a bundle is calibrated. */
+export interface CalibrationSource {
+  readonly files: ImageFiles;
+  /** Whether the classes are some to be told apart; pictures that are of none show ranges alone. True when absent. */
+  readonly labelled?: boolean;
+}
+
+export const namesOf = (sources: readonly CalibrationSource[]): string =>
+  sources.map(({ files }) => files.name).join(', ') || 'no folder';
+
+/** An image that is drawn, and its class over all data sets. */
+interface Drawn {
+  readonly files: FileClass;
+  readonly image: number;
+  readonly label: number;
+}
+
+/** Images for ranges, and those that are asked about: as many of each data set and class, spread over its files. */
+function drawn(sources: readonly CalibrationSource[]): { ranges: Drawn[]; asked: Drawn[] } {
+  const all: { readonly ranges: Drawn[]; readonly asked: Drawn[] } = { ranges: [], asked: [] };
+  const share = IMAGES / sources.length;
+  let label = 0;
+  for (const { files, labelled = true } of sources) {
+    const classes = evenly(Math.floor(CLASSES / sources.length), files.classes.length);
+    const count = labelled ? share / Math.max(1, classes.length) : share / LEAST;
+    for (const of of classes) {
+      const own = files.classes[of] as FileClass;
+      const images = evenly(Math.max(LEAST, Math.floor(count)), own.count);
+      const asked = images.filter((_, place) => labelled && place % LEAST !== 0);
+      const rest = images.filter((_, place) => !labelled || place % LEAST === 0);
+      all.ranges.push(...rest.map((image) => ({ files: own, image, label })));
+      // A class of one image could not be recognised by its others.
+      if (asked.length > 1) all.asked.push(...asked.map((image) => ({ files: own, image, label })));
+      label++;
+    }
+  }
+  return all;
+}
+
+async function decoded(images: readonly Drawn[], preprocessing: Preprocessing): Promise<Images> {
+  const { channels, height, width } = preprocessing;
+  const length = channels * height * width;
+  const data = new Float32Array(images.length * length);
+  for (const [at, { files, image }] of images.entries()) {
+    data.set(pixelsToTensor(await filePixels(files, image, preprocessing), preprocessing), at * length);
+  }
+  return { data, shape: [channels, height, width], labels: images.map(({ label }) => label) };
+}
+
 /**
- * Draws the images by which a bundle is calibrated, as many of each data set and class, spread over its files, and decodes them.
+ * Draws the images by which a bundle is calibrated, and decodes them.
  *
  * @throws {DataError} naming a file that cannot be read or decoded, or the folders where they have no images.
  */
 export async function drawCalibration(
-  domains: readonly ImageFiles[],
+  sources: readonly CalibrationSource[],
   preprocessing: Preprocessing,
 ): Promise<CalibrationImages> {
-  const chosen = domains.flatMap(({ classes }) => {
-    const own = evenly(Math.floor(CLASSES / domains.length), classes.length).map((i) => classes[i] as FileClass);
-    const count = Math.max(LEAST, Math.floor(IMAGES / domains.length / Math.max(1, own.length)));
-    return own.map((files) => ({ files, count }));
-  });
-  const ranges: { image: Float32Array; label: number }[] = [];
-  const measured: typeof ranges = [];
-  for (const [label, { files, count }] of chosen.entries()) {
-    for (const [place, i] of evenly(count, files.count).entries()) {
-      const image = pixelsToTensor(await filePixels(files, i, preprocessing), preprocessing);
-      (place % LEAST === 0 ? ranges : measured).push({ image, label });
-    }
-  }
-  if (ranges.length === 0) throw new DataError(`${namesOf(domains)}: expected images to calibrate by, got none`);
-  const { channels, height, width } = preprocessing;
-  const together = (parts: typeof ranges): Images => {
-    const length = channels * height * width;
-    const data = new Float32Array(parts.length * length);
-    for (const [i, { image }] of parts.entries()) data.set(image, i * length);
-    return { data, shape: [channels, height, width], labels: parts.map(({ label }) => label) };
+  const { ranges, asked } = drawn(sources);
+  if (ranges.length === 0) throw new DataError(`${namesOf(sources)}: expected images to calibrate by, got none`);
+  const told = new Set(asked.map(({ label }) => label)).size > 1;
+  return {
+    ranges: await decoded(ranges, preprocessing),
+    measured: told ? await decoded(asked, preprocessing) : undefined,
   };
-  // A class of one image could not be recognised by its others.
-  const counts = chosen.map((_, label) => measured.filter((image) => image.label === label).length);
-  const asked = measured.filter(({ label }) => (counts[label] as number) > 1);
-  const told = new Set(asked.map(({ label }) => label));
-  return { ranges: together(ranges), measured: told.size > 1 ? together(asked) : undefined };
 }
-
-export const namesOf = (domains: readonly ImageFiles[]): string =>
-  domains.map(({ name }) => name).join(', ') || 'no folder';

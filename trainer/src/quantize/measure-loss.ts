@@ -40,30 +40,76 @@ function classesOf({ data, dims }: ort.Tensor): number[] {
 
 type Answers = (features: ort.Tensor) => Promise<readonly number[]>;
 
-/** How a pattern answers before any step: by prototypes of the other images of each class, or by the rows of a kept head. */
-async function openAnswers(
-  { graphs, moving, kept = new Map() }: BundlePattern,
-  { labels }: Images,
-): Promise<{ readonly answers: Answers; readonly release: () => Promise<void> }> {
-  const graph = (graphs.leftOut ?? graphs.predict) as Graph | Uint8Array;
-  const session = await ort.InferenceSession.create(
-    graph instanceof Uint8Array ? graph : encodeOnnx(lowerForCpu(graph)),
-  );
+/** How a pattern answers before any step, and about which of the images. */
+interface Opened {
+  readonly asked: readonly number[];
+  readonly answers: Answers;
+  release(): Promise<void>;
+}
+
+const openGraph = (graph: Graph | Uint8Array): Promise<ort.InferenceSession> =>
+  ort.InferenceSession.create(graph instanceof Uint8Array ? graph : encodeOnnx(lowerForCpu(graph)));
+
+function oneHot(labels: readonly number[]): ort.Tensor {
   const classes = Math.max(...labels) + 1;
-  const oneHot = new Float32Array(labels.length * classes);
-  for (const [i, label] of labels.entries()) oneHot[i * classes + label] = 1;
-  const all: Record<string, ort.Tensor> = {
-    labels: new ort.Tensor('float32', oneHot, [labels.length, classes]),
-    support: new ort.Tensor('float32', new Float32Array(labels.length).fill(1), [labels.length]),
-    ...Object.fromEntries([...moving, ...kept].map(([name, value]) => [name, startOf(value)])),
+  const data = new Float32Array(labels.length * classes);
+  for (const [i, label] of labels.entries()) data[i * classes + label] = 1;
+  return new ort.Tensor('float32', data, [labels.length, classes]);
+}
+
+/** Some of the rows of features. */
+function rowsOf({ data, dims }: ort.Tensor, rows: readonly number[]): ort.Tensor {
+  const length = data.length / (dims[0] as number);
+  const some = new Float32Array(rows.length * length);
+  for (const [at, row] of rows.entries()) {
+    some.set((data as Float32Array).subarray(row * length, (row + 1) * length), at * length);
+  }
+  return new ort.Tensor('float32', some, [rows.length, ...dims.slice(1)]);
+}
+
+const takenBy = (session: ort.InferenceSession, feeds: Readonly<Record<string, ort.Tensor>>) =>
+  Object.fromEntries(Object.entries(feeds).filter(([name]) => session.inputNames.includes(name)));
+
+/**
+ * How a pattern answers about images: by prototypes of the other images of each class; by the rows of a kept head; or where a head starts
+ * from examples in another way, about every second image of a class by a head that the others made.
+ */
+async function openAnswers({ graphs, moving, kept = new Map() }: BundlePattern, { labels }: Images): Promise<Opened> {
+  const values = Object.fromEntries([...moving, ...kept].map(([name, value]) => [name, startOf(value)]));
+  const all = labels.map((_, i) => i);
+  const predictBy = async (session: ort.InferenceSession, feeds: Readonly<Record<string, ort.Tensor>>) => {
+    const outputs = await session.run(takenBy(session, { ...values, ...feeds }));
+    return classesOf((outputs['logits'] ?? outputs['probabilities']) as ort.Tensor);
   };
-  const feeds = Object.fromEntries(Object.entries(all).filter(([name]) => session.inputNames.includes(name)));
+  if (graphs.leftOut || kept.has('head.weight')) {
+    const session = await openGraph((graphs.leftOut ?? graphs.predict) as Graph | Uint8Array);
+    const support = new ort.Tensor('float32', new Float32Array(labels.length).fill(1), [labels.length]);
+    const known = { labels: oneHot(labels), support };
+    return {
+      asked: all,
+      answers: (features) => predictBy(session, { ...known, features }),
+      release: () => session.release(),
+    };
+  }
+  const made = all.filter((i) => labels.slice(0, i).filter((label) => label === labels[i]).length % 2 === 0);
+  const asked = all.filter((i) => !made.includes(i));
+  const own = oneHot(labels);
+  const names = ['start', 'predict', ...(graphs.moments ? ['moments' as const] : [])] as const;
+  const [start, predict, moments] = await Promise.all(
+    names.map((name) => openGraph(graphs[name] as Graph | Uint8Array)),
+  );
+  if (!start || !predict) throw new Error('expected two graphs');
   return {
+    asked,
     answers: async (features) => {
-      const outputs = await session.run({ ...feeds, features });
-      return classesOf((outputs['logits'] ?? outputs['probabilities']) as ort.Tensor);
+      const support = { features: rowsOf(features, made), labels: rowsOf(own, made), ...values };
+      const head = await start.run(takenBy(start, support));
+      const observed = moments ? await moments.run(takenBy(moments, support)) : {};
+      return predictBy(predict, { features: rowsOf(features, asked), ...head, ...observed });
     },
-    release: () => session.release(),
+    release: async () => {
+      for (const session of [start, predict, moments]) await session?.release();
+    },
   };
 }
 
@@ -93,7 +139,9 @@ export async function openLoss(
   const expected = await featuresOf(float, images);
   const opened = hasClasses ? await openAnswers(pattern, images) : undefined;
   const before = await opened?.answers(expected);
-  const truth = pattern.graphs.leftOut ? images.labels : (before ?? []);
+  // A kept head's own classes are not those of the folders: its answers are to stay as they were.
+  const isKept = pattern.kept?.has('head.weight') && !pattern.graphs.leftOut;
+  const truth = isKept ? (before ?? []) : (opened?.asked ?? []).map((i) => images.labels[i]);
   return {
     of: async (encode) => {
       const features = await featuresOf(encode, images);

@@ -9,6 +9,8 @@ export type RangeMethod = (typeof rangeMethods)[number];
 /** The share of an activation's entries that `percentile` leaves inside of its range. */
 const INSIDE = 0.9999;
 const BINS = 2048;
+/** Where a range becomes so many times smaller, its parts were too wide to tell its ends. */
+const COARSE = 8;
 /** Images run at a time: all activations of them are held. */
 const IMAGES_AT_A_TIME = 8;
 
@@ -22,10 +24,10 @@ export function* batchesOf({ data, shape }: Pick<Images, 'data' | 'shape'>): Gen
 }
 
 /** The range without as many of the outermost entries, below and above 0, as a share of all allows. */
-function insideOf(histogram: Uint32Array, [min, max]: Range): Range {
-  const total = histogram.reduce((sum, count) => sum + count, 0);
+function insideOf(histogram: Float64Array, [min, max]: Range, total: number): Range {
+  const counted = histogram.reduce((sum, count) => sum + count, 0);
   const width = (max - min) / BINS;
-  let [low, high, left] = [0, BINS, (1 - INSIDE) * total];
+  let [low, high, left] = [0, BINS, (1 - INSIDE) * total - (total - counted)];
   while (high - low > 1) {
     // Of the two ends the one farther from 0, as it is that which makes steps wide.
     const isLow = -(min + low * width) > min + high * width;
@@ -44,7 +46,9 @@ class Seen {
   #max = -Infinity;
   #sums: Float64Array | undefined;
   #perChannel = 0;
-  #histogram = new Uint32Array(BINS);
+  #total = 0;
+  #range: Range | undefined;
+  #histogram = new Float64Array(BINS);
 
   constructor(private readonly axis: number) {}
 
@@ -55,6 +59,7 @@ class Seen {
     const run = dims.slice(axis + 1).reduce((a, b) => a * b, 1);
     this.#sums ??= new Float64Array(channels);
     this.#perChannel += values.length / channels;
+    this.#total += values.length;
     const sums = this.#sums;
     let [min, max] = [this.#min, this.#max];
     for (let at = 0, channel = 0; at < values.length; at += run, channel = (channel + 1) % channels) {
@@ -70,21 +75,33 @@ class Seen {
     [this.#min, this.#max] = [min, max];
   }
 
-  /** How often its entries lie in each of {@link BINS} parts of what it reaches. */
+  get range(): Range {
+    return this.#range ?? [this.#min, this.#max];
+  }
+
+  /** How often its entries lie in each of {@link BINS} parts of its range. */
   count(values: Float32Array): void {
-    const [min, histogram] = [this.#min, this.#histogram];
-    const scale = BINS / (this.#max - min || 1);
+    const [[min, max], histogram] = [this.range, this.#histogram];
+    const scale = BINS / (max - min || 1);
     // Loops over hundreds of millions of numbers: private fields in them cost ten times as much.
     for (let i = 0; i < values.length; i++) {
-      const bin = Math.min(BINS - 1, ((values[i] as number) - min) * scale) | 0;
+      const value = values[i] as number;
+      if (value < min || value > max) continue;
+      const bin = Math.min(BINS - 1, (value - min) * scale) | 0;
       histogram[bin] = (histogram[bin] as number) + 1;
     }
   }
 
-  activation(method: RangeMethod): Activation {
-    const range: Range = [this.#min, this.#max];
-    const means = this.#sums?.map((sum) => sum / this.#perChannel);
-    return { range: method === 'min-max' ? range : insideOf(this.#histogram, range), means };
+  /** Leaves the outermost entries that were counted out of the range; whether that is so much smaller that counting in it would tell more. */
+  cut(): boolean {
+    const [min, max] = this.range;
+    this.#range = insideOf(this.#histogram, [min, max], this.#total);
+    this.#histogram.fill(0);
+    return this.#range[1] - this.#range[0] < (max - min) / COARSE;
+  }
+
+  activation(): Activation {
+    return { range: this.range, means: this.#sums?.map((sum) => sum / this.#perChannel) };
   }
 }
 
@@ -102,7 +119,7 @@ export async function seenActivations(
   const inner = tensors.flatMap(({ name }) => (name === 'images' ? [] : [name]));
   const session = await ort.InferenceSession.create(exposeOnnx(model, inner, { tensor: 'images', shape }));
   const all = new Map(tensors.map(({ name, axis }) => [name, new Seen(axis)]));
-  const each = async (visit: (seen: Seen, tensor: ort.Tensor) => void) => {
+  const each = async (visit: (seen: Seen, tensor: ort.Tensor) => unknown) => {
     for (const batch of batchesOf(images)) {
       const outputs: Record<string, ort.Tensor> = { ...(await session.run({ images: batch })), images: batch };
       for (const [name, seen] of all) visit(seen, outputs[name] as ort.Tensor);
@@ -110,8 +127,13 @@ export async function seenActivations(
   };
   try {
     await each((seen, tensor) => seen.look(tensor));
-    if (method === 'percentile') await each((seen, { data }) => seen.count(data as Float32Array));
-    return new Map([...all].map(([name, seen]) => [name, seen.activation(method)]));
+    const seen = [...all.values()];
+    for (let coarse = method === 'percentile' ? seen : []; coarse.length > 0; ) {
+      const open = new Set(coarse);
+      await each((one, { data }) => open.has(one) && one.count(data as Float32Array));
+      coarse = coarse.filter((one) => one.cut());
+    }
+    return new Map([...all].map(([name, one]) => [name, one.activation()]));
   } finally {
     await session.release();
   }
