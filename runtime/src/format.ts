@@ -12,7 +12,7 @@ export { type ObjectiveName, objectiveNames } from './objective.js';
 export { oneHot } from './one-hot.js';
 export { type OptimizerName, optimizerNames, optimizerStates, stateName } from './optimizer.js';
 export { type StoredNumbers, storedNumbers } from './packed.js';
-export { momentNames, nextName } from './pattern.js';
+export { isSmall, momentNames, nextName } from './pattern.js';
 export { type Policy, patternsOfAuto, policySchema, presetPatterns } from './policy.js';
 export { FITS, GREYS, KERNELS, preprocessingSchema } from './preprocessing.js';
 export { profileSize } from './profile-size.js';

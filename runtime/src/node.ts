@@ -91,8 +91,7 @@ function open(location: string, read: BundleSource['read'], options: LoadOptions
     {
       location,
       read,
-      createSession: (model, weights, small) =>
-        createSession(model, small ? { ...options, threads: 1 } : options, weights),
+      createSession: (model, weights, small = false) => createSession(model, { ...options, small }, weights),
     },
     options,
   );
@@ -100,14 +99,14 @@ function open(location: string, read: BundleSource['read'], options: LoadOptions
 
 /**
  * A session of an ONNX model on onnxruntime-node, as bundles run on; `weights` are the files beside it, by the names that it gives
- * them. A bundle's graphs are checked before to name no other file: onnxruntime would read it.
+ * them. One that is `small` has one thread. A bundle's graphs are checked before to name no other file: onnxruntime would read it.
  */
 export async function createSession(
   model: Uint8Array,
-  options: Pick<LoadOptions, 'threads' | 'memory' | 'spinning'> = {},
+  options: Pick<LoadOptions, 'threads' | 'memory' | 'spinning'> & { readonly small?: boolean } = {},
   weights?: ReadonlyMap<string, Uint8Array>,
 ): Promise<InferenceSession> {
-  const threads = options.threads ?? defaultThreads();
+  const threads = options.small ? 1 : (options.threads ?? defaultThreads());
   return ort.InferenceSession.create(model, {
     executionProviders: ['cpu'],
     graphOptimizationLevel: 'all',

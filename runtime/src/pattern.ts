@@ -77,6 +77,10 @@ function momentShapes({ normalizations = [] }: PatternManifest) {
  */
 const SMALL_STEP = 4_000_000;
 
+/** Whether the graphs of a pattern behind what encodes are of so little work that one thread is best. */
+export const isSmall = ({ stepMemory }: PatternManifest): boolean =>
+  stepMemory !== undefined && stepMemory.peakActivationBytes <= SMALL_STEP;
+
 /** A pattern of checked files. Throws {@link BundleError} naming the graph or value that does not fit. */
 export function loadPattern(
   source: BundleSource,
@@ -90,7 +94,7 @@ export function loadPattern(
     (small: boolean) =>
     (path: string, ...names: TensorNames) =>
       new GraphSession(source, path, files.get(path) as Uint8Array, weights.external, { names, small });
-  const open = opener((manifest.stepMemory?.peakActivationBytes ?? Number.POSITIVE_INFINITY) <= SMALL_STEP);
+  const open = opener(isSmall(manifest));
   // What takes images, and what grows with the square of the examples.
   const openWide = opener(false);
 

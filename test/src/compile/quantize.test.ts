@@ -26,6 +26,14 @@ import { compileBytes } from './compile-helpers.js';
 const SIDE = 8;
 const LENGTH = 4 * SIDE * SIDE;
 const COUNT = 12;
+/** Attributes of a convolution of one pixel. */
+const ONE_BY_ONE = {
+  kernel_shape: [1, 1],
+  strides: [1, 1],
+  dilations: [1, 1],
+  group: 1,
+  pads: [0, 0, 0, 0],
+} as const;
 
 async function run(model: Uint8Array, images: Float32Array, shape: readonly number[], output = 'features') {
   const session = await ort.InferenceSession.create(model, { logSeverityLevel: 3, intraOpNumThreads: 1 });
@@ -114,14 +122,7 @@ describe('a frozen part as bytes', () => {
     const model = frozen((n, x) => {
       const a = n.apply('Relu', n.convolution(x, 'a', 8));
       const weight = n.g.apply('Mul', [n.weight('w', [8, 8, 1, 1]), n.g.apply('ReduceMean', [a], { keepdims: 0 })], {});
-      const window = {
-        kernel_shape: [1, 1],
-        strides: [1, 1],
-        dilations: [1, 1],
-        group: 1,
-        pads: [0, 0, 0, 0],
-      } as const;
-      return n.convolution(n.g.apply('Conv', [a, weight], window, 'moved'), 'b', 4, { side: 1 });
+      return n.convolution(n.g.apply('Conv', [a, weight], ONE_BY_ONE, 'moved'), 'b', 4, { side: 1 });
     });
     const { layers, left } = planQuantization(model);
     expect(layers).toHaveLength(2);
@@ -263,21 +264,14 @@ describe('a bundle whose frozen part computes with bytes', () => {
           Float32Array.from({ length: 36 }, (_, i) => (i % 7 ? 0 : i ? 1 : 5000)),
         ),
       );
-      const window = {
-        kernel_shape: [1, 1],
-        strides: [1, 1],
-        dilations: [1, 1],
-        group: 1,
-        pads: [0, 0, 0, 0],
-      } as const;
-      const apart = n.g.apply('Conv', [wide, scales], window, 'apart');
+      const apart = n.g.apply('Conv', [wide, scales], ONE_BY_ONE, 'apart');
       const blind = n.g.constant(
         makeTensor(
           [6, 6, 1, 1],
           Float32Array.from({ length: 36 }, (_, i) => (i % 6 ? random.normal() : 0)),
         ),
       );
-      return n.g.apply('Conv', [apart, blind], window, 'blind');
+      return n.g.apply('Conv', [apart, blind], ONE_BY_ONE, 'blind');
     },
     true,
     3,

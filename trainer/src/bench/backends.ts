@@ -29,7 +29,7 @@ const openers: Readonly<Record<BenchBackendName, (options: BenchBackendOptions) 
       name: 'node',
       version: `onnxruntime-node ${ortVersion}`,
       load: (directory, patterns) => loadBundle(directory, { ...options, ...(patterns && { patterns }) }),
-      createSession: (model, weights) => createSession(model, options, weights),
+      createSession: (model, weights, small = false) => createSession(model, { ...options, small }, weights),
     };
   },
   wasm: async () => {

@@ -14,6 +14,7 @@ import {
   type Value,
 } from '@whet/compiler';
 import type { BundleSource, PatternManifest } from '@whet/runtime';
+import { isSmall } from '@whet/runtime/format';
 import { Tensor } from 'onnxruntime-node';
 
 /** The floor of adapting with a pattern: its matrix products alone, ready to be timed beside it. */
@@ -70,23 +71,23 @@ export function productsGraph(products: readonly MatrixProduct[]): Graph {
 export async function openFloor(options: FloorOptions): Promise<Floor | undefined> {
   const { pattern, weights, read, createSession, examples, classes, steps } = options;
   const paths = [
-    ...(pattern.graphs.encode === null ? [] : [{ path: pattern.graphs.encode, times: 1 }]),
-    ...(steps > 0 ? [{ path: pattern.graphs.step, times: steps }] : []),
+    ...(pattern.graphs.encode === null ? [] : [{ path: pattern.graphs.encode, times: 1, small: false }]),
+    ...(steps > 0 ? [{ path: pattern.graphs.step, times: steps, small: isSmall(pattern) }] : []),
   ];
-  const parts: { times: number; products: MatrixProduct[] }[] = [];
+  const parts: { times: number; small: boolean; products: MatrixProduct[] }[] = [];
   try {
     const file = await read(weights);
     const external: ExternalReader = (_, offset, length) => file.subarray(offset, offset + length);
-    for (const { path, times } of paths) {
+    for (const { path, times, small } of paths) {
       const products = matrixProducts(readOnnx(await read(path), { external }), { N: examples, W: classes });
-      if (products.length > 0) parts.push({ times, products });
+      if (products.length > 0) parts.push({ times, small, products });
     }
   } catch (error) {
     if (error instanceof OnnxError || error instanceof GraphError) return undefined;
     throw error;
   }
   const runs = await Promise.all(
-    parts.map(async ({ times, products }) => {
+    parts.map(async ({ times, small, products }) => {
       const graph = productsGraph(products);
       const feeds = Object.fromEntries(
         graph.inputs.map(({ name, shape }) => {
@@ -95,7 +96,7 @@ export async function openFloor(options: FloorOptions): Promise<Floor | undefine
           return [name, new Tensor('float32', data, dims)];
         }),
       );
-      return { times, feeds, session: await createSession(encodeOnnx(graph)) };
+      return { times, feeds, session: await createSession(encodeOnnx(graph), undefined, small) };
     }),
   );
   return {

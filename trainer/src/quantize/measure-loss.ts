@@ -94,11 +94,9 @@ async function openAnswers({ graphs, moving, kept = new Map() }: BundlePattern, 
   const made = all.filter((i) => labels.slice(0, i).filter((label) => label === labels[i]).length % 2 === 0);
   const asked = all.filter((i) => !made.includes(i));
   const own = oneHot(labels);
-  const names = ['start', 'predict', ...(graphs.moments ? ['moments' as const] : [])] as const;
-  const [start, predict, moments] = await Promise.all(
-    names.map((name) => openGraph(graphs[name] as Graph | Uint8Array)),
-  );
-  if (!start || !predict) throw new Error('expected two graphs');
+  const start = await openGraph(graphs.start as Graph | Uint8Array);
+  const predict = await openGraph(graphs.predict as Graph | Uint8Array);
+  const moments = graphs.moments && (await openGraph(graphs.moments));
   return {
     asked,
     answers: async (features) => {
