@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { basename, dirname, posix } from 'node:path';
+import type { ExternalReader } from '@whet/compiler';
 import type { Preprocessing } from '@whet/runtime';
 import { isArchive } from '@whet/runtime/format';
 import type { ModelFile } from '@whet/trainer';
@@ -33,17 +34,19 @@ async function networkOfBundle(place: string): Promise<NamedModel> {
   if (typeof features !== 'string' || typeof encode !== 'string') {
     throw new Error(`${place}: expected a bundle of an ONNX model with a pattern that moves the head alone`);
   }
+  const { dequantizeOnnx } = await import('@whet/compiler');
   const folder = posix.dirname(encode);
+  const external: ExternalReader = (location, offset, length) => {
+    const bytes = contents.get(posix.join(folder, location));
+    if (bytes && offset + length <= bytes.length) return bytes.subarray(offset, offset + length);
+    throw new Error(`bytes ${offset} to ${offset + length} of "${location}", which has ${bytes?.length ?? 'none'}`);
+  };
   return {
     file: {
-      bytes: contents.get(encode) as Uint8Array,
+      // What computes with bytes is trained as the numbers that these stand for.
+      bytes: dequantizeOnnx(contents.get(encode) as Uint8Array, external),
       fileName: `${name}/${encode}`,
       identity: files[weights]?.sha256 as string,
-      external: (location, offset, length) => {
-        const bytes = contents.get(posix.join(folder, location));
-        if (bytes && offset + length <= bytes.length) return bytes.subarray(offset, offset + length);
-        throw new Error(`bytes ${offset} to ${offset + length} of "${location}", which has ${bytes?.length ?? 'none'}`);
-      },
     },
     reading: { features, levels: levels.length, preprocessing },
   };

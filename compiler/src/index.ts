@@ -15,6 +15,7 @@ export { weightGradientForms } from './lowering/weight-gradient.js';
 export { anyBatch } from './onnx/any-batch.js';
 export { countNodes } from './onnx/budget.js';
 export { type Cut, cutOnnx, exposeOnnx } from './onnx/cut.js';
+export { dequantizeOnnx } from './onnx/dequantize.js';
 export { listProblems, OnnxError, type OnnxProblem } from './onnx/errors.js';
 export { expandOnnx } from './onnx/expand/expand.js';
 export {

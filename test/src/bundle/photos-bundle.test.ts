@@ -1,9 +1,11 @@
 import { join } from 'node:path';
+import { dequantizeOnnx } from '@whet/compiler';
 import { bundlesDirectory, DEFAULT_BUNDLES, OMNIGLOT_BUNDLE, PHOTOS_BUNDLE } from '@whet/models';
 import type { Bundle, Example } from '@whet/runtime';
 import { decodeImage } from '@whet/runtime/images';
-import { loadBundle } from '@whet/runtime/node';
+import { loadBundle, openBundleFiles } from '@whet/runtime/node';
 import { loadDemoImages, thingsDirectory } from '@whet/tools/demo/demo-images';
+import { readModel } from '@whet/trainer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 describe(`the shipped bundle ${PHOTOS_BUNDLE}`, () => {
@@ -29,7 +31,7 @@ describe(`the shipped bundle ${PHOTOS_BUNDLE}`, () => {
     expect(DEFAULT_BUNDLES).toEqual([PHOTOS_BUNDLE, OMNIGLOT_BUNDLE]);
     expect(bundle.manifest).toMatchObject({ auto: true, profiles: 'int8', head: 'cosine' });
     const bytes = Object.values(bundle.manifest.files).reduce((sum, file) => sum + file.bytes, 0);
-    expect(bytes).toBeLessThan(20e6);
+    expect(bytes).toBeLessThan(10e6);
   });
 
   it('says what was measured, on three kinds of data', () => {
@@ -62,5 +64,18 @@ describe(`the shipped bundle ${PHOTOS_BUNDLE}`, () => {
     expect(losses).toHaveLength(2);
     expect(profile.byteLength).toBeLessThan(1.5e6);
     expect(bundle.profileFromBytes(profile.toBytes()).values).toEqual(profile.values);
+  });
+
+  it('can be trained further, as the numbers that its bytes stand for', async () => {
+    const read = openBundleFiles(join(bundlesDirectory, PHOTOS_BUNDLE));
+    const { weights, patterns, provenance } = bundle.manifest;
+    const file = await read(weights);
+    const encode = await read(patterns['head']?.graphs.encode ?? '');
+    const model = dequantizeOnnx(encode, (_, offset, length) => file.subarray(offset, offset + length));
+    const source = await readModel(model, { features: String(provenance['features']), levels: 2 });
+    expect(source.opaque).toBe(false);
+    expect(source.levels).toHaveLength(2);
+    // Of each convolution a weight and a bias.
+    expect(source.parameters.filter(({ blocked }) => !blocked)).toHaveLength(2 * 49);
   });
 });

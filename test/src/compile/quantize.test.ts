@@ -2,7 +2,18 @@ import { readFileSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { encodeOnnx, GraphBuilder, makeTensor, planQuantization, quantizeOnnx, type Value } from '@whet/compiler';
+import {
+  decodeModel,
+  dequantizeOnnx,
+  encodeOnnx,
+  GraphBuilder,
+  makeTensor,
+  onnxMessage,
+  planQuantization,
+  quantizeOnnx,
+  readOnnx,
+  type Value,
+} from '@whet/compiler';
 import { decodeImage } from '@whet/runtime/images';
 import { loadBundle } from '@whet/runtime/node';
 import { TINY_SIZE, tinyCheckpoint } from '@whet/tools/bundles/tiny-bundle';
@@ -64,6 +75,15 @@ const seenOf = (model: Uint8Array, method: 'min-max' | 'percentile' = 'min-max')
 const rangesOf = (model: Uint8Array) =>
   new Map(planQuantization(model).activations.map(({ name }) => [name, { range: [-4, 4] as const }]));
 
+/** A model without the constants of steps. */
+function withoutSteps(model: Uint8Array): Uint8Array {
+  const message = onnxMessage('ModelProto');
+  const decoded = message.decode(model);
+  const { graph } = decoded as unknown as { graph: { initializer: { name: string }[] } };
+  graph.initializer = graph.initializer.filter(({ name }) => !name.endsWith('/step'));
+  return message.encode(decoded).finish();
+}
+
 /** Features of a network in float32 and as bytes. */
 async function bothOf(model: Uint8Array) {
   const quantized = quantizeOnnx(model, await seenOf(model));
@@ -117,6 +137,25 @@ describe('a frozen part as bytes', () => {
     expect(distance(bytes, float)).toBeGreaterThan(0);
     expect(quantized.length).toBeLessThan(model.length + 2000 * layers.length);
   });
+
+  it.each(Object.entries(builds))(
+    'is float32 again, but for what rounding took from its weights: %s',
+    async (_, [build]) => {
+      const model = frozen(build);
+      const again = dequantizeOnnx(quantizeOnnx(model, await seenOf(model)));
+      const nodes = decodeModel(again).nodes.map(({ op }) => op);
+      expect(nodes).toEqual(decodeModel(model).nodes.map(({ op }) => op));
+      const [float, rounded] = [await run(model, images, shape), await run(again, images, shape)];
+      expect(distance(rounded, float)).toBeLessThan(0.05);
+      // Whoever trains it finds every layer, and none that stays as exported.
+      expect(readOnnx(again).outputs.get('features')?.shape).toEqual(readOnnx(model).outputs.get('features')?.shape);
+      expect(Buffer.from(dequantizeOnnx(model)).equals(Buffer.from(model))).toBe(true);
+      const broken = quantizeOnnx(model, await seenOf(model));
+      expect(() => dequantizeOnnx(withoutSteps(broken))).toThrow(
+        /^DequantizeLinear "int8\/0": expected "int8\/0\/step" to be constant$/,
+      );
+    },
+  );
 
   it('leaves layers in float32 that are named, and says which cannot be bytes', async () => {
     const model = frozen((n, x) => {
