@@ -1,6 +1,15 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { encodeOnnx, type Graph, GraphBuilder, inline, makeTensor, readOnnx, type Value } from '@whet/compiler';
+import {
+  dequantizeOnnx,
+  encodeOnnx,
+  type Graph,
+  GraphBuilder,
+  inline,
+  makeTensor,
+  readOnnx,
+  type Value,
+} from '@whet/compiler';
 import type { Example, Profile } from '@whet/runtime';
 import { type Bundle, openBundleFiles } from '@whet/runtime/node';
 
@@ -48,7 +57,7 @@ export async function writePeerTask(folder: string, task: PeerTask): Promise<voi
   const external = (_: string, offset: number, length: number) => weights.subarray(offset, offset + length);
   const { profile } = await bundle.adapt(examples, { pattern, steps: 0 });
   if (graphs.encode) {
-    const encode = readOnnx(await read(graphs.encode), { external });
+    const encode = readOnnx(dequantizeOnnx(await read(graphs.encode), external));
     await writeFile(join(folder, 'encode.onnx'), encodeOnnx(encode));
   }
   const rest = restOf(readOnnx(await read(graphs.predict), { external }), profile.values);
