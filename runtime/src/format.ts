@@ -10,9 +10,9 @@ export { labelKey, labelProblem, labelsProblem, MAX_LABEL_BYTES, sameLabels } fr
 export { BUNDLE_SCHEMA, filesOf, manifestSchema, parseManifest } from './manifest.js';
 export { type ObjectiveName, objectiveNames } from './objective.js';
 export { oneHot } from './one-hot.js';
-export { type OptimizerName, optimizerNames, optimizerStates, stateName } from './optimizer.js';
+export { nextName, type OptimizerName, optimizerNames, optimizerStates, stateName } from './optimizer.js';
 export { type StoredNumbers, storedNumbers } from './packed.js';
-export { isSmall, momentNames, nextName } from './pattern.js';
+export { isSmall, momentNames } from './pattern.js';
 export { type Policy, patternsOfAuto, policySchema, presetPatterns } from './policy.js';
 export { FITS, GREYS, KERNELS, preprocessingSchema } from './preprocessing.js';
 export { profileSize } from './profile-size.js';

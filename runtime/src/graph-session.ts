@@ -7,6 +7,14 @@ import type { BundleSource } from './source.js';
 /** Names of tensors: those that a graph's inputs may have, those that they must, and outputs that it must have. */
 export type TensorNames = readonly [allowed: readonly string[], needed: readonly string[], outputs: readonly string[]];
 
+export interface GraphOptions {
+  readonly names: TensorNames;
+  /** Whether one thread runs it in less time than several. */
+  readonly small: boolean;
+  /** Makes the model to run of the bundle's, whose tensors are checked. */
+  readonly prepare?: ((model: Uint8Array) => Uint8Array) | undefined;
+}
+
 /** A graph of a bundle, and its session: made once, when it is opened or first runs. */
 export class GraphSession implements Runnable {
   readonly inputNames: readonly string[];
@@ -22,7 +30,7 @@ export class GraphSession implements Runnable {
     path: string,
     model: Uint8Array,
     weights: ReadonlyMap<string, Uint8Array>,
-    { names, small }: { readonly names: TensorNames; readonly small: boolean },
+    { names, small, prepare = (bytes) => bytes }: GraphOptions,
   ) {
     const location = `${source.location}/${path}`;
     try {
@@ -34,7 +42,7 @@ export class GraphSession implements Runnable {
     }
     this.#make = async () => {
       try {
-        return await source.createSession(model, weights, small);
+        return await source.createSession(prepare(model), weights, small);
       } catch (cause) {
         if (cause instanceof BundleError) throw new BundleError(`${location}: ${cause.message}`, { cause });
         throw new BundleError(`${location}: onnxruntime does not load it: ${(cause as Error).message}`, { cause });

@@ -90,6 +90,7 @@ function open(location: string, read: BundleSource['read'], options: LoadOptions
   return Bundle.open(
     {
       location,
+      loops: true,
       read,
       createSession: (model, weights, small = false) => createSession(model, { ...options, small }, weights),
     },

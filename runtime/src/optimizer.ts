@@ -13,5 +13,8 @@ export const optimizerNames = Object.keys(optimizerStates) as [OptimizerName, ..
 /** The name of an optimizer's state of a value, in graphs. */
 export const stateName = (value: string, state: string): string => `${value}@${state}`;
 
+/** The name a step graph gives a value after the step. */
+export const nextName = (name: string): string => `${name}@next`;
+
 /** Whether a step graph reads the number of the step. */
 export const countsSteps = (optimizer: OptimizerName): boolean => optimizer === 'adam';

@@ -1,4 +1,5 @@
 import { BundleError } from './errors.js';
+import { readFields, textOf } from './protobuf.js';
 
 /** Where a graph says that values of its stand: bytes of a file beside it, to its end where `length` is NaN. */
 export interface ExternalData {
@@ -21,32 +22,6 @@ const paths: Readonly<Record<string, Readonly<Record<number, string>>>> = {
   tensor: { 13: 'entry' },
 };
 
-/** Calls `onField` with each field of a protobuf message that has a length. Throws a RangeError where it is damaged. */
-function readFields(message: Uint8Array, onField: (number: number, bytes: Uint8Array) => void): void {
-  let at = 0;
-  const varint = (): number => {
-    let value = 0;
-    for (let scale = 1; scale < 2 ** 70; scale *= 128) {
-      const byte = message[at++] ?? Number.NaN;
-      value += (byte & 127) * scale;
-      if (byte < 128) return value;
-    }
-    throw new RangeError('it ends within a number');
-  };
-  while (at < message.length) {
-    const tag = varint();
-    // Others cut it to so many bits, and would find another field.
-    if (tag >= 2 ** 32) throw new RangeError('a field has a number beyond all');
-    const wire = tag % 8;
-    const length = wire === 2 ? varint() : ({ 0: 0, 1: 8, 5: 4 }[wire] ?? Number.NaN);
-    if (wire === 0) varint();
-    if (!(at + length <= message.length)) throw new RangeError('a field ends beyond its message');
-    // A Buffer's own `subarray` is many times slower.
-    if (wire === 2) onField(Math.floor(tag / 8), new Uint8Array(message.buffer, message.byteOffset + at, length));
-    at += length;
-  }
-}
-
 /** What a graph is known by without a session of it. */
 export interface GraphOutline {
   readonly inputs: readonly string[];
@@ -54,8 +29,6 @@ export interface GraphOutline {
   /** Every value that it keeps in other files, wherever in it. */
   readonly external: readonly ExternalData[];
 }
-
-const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 
 /** Reads an ONNX model's own bytes, without a decoder. Throws a RangeError where they are no protobuf message. */
 function outlineOf(model: Uint8Array): GraphOutline {
@@ -67,7 +40,7 @@ function outlineOf(model: Uint8Array): GraphOutline {
     const entries: Record<string, string> = {};
     readFields(message, (number, bytes) => {
       if (kind === 'graph' && depth === 1 && names[number]) {
-        readFields(bytes, (part, name) => part === (number === 5 ? 8 : 1) && names[number]?.push(text(name)));
+        readFields(bytes, (part, name) => part === (number === 5 ? 8 : 1) && names[number]?.push(textOf(name)));
       }
       const inner = paths[kind]?.[number];
       if (inner !== 'entry') {
@@ -76,7 +49,7 @@ function outlineOf(model: Uint8Array): GraphOutline {
       }
       const texts = ['', '', ''];
       readFields(bytes, (part, value) => {
-        texts[part] = text(value);
+        texts[part] = textOf(value);
       });
       entries[texts[1] as string] = texts[2] as string;
     });

@@ -1,10 +1,11 @@
 import { BundleError } from './errors.js';
 import { GraphSession, type TensorNames } from './graph-session.js';
 import type { PatternManifest } from './manifest.js';
-import { countsSteps, optimizerStates, stateName } from './optimizer.js';
+import { countsSteps, nextName, optimizerStates, stateName } from './optimizer.js';
 import type { ProfileValue } from './profile.js';
 import type { Runnable } from './run-session.js';
 import type { BundleSource } from './source.js';
+import { StepGraph } from './step-graph.js';
 import type { Weights } from './weights.js';
 
 /** `weight [C, F]` and `bias [C]` of C classes. */
@@ -37,7 +38,7 @@ export interface Pattern {
   /** `features`, `labels`, moving values (and `kept.weight`, `kept.bias`) to `head.weight`, `head.bias`. */
   readonly startHead: Runnable;
   /** `features`, `labels`, `rate`, values and the optimizer's states (and `count`) to `<name>@next` of them, and `loss`. */
-  readonly step: Runnable;
+  readonly step: StepGraph;
   /** The optimizer's states, by the value that each is of. */
   readonly states: ReadonlyMap<string, readonly string[]>;
   /** `features` of the examples, moved values to moving moments; undefined where there are none. */
@@ -52,9 +53,6 @@ export interface Pattern {
    */
   readonly solve: Runnable | undefined;
 }
-
-/** The name a step graph gives a value after the step. */
-export const nextName = (name: string): string => `${name}@next`;
 
 /** The names of a normalization's moments `[C]` in graphs and profiles: mean, and biased variance. */
 export const momentNames = (normalization: string): { readonly mean: string; readonly variance: string } => ({
@@ -151,7 +149,11 @@ export function loadPattern(
   const carried = [...stepped, ...[...states.values()].flat()];
   const counted = countsSteps(optimizer) ? ['count'] : [];
   const stepInputs = ['features', 'labels', 'rate', ...asked, ...counted, ...carried];
-  const step = open(graphs.step, stepInputs, stepInputs, [...carried.map(nextName), 'loss']);
+  const step = new StepGraph(source, graphs.step, files.get(graphs.step) as Uint8Array, weights.external, {
+    names: [stepInputs, stepInputs, [...carried.map(nextName), 'loss']],
+    small: isSmall(manifest),
+    carried,
+  });
   const observe = graphs.moments ? open(graphs.moments, ['features', ...below], ['features'], moving) : undefined;
   const predictInputs = ['features', ...values, ...moving];
   const told = ['probabilities', ...(graphs.leftOut ? ['logits'] : [])];

@@ -11,6 +11,8 @@ export function externalDataOption(weights: ReadonlyMap<string, Uint8Array> | un
 export interface BundleSource {
   /** The bundle's folder or address, for messages. */
   readonly location: string;
+  /** Whether its sessions run ONNX's `Loop`, so that several steps are one run; false when absent. */
+  readonly loops?: boolean;
   /** Reads a file of the bundle by its path, past all caches where `fresh` is set; throws a BundleError naming it where it is missing. */
   read(path: string, fresh?: boolean): Promise<Uint8Array>;
   /** A session of a model whose weights stand in these files, by the names that it gives them. One that is `small` is run in less time by one thread than by several. */

@@ -2,17 +2,15 @@ import { Tensor } from 'onnxruntime-common';
 import { InputError } from './errors.js';
 import { areFinite } from './finite.js';
 import { countsSteps } from './optimizer.js';
-import { nextName, type Pattern } from './pattern.js';
-import { runSession } from './run-session.js';
+import type { Pattern } from './pattern.js';
 import { scheduled } from './schedule.js';
+import type { StepGraph } from './step-graph.js';
+import { ABSOLUTE, RELATIVE } from './step-loop.js';
 import { dataOf, type TensorFeeds } from './tensors.js';
 import type { AdaptOptions } from './types.js';
 
-/** How much a loss may seem to rise by rounding alone: the last one is of probabilities, those before of their logarithms. */
-const [RELATIVE, ABSOLUTE] = [1e-5, 1e-6];
-const rises = (loss: number, from: number): boolean => !(loss <= from * (1 + RELATIVE) + ABSOLUTE);
-
-const scalar = (value: number): Tensor => new Tensor('float32', Float32Array.of(value), []);
+const highest = (loss: number): number => loss * (1 + RELATIVE) + ABSOLUTE;
+const rises = (loss: number, from: number): boolean => !(loss <= highest(from));
 
 export const notFinite = (got: string): InputError =>
   new InputError('examples', `expected images of which the network computes finite values, got ${got}`);
@@ -31,9 +29,6 @@ function halfWay(from: TensorFeeds, to: TensorFeeds): TensorFeeds {
   );
 }
 
-const nextOf = (values: TensorFeeds, outputs: TensorFeeds): TensorFeeds =>
-  Object.fromEntries(Object.keys(values).map((name) => [name, outputs[nextName(name)] as Tensor]));
-
 /** The optimizer's states before the first step. */
 function statesOf({ states }: Pattern, values: TensorFeeds): TensorFeeds {
   return Object.fromEntries(
@@ -43,6 +38,12 @@ function statesOf({ states }: Pattern, values: TensorFeeds): TensorFeeds {
     }),
   );
 }
+
+/** Milliseconds of steps in one run where someone hears of them, or may end them: after that long they are heard. */
+const PART_MS = 250;
+
+/** Milliseconds that a step took for each example the last time. */
+const measured = new WeakMap<StepGraph, number>();
 
 /** What steps make smaller. */
 export interface Objective {
@@ -77,40 +78,59 @@ export async function takeSteps(
   if (steps === 0) return { values: start, losses, loss: undefined, halved: 0 };
 
   const { optimizer = 'sgd', schedule = 'constant' } = pattern.manifest;
-  const counts = countsSteps(optimizer);
-  let best: { readonly values: TensorFeeds; readonly loss: number } | undefined;
+  const isCounted = countsSteps(optimizer);
+  let best: { readonly loss: number; readonly values: () => Promise<TensorFeeds> } | undefined;
   let halved = 0;
-  let [values, states] = [start, statesOf(pattern, start)];
-  for (let step = 1; step <= steps; step++) {
+  let carried: TensorFeeds = { ...start, ...statesOf(pattern, start) };
+  const valuesOf = (from: TensorFeeds) =>
+    Object.fromEntries(Object.keys(start).map((name) => [name, from[name] as Tensor]));
+  const rows = objective.feeds['features']?.dims[0] ?? 1;
+  // Where nobody hears of steps, or may end them, all are one run.
+  const isWatched = signal !== undefined || onStep !== undefined;
+  const partOf = (ms: number) => (isWatched ? Math.max(1, Math.floor(PART_MS / (ms * rows))) : steps);
+  let part = partOf(measured.get(pattern.step) ?? PART_MS);
+  while (losses.length < steps) {
     signal?.throwIfAborted();
-    const count = counts ? { count: scalar(step - halved) } : {};
-    const now = (rate / 2 ** halved) * scheduled(schedule, step, steps);
-    const outputs = await runSession(pattern.step, {
-      ...objective.feeds,
-      ...count,
-      rate: scalar(now),
-      ...values,
-      ...states,
-    });
-    const loss = dataOf(outputs['loss'] as Tensor)[0] as number;
-    if (best && rises(loss, best.loss)) {
-      halved++;
-      values = halfWay(best.values, values);
-    } else {
-      if (!Number.isFinite(loss)) throw notFinite(`a loss of ${loss} before step ${step}`);
-      best = { values, loss };
-      [values, states] = [nextOf(values, outputs), nextOf(states, outputs)];
+    const [from, before] = [carried, losses.length];
+    const asked = Math.min(part, pattern.step.most, steps - before);
+    const numbers = Array.from({ length: asked }, (_, i) => before + i + 1);
+    const rates = numbers.map((step) => (rate / 2 ** halved) * scheduled(schedule, step, steps));
+    const counts = isCounted ? numbers.map((step) => step - halved) : [];
+    const take = (count: number, limit: number) =>
+      pattern.step.take(objective.feeds, from, { rates: rates.slice(0, count), counts: counts.slice(0, count), limit });
+    /** What the first of these steps led to: taken again, as a run tells where it ended alone. */
+    const after = async (count: number) => (count === 0 ? from : (await take(count, Number.POSITIVE_INFINITY)).carried);
+    const began = performance.now();
+    const taken = await take(asked, best ? highest(best.loss) : Number.POSITIVE_INFINITY);
+    const milliseconds = (performance.now() - began) / (taken.losses.length * rows);
+    measured.set(pattern.step, milliseconds);
+    part = partOf(milliseconds);
+    carried = taken.carried;
+    for (const [i, loss] of taken.losses.entries()) {
+      const rose = best !== undefined && rises(loss, best.loss);
+      if (best && rose) {
+        const [reached, low] = [await after(i), await best.values()];
+        carried = { ...reached, ...halfWay(low, valuesOf(reached)) };
+        best = { loss: best.loss, values: async () => low };
+        halved++;
+        part = 1;
+      } else {
+        if (!Number.isFinite(loss)) throw notFinite(`a loss of ${loss} before step ${losses.length + 1}`);
+        best = { loss, values: async () => valuesOf(await after(i)) };
+      }
+      losses.push(best.loss);
+      onStep?.(losses.length, best.loss);
+      if (rose) break;
     }
-    losses.push(best.loss);
-    onStep?.(step, best.loss);
     // From out of the range of numbers, which shows first in the loss, there is no way back by halves.
-    if (halved > 0 && !allFinite(values)) break;
+    if (halved > 0 && !allFinite(valuesOf(carried))) break;
   }
   signal?.throwIfAborted();
   const reached = best as NonNullable<typeof best>;
+  const values = valuesOf(carried);
   if (allFinite(values)) {
     const loss = await objective.lossAt(values);
     if (!rises(loss, reached.loss)) return { values, losses, loss, halved };
   }
-  return { values: reached.values, losses, loss: reached.loss, halved };
+  return { values: await reached.values(), losses, loss: reached.loss, halved };
 }

@@ -38,7 +38,7 @@ export async function loadBundle(source: string | URL | ReadFile, options: WebLo
   const { backend = 'wasm', onBackend } = options;
   const threads = options.threads === 'auto' ? usableThreads() : (options.threads ?? 1);
   const read = readerOf(source, options);
-  const openWasm = () => open(read, wasmSessions(options, threads), options);
+  const openWasm = () => open({ ...read, loops: true }, wasmSessions(options, threads), options);
   const openGpu = async () => {
     const fallback = wasmSessions(options, threads);
     const sessions = await openWebGpu({ files: options.files?.webgpu, fallback, onLost: options.onLost });
@@ -136,7 +136,7 @@ const wasmSessions =
     createWasmSession(model, { threads, files: files?.wasm }, weights);
 
 function open(
-  source: Source,
+  source: Omit<BundleSource, 'createSession'>,
   createSession: BundleSource['createSession'],
   { patterns, preload = true }: OpenOptions,
 ): Promise<Bundle> {

@@ -6,6 +6,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { headObjective, prototypeObjective } from '../../../runtime/src/objectives.js';
 import type { Pattern } from '../../../runtime/src/pattern.js';
 import { runSession } from '../../../runtime/src/run-session.js';
+import { StepGraph } from '../../../runtime/src/step-graph.js';
 import { takeSteps } from '../../../runtime/src/take-steps.js';
 import { findBackends } from './gpu.js';
 import * as task from './inner-step-cases.js';
@@ -76,13 +77,18 @@ const native = (executionProviders: string[]) => (model: Uint8Array) =>
   ort.InferenceSession.create(model, { executionProviders, intraOpNumThreads: 1, logSeverityLevel: 3 });
 const [gpu] = await findBackends(['ort-webgpu']);
 const missing = gpu && 'missing' in gpu ? ` (skipped: ${gpu.missing})` : '';
-const runtimes: { name: string; open: Open; skipped?: boolean }[] = [
-  { name: 'onnxruntime on the CPU', open: native(['cpu']) },
-  { name: 'onnxruntime on WebAssembly', open: (model) => createSession(model) as Promise<ort.InferenceSession> },
-  { name: `onnxruntime on WebGPU${missing}`, open: native(['webgpu', 'cpu']), skipped: missing !== '' },
+const runtimes: { name: string; open: Open; loops: boolean; skipped?: boolean }[] = [
+  { name: 'onnxruntime on the CPU', open: native(['cpu']), loops: false },
+  { name: 'onnxruntime on the CPU, in one run', open: native(['cpu']), loops: true },
+  {
+    name: 'onnxruntime on WebAssembly, in one run',
+    open: (model) => createSession(model) as Promise<ort.InferenceSession>,
+    loops: true,
+  },
+  { name: `onnxruntime on WebGPU${missing}`, open: native(['webgpu', 'cpu']), loops: false, skipped: missing !== '' },
 ];
 
-for (const { name, open, skipped = false } of runtimes) {
+for (const { name, open, loops, skipped = false } of runtimes) {
   describe.skipIf(skipped)(`the runtime's steps are those of PyTorch, by ${name}`, () => {
     const tensorOf = (tensor: Tensor) => new ort.Tensor('float32', task.float32s(tensor), tensor.shape);
     const tensorsOf = (tensors: ReadonlyMap<string, Tensor>) =>
@@ -95,8 +101,16 @@ for (const { name, open, skipped = false } of runtimes) {
     };
     const given = { ...rows.encoded, labels: tensorOf(task.labelTensor()), support: tensorOf(task.support) };
 
-    const opened: ort.InferenceSession[] = [];
+    const opened: { release(): Promise<void> }[] = [];
     afterAll(() => Promise.all(opened.map((session) => session.release())));
+    const source = { location: 'test', read: () => Promise.reject(new Error('no files')), createSession: open, loops };
+    const stepOf = (graph: Graph, carried: readonly string[]): StepGraph => {
+      const [inputs, outputs] = [graph.inputs.map((one) => one.name), [...graph.outputs.keys()]];
+      const options = { names: [inputs, inputs, outputs], small: true, carried } as const;
+      const step = new StepGraph(source, 'step.onnx', encodeOnnx(lowerForCpu(graph)), new Map(), options);
+      opened.push(step);
+      return step;
+    };
     const sessionOf = async (graph: Graph) => {
       const session = await open(encodeOnnx(lowerForCpu(graph)));
       opened.push(session);
@@ -129,10 +143,13 @@ for (const { name, open, skipped = false } of runtimes) {
       const { head, optimizer, objective, smoothing, rate, graphs } = one;
       const values = tensorsOf(one.start);
       const predict = await ofHead(head, 'predict');
+      const states = new Map(Object.keys(values).map((name) => [name, statesOf(name, optimizer)]));
       const pattern = {
-        ...{ manifest: { optimizer, objective, smoothing }, step: await sessionOf(graphs.step), predict },
+        manifest: { optimizer, objective, smoothing },
+        step: stepOf(graphs.step, [...states.keys(), ...[...states.values()].flat()]),
+        predict,
         leftOut: await ofHead(head, 'leftOut'),
-        states: new Map(Object.keys(values).map((name) => [name, statesOf(name, optimizer)])),
+        states,
       } as unknown as Pattern;
       const objectives = {
         head: () => headObjective(pattern, rows),
