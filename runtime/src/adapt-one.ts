@@ -7,7 +7,7 @@ import { leftOutLogits } from './objectives.js';
 import type { Pattern } from './pattern.js';
 import type { ProfileValue } from './profile.js';
 import { askable, presentClasses, type Rows, type ViewOptions, viewedRows, withoutViews } from './rows.js';
-import { askSolved } from './solve.js';
+import { askSolved, canSolve, saidOfMany } from './solve.js';
 import type { AdaptOptions } from './types.js';
 
 /** Throws {@link InputError} for steps, a rate, views or a budget that are none. */
@@ -91,12 +91,15 @@ async function unaskedTemperature(pattern: Pattern, rows: Rows, { solved, losses
   return 1 + BY_VIEWS * (views?.loss ?? 0);
 }
 
-/** What a profile stores: the values, of the head as sure as its answers were right, and what tells pictures of other classes. */
+/**
+ * What a profile stores: the values, of the head as sure as its answers were right, and what tells pictures of other classes. `started` is what
+ * the start took the examples for, where that is known.
+ */
 export async function finished(
   pattern: Pattern,
   rows: Rows,
   adapted: AdaptedValues,
-  asked: Asked | undefined,
+  { asked, started }: { readonly asked: Asked | undefined; readonly started: Asked | undefined },
   { from, signal }: AdaptOptions,
 ): Promise<Map<string, ProfileValue>> {
   signal?.throwIfAborted();
@@ -104,7 +107,11 @@ export async function finished(
   const temperature = asked ? temperatureOf(asked) : await unaskedTemperature(pattern, rows, adapted);
   const familiar = from
     ? undefined
-    : await familiarity(pattern, rows, adapted, temperature, { moved, asked: adapted.solved ? asked : undefined });
+    : await familiarity(pattern, rows, adapted, temperature, {
+        moved,
+        asked: adapted.solved ? asked : undefined,
+        started: adapted.solved ? undefined : started,
+      });
   return new Map([...cooled(adapted.values, temperature), ...(familiar ?? [])]);
 }
 
@@ -115,7 +122,10 @@ async function reasonToSpare(
   rows: Rows,
   options: AdaptOptions,
 ): Promise<string | undefined> {
-  if (options.from || !maySpare(pattern.manifest, options)) return undefined;
+  if (options.from) return undefined;
+  const wanted = options.always ? 0 : (options.steps ?? pattern.manifest.steps);
+  if (wanted > 0 && movesHeadAlone(pattern) && pattern.solve && !canSolve(pattern, rows)) return saidOfMany(rows);
+  if (!maySpare(pattern.manifest, options)) return undefined;
   const views = await askViews(pattern, await addViews(pattern, rows, 'first'));
   return views && leavesNothing(views) ? saidOfViews(views) : undefined;
 }
@@ -133,6 +143,7 @@ export async function adaptOne(pattern: Pattern, task: TaskEncoder, options: Ada
   const heldBack = asked && heldBackOf(asked);
   const isHeadAlone = adapted.solved && (spared !== undefined || movesHeadAlone(pattern));
   // What was asked of a head alone is what it is, so that its probabilities can be as sure as it was right.
-  const values = await finished(pattern, rows, adapted, isHeadAlone ? asked : undefined, options);
+  const told = { asked: isHeadAlone ? asked : undefined, started: adapted.solved ? undefined : asked };
+  const values = await finished(pattern, rows, adapted, told, options);
   return { pattern, adapted: { ...adapted, values }, steps: isHeadAlone ? 0 : steps, heldBack, spared };
 }

@@ -5,7 +5,7 @@ import { headObjective, momentsAt, prototypeObjective } from './objectives.js';
 import type { Pattern } from './pattern.js';
 import type { Profile, ProfileValue } from './profile.js';
 import { askable, presentClasses, type Rows } from './rows.js';
-import { solvedHead } from './solve.js';
+import { canSolve, solvedHead } from './solve.js';
 import { type KnownHead, startHead } from './start-head.js';
 import { notFinite, type Stepped, takeSteps } from './take-steps.js';
 import type { TensorFeeds } from './tensors.js';
@@ -56,15 +56,15 @@ export const movesHeadAlone = ({ start }: Pattern): boolean => start.size === 0;
  * Steps end with a head in closed form where the bundle has one, of all the classes that there are, unless a head moved with what is
  * below it.
  */
-export const endsSolved = (pattern: Pattern, { from, steps, solves = false }: StepsOptions): boolean =>
-  pattern.solve !== undefined &&
+export const endsSolved = (pattern: Pattern, rows: Rows, { from, steps, solves = false }: StepsOptions): boolean =>
+  canSolve(pattern, rows) &&
   !from &&
   (solves || (steps > 0 && (pattern.manifest.objective === 'prototypes' || movesHeadAlone(pattern))));
 
 /** Steps of the head; none where it is known in closed form where they would lead. */
 async function stepHead(pattern: Pattern, rows: Rows, options: StepsOptions): Promise<Reached> {
   const below = startBelow(pattern, options.from);
-  if (endsSolved(pattern, options)) {
+  if (endsSolved(pattern, rows, options)) {
     const values = { ...below, ...(await solvedHead(pattern, rows, below)) };
     return { values, losses: [], loss: undefined, halved: 0, solved: true };
   }
@@ -80,7 +80,7 @@ async function stepPrototypes(pattern: Pattern, rows: Rows, options: StepsOption
   const objective = prototypeObjective(pattern, presentClasses(rows), queries);
   const below = startBelow(pattern, options.from);
   const stepped = await takeSteps(pattern, objective, below, { ...options, steps });
-  const solved = endsSolved(pattern, options);
+  const solved = endsSolved(pattern, rows, options);
   const head = solved
     ? await solvedHead(pattern, rows, stepped.values)
     : await headAt(pattern, rows, stepped.values, options.from);

@@ -11,7 +11,7 @@ import { type Asked, type HeldBack, heldBackOf } from './held-back.js';
 import type { Pattern } from './pattern.js';
 import { type Policy, ruleFor } from './policy.js';
 import { type Rows, withoutSpareViews, withoutViews } from './rows.js';
-import { askSolved } from './solve.js';
+import { askSolved, canSolve, saidOfMany } from './solve.js';
 import { gainOf, type Split, splitRows, tryOn } from './trials.js';
 import type { AdaptOptions } from './types.js';
 
@@ -166,7 +166,7 @@ async function chooseHead(search: Search, start: Candidate, encoded: Rows) {
   const views = await askViews(pattern, viewed);
   if (!asked || !views || leavesNothing(views) || performance.now() >= until) return { best, views };
   const all = await task.addViews(pattern, viewed, 'all');
-  if (all === viewed) return { best, views };
+  if (all === viewed || !canSolve(pattern, all)) return { best, views };
   const answers = await askSolved(pattern, all, below);
   noteTrial(search, pattern, answers, began, { solved: true, withViews: viewsOfEach(all) });
   const made = { pattern, rows: all, ends: 'solved' as const, asked: answers };
@@ -205,6 +205,7 @@ async function chooseByPolicy(
   if ('head' in rule) {
     began = performance.now();
     const all = await task.addViews(pattern, encoded, 'all');
+    if (!canSolve(pattern, all)) return { best: solved, reason: `${saidOfViews(views)}; ${saidOfMany(all)}` };
     const answers = await askSolved(pattern, all, below);
     noteTrial(search, pattern, answers, began, { solved: true, withViews: viewsOfEach(all) });
     return {
@@ -250,7 +251,7 @@ async function chooseBySteps(search: Search, found: Candidate, patterns: readonl
     asked ??= await tryOn(best.pattern, best.rows, splitRows(best.rows), optionsOf(best, options));
     const rows = withoutSpareViews(await task.encode(pattern));
     const answers = await tryWithin(pattern, rows, splitRows(rows), within(pattern, options, third));
-    noteTrial(search, pattern, answers, from, { steps, solved: endsSolved(pattern, { steps, rate: 1 }) });
+    noteTrial(search, pattern, answers, from, { steps, solved: endsSolved(pattern, rows, { steps, rate: 1 }) });
     if (!answers) {
       return { best, reason: `"${pattern.name}" takes more than is left of the budget of ${roundMs(budgetMs)}` };
     }
@@ -283,6 +284,7 @@ async function search(task: AutoTask, began: number): Promise<Found & { readonly
   const { trials } = told;
   if (budgetMs === 0) return { best: start, trials, reason: 'the budget of 0 ms is spent' };
   if (task.options.steps === 0) return { best: start, trials, reason: 'no steps were asked for' };
+  if (first.solve && !canSolve(first, encoded)) return { best: start, trials, reason: saidOfMany(encoded) };
   const { policy } = task;
   if (policy && first.solve && first.leftOut && performance.now() < told.until) {
     const from = performance.now();
@@ -341,7 +343,8 @@ export async function adaptAuto(task: AutoTask): Promise<Chosen> {
   const { pattern, rows, ends, asked } = best;
   // A head as it starts is as sure as its scale makes it.
   const told = ends === 'started' && !isEnd ? undefined : asked;
-  const values = await finished(pattern, rows, adapted, told, task.options);
+  const started = ends === 'started' ? asked : undefined;
+  const values = await finished(pattern, rows, adapted, { asked: told, started }, task.options);
   return {
     pattern,
     adapted: { ...adapted, values },

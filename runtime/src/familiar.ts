@@ -23,8 +23,9 @@ const LOGITS_COUNT = 0.05;
 const ONE_EXAMPLE = 0.84;
 
 /** Mean directions of classes `[W, F]`, and the length that the head's start gives them: cosines times it are its logits. */
-async function meanDirections(pattern: Pattern, rows: Rows, below: TensorFeeds) {
-  const head = await startHead(pattern, rows.encoded['features'] as Tensor, rows.labels, rows.ways, below, undefined);
+async function meanDirections(pattern: Pattern, rows: Rows, below: TensorFeeds, known: TensorFeeds | undefined) {
+  const head =
+    known ?? (await startHead(pattern, rows.encoded['features'] as Tensor, rows.labels, rows.ways, below, undefined));
   const { dims } = head['head.weight'] as Tensor;
   const length = dims[1] as number;
   const data = dataOf(head['head.weight']);
@@ -53,7 +54,9 @@ function spreadOf(values: readonly number[]): Spread {
 
 /** How near each row that counts comes to its nearest class, its own one left out or not. */
 const nearest = (asked: Asked, withOwn: boolean): number[] =>
-  askedRows(asked).map(({ row, label }) => Math.max(...[...row].filter((_, way) => withOwn || way !== label)));
+  askedRows(asked).map(({ row, label }) =>
+    row.reduce((most, value, way) => (withOwn || way !== label ? Math.max(most, value) : most), -Infinity),
+  );
 
 /** Cosines of rows and a share of their logits by heads in closed form, added. */
 const added = (cosines: Asked, logits: Asked, share: number): Asked => ({
@@ -80,36 +83,48 @@ async function spreadOfViews(
  * often taken for the other (of two normal distributions). With one example of each class it is above four in five of the latter; where
  * something below the head has moved, which drives both apart, half-way to views of the examples. The head's logits are to be divided by
  * `temperature`. `moved` says whether something below the head has; `asked`, where nothing has, what the head in closed form took examples
- * for that it had not seen.
+ * for that it had not seen, and `started` what the start did, where that is known.
  */
 export async function familiarity(
   pattern: Pattern,
   all: Rows,
-  { values, solved }: Pick<AdaptedValues, 'values' | 'solved'>,
+  { values, solved, losses }: Pick<AdaptedValues, 'values' | 'solved' | 'losses'>,
   temperature: number,
-  { moved, asked }: { readonly moved: boolean; readonly asked: Asked | undefined },
+  {
+    moved,
+    asked,
+    started,
+  }: { readonly moved: boolean; readonly asked: Asked | undefined; readonly started: Asked | undefined },
 ): Promise<Map<string, ProfileValue> | undefined> {
   const rows = presentClasses(withoutViews(all));
   if (!pattern.solve || !pattern.leftOut || rows.ways < 2 || rows.ways < all.ways) return undefined;
   const below = storedTensors(new Map([...values].filter(([name]) => pattern.start.has(name))));
   // Of two classes one is left, which alone says nothing; nor do logits of views that steps asked about.
   const share = solved && rows.ways > 2 && (!moved || askable(rows).includes(1)) ? LOGITS_COUNT : 0;
-  const means = await meanDirections(pattern, rows, below);
+  const isStart = losses.length === 0 && !solved && rows.labels.length === all.labels.length;
+  const means = await meanDirections(
+    pattern,
+    rows,
+    below,
+    isStart && !pattern.keptHead ? storedTensors(values) : undefined,
+  );
   if (!means) return undefined;
   const { data, shape, scale } = means;
-  const logits = (await leftOutLogits(pattern, rows, below)).map((value) => value / scale);
+  const isKnown = isStart && started?.labels.length === rows.labels.length;
+  const own = isKnown ? started.logits : await leftOutLogits(pattern, rows, below);
+  const logits = own.map((value) => value / scale);
   const cosines = { logits, labels: rows.labels, counts: rows.support };
   const isAsked = asked !== undefined && !moved && rows.labels.length === all.labels.length;
   const held = share > 0 ? (isAsked ? asked : await askSolved(pattern, rows, below)) : askedAlike(cosines, rows);
   const left = share > 0 ? await askStrangers(pattern, rows, below) : cosines;
   const strangers = spreadOf(nearest(added(cosines, left, share), false));
-  const own = held
+  const near = held
     ? spreadOf(nearest(added(cosines, held, share), true))
     : moved
       ? await spreadOfViews(pattern, all, below, scale)
       : undefined;
-  const threshold = own
-    ? between(strangers, own, held !== undefined)
+  const threshold = near
+    ? between(strangers, near, held !== undefined)
     : strangers.mean + ONE_EXAMPLE * strangers.deviation;
   return new Map([
     [FAMILIAR.means, { shape, data }],

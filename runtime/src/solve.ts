@@ -29,6 +29,20 @@ export async function solvedHead(pattern: Pattern, rows: Rows, below: TensorFeed
   };
 }
 
+/**
+ * Rows that a head in closed form is made of, at most: its time grows with their cube, and from some hundreds on a class's mean direction knows
+ * the class.
+ */
+const MOST_SOLVED = 1000;
+
+/** Whether a head in closed form can be made of rows. */
+export const canSolve = ({ solve }: Pattern, { labels }: Pick<Rows, 'labels'>): boolean =>
+  solve !== undefined && labels.length <= MOST_SOLVED;
+
+/** Why there is none of so many, for people. */
+export const saidOfMany = ({ labels }: Pick<Rows, 'labels'>): string =>
+  `a head in closed form is made of ${MOST_SOLVED} examples and views at most, and these are ${labels.length}: each class is its mean direction`;
+
 /** Parts that the examples are held back in, at most, and fewer, but two, of more than 200 rows: of each part a matrix is inverted. */
 const [MOST_FOLDS, LARGEST] = [5, 4e7];
 

@@ -14,13 +14,14 @@ import { positiveNumber, wholeNumber } from '../arguments.js';
 import { externalDataReader } from '../external-data.js';
 import { bytes, formatTable, percent } from '../format.js';
 import { addFrozenOptions, describeQuantized, type FrozenOptions, quantizeOf } from '../frozen-options.js';
+import { addLimitOptions, type LimitOptions, limitsOf } from '../limit-options.js';
 import { addModelOptions, type ModelOptions, profilesOption, readingOf } from '../model-options.js';
 import { readNamedFile } from '../named-file.js';
 import { numbersOf, parameterTable, summaryOfParameters } from '../parameter-tables.js';
 import { namedLists } from '../patterns.js';
 import { nameOfPlace, writtenLine } from '../written.js';
 
-interface CompileOptions extends ModelOptions, FrozenOptions {
+interface CompileOptions extends ModelOptions, FrozenOptions, LimitOptions {
   readonly out: string;
   readonly trainable?: string[];
   readonly pattern?: Map<string, string[]>;
@@ -129,7 +130,7 @@ export function compileCommand(): Command {
     .option('--name <name>', 'name of the bundle; the folder’s when absent')
     .option('--description <text>', 'one line that says what the bundle is for')
     .option('--verbose', 'list every parameter, not one line a block (or layer, where no blocks repeat)');
-  return addFrozenOptions(addModelOptions(command)).action(runCompile);
+  return addFrozenOptions(addLimitOptions(addModelOptions(command))).action(runCompile);
 }
 
 async function runCompile(path: string, options: CompileOptions): Promise<void> {
@@ -168,6 +169,7 @@ async function runCompile(path: string, options: CompileOptions): Promise<void> 
       directory: out,
       name: name ?? nameOfPlace(out),
       patterns: Object.fromEntries(patterns),
+      limits: limitsOf(options),
       ...(names ? { labels: names } : {}),
       ...(description ? { description } : {}),
       ...(quantize ? { quantize } : {}),

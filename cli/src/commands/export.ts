@@ -5,13 +5,14 @@ import { Command } from 'commander';
 import { positiveNumber, wholeNumber } from '../arguments.js';
 import { formatTable, percent } from '../format.js';
 import { addFrozenOptions, describeQuantized, type FrozenOptions, quantizeOf } from '../frozen-options.js';
+import { addLimitOptions, type LimitOptions, limitsOf } from '../limit-options.js';
 import { readNamedModel } from '../model-file.js';
 import { profilesOption } from '../model-options.js';
 import { readNamedJson } from '../named-file.js';
 import { choosePatterns, namedLists, SEARCHED } from '../patterns.js';
 import { nameOfPlace, writtenLine } from '../written.js';
 
-interface ExportOptions extends FrozenOptions {
+interface ExportOptions extends FrozenOptions, LimitOptions {
   readonly out: string;
   readonly model?: string;
   readonly name?: string;
@@ -66,7 +67,7 @@ export function exportCommand(): Command {
     .option('--policy <file>', 'of a model: JSON of what auto does by the loss of views of the examples')
     .addOption(profilesOption())
     .option('--provenance <file>', 'JSON object to keep in the manifest: commands, data, notes');
-  return addFrozenOptions(command).action(runExport);
+  return addFrozenOptions(addLimitOptions(command)).action(runExport);
 }
 
 /** Characters that a table has for layers. */
@@ -77,8 +78,8 @@ function layersText(layers: readonly string[]): string {
   return all.length <= LAYERS_WIDTH ? all : `${layers.length} layers`;
 }
 
-/** How the bundle is stored, and its frozen part computed. */
-type Stored = Pick<ExportModelOptions, 'quantize' | 'half'>;
+/** How the bundle is stored, its frozen part computed, and what an adaptation may have. */
+type Stored = Pick<ExportModelOptions, 'quantize' | 'half' | 'limits'>;
 
 /** A bundle of a run that learned where a model learns. */
 async function exportModel(path: string, options: ExportOptions, stored: Stored): Promise<Manifest> {
@@ -123,7 +124,7 @@ async function runExport(path: string, options: ExportOptions): Promise<void> {
   const { modelRunConfigOf } = await import('@whet/trainer');
   const isModel = options.model !== undefined || (await modelRunConfigOf(path)) !== undefined;
   const quantize = await quantizeOf(options);
-  const stored = { ...(quantize ? { quantize } : {}), half: options.half };
+  const stored = { ...(quantize ? { quantize } : {}), half: options.half, limits: limitsOf(options) };
   const manifest = await (isModel ? exportModel : exportNetwork)(path, options, stored);
   const rows = Object.entries(manifest.patterns).map(([pattern, { moving, layers, features }]) => {
     const moved = moving.reduce((sum, weight) => sum + weight.moving, 0);

@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Bundle, type Manifest, Profile, type ProfileValue } from '@whet/runtime';
+import { type AdaptOptions, type Bundle, type Manifest, Profile, type ProfileValue } from '@whet/runtime';
 import { loadBundle } from '@whet/runtime/node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compileBytes } from '../compile/compile-helpers.js';
@@ -98,6 +98,34 @@ describe('a head in closed form', () => {
     for (const { probabilities } of answers) {
       expect(Object.values(probabilities).reduce((a, b) => a + b, 0)).toBeCloseTo(1, 4);
     }
+  });
+
+  it.each<[string, AdaptOptions]>([
+    ['the head alone', { pattern: 'head' }],
+    ['auto', { pattern: 'auto' }],
+    ['steps, and their end', { pattern: 'last', steps: 2, always: true }],
+  ])('is left for mean directions where there are more than a thousand examples: %s', async (_, options) => {
+    const { directory } = await compileBytes(model, {
+      patterns: { head: ['none'], last: ['last:1'] },
+      limits: { maxExamples: 1100 },
+    });
+    const wide = await loadBundle(directory);
+    const examples = pictures({ a: 501, b: 500 });
+    const { solved, losses, spared, auto, profile, heldBack } = await wide.adapt(examples, options);
+    const fewer = await wide.adapt(examples.slice(1), options);
+    await wide.release();
+    expect([solved, fewer.solved]).toEqual([false, true]);
+    expect(losses).toHaveLength(options.steps ?? 0);
+    const why = 'a head in closed form is made of 1000 examples and views at most, and these are 1001';
+    if (!options.steps) expect(spared ?? auto?.reason).toContain(`${why}: each class is its mean direction`);
+    expect(heldBack?.asked).toBe(1001);
+    expect(profile.values.get('familiar.line')?.data.every(Number.isFinite)).toBe(true);
+  });
+
+  it('is not made of views of all where they are more than a thousand', async () => {
+    const { auto, solved } = await bundle.adapt(pictures({ a: 75, b: 75 }), { pattern: 'auto' });
+    expect(solved).toBe(true);
+    expect(auto?.trials.map(({ withViews }) => withViews)).not.toContain(6);
   });
 
   it('is made of examples that were encoded before, as of their images', async () => {

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readModel } from '@whet/trainer';
@@ -52,6 +52,17 @@ describe('whet compile', () => {
     const moved = numbers.slice(-3).reduce((a, b) => a + b, 0);
     expect(out).toContain(`${moved} + head`);
     for (const cost of column(rows, 'multiply-adds')) expect(cost).toMatch(/^\d+\.\d\d M$/);
+  });
+
+  it('bounds what an adaptation may have, by options', async () => {
+    await tableOf('mobile.onnx', '--out', 'wide', '--max-classes', '1000', '--max-examples', '5000');
+    const { limits } = JSON.parse(await readFile(join(cwd, 'wide/manifest.json'), 'utf8'));
+    expect(limits).toEqual({ maxClasses: 1000, maxExamples: 5000 });
+    const none = await runWhet(cwd, ['compile', 'mobile.onnx', '--out', 'none', '--max-classes', '0']);
+    expect([none.code === 0, none.err]).toEqual([
+      false,
+      expect.stringMatching(/--max-classes.*expected a whole number of 1 or more/s),
+    ]);
   });
 
   it('prints every parameter where that is asked for', async () => {

@@ -207,7 +207,7 @@ export async function writeCompiled(
       head: head ? 'kept' : options.head === 'prototype' ? 'prototype' : 'cosine',
       ...(labels ? { labels: [...labels] } : {}),
       featureLength: featureLength(model),
-      limits: { maxClasses: (head?.classes ?? 0) + 100, maxExamples: 500 },
+      limits: { maxClasses: (head?.classes ?? 0) + 100, maxExamples: 500, ...options.limits },
       defaultPattern: written.defaultPattern ?? (requests[0] as PatternRequest).name,
       ...(written.auto ? { auto: true } : {}),
       ...(written.policy ? { policy: written.policy } : {}),

@@ -85,6 +85,8 @@ export interface CompileOptions extends StepOptions, ImageOptions, StorageOption
    * the examples, for images unlike those that the model was trained on.
    */
   readonly normalization?: FileNormalization;
+  /** What an adaptation may have at most; 500 examples and 100 classes, beside those of a kept head, when absent. */
+  readonly limits?: Partial<Manifest['limits']>;
   /** How profiles store what moved; `float32` when absent. */
   readonly profiles?: StoredNumbers;
   /** How the frozen part becomes bytes; it stays in float32 when absent. */

@@ -27,7 +27,8 @@ export interface BundleOptions {
   /** Inner steps and rate; those of training when absent. */
   readonly steps?: number;
   readonly rate?: number;
-  readonly limits?: { readonly maxClasses: number; readonly maxExamples: number };
+  /** What an adaptation may have at most; 100 classes and 500 examples when absent. */
+  readonly limits?: Partial<Manifest['limits']>;
   /** How profiles store what moved; `float32` when absent. */
   readonly profiles?: StoredNumbers;
   /** Added to the manifest's provenance. */
@@ -93,7 +94,7 @@ function bundleDraft(options: BundleOptions): BundleDraft {
     head: head as Manifest['head'],
     featureLength,
     ...(options.profiles ? { profiles: options.profiles } : {}),
-    limits: options.limits ?? { maxClasses: 100, maxExamples: 500 },
+    limits: { maxClasses: 100, maxExamples: 500, ...options.limits },
     defaultPattern:
       options.defaultPattern ?? (['sparse', 'head', ...names].find((name) => names.includes(name)) as string),
     patterns,

@@ -14,7 +14,7 @@ import { closedShare, openBlocks, openTensors } from './report.js';
 /** The pattern that moves what masks leave open, by the learned rates. */
 const LEARNED = 'learned';
 
-export interface ExportModelOptions extends Pick<CompileOptions, 'half' | 'quantize'> {
+export interface ExportModelOptions extends Pick<CompileOptions, 'half' | 'quantize' | 'limits'> {
   readonly run: ModelRun;
   readonly file: ModelFile;
   /** The bundle's folder, or one file where it ends in `.whet`; written whole or not at all. */
@@ -153,6 +153,7 @@ export async function exportModelRun(options: ExportModelOptions): Promise<Compi
       ...(file.external ? { external: file.external as ExternalReader } : {}),
       ...(options.version === undefined ? {} : { version: options.version }),
       ...(options.description === undefined ? {} : { description: options.description }),
+      ...(options.limits ? { limits: options.limits } : {}),
       ...(options.profiles ? { profiles: options.profiles } : {}),
       ...(options.quantize ? { quantize: options.quantize } : {}),
       half: options.half,
