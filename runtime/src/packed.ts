@@ -30,16 +30,25 @@ export const scaleCount = (entries: number): number => Math.ceil(entries / GROUP
 export function packValue({ shape, data }: ProfileValue, start?: Float32Array): PackedValue {
   const bytes = new Int8Array(data.length);
   const scales = new Float32Array(scaleCount(data.length));
-  const away = (i: number) => (data[i] as number) - (start?.[i] ?? 0);
+  const away = new Float64Array(GROUP);
   for (let from = 0; from < data.length; from += GROUP) {
-    const to = Math.min(from + GROUP, data.length);
+    const count = Math.min(GROUP, data.length - from);
     let most = 0;
-    for (let i = from; i < to; i++) most = Math.max(most, Math.abs(away(i)));
+    for (let i = 0; i < count; i++) {
+      const difference = (data[from + i] as number) - (start ? (start[from + i] as number) : 0);
+      away[i] = difference;
+      const size = Math.abs(difference);
+      if (size > most) most = size;
+    }
     // As it is stored; of numbers that are too small for a scale of float32 nothing is left.
     const scale = Math.fround(most / MOST);
     scales[from / GROUP] = scale;
     if (scale === 0) continue;
-    for (let i = from; i < to; i++) bytes[i] = Math.max(-MOST, Math.min(MOST, Math.round(away(i) / scale)));
+    for (let i = 0; i < count; i++) {
+      // Half-way between two, the one above, as Math.round has it.
+      const rounded = Math.floor((away[i] as number) / scale + 0.5);
+      bytes[from + i] = rounded > MOST ? MOST : rounded < -MOST ? -MOST : rounded;
+    }
   }
   return { shape, bytes, scales };
 }
@@ -47,8 +56,10 @@ export function packValue({ shape, data }: ProfileValue, start?: Float32Array): 
 /** What a packed value stands for. */
 export function unpackValue({ shape, bytes, scales }: PackedValue, start?: Float32Array): ProfileValue {
   const data = new Float32Array(bytes.length);
-  for (let i = 0; i < data.length; i++) {
-    data[i] = (start?.[i] ?? 0) + (scales[Math.floor(i / GROUP)] as number) * (bytes[i] as number);
+  for (let from = 0; from < data.length; from += GROUP) {
+    const scale = scales[from / GROUP] as number;
+    const to = Math.min(from + GROUP, data.length);
+    for (let i = from; i < to; i++) data[i] = (start ? (start[i] as number) : 0) + scale * (bytes[i] as number);
   }
   return { shape, data };
 }

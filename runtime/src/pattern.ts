@@ -152,7 +152,8 @@ export function loadPattern(
   const step = new StepGraph(source, graphs.step, files.get(graphs.step) as Uint8Array, weights.external, {
     names: [stepInputs, stepInputs, [...carried.map(nextName), 'loss']],
     small: isSmall(manifest),
-    carried,
+    values: stepped,
+    states: carried.slice(stepped.length),
   });
   const observe = graphs.moments ? open(graphs.moments, ['features', ...below], ['features'], moving) : undefined;
   const predictInputs = ['features', ...values, ...moving];

@@ -16,8 +16,16 @@ export const LOOP = {
   limit: 'whet.limit',
   /** Before each step that was taken, `[taken]`. */
   losses: 'whet.losses',
-  first: (value: string) => `whet.first/${value}`,
-  last: (value: string) => `whet.last/${value}`,
+  /** What steps change: before the first of them, */
+  first: (name: string) => `whet.first/${name}`,
+  /** after the last, */
+  last: (name: string) => `whet.last/${name}`,
+  /** and before the last; */
+  before: (name: string) => `whet.before/${name}`,
+  /** values before the one before the last, */
+  earlier: (name: string) => `whet.earlier/${name}`,
+  /** which before the first are these. */
+  best: (name: string) => `whet.best/${name}`,
 } as const;
 
 /** Numbers of types and fields of onnx.proto (ONNX IR, https://onnx.ai/onnx/repo-docs/IR.html). */
@@ -78,12 +86,14 @@ function isExternal(tensor: Uint8Array): boolean {
   return external;
 }
 
-/**
- * The model of a step as one of several in a run: its graph as the body of ONNX's `Loop`, which hands what steps change from each to the next,
- * and ends after the first whose loss rose. Where each step is a run of its own, its values go through JavaScript, which takes a fifth of the
- * time of a step that moves a million. The bundle's file stays a plain graph, which any engine runs.
- */
-export function loopModel(model: Uint8Array, carried: readonly string[]): Uint8Array {
+/** A name of the loop's own, of a value where it is of one. */
+const inBody =
+  (kind: string) =>
+  (name = ''): string =>
+    `whet.body/${kind}/${name}`;
+
+/** The parts of a step's model: its graph's inputs and outputs, what stays in it, and what the outermost graph has to have. */
+function partsOf(model: Uint8Array) {
   const beside: Uint8Array[] = [];
   let graph = new Uint8Array();
   readFields(model, (number, content, whole) => {
@@ -102,37 +112,56 @@ export function loopModel(model: Uint8Array, carried: readonly string[]): Uint8A
   });
   // Values that the graph has itself may be listed among its inputs, too.
   for (const name of own) inputs.delete(name);
+  return { beside, inputs, outputs, inner, outer };
+}
 
+/**
+ * The model of a step as one of several in a run: its graph as the body of ONNX's `Loop`, which hands what steps change, `values` and `states`,
+ * from each to the next, and ends after the first whose loss rose; then it tells what was before that one, too. A run of its own costs a
+ * sixth of the time of a step of the last layers. The bundle's file stays a plain graph, which any engine runs.
+ */
+export function loopModel(model: Uint8Array, values: readonly string[], states: readonly string[]): Uint8Array {
+  const { beside, inputs, outputs, inner, outer } = partsOf(model);
+  const carried = [...values, ...states];
   const isCounted = inputs.has('count');
-  const next = (name: string): Uint8Array => outputs.get(nextName(name)) as Uint8Array;
-  const [step, go, goOn, limit, limitNext, scaled] = ['step', 'go', 'goOn', 'limit', 'limitNext', 'scaled'].map(
-    (name) => `whet.body/${name}`,
-  ) as [string, string, string, string, string, string];
+  const like = (name: string, called: string): Uint8Array => renamed(inputs.get(name) as Uint8Array, called);
+  const [step, go, goOn] = [inBody('step')(), inBody('go')(), inBody('goOn')()];
+  const [limit, limitNext, scaled] = [inBody('limit')(), inBody('limitNext')(), inBody('scaled')()];
+  // What each step hands on besides: what was before it, and values from before that.
+  const [kept, keptNext, older, olderNext] = [inBody('kept'), inBody('keptNext'), inBody('older'), inBody('olderNext')];
   const body = [
     bytesField(IN_GRAPH.name, 'step'),
     ...[
-      value(step, INT64),
-      value(go, BOOL),
-      ...carried.map((name) => inputs.get(name) as Uint8Array),
+      ...[value(step, INT64), value(go, BOOL)],
+      ...carried.map((name) => like(name, name)),
+      ...carried.map((name) => like(name, kept(name))),
+      ...values.map((name) => like(name, older(name))),
       value(limit, FLOAT),
     ].map((each) => bytesField(IN_GRAPH.input, each)),
-    ...[value(goOn, BOOL), ...carried.map(next), value(limitNext, FLOAT), value('loss', FLOAT)].map((each) =>
-      bytesField(IN_GRAPH.output, each),
-    ),
+    ...[
+      value(goOn, BOOL),
+      ...carried.map((name) => outputs.get(nextName(name)) as Uint8Array),
+      ...carried.map((name) => like(name, keptNext(name))),
+      ...values.map((name) => like(name, olderNext(name))),
+      ...[value(limitNext, FLOAT), value('loss', FLOAT)],
+    ].map((each) => bytesField(IN_GRAPH.output, each)),
     node('Gather', [LOOP.rates, step], ['rate']),
     ...(isCounted ? [node('Gather', [LOOP.counts, step], ['count'])] : []),
     ...inner,
+    ...carried.map((name) => node('Identity', [name], [keptNext(name)])),
+    ...values.map((name) => node('Identity', [kept(name)], [olderNext(name)])),
     // Of a loss that is no number, too, nothing is below.
     node('Less', ['loss', limit], [goOn]),
     node('Mul', ['loss', 'whet.relative'], [scaled]),
     node('Add', [scaled, 'whet.absolute'], [limitNext]),
   ];
-  const bodyAttribute = bytesField(5, [bytesField(1, 'body'), bytesField(6, body), numberField(20, GRAPH)]);
+  const began = [...carried.map(LOOP.first), ...values.map(LOOP.best), ...states.map(LOOP.first)];
+  const ended = [...carried.map(LOOP.last), ...carried.map(LOOP.before), ...values.map(LOOP.earlier)];
   const loop = node(
     'Loop',
-    [LOOP.trips, 'whet.yes', ...carried.map(LOOP.first), LOOP.limit],
-    [...carried.map(LOOP.last), 'whet.lastLimit', LOOP.losses],
-    [bodyAttribute],
+    [LOOP.trips, 'whet.yes', ...began, ...values.map(LOOP.best), LOOP.limit],
+    [...ended, 'whet.lastLimit', LOOP.losses],
+    [bytesField(5, [bytesField(1, 'body'), bytesField(6, body), numberField(20, GRAPH)])],
   );
   const inside = new Set([...carried, 'rate', 'count']);
   const whole = [
@@ -144,15 +173,17 @@ export function loopModel(model: Uint8Array, carried: readonly string[]): Uint8A
     constant('whet.absolute', FLOAT, number(ABSOLUTE)),
     ...[
       ...[...inputs].filter(([name]) => !inside.has(name)).map(([, each]) => each),
-      value(LOOP.trips, INT64),
-      value(LOOP.rates, FLOAT, true),
+      ...[value(LOOP.trips, INT64), value(LOOP.rates, FLOAT, true), value(LOOP.limit, FLOAT)],
       ...(isCounted ? [value(LOOP.counts, FLOAT, true)] : []),
-      value(LOOP.limit, FLOAT),
-      ...carried.map((name) => renamed(inputs.get(name) as Uint8Array, LOOP.first(name))),
+      ...carried.map((name) => like(name, LOOP.first(name))),
+      ...values.map((name) => like(name, LOOP.best(name))),
     ].map((each) => bytesField(IN_GRAPH.input, each)),
-    ...[...carried.map((name) => renamed(next(name), LOOP.last(name))), value(LOOP.losses, FLOAT, true)].map((each) =>
-      bytesField(IN_GRAPH.output, each),
-    ),
+    ...[
+      ...carried.map((name) => like(name, LOOP.last(name))),
+      ...carried.map((name) => like(name, LOOP.before(name))),
+      ...values.map((name) => like(name, LOOP.earlier(name))),
+      value(LOOP.losses, FLOAT, true),
+    ].map((each) => bytesField(IN_GRAPH.output, each)),
   ];
   return joinBytes([...beside, bytesField(IN_MODEL.graph, whole)]);
 }

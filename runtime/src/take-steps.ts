@@ -79,7 +79,7 @@ export async function takeSteps(
 
   const { optimizer = 'sgd', schedule = 'constant' } = pattern.manifest;
   const isCounted = countsSteps(optimizer);
-  let best: { readonly loss: number; readonly values: () => Promise<TensorFeeds> } | undefined;
+  let best: { readonly loss: number; readonly values: TensorFeeds } | undefined;
   let halved = 0;
   let carried: TensorFeeds = { ...start, ...statesOf(pattern, start) };
   const valuesOf = (from: TensorFeeds) =>
@@ -91,36 +91,31 @@ export async function takeSteps(
   let part = partOf(measured.get(pattern.step) ?? PART_MS);
   while (losses.length < steps) {
     signal?.throwIfAborted();
-    const [from, before] = [carried, losses.length];
-    const asked = Math.min(part, pattern.step.most, steps - before);
-    const numbers = Array.from({ length: asked }, (_, i) => before + i + 1);
-    const rates = numbers.map((step) => (rate / 2 ** halved) * scheduled(schedule, step, steps));
-    const counts = isCounted ? numbers.map((step) => step - halved) : [];
-    const take = (count: number, limit: number) =>
-      pattern.step.take(objective.feeds, from, { rates: rates.slice(0, count), counts: counts.slice(0, count), limit });
-    /** What the first of these steps led to: taken again, as a run tells where it ended alone. */
-    const after = async (count: number) => (count === 0 ? from : (await take(count, Number.POSITIVE_INFINITY)).carried);
+    const asked = Math.min(part, pattern.step.most, steps - losses.length);
+    const numbers = Array.from({ length: asked }, (_, i) => losses.length + i + 1);
     const began = performance.now();
-    const taken = await take(asked, best ? highest(best.loss) : Number.POSITIVE_INFINITY);
+    const taken = await pattern.step.take(objective.feeds, carried, best?.values ?? valuesOf(carried), {
+      rates: numbers.map((step) => (rate / 2 ** halved) * scheduled(schedule, step, steps)),
+      counts: isCounted ? numbers.map((step) => step - halved) : [],
+      limit: best ? highest(best.loss) : Number.POSITIVE_INFINITY,
+    });
     const milliseconds = (performance.now() - began) / (taken.losses.length * rows);
     measured.set(pattern.step, milliseconds);
     part = partOf(milliseconds);
-    carried = taken.carried;
+    const reached = valuesOf(taken.before);
+    const last = taken.losses.length - 1;
     for (const [i, loss] of taken.losses.entries()) {
-      const rose = best !== undefined && rises(loss, best.loss);
-      if (best && rose) {
-        const [reached, low] = [await after(i), await best.values()];
-        carried = { ...reached, ...halfWay(low, valuesOf(reached)) };
-        best = { loss: best.loss, values: async () => low };
+      if (best && i === last && rises(loss, best.loss)) {
+        best = { loss: best.loss, values: taken.earlier };
+        carried = { ...taken.before, ...halfWay(best.values, reached) };
         halved++;
-        part = 1;
       } else {
         if (!Number.isFinite(loss)) throw notFinite(`a loss of ${loss} before step ${losses.length + 1}`);
-        best = { loss, values: async () => valuesOf(await after(i)) };
+        best = { loss, values: reached };
+        carried = taken.last;
       }
       losses.push(best.loss);
       onStep?.(losses.length, best.loss);
-      if (rose) break;
     }
     // From out of the range of numbers, which shows first in the loss, there is no way back by halves.
     if (halved > 0 && !allFinite(valuesOf(carried))) break;
@@ -132,5 +127,5 @@ export async function takeSteps(
     const loss = await objective.lossAt(values);
     if (!rises(loss, reached.loss)) return { values, losses, loss, halved };
   }
-  return { values: await reached.values(), losses, loss: reached.loss, halved };
+  return { values: reached.values, losses, loss: reached.loss, halved };
 }

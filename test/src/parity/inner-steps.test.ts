@@ -104,9 +104,9 @@ for (const { name, open, loops, skipped = false } of runtimes) {
     const opened: { release(): Promise<void> }[] = [];
     afterAll(() => Promise.all(opened.map((session) => session.release())));
     const source = { location: 'test', read: () => Promise.reject(new Error('no files')), createSession: open, loops };
-    const stepOf = (graph: Graph, carried: readonly string[]): StepGraph => {
+    const stepOf = (graph: Graph, values: readonly string[], states: readonly string[]): StepGraph => {
       const [inputs, outputs] = [graph.inputs.map((one) => one.name), [...graph.outputs.keys()]];
-      const options = { names: [inputs, inputs, outputs], small: true, carried } as const;
+      const options = { names: [inputs, inputs, outputs], small: true, values, states } as const;
       const step = new StepGraph(source, 'step.onnx', encodeOnnx(lowerForCpu(graph)), new Map(), options);
       opened.push(step);
       return step;
@@ -146,7 +146,7 @@ for (const { name, open, loops, skipped = false } of runtimes) {
       const states = new Map(Object.keys(values).map((name) => [name, statesOf(name, optimizer)]));
       const pattern = {
         manifest: { optimizer, objective, smoothing },
-        step: stepOf(graphs.step, [...states.keys(), ...[...states.values()].flat()]),
+        step: stepOf(graphs.step, [...states.keys()], [...states.values()].flat()),
         predict,
         leftOut: await ofHead(head, 'leftOut'),
         states,
