@@ -1,4 +1,4 @@
-export { openData, recogniseData } from './data.js';
+export { loadData, openData, recogniseData } from './data.js';
 export { bytes, formatTable, milliseconds, percent, signed } from './format.js';
 export { whetProgram } from './program.js';
 export { type Progress, startProgress } from './progress.js';

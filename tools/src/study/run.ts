@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { loadData, recogniseData } from '@whet/cli';
 import {
   backboneOf,
   type Checkpoint,
@@ -9,7 +10,6 @@ import {
   frozenShare,
   type Interval,
   loadCheckpoint,
-  loadOmniglot,
   newRun,
   openMetrics,
   ortBackend,
@@ -33,8 +33,6 @@ const { values: options } = parseArgs({
     methods: { type: 'string', multiple: true },
     tasks: { type: 'string', default: '600' },
     threads: { type: 'string', default: '1' },
-    /** Inner rates to choose from on validation tasks, for each method and seed. */
-    rates: { type: 'string', multiple: true, default: ['0.01', '0.03', '0.1'] },
     /** Points of validation accuracy that a lambda pattern may lose. */
     budget: { type: 'string', default: '1' },
     /** Rounds of timing adaptation, of `layer` networks of the first seed; wants an idle machine. */
@@ -42,24 +40,39 @@ const { values: options } = parseArgs({
   },
 });
 const { data, out } = options;
-if (!data) throw new Error('--data: expected the folder of Omniglot’s zip files');
-const dataset = await loadOmniglot(data);
+if (!data) throw new Error('--data: expected the folder of the recipe’s data');
+
+interface Shape {
+  readonly ways: number;
+  readonly shots: number;
+}
+
+/** What a study trains, and on which tasks it chooses and measures. */
+interface Recipe {
+  /** Of every channel, of pixels 0..1; absent for drawings. */
+  readonly mean?: readonly number[];
+  readonly std?: readonly number[];
+  /** Settings of the network that all methods start from, and what is other in what follows. */
+  readonly embedding: { readonly model: { readonly imageSize: number } };
+  readonly rule: { readonly innerSteps: number };
+  /** Test tasks of the table, and those of whose adaptations the time is taken. */
+  readonly shapes: readonly Shape[];
+  readonly timed: readonly Shape[];
+  /** Inner rates to choose from, for each method and seed, and the validation tasks to choose on. */
+  readonly rates: readonly number[];
+  readonly choose: readonly Shape[];
+  /** Validation tasks on which a lambda pattern is searched for. */
+  readonly search: Shape;
+  /** Whether a method is measured after a single inner step, too. */
+  readonly oneStep?: boolean;
+}
+
+const recipe = JSON.parse(await readFile(options.recipe, 'utf8')) as Recipe;
+const { mean, std } = recipe;
+const dataset = await loadData(await recogniseData(data), { size: recipe.embedding.model.imageSize, mean, std });
 const backend = ortBackend({ threads: Number(options.threads) });
-const recipe = JSON.parse(await readFile(options.recipe, 'utf8')) as Record<'embedding' | 'rule', object>;
+const QUERIES = { queries: 15 };
 const log = (text: string) => process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${text}\n`);
-
-const SHAPES = [
-  { ways: 5, shots: 1 },
-  { ways: 5, shots: 5 },
-  { ways: 20, shots: 1 },
-  { ways: 20, shots: 5 },
-].map((shape) => ({ ...shape, queries: 15 }));
-
-/** Adaptations that are timed. */
-const TIMED = [
-  { ways: 5, shots: 5 },
-  { ways: 20, shots: 5 },
-];
 
 /** The last checkpoint of a run that is trained to its end, or from where it was left. */
 async function trained(directory: string, settings: object, from?: string): Promise<Checkpoint> {
@@ -80,17 +93,16 @@ async function trained(directory: string, settings: object, from?: string): Prom
   return loadCheckpoint(last);
 }
 
-/** The inner rate that is most accurate on validation tasks of 10 ways, 1-shot and 5-shot alike. */
+/** The inner rate that is most accurate on validation tasks, those of all shapes alike. */
 async function bestRate(checkpoint: Checkpoint, steps: number, rule: Rule): Promise<number> {
   // A rule that learned its rates takes those, and none from here.
   if (rule.rates || steps === 0) return checkpoint.config.innerRate;
   const found: { rate: number; mean: number }[] = [];
-  for (const rate of options.rates.map(Number)) {
+  for (const rate of recipe.rates) {
     let mean = 0;
-    for (const shots of [1, 5]) {
-      const shape = { ways: 10, shots, queries: 15 };
-      const on = { dataset, backend, split: 'validation', tasks: 40, shape } as const;
-      mean += (await evaluateTasks({ ...checkpoint, ...on, rule, steps, rate })).mean / 2;
+    for (const shape of recipe.choose) {
+      const on = { dataset, backend, split: 'validation', tasks: 40, shape: { ...shape, ...QUERIES } } as const;
+      mean += (await evaluateTasks({ ...checkpoint, ...on, rule, steps, rate })).mean / recipe.choose.length;
     }
     found.push({ rate, mean });
   }
@@ -100,7 +112,7 @@ async function bestRate(checkpoint: Checkpoint, steps: number, rule: Rule): Prom
 /** The smallest lambda pattern within the budget of the best on validation tasks, by how much of a step it leaves out. */
 async function searched(checkpoint: Checkpoint, rate: number): Promise<Rule> {
   const layers = [...backboneOf(checkpoint.config).layers, 'head'];
-  const shape = { ways: 20, shots: 1, queries: 15 };
+  const shape = { ...recipe.search, ...QUERIES };
   const on = { dataset, backend, split: 'validation', tasks: 60, shape, rate } as const;
   const found: { chosen: readonly string[]; mean: number }[] = [];
   for (let bits = 1; bits < 1 << layers.length; bits++) {
@@ -129,40 +141,36 @@ async function measure(method: Method, normalization: string, seed: number): Pro
     settings,
     join(embedding, 'last.safetensors'),
   );
-  const innerSteps = (recipe.rule as { innerSteps: number }).innerSteps;
-  const steps = method.steps ?? innerSteps;
+  const steps = method.steps ?? recipe.rule.innerSteps;
   const trainedRule = rules.get(checkpoint.config.rule) as Rule;
   const known = method.adapts === 'search' ? undefined : (method.adapts ?? trainedRule);
   const rate = await bestRate(checkpoint, steps, known ?? trainedRule);
   const rule = known ?? (await searched(checkpoint, rate));
-  const accuracies: Interval[] = [];
-  for (const shape of SHAPES) {
-    accuracies.push(
-      await evaluateTasks({
-        ...checkpoint,
-        dataset,
-        backend,
-        split: 'test',
-        tasks: Number(options.tasks),
-        shape,
-        steps,
-        rate,
-        rule,
-      }),
-    );
-    log(
-      `${method.name}, ${normalization}, seed ${seed}: ${shape.ways}-way ${shape.shots}-shot ${accuracies.at(-1)?.mean}`,
-    );
-  }
+  const tasks = Number(options.tasks);
+  const on = { ...checkpoint, dataset, backend, split: 'test', tasks, rule } as const;
+  const measured = async (taken: number, at: number): Promise<Interval[]> => {
+    const accuracies: Interval[] = [];
+    for (const shape of recipe.shapes) {
+      const found = await evaluateTasks({ ...on, shape: { ...shape, ...QUERIES }, steps: taken, rate: at });
+      accuracies.push(found);
+      const task = `${shape.ways}-way ${shape.shots}-shot`;
+      log(`${method.name}, ${normalization}, seed ${seed}: ${task}, ${taken} steps: ${found.mean}`);
+    }
+    return accuracies;
+  };
+  const accuracies = await measured(steps, rate);
+  const oneRate = recipe.oneStep && steps > 1 ? await bestRate(checkpoint, 1, rule) : undefined;
+  const oneStep = oneRate === undefined ? undefined : { rate: oneRate, accuracies: await measured(1, oneRate) };
   return {
     method: method.name,
     normalization,
     seed,
     moves: steps === 0 ? 'nothing' : rule.name,
     ...(rule.rates || steps === 0 ? {} : { rate }),
-    tasks: Number(options.tasks),
+    tasks,
     frozen: frozenShare(checkpoint.config, checkpoint.state),
     accuracies,
+    ...(oneStep ? { oneStep } : {}),
   };
 }
 
@@ -193,8 +201,8 @@ if (options.times) {
     const rule = known ?? (rules.get(checkpoint.config.rule) as Rule);
     exportable.push({ method: name, checkpoint, rule, steps: steps ?? checkpoint.config.innerSteps });
   }
-  const found = await timeMethods(exportable, TIMED, Number(options.times));
+  const found = await timeMethods(exportable, recipe.timed, Number(options.times));
   await writeFile(timesFile, JSON.stringify([...found]));
 }
 const times = existsSync(timesFile) ? (JSON.parse(await readFile(timesFile, 'utf8')) as [string, number[]][]) : [];
-process.stdout.write(formatStudy(cells, SHAPES, { shapes: TIMED, milliseconds: new Map(times) }));
+process.stdout.write(formatStudy(cells, recipe.shapes, { shapes: recipe.timed, milliseconds: new Map(times) }));

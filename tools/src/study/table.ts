@@ -14,6 +14,8 @@ export interface Cell {
   readonly tasks: number;
   /** By the shapes of {@link formatStudy}. */
   readonly accuracies: readonly Interval[];
+  /** After a single inner step, at a rate that was chosen for it; absent where that was not measured. */
+  readonly oneStep?: { readonly rate: number; readonly accuracies: readonly Interval[] };
 }
 
 const percent = (share: number) => (100 * share).toFixed(2);
@@ -46,17 +48,23 @@ export function formatStudy(cells: readonly Cell[], shapes: readonly Shape[], ti
     .map((normalization) => {
       const timed = normalization === 'layer' && times?.milliseconds.size ? times.shapes : [];
       const here = cells.filter((cell) => cell.normalization === normalization);
+      const stepped = here.some(({ oneStep }) => oneStep) ? shapes : [];
       const rows = [...new Set(here.map(({ method }) => method))].map((method) => {
         const seeds = here.filter((cell) => cell.method === method);
         const moves = [...new Set(seeds.map((cell) => cell.moves))].join('; ');
         const rates = [...new Set(seeds.map((cell) => cell.rate ?? '-'))].join('; ');
         const accuracies = shapes.map((_, i) => overSeeds(seeds.map((cell) => cell.accuracies[i] as Interval)));
+        const after = seeds.flatMap(({ oneStep }) => (oneStep ? [oneStep.accuracies] : []));
+        const single = stepped.map((_, i) =>
+          after.length > 0 ? overSeeds(after.map((each) => each[i] as Interval)) : '-',
+        );
         const adapt = timed.map((_, i) => times?.milliseconds.get(method)?.[i]?.toFixed(1) ?? '-');
-        return `| ${[method, moves, rates, ...accuracies, ...adapt].join(' | ')} |`;
+        return `| ${[method, moves, rates, ...accuracies, ...single, ...adapt].join(' | ')} |`;
       });
+      const after = stepped.map(({ ways, shots }) => `${ways}-way ${shots}-shot, one step`);
       const named = shapes.map(({ ways, shots }) => `${ways}-way ${shots}-shot`);
       const adapting = timed.map(({ ways, shots }) => `ms to adapt, ${ways}-way ${shots}-shot`);
-      const head = ['method', 'moves', 'inner rate', ...named, ...adapting];
+      const head = ['method', 'moves', 'inner rate', ...named, ...after, ...adapting];
       const lines = [`| ${head.join(' | ')} |`, `|${head.map(() => '---').join('|')}|`, ...rows];
       return `### ${normalization}\n\n${lines.join('\n')}\n`;
     })

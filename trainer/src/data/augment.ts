@@ -12,13 +12,15 @@ export interface Augmentation {
   readonly shear?: number;
   /** Standard deviation, in pixels, of a smooth random displacement of each part of the image (Simard et al. 2003). */
   readonly elastic?: number;
+  /** Half of the images are mirrored. */
+  readonly mirror?: boolean;
 }
 
 /**
  * How far all images of a class may be distorted alike in an episode, which makes another class of it (Liu et al. 2020,
  * task augmentation); drawn once a class, as {@link Augmentation} is once an image.
  */
-export interface ClassAugmentation extends Omit<Augmentation, 'shift'> {
+export interface ClassAugmentation extends Omit<Augmentation, 'shift' | 'mirror'> {
   /** Half of the classes are mirrored. */
   readonly mirror?: boolean;
   /** A share: 0.2 makes a class up to 1.2 times as wide, and 1 / 1.2 times as high, or the other way round. */
@@ -85,13 +87,16 @@ function drawField(elastic: number, random: Random): { field?: Field } {
 
 /** A random distortion; shift, degrees and scale always draw, so that the bound of one does not change the others. */
 export function drawDistortion(augmentation: Augmentation, random: Random): Distortion {
-  const { shift = 0, degrees = 0, scale = 0, shear = 0, elastic = 0 } = augmentation;
+  const { shift = 0, degrees = 0, scale = 0, shear = 0, elastic = 0, mirror = false } = augmentation;
   const dx = drawWithin(random, shift);
   const dy = drawWithin(random, shift);
   const angle = (drawWithin(random, degrees) * Math.PI) / 180;
   const shrink = 1 / (1 + drawWithin(random, scale));
   const slant = shear > 0 ? drawWithin(random, shear) : 0;
-  return { ...linear(angle, shrink, slant), dx, dy, ...drawField(elastic, random) };
+  const turned = linear(angle, shrink, slant);
+  const field = drawField(elastic, random);
+  const across = mirror && random.uniform() < 0.5 ? -1 : 1;
+  return { ...turned, xx: turned.xx * across, yx: turned.yx * across, dx, dy, ...field };
 }
 
 /** A random distortion of all images of a class, whatever the bounds from as many draws. */

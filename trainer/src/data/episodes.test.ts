@@ -1,5 +1,6 @@
 import type { Preprocessing } from '@whet/runtime/images';
 import { describe, expect, test } from 'vitest';
+import type { Augmentation } from './augment.js';
 import { DataError, type Dataset, type ImageClass } from './dataset.js';
 import { drawTask, type EpisodeShape } from './draw.js';
 import { type Episode, EpisodeSampler, type EpisodeSamplerOptions } from './episodes.js';
@@ -175,6 +176,23 @@ describe('EpisodeSampler', () => {
     const damaged: Dataset = { ...dataset, preprocessing: { ...dataset.preprocessing, width: 7 } };
     expect(() => new EpisodeSampler(damaged, 'train', PLAIN)).toThrow('class train0 of train: expected 378 bytes');
   });
+});
+
+test('augmentation mirrors half of the images, each by itself', () => {
+  const dataset = makeDataset();
+  const sampler = (augment: Augmentation) =>
+    new EpisodeSampler(dataset, 'train', { rotations: false, seed: 1, augment });
+  const shape = { ways: 4, shots: 7, queries: 2 };
+  const upright = imagesOf(sampler({}).episode(shape, 0).supportImages);
+  const mirrored = imagesOf(sampler({ mirror: true }).episode(shape, 0).supportImages);
+  const turned = mirrored.filter((image, i) => {
+    const own = upright[i] as number[];
+    if (JSON.stringify(image) === JSON.stringify(own)) return false;
+    expect(image).toEqual(own.map((_, at) => own[at - (at % SIZE) + SIZE - 1 - (at % SIZE)]));
+    return true;
+  });
+  expect(turned.length).toBeGreaterThan(6);
+  expect(turned.length).toBeLessThan(22);
 });
 
 describe('class augmentation', () => {

@@ -82,6 +82,7 @@ const settingsSchema = z.strictObject({
       scale: z.number().default(0),
       shear: z.number().default(0),
       elastic: z.number().default(0),
+      mirror: z.boolean().default(false),
     })
     .optional(),
   /**
