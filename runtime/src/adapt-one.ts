@@ -1,4 +1,4 @@
-import { type AdaptedValues, adaptPattern, movesHeadAlone, startBelow } from './adapt.js';
+import { type AdaptedValues, adaptPattern, movesHeadAlone, type StepsOptions, startBelow } from './adapt.js';
 import { maySpare } from './as-pictures.js';
 import { InputError } from './errors.js';
 import { familiarity } from './familiar.js';
@@ -11,12 +11,16 @@ import { askSolved, canSolve, saidOfMany } from './solve.js';
 import type { AdaptOptions } from './types.js';
 
 /** Throws {@link InputError} for steps, a rate, views or a budget that are none. */
-export function checkSteps({ steps = 0, rate = 1, views = 0, budgetMs = 0 }: AdaptOptions): void {
+export function checkSteps({ steps = 0, rate = 1, views = 0, budgetMs = 0, anchor = 0, from }: AdaptOptions): void {
   for (const [name, value] of Object.entries({ steps, views })) {
     if (Number.isSafeInteger(value) && value >= 0) continue;
     throw new InputError(name, `expected a whole number of 0 or more, got ${value}`);
   }
   if (!(Number.isFinite(rate) && rate > 0)) throw new InputError('rate', `expected a positive number, got ${rate}`);
+  if (!(anchor >= 0 && anchor < 1)) {
+    throw new InputError('anchor', `expected 0 or more and less than 1, got ${anchor}`);
+  }
+  if (anchor > 0 && !from) throw new InputError('anchor', 'expected with a profile to go on from, got none');
   if (!(budgetMs >= 0)) throw new InputError('budgetMs', `expected milliseconds, 0 or more, got ${budgetMs}`);
 }
 
@@ -131,7 +135,11 @@ async function reasonToSpare(
 }
 
 /** Adapts one pattern. */
-export async function adaptOne(pattern: Pattern, task: TaskEncoder, options: AdaptOptions): Promise<AdaptedPattern> {
+export async function adaptOne(
+  pattern: Pattern,
+  task: TaskEncoder,
+  options: AdaptOptions & Pick<StepsOptions, 'startsAt'>,
+): Promise<AdaptedPattern> {
   const { steps: wanted = pattern.manifest.steps, rate = pattern.manifest.rate } = options;
   const rows = await task.encode(pattern);
   const spared = await reasonToSpare(pattern, task, rows, options);

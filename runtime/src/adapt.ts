@@ -7,8 +7,8 @@ import type { Profile, ProfileValue } from './profile.js';
 import { askable, presentClasses, type Rows } from './rows.js';
 import { canSolve, solvedHead } from './solve.js';
 import { type KnownHead, startHead } from './start-head.js';
-import { notFinite, type Stepped, takeSteps } from './take-steps.js';
-import type { TensorFeeds } from './tensors.js';
+import { notFinite, type Objective, type Stepped, takeSteps } from './take-steps.js';
+import { dataOf, type TensorFeeds } from './tensors.js';
 import type { AdaptOptions } from './types.js';
 
 const knownHead = ({ values }: Profile): KnownHead => ({
@@ -22,6 +22,8 @@ export type StepsOptions = AdaptOptions & {
   readonly rate: number;
   /** Solves for the head of no steps, too. */
   readonly solves?: boolean;
+  /** Where values below the head start, where that is not the bundle's start and the head is made of the rows all the same. */
+  readonly startsAt?: Profile | undefined;
 };
 
 /** Where the values below the head start: at the bundle's, or at those of a profile to go on from. */
@@ -61,15 +63,38 @@ export const endsSolved = (pattern: Pattern, rows: Rows, { from, steps, solves =
   !from &&
   (solves || (steps > 0 && (pattern.manifest.objective === 'prototypes' || movesHeadAlone(pattern))));
 
+/** What steps led to, pulled back to where they started by as much of the way as is asked for. */
+async function anchored(
+  stepped: Stepped,
+  objective: Objective,
+  start: TensorFeeds,
+  { anchor = 0 }: AdaptOptions,
+): Promise<Stepped> {
+  if (anchor === 0 || stepped.losses.length === 0) return stepped;
+  const values = Object.fromEntries(
+    Object.entries(stepped.values).map(([name, value]) => {
+      const [data, from] = [dataOf(value).slice(), dataOf(start[name])];
+      for (let i = 0; i < data.length; i++) {
+        data[i] = (data[i] as number) + anchor * ((from[i] as number) - (data[i] as number));
+      }
+      return [name, new Tensor('float32', data, value.dims)];
+    }),
+  );
+  return { ...stepped, values, loss: await objective.lossAt(values) };
+}
+
 /** Steps of the head; none where it is known in closed form where they would lead. */
 async function stepHead(pattern: Pattern, rows: Rows, options: StepsOptions): Promise<Reached> {
-  const below = startBelow(pattern, options.from);
+  const below = startBelow(pattern, options.startsAt ?? options.from);
   if (endsSolved(pattern, rows, options)) {
     const values = { ...below, ...(await solvedHead(pattern, rows, below)) };
     return { values, losses: [], loss: undefined, halved: 0, solved: true };
   }
   const head = await headAt(pattern, rows, below, options.from);
-  return { ...(await takeSteps(pattern, headObjective(pattern, rows), { ...below, ...head }, options)), solved: false };
+  const objective = headObjective(pattern, rows);
+  const start = { ...below, ...head };
+  const stepped = await takeSteps(pattern, objective, start, options);
+  return { ...(await anchored(stepped, objective, start, options)), solved: false };
 }
 
 /** Steps of what is below the head, which follows from where they end. */
@@ -78,8 +103,9 @@ async function stepPrototypes(pattern: Pattern, rows: Rows, options: StepsOption
   // With nothing to be asked about there is no loss.
   const steps = queries.includes(1) ? options.steps : 0;
   const objective = prototypeObjective(pattern, presentClasses(rows), queries);
-  const below = startBelow(pattern, options.from);
-  const stepped = await takeSteps(pattern, objective, below, { ...options, steps });
+  const below = startBelow(pattern, options.startsAt ?? options.from);
+  const free = await takeSteps(pattern, objective, below, { ...options, steps });
+  const stepped = await anchored(free, objective, below, options);
   const solved = endsSolved(pattern, rows, options);
   const head = solved
     ? await solvedHead(pattern, rows, stepped.values)

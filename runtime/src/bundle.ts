@@ -3,12 +3,13 @@ import { checkAlways } from './as-pictures.js';
 import { adaptAuto, nested } from './auto.js';
 import { AUTO } from './auto-name.js';
 import { chosenPatterns, digestOf, readChecked } from './bundle-files.js';
-import { classesOf } from './classes.js';
+import { classesOf, countsOf } from './classes.js';
 import { encodeExamples } from './encode.js';
 import { InputError, ProfileError } from './errors.js';
 import { checkImage } from './image-checks.js';
 import { labelProblem } from './label.js';
 import { filesOf, graphsOf, type Manifest, type PatternManifest, parseManifest } from './manifest.js';
+import { checkRemember, memoryOf, recalled, rememberedOf, remembersAll } from './memory.js';
 import { graphsIn, loadPattern, openGraphs, type Pattern } from './pattern.js';
 import { groupRequests, type PredictionRequest, predictGroup } from './predict.js';
 import { Profile, readProfile } from './profile.js';
@@ -159,17 +160,27 @@ export class Bundle {
    * is chosen by examples that are held back. Throws {@link InputError} naming the field that
    * does not fit, and the signal's reason where it aborts.
    */
-  async adapt(examples: readonly Example<ImageInput>[], given: AdaptOptions = {}): Promise<AdaptResult> {
-    const { from } = given;
-    const options = from ? given : { ...given, pattern: given.pattern ?? this.#presetFor(examples) };
-    const patterns = this.#adapting(options);
-    this.#checkExamples(examples, patterns);
+  async adapt(given: readonly Example<ImageInput>[], asked: AdaptOptions = {}): Promise<AdaptResult> {
+    const { from } = asked;
+    const named = from ? asked : { ...asked, pattern: asked.pattern ?? this.#presetFor(given) };
+    const patterns = this.#adapting(named);
+    const memory = from ? recalled(from, this.digest) : [];
+    this.#checkExamples(given, patterns, memory.length);
+    const examples = [...memory, ...given];
+    // A head of which all classes are remembered is made anew, of these and the new examples.
+    const isRemade = from !== undefined && memory.length > 0 && remembersAll(from);
+    const { from: _, ...others } = named;
+    const options: AdaptOptions & { readonly startsAt?: Profile } = isRemade ? { ...others, startsAt: from } : named;
     const classes = classesOf(
       examples.map(({ label }) => label),
       this.manifest,
       from?.classes,
     );
-    checkSteps(options);
+    checkSteps(asked);
+    const remember = asked.remember ?? (from ? rememberedOf(from) : 0);
+    for (const pattern of patterns) {
+      checkRemember(remember, classes.names.length, pattern, this.manifest.limits.maxExamples);
+    }
     const began = performance.now();
     let encoding = 0;
     const images = examples.map(({ image }) => image);
@@ -183,14 +194,16 @@ export class Bundle {
     };
     const withViews = (pattern: Pattern, rows: Rows, of: ViewOptions['of']) => {
       // A head that goes on from a profile takes steps on its examples alone.
-      const asks = options.steps !== 0 && !(from && pattern.manifest.objective !== 'prototypes');
+      const asks = options.steps !== 0 && !(options.from && pattern.manifest.objective !== 'prototypes');
       const count = options.views ?? (asks ? (pattern.manifest.views ?? 0) : 0);
       const which = options.views === undefined ? of : 'all';
       return addViews(pattern, rows, images, { count, of: which }, preprocessing, options.signal);
     };
+    const encoded = new Map<Pattern, Rows>();
     const encode = (pattern: Pattern): Promise<Rows> =>
       timed(async () => {
         const rows = await encodeRows(pattern, images, task, preprocessing, options.signal);
+        encoded.set(pattern, rows);
         return withViews(pattern, rows, 'lone');
       });
     const encoder: TaskEncoder = { encode, addViews: (...rows) => timed(() => withViews(...rows)) };
@@ -206,9 +219,13 @@ export class Bundle {
         : await adaptOne(patterns[0] as Pattern, encoder, options);
     const ended = performance.now();
     const { values, solved, losses, loss, halved } = adapted;
-    const counts = classes.counts.map((count, row) => count + (from?.examples[row] ?? 0));
+    const before = { rows: memory.length, examples: from?.examples ?? [] };
+    const counts = countsOf(classes.rows.subarray(memory.length), classes.names.length).map(
+      (count, row) => count + (before.examples[row] ?? 0),
+    );
+    const kept = memoryOf(encoded.get(pattern) as Rows, remember, before);
     const taken = Math.min(steps + (from?.steps ?? 0), Number.MAX_SAFE_INTEGER);
-    const stored = storeValues(values, pattern, this.manifest.profiles);
+    const stored = storeValues(new Map([...values, ...kept]), pattern, this.manifest.profiles);
     const of = [this.digest, pattern.name, classes.names, counts, taken] as const;
     const profile = new Profile(...of, stored.values, stored.storage);
     const known = from?.classes ?? this.labels;
@@ -248,11 +265,12 @@ export class Bundle {
     throw new InputError('pattern', `expected "${pattern.name}", that of the profile to go on from, got ${got}`);
   }
 
-  #checkExamples(examples: readonly Example<ImageInput>[], patterns: readonly Pattern[]): void {
-    const { maxExamples } = this.manifest.limits;
+  #checkExamples(examples: readonly Example<ImageInput>[], patterns: readonly Pattern[], remembered = 0): void {
+    const maxExamples = this.manifest.limits.maxExamples - remembered;
     if (examples.length === 0) throw new InputError('examples', 'expected labelled examples, got none');
     if (examples.length > maxExamples) {
-      throw new InputError('examples', `expected at most ${maxExamples} examples, got ${examples.length}`);
+      const beside = remembered > 0 ? ` beside ${remembered} that are remembered` : '';
+      throw new InputError('examples', `expected at most ${maxExamples} examples${beside}, got ${examples.length}`);
     }
     for (const [i, { label, image }] of examples.entries()) {
       const problem = labelProblem(label);

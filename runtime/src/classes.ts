@@ -6,8 +6,6 @@ import type { Manifest } from './manifest.js';
 export interface ExampleClasses {
   /** The known classes first, then those that the examples add, as they come. */
   readonly names: readonly string[];
-  /** Examples of each. */
-  readonly counts: readonly number[];
   /** Row of each example. */
   readonly rows: Int32Array;
 }
@@ -39,7 +37,12 @@ export function classesOf(
     const added = own.length > 0 ? `, ${own.length} of them ${whose}` : '';
     throw new InputError('examples', `expected at most ${maxClasses} classes, got ${names.length}${added}`);
   }
-  const counts = new Array<number>(names.length).fill(0);
-  for (const row of found) counts[row] = (counts[row] as number) + 1;
-  return { names, counts, rows: found };
+  return { names, rows: found };
+}
+
+/** How many rows there are of each of so many classes. */
+export function countsOf(rows: Int32Array, ways: number): number[] {
+  const counts = new Array<number>(ways).fill(0);
+  for (const row of rows) counts[row] = (counts[row] as number) + 1;
+  return counts;
 }

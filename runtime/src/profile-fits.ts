@@ -1,6 +1,7 @@
 import { ProfileError } from './errors.js';
 import { FAMILIAR } from './familiar-names.js';
 import type { Manifest } from './manifest.js';
+import { featureCount, MEMORY } from './memory.js';
 import { momentNames, type Pattern } from './pattern.js';
 import type { Profile } from './profile.js';
 
@@ -18,6 +19,16 @@ export function checkFits(
   for (const [name, shape] of [...pattern.moments.frozen, ...pattern.moments.moving]) expected.set(name, `${shape}`);
   if (pattern.leftOut && profile.values.has(FAMILIAR.means)) {
     expected.set(FAMILIAR.means, `${ways},${featureLength}`).set(FAMILIAR.line, '2');
+  }
+  const remembered = profile.values.get(MEMORY.labels);
+  if (remembered && pattern.moments.frozen.size === 0) {
+    const { length } = remembered.data;
+    if (length > limits.maxExamples)
+      throw new ProfileError(`profile: "${MEMORY.labels}": expected at most ${limits.maxExamples}, got ${length}`);
+    const bad = remembered.data.find((row) => !(Number.isInteger(row) && row >= 0 && row < ways));
+    if (bad !== undefined)
+      throw new ProfileError(`profile: "${MEMORY.labels}": expected numbers of its ${ways} classes, got ${bad}`);
+    expected.set(MEMORY.labels, `${length}`).set(MEMORY.features, `${length},${featureCount(pattern)}`);
   }
   for (const [name, shape] of expected) {
     const value = profile.values.get(name);

@@ -1,6 +1,7 @@
 import { ProfileError } from './errors.js';
 import { FAMILIAR } from './familiar-names.js';
 import { areFinite } from './finite.js';
+import { MEMORY } from './memory.js';
 import { type PackedValue, packValue, type StoredNumbers, unpackValue } from './packed.js';
 import type { Pattern } from './pattern.js';
 import type { Profile, ProfileStorage, ProfileValue } from './profile.js';
@@ -28,7 +29,7 @@ export function storeValues(
   for (const [name, value] of values) {
     const from = start.get(name);
     if (from && isAtStart(value, from)) unmoved.push(name);
-    else if (numbers === 'int8' && (from || ROWS.includes(name))) {
+    else if (name === MEMORY.features || (numbers === 'int8' && (from || ROWS.includes(name)))) {
       const bytes = packValue(value, from?.data);
       packed.set(name, bytes);
       kept.set(name, unpackValue(bytes, from?.data));

@@ -55,9 +55,18 @@ export interface AdaptOptions {
   readonly signal?: AbortSignal;
   /**
    * A profile to go on from: its values and head are where the steps start, its classes are kept, and examples of others
-   * add classes. Its pattern is taken; under `support` normalization its moments give way to those of the new examples.
+   * add classes. Its pattern is taken; under `support` normalization its moments give way to those of the new examples. What it remembers
+   * of its examples is adapted to beside the new ones.
    */
   readonly from?: Profile;
+  /**
+   * Examples of each class that the profile remembers at most, as features of its pattern in signed bytes, so that what is learned later
+   * does not displace them; as many as `from` does when absent, else none. A profile with a memory holds what the network made of its
+   * owner's pictures.
+   */
+  readonly remember?: number;
+  /** How much of the way back to `from` moved values are pulled in the end, 0 (when absent) to less than 1. */
+  readonly anchor?: number;
 }
 
 /** Milliseconds. `steps` covers the head's start and all inner steps. */

@@ -1,0 +1,144 @@
+import type { Tensor } from 'onnxruntime-common';
+import { InputError } from './errors.js';
+import type { Pattern } from './pattern.js';
+import type { Profile, ProfileValue } from './profile.js';
+import type { Rows } from './rows.js';
+import { dataOf } from './tensors.js';
+import type { EncodedImage, Example } from './types.js';
+
+// What a profile remembers of its examples (latent replay, Pellegrini et al. 2020): features of some of each class, so that what is learned
+// later does not displace them. No pictures: what the frozen part of a pattern made of them.
+
+/** The values of a profile that are its memory: features `[M, F]`, and the class of each `[M]`. */
+export const MEMORY = { features: 'memory.features', labels: 'memory.labels' } as const;
+
+export const featureCount = ({ manifest }: Pick<Pattern, 'manifest'>): number =>
+  manifest.features.reduce((product, dim) => product * dim, 1);
+
+interface Remembered {
+  readonly features: Float32Array;
+  readonly label: number;
+}
+
+function rowsOf({ values }: Profile): Remembered[] {
+  const features = values.get(MEMORY.features);
+  const labels = values.get(MEMORY.labels);
+  if (!features || !labels) return [];
+  const length = features.shape[1] as number;
+  return Array.from(labels.data, (label, i) => ({
+    label,
+    features: features.data.subarray(i * length, (i + 1) * length),
+  }));
+}
+
+/** Features that a profile keeps of each class at most; 0 without a memory. */
+export function rememberedOf(profile: Profile): number {
+  const counts = new Array<number>(profile.classes.length).fill(0);
+  for (const { label } of rowsOf(profile)) counts[label] = (counts[label] as number) + 1;
+  return Math.max(...counts);
+}
+
+/** What a profile remembers, as examples of its pattern. */
+export const recalled = (profile: Profile, bundle: string): Example<EncodedImage>[] =>
+  rowsOf(profile).map(({ features, label }) => ({
+    label: profile.classes[label] as string,
+    image: { bundle, pattern: profile.pattern, features },
+  }));
+
+/** Whether every class of a profile that had examples is remembered, so that its head can be made anew. */
+export function remembersAll(profile: Profile): boolean {
+  const known = new Set(rowsOf(profile).map(({ label }) => label));
+  return profile.examples.every((_, row) => known.has(row));
+}
+
+/** Throws {@link InputError} where so much cannot be remembered. */
+export function checkRemember(remember: number, ways: number, pattern: Pattern, most: number): void {
+  if (!Number.isSafeInteger(remember) || remember < 0) {
+    throw new InputError('remember', `expected a whole number of 0 or more, got ${remember}`);
+  }
+  if (remember === 0) return;
+  if (pattern.moments.frozen.size > 0) {
+    const got = `${remember} of "${pattern.name}", whose frozen part is normalized by the examples of each adaptation`;
+    throw new InputError('remember', `expected 0, or a pattern whose features depend on an image alone, got ${got}`);
+  }
+  if (remember * ways > most) {
+    const got = `${remember} of each of ${ways} classes`;
+    throw new InputError(
+      'remember',
+      `expected at most ${most} in all, as many as an adaptation has examples, got ${got}`,
+    );
+  }
+}
+
+/** Vectors of length 1: what is compared of features is their direction. */
+function directions(features: Float32Array, length: number): Float64Array {
+  const made = Float64Array.from(features);
+  for (let from = 0; from < made.length; from += length) {
+    const row = made.subarray(from, from + length);
+    const size = Math.sqrt(row.reduce((sum, value) => sum + value * value, 0)) || 1;
+    for (let i = 0; i < length; i++) row[i] = (row[i] as number) / size;
+  }
+  return made;
+}
+
+/**
+ * Numbers of the `count` rows whose mean comes nearest to the weighted mean of all, each taken as the best beside those taken before
+ * (herding, Welling 2009, as Rebuffi et al. 2017 choose exemplars).
+ */
+function herd(rows: readonly number[], weights: readonly number[], all: Float64Array, length: number, count: number) {
+  const target = new Float64Array(length);
+  const total = weights.reduce((sum, value) => sum + value, 0);
+  for (const [at, row] of rows.entries()) {
+    const share = (weights[at] as number) / total;
+    for (let i = 0; i < length; i++) target[i] = (target[i] as number) + share * (all[row * length + i] as number);
+  }
+  const sum = new Float64Array(length);
+  const left = new Set(rows);
+  const chosen: number[] = [];
+  while (chosen.length < count && left.size > 0) {
+    let [best, least] = [-1, Number.POSITIVE_INFINITY];
+    for (const row of left) {
+      let away = 0;
+      for (let i = 0; i < length; i++) {
+        const mean = ((sum[i] as number) + (all[row * length + i] as number)) / (chosen.length + 1);
+        away += (mean - (target[i] as number)) ** 2;
+      }
+      if (away < least) [best, least] = [row, away];
+    }
+    for (let i = 0; i < length; i++) sum[i] = (sum[i] as number) + (all[best * length + i] as number);
+    left.delete(best);
+    chosen.push(best);
+  }
+  return chosen;
+}
+
+/**
+ * The memory of a profile: of each class as many rows as are asked for, chosen so that the mean of the class is kept. The first `before.rows`
+ * rows are those remembered before, which stand for all the examples that their class had, `before.examples`. Views are not remembered.
+ */
+export function memoryOf(
+  rows: Rows,
+  remember: number,
+  before: { readonly rows: number; readonly examples: readonly number[] },
+): Map<string, ProfileValue> {
+  if (remember === 0) return new Map();
+  const features = rows.encoded['features'] as Tensor;
+  const length = features.size / (features.dims[0] as number);
+  const all = directions(dataOf(features), length);
+  const own = Array.from({ length: rows.ways }, (): number[] => []);
+  for (const [i, label] of rows.labels.entries()) if (rows.support[i] === 1) own[label]?.push(i);
+  const chosen = own.flatMap((numbers, label) => {
+    const old = numbers.filter((i) => i < before.rows).length;
+    const each = old > 0 ? Math.max(before.examples[label] ?? 0, old) / old : 1;
+    const weights = numbers.map((i) => (i < before.rows ? each : 1));
+    return herd(numbers, weights, all, length, remember).map((row) => ({ row, label }));
+  });
+  const kept = new Float32Array(chosen.length * length);
+  for (const [at, { row }] of chosen.entries()) {
+    kept.set(dataOf(features).subarray(row * length, (row + 1) * length), at * length);
+  }
+  return new Map([
+    [MEMORY.features, { shape: [chosen.length, length], data: kept }],
+    [MEMORY.labels, { shape: [chosen.length], data: Float32Array.from(chosen, ({ label }) => label) }],
+  ]);
+}
