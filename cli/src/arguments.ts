@@ -52,6 +52,11 @@ export function collectCounts(text: string, previous: number[] | undefined): num
   return [...(previous ?? []), count(text)];
 }
 
+/** For options that take several counts, of which 0 is one: `--remember 0 5`. */
+export function collectWhole(text: string, previous: number[] | undefined): number[] {
+  return [...(previous ?? []), wholeNumber(text)];
+}
+
 /** For options that take several numbers: `--mean 0.5 0.5 0.5`. */
 export function collectNumbers(text: string, previous: number[] | undefined): number[] {
   return [...(previous ?? []), finiteNumber(text)];

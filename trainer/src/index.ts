@@ -26,6 +26,7 @@ export {
 } from './bench/compare.js';
 export { type Floor, openFloor, productsGraph } from './bench/floor.js';
 export { type Drawn, drawTasks, type MeasureOptions, measureBundle, type Row } from './bench/measure-bundle.js';
+export { measureStream, type StreamResult, type StreamRow, type StreamShape } from './bench/measure-stream.js';
 export { type MemoryUse, measureMemory, memoryForStep } from './bench/memory.js';
 export {
   BENCH_SCHEMA,

@@ -1,10 +1,21 @@
-import type { Manifest, Measurement } from '@whet/runtime';
-import type { Row, RunConfig } from '@whet/trainer';
+import { writeFile } from 'node:fs/promises';
+import type { Bundle, Manifest, Measurement } from '@whet/runtime';
+import type { ImageFiles, Row, RunConfig } from '@whet/trainer';
 import { Command, Option } from 'commander';
-import { collectCounts, commandLine, count, defaultBundle, positiveNumber, wholeNumber } from '../arguments.js';
+import {
+  collectCounts,
+  collectWhole,
+  commandLine,
+  count,
+  defaultBundle,
+  nonNegative,
+  positiveNumber,
+  wholeNumber,
+} from '../arguments.js';
 import { taskOf } from '../bench/columns.js';
 import { drawnText, evaluatedRows, evaluationNotes, evaluationProgress, evaluationTable } from '../bench/evaluation.js';
-import { dataHelp, openData, recogniseData, skipCorruptHelp } from '../data.js';
+import { type DataFolder, dataHelp, openData, recogniseData, skipCorruptHelp } from '../data.js';
+import { type Progress, startProgress } from '../progress.js';
 
 interface EvaluateOptions {
   readonly data: string;
@@ -26,6 +37,10 @@ interface EvaluateOptions {
   readonly threads?: number;
   readonly record?: boolean;
   readonly json?: boolean;
+  readonly stream?: number;
+  readonly remember?: number[];
+  readonly anchor?: number;
+  readonly html?: string;
 }
 
 export function evaluateCommand(): Command {
@@ -56,9 +71,91 @@ export function evaluateCommand(): Command {
     .option('--strangers', 'ask about a class more in each task: how well are images of it told to be of none?')
     .option('--seed <n>', 'seed of the tasks', wholeNumber, 0)
     .option('--threads <n>', 'threads of onnxruntime', count)
+    .option(
+      '--stream <stages>',
+      'classes arrive one group after the other (--ways of them), each adapted to alone: what is retained, what forgotten',
+      count,
+    )
+    .option(
+      '--remember <n...>',
+      'of --stream: examples of each class that profiles remember (0 when absent)',
+      collectWhole,
+    )
+    .option(
+      '--anchor <x>',
+      'of --stream: how much of the way back to the last profile values are pulled, below 1',
+      nonNegative,
+    )
+    .option('--html <file>', 'of --stream: write a page with a chart')
     .option('--record', 'write the figures into the bundle’s manifest')
     .option('--json', 'print JSON')
     .action(runEvaluation);
+}
+
+const openSplit = (folder: DataFolder, { preprocessing }: Manifest, { split, skipCorrupt }: EvaluateOptions) =>
+  openData(folder, split, { preprocessing, skipCorrupt });
+
+/** One number where an option of a stream may be given several. */
+function only(name: string, values: readonly number[] | undefined, absent: number): number {
+  if (values && values.length > 1)
+    throw new Error(`${name}: expected one number with --stream, got ${values.join(' ')}`);
+  return values?.[0] ?? absent;
+}
+
+/** Options that tasks have and streams have not. */
+const OF_TASKS = ['record', 'strangers', 'against', 'budgetMs', 'views'] as const;
+
+async function evaluateStream(
+  bundle: Bundle,
+  files: ImageFiles,
+  options: EvaluateOptions,
+  chosen: (manifest: Manifest) => readonly string[],
+): Promise<void> {
+  const { measureStream } = await import('@whet/trainer');
+  const { streamNotes, streamPage, streamTables } = await import('../bench/stream.js');
+  const { stream: stages = 2, queries, tasks, seed, steps, rate, always, anchor, split, html } = options;
+  const given = OF_TASKS.filter((name) => options[name] !== undefined);
+  if (given.length > 0) throw new Error(`${given.join(', ')}: expected without --stream`);
+  const shape = { stages, ways: only('--ways', options.ways, 5), shots: only('--shots', options.shots, 5), queries };
+  const remembers = [...new Set(options.remember ?? [0])];
+  const more = {
+    ...(steps === undefined ? {} : { steps }),
+    ...(rate === undefined ? {} : { rate }),
+    ...(always ? { always } : {}),
+    ...(anchor === undefined ? {} : { anchor }),
+  };
+  const patterns = options.pattern ? chosen(bundle.manifest) : [bundle.manifest.defaultPattern];
+  const rows = patterns.flatMap((pattern) =>
+    remembers.map((remember) => ({
+      name: remember > 0 ? `${pattern}, remembers ${remember}` : pattern,
+      adapt: { pattern, remember, ...more },
+    })),
+  );
+  let progress: Progress | undefined;
+  const show = (what: string, done: number, total: number, text: string) => {
+    progress ??= startProgress(what, total);
+    progress.update(done, text);
+    if (done < total) return;
+    progress.stop();
+    progress = undefined;
+  };
+  const results = await measureStream({
+    ...{ bundle, files, rows, shape, streams: tasks, seed },
+    onEncoded: (done, total) => show('encode', done, total, 'images'),
+    onStream: (done) => show('streams', done, tasks, `of ${stages} stages`),
+  }).finally(() => progress?.stop());
+  const { name } = bundle.manifest;
+  await bundle.release();
+  const notes = streamNotes(shape, tasks, split);
+  if (html !== undefined) {
+    const title = `${name}: ${stages} stages of ${shape.ways} classes of ${files.name}`;
+    await writeFile(html, await streamPage(title, results, shape, notes));
+  }
+  process.stdout.write(
+    options.json
+      ? `${JSON.stringify({ bundle: name, data: files.name, split, ...shape, streams: tasks, seed, rows: results }, null, 2)}\n`
+      : `${streamTables(results, shape)}\n${notes.join('\n')}\n`,
+  );
 }
 
 async function runEvaluation(directory: string, options: EvaluateOptions): Promise<void> {
@@ -80,6 +177,12 @@ async function runEvaluation(directory: string, options: EvaluateOptions): Promi
     ...(options.threads ? { threads: options.threads } : {}),
   });
   const { manifest } = bundle;
+  if (options.stream !== undefined) {
+    await evaluateStream(bundle, await openSplit(folder, manifest, options), options, chosen);
+    return;
+  }
+  const others = Object.entries({ '--remember': options.remember, '--anchor': options.anchor, '--html': options.html });
+  for (const [name, value] of others) if (value !== undefined) throw new Error(`${name}: expected with --stream`);
   if (options.record && options.strangers) {
     throw new Error('--record: expected no --strangers, whose tasks are others');
   }
@@ -108,8 +211,8 @@ async function runEvaluation(directory: string, options: EvaluateOptions): Promi
   if (against !== undefined && !rows.some(({ name }) => name === against)) {
     throw new Error(`--against: expected one of ${rows.map(({ name }) => name).join(', ')}, got "${against}"`);
   }
-  const { skipCorrupt, ways: allWays = [5], shots: allShots = [1, 5] } = options;
-  const files = await openData(folder, split, { preprocessing: manifest.preprocessing, skipCorrupt });
+  const { ways: allWays = [5], shots: allShots = [1, 5] } = options;
+  const files = await openSplit(folder, manifest, options);
   const shapes = allWays.flatMap((ways) => allShots.map((shots) => ({ ways, shots, queries })));
   const progress = evaluationProgress(tasks);
   const measured = await trainer

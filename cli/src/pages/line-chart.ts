@@ -16,17 +16,17 @@ function lineSeries({ name, points, color }: Line): object {
   };
 }
 
-/** Lines over outer steps. */
+/** Lines over outer steps, or over what `x` says. */
 export function lineChart(
   label: string,
   yName: string,
   lines: readonly Line[],
-  more: { y?: object; series?: object[] } = {},
+  more: { x?: string; y?: object; series?: object[] } = {},
 ) {
   return renderChart(label, (size: ChartSize) => ({
     grid: { left: 56, right: 18, top: legendHeight(size, lines.length), bottom: 46 },
     legend: { ...legend, data: lines.map(({ name }) => name) },
-    xAxis: axis('outer step', { type: 'value', splitLine: { show: false } }),
+    xAxis: axis(more.x ?? 'outer step', { type: 'value', splitLine: { show: false } }),
     yAxis: axis(yName, { type: 'value', nameGap: 40, scale: true, ...more.y }),
     series: [...(more.series ?? []), ...lines.map(lineSeries)],
   }));

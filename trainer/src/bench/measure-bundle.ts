@@ -110,7 +110,7 @@ function usesOf(bundle: Bundle, rows: readonly Row[], shapes: readonly EpisodeSh
     bundle,
     known,
     all.some((options) =>
-      shapes.some(({ shots }) => picturesOf(bundle, options, new Array<string>(shots).fill('')).size > 0),
+      shapes.some(({ shots }) => givenAsPictures(bundle, options, new Array<string>(shots).fill('')).size > 0),
     ),
   );
 }
@@ -119,7 +119,7 @@ function usesOf(bundle: Bundle, rows: readonly Row[], shapes: readonly EpisodeSh
  * Numbers of the examples that are given as they are, by the labels of all: those that a pattern makes views of, and all to what chooses a
  * pattern, which encodes them for each that it tries.
  */
-function picturesOf(bundle: Bundle, options: AdaptOptions, labels: readonly string[]): ReadonlySet<number> {
+export function givenAsPictures(bundle: Bundle, options: AdaptOptions, labels: readonly string[]): ReadonlySet<number> {
   const name = patternOf(bundle, options);
   const { patterns } = bundle.manifest;
   const pattern = Object.hasOwn(patterns, name) ? patterns[name] : undefined;
@@ -226,7 +226,7 @@ async function measureTask(
   const adapt = async (options: AdaptOptions) => {
     const examples: Example<ImageInput>[] = [];
     const given = classes.flatMap(({ name, support }) => support.map((drawn) => ({ label: name, drawn })));
-    const pictures = picturesOf(
+    const pictures = givenAsPictures(
       bundle,
       options,
       given.map(({ label }) => label),

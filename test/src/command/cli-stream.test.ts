@@ -1,0 +1,93 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { photographs } from '../bundle/photographs.js';
+import { writeGratings } from './drawn-classes.js';
+import { runWhet } from './whet-process.js';
+
+let cwd: string;
+beforeAll(async () => {
+  cwd = await mkdtemp(join(tmpdir(), 'whet-cli-stream-'));
+  await writeFile(join(cwd, 'plain.onnx'), photographs(3).model);
+  await writeGratings(join(cwd, 'data'), { test: 6 }, { images: 6 });
+  const patterns = ['--pattern', 'head=none', '--pattern', 'last=last:1', '--rate', '0.01'];
+  const { code, err } = await runWhet(cwd, ['compile', 'plain.onnx', '--out', 'b', ...patterns]);
+  expect([code, err]).toEqual([0, '']);
+});
+afterAll(() => rm(cwd, { recursive: true, force: true }));
+
+const stream = (...args: string[]) =>
+  runWhet(cwd, ['evaluate', 'b', '--data', 'data', '--ways', '2', '--shots', '3', '--queries', '3', ...args]);
+
+describe('whet evaluate --stream', () => {
+  it('says what a profile retains that goes on from stage to stage, with a memory and without', async () => {
+    const asked = ['--stream', '3', '--tasks', '2', '--pattern', 'head', 'last', '--remember', '0', '3', '--json'];
+    const { code, out, err } = await stream(...asked, '--html', 'stream.html');
+    expect(code, err).toBe(0);
+    const { rows, stages, streams } = JSON.parse(out);
+    expect([stages, streams, rows.map(({ name }: { name: string }) => name)]).toEqual([
+      3,
+      2,
+      ['head', 'head, remembers 3', 'last', 'last, remembers 3'],
+    ]);
+    for (const { known, retained, newest, forgotten, atOnce } of rows) {
+      expect(known).toHaveLength(3);
+      expect(known[2]).toEqual(retained);
+      for (const { mean } of [retained, newest, atOnce]) {
+        expect(mean).toBeGreaterThan(0);
+        expect(mean).toBeLessThanOrEqual(1);
+      }
+      expect(forgotten.mean).toBeLessThanOrEqual(1);
+    }
+    const [plain, remembering] = rows;
+    // All examples are remembered: the head is the one of all at once, but for its bytes.
+    expect(Math.abs(remembering.retained.mean - remembering.atOnce.mean)).toBeLessThan(0.06);
+    expect(remembering.profileBytes).toBeGreaterThan(plain.profileBytes);
+    const page = await readFile(join(cwd, 'stream.html'), 'utf8');
+    expect(page).toContain('b: 3 stages of 2 classes of data');
+    expect(page).toContain('last, remembers 3');
+  });
+
+  it('prints tables, and what their columns are', async () => {
+    const { code, out } = await stream('--stream', '2', '--tasks', '2', '--pattern', 'last', '--anchor', '0.5');
+    expect(code).toBe(0);
+    expect(out).toMatch(/│ row +│ all in the end │ +newest │ +forgotten │ +all at once │/);
+    expect(out).toMatch(/│ all so far, of classes: │ +2 │ +4 │/);
+    expect(out).toContain(
+      '2 streams of the test classes: 2 stages of 2 new classes, 3 examples each, adapted to alone;',
+    );
+  });
+
+  it.each([
+    [['--stream', '4'], /data, test: expected 8 classes for 4 stages of 2, got 6/],
+    [['--stream', '1'], /expected 2 or more, got 1/],
+    [['--stream', '2', '--ways', '1'], /expected one number with --stream, got 2 1/],
+    [['--stream', '2', '--record'], /record: expected without --stream/],
+    [['--stream', '2', '--pattern', 'auto'], /expected one by its name, as profiles go on with it, got "auto"/],
+    [['--stream', '3', '--remember', '200'], /expected at most 500 in all, as many as an adaptation has examples/],
+    [['--remember', '2'], /--remember: expected with --stream/],
+    [['--anchor', '0.5'], /--anchor: expected with --stream/],
+    [['--html', 'x.html'], /--html: expected with --stream/],
+  ])('refuses %j', async (args, message) => {
+    const { code, err } = await stream('--tasks', '1', ...args);
+    expect(code).not.toBe(0);
+    expect(err).toMatch(message);
+  });
+
+  it('refuses a stage of a single class, and more classes or examples than a bundle takes', async () => {
+    const run = (...args: string[]) =>
+      runWhet(cwd, ['evaluate', 'b', '--data', 'data', '--tasks', '1', '--queries', '1', ...args]);
+    const one = await run('--stream', '3', '--ways', '1');
+    expect(one.err).toContain('expected 2 or more, as the first stage has no others, got 1');
+    await runWhet(cwd, ['compile', 'plain.onnx', '--out', 'small', '--max-classes', '5', '--max-examples', '10']);
+    const small = (...args: string[]) =>
+      runWhet(cwd, ['evaluate', 'small', '--data', 'data', '--tasks', '1', '--queries', '1', '--ways', '2', ...args]);
+    expect((await small('--stream', '3', '--shots', '1')).err).toContain(
+      'bundle "small": expected at most 5 classes, got 6, 3 stages of 2',
+    );
+    expect((await small('--stream', '2', '--shots', '5')).err).toContain(
+      'bundle "small": expected at most 10 examples at once, got 20',
+    );
+  });
+});
