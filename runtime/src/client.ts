@@ -122,6 +122,13 @@ export interface AdaptRequest {
   readonly rate?: number;
   /** Takes steps below the head even where views of the examples leave them nothing to learn; not with `auto`. */
   readonly always?: boolean;
+  /**
+   * Examples of each class that the profile remembers at most, as features, so that what it learns later does not displace them; as many as the
+   * profile that it continues when absent, else none.
+   */
+  readonly remember?: number;
+  /** Of `continue`: how much of the way back to `profile` what moved is pulled in the end, 0 (when absent) to less than 1. */
+  readonly anchor?: number;
   /** A stored profile to change, instead of making a new one. */
   readonly profile?: string;
   /** Whether to go on from what the profile has learnt; otherwise it starts over. */

@@ -1,8 +1,9 @@
 import { writeFile } from 'node:fs/promises';
 import type { HeldBack } from '@whet/runtime';
 import { Command } from 'commander';
-import { defaultBundle, positiveNumber, wholeNumber } from '../arguments.js';
+import { defaultBundle, nonNegative, positiveNumber, wholeNumber } from '../arguments.js';
 import { bytes, formatTable, milliseconds } from '../format.js';
+import { readNamedFile } from '../named-file.js';
 
 interface AdaptOptions {
   readonly examples: string;
@@ -14,6 +15,9 @@ interface AdaptOptions {
   readonly steps?: number;
   readonly rate?: number;
   readonly views?: number;
+  readonly from?: string;
+  readonly remember?: number;
+  readonly anchor?: number;
 }
 
 export function adaptCommand(): Command {
@@ -33,15 +37,29 @@ export function adaptCommand(): Command {
       'views of each example, to adapt to besides; without it of those that are alone in their class',
       wholeNumber,
     )
+    .option('--from <file>', 'a profile to go on from: its classes are kept, others of the examples added')
+    .option(
+      '--remember <n>',
+      'examples of each class that the profile keeps, as features, for when it goes on (default: as many as --from, or none)',
+      wholeNumber,
+    )
+    .option(
+      '--anchor <x>',
+      'of --from: how much of the way back to it values are pulled in the end (default: 0)',
+      nonNegative,
+    )
     .action(runAdapt);
 }
 
 async function runAdapt(directory: string, options: AdaptOptions): Promise<void> {
   const { loadBundle } = await import('@whet/runtime/node');
+  const { readProfile } = await import('@whet/runtime');
   const { AUTO, patternsOfAuto, presetPatterns } = await import('@whet/runtime/format');
   const { readExamples } = await import('../image-files.js');
+  const from = options.from === undefined ? undefined : await readNamedFile(options.from, 'a profile');
   const bundle = await loadBundle(directory, {
     patterns: (manifest) => {
+      if (from) return [readProfile(from).pattern];
       if (options.pattern === undefined) return presetPatterns(manifest);
       return options.pattern === AUTO ? patternsOfAuto(manifest) : [options.pattern];
     },
@@ -65,6 +83,9 @@ async function runAdapt(directory: string, options: AdaptOptions): Promise<void>
     ...(options.always ? { always: true } : {}),
     ...(options.views === undefined ? {} : { views: options.views }),
     ...(options.budgetMs === undefined ? {} : { budgetMs: options.budgetMs }),
+    ...(options.remember === undefined ? {} : { remember: options.remember }),
+    ...(options.anchor === undefined ? {} : { anchor: options.anchor }),
+    ...(from ? { from: bundle.profileFromBytes(from) } : {}),
     onStep: (step, loss) => process.stderr.write(`step ${step}: loss ${loss.toFixed(4)}\n`),
   });
   await writeFile(options.out, profile.toBytes());
@@ -92,7 +113,7 @@ async function runAdapt(directory: string, options: AdaptOptions): Promise<void>
       (halved > 0 ? `, at ${1 / 2 ** halved} of the rate in the end, as a step would have raised it` : '') +
       (loss === undefined ? '' : '\n') +
       (heldBack ? `${right(heldBack)} examples right when asked about unseen\n` : '') +
-      (added.length > 0 ? `added to the bundle’s own classes: ${added.join(', ')}\n` : '') +
+      (added.length > 0 ? `added to the ${from ? 'profile’s' : 'bundle’s own'} classes: ${added.join(', ')}\n` : '') +
       `${options.out}: ${bytes(profile.byteLength)}\n`,
   );
 }

@@ -19,6 +19,10 @@ export interface AdaptJob {
   readonly always?: boolean;
   /** Of the pattern `auto`. */
   readonly budgetMs?: number;
+  /** Examples of each class whose features the profile keeps. */
+  readonly remember?: number;
+  /** How much of the way back to `from` values are pulled in the end. */
+  readonly anchor?: number;
   /** A stored profile to go on from. */
   readonly from?: Uint8Array;
 }

@@ -63,7 +63,7 @@ export function localEngine(bundles: ReadonlyMap<string, Bundle>): Engine {
 }
 
 async function adaptOn(bundle: Bundle, job: AdaptJob, { signal, onStep }: AdaptControl): Promise<AdaptedProfile> {
-  const { examples, pattern, steps, rate, always, budgetMs, from } = job;
+  const { examples, pattern, steps, rate, always, budgetMs, remember, anchor, from } = job;
   const { profile, added, solved, losses, loss, halved, heldBack, spared, auto, milliseconds } = await bundle.adapt(
     examples,
     {
@@ -73,6 +73,8 @@ async function adaptOn(bundle: Bundle, job: AdaptJob, { signal, onStep }: AdaptC
       ...(rate === undefined ? {} : { rate }),
       ...(always === undefined ? {} : { always }),
       ...(budgetMs === undefined ? {} : { budgetMs }),
+      ...(remember === undefined ? {} : { remember }),
+      ...(anchor === undefined ? {} : { anchor }),
       ...(from === undefined ? {} : { from: bundle.profileFromBytes(from) }),
       ...(onStep ? { onStep } : {}),
     },

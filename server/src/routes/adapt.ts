@@ -184,7 +184,7 @@ async function streamAdaptation(
 function jobOf(
   model: Model,
   examples: AdaptJob['examples'],
-  { pattern, steps, rate, always, budgetMs }: AdaptRequestOptions,
+  { pattern, steps, rate, always, budgetMs, remember, anchor }: AdaptRequestOptions,
   from: ProfileRecord | undefined,
 ): AdaptJob {
   return {
@@ -195,6 +195,8 @@ function jobOf(
     ...(rate === undefined ? {} : { rate }),
     ...(always === undefined ? {} : { always }),
     ...(budgetMs === undefined ? {} : { budgetMs }),
+    ...(remember === undefined ? {} : { remember }),
+    ...(anchor === undefined ? {} : { anchor }),
     ...(from ? { from: from.bytes } : {}),
   };
 }
@@ -229,10 +231,10 @@ function readRequest(body: Body, limits: Limits): AdaptRequest {
     const read = () => items.map((item, i) => readExample(item, `examples[${i}]`, limits, body.payloads));
     return { options, count: items.length, read };
   }
-  const fields = withBooleans(withNumbers(body.fields, ['steps', 'rate', 'budgetMs', 'version']), [
-    'always',
-    'continue',
-  ]);
+  const fields = withBooleans(
+    withNumbers(body.fields, ['steps', 'rate', 'budgetMs', 'remember', 'anchor', 'version']),
+    ['always', 'continue'],
+  );
   const options = check(adaptOptionsSchema(limits), fields);
   const { files } = body;
   if (files.length === 0) {

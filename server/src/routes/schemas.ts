@@ -40,6 +40,8 @@ export function adaptOptionsSchema(limits: Limits) {
   const rate = `expected a number above 0 and at most ${limits.rate}`;
   const version = 'expected a whole number of 1 or more';
   const budget = 'expected milliseconds, 0 or more';
+  const remember = 'expected a whole number of 0 or more';
+  const anchor = 'expected a number of 0 or more and below 1';
   return z.strictObject({
     model: text.optional().meta({ description: 'Name of a bundle; the first when absent.' }),
     pattern: text.optional().meta({
@@ -64,6 +66,14 @@ export function adaptOptionsSchema(limits: Limits) {
     always: z.boolean('expected true or false').optional().meta({
       description:
         'Whether steps below the head are taken even where views of the examples leave them nothing to learn, so that they make it worse; not with `auto`.',
+    }),
+    remember: z.int(remember).min(0, remember).optional().meta({
+      description:
+        'Examples of each class that the profile remembers at most, as features, not as pictures, so that what it learns later does not displace them; as many as the profile that it continues when absent, else none.',
+    }),
+    anchor: z.number(anchor).min(0, anchor).lt(1, anchor).optional().meta({
+      description:
+        'Of `continue`: how much of the way back to `profile` what moved is pulled in the end; 0 when absent.',
     }),
     profile: text.optional().meta({ description: 'A stored profile to change; a new one is made when absent.' }),
     continue: z

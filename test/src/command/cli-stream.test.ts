@@ -11,14 +11,41 @@ beforeAll(async () => {
   cwd = await mkdtemp(join(tmpdir(), 'whet-cli-stream-'));
   await writeFile(join(cwd, 'plain.onnx'), photographs(3).model);
   await writeGratings(join(cwd, 'data'), { test: 6 }, { images: 6 });
+  await writeGratings(join(cwd, 'days'), { day1: 2 }, { images: 3, first: 50 });
+  await writeGratings(join(cwd, 'days'), { day2: 2 }, { images: 3, first: 52 });
   const patterns = ['--pattern', 'head=none', '--pattern', 'last=last:1', '--rate', '0.01'];
   const { code, err } = await runWhet(cwd, ['compile', 'plain.onnx', '--out', 'b', ...patterns]);
   expect([code, err]).toEqual([0, '']);
 });
 afterAll(() => rm(cwd, { recursive: true, force: true }));
 
+/** What `whet adapt` prints. */
+async function adapt(day: string, ...args: string[]): Promise<string> {
+  const { code, out, err } = await runWhet(cwd, ['adapt', 'b', '--examples', join('days', day), ...args]);
+  expect(code, err).toBe(0);
+  return out;
+}
+
 const stream = (...args: string[]) =>
   runWhet(cwd, ['evaluate', 'b', '--data', 'data', '--ways', '2', '--shots', '3', '--queries', '3', ...args]);
+
+describe('whet adapt --from', () => {
+  it('goes on from a profile, beside what that remembers', async () => {
+    const first = await adapt('day1', '--out', '1.profile', '--pattern', 'head', '--remember', '3');
+    expect(first).toMatch(/^6 examples of 2 classes, pattern head, 0 steps, head solved for: /);
+    const second = await adapt('day2', '--out', '2.profile', '--from', '1.profile');
+    expect(second).toMatch(/^6 examples of 4 classes, pattern head, 0 steps, head solved for: /);
+    expect(second).toMatch(/12 examples right when asked about unseen/);
+    expect(second).toContain('added to the profile’s classes: class-52, class-53');
+  });
+
+  it('names a profile that is none', async () => {
+    const { code, err } = await runWhet(cwd, ['adapt', 'b', '--examples', 'days/day1', '--from', 'b/manifest.json']);
+    expect([code === 0, err]).toEqual([false, expect.stringContaining('profile: ')]);
+    const none = await runWhet(cwd, ['adapt', 'b', '--examples', 'days/day1', '--from', 'nowhere']);
+    expect(none.err).toContain('nowhere: expected a profile, got');
+  });
+});
 
 describe('whet evaluate --stream', () => {
   it('says what a profile retains that goes on from stage to stage, with a memory and without', async () => {

@@ -38,7 +38,8 @@ describe('POST /adapt refuses', () => {
       {
         status: 422,
         field: 'setps',
-        detail: /only model, pattern, budgetMs, steps, rate, always, profile, continue, version, examples/,
+        detail:
+          /only model, pattern, budgetMs, steps, rate, always, remember, anchor, profile, continue, version, examples/,
       },
     ],
     [
