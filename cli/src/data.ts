@@ -28,7 +28,8 @@ const CLASS_SPLIT = 'class-split.json';
 const ZIPS = ['images_background.zip', 'images_evaluation.zip'];
 const CIFAR = /^(data_batch_\d+|test_batch|train|test)\.bin$/;
 
-export const dataHelp = 'folder of Omniglot’s zip files, of images <split>/<class>/*, or of CIFAR’s binary files';
+export const dataHelp =
+  'folder of Omniglot’s zip files, of images <split>/<class>/*, of CIFAR’s binary files, or of images with <split>.csv';
 export const skipCorruptHelp = 'leave out images that cannot be decoded (image folders)';
 
 /**
@@ -36,7 +37,7 @@ export const skipCorruptHelp = 'leave out images that cannot be decoded (image f
  * Throws naming what was expected where it is none of the kinds.
  */
 export async function recogniseData(directory: string, { plain = false } = {}): Promise<DataFolder> {
-  const { DataError, findSplitFolders } = await import('@whet/trainer');
+  const { DataError, findSplitFiles, findSplitFolders } = await import('@whet/trainer');
   const names = await readdir(directory).catch((cause: NodeJS.ErrnoException) => {
     const problem = cause.code === 'ENOENT' ? 'no such folder' : cause.code === 'ENOTDIR' ? 'a file' : String(cause);
     throw new DataError(unknown(directory, problem), { cause });
@@ -44,6 +45,10 @@ export async function recogniseData(directory: string, { plain = false } = {}): 
   if (names.some((name) => ZIPS.includes(name))) return { directory, kind: 'omniglot', image: { imageChannels: 1 } };
   if (names.some((name) => CIFAR.test(name))) {
     return { directory, kind: 'cifar', image: { imageChannels: 3, imageSize: 32 } };
+  }
+  // As miniImageNet comes: photographs.
+  if (Object.keys(await findSplitFiles(directory)).length > 0) {
+    return { directory, kind: 'folders', image: { imageChannels: 3 } };
   }
   const { train, validation, test } = await findSplitFolders(directory);
   if (plain && !train && !validation && !test && (await holdsClasses(directory))) {
@@ -143,7 +148,7 @@ async function isGrey(split: string): Promise<boolean> {
 function unknown(directory: string, got: string): string {
   return (
     `--data ${directory}: expected Omniglot (${ZIPS.join(', ')} and its split), ` +
-    'image folders (<split>/<class>/*.png, .jpg or .webp with the splits train, validation and test) or CIFAR ' +
+    'image folders (<split>/<class>/*.png, .jpg or .webp with the splits train, validation and test, or images with train.csv, val.csv and test.csv) or CIFAR ' +
     `(data_batch_1.bin, ... and test_batch.bin, or train.bin and test.bin, with ${CLASS_SPLIT}), got ${got}`
   );
 }

@@ -58,6 +58,7 @@ export { findSplitFolders, type ImageFolderOptions, loadImageFolders, openImageF
 export { loadOmniglot, omniglotPreprocessing, openOmniglot } from './data/omniglot.js';
 export { openPackedOmniglot, packOmniglot } from './data/packed-omniglot.js';
 export { generatorFor, type Random } from './data/random.js';
+export { findSplitFiles } from './data/split-files.js';
 export { type EmojiData, type EmojiOptions, makeEmojiData } from './emoji/make-data.js';
 export type { EmojiFolder } from './emoji/plan.js';
 export { type BundleOptions, buildBundle, type ExportOptions, exportBundle } from './export/export.js';

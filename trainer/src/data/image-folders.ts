@@ -7,6 +7,7 @@ import { DataError, type Dataset, type ImageClass, type SplitName } from './data
 import { type DecodedImages, openImageCache } from './image-cache.js';
 import type { FileClass, ImageFiles } from './image-files.js';
 import { type PixelNormalization, pixelNormalization } from './pixel-normalization.js';
+import { findSplitFiles, readSplitFile } from './split-files.js';
 
 export interface ImageFolderOptions extends PixelNormalization {
   /** Width and height of the decoded images in pixels; 28 when absent. */
@@ -35,7 +36,8 @@ const SPLITS = ['train', 'validation', 'test'] as const satisfies readonly Split
 /**
  * Images in folders `<split>/<class>/*`, with the splits `train`, `validation` (or `val`) and `test`: read by `listClasses` of
  * `@whet/runtime/images`. Classes and the images of each are in the order of
- * their names; `Dataset.unread` names what is no image. An image of another aspect ratio is contained, with white beside it.
+ * their names; `Dataset.unread` names what is no image. An image of another aspect ratio is contained, with white beside it. Where files
+ * `train.csv`, `validation.csv` (or `val.csv`) and `test.csv` stand there, they say which images are of which class, as {@link readSplitFile} reads them.
  *
  * The decoded images are kept in the cache directory, under a name made from the paths, sizes and times of the files
  * and the preprocessing.
@@ -129,6 +131,8 @@ async function classesOfSplits(
   directory: string,
   only?: SplitName,
 ): Promise<{ classes: Record<SplitName, readonly ClassImages[]>; unread: string[] }> {
+  const lists = await findSplitFiles(directory);
+  if (Object.keys(lists).length > 0) return classesOfFiles(directory, lists, only);
   const found = await findSplitFolders(directory);
   const plain = only !== undefined && Object.keys(found).length === 0;
   const folders = plain ? { [only]: directory } : found;
@@ -144,19 +148,51 @@ async function classesOfSplits(
     const listed = await listClasses(folder).catch((cause: unknown) => {
       throw cause instanceof InputError ? new DataError(cause.message, { cause }) : cause;
     });
-    for (const { name } of listed.classes) {
-      const other = standsIn.get(labelKey(name));
-      if (other) {
-        const got = `got ${name} in ${other} and ${split}`;
-        throw new DataError(`${join(folder, name)}: expected every class in one split, ${got}`);
-      }
-      standsIn.set(labelKey(name), split);
-    }
+    checkApart(listed.classes, split, standsIn, (name) => join(folder, name));
     classes[split] = listed.classes;
     unread.push(...listed.unread);
     if (classes[split].length === 0) throw new DataError(`${folder}: expected a folder for each class, got none`);
   }
   return { classes, unread };
+}
+
+/** Throws {@link DataError} where a class stands in another split already, and notes in which these do. */
+function checkApart(
+  classes: readonly ClassImages[],
+  split: SplitName,
+  standsIn: Map<string, string>,
+  placeOf: (name: string) => string,
+): void {
+  for (const { name } of classes) {
+    const other = standsIn.get(labelKey(name));
+    if (other) {
+      const got = `got ${name} in ${other} and ${split}`;
+      throw new DataError(`${placeOf(name)}: expected every class in one split, ${got}`);
+    }
+    standsIn.set(labelKey(name), split);
+  }
+}
+
+/** Classes by the files of splits. */
+async function classesOfFiles(
+  directory: string,
+  lists: Partial<Record<SplitName, string>>,
+  only: SplitName | undefined,
+): Promise<{ classes: Record<SplitName, readonly ClassImages[]>; unread: string[] }> {
+  const classes: Record<SplitName, readonly ClassImages[]> = { train: [], validation: [], test: [] };
+  const standsIn = new Map<string, string>();
+  for (const split of only ? [only] : SPLITS) {
+    const path = lists[split];
+    if (!path) {
+      const got = Object.values(lists).map((each) => basename(each));
+      throw new DataError(
+        `${directory}: expected a file of the classes of ${split} beside the others, got ${got.join(', ')}`,
+      );
+    }
+    classes[split] = await readSplitFile(directory, path, split);
+    checkApart(classes[split], split, standsIn, () => path);
+  }
+  return { classes, unread: [] };
 }
 
 async function decodeAll(

@@ -1,0 +1,114 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { loadImageFolders, openImageFolder } from './image-folders.js';
+
+let directory: string;
+let cacheDirectory: string;
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'whet-splits-'));
+  cacheDirectory = join(directory, 'cache');
+});
+afterEach(() => rm(directory, { recursive: true, force: true }));
+
+const picture = (level: number, side = 6) =>
+  sharp({ create: { width: side, height: side, channels: 3, background: { r: level, g: level, b: level } } })
+    .png()
+    .toBuffer();
+
+/** Images, by their paths, and split files, by theirs. */
+async function write(images: Readonly<Record<string, number>>, lists: Readonly<Record<string, readonly string[]>>) {
+  for (const [path, level] of Object.entries(images)) {
+    await mkdir(join(directory, path, '..'), { recursive: true });
+    await writeFile(join(directory, path), await picture(level));
+  }
+  for (const [name, lines] of Object.entries(lists)) await writeFile(join(directory, name), `${lines.join('\n')}\n`);
+}
+
+const IMAGES = {
+  'images/a1.png': 10,
+  'images/a2.png': 20,
+  'images/b1.png': 30,
+  'images/c1.png': 40,
+  'images/d1.png': 50,
+};
+const LISTS = {
+  'train.csv': ['filename,label', 'a1.png,n01', 'b1.png,n02', 'a2.png,n01'],
+  'val.csv': ['filename,label', 'c1.png,n03'],
+  'test.csv': ['d1.png,n04'],
+};
+
+describe('a split by files', () => {
+  it('says which images are of which class, by lines with a head or without', async () => {
+    await write(IMAGES, LISTS);
+    const { splits } = await loadImageFolders(directory, { size: 2, channels: 1, cacheDirectory });
+    const told = Object.entries(splits).map(([split, classes]) => [
+      split,
+      classes.map(({ name, count, pixels }) => [name, count, pixels[0]]),
+    ]);
+    expect(told).toEqual([
+      [
+        'train',
+        [
+          ['n01', 2, 10],
+          ['n02', 1, 30],
+        ],
+      ],
+      ['validation', [['n03', 1, 40]]],
+      ['test', [['n04', 1, 50]]],
+    ]);
+  });
+
+  it('is read of one split alone, of images in folders of their classes, too, and of quoted names', async () => {
+    await write(
+      { 'images/n04/d 1.png': 1, 'test/e,1.png': 2 },
+      { 'test.csv': ['d 1.png,n04', '"e,1.png","the, fifth"'] },
+    );
+    const { classes, split } = await openImageFolder(directory, 'test');
+    expect([split, classes.map(({ name, count }) => [name, count])]).toEqual([
+      'test',
+      [
+        ['n04', 1],
+        ['the, fifth', 1],
+      ],
+    ]);
+    expect((await classes[1]?.read(0))?.place).toBe(join(directory, 'test', 'e,1.png'));
+  });
+
+  it.each<[string, Partial<Record<keyof typeof LISTS, string[]>>, RegExp]>([
+    [
+      'an image that is not there',
+      { 'train.csv': ['a9.png,n01'] },
+      /a9\.png: expected an image in images, train, \. of .*, or a folder "n01" of them$/,
+    ],
+    [
+      'a class of two splits',
+      { 'val.csv': ['c1.png,n01'] },
+      /val\.csv: expected every class in one split, got n01 in train and validation$/,
+    ],
+    ['no lines', { 'test.csv': ['filename,label'] }, /test\.csv: expected lines "filename,label", got none$/],
+    [
+      'other columns',
+      { 'test.csv': ['d1.png,n04,7'] },
+      /test\.csv: expected lines "filename,label", got "d1\.png,n04,7"$/,
+    ],
+    ['no label', { 'test.csv': ['d1.png,'] }, /test\.csv: "": /],
+    ['a quote without an end', { 'test.csv': ['"d1.png,n04'] }, /test\.csv: expected lines "filename,label": /],
+  ])('refuses %s', async (_, lists, message) => {
+    await write(IMAGES, { ...LISTS, ...lists });
+    await expect(loadImageFolders(directory, { size: 2, cacheDirectory })).rejects.toThrow(message);
+  });
+
+  it('refuses a folder where a split has none', async () => {
+    await write(IMAGES, { 'train.csv': LISTS['train.csv'], 'test.csv': LISTS['test.csv'] });
+    await expect(loadImageFolders(directory, { size: 2, cacheDirectory })).rejects.toThrow(
+      /expected a file of the classes of validation beside the others, got train\.csv, test\.csv$/,
+    );
+    await mkdir(join(directory, 'val.csv'));
+    await expect(loadImageFolders(directory, { size: 2, cacheDirectory })).rejects.toThrow(
+      /val\.csv: expected a file that can be read, got Error: EISDIR/,
+    );
+  });
+});
