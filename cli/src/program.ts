@@ -16,6 +16,7 @@ const loaders: readonly ((version: string) => Promise<Command>)[] = [
   async () => (await import('./commands/page.js')).pageCommand(),
   async () => (await import('./commands/adapt.js')).adaptCommand(),
   async () => (await import('./commands/predict.js')).predictCommand(),
+  async () => (await import('./commands/freeze.js')).freezeCommand(),
   async () => (await import('./commands/doctor.js')).doctorCommand(),
   async () => (await import('./commands/bench.js')).benchCommand(),
 ];

@@ -46,6 +46,7 @@ export {
   type Range,
 } from './onnx/quantize.js';
 export { READ_OPSETS, type ReadOptions, readableOperators, readOnnx } from './onnx/reading/read.js';
+export { reencodeOnnx } from './onnx/reencode.js';
 export { dataTypes, onnxMessage } from './onnx/schema.js';
 export { dataTypeName, decodeTensor, type ExternalReader } from './onnx/tensors.js';
 export { encodeOnnx } from './onnx/write.js';

@@ -6,6 +6,7 @@ import { chosenPatterns, digestOf, readChecked } from './bundle-files.js';
 import { classesOf, countsOf } from './classes.js';
 import { encodeExamples } from './encode.js';
 import { InputError, ProfileError } from './errors.js';
+import type { FreezeOptions } from './freeze.js';
 import { checkImage } from './image-checks.js';
 import { labelProblem } from './label.js';
 import { filesOf, graphsOf, type Manifest, type PatternManifest, parseManifest } from './manifest.js';
@@ -358,6 +359,17 @@ export class Bundle {
     const profile = new Profile(this.digest, pattern, classes, examples, steps, values, storage);
     this.#fitting(profile);
     return profile;
+  }
+
+  /**
+   * A profile and the bundle as one ONNX model, `images` to `probabilities [N, W]` as {@link predict} has them, for any ONNX runtime: its
+   * metadata has the names of the classes, in order. Throws {@link ProfileError} where the profile is another bundle's, {@link BundleError} where
+   * the graphs cannot stand in one model, or a file of the bundle cannot be read any more.
+   */
+  async freeze(profile: Profile, options: FreezeOptions = {}): Promise<Uint8Array> {
+    this.#fitting(profile);
+    const { freezeProfile } = await import('./freeze.js');
+    return freezeProfile(this.source, this, profile, options);
   }
 
   /** Frees the sessions; the bundle cannot be used afterwards. */

@@ -126,6 +126,7 @@ export async function createSession(
 
 export { Bundle, type OpenOptions } from './bundle.js';
 export { BundleError, InputError, ProfileError } from './errors.js';
+export type { FreezeOptions } from './freeze.js';
 export type { PredictionRequest } from './predict.js';
 export { defaultThreads } from './threads.js';
 export type * from './types.js';

@@ -154,6 +154,7 @@ export function createSession(
 
 export { Bundle, type OpenOptions } from './bundle.js';
 export { BundleError, InputError, ProfileError } from './errors.js';
+export type { FreezeOptions } from './freeze.js';
 export type { Manifest, PatternManifest } from './manifest.js';
 export { filesOf } from './manifest.js';
 export { pixelsToTensor, type RgbaImage, resizePixels } from './pixels.js';

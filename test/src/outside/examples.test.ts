@@ -1,18 +1,24 @@
-import { execFile } from 'node:child_process';
-import { cp, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { execFile, spawnSync } from 'node:child_process';
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { bundlesDirectory, OMNIGLOT_BUNDLE } from '@whet/models';
-import { charactersDirectory, loadDemoImages } from '@whet/tools/demo/demo-images';
+import { bundlesDirectory, OMNIGLOT_BUNDLE, PHOTOS_BUNDLE } from '@whet/models';
+import { decodeImage } from '@whet/runtime/images';
+import { loadBundle } from '@whet/runtime/node';
+import { charactersDirectory, loadDemoImages, thingsDirectory } from '@whet/tools/demo/demo-images';
 import { chromiumPath, openBrowser, skipReason } from '@whet/tools/page/browser';
+import * as ort from 'onnxruntime-node';
+import sharp from 'sharp';
 import { build } from 'vite';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { lacking } from '../needs.js';
 
-const examples = fileURLToPath(new URL('../../../examples/', import.meta.url));
+const root = fileURLToPath(new URL('../../../', import.meta.url));
+const examples = join(root, 'examples');
 const bundle = join(bundlesDirectory, OMNIGLOT_BUNDLE);
 const CLASSES = ['plus', 'percent', 'dollar'];
 let directory: string;
@@ -50,6 +56,101 @@ describe('examples/onnxruntime-alone', () => {
     expect(lines.filter((line) => /: (\S+) \(\1\)$/.test(line)).length / lines.length).toBeGreaterThan(0.9);
   });
 });
+
+/** Where `.ci/run` puts Python's packages; the machine's own count, too. */
+const python = {
+  ...process.env,
+  PYTHONPATH: [join(root, 'node_modules/.python'), process.env['PYTHONPATH'] ?? ''].join(':'),
+};
+const hasPython =
+  spawnSync('python3', ['-c', 'import numpy, onnxruntime, PIL'], { env: python, stdio: 'ignore' }).status === 0;
+
+describe.skipIf(!hasPython)(
+  `examples/python${lacking({ 'onnxruntime, numpy and pillow in Python': hasPython })}`,
+  () => {
+    const run = async (script: string, ...args: string[]): Promise<Record<string, unknown>[]> => {
+      const file = join(examples, 'python', script);
+      const { stdout } = await promisify(execFile)('python3', [file, ...args], { env: python, maxBuffer: 1e8 });
+      return stdout
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line));
+    };
+
+    it.each([
+      [OMNIGLOT_BUNDLE, 'head', charactersDirectory, 4],
+      [OMNIGLOT_BUNDLE, 'sparse', charactersDirectory, 4],
+      [OMNIGLOT_BUNDLE, 'full', charactersDirectory, 4],
+      // Photographs are made smaller by another library, which rounds otherwise.
+      [PHOTOS_BUNDLE, 'head', thingsDirectory, 0],
+      [PHOTOS_BUNDLE, 'block', thingsDirectory, 2],
+    ])('adapts %s, %s, with the losses of Node, and predicts', async (name, pattern, demo, digits) => {
+      const place = join(bundlesDirectory, name);
+      const folder = join(directory, `python-${name}-${pattern}`);
+      const images = await loadDemoImages(demo);
+      const classes = [...images.keys()].slice(0, 3);
+      const bundle = await loadBundle(place, { patterns: [pattern], threads: 1 });
+      const taught: { label: string; image: Float32Array }[] = [];
+      for (const label of classes) {
+        for (const [i, { file }] of (images.get(label) ?? []).slice(0, 8).entries()) {
+          const into = join(folder, i < 5 ? 'support' : 'query', label);
+          await mkdir(into, { recursive: true });
+          await cp(file, join(into, basename(file)));
+          if (i < 5)
+            taught.push({ label, image: await decodeImage(await readFile(file), bundle.manifest.preprocessing) });
+        }
+      }
+      const [answer] = await run('whet.py', place, join(folder, 'support'), join(folder, 'query'), pattern);
+      const { losses, right } = answer as { losses: number[]; right: number };
+      const sorted = taught.sort((a, b) => (a.label < b.label ? -1 : a.label > b.label ? 1 : 0));
+      const expected = await bundle.adapt(sorted, { pattern, always: true });
+      await bundle.release();
+      expect(right).toBeGreaterThanOrEqual(8);
+      const own = expected.loss === undefined ? expected.losses : [...expected.losses, expected.loss];
+      expect(losses).toHaveLength(own.length);
+      for (const [i, loss] of own.entries()) {
+        expect(Math.abs((losses[i] as number) - loss)).toBeLessThan(10 ** -digits * Math.abs(loss) + 1e-7);
+      }
+    });
+
+    it('classifies by a profile that is one model, as Node does', async () => {
+      const place = join(bundlesDirectory, PHOTOS_BUNDLE);
+      const images = await loadDemoImages(thingsDirectory);
+      const bundle = await loadBundle(place, { patterns: ['head'], threads: 1 });
+      const classes = [...images.keys()].slice(0, 3);
+      const examples = [];
+      for (const label of classes) {
+        for (const { file } of (images.get(label) ?? []).slice(0, 5)) {
+          examples.push({ label, image: await decodeImage(await readFile(file), bundle.manifest.preprocessing) });
+        }
+      }
+      const { profile } = await bundle.adapt(examples, { pattern: 'head' });
+      const model = join(directory, 'frozen.onnx');
+      const frozen = await bundle.freeze(profile, { input: 'pixels' });
+      await writeFile(model, frozen);
+      const asked = classes.map((label) => (images.get(label) ?? [])[6]?.file as string);
+      const answers = await run('frozen.py', model, ...asked);
+      expect(answers.map((each) => each['class'])).toEqual(classes);
+      const session = await ort.InferenceSession.create(frozen, { intraOpNumThreads: 1 });
+      for (const [i, file] of asked.entries()) {
+        const { data, info } = await sharp(file)
+          .removeAlpha()
+          .toColourspace('srgb')
+          .raw()
+          .toBuffer({ resolveWithObject: true });
+        const pixels = new ort.Tensor('uint8', new Uint8Array(data), [1, info.height, info.width, 3]);
+        const { probabilities } = await session.run({ pixels });
+        const came = answers[i]?.['probabilities'] as number[];
+        // Lossy pictures are decoded by two libraries.
+        for (const [at, value] of Array.from((probabilities as ort.Tensor).data as Float32Array).entries()) {
+          expect(came[at]).toBeCloseTo(value, 3);
+        }
+      }
+      await session.release();
+      await bundle.release();
+    });
+  },
+);
 
 describe.skipIf(!chromiumPath)(`examples/bundler-app${skipReason}`, () => {
   let server: Server;

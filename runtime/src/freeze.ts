@@ -1,0 +1,324 @@
+import { readChecked } from './bundle-files.js';
+import { BundleError } from './errors.js';
+import type { Manifest, PatternManifest } from './manifest.js';
+import { pixelsToTensor } from './pixels.js';
+import type { Profile, ProfileValue } from './profile.js';
+import { bytesField, joinBytes, numberField, readFields, textOf } from './protobuf.js';
+import type { BundleSource } from './source.js';
+
+// A profile and its bundle as one ONNX model: their graphs side by side in one, with weights and values inside.
+
+export interface FreezeOptions {
+  /**
+   * What the model takes: `tensor` (when absent), preprocessed images `[N, C, H, W]` in float32, or `pixels`, `[N, H, W, C]` of bytes and of
+   * any size, which are brought to the network's as a whole, whatever their proportions.
+   */
+  readonly input?: 'tensor' | 'pixels';
+  /**
+   * Makes a frozen part that stands as its exporter wrote it, in another version of the operator set than the rest, into one of today's, all
+   * its values inside: as `@whet/compiler` reads and writes it.
+   */
+  readonly upgrade?: (model: Uint8Array, weights: ReadonlyMap<string, Uint8Array>) => Uint8Array;
+}
+
+/** Fields of onnx.proto (ONNX IR, https://onnx.ai/onnx/repo-docs/IR.html). */
+const MODEL = { irVersion: 1, producer: 2, graph: 7, opset: 8, metadata: 14, functions: 25 };
+const GRAPH = { node: 1, name: 2, initializer: 5, input: 11, output: 12, valueInfo: 13, sparse: 15 };
+const NODE = { input: 1, output: 2, name: 3, type: 4, attribute: 5 };
+const ATTRIBUTE = { name: 1, float: 2, int: 3, text: 4, graph: 6, ints: 8, graphs: 11, type: 20 };
+const TENSOR = { dims: 1, dataType: 2, name: 8, raw: 9, external: 13, location: 14 };
+const [FLOAT, UINT8, INT64] = [1, 2, 7];
+
+type Rename = (name: string) => string;
+
+/** A message, with some of its fields made anew. */
+function rewritten(
+  message: Uint8Array,
+  change: Readonly<Record<number, (content: Uint8Array) => Uint8Array | undefined>>,
+): Uint8Array {
+  const fields: Uint8Array[] = [];
+  readFields(message, (number, content, whole) => {
+    const made = change[number] ? change[number](content) : whole;
+    if (made) fields.push(made);
+  });
+  return joinBytes(fields);
+}
+
+const renamedText = (number: number, rename: Rename) => (content: Uint8Array) =>
+  bytesField(number, rename(textOf(content)));
+
+/** A graph's fields with all its values called otherwise, those of graphs in it too. */
+function renamedGraph(graph: Uint8Array, rename: Rename, weights: ReadonlyMap<string, Uint8Array>): Uint8Array {
+  const inner = (number: number) => (content: Uint8Array) => bytesField(number, renamedGraph(content, rename, weights));
+  const attribute = (content: Uint8Array) =>
+    bytesField(
+      NODE.attribute,
+      rewritten(content, { [ATTRIBUTE.graph]: inner(ATTRIBUTE.graph), [ATTRIBUTE.graphs]: inner(ATTRIBUTE.graphs) }),
+    );
+  const node = (content: Uint8Array) =>
+    bytesField(
+      GRAPH.node,
+      rewritten(content, {
+        [NODE.input]: renamedText(NODE.input, rename),
+        [NODE.output]: renamedText(NODE.output, rename),
+        [NODE.name]: renamedText(NODE.name, rename),
+        [NODE.attribute]: attribute,
+      }),
+    );
+  const info = (number: number) => (content: Uint8Array) =>
+    bytesField(number, rewritten(content, { 1: renamedText(1, rename) }));
+  return rewritten(graph, {
+    [GRAPH.node]: node,
+    [GRAPH.initializer]: (content) => bytesField(GRAPH.initializer, ownTensor(content, rename, weights)),
+    [GRAPH.input]: info(GRAPH.input),
+    [GRAPH.output]: info(GRAPH.output),
+    [GRAPH.valueInfo]: info(GRAPH.valueInfo),
+    [GRAPH.sparse]: (content) =>
+      bytesField(
+        GRAPH.sparse,
+        rewritten(content, { 1: (values) => bytesField(1, ownTensor(values, rename, weights)) }),
+      ),
+  });
+}
+
+/** A tensor called otherwise, its values inside where they stood beside the model. */
+function ownTensor(tensor: Uint8Array, rename: Rename, weights: ReadonlyMap<string, Uint8Array>): Uint8Array {
+  const external: Record<string, string> = {};
+  const fields = rewritten(tensor, {
+    [TENSOR.name]: renamedText(TENSOR.name, rename),
+    [TENSOR.location]: () => undefined,
+    [TENSOR.external]: (entry) => {
+      const texts: Record<number, string> = {};
+      readFields(entry, (number, content) => {
+        texts[number] = textOf(content);
+      });
+      external[texts[1] ?? ''] = texts[2] ?? '';
+      return undefined;
+    },
+  });
+  const { location, offset = '0', length } = external;
+  if (location === undefined) return fields;
+  const file = weights.get(location) as Uint8Array;
+  const [from, end] = [Number(offset), length === undefined ? file.length : Number(offset) + Number(length)];
+  return joinBytes([fields, bytesField(TENSOR.raw, file.subarray(from, end))]);
+}
+
+interface ModelParts {
+  readonly graph: Uint8Array;
+  readonly irVersion: number;
+  /** Versions of operator sets, by their domains. */
+  readonly opsets: ReadonlyMap<string, number>;
+  /** Fields of functions that the model has of its own. */
+  readonly functions: readonly Uint8Array[];
+}
+
+/** The number that a field has which is one. */
+function numberIn(whole: Uint8Array): number {
+  let [value, scale] = [0, 1];
+  // After the tag, which is one byte of these fields.
+  for (const byte of whole.subarray(1)) {
+    value += (byte & 127) * scale;
+    scale *= 128;
+  }
+  return value;
+}
+
+function partsOf(model: Uint8Array): ModelParts {
+  let graph = new Uint8Array();
+  let irVersion = 0;
+  const opsets = new Map<string, number>();
+  const functions: Uint8Array[] = [];
+  readFields(model, (number, content, whole) => {
+    if (number === MODEL.graph) graph = content as Uint8Array<ArrayBuffer>;
+    else if (number === MODEL.irVersion) irVersion = numberIn(whole);
+    else if (number === MODEL.functions) functions.push(whole);
+    else if (number === MODEL.opset) {
+      let [domain, version] = ['', 0];
+      readFields(content, (part, text, field) => {
+        if (part === 1) domain = textOf(text);
+        else if (part === 2) version = numberIn(field);
+      });
+      opsets.set(domain === 'ai.onnx' ? '' : domain, version);
+    }
+  });
+  return { graph, irVersion, opsets, functions };
+}
+
+const bytesOf = (data: ArrayBufferView): Uint8Array => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+
+function constant(name: string, type: number, dims: readonly number[], data: ArrayBufferView): Uint8Array {
+  return bytesField(GRAPH.initializer, [
+    ...dims.map((dim) => numberField(TENSOR.dims, dim)),
+    numberField(TENSOR.dataType, type),
+    bytesField(TENSOR.name, name),
+    bytesField(TENSOR.raw, bytesOf(data)),
+  ]);
+}
+
+const node = (type: string, inputs: readonly string[], output: string, attributes: readonly Uint8Array[] = []) =>
+  bytesField(GRAPH.node, [
+    ...inputs.map((name) => bytesField(NODE.input, name)),
+    bytesField(NODE.output, output),
+    bytesField(NODE.name, output),
+    bytesField(NODE.type, type),
+    ...attributes.map((attribute) => bytesField(NODE.attribute, attribute)),
+  ]);
+
+const int = (name: string, value: number) =>
+  joinBytes([bytesField(ATTRIBUTE.name, name), numberField(ATTRIBUTE.int, value), numberField(ATTRIBUTE.type, 2)]);
+const text = (name: string, value: string) =>
+  joinBytes([bytesField(ATTRIBUTE.name, name), bytesField(ATTRIBUTE.text, value), numberField(ATTRIBUTE.type, 3)]);
+const ints = (name: string, values: readonly number[]) =>
+  joinBytes([
+    bytesField(ATTRIBUTE.name, name),
+    ...values.map((value) => numberField(ATTRIBUTE.ints, value)),
+    numberField(ATTRIBUTE.type, 7),
+  ]);
+
+/** An input or output of a type and shape, whose dimensions are numbers or names. */
+function value(name: string, type: number, shape: readonly (number | string)[]): Uint8Array {
+  const dims = shape.map((dim) =>
+    bytesField(1, typeof dim === 'number' ? [numberField(1, dim)] : [bytesField(2, dim)]),
+  );
+  const tensor = [numberField(1, type), bytesField(2, dims)];
+  return joinBytes([bytesField(1, name), bytesField(2, bytesField(1, tensor))]);
+}
+
+/** Nodes that make a network's images of pixels, and what they read. */
+function pixelNodes({ preprocessing: p }: Manifest): Uint8Array[] {
+  const { channels, height, width } = p;
+  // What becomes of a pixel is a line: 0 and 255 tell it.
+  const ends = [0, 255].map((level) => pixelsToTensor(new Uint8Array(width * height * channels).fill(level), p)) as [
+    Float32Array,
+    Float32Array,
+  ];
+  const at = (end: Float32Array, channel: number) => end[channel * width * height] as number;
+  const shift = Float32Array.from({ length: channels }, (_, c) => at(ends[0], c));
+  const scale = Float32Array.from({ length: channels }, (_, c) => (at(ends[1], c) - at(ends[0], c)) / 255);
+  return [
+    constant('pixels/size', INT64, [2], BigInt64Array.from([height, width], BigInt)),
+    constant('pixels/scale', FLOAT, [1, channels, 1, 1], scale),
+    constant('pixels/shift', FLOAT, [1, channels, 1, 1], shift),
+    node('Cast', ['pixels'], 'pixels/float', [int('to', FLOAT)]),
+    node('Transpose', ['pixels/float'], 'pixels/planes', [ints('perm', [0, 3, 1, 2])]),
+    // Whole sizes, without `axes`: onnxruntime 1.19 moves the transpose behind a Resize that has these, and gets it wrong.
+    node('Shape', ['pixels/planes'], 'pixels/counts', [int('end', 2)]),
+    node('Concat', ['pixels/counts', 'pixels/size'], 'pixels/sizes', [int('axis', 0)]),
+    node('Resize', ['pixels/planes', '', '', 'pixels/sizes'], 'pixels/sized', [
+      int('antialias', 1),
+      text('coordinate_transformation_mode', 'half_pixel'),
+      text('mode', 'linear'),
+    ]),
+    node('Mul', ['pixels/sized', 'pixels/scale'], 'pixels/scaled'),
+    node('Add', ['pixels/scaled', 'pixels/shift'], 'images'),
+  ];
+}
+
+/** The operator sets of both, which have to be the same where both have one. */
+function joinedOpsets(parts: readonly ModelParts[], where: string): Map<string, number> {
+  const all = new Map<string, number>();
+  for (const { opsets } of parts) {
+    for (const [domain, version] of opsets) {
+      const other = all.get(domain);
+      if (other !== undefined && other !== version) {
+        throw new BundleError(
+          `${where}: expected graphs of one operator set, got ${other} and ${version} of "${domain || 'ai.onnx'}": the frozen part stands as its exporter wrote it`,
+        );
+      }
+      all.set(domain, version);
+    }
+  }
+  return all;
+}
+
+/** What `Bundle.freeze` makes. */
+export async function freezeProfile(
+  source: BundleSource,
+  { manifest, digest }: { readonly manifest: Manifest; readonly digest: string },
+  profile: Profile,
+  { input = 'tensor', upgrade }: FreezeOptions,
+): Promise<Uint8Array> {
+  const { graphs } = manifest.patterns[profile.pattern] as PatternManifest;
+  const encodePath = graphs.encodeQuery ?? graphs.encode;
+  const paths = [graphs.predict, ...(encodePath ? [encodePath] : []), manifest.weights];
+  const files = await readChecked(source, paths, manifest);
+  const name = manifest.weights.slice(manifest.weights.lastIndexOf('/') + 1);
+  const weights = new Map([[name, files.get(manifest.weights) as Uint8Array]]);
+  const where = `${source.location}, pattern "${profile.pattern}"`;
+
+  const predict = partsOf(files.get(graphs.predict) as Uint8Array);
+  const written = encodePath ? partsOf(files.get(encodePath) as Uint8Array) : undefined;
+  const isOlder = written !== undefined && written.opsets.get('') !== predict.opsets.get('');
+  const encode =
+    isOlder && upgrade ? partsOf(upgrade(files.get(encodePath as string) as Uint8Array, weights)) : written;
+  const parts = [...(encode ? [encode] : []), predict];
+  const opsets = joinedOpsets(parts, where);
+  const feeds = (to: string): Rename => {
+    return (from) => (from === '' ? '' : from === 'images' || from === 'probabilities' ? from : `${to}/${from}`);
+  };
+  // What `encode` makes is what `predict` takes; without one that takes the images.
+  const between = encode ? 'features' : 'images';
+  const ofEncode: Rename = (from) => (from === 'features' ? between : feeds('encode')(from));
+  const ofPredict: Rename = (from) => (from === 'features' ? between : feeds('predict')(from));
+
+  const { channels, height, width } = manifest.preprocessing;
+  const body: Uint8Array[] = [];
+  const append = (graph: Uint8Array, rename: Rename) => {
+    readFields(renamedGraph(graph, rename, weights), (number, _, whole) => {
+      if (number === GRAPH.node || number === GRAPH.initializer || number === GRAPH.sparse) body.push(whole);
+    });
+  };
+  if (input === 'pixels') body.push(...pixelNodes(manifest));
+  const values = (rename: Rename, graph: Uint8Array) => {
+    for (const [key, { shape, data }] of valuesOf(graph, profile.values)) {
+      body.push(constant(rename(key), FLOAT, shape, data));
+    }
+  };
+  if (encode) {
+    values(ofEncode, encode.graph);
+    append(encode.graph, ofEncode);
+  }
+  values(ofPredict, predict.graph);
+  append(predict.graph, ofPredict);
+  const image =
+    input === 'pixels'
+      ? value('pixels', UINT8, ['N', 'height', 'width', channels])
+      : value('images', FLOAT, ['N', channels, height, width]);
+  const graph = [
+    bytesField(GRAPH.name, manifest.name),
+    ...body,
+    bytesField(GRAPH.input, image),
+    bytesField(GRAPH.output, value('probabilities', FLOAT, ['N', profile.classes.length])),
+  ];
+  const metadata = {
+    classes: JSON.stringify(profile.classes),
+    bundle: `${manifest.name} ${manifest.version}, ${digest}`,
+    pattern: profile.pattern,
+    preprocessing: JSON.stringify(manifest.preprocessing),
+  };
+  return joinBytes([
+    numberField(MODEL.irVersion, Math.max(...parts.map(({ irVersion }) => irVersion))),
+    bytesField(MODEL.producer, 'whet'),
+    ...Array.from(opsets, ([domain, version]) =>
+      bytesField(MODEL.opset, [bytesField(1, domain), numberField(2, version)]),
+    ),
+    ...parts.flatMap(({ functions }) => functions),
+    bytesField(MODEL.graph, graph),
+    ...Object.entries(metadata).map(([key, said]) =>
+      bytesField(MODEL.metadata, [bytesField(1, key), bytesField(2, said)]),
+    ),
+  ]);
+}
+
+/** The values of a profile that a graph takes. */
+function valuesOf(graph: Uint8Array, values: ReadonlyMap<string, ProfileValue>): [string, ProfileValue][] {
+  const taken: [string, ProfileValue][] = [];
+  readFields(graph, (number, content) => {
+    if (number !== GRAPH.input) return;
+    readFields(content, (part, name) => {
+      const known = part === 1 ? values.get(textOf(name)) : undefined;
+      if (known) taken.push([textOf(name), known]);
+    });
+  });
+  return taken;
+}
