@@ -168,8 +168,12 @@ export class Bundle {
     const memory = from ? recalled(from, this.digest) : [];
     this.#checkExamples(given, patterns, memory.length);
     const examples = [...memory, ...given];
-    // A head of which all classes are remembered is made anew, of these and the new examples.
-    const isRemade = from !== undefined && memory.length > 0 && remembersAll(from);
+    // A head in closed form of which all classes are remembered is made anew, of these and the new examples; another goes on.
+    const isRemade =
+      from !== undefined &&
+      memory.length > 0 &&
+      remembersAll(from) &&
+      patterns.every(({ solve }) => solve !== undefined);
     const { from: _, ...others } = named;
     const options: AdaptOptions & { readonly startsAt?: Profile } = isRemade ? { ...others, startsAt: from } : named;
     const classes = classesOf(
