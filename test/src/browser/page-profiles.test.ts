@@ -123,7 +123,14 @@ describe.skipIf(!chromiumPath)(`the page's profiles in use${skipReason}`, () => 
     expect(await names(page)).toEqual(['Ann']);
     expect(await pattern(page).inputValue()).toBe('head');
     expect(await page.locator('.thumb').count()).toBe(20);
-    expect(server.bundle.profileFromBytes(await driver.export()).classes).toHaveLength(4);
+    const profile = server.bundle.profileFromBytes(await driver.export());
+    expect(profile.classes).toHaveLength(4);
+    // The same model as Node.js makes of it, which needs nothing of the page.
+    const model = await driver.export('Export as ONNX');
+    expect(await driver.notice()).toContain(
+      'as a model that any ONNX runtime runs. Your pictures are not in the file.',
+    );
+    expect(Buffer.from(model).equals(await server.bundle.freeze(profile, { input: 'pixels' }))).toBe(true);
   });
 
   it('shows what it makes and not what it deletes, also where another tab writes at that moment', async () => {

@@ -97,11 +97,11 @@ export class PageDriver {
     return Object.fromEntries(rows);
   }
 
-  /** The bytes of the exported profile. */
-  async export(): Promise<Uint8Array> {
+  /** The bytes of the exported profile, or of what another button of the menu exports. */
+  async export(as = 'Export'): Promise<Uint8Array> {
     await this.page.getByLabel('More about this profile').click();
     const download = this.page.waitForEvent('download');
-    await this.button('Export').click();
+    await this.button(as).click();
     const path = await (await download).path();
     return new Uint8Array(await readFile(path));
   }

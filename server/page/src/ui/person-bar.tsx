@@ -2,7 +2,7 @@ import { useRef } from 'preact/hooks';
 import { addPerson, deletePerson, importFile, renamePerson, selectPerson } from '../state/profiles.js';
 import { people, person } from '../state/signals.js';
 import { Dialog, type DialogHandle } from './dialog.js';
-import { download } from './download.js';
+import { download, downloadModel } from './download.js';
 
 /** Which profile is shown, and what can be done with it. */
 export function PersonBar() {
@@ -52,6 +52,9 @@ export function PersonBar() {
           </button>
           <button type="button" disabled={!now.bytes} onClick={() => download(now)}>
             Export
+          </button>
+          <button type="button" disabled={!now.bytes} onClick={() => downloadModel(now)}>
+            Export as ONNX
           </button>
           <button type="button" onClick={() => file.current?.click()}>
             Import

@@ -218,6 +218,14 @@ const compute = {
     return { pattern, classes, examples, steps };
   },
 
+  /** A profile and its bundle as one ONNX model that takes pixels. */
+  async freeze(bytes: Uint8Array): Promise<Uint8Array> {
+    const open = opened();
+    await open.load(readProfile(bytes).pattern);
+    const model = await open.freeze(open.profileFromBytes(bytes), { input: 'pixels' });
+    return Comlink.transfer(model, [model.buffer]);
+  },
+
   async predict(bytes: Uint8Array, pixels: readonly Uint8Array[]): Promise<PredictedImage[]> {
     const open = opened();
     await open.load(readProfile(bytes).pattern);
