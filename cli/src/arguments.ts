@@ -27,6 +27,13 @@ function finiteNumber(text: string): number {
   return value;
 }
 
+/** A whole number of 2 or more. */
+export function twoOrMore(text: string): number {
+  const value = wholeNumber(text);
+  if (value < 2) throw new InvalidArgumentError('expected a whole number of 2 or more.');
+  return value;
+}
+
 export function positiveNumber(text: string): number {
   const value = finiteNumber(text);
   if (value <= 0) throw new InvalidArgumentError('expected a positive number.');

@@ -1,6 +1,6 @@
 import type { Manifest } from '@whet/runtime';
 import type { Command } from 'commander';
-import { count } from './arguments.js';
+import { twoOrMore } from './arguments.js';
 
 // What an adaptation of a bundle may have at most: what `compile` and `export` have in common.
 
@@ -14,9 +14,13 @@ export const addLimitOptions = (command: Command): Command =>
     .option(
       '--max-classes <n>',
       'classes of a profile at most, with those of a kept head (default: 100 beside those)',
-      count,
+      twoOrMore,
     )
-    .option('--max-examples <n>', 'examples of an adaptation at most; a step takes all at once (default: 500)', count);
+    .option(
+      '--max-examples <n>',
+      'examples of an adaptation at most; a step takes all at once (default: 500)',
+      twoOrMore,
+    );
 
 export const limitsOf = ({ maxClasses, maxExamples }: LimitOptions): Partial<Manifest['limits']> => ({
   ...(maxClasses === undefined ? {} : { maxClasses }),

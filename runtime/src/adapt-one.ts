@@ -59,23 +59,30 @@ export const leavesNothing = ({ loss }: HeldBack): boolean => loss < VIEWS_APART
 export const saidOfViews = (views: HeldBack): string =>
   `views of the examples have a loss of ${views.loss.toFixed(3)}${leavesNothing(views) ? ', which leaves nothing to learn' : ''}`;
 
+/** Options of an adaptation that may start at a profile's values below the head, which is made of the examples all the same. */
+type Starting = AdaptOptions & Pick<StepsOptions, 'startsAt'>;
+
 /** What the start takes examples for by classes that they are no part of; undefined where no class has two. */
-export async function askStart(pattern: Pattern, rows: Rows, options: AdaptOptions): Promise<Asked | undefined> {
+export async function askStart(pattern: Pattern, rows: Rows, options: Starting): Promise<Asked | undefined> {
   // Examples of a profile that is gone on from are not there to be asked about.
   if (options.from) return undefined;
   const present = presentClasses(rows);
   const counts = askable(present).map((asked, i) => asked * (rows.support[i] as number));
   if (!pattern.leftOut || present.ways < 2 || !counts.includes(1)) return undefined;
-  const logits = await leftOutLogits(pattern, present, startBelow(pattern));
+  const logits = await leftOutLogits(pattern, present, startBelow(pattern, options.startsAt));
   return { logits, labels: present.labels, counts };
 }
 
 /** How well the start tells views of one example of each class; undefined where a class has none. */
-export async function askViews(pattern: Pattern, rows: Rows): Promise<HeldBack | undefined> {
+export async function askViews(
+  pattern: Pattern,
+  rows: Rows,
+  startsAt?: Starting['startsAt'],
+): Promise<HeldBack | undefined> {
   const viewed = presentClasses(viewedRows(rows));
   // A class of which there are no views may be like another.
   if (!pattern.leftOut || viewed.ways < 2 || viewed.ways < presentClasses(rows).ways) return undefined;
-  const logits = await leftOutLogits(pattern, viewed, startBelow(pattern));
+  const logits = await leftOutLogits(pattern, viewed, startBelow(pattern, startsAt));
   return heldBackOf({ logits, labels: viewed.labels, counts: viewed.support.map((value) => 1 - value) });
 }
 
@@ -104,10 +111,10 @@ export async function finished(
   rows: Rows,
   adapted: AdaptedValues,
   { asked, started }: { readonly asked: Asked | undefined; readonly started: Asked | undefined },
-  { from, signal }: AdaptOptions,
+  { from, startsAt, signal }: Starting,
 ): Promise<Map<string, ProfileValue>> {
   signal?.throwIfAborted();
-  const moved = adapted.losses.length > 0 && !movesHeadAlone(pattern);
+  const moved = (adapted.losses.length > 0 || startsAt !== undefined) && !movesHeadAlone(pattern);
   const temperature = asked ? temperatureOf(asked) : await unaskedTemperature(pattern, rows, adapted);
   const familiar = from
     ? undefined
@@ -124,29 +131,25 @@ async function reasonToSpare(
   pattern: Pattern,
   { addViews }: TaskEncoder,
   rows: Rows,
-  options: AdaptOptions,
+  options: Starting,
 ): Promise<string | undefined> {
   if (options.from) return undefined;
   const wanted = options.always ? 0 : (options.steps ?? pattern.manifest.steps);
   if (wanted > 0 && movesHeadAlone(pattern) && pattern.solve && !canSolve(pattern, rows)) return saidOfMany(rows);
   if (!maySpare(pattern.manifest, options)) return undefined;
-  const views = await askViews(pattern, await addViews(pattern, rows, 'first'));
+  const views = await askViews(pattern, await addViews(pattern, rows, 'first'), options.startsAt);
   return views && leavesNothing(views) ? saidOfViews(views) : undefined;
 }
 
 /** Adapts one pattern. */
-export async function adaptOne(
-  pattern: Pattern,
-  task: TaskEncoder,
-  options: AdaptOptions & Pick<StepsOptions, 'startsAt'>,
-): Promise<AdaptedPattern> {
+export async function adaptOne(pattern: Pattern, task: TaskEncoder, options: Starting): Promise<AdaptedPattern> {
   const { steps: wanted = pattern.manifest.steps, rate = pattern.manifest.rate } = options;
   const rows = await task.encode(pattern);
   const spared = await reasonToSpare(pattern, task, rows, options);
   const steps = spared === undefined ? wanted : 0;
   const adapted = await adaptPattern(pattern, rows, { ...options, steps, rate, solves: spared !== undefined });
   const asked = adapted.solved
-    ? await askSolved(pattern, rows, startBelow(pattern))
+    ? await askSolved(pattern, rows, startBelow(pattern, options.startsAt))
     : await askStart(pattern, rows, options);
   const heldBack = asked && heldBackOf(asked);
   const isHeadAlone = adapted.solved && (spared !== undefined || movesHeadAlone(pattern));

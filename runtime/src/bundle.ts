@@ -1,3 +1,4 @@
+import { movesHeadAlone } from './adapt.js';
 import { adaptOne, checkSteps, type TaskEncoder } from './adapt-one.js';
 import { checkAlways } from './as-pictures.js';
 import { adaptAuto, nested } from './auto.js';
@@ -10,7 +11,7 @@ import type { FreezeOptions } from './freeze.js';
 import { checkImage } from './image-checks.js';
 import { labelProblem } from './label.js';
 import { filesOf, graphsOf, type Manifest, type PatternManifest, parseManifest } from './manifest.js';
-import { checkRemember, memoryOf, recalled, rememberedOf, remembersAll } from './memory.js';
+import { checkRemember, memoryOf, mostRemembered, recalled, rememberedOf, remembersAll } from './memory.js';
 import { graphsIn, loadPattern, openGraphs, type Pattern } from './pattern.js';
 import { groupRequests, type PredictionRequest, predictGroup } from './predict.js';
 import { Profile, readProfile } from './profile.js';
@@ -182,9 +183,12 @@ export class Bundle {
       from?.classes,
     );
     checkSteps(asked);
-    const remember = asked.remember ?? (from ? rememberedOf(from) : 0);
-    for (const pattern of patterns) {
-      checkRemember(remember, classes.names.length, pattern, this.manifest.limits.maxExamples);
+    const ways = classes.names.length;
+    const inherited = from ? rememberedOf(from, ways, mostRemembered(this.manifest)) : 0;
+    const remember = asked.remember ?? inherited;
+    for (const pattern of patterns) checkRemember(remember, ways, pattern, this.manifest);
+    if (asked.anchor && isRemade && patterns.every(movesHeadAlone)) {
+      throw new InputError('anchor', `expected 0 where a head is made anew of what is remembered, got ${asked.anchor}`);
     }
     const began = performance.now();
     let encoding = 0;
@@ -222,17 +226,20 @@ export class Bundle {
             policy: this.manifest.policy,
           })
         : await adaptOne(patterns[0] as Pattern, encoder, options);
-    const ended = performance.now();
     const { values, solved, losses, loss, halved } = adapted;
     const before = { rows: memory.length, examples: from?.examples ?? [] };
     const counts = countsOf(classes.rows.subarray(memory.length), classes.names.length).map(
       (count, row) => count + (before.examples[row] ?? 0),
     );
-    const kept = memoryOf(encoded.get(pattern) as Rows, remember, before);
+    const kept = await memoryOf(encoded.get(pattern) as Rows, remember, before, options.signal);
     const taken = Math.min(steps + (from?.steps ?? 0), Number.MAX_SAFE_INTEGER);
+    const ended = performance.now();
     const stored = storeValues(new Map([...values, ...kept]), pattern, this.manifest.profiles);
     const of = [this.digest, pattern.name, classes.names, counts, taken] as const;
-    const profile = new Profile(...of, stored.values, stored.storage);
+    const profile = new Profile(...of, stored.values, {
+      ...stored.storage,
+      ...(remember > 0 ? { remember } : {}),
+    });
     const known = from?.classes ?? this.labels;
     return {
       profile,

@@ -8,6 +8,7 @@ export { AUTO } from './auto-name.js';
 export { isArchive, isFileName } from './file-name.js';
 export { labelKey, labelProblem, labelsProblem, MAX_LABEL_BYTES, sameLabels } from './label.js';
 export { BUNDLE_SCHEMA, filesOf, manifestSchema, parseManifest } from './manifest.js';
+export { mostRemembered, withoutMemory } from './memory.js';
 export { type ObjectiveName, objectiveNames } from './objective.js';
 export { oneHot } from './one-hot.js';
 export { nextName, type OptimizerName, optimizerNames, optimizerStates, stateName } from './optimizer.js';

@@ -222,7 +222,7 @@ function joinedOpsets(parts: readonly ModelParts[], where: string): Map<string, 
       const other = all.get(domain);
       if (other !== undefined && other !== version) {
         throw new BundleError(
-          `${where}: expected graphs of one operator set, got ${other} and ${version} of "${domain || 'ai.onnx'}": the frozen part stands as its exporter wrote it`,
+          `${where}: expected graphs of one operator set, got ${other} and ${version} of "${domain || 'ai.onnx'}": the frozen part stands as its exporter wrote it (\`whet freeze\` writes it anew)`,
         );
       }
       all.set(domain, version);
@@ -253,13 +253,14 @@ export async function freezeProfile(
     isOlder && upgrade ? partsOf(upgrade(files.get(encodePath as string) as Uint8Array, weights)) : written;
   const parts = [...(encode ? [encode] : []), predict];
   const opsets = joinedOpsets(parts, where);
-  const feeds = (to: string): Rename => {
-    return (from) => (from === '' ? '' : from === 'images' || from === 'probabilities' ? from : `${to}/${from}`);
-  };
-  // What `encode` makes is what `predict` takes; without one that takes the images.
+  // What `encode` makes is what `predict` takes; without one that takes the images. All else is called by its graph.
   const between = encode ? 'features' : 'images';
-  const ofEncode: Rename = (from) => (from === 'features' ? between : feeds('encode')(from));
-  const ofPredict: Rename = (from) => (from === 'features' ? between : feeds('predict')(from));
+  const renaming =
+    (to: string, kept: Readonly<Record<string, string>>): Rename =>
+    (from) =>
+      from === '' ? '' : Object.hasOwn(kept, from) ? (kept[from] as string) : `${to}/${from}`;
+  const ofEncode = renaming('encode', { images: 'images', features: between });
+  const ofPredict = renaming('predict', { features: between, probabilities: 'probabilities' });
 
   const { channels, height, width } = manifest.preprocessing;
   const body: Uint8Array[] = [];

@@ -1,13 +1,14 @@
 import type { Tensor } from 'onnxruntime-common';
 import { InputError } from './errors.js';
+import type { Manifest } from './manifest.js';
 import type { Pattern } from './pattern.js';
-import type { Profile, ProfileValue } from './profile.js';
+import { Profile, type ProfileValue } from './profile.js';
 import type { Rows } from './rows.js';
 import { dataOf } from './tensors.js';
 import type { EncodedImage, Example } from './types.js';
 
 // What a profile remembers of its examples (latent replay, Pellegrini et al. 2020): features of some of each class, so that what is learned
-// later does not displace them. No pictures: what the frozen part of a pattern made of them.
+// later does not displace them. No pictures: what the frozen part of a pattern made of them; of a pattern without one there is no memory.
 
 /** The values of a profile that are its memory: features `[M, F]`, and the class of each `[M]`. */
 export const MEMORY = { features: 'memory.features', labels: 'memory.labels' } as const;
@@ -31,11 +32,23 @@ function rowsOf({ values }: Profile): Remembered[] {
   }));
 }
 
-/** Features that a profile keeps of each class at most; 0 without a memory. */
-export function rememberedOf(profile: Profile): number {
-  const counts = new Array<number>(profile.classes.length).fill(0);
-  for (const { label } of rowsOf(profile)) counts[label] = (counts[label] as number) + 1;
-  return Math.max(...counts);
+/** Examples that the profiles of a bundle remember at most: half of those of an adaptation, so that there is room for new ones. */
+export const mostRemembered = ({ limits }: Pick<Manifest, 'limits'>): number => Math.floor(limits.maxExamples / 2);
+
+/** Examples of each class that a profile goes on remembering, of so many classes: as many as it was asked for, and as there is room for. */
+export const rememberedOf = ({ storage: { remember = 0 } }: Profile, ways: number, most: number): number =>
+  Math.min(remember, Math.floor(most / ways));
+
+/** The same profile without its memory, which predictions need not. */
+export function withoutMemory(profile: Profile): Profile {
+  const { bundle, pattern, classes, examples, steps, values, storage } = profile;
+  if (!values.has(MEMORY.features)) return profile;
+  const kept = ([name]: readonly [string, unknown]) => name !== MEMORY.features && name !== MEMORY.labels;
+  const packed = new Map([...(storage.packed ?? [])].filter(kept));
+  return new Profile(bundle, pattern, classes, examples, steps, new Map([...values].filter(kept)), {
+    packed,
+    ...(storage.unmoved ? { unmoved: storage.unmoved } : {}),
+  });
 }
 
 /** What a profile remembers, as examples of its pattern. */
@@ -51,8 +64,21 @@ export function remembersAll(profile: Profile): boolean {
   return profile.examples.every((_, row) => known.has(row));
 }
 
+/** Whether nothing is computed below what moves, so that features would be pictures. */
+function keepsPictures(
+  { manifest }: Pattern,
+  { preprocessing: { channels, height, width } }: Pick<Manifest, 'preprocessing'>,
+) {
+  return manifest.features.join() === [channels, height, width].join();
+}
+
 /** Throws {@link InputError} where so much cannot be remembered. */
-export function checkRemember(remember: number, ways: number, pattern: Pattern, most: number): void {
+export function checkRemember(
+  remember: number,
+  ways: number,
+  pattern: Pattern,
+  manifest: Pick<Manifest, 'limits' | 'preprocessing'>,
+): void {
   if (!Number.isSafeInteger(remember) || remember < 0) {
     throw new InputError('remember', `expected a whole number of 0 or more, got ${remember}`);
   }
@@ -61,11 +87,16 @@ export function checkRemember(remember: number, ways: number, pattern: Pattern, 
     const got = `${remember} of "${pattern.name}", whose frozen part is normalized by the examples of each adaptation`;
     throw new InputError('remember', `expected 0, or a pattern whose features depend on an image alone, got ${got}`);
   }
+  if (keepsPictures(pattern, manifest)) {
+    const got = `${remember} of "${pattern.name}", whose features are the pictures themselves`;
+    throw new InputError('remember', `expected 0, or a pattern with a frozen part, got ${got}`);
+  }
+  const most = mostRemembered(manifest);
   if (remember * ways > most) {
     const got = `${remember} of each of ${ways} classes`;
     throw new InputError(
       'remember',
-      `expected at most ${most} in all, as many as an adaptation has examples, got ${got}`,
+      `expected at most ${most} in all, half of the examples of an adaptation, got ${got}`,
     );
   }
 }
@@ -85,29 +116,39 @@ function directions(features: Float32Array, length: number): Float64Array {
  * Numbers of the `count` rows whose mean comes nearest to the weighted mean of all, each taken as the best beside those taken before
  * (herding, Welling 2009, as Rebuffi et al. 2017 choose exemplars).
  */
-function herd(rows: readonly number[], weights: readonly number[], all: Float64Array, length: number, count: number) {
+function herd(
+  rows: readonly number[],
+  weights: readonly number[],
+  all: Float64Array,
+  length: number,
+  count: number,
+): readonly number[] {
+  if (rows.length <= count) return rows;
   const target = new Float64Array(length);
   const total = weights.reduce((sum, value) => sum + value, 0);
   for (const [at, row] of rows.entries()) {
     const share = (weights[at] as number) / total;
     for (let i = 0; i < length; i++) target[i] = (target[i] as number) + share * (all[row * length + i] as number);
   }
-  const sum = new Float64Array(length);
-  const left = new Set(rows);
+  const dot = (row: number, other: Float64Array, from: number): number => {
+    let product = 0;
+    for (let i = 0; i < length; i++) product += (all[row * length + i] as number) * (other[from + i] as number);
+    return product;
+  };
+  // Of rows of length 1 the distance of a mean from the target follows from products with the target and with those taken before.
+  const near = new Map(rows.map((row) => [row, dot(row, target, 0)]));
+  const beside = new Map(rows.map((row) => [row, 0]));
   const chosen: number[] = [];
-  while (chosen.length < count && left.size > 0) {
+  while (chosen.length < count) {
+    const parts = chosen.length + 1;
     let [best, least] = [-1, Number.POSITIVE_INFINITY];
-    for (const row of left) {
-      let away = 0;
-      for (let i = 0; i < length; i++) {
-        const mean = ((sum[i] as number) + (all[row * length + i] as number)) / (chosen.length + 1);
-        away += (mean - (target[i] as number)) ** 2;
-      }
+    for (const [row, product] of beside) {
+      const away = product / parts - (near.get(row) as number);
       if (away < least) [best, least] = [row, away];
     }
-    for (let i = 0; i < length; i++) sum[i] = (sum[i] as number) + (all[best * length + i] as number);
-    left.delete(best);
+    beside.delete(best);
     chosen.push(best);
+    for (const [row, product] of beside) beside.set(row, product + dot(row, all, best * length));
   }
   return chosen;
 }
@@ -116,23 +157,28 @@ function herd(rows: readonly number[], weights: readonly number[], all: Float64A
  * The memory of a profile: of each class as many rows as are asked for, chosen so that the mean of the class is kept. The first `before.rows`
  * rows are those remembered before, which stand for all the examples that their class had, `before.examples`. Views are not remembered.
  */
-export function memoryOf(
+export async function memoryOf(
   rows: Rows,
   remember: number,
   before: { readonly rows: number; readonly examples: readonly number[] },
-): Map<string, ProfileValue> {
+  signal: AbortSignal | undefined,
+): Promise<Map<string, ProfileValue>> {
   if (remember === 0) return new Map();
   const features = rows.encoded['features'] as Tensor;
   const length = features.size / (features.dims[0] as number);
   const all = directions(dataOf(features), length);
   const own = Array.from({ length: rows.ways }, (): number[] => []);
   for (const [i, label] of rows.labels.entries()) if (rows.support[i] === 1) own[label]?.push(i);
-  const chosen = own.flatMap((numbers, label) => {
+  const chosen: { readonly row: number; readonly label: number }[] = [];
+  for (const [label, numbers] of own.entries()) {
+    // Whoever wants it to end is heard between classes.
+    await new Promise((resolve) => setTimeout(resolve));
+    signal?.throwIfAborted();
     const old = numbers.filter((i) => i < before.rows).length;
     const each = old > 0 ? Math.max(before.examples[label] ?? 0, old) / old : 1;
     const weights = numbers.map((i) => (i < before.rows ? each : 1));
-    return herd(numbers, weights, all, length, remember).map((row) => ({ row, label }));
-  });
+    for (const row of herd(numbers, weights, all, length, remember)) chosen.push({ row, label });
+  }
   const kept = new Float32Array(chosen.length * length);
   for (const [at, { row }] of chosen.entries()) {
     kept.set(dataOf(features).subarray(row * length, (row + 1) * length), at * length);

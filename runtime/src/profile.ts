@@ -16,6 +16,8 @@ export interface ProfileStorage {
   readonly packed?: ReadonlyMap<string, PackedValue>;
   /** Names of values that are where the bundle starts them: the file has none of them. */
   readonly unmoved?: readonly string[];
+  /** Examples of each class that it is to remember; 0 when absent. */
+  readonly remember?: number;
 }
 
 /** The result of adapting a bundle to someone: moved values, moments where it is normalized by them, class names. */
@@ -44,7 +46,7 @@ export class Profile {
 
   /** The profile as a safetensors file. */
   toBytes(): Uint8Array {
-    const { packed = new Map<string, PackedValue>(), unmoved = [] } = this.storage;
+    const { packed = new Map<string, PackedValue>(), unmoved = [], remember = 0 } = this.storage;
     const left = [...this.values].filter(([name]) => !packed.has(name) && !unmoved.includes(name));
     const asBytes = [...packed].flatMap(([name, { shape, bytes, scales }]): [string, StoredTensor][] => [
       [name, { dtype: 'I8', shape, data: bytes }],
@@ -54,6 +56,7 @@ export class Profile {
       tensors: new Map([...left.map(([name, { shape, data }]) => [name, float32(shape, data)] as const), ...asBytes]),
       metadata: {
         ...(unmoved.length > 0 ? { unmoved: JSON.stringify(unmoved) } : {}),
+        ...(remember > 0 ? { remember: String(remember) } : {}),
         format: FORMAT,
         bundle: this.bundle,
         pattern: this.pattern,
@@ -125,10 +128,10 @@ function namesOf(text: string | undefined): string[] {
   return list;
 }
 
-function count(text: string | undefined): number {
+function count(text: string | undefined, name: string): number {
   const value = Number(text);
   if (!/^(0|[1-9]\d*)$/.test(text ?? '') || !Number.isSafeInteger(value)) {
-    throw new Error(`steps: expected a whole number of 0 or more, got ${JSON.stringify(text)?.slice(0, 40)}`);
+    throw new Error(`${name}: expected a whole number of 0 or more, got ${JSON.stringify(text)?.slice(0, 40)}`);
   }
   return value;
 }
@@ -146,10 +149,11 @@ export function readProfile(bytes: Uint8Array, maxHeaderBytes = MAX_HEADER_BYTES
     const { format, bundle = '', pattern = '' } = metadata;
     if (format !== FORMAT) throw new Error(`expected format "${FORMAT}", got ${JSON.stringify(format)}`);
     const classes = strings(metadata['classes']);
-    const steps = count(metadata['steps']);
+    const steps = count(metadata['steps'], 'steps');
     const examples = counts(metadata['examples'], classes.length);
     const { values, packed } = stored(tensors);
-    const storage = { packed, unmoved: namesOf(metadata['unmoved']) };
+    const remember = count(metadata['remember'] ?? '0', 'remember');
+    const storage = { packed, unmoved: namesOf(metadata['unmoved']), ...(remember > 0 ? { remember } : {}) };
     return new Profile(bundle, pattern, classes, examples, steps, values, storage);
   } catch (cause) {
     throw new ProfileError(`profile: ${(cause as Error).message}`, { cause });

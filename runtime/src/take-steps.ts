@@ -42,6 +42,9 @@ function statesOf({ states }: Pattern, values: TensorFeeds): TensorFeeds {
 /** Milliseconds of steps in one run where someone hears of them, or may end them: after that long they are heard. */
 const PART_MS = 250;
 
+/** Steps of one run at most. */
+const MOST = 10_000;
+
 /** Milliseconds that a step took for each example the last time. */
 const measured = new WeakMap<StepGraph, number>();
 
@@ -91,7 +94,7 @@ export async function takeSteps(
   let part = partOf(measured.get(pattern.step) ?? PART_MS);
   while (losses.length < steps) {
     signal?.throwIfAborted();
-    const asked = Math.min(part, pattern.step.most, steps - losses.length);
+    const asked = Math.min(part, pattern.step.most, MOST, steps - losses.length);
     const numbers = Array.from({ length: asked }, (_, i) => losses.length + i + 1);
     const began = performance.now();
     const taken = await pattern.step.take(objective.feeds, carried, best?.values ?? valuesOf(carried), {

@@ -54,6 +54,7 @@ export async function streamPage(
       name,
       points: known.map(({ mean }, stage) => [(stage + 1) * shape.ways, 100 * mean] as const),
       color: seriesInks[i % seriesInks.length] as string,
+      dashed: i >= seriesInks.length,
     })),
     { x: 'classes known' },
   );

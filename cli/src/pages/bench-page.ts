@@ -29,7 +29,7 @@ function accuracyChart({ bundles, backends }: BenchRecord, results: readonly Pla
     ]),
   );
   return renderChart(alt, (size) => ({
-    grid: { left: 52, right: 16, top: legendHeight(size, names.length), bottom: 46 },
+    grid: { left: 52, right: 16, top: legendHeight(size, names), bottom: 46 },
     legend,
     xAxis: axis('ms to adapt (logarithmic)', { type: 'log', splitLine: { show: false } }),
     yAxis: axis('accuracy, %', { type: 'value', min, max, nameGap: 36 }),

@@ -43,9 +43,20 @@ export const legend = {
   textStyle: { color: ink('text') },
 };
 
-/** Pixels that a legend takes: one line, or two entries a line on a phone. */
-export const legendHeight = (size: ChartSize, entries: number): number =>
-  size === 'wide' ? 40 : 16 + 24 * Math.ceil(entries / 2);
+/** Pixels of an entry of a legend beside its text, of a letter, and of a line. */
+const [ENTRY, LETTER, LINE] = [43, 7, 34];
+
+/** Pixels that a legend of these names takes: as many lines as they fill. */
+export function legendHeight(size: ChartSize, names: readonly string[]): number {
+  const whole = SIZES.find(({ name }) => name === size)?.width ?? 0;
+  let [lines, used] = [1, 0];
+  for (const name of names) {
+    const width = ENTRY + LETTER * name.length;
+    if (used > 0 && used + width > whole) [lines, used] = [lines + 1, 0];
+    used += width;
+  }
+  return 40 + LINE * (lines - 1);
+}
 
 /** Upright lines without marks, each from one value to another at its place along the horizontal axis. */
 export const upright = (lines: readonly (readonly [at: number, from: number, to: number])[]): object => ({

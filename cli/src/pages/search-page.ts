@@ -80,7 +80,12 @@ function paretoChart({ results, chosen, dense, reference, budget }: SearchOutcom
     `Accuracy against milliseconds to adapt of ${results.length} layer patterns. Chosen: ${chosen}. On the Pareto front, ` +
     `from fast to slow: ${front.map((each) => `${each.name}, ${milliseconds(each.milliseconds.adapt)}, ${percent(each.accuracy.mean, 1)}`).join('; ')}.`;
   return renderChart(alt, (size) => ({
-    grid: { left: 52, right: 16, top: legendHeight(size, 4), bottom: 46 },
+    grid: {
+      left: 52,
+      right: 16,
+      top: legendHeight(size, [budgetLine.name, 'dominated', 'Pareto front', 'chosen']),
+      bottom: 46,
+    },
     legend,
     xAxis: axis('ms to adapt (logarithmic)', { type: 'log', ...x, splitLine: { show: false } }),
     yAxis: axis('accuracy, %', { type: 'value', ...y, nameGap: 36 }),

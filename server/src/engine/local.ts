@@ -1,4 +1,5 @@
 import { type Bundle, InputError, type Profile, ProfileError } from '@whet/runtime';
+import { withoutMemory } from '@whet/runtime/format';
 import { LRUCache } from 'lru-cache';
 import type { AdaptControl, AdaptedProfile, AdaptJob, Answer, Engine, ProfileSummary, Query } from './engine.js';
 
@@ -26,7 +27,7 @@ export function localEngine(bundles: ReadonlyMap<string, Bundle>): Engine {
     if (cached) return cached;
     if (key !== undefined && !bytes) return undefined;
     const bundle = bundleOf(model);
-    const profile = bytes ? bundle.profileFromBytes(bytes) : bundle.initialProfile();
+    const profile = bytes ? withoutMemory(bundle.profileFromBytes(bytes)) : bundle.initialProfile();
     profiles.set(name, profile);
     return profile;
   };

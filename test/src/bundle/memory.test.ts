@@ -9,8 +9,8 @@ import { photographs } from './photographs.js';
 const { model, pictures } = photographs(13, 0.4);
 let bundle: Bundle;
 beforeAll(async () => {
-  const patterns = { head: ['none'], last: ['last:1'] };
-  const { directory } = await compileBytes(model, { patterns, rate: 0.01, limits: { maxExamples: 60 } });
+  const patterns = { head: ['none'], last: ['last:1'], all: ['all'] };
+  const { directory } = await compileBytes(model, { patterns, rate: 0.01, limits: { maxExamples: 120 } });
   bundle = await loadBundle(directory, { threads: 1 });
 });
 afterAll(() => bundle.release());
@@ -65,6 +65,16 @@ describe('what a profile remembers', () => {
     const third = await bundle.adapt(some('d', 0, 1), { from: second.profile, remember: 3 });
     // Of classes without new examples there are no more than were remembered.
     expect(shape(third.profile)).toEqual([2 + 2 + 2 + 1, 8]);
+    // What was asked for goes on, also where there were fewer at first, as far as there is room for all.
+    const grown = await bundle.adapt(some('abcd', 6, 9), { from: third.profile });
+    expect(shape(grown.profile)).toEqual([3 * 4, 8]);
+    const many = await bundle.adapt(some('ab', 0, 12), { pattern: 'head', remember: 12 });
+    const wide = await bundle.adapt(
+      some('abcd', 0, 12).map(({ image }, i) => ({ image, label: `class ${i % 12}` })),
+      { from: many.profile },
+    );
+    expect(wide.profile.classes).toHaveLength(14);
+    expect(shape(wide.profile)).toEqual([14 * 4, 8]);
     const last = await bundle.adapt(some('d', 1, 2), { from: third.profile, remember: 0 });
     expect(shape(last.profile)).toBeUndefined();
     const plain = await bundle.adapt(some('ab', 0, 6), { pattern: 'head' });
@@ -118,8 +128,8 @@ describe('what a profile remembers', () => {
     expect(() => bundle.profileFromBytes(broken('memory.labels', (data) => data.slice(1)))).toThrow(
       '"memory.features": expected shape [7,8], got [8,8]',
     );
-    expect(() => bundle.profileFromBytes(broken('memory.labels', () => new Float32Array(61)))).toThrow(
-      '"memory.labels": expected at most 60, got 61',
+    expect(() => bundle.profileFromBytes(broken('memory.labels', () => new Float32Array(121)))).toThrow(
+      '"memory.labels": expected at most 120, got 121',
     );
   });
 
@@ -128,13 +138,17 @@ describe('what a profile remembers', () => {
     await expect(adapt(31)).rejects.toThrow(
       new InputError(
         'remember',
-        'expected at most 60 in all, as many as an adaptation has examples, got 31 of each of 2 classes',
+        'expected at most 60 in all, half of the examples of an adaptation, got 31 of each of 2 classes',
       ),
     );
     await expect(adapt(1.5)).rejects.toThrow('expected a whole number of 0 or more, got 1.5');
     const { profile } = await bundle.adapt(some('abcd', 0, 12), { pattern: 'head', remember: 12 });
-    await expect(bundle.adapt(some('abcd', 0, 4), { from: profile })).rejects.toThrow(
-      'expected at most 12 examples beside 48 that are remembered, got 16',
+    const many = Array.from({ length: 80 }, (_, i) => all[i % 48] as (typeof all)[number]);
+    await expect(bundle.adapt(many, { from: profile })).rejects.toThrow(
+      'expected at most 72 examples beside 48 that are remembered, got 80',
+    );
+    await expect(bundle.adapt(some('ab', 0, 4), { pattern: 'all', remember: 1 })).rejects.toThrow(
+      'expected 0, or a pattern with a frozen part, got 1 of "all", whose features are the pictures themselves',
     );
     const support = await loadBundle(await writeTinyBundle(supportCheckpoint()), { threads: 1 });
     const image = new Float32Array(support.imageLength);
@@ -147,6 +161,13 @@ describe('what a profile remembers', () => {
 });
 
 describe('an anchor', () => {
+  it('is refused where the head is made anew of what is remembered, and nothing else moves', async () => {
+    const { profile } = await bundle.adapt(some('ab', 0, 4), { pattern: 'head', remember: 4 });
+    await expect(bundle.adapt(some('ab', 4, 8), { from: profile, anchor: 0.5 })).rejects.toThrow(
+      'expected 0 where a head is made anew of what is remembered, got 0.5',
+    );
+  });
+
   it('pulls moved values back to those that were gone on from', async () => {
     const { profile } = await bundle.adapt(some('ab', 0, 6), { pattern: 'last', always: true });
     const go = (anchor: number) => bundle.adapt(some('ab', 6, 12), { from: profile, anchor });

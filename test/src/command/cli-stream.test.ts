@@ -92,7 +92,10 @@ describe('whet evaluate --stream', () => {
     [['--stream', '2', '--ways', '1'], /expected one number with --stream, got 2 1/],
     [['--stream', '2', '--record'], /record: expected without --stream/],
     [['--stream', '2', '--pattern', 'auto'], /expected one by its name, as profiles go on with it, got "auto"/],
-    [['--stream', '3', '--remember', '200'], /expected at most 500 in all, as many as an adaptation has examples/],
+    [
+      ['--stream', '3', '--remember', '200'],
+      /head, remembers 200: expected at most 250 in all, half of the examples of an adaptation, got 200 of each of 6 classes/,
+    ],
     [['--remember', '2'], /--remember: expected with --stream/],
     [['--anchor', '0.5'], /--anchor: expected with --stream/],
     [['--html', 'x.html'], /--html: expected with --stream/],

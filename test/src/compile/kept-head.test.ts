@@ -69,6 +69,13 @@ function softmax(logits: readonly number[]): number[] {
 }
 
 describe('a kept head', () => {
+  it('is refused where a profile may have fewer classes than it has', async () => {
+    const model = smallClassifier(gemm);
+    await expect(open(model, { limits: { maxClasses: CLASSES - 1 } })).rejects.toThrow(
+      `limits: expected at least the ${CLASSES} classes of the kept head, got ${CLASSES - 1}`,
+    );
+  });
+
   it.each(Object.keys(tails))('predicts without examples what the model does: %s', async (name) => {
     const model = smallClassifier(tails[name] as Tail);
     const features = name.includes('Conv') ? { features: 'pooled' } : {};

@@ -1,5 +1,6 @@
 import { execFile, spawnSync } from 'node:child_process';
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -151,6 +152,39 @@ describe.skipIf(!hasPython)(
     });
   },
 );
+
+const java = join(examples, 'java/target');
+const hasJava = existsSync(join(java, 'lib')) && spawnSync('java', ['-version'], { stdio: 'ignore' }).status === 0;
+
+describe.skipIf(!hasJava)(`examples/java${lacking({ 'Java that has built it': hasJava })}`, () => {
+  it.each(['head', 'sparse', 'full'])('adapts %s with the losses of Node, and predicts', async (pattern) => {
+    const [support, query] = [join(directory, `java-${pattern}/support`), join(directory, `java-${pattern}/query`)];
+    await copyImages(support, 0, 5);
+    await copyImages(query, 5, 9);
+    const classPath = [join(java, 'classes'), join(java, 'lib/*')].join(':');
+    const { stdout } = await promisify(execFile)('java', ['-cp', classPath, 'Whet', bundle, support, query, pattern]);
+    const { classes, losses, asked, probabilities } = JSON.parse(stdout);
+    const loaded = await loadBundle(bundle, { patterns: [pattern], threads: 1 });
+    const taught = [];
+    for (const label of classes) {
+      for (const file of (await readdir(join(support, label))).sort()) {
+        const bytes = await readFile(join(support, label, file));
+        taught.push({ label, image: await decodeImage(bytes, loaded.manifest.preprocessing) });
+      }
+    }
+    const expected = await loaded.adapt(taught, { pattern, always: true });
+    await loaded.release();
+    expect(losses).toHaveLength(expected.losses.length);
+    for (const [i, loss] of expected.losses.entries()) {
+      expect(Math.abs(losses[i] - loss)).toBeLessThan(1e-4 * loss + 1e-7);
+    }
+    const told = asked.map((_: string, i: number) => {
+      const row = probabilities.slice(i * classes.length, (i + 1) * classes.length);
+      return classes[row.indexOf(Math.max(...row))];
+    });
+    expect(told).toEqual(asked);
+  });
+});
 
 describe.skipIf(!chromiumPath)(`examples/bundler-app${skipReason}`, () => {
   let server: Server;

@@ -48,7 +48,7 @@ describe('a profile that learns day after day, when yesterday’s pictures are g
 
   it.each([
     [{ remember: -1 }, 'remember', /expected a whole number of 0 or more, got -1/],
-    [{ remember: 300 }, 'remember', /expected at most 500 in all, .* got 300 of each of 2 classes/],
+    [{ remember: 300 }, 'remember', /expected at most 250 in all, .* got 300 of each of 2 classes/],
     [{ anchor: 1 }, 'anchor', /expected a number of 0 or more and below 1, got 1/],
     [{ anchor: 0.5 }, 'anchor', /expected with a profile to go on from, got none/],
   ])('refuses %j', async (more, field, detail) => {

@@ -1,5 +1,5 @@
 import { type AdaptOptions, type Bundle, type Example, type ImageInput, InputError, type Profile } from '@whet/runtime';
-import { AUTO } from '@whet/runtime/format';
+import { AUTO, mostRemembered } from '@whet/runtime/format';
 import { DataError } from '../data/dataset.js';
 import { type DrawnImage, type DrawnTask, drawTask } from '../data/draw.js';
 import type { ImageFiles } from '../data/image-files.js';
@@ -129,6 +129,15 @@ function drawStreams({ bundle, files, rows, shape, streams, seed = 0 }: StreamOp
     throw new InputError(
       'stages',
       `${where}: expected at most ${maxClasses} classes, got ${own + all}, ${stages} stages of ${ways}`,
+    );
+  }
+  const most = mostRemembered(bundle.manifest);
+  for (const { name, adapt } of rows) {
+    if ((adapt.remember ?? 0) * all <= most) continue;
+    const got = `${adapt.remember} of each of ${all} classes`;
+    throw new InputError(
+      'remember',
+      `${name}: expected at most ${most} in all, half of the examples of an adaptation, got ${got}`,
     );
   }
   if (all * shots > maxExamples) {

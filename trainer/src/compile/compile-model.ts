@@ -191,6 +191,10 @@ export async function writeCompiled(
   { head, labels, ...written }: WriteOptions,
 ): Promise<CompileReport> {
   const { normalization = 'population' } = options;
+  const most = options.limits?.maxClasses ?? Number.POSITIVE_INFINITY;
+  if (head && most < head.classes) {
+    throw new CompileError(`limits: expected at least the ${head.classes} classes of the kept head, got ${most}`);
+  }
   if (bundledNormalizations[normalization].storesMoments) expectNormalizations(model);
   const preprocessing = written.preprocessing ?? preprocessingOf(options, model);
   const compiled: Awaited<ReturnType<typeof compilePatternOf>>[] = [];

@@ -39,7 +39,7 @@ const SPLITS = ['train', 'validation', 'test'] as const satisfies readonly Split
  * their names; `Dataset.unread` names what is no image. An image of another aspect ratio is contained, with white beside it. Where files
  * `train.csv`, `validation.csv` (or `val.csv`) and `test.csv` stand there, they say which images are of which class, as {@link readSplitFile} reads them.
  *
- * The decoded images are kept in the cache directory, under a name made from the paths, sizes and times of the files
+ * The decoded images are kept in the cache directory, under a name made from the classes, paths, sizes and times of the files
  * and the preprocessing.
  *
  * @throws {DataError} naming the file or folder: a split is missing or has no classes, a class stands in two splits or
@@ -54,10 +54,12 @@ export async function loadImageFolders(directory: string, options: ImageFolderOp
   const skipCorrupt = options.skipCorrupt ?? false;
   const { classes, unread } = await classesOfSplits(directory);
   const sources = [];
-  for (const { files } of SPLITS.flatMap((split) => classes[split])) {
-    for (const file of files) {
-      const { size, mtimeMs } = await statImage(file);
-      sources.push([relative(directory, file), size, mtimeMs]);
+  for (const split of SPLITS) {
+    for (const { name, files } of classes[split]) {
+      for (const file of files) {
+        const { size, mtimeMs } = await statImage(file);
+        sources.push([split, name, relative(directory, file), size, mtimeMs]);
+      }
     }
   }
   const madeFrom = { sources, preprocessing, skipCorrupt };

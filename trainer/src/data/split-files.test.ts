@@ -37,16 +37,23 @@ const IMAGES = {
 const LISTS = {
   'train.csv': ['filename,label', 'a1.png,n01', 'b1.png,n02', 'a2.png,n01'],
   'val.csv': ['filename,label', 'c1.png,n03'],
-  'test.csv': ['d1.png,n04'],
+  'test.csv': ['filename,label', 'd1.png,n04'],
 };
 
 describe('a split by files', () => {
-  it('says which images are of which class, by lines with a head or without', async () => {
+  it('says which images are of which class, below the line of their names, also where that was changed', async () => {
     await write(IMAGES, LISTS);
     const { splits } = await loadImageFolders(directory, { size: 2, channels: 1, cacheDirectory });
     const told = Object.entries(splits).map(([split, classes]) => [
       split,
       classes.map(({ name, count, pixels }) => [name, count, pixels[0]]),
+    ]);
+    // Not what the cache has of the lines before.
+    await write({}, { 'train.csv': ['filename,label', 'a1.png,n01', 'b1.png,n05', 'a2.png,n05'] });
+    const changed = await loadImageFolders(directory, { size: 2, channels: 1, cacheDirectory });
+    expect(changed.splits.train.map(({ name, count }) => [name, count])).toEqual([
+      ['n01', 1],
+      ['n05', 2],
     ]);
     expect(told).toEqual([
       [
@@ -64,7 +71,7 @@ describe('a split by files', () => {
   it('is read of one split alone, of images in folders of their classes, too, and of quoted names', async () => {
     await write(
       { 'images/n04/d 1.png': 1, 'test/e,1.png': 2 },
-      { 'test.csv': ['d 1.png,n04', '"e,1.png","the, fifth"'] },
+      { 'test.csv': ['filename,label', 'd 1.png,n04', '"e,1.png","the, fifth"'] },
     );
     const { classes, split } = await openImageFolder(directory, 'test');
     expect([split, classes.map(({ name, count }) => [name, count])]).toEqual([
@@ -80,22 +87,31 @@ describe('a split by files', () => {
   it.each<[string, Partial<Record<keyof typeof LISTS, string[]>>, RegExp]>([
     [
       'an image that is not there',
-      { 'train.csv': ['a9.png,n01'] },
+      { 'train.csv': ['filename,label', 'a9.png,n01'] },
       /a9\.png: expected an image in images, train, \. of .*, or a folder "n01" of them$/,
     ],
     [
       'a class of two splits',
-      { 'val.csv': ['c1.png,n01'] },
+      { 'val.csv': ['filename,label', 'c1.png,n01'] },
       /val\.csv: expected every class in one split, got n01 in train and validation$/,
     ],
     ['no lines', { 'test.csv': ['filename,label'] }, /test\.csv: expected lines "filename,label", got none$/],
     [
       'other columns',
-      { 'test.csv': ['d1.png,n04,7'] },
+      { 'test.csv': ['filename,label', 'd1.png,n04,7'] },
       /test\.csv: expected lines "filename,label", got "d1\.png,n04,7"$/,
     ],
-    ['no label', { 'test.csv': ['d1.png,'] }, /test\.csv: "": /],
-    ['a quote without an end', { 'test.csv': ['"d1.png,n04'] }, /test\.csv: expected lines "filename,label": /],
+    [
+      'an image twice',
+      { 'train.csv': ['filename,label', 'a1.png,n01', 'a1.png,n02'] },
+      /train\.csv: expected every image once, got a1\.png again$/,
+    ],
+    ['no label', { 'test.csv': ['filename,label', 'd1.png,'] }, /test\.csv: "": /],
+    [
+      'a quote without an end',
+      { 'test.csv': ['filename,label', '"d1.png,n04'] },
+      /test\.csv: expected lines "filename,label": /,
+    ],
   ])('refuses %s', async (_, lists, message) => {
     await write(IMAGES, { ...LISTS, ...lists });
     await expect(loadImageFolders(directory, { size: 2, cacheDirectory })).rejects.toThrow(message);
@@ -106,9 +122,19 @@ describe('a split by files', () => {
     await expect(loadImageFolders(directory, { size: 2, cacheDirectory })).rejects.toThrow(
       /expected a file of the classes of validation beside the others, got train\.csv, test\.csv$/,
     );
-    await mkdir(join(directory, 'val.csv'));
+    for (const name of ['val.csv', 'validation.csv'])
+      await writeFile(join(directory, name), 'filename,label\nc1.png,n03\n');
     await expect(loadImageFolders(directory, { size: 2, cacheDirectory })).rejects.toThrow(
-      /val\.csv: expected a file that can be read, got Error: EISDIR/,
+      /expected one file of validation, got .*validation\.csv, .*val\.csv$/,
     );
+  });
+
+  it('leaves files of other columns alone', async () => {
+    await write(
+      { 'train/a/1.png': 1, 'val/b/1.png': 2, 'test/c/1.png': 3 },
+      { 'train.csv': ['id,breed,size', '1,a,2'] },
+    );
+    const { splits } = await loadImageFolders(directory, { size: 2, channels: 1, cacheDirectory });
+    expect(splits.train.map(({ name }) => name)).toEqual(['a']);
   });
 });

@@ -12,13 +12,25 @@ const NAMES = {
   test: ['test.csv'],
 } as const satisfies Record<SplitName, readonly string[]>;
 
-/** The file of each split in `directory` that is there: how miniImageNet comes (Ravi & Larochelle 2017). */
+/** The first line of such a file. */
+const HEAD = 'filename,label';
+
+/**
+ * The file of each split in `directory` that is there: how miniImageNet comes (Ravi & Larochelle 2017). A file whose first line is another than
+ * `filename,label` is another's. Throws {@link DataError} where a split has two.
+ */
 export async function findSplitFiles(directory: string): Promise<Partial<Record<SplitName, string>>> {
   const there = new Set(await readdir(directory).catch(() => []));
   const found: Partial<Record<SplitName, string>> = {};
   for (const [split, names] of Object.entries(NAMES) as [SplitName, readonly string[]][]) {
-    const name = names.find((each) => there.has(each));
-    if (name) found[split] = join(directory, name);
+    for (const name of names.filter((each) => there.has(each))) {
+      const path = join(directory, name);
+      const text = await readFile(path, 'utf8').catch(() => '');
+      if (/^\uFEFF?([^\r\n]*)/.exec(text)?.[1]?.trim() !== HEAD) continue;
+      if (found[split])
+        throw new DataError(`${directory}: expected one file of ${split}, got ${found[split]}, ${path}`);
+      found[split] = path;
+    }
   }
   return found;
 }
@@ -28,10 +40,7 @@ const places = (split: SplitName, label: string): readonly string[] => [
   'images',
   join('images', label),
   '.',
-  split,
-  join(split, label),
-  'val',
-  join('val', label),
+  ...[split, ...(split === 'validation' ? ['val'] : [])].flatMap((folder) => [folder, join(folder, label)]),
 ];
 
 async function placeOf(directory: string, split: SplitName, file: string, label: string): Promise<string> {
@@ -46,10 +55,10 @@ async function placeOf(directory: string, split: SplitName, file: string, label:
 }
 
 /**
- * The classes of a split's file: comma-separated lines `filename,label`, with a line of these names above them or not. Classes are in the order in
+ * The classes of a split's file: comma-separated lines `filename,label`, below a line of these names. Classes are in the order in
  * which they first stand there, and so are the images of each.
  *
- * @throws {DataError} naming the file: it cannot be read, has other columns or no lines, a label cannot be one, or an image is not there.
+ * @throws {DataError} naming the file: it cannot be read, has other columns or no lines, a label cannot be one, or an image is not there or stands there twice.
  */
 export async function readSplitFile(directory: string, path: string, split: SplitName): Promise<ClassImages[]> {
   const text = await readFile(path, 'utf8').catch((cause: unknown) => {
@@ -61,9 +70,10 @@ export async function readSplitFile(directory: string, path: string, split: Spli
   } catch (cause) {
     throw new DataError(`${path}: expected lines "filename,label": ${(cause as Error).message}`, { cause });
   }
-  if (lines[0]?.join() === 'filename,label') lines.shift();
+  lines.shift();
   if (lines.length === 0) throw new DataError(`${path}: expected lines "filename,label", got none`);
   const classes = new Map<string, { readonly name: string; readonly files: string[] }>();
+  const seen = new Set<string>();
   for (const line of lines) {
     const [file = '', label = ''] = line;
     if (line.length !== 2 || file === '') {
@@ -74,7 +84,10 @@ export async function readSplitFile(directory: string, path: string, split: Spli
     const problem = labelProblem(label);
     if (problem) throw new DataError(`${path}: ${JSON.stringify(label).slice(0, 100)}: ${problem}`);
     const known = classes.get(labelKey(label)) ?? { name: label, files: [] };
-    known.files.push(await placeOf(directory, split, file, label));
+    const place = await placeOf(directory, split, file, label);
+    if (seen.has(place)) throw new DataError(`${path}: expected every image once, got ${file} again`);
+    seen.add(place);
+    known.files.push(place);
     classes.set(labelKey(label), known);
   }
   return [...classes.values()];
