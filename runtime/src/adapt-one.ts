@@ -6,7 +6,15 @@ import { type Asked, cooled, type HeldBack, heldBackOf, temperatureOf } from './
 import { leftOutLogits } from './objectives.js';
 import type { Pattern } from './pattern.js';
 import type { ProfileValue } from './profile.js';
-import { askable, presentClasses, type Rows, type ViewOptions, viewedRows, withoutViews } from './rows.js';
+import {
+  askable,
+  presentClasses,
+  type Rows,
+  type ViewOptions,
+  viewedRows,
+  withoutFirst,
+  withoutViews,
+} from './rows.js';
 import { askSolved, canSolve, saidOfMany } from './solve.js';
 import type { AdaptOptions } from './types.js';
 
@@ -60,7 +68,11 @@ export const saidOfViews = (views: HeldBack): string =>
   `views of the examples have a loss of ${views.loss.toFixed(3)}${leavesNothing(views) ? ', which leaves nothing to learn' : ''}`;
 
 /** Options of an adaptation that may start at a profile's values below the head, which is made of the examples all the same. */
-type Starting = AdaptOptions & Pick<StepsOptions, 'startsAt'>;
+export type Starting = AdaptOptions &
+  Pick<StepsOptions, 'startsAt'> & {
+    /** How many of the first rows a profile to go on from remembers, where its head is not made anew of them; 0 when absent. */
+    readonly remembered?: number;
+  };
 
 /** What the start takes examples for by classes that they are no part of; undefined where no class has two. */
 export async function askStart(pattern: Pattern, rows: Rows, options: Starting): Promise<Asked | undefined> {
@@ -126,6 +138,23 @@ export async function finished(
   return new Map([...cooled(adapted.values, temperature), ...(familiar ?? [])]);
 }
 
+/**
+ * Why a profile that goes on is better off without steps, where none are asked for: on examples of some of its classes alone they make it forget
+ * the others. Of EfficientNet-Lite0 that learned 20 of CIFAR-100's classes in five stages, 57 % of pictures are right after steps of its head,
+ * 77 by mean directions, as many as of one that learned all at once.
+ */
+function wouldForget(
+  pattern: Pattern,
+  { labels, examples }: Rows,
+  { from, steps, always, remembered = 0 }: Starting,
+): string | undefined {
+  if (!from || !pattern.solve || steps !== undefined || always) return undefined;
+  const present = new Set(labels.filter((_, i) => (examples[i] as number) >= remembered));
+  const left = from.classes.filter((_, row) => !present.has(row)).length;
+  if (left === 0) return undefined;
+  return `steps on examples of other classes alone would make it forget ${left} of its classes: each class is its mean direction`;
+}
+
 /** Why steps below the head are better left out; undefined where they may help, none are asked for or nothing tells. */
 async function reasonToSpare(
   pattern: Pattern,
@@ -133,7 +162,7 @@ async function reasonToSpare(
   rows: Rows,
   options: Starting,
 ): Promise<string | undefined> {
-  if (options.from) return undefined;
+  if (options.from) return wouldForget(pattern, rows, options);
   const wanted = options.always ? 0 : (options.steps ?? pattern.manifest.steps);
   if (wanted > 0 && movesHeadAlone(pattern) && pattern.solve && !canSolve(pattern, rows)) return saidOfMany(rows);
   if (!maySpare(pattern.manifest, options)) return undefined;
@@ -144,10 +173,13 @@ async function reasonToSpare(
 /** Adapts one pattern. */
 export async function adaptOne(pattern: Pattern, task: TaskEncoder, options: Starting): Promise<AdaptedPattern> {
   const { steps: wanted = pattern.manifest.steps, rate = pattern.manifest.rate } = options;
-  const rows = await task.encode(pattern);
-  const spared = await reasonToSpare(pattern, task, rows, options);
+  const encoded = await task.encode(pattern);
+  const spared = await reasonToSpare(pattern, task, encoded, options);
+  // What is remembered is part of the mean directions already.
+  const rows = spared !== undefined && options.remembered ? withoutFirst(encoded, options.remembered) : encoded;
   const steps = spared === undefined ? wanted : 0;
-  const adapted = await adaptPattern(pattern, rows, { ...options, steps, rate, solves: spared !== undefined });
+  const isSpared = spared !== undefined;
+  const adapted = await adaptPattern(pattern, rows, { ...options, steps, rate, solves: isSpared, means: isSpared });
   const asked = adapted.solved
     ? await askSolved(pattern, rows, startBelow(pattern, options.startsAt))
     : await askStart(pattern, rows, options);

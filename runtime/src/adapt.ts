@@ -6,7 +6,7 @@ import type { Pattern } from './pattern.js';
 import type { Profile, ProfileValue } from './profile.js';
 import { askable, presentClasses, type Rows } from './rows.js';
 import { canSolve, solvedHead } from './solve.js';
-import { type KnownHead, startHead } from './start-head.js';
+import { type KnownHead, meanHead, startHead } from './start-head.js';
 import { notFinite, type Objective, type Stepped, takeSteps } from './take-steps.js';
 import { dataOf, type TensorFeeds } from './tensors.js';
 import type { AdaptOptions } from './types.js';
@@ -24,6 +24,8 @@ export type StepsOptions = AdaptOptions & {
   readonly solves?: boolean;
   /** Where values below the head start, where that is not the bundle's start and the head is made of the rows all the same. */
   readonly startsAt?: Profile | undefined;
+  /** Whether the head of a profile to go on from becomes mean directions, those of the examples counted in. */
+  readonly means?: boolean;
 };
 
 /** Where the values below the head start: at the bundle's, or at those of a profile to go on from. */
@@ -41,8 +43,12 @@ function headAt(
   pattern: Pattern,
   { encoded, labels, ways }: Rows,
   values: TensorFeeds,
-  from?: Profile,
+  { from, means = false }: Pick<StepsOptions, 'from' | 'means'>,
 ): Promise<TensorFeeds> {
+  if (from && means) {
+    const of = { known: knownHead(from), counts: from.examples };
+    return meanHead(pattern, encoded['features'] as Tensor, { rows: labels, ways }, values, of);
+  }
   return startHead(pattern, encoded['features'] as Tensor, labels, ways, values, from && knownHead(from));
 }
 
@@ -90,7 +96,7 @@ async function stepHead(pattern: Pattern, rows: Rows, options: StepsOptions): Pr
     const values = { ...below, ...(await solvedHead(pattern, rows, below)) };
     return { values, losses: [], loss: undefined, halved: 0, solved: true };
   }
-  const head = await headAt(pattern, rows, below, options.from);
+  const head = await headAt(pattern, rows, below, options);
   const objective = headObjective(pattern, rows);
   const start = { ...below, ...head };
   const stepped = await takeSteps(pattern, objective, start, options);
@@ -109,7 +115,7 @@ async function stepPrototypes(pattern: Pattern, rows: Rows, options: StepsOption
   const solved = endsSolved(pattern, rows, options);
   const head = solved
     ? await solvedHead(pattern, rows, stepped.values)
-    : await headAt(pattern, rows, stepped.values, options.from);
+    : await headAt(pattern, rows, stepped.values, options);
   return { ...stepped, values: { ...stepped.values, ...head }, solved };
 }
 

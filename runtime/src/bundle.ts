@@ -1,5 +1,5 @@
 import { movesHeadAlone } from './adapt.js';
-import { adaptOne, checkSteps, type TaskEncoder } from './adapt-one.js';
+import { adaptOne, checkSteps, type Starting, type TaskEncoder } from './adapt-one.js';
 import { checkAlways } from './as-pictures.js';
 import { adaptAuto, nested } from './auto.js';
 import { AUTO } from './auto-name.js';
@@ -176,7 +176,7 @@ export class Bundle {
       remembersAll(from) &&
       patterns.every(({ solve }) => solve !== undefined);
     const { from: _, ...others } = named;
-    const options: AdaptOptions & { readonly startsAt?: Profile } = isRemade ? { ...others, startsAt: from } : named;
+    const options: Starting = isRemade ? { ...others, startsAt: from } : { ...named, remembered: memory.length };
     const classes = classesOf(
       examples.map(({ label }) => label),
       this.manifest,

@@ -58,10 +58,17 @@ export const recalled = (profile: Profile, bundle: string): Example<EncodedImage
     image: { bundle, pattern: profile.pattern, features },
   }));
 
-/** Whether every class of a profile that had examples is remembered, so that its head can be made anew. */
+/** Examples of a class, from which on a head in closed form of what is remembered is as good as one of mean directions of all. */
+const ENOUGH = 5;
+
+/** Whether so much is remembered of every class of a profile, or all, that its head can be made anew. */
 export function remembersAll(profile: Profile): boolean {
-  const known = new Set(rowsOf(profile).map(({ label }) => label));
-  return profile.examples.every((_, row) => known.has(row));
+  const counts = new Array<number>(profile.classes.length).fill(0);
+  for (const { label } of rowsOf(profile)) counts[label] = (counts[label] as number) + 1;
+  return profile.examples.every((all, row) => {
+    const own = counts[row] as number;
+    return own > 0 && own >= Math.min(all, ENOUGH);
+  });
 }
 
 /** Whether nothing is computed below what moves, so that features would be pictures. */

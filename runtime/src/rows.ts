@@ -130,6 +130,13 @@ export const withoutViews = (rows: Rows): Rows =>
     [...rows.support.keys()].filter((i) => rows.support[i] === 1),
   );
 
+/** The same without the first examples, so many. */
+export const withoutFirst = (rows: Rows, count: number): Rows =>
+  takeRows(
+    rows,
+    [...rows.examples.keys()].filter((i) => (rows.examples[i] as number) >= count),
+  );
+
 /** The first example of each class that has views, and these: what is known of a class from one picture. */
 export function viewedRows(rows: Rows): Rows {
   const viewed = viewedExamples(rows);

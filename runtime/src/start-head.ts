@@ -49,6 +49,47 @@ export async function startHead(
   };
 }
 
+/** A row of length 1. */
+function unit(rows: Float32Array, row: number, length: number): Float32Array {
+  const own = rows.subarray(row * length, (row + 1) * length);
+  const size = Math.sqrt(own.reduce((sum, value) => sum + value * value, 0)) || 1;
+  return own.map((value) => value / size);
+}
+
+/**
+ * A head of mean directions of classes that are known, by the means that a profile has of them or else the rows of its head, and of further
+ * examples: each counts as much as an example of `counts`. As long as rows of examples alone, without a bias.
+ */
+export async function meanHead(
+  pattern: Pattern,
+  features: Tensor,
+  { rows, ways }: { readonly rows: Int32Array; readonly ways: number },
+  values: TensorFeeds,
+  { known, counts }: { readonly known: KnownHead; readonly counts: readonly number[] },
+): Promise<TensorFeeds> {
+  const present = [...new Set(rows)].sort((a, b) => a - b);
+  const places = rows.map((row) => present.indexOf(row));
+  const labels = new Tensor('float32', oneHot(places, present.length), [rows.length, present.length]);
+  const made = (await runSession(pattern.startHead, { features, labels, ...values }))['head.weight'] as Tensor;
+  const [count = 1, length = 1] = made.dims;
+  const size = Math.sqrt(dataOf(made).reduce((sum, value) => sum + value * value, 0) / count);
+  const weight = new Float32Array(ways * length);
+  for (let way = 0; way < ways; way++) {
+    const direction = weight.subarray(way * length, (way + 1) * length);
+    const add = (of: Float32Array, share: number) => {
+      for (let i = 0; i < length; i++) direction[i] = (direction[i] as number) + share * (of[i] as number);
+    };
+    if (way < known.bias.data.length) add(unit((known.means ?? known.weight).data, way, length), counts[way] || 1);
+    const at = present.indexOf(way);
+    if (at >= 0) add(unit(dataOf(made), at, length), rows.filter((row) => row === way).length);
+    direction.set(unit(direction, 0, length).map((value) => value * size));
+  }
+  return {
+    'head.weight': new Tensor('float32', weight, [ways, length]),
+    'head.bias': new Tensor('float32', new Float32Array(ways), [ways]),
+  };
+}
+
 /** Directions `[W, F]` as long as the first row of others. */
 function ofLength({ shape, data }: ProfileValue, rows: Tensor): Tensor {
   const first = dataOf(rows).subarray(0, shape[1]);

@@ -58,12 +58,44 @@ describe('a head in closed form', () => {
     expect(surest.reduce((a, b) => a + b, 0) / 40).toBeLessThan(0.85);
   });
 
-  it('gives way to steps where a profile goes on, from the head that it had', async () => {
+  it('gives way to steps where a profile goes on with examples of all its classes, from the head that it had', async () => {
     const { profile } = await bundle.adapt(pictures({ a: 3, b: 3 }), { pattern: 'head' });
-    const { solved, losses, loss } = await bundle.adapt(pictures({ b: 2, c: 2 }), { from: profile });
+    const { solved, losses, loss } = await bundle.adapt(pictures({ a: 2, b: 2, c: 2 }), { from: profile });
     expect([solved, losses.length]).toEqual([false, 40]);
     expect(loss).toBeLessThanOrEqual(losses[0] as number);
   });
+
+  it.each(['head', 'last'])(
+    'is left for mean directions where steps would make it forget classes: %s',
+    async (pattern) => {
+      const all = photographs(3, 0.3).pictures({ a: 12, b: 12, c: 12, d: 12 });
+      const some = (labels: string, from: number, to: number) =>
+        all.filter(({ label }, i) => labels.includes(label) && i % 12 >= from && i % 12 < to);
+      const { profile } = await bundle.adapt(some('ab', 0, 6), { pattern });
+      const on = await bundle.adapt(some('bc', 0, 6), { from: profile });
+      expect(on.losses).toEqual([]);
+      const why =
+        'steps on examples of other classes alone would make it forget 1 of its classes: each class is its mean direction';
+      expect(on.spared).toBe(why);
+      // As of all examples at once, but that what moved stays where it was; the second class had its examples twice.
+      const next = await bundle.adapt(some('d', 0, 6), { from: on.profile });
+      expect([next.spared, next.profile.classes]).toEqual([why.replace('1 of', '3 of'), ['a', 'b', 'c', 'd']]);
+      const asked = some('abcd', 6, 12);
+      const right = async (of: typeof profile) => {
+        const answers = await bundle.predict(
+          of,
+          asked.map(({ image }) => image),
+        );
+        return answers.filter(({ label }, i) => label === asked[i]?.label).length;
+      };
+      const whole = await bundle.adapt(some('abcd', 0, 6), { pattern: 'head', steps: 0 });
+      if (pattern === 'head')
+        expect(Math.abs((await right(next.profile)) - (await right(whole.profile)))).toBeLessThanOrEqual(1);
+      else expect(await right(next.profile)).toBeGreaterThan(asked.length / 3);
+      // Whoever asks for steps has them.
+      expect((await bundle.adapt(some('d', 0, 6), { from: profile, steps: 3 })).losses).toHaveLength(3);
+    },
+  );
 
   it.each(['head', 'last'])('is left for the classes’ mean directions where one is added: %s', async (pattern) => {
     const all = photographs(3, 0.3).pictures({ a: 12, b: 12, c: 12, d: 12 });
