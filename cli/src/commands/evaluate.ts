@@ -25,7 +25,7 @@ interface EvaluateOptions {
   readonly ways?: number[];
   readonly shots?: number[];
   readonly queries: number;
-  readonly tasks: number;
+  readonly tasks?: number;
   readonly steps?: number;
   readonly rate?: number;
   readonly views?: number;
@@ -59,7 +59,7 @@ export function evaluateCommand(): Command {
     .option('--ways <n...>', 'classes per task (5 when absent)', collectCounts)
     .option('--shots <n...>', 'examples per class (1 and 5 when absent)', collectCounts)
     .option('--queries <n>', 'query images per class', count, 15)
-    .option('--tasks <n>', 'tasks', count, 600)
+    .option('--tasks <n>', 'tasks (600 when absent), or streams (20)', count)
     .option('--always', 'take steps below the head even where views of the examples leave them nothing to learn')
     .option('--steps <n>', 'inner steps; each pattern’s own when absent', wholeNumber)
     .option(
@@ -113,7 +113,7 @@ async function evaluateStream(
 ): Promise<void> {
   const { measureStream } = await import('@whet/trainer');
   const { streamNotes, streamPage, streamTables } = await import('../bench/stream.js');
-  const { stream: stages = 2, queries, tasks, seed, steps, rate, always, anchor, split, html } = options;
+  const { stream: stages = 2, queries, tasks = 20, seed, steps, rate, always, anchor, split, html } = options;
   const given = OF_TASKS.filter((name) => options[name] !== undefined);
   if (given.length > 0) throw new Error(`${given.join(', ')}: expected without --stream`);
   const shape = { stages, ways: only('--ways', options.ways, 5), shots: only('--shots', options.shots, 5), queries };
@@ -186,7 +186,7 @@ async function runEvaluation(directory: string, options: EvaluateOptions): Promi
   if (options.record && options.strangers) {
     throw new Error('--record: expected no --strangers, whose tasks are others');
   }
-  const { split, queries, tasks, seed, steps, rate, views, always, budgetMs, against } = options;
+  const { split, queries, tasks = 600, seed, steps, rate, views, always, budgetMs, against } = options;
   const run = manifest.provenance['config'] as Pick<RunConfig, 'trainOn'> | undefined;
   if (split === 'validation' && run && trainer.trainsOnValidation(run)) {
     process.stderr.write(
