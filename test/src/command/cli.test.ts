@@ -43,6 +43,7 @@ describe('whet', () => {
       'store',
       'migrate',
       'adapt',
+      'freeze',
       'predict',
       'doctor',
       'bench',
