@@ -1,6 +1,15 @@
 import { encodeOnnx, GraphBuilder, int64s, makeTensor, slice, type Value } from '@whet/compiler';
 import { generatorFor } from '@whet/trainer';
 
+/** Attributes of a convolution of one pixel. */
+export const ONE_BY_ONE = {
+  kernel_shape: [1, 1],
+  strides: [1, 1],
+  dilations: [1, 1],
+  group: 1,
+  pads: [0, 0, 0, 0],
+} as const;
+
 export interface ConvolutionOptions {
   readonly side?: number;
   readonly stride?: number;

@@ -7,6 +7,7 @@ import { loadBundle } from '@whet/runtime/node';
 import { type CompileOptions, compileModel } from '@whet/trainer';
 import * as ort from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ONE_BY_ONE } from './block-networks.js';
 import { CLASSES, FEATURES, flat, gemm, LENGTH, noise, SIDE, smallClassifier, type Tail } from './small-classifier.js';
 
 let folder: string;
@@ -14,8 +15,6 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'whet-kept-'));
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
-
-const oneByOne = { kernel_shape: [1, 1], strides: [1, 1], dilations: [1, 1], group: 1, pads: [0, 0, 0, 0] };
 
 const tails: Record<string, Tail> = {
   'a Gemm': gemm,
@@ -31,7 +30,7 @@ const tails: Record<string, Tail> = {
   },
   'a 1x1 Conv that is flattened after its softmax': (g, pooled, constant) => {
     const inputs = [pooled, constant('w', [CLASSES, FEATURES, 1, 1]), constant('b', [CLASSES])];
-    const logits = g.apply('Conv', inputs, oneByOne as never, 'fc');
+    const logits = g.apply('Conv', inputs, ONE_BY_ONE, 'fc');
     return g.apply('Flatten', [g.apply('Softmax', [logits], { axis: 1 }, 'p')], { axis: 1 }, 'rows');
   },
 };

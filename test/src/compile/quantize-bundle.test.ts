@@ -17,18 +17,10 @@ import {
 } from '@whet/trainer';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
-import { mobile, networkOf } from './block-networks.js';
+import { mobile, networkOf, ONE_BY_ONE } from './block-networks.js';
 import { compileBytes } from './compile-helpers.js';
 
 const SIDE = 8;
-/** Attributes of a convolution of one pixel. */
-const ONE_BY_ONE = {
-  kernel_shape: [1, 1],
-  strides: [1, 1],
-  dilations: [1, 1],
-  group: 1,
-  pads: [0, 0, 0, 0],
-} as const;
 
 const random = generatorFor(6, 'quantize-bundle', 0);
 

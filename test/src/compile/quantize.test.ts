@@ -11,19 +11,11 @@ import {
 import { generatorFor, seenActivations } from '@whet/trainer';
 import * as ort from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
-import { type Build, mobile, NetworkWriter } from './block-networks.js';
+import { type Build, mobile, NetworkWriter, ONE_BY_ONE } from './block-networks.js';
 
 const SIDE = 8;
 const LENGTH = 4 * SIDE * SIDE;
 const COUNT = 12;
-/** Attributes of a convolution of one pixel. */
-const ONE_BY_ONE = {
-  kernel_shape: [1, 1],
-  strides: [1, 1],
-  dilations: [1, 1],
-  group: 1,
-  pads: [0, 0, 0, 0],
-} as const;
 
 async function run(model: Uint8Array, images: Float32Array, shape: readonly number[], output = 'features') {
   const session = await ort.InferenceSession.create(model, { logSeverityLevel: 3, intraOpNumThreads: 1 });
