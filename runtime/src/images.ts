@@ -2,6 +2,7 @@ import type { OutputInfo, Sharp } from 'sharp';
 import { InputError } from './errors.js';
 import { formatOf } from './image-formats.js';
 import { reducibleBy } from './jpeg-header.js';
+import { MissingPackageError } from './missing-package.js';
 import { sampleNearest } from './nearest.js';
 import { pictureChannels } from './picture-channels.js';
 import { greyOf, pixelsToTensor, resizePlanes } from './pixels.js';
@@ -26,6 +27,8 @@ export interface DecodeOptions {
   /** The file is the caller's own, not what a stranger sent: GIF, TIFF and AVIF are read too, and more pixels. */
   readonly isOwn?: boolean;
 }
+
+const loadSharp = () => import('sharp').catch(MissingPackageError.of('sharp', 'decoding images'));
 
 const MAX_PIXELS = 16_000_000;
 const OWN_MAX_PIXELS = 100_000_000;
@@ -97,7 +100,7 @@ async function pixelsOf(
 ): Promise<Uint8Array> {
   const wanted = pictureChannels(p, field);
   // Loaded with the first image: what adapts to tensors alone does without its native library.
-  const { default: sharp } = await import('sharp');
+  const { default: sharp } = await loadSharp();
   const background = { r: p.background, g: p.background, b: p.background };
   const isLinear = wanted === 1 && p.grey !== 'rec601';
   const channels = isLinear ? 1 : 3;
@@ -198,7 +201,7 @@ async function readHeader(
   format: string,
   field: string,
 ): Promise<{ width: number; height: number }> {
-  const { default: sharp } = await import('sharp');
+  const { default: sharp } = await loadSharp();
   try {
     const { autoOrient, format: found } = await sharp(bytes, { failOn: 'error', limitInputPixels: false }).metadata();
     // libvips looks at the same bytes.

@@ -1,13 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { InferenceSession } from 'onnxruntime-common';
-import * as ort from 'onnxruntime-node';
 import { readArchive } from './archive.js';
 import { Bundle, type OpenOptions } from './bundle.js';
 import { readChecked } from './bundle-files.js';
 import { BundleError } from './errors.js';
 import { isArchive } from './file-name.js';
 import { type Manifest, parseManifest } from './manifest.js';
+import { ort } from './ort-node.js';
 import { type BundleSource, externalDataOption } from './source.js';
 import { defaultThreads } from './threads.js';
 

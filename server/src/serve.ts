@@ -3,6 +3,7 @@ import { type Config, maskConfig, ttlOf } from './config.js';
 import { threadedEngine } from './engine/threads.js';
 import { defaultAuth, type RunningServer, startServer } from './listen.js';
 import { openLog } from './log.js';
+import { installedPage } from './page-files.js';
 import { maskAddress } from './stores/address.js';
 import { openStore } from './stores/open.js';
 
@@ -12,6 +13,8 @@ export interface Serving {
   /** Where it answers. */
   readonly url: string;
   readonly models: readonly string[];
+  /** Whether the page is at `/`. */
+  readonly hasPage: boolean;
   readonly logger: Logger;
   /** Loads the bundles anew, for the requests that come from then on. Goes on with the old ones where they do not load. */
   reload(): Promise<void>;
@@ -21,7 +24,7 @@ export interface Serving {
 
 /**
  * Runs the service by its settings, on the bundles in these folders. The page at `/`, from which everybody can fetch the
- * bundles, is there where no keys are asked for, unless `page` says otherwise. Rejects where it cannot start.
+ * bundles, is there where `@whet/page` is installed and no keys are asked for, unless `page` says otherwise. Rejects where it cannot start.
  */
 export async function serve(
   config: Config,
@@ -33,6 +36,7 @@ export async function serve(
   const auth = config.auth === 'auto' ? defaultAuth(config.host, config.proxies) : config.auth;
   logger.info({ version, directories, config: { ...maskConfig(config), auth } }, 'start');
   const ttlMs = ttlOf(config);
+  const files = (page ?? auth === 'off') ? await installedPage(page === true) : undefined;
   const store = await openStore(config.store, {
     ...(ttlMs === undefined ? {} : { ttlMs }),
     ...(config.storeBytes === undefined ? {} : { maxBytes: config.storeBytes }),
@@ -67,10 +71,7 @@ export async function serve(
       engine,
       store,
       version,
-      page:
-        (page ?? auth === 'off')
-          ? { bundles: new Map(models.map((name, i) => [name, directories[i] as string])) }
-          : undefined,
+      page: files && { files, bundles: new Map(models.map((name, i) => [name, directories[i] as string])) },
       auth,
       logger,
       processMetrics: true,
@@ -118,6 +119,7 @@ export async function serve(
   return {
     url: server.url,
     models,
+    hasPage: files !== undefined,
     logger,
     reload() {
       reloading = reloading.then(reload);

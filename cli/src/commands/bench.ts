@@ -9,6 +9,7 @@ import { measureBench } from '../bench/measure.js';
 import { dataHelp, skipCorruptHelp } from '../data.js';
 import { formatTable } from '../format.js';
 import { interruptible } from '../interrupt.js';
+import { openCharts } from '../open-charts.js';
 
 interface BenchOptions {
   readonly backend: BenchBackendName[];
@@ -61,6 +62,7 @@ export function benchCommand(): Command {
 async function runBench(directories: string[], options: BenchOptions): Promise<void> {
   if (options.compare) return compareFiles(options.compare);
   await checkFolders([options.json, options.markdown, options.html]);
+  if (options.html !== undefined) await openCharts();
   const { signal, stop } = interruptible();
   let record: BenchRecord;
   try {

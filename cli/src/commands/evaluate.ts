@@ -15,6 +15,7 @@ import {
 import { taskOf } from '../bench/columns.js';
 import { drawnText, evaluatedRows, evaluationNotes, evaluationProgress, evaluationTable } from '../bench/evaluation.js';
 import { type DataFolder, dataHelp, openData, recogniseData, skipCorruptHelp } from '../data.js';
+import { openCharts } from '../open-charts.js';
 import { type Progress, startProgress } from '../progress.js';
 
 interface EvaluateOptions {
@@ -114,6 +115,7 @@ async function evaluateStream(
   const { measureStream } = await import('@whet/trainer');
   const { streamNotes, streamPage, streamTables } = await import('../bench/stream.js');
   const { stream: stages = 2, queries, tasks = 20, seed, steps, rate, always, anchor, split, html } = options;
+  if (html !== undefined) await openCharts();
   const given = OF_TASKS.filter((name) => options[name] !== undefined);
   if (given.length > 0) throw new Error(`${given.join(', ')}: expected without --stream`);
   const shape = { stages, ways: only('--ways', options.ways, 5), shots: only('--shots', options.shots, 5), queries };

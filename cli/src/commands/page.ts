@@ -1,3 +1,4 @@
+import { MissingPackageError } from '@whet/runtime';
 import { Command } from 'commander';
 import { defaultBundles } from '../arguments.js';
 
@@ -10,7 +11,7 @@ export function pageCommand(): Command {
 }
 
 async function runPage(places: string[], out: string): Promise<void> {
-  const { writePage } = await import('@whet/page');
+  const { writePage } = await import('@whet/page').catch(MissingPackageError.of('@whet/page', 'whet page'));
   const { readBundle } = await import('@whet/runtime/node');
   const bundles = new Map<string, ReadonlyMap<string, Uint8Array>>();
   for (const place of places.length > 0 ? places : defaultBundles) {

@@ -9,6 +9,7 @@ import { dataHelp, loadData, recogniseData, skipCorruptHelp } from '../data.js';
 import { formatTable, milliseconds, percent } from '../format.js';
 import { interruptible } from '../interrupt.js';
 import { readNamedFile } from '../named-file.js';
+import { openCharts } from '../open-charts.js';
 import { startProgress } from '../progress.js';
 
 interface SearchOptions {
@@ -54,6 +55,7 @@ export function searchCommand(): Command {
 }
 
 async function runSearch(path: string, options: SearchOptions): Promise<void> {
+  await openCharts();
   const trainer = await import('@whet/trainer');
   const checkpoint = await trainer.loadCheckpoint(path);
   const { config } = checkpoint;

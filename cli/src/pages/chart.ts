@@ -1,4 +1,5 @@
 import type { EChartsCoreOption } from 'echarts/core';
+import { openCharts } from '../open-charts.js';
 import { Html, html } from './html.js';
 
 /** Names a colour of the page's style, so that a chart follows its light and dark form. */
@@ -73,7 +74,7 @@ export const upright = (lines: readonly (readonly [at: number, from: number, to:
 
 /** Renders a chart to SVG without a browser, in two sizes of which a page shows one. `label` says what it shows. */
 export async function renderChart(label: string, option: (size: ChartSize) => EChartsCoreOption): Promise<Html> {
-  const echarts = await import('echarts/core');
+  const echarts = await openCharts();
   const { CustomChart, LineChart, ScatterChart } = await import('echarts/charts');
   const { GridComponent, LegendComponent } = await import('echarts/components');
   const { LabelLayout } = await import('echarts/features');

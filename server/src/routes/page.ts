@@ -1,10 +1,21 @@
 import { readFile, stat } from 'node:fs/promises';
-import { headersOf, isImmutable, pageDirectory } from '@whet/page';
 import { isArchive, readArchive } from '@whet/runtime/format';
 import { Router } from 'express';
 import { FileError, isAbsent, staticFiles } from './static-files.js';
 
+/** The built page, as the package `@whet/page` exports it. */
+export interface PageFiles {
+  /** Folder of static files, large ones beside or as their `.gz`. */
+  readonly pageDirectory: string;
+  /** The headers that a file of the page must have, by its path. */
+  headersOf(path: string): Readonly<Record<string, string>>;
+  /** Whether a file never changes under its name. */
+  isImmutable(path: string): boolean;
+}
+
 export interface PageOptions {
+  /** `await import('@whet/page')`. */
+  readonly files: PageFiles;
   /** Folders of the bundles that the page may fetch, by name; the first is shown first. */
   readonly bundles: ReadonlyMap<string, string>;
 }
@@ -40,7 +51,8 @@ function archiveFiles(place: string): () => Promise<ArchiveFiles | undefined> {
  * The page that adapts on the device that shows it, at `/`, and the files of bundles, at `/bundles/<name>/`. It sends
  * nothing back: its content security policy (`headersOf`) lets no picture out.
  */
-export function pageRouter({ bundles }: PageOptions): Router {
+export function pageRouter({ files, bundles }: PageOptions): Router {
+  const { pageDirectory, headersOf, isImmutable } = files;
   const router = Router();
   // The files are answered to whatever method asks for them, which HTTP does not mean by POST.
   router.use((request, _response, next) => next(['GET', 'HEAD'].includes(request.method) ? undefined : 'router'));

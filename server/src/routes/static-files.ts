@@ -1,5 +1,8 @@
-import { constants, type ReadStream } from 'node:fs';
-import { extname } from 'node:path';
+import { once } from 'node:events';
+import { constants, createReadStream, type ReadStream } from 'node:fs';
+import { extname, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { createGunzip } from 'node:zlib';
 import type { Request, RequestHandler, Response } from 'express';
 import send from 'send';
 
@@ -31,13 +34,16 @@ const READ = { flags: constants.O_RDONLY | (constants.O_NONBLOCK ?? 0) };
 /** Names of a file by which its headers would be another's: `loader-x%2f..%2fcompute.js` is no loader. */
 const isDetour = (path: string) => /%2f|%5c|%2e/i.test(path) || /\/\.{0,2}\//.test(path);
 
+/** Files that are kept as their gzip, without themselves. */
+const PACKED_ALONE = /\.wasm$/;
+
 /** Whether an error says that there is no such file. */
 export const isAbsent = (error: unknown): boolean => ABSENT.includes(codeOf(error) ?? '');
 
 export interface StaticOptions {
   /** The headers of a file by its path: also where the answer is only that it has not changed, as browsers keep those of a 304. */
   readonly headers: (path: string) => Readonly<Record<string, string>>;
-  /** Whether a large file has its gzip beside it, as `name.gz`. */
+  /** Whether a large file has its gzip beside it, as `name.gz`; WebAssembly is there as that alone. */
   readonly gzip?: boolean;
 }
 
@@ -52,8 +58,34 @@ export function staticFiles(root: string, { headers, gzip = false }: StaticOptio
     const own = headers(request.path);
     const attempt = (packed: boolean) => sendFile(request, response, { root, path, headers: own, gzip, packed });
     if (gzip && request.acceptsEncodings('gzip') && (await attempt(true))) return;
-    if (!(await attempt(false))) next();
+    if (await attempt(false)) return;
+    if (!gzip || !PACKED_ALONE.test(path) || !(await sendUnpacked(request, response, join(root, path), own))) next();
   };
+}
+
+/** Answers who takes no gzip with a file that is there as its gzip alone, without ranges; whether there is one. */
+async function sendUnpacked(
+  { method }: Request,
+  response: Response,
+  path: string,
+  headers: Readonly<Record<string, string>>,
+): Promise<boolean> {
+  const file = createReadStream(`${path}.gz`);
+  try {
+    await once(file, 'open');
+  } catch (error) {
+    if (isAbsent(error)) return false;
+    throw new FileError(path, error as Error);
+  }
+  response.set(headers).vary('Accept-Encoding').type(extname(path));
+  if (method === 'HEAD') {
+    file.destroy();
+    response.end();
+    return true;
+  }
+  // Where it breaks off, the connection does: a client sees that it is not whole.
+  await pipeline(file, createGunzip(), response).catch(() => response.destroy());
+  return true;
 }
 
 interface Attempt extends Required<Omit<StaticOptions, 'headers'>> {
@@ -77,15 +109,18 @@ function sendFile(
     response.status(200);
   };
   return new Promise((resolve, reject) => {
-    response.once('close', () => resolve(true));
+    const onClose = () => resolve(true);
+    response.once('close', onClose);
+    const goOn = () => {
+      restore();
+      response.off('close', onClose);
+      resolve(false);
+    };
     response.set(headers);
     if (gzip) response.vary('Accept-Encoding');
     if (packed) response.type(extname(path)).set('Content-Encoding', 'gzip');
     send(request, packed ? `${path}.gz` : path, { root, index: false, cacheControl: false, ...READ })
-      .on('directory', () => {
-        restore();
-        resolve(false);
-      })
+      .on('directory', () => goOn())
       .on('stream', (stream: ReadStream) => endWithFile(stream, response))
       .on('error', (error: SendError) => {
         // What is left of the answer will not come: its length tells the client that it is not whole.
@@ -99,7 +134,7 @@ function sendFile(
             .status(error.status)
             .set(error.headers ?? {})
             .end();
-        else if (error.code === undefined || isAbsent(error)) resolve(false);
+        else if (error.code === undefined || isAbsent(error)) goOn();
         else reject(new FileError(path, error));
       })
       .pipe(response);

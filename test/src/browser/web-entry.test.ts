@@ -65,7 +65,7 @@ describe('the page as static files', () => {
   let directory: string;
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'whet-static-'));
-    const main = fileURLToPath(import.meta.resolve('@whet/cli/main'));
+    const main = fileURLToPath(import.meta.resolve('whet/main'));
     await run(process.execPath, [main, 'page', '--out', directory, join(bundlesDirectory, OMNIGLOT_BUNDLE)]);
   });
   afterAll(() => rm(directory, { recursive: true }));

@@ -2,9 +2,9 @@ import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { whetProgram } from '@whet/cli';
 import { readBench } from '@whet/trainer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { whetProgram } from 'whet';
 import { writeSyntheticOmniglot } from './synthetic-omniglot.js';
 import { runWhet, startWhet } from './whet-process.js';
 

@@ -1,6 +1,6 @@
 import { type ExecFileOptions, execFile } from 'node:child_process';
 import { join } from 'node:path';
-import { runCommand } from '@whet/cli';
+import { runCommand } from 'whet';
 import { whetMain } from '../programs.js';
 
 /** The program that `whet` starts, in this process and in one of its own. */

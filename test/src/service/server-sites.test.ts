@@ -1,6 +1,7 @@
 import { request as send } from 'node:http';
 import { connect } from 'node:net';
 import { hostname } from 'node:os';
+import * as files from '@whet/page';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { checkAnswer } from './check-answers.js';
 import { fileOf, startTestServer, type TestServer } from './server-fixture.js';
@@ -11,7 +12,7 @@ const SITE = 'https://app.example';
 let server: TestServer;
 let secured: TestServer;
 beforeAll(async () => {
-  const page = { bundles: new Map<string, string>() };
+  const page = { files, bundles: new Map<string, string>() };
   server = await startTestServer({}, { corsOrigins: [SITE], hostNames: ['whet.example.org'], page });
   secured = await startTestServer({}, { auth: 'keys' });
 });

@@ -7,7 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { pageDirectory } from '@whet/page';
+import { gunzipSync } from 'node:zlib';
+import * as files from '@whet/page';
 import type { Bundle } from '@whet/runtime';
 import { readBundle } from '@whet/runtime/node';
 import { createMemoryStore, type RunningServer, startServer } from '@whet/server';
@@ -42,7 +43,7 @@ beforeAll(async () => {
     bundles: new Map([['tiny', bundle]]),
     store: createMemoryStore(),
     version: '0',
-    page: { bundles },
+    page: { files, bundles },
   });
   // What is loaded late is loaded before any privilege is dropped.
   for (const path of ['/', '/bundles/tiny/manifest.json', '/bundles/one/manifest.json']) await get(path);
@@ -104,9 +105,38 @@ async function withoutPrivileges<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-const script = fs.readdirSync(join(pageDirectory, 'assets')).find((name) => /^index-.*\.js$/.test(name)) as string;
+const script = fs
+  .readdirSync(join(files.pageDirectory, 'assets'))
+  .find((name) => /^index-.*\.js$/.test(name)) as string;
 const places = ['/', '/sw.js', `/assets/${script}`, '/bundles/tiny/manifest.json', '/bundles/tiny/large.bin'];
 const nameOf = (path: string) => (path === '/' ? 'index.html' : (path.split('/').at(-1) as string));
+
+describe('a file that is there as its gzip alone', () => {
+  const name = fs.readdirSync(join(files.pageDirectory, 'assets')).find((file) => file.endsWith('.wasm.gz')) as string;
+  const path = `/assets/${name.slice(0, -'.gz'.length)}`;
+
+  it('comes unpacked to who takes no gzip, and packed to others', async () => {
+    const whole = gunzipSync(fs.readFileSync(join(files.pageDirectory, 'assets', name)));
+    for (const [coding, found] of [
+      ['identity', null],
+      ['gzip', 'gzip'],
+    ] as const) {
+      const response = await get(path, { 'Accept-Encoding': coding });
+      expect(response.status).toBe(200);
+      expect(response.headers.get('content-encoding')).toBe(found);
+      expect(response.headers.get('content-type')).toBe('application/wasm');
+      expect(response.headers.get('content-security-policy')).toBe(files.headersOf(path)['Content-Security-Policy']);
+      expect(Buffer.from(await response.arrayBuffer()).equals(whole)).toBe(true);
+    }
+    const head = await get(path, { 'Accept-Encoding': 'identity' }, 'HEAD');
+    expect([head.status, (await head.arrayBuffer()).byteLength]).toEqual([200, 0]);
+  });
+
+  it('is refused where it cannot be opened', async () => {
+    fail('open', 'EACCES', name);
+    await expectRefused(await get(path, { 'Accept-Encoding': 'identity' }), 'EACCES');
+  });
+});
 
 describe('a file that cannot be opened', () => {
   it.each(

@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { gunzipSync } from 'node:zlib';
-import { runCommand } from '@whet/cli';
 import type { Bundle } from '@whet/runtime';
 import {
   addKey,
@@ -18,6 +17,7 @@ import {
 } from '@whet/server';
 import { open } from 'lmdb';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { runCommand } from 'whet';
 import { readDump, writeDump } from '../../../server/src/stores/dump.js';
 import { type Tables as OpenTables, openTables } from '../../../server/src/stores/lmdb-tables.js';
 import { openTinyBundle, tensorOf } from './server-fixture.js';

@@ -19,7 +19,8 @@ const outside: readonly { readonly files: RegExp; readonly packages: readonly Re
   { files: /^compiler\//, packages: [/^protobufjs/] },
   { files: /^models\/src\/bundles\.ts$/, packages: [/^node:/] },
   { files: /^models\//, packages: [] },
-  { files: /^runtime\/src\/node\.ts$/, packages: [/^onnxruntime-(common|node)$/, /^node:(fs\/promises|path)$/] },
+  { files: /^runtime\/src\/node\.ts$/, packages: [/^onnxruntime-common$/, /^node:(fs\/promises|path)$/] },
+  { files: /^runtime\/src\/ort-node\.ts$/, packages: [/^onnxruntime-node$/, /^node:module$/] },
   { files: /^runtime\/src\/images\.ts$/, packages: [/^sharp$/] },
   { files: /^runtime\/src\/image-folders\.ts$/, packages: [/^node:(fs\/promises|path)$/] },
   { files: /^runtime\/src\/web(\.ts$|\/)/, packages: [/^onnxruntime-(common|web)(\/|$)/, /^idb$/] },
@@ -36,7 +37,7 @@ export function strangeImports(sources: readonly Source[]): string[] {
         const other = workspaceOf(imported);
         if (other === own) return false;
         if (!other) return packages && !packages.some((name) => name.test(imported));
-        const byPath = !imported.startsWith('@whet/');
+        const byPath = !/^(@whet\/|whet(\/|$))/.test(imported);
         return !workspaceArrows[own]?.includes(other) || (byPath && own !== 'test');
       })
       .map((imported) => `${path} imports ${imported}`);

@@ -66,6 +66,7 @@ export const sourcePaths = (): string[] =>
 /** The workspace of a path, or of what is imported by the name of one. */
 export function workspaceOf(path: string): string | undefined {
   const named = /^@whet\/([a-z]+)/.exec(path)?.[1];
+  if (/^whet(\/|$)/.test(path)) return 'cli';
   if (named) return named === 'page' ? 'server/page' : named;
   return workspaces.findLast((workspace) => path.startsWith(`${workspace}/`));
 }

@@ -7,6 +7,7 @@ it('@whet/runtime offers what adapts and predicts, and the form of a bundle stan
     'Bundle',
     'BundleError',
     'InputError',
+    'MissingPackageError',
     'Profile',
     'ProfileError',
     'readProfile',

@@ -87,7 +87,7 @@ interface Service {
 }
 
 async function start(bundle: string, folder: string): Promise<Service> {
-  const main = fileURLToPath(import.meta.resolve('@whet/cli/main'));
+  const main = fileURLToPath(import.meta.resolve('whet/main'));
   const flags = ['--port', '0', '--store', folder, '--profile-days', '1', '--auth', 'off', '--log-level', 'error'];
   const child: ChildProcess = spawn(process.execPath, [main, 'serve', bundle, ...flags], {
     stdio: ['ignore', 'pipe', 'inherit'],

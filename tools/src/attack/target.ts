@@ -40,7 +40,7 @@ export interface TargetOptions {
 export async function startTarget({ bundle, auth, args = [] }: TargetOptions): Promise<RunningTarget> {
   const folder = await mkdtemp(join(tmpdir(), 'whet-attack-'));
   const key = auth === 'keys' ? await makeKey(join(folder, 'profiles')) : undefined;
-  const main = fileURLToPath(import.meta.resolve('@whet/cli/main'));
+  const main = fileURLToPath(import.meta.resolve('whet/main'));
   const own = join(folder, 'bundles', basename(bundle));
   await cp(bundle, own, { recursive: true });
   const flags = [

@@ -2,9 +2,9 @@ import { readdir, stat } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { bytes, formatTable, milliseconds, openData, percent, recogniseData, signed } from '@whet/cli';
 import { type Bundle, loadBundle } from '@whet/runtime/node';
 import { meanInterval, measureBundle, median, noiseExamples, type Row } from '@whet/trainer';
+import { bytes, formatTable, milliseconds, openData, percent, recogniseData, signed } from 'whet';
 
 // Two bundles of the same network beside each other, as one in float32 and one of bytes: the same tasks in pairs, encoding in turns.
 // npm run bench:bundles -- BUNDLE OTHER --data DIR --pattern head --shots 5 --tasks 600

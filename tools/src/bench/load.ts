@@ -51,7 +51,7 @@ interface Service {
 
 const startWhet = (folder: string, args: readonly string[]): Promise<Service> =>
   start([
-    fileURLToPath(import.meta.resolve('@whet/cli/main')),
+    fileURLToPath(import.meta.resolve('whet/main')),
     ...['serve', values.bundle, '--port', '0', '--store', folder, '--log-level', 'error', ...args],
   ]);
 

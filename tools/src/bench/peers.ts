@@ -6,9 +6,9 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { formatTable } from '@whet/cli';
 import { type Bundle, loadBundle } from '@whet/runtime/node';
 import { compileModel, exportBundle, median, noiseExamples, omniglotPreprocessing } from '@whet/trainer';
+import { formatTable } from 'whet';
 import { tinyCheckpoint } from '../bundles/tiny-bundle.js';
 import { writePeerTask } from './peer-task.js';
 

@@ -1,9 +1,9 @@
 import { parseArgs } from 'node:util';
-import { formatTable, openData, percent, recogniseData, signed } from '@whet/cli';
 import type { AdaptOptions, Example, Profile } from '@whet/runtime';
 import { decodeImage } from '@whet/runtime/images';
 import { loadBundle } from '@whet/runtime/node';
 import { drawTasks, meanInterval } from '@whet/trainer';
+import { formatTable, openData, percent, recogniseData, signed } from 'whet';
 
 // What a policy of a bundle is chosen by: the loss of views of a task's examples, and what each way to end gains over the start.
 // npm run bench:policy -- BUNDLE --data DIR --data DIR --shots 5 --tasks 24

@@ -106,7 +106,7 @@ interface Service {
 }
 
 async function start(directory: string, folder: string): Promise<Service> {
-  const main = fileURLToPath(import.meta.resolve('@whet/cli/main'));
+  const main = fileURLToPath(import.meta.resolve('whet/main'));
   const flags = ['--port', '0', '--store', folder, '--threads', '1', '--adapt-niceness', '0', '--log-level', 'error'];
   const child: ChildProcess = spawn(process.execPath, [main, 'serve', directory, ...flags], {
     stdio: ['ignore', 'pipe', 'inherit'],

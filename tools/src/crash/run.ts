@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { startProgress } from '@whet/cli';
+import { startProgress } from 'whet';
 import { crash } from './crash.js';
 
 // Kills a service again and again while profiles are written: npm run crash -- --rounds 200

@@ -2,8 +2,8 @@ import { cp, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { type Progress, startProgress } from '@whet/cli';
 import { type EmojiData, generatorFor, makeEmojiData } from '@whet/trainer';
+import { type Progress, startProgress } from 'whet';
 import { thingsDirectory } from './demo-images.js';
 
 /** Of two teams, under MIT and Apache-2.0; the shipped bundle was trained with none of these sets. */

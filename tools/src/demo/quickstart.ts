@@ -2,10 +2,10 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { bytes as formatBytes, formatTable, milliseconds, percent, startProgress } from '@whet/cli';
 import { OMNIGLOT_BUNDLE, PHOTOS_BUNDLE } from '@whet/models';
 import { AUTO } from '@whet/runtime/format';
 import { generatorFor, median } from '@whet/trainer';
+import { bytes as formatBytes, formatTable, milliseconds, percent, startProgress } from 'whet';
 import { charactersDirectory, type DemoImage, loadDemoImages, thingsDirectory } from './demo-images.js';
 
 const WAYS = 5;
@@ -47,7 +47,7 @@ interface Task {
 
 /** Starts `whet serve` on a free port and returns its address. */
 async function startService(): Promise<{ url: string; process: ChildProcess }> {
-  const main = fileURLToPath(import.meta.resolve('@whet/cli/main'));
+  const main = fileURLToPath(import.meta.resolve('whet/main'));
   const child = spawn(
     process.execPath,
     [main, 'serve', '--port', '0', '--store', 'memory:', '--log-level', 'warn', '--adapt-niceness', '0'],

@@ -33,7 +33,7 @@ const out = resolve(options.out);
 
 /** Loaded on demand, so that no package names them among its dependencies. */
 const optional = ['@tensorflow/tfjs-core', '@tensorflow/tfjs-backend-cpu', '@tensorflow/tfjs-backend-webgpu', 'webgpu'];
-const roots = ['@whet/cli', '@whet/trainer', ...optional];
+const roots = ['whet', '@whet/trainer', ...optional];
 /** Whose settings the command line lists: without what it needs to serve. */
 const alone = new Set(['@whet/server']);
 /** The page, charts, the image decoder (drawings travel decoded), and what only runs in a browser. */

@@ -56,7 +56,7 @@ function hardware(): string {
 
 /** `whet doctor`, as a child: a driver that crashes ends it and not this report. */
 function probe(): Probe[] {
-  const whet = join(options.root, 'node_modules/@whet/cli/dist/main.js');
+  const whet = join(options.root, 'node_modules/whet/dist/main.js');
   const names = options.backend ? ['--backend', ...options.backend] : [];
   const { stdout, stderr, status } = spawnSync(process.execPath, [whet, 'doctor', '--json', ...names], {
     encoding: 'utf8',

@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { bundlesDirectory, OMNIGLOT_BUNDLE } from '@whet/models';
+import * as files from '@whet/page';
 import type { Bundle } from '@whet/runtime';
 import { loadBundle } from '@whet/runtime/node';
 import { createApp, createMemoryStore } from '@whet/server';
@@ -45,7 +46,7 @@ export async function startPageServer(
     bundles: new Map([[name, bundle]]),
     store: createMemoryStore(),
     version: '0.0.0',
-    page: { bundles: pages ?? new Map([[name, directory]]) },
+    page: { files, bundles: pages ?? new Map([[name, directory]]) },
   });
   const requests: Seen[] = [];
   const server = createServer((request, response) => {

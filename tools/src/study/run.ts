@@ -2,7 +2,6 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { loadData, recogniseData } from '@whet/cli';
 import {
   backboneOf,
   type Checkpoint,
@@ -18,6 +17,7 @@ import {
   rules,
   train,
 } from '@whet/trainer';
+import { loadData, recogniseData } from 'whet';
 import { layersMove, type Method, methods } from './methods.js';
 import { type Cell, formatStudy } from './table.js';
 import { type Exportable, timeMethods } from './times.js';

@@ -1,12 +1,14 @@
-import { cp, mkdir, readdir, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { gunzip } from 'node:zlib';
 import type { BundleList } from '../shared/bundle-list.js';
 import { headersOf } from '../shared/headers.js';
 
 export { headersOf, isImmutable } from '../shared/headers.js';
 
-/** Folder of the built page: static files with relative addresses, and a `.gz` beside each large one. */
+/** Folder of the built page: static files with relative addresses, and a `.gz` beside each large one; WebAssembly is there as `.gz` alone. */
 export const pageDirectory: string = fileURLToPath(new URL('../../dist/page', import.meta.url));
 
 /**
@@ -20,6 +22,11 @@ export async function writePage(
   await mkdir(directory, { recursive: true });
   const files = await readdir(pageDirectory, { recursive: true, withFileTypes: true });
   await cp(pageDirectory, directory, { recursive: true, filter: (source) => !source.endsWith('.gz') });
+  for (const { name, parentPath } of files.filter(({ name }) => name.endsWith('.wasm.gz'))) {
+    const packed = join(parentPath, name);
+    const file = join(directory, relative(pageDirectory, packed).slice(0, -'.gz'.length));
+    await writeFile(file, await promisify(gunzip)(await readFile(packed)));
+  }
   for (const [name, contents] of bundles) {
     for (const [path, bytes] of contents) {
       const file = join(directory, 'bundles', name, path);
