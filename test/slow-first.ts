@@ -5,6 +5,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
  * where no run before says how long files take: Vitest begins with the longest text.
  */
 const SLOW = [
+  'install',
   'page-profiles',
   'page',
   'parity-webgpu',

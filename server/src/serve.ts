@@ -13,8 +13,8 @@ export interface Serving {
   /** Where it answers. */
   readonly url: string;
   readonly models: readonly string[];
-  /** Whether the page is at `/`. */
-  readonly hasPage: boolean;
+  /** Whether the page is at `/`, or why not. */
+  readonly page: 'there' | 'left out' | 'not installed';
   readonly logger: Logger;
   /** Loads the bundles anew, for the requests that come from then on. Goes on with the old ones where they do not load. */
   reload(): Promise<void>;
@@ -36,7 +36,8 @@ export async function serve(
   const auth = config.auth === 'auto' ? defaultAuth(config.host, config.proxies) : config.auth;
   logger.info({ version, directories, config: { ...maskConfig(config), auth } }, 'start');
   const ttlMs = ttlOf(config);
-  const files = (page ?? auth === 'off') ? await installedPage(page === true) : undefined;
+  const isWanted = page ?? auth === 'off';
+  const files = isWanted ? await installedPage(page === true) : undefined;
   const store = await openStore(config.store, {
     ...(ttlMs === undefined ? {} : { ttlMs }),
     ...(config.storeBytes === undefined ? {} : { maxBytes: config.storeBytes }),
@@ -119,7 +120,7 @@ export async function serve(
   return {
     url: server.url,
     models,
-    hasPage: files !== undefined,
+    page: files ? 'there' : isWanted ? 'not installed' : 'left out',
     logger,
     reload() {
       reloading = reloading.then(reload);

@@ -2,6 +2,7 @@ import type { BackendName, Probe } from '@whet/trainer';
 import { Command, Option } from 'commander';
 import { count } from '../arguments.js';
 import { formatTable, milliseconds } from '../format.js';
+import { installedRows } from '../installed.js';
 import { startProgress } from '../progress.js';
 
 interface DoctorOptions {
@@ -12,7 +13,9 @@ interface DoctorOptions {
 
 export function doctorCommand(): Command {
   return new Command('doctor')
-    .description('List where training can run on this machine, why not elsewhere, and how fast each backend is.')
+    .description(
+      'List what is installed, where training can run on this machine, why not elsewhere, and how fast each backend is.',
+    )
     .option('--backend <names...>', 'only these, such as ort-cpu or tfjs-webgpu')
     .option('--threads <n>', 'threads of onnxruntime', count)
     .addOption(new Option('--json', 'print JSON'))
@@ -49,6 +52,9 @@ function describe(probes: readonly Probe[], tolerance: number): string {
   });
   const reasons = probes.flatMap((probe) => (probe.usable ? [] : [`${probe.name}: ${probe.reason}.`]));
   return [
+    `Node.js ${process.version.slice(1)}, ${process.platform} ${process.arch}`,
+    formatTable(['package', 'version', 'for'], installedRows()),
+    '',
     formatTable(['backend', 'device', 'library', 'first run', 'a run', 'off by'], rows),
     'A run is one second-order meta-gradient of a small Conv4 (5-way 1-shot, 16 x 16 pixels, 8 channels, 2 inner steps);',
     `"off by" is relative to the float64 reference, and more than ${tolerance} is wrong.`,

@@ -52,6 +52,7 @@ async function runServer(version: string, directories: string[], options: ServeO
   });
   const serving = await starting;
   process.stdout.write(`whet ${version} serves ${serving.models.join(', ')} at ${serving.url}\n`);
+  if (serving.page === 'not installed') process.stdout.write('no page at /: npm install @whet/page\n');
   const demo = options.demo ? await demoImages(options.demo) : undefined;
   if (demo) {
     process.stdout.write(

@@ -1,0 +1,105 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { bytes, formatTable } from 'whet';
+import { published } from './published.js';
+import { withRelease, withVersion } from './versions.js';
+
+// npm run release -- VERSION: gives all packages the version, and CHANGELOG.md; to be looked at and committed.
+// npm run release -- --dry-run: packs what would be published into build/release, and says what stands in the way.
+// npm run release -- --publish: publishes it, each package after those that it needs, and tags the commit.
+
+const root = fileURLToPath(new URL('../../..', import.meta.url));
+const out = join(root, 'build/release');
+const unpublished = ['.', 'tools', 'test'];
+
+interface Package {
+  readonly name: string;
+  readonly version: string;
+  readonly repository?: { readonly url: string };
+}
+const packageAt = (folder: string): Package =>
+  JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8')) as Package;
+const npm = (...args: string[]) => execFileSync('npm', args, { cwd: root, encoding: 'utf8', maxBuffer: 16 << 20 });
+const git = (...args: string[]) => execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim();
+
+function setVersion(version: string): void {
+  const folders = [...published, ...unpublished];
+  const names = new Set(folders.map((folder) => packageAt(folder).name));
+  const changelog = join(root, 'CHANGELOG.md');
+  const text = withRelease(readFileSync(changelog, 'utf8'), version, new Date().toISOString().slice(0, 10));
+  for (const folder of folders) {
+    const file = join(root, folder, 'package.json');
+    writeFileSync(file, withVersion(readFileSync(file, 'utf8'), version, names));
+  }
+  writeFileSync(changelog, text);
+  npm('install', '--package-lock-only', '--ignore-scripts', '--no-audit', '--no-fund');
+}
+
+interface Packed {
+  readonly name: string;
+  readonly filename: string;
+  readonly size: number;
+  readonly unpackedSize: number;
+  readonly entryCount: number;
+}
+
+function pack(): Packed[] {
+  rmSync(out, { recursive: true, force: true });
+  mkdirSync(out, { recursive: true });
+  const workspaces = published.flatMap((folder) => ['-w', folder]);
+  const said = npm('pack', '--json', '--ignore-scripts', '--pack-destination', out, ...workspaces);
+  return Object.values(JSON.parse(said) as Record<string, Packed>);
+}
+
+/** Why a package cannot be published: its name is somebody else's, its version is there; nothing where it can. */
+function obstacle({ name, version, repository }: Package): string | undefined {
+  const { status, stdout, stderr } = spawnSync('npm', ['view', name, '--json', 'repository.url', 'versions'], {
+    cwd: root,
+    encoding: 'utf8',
+  });
+  if (status !== 0)
+    return stderr.includes('E404') || stdout.includes('E404') ? undefined : 'the registry does not answer';
+  const found = JSON.parse(stdout) as { 'repository.url'?: string; versions?: string | string[] };
+  if (found['repository.url'] !== repository?.url) return `the name belongs to ${found['repository.url'] ?? 'another'}`;
+  return [found.versions].flat().includes(version) ? `${version} is published` : undefined;
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { 'dry-run': { type: 'boolean' }, publish: { type: 'boolean' } },
+});
+const [version] = positionals;
+if (version !== undefined) setVersion(version);
+if (values['dry-run'] || values.publish) {
+  const packed = pack();
+  const rows = published.map((folder) => {
+    const known = packageAt(folder);
+    const one = packed.find(({ name }) => name === known.name) as Packed;
+    const why = obstacle(known) ?? '';
+    return {
+      file: one.filename,
+      why,
+      cells: [known.name, known.version, `${one.entryCount}`, bytes(one.size), bytes(one.unpackedSize), why],
+    };
+  });
+  process.stdout.write(
+    `${formatTable(
+      ['package', 'version', 'files', 'packed', 'unpacked', 'in the way'],
+      rows.map(({ cells }) => cells),
+    )}\n${out}\n`,
+  );
+  const obstacles = [
+    ...rows.filter(({ why }) => why !== '').map(({ cells }) => `${cells[0]}: ${cells.at(-1)}`),
+    ...(git('status', '--porcelain') === '' ? [] : ['there are changes that are not committed']),
+  ];
+  if (values.publish) {
+    if (obstacles.length > 0) throw new Error(`nothing was published: ${obstacles.join('; ')}`);
+    for (const { file } of rows) npm('publish', join(out, file), '--access', 'public');
+    git('tag', `v${packageAt('compiler').version}`);
+  } else if (obstacles.length > 0) {
+    process.stdout.write(`in the way of --publish: ${obstacles.join('; ')}\n`);
+  }
+}
