@@ -56,12 +56,6 @@ export interface Chosen {
   readonly auto: AutoReport;
 }
 
-const movingEntries = ({ manifest }: Pattern): number => manifest.moving.reduce((sum, { moving }) => sum + moving, 0);
-
-/** From the pattern that moves least to the one that moves most. */
-export const nested = (patterns: readonly Pattern[]): Pattern[] =>
-  [...patterns].sort((a, b) => movingEntries(a) - movingEntries(b));
-
 /** Thrown out of a trial that takes longer than there is time for. */
 class OutOfTime extends Error {}
 

@@ -1,7 +1,6 @@
 import { movesHeadAlone } from './adapt.js';
 import { adaptOne, checkSteps, type Starting, type TaskEncoder } from './adapt-one.js';
 import { checkAlways } from './as-pictures.js';
-import { adaptAuto, nested } from './auto.js';
 import { AUTO } from './auto-name.js';
 import { chosenPatterns, digestOf, readChecked } from './bundle-files.js';
 import { classesOf, countsOf } from './classes.js';
@@ -11,8 +10,8 @@ import type { FreezeOptions } from './freeze.js';
 import { checkImage } from './image-checks.js';
 import { labelProblem } from './label.js';
 import { filesOf, graphsOf, type Manifest, type PatternManifest, parseManifest } from './manifest.js';
-import { checkRemember, memoryOf, mostRemembered, recalled, rememberedOf, remembersAll } from './memory.js';
-import { graphsIn, loadPattern, openGraphs, type Pattern } from './pattern.js';
+import { checkRemember, mostRemembered, recalled, rememberedOf, remembersAll } from './memory.js';
+import { graphsIn, loadPattern, nested, openGraphs, type Pattern } from './pattern.js';
 import { groupRequests, type PredictionRequest, predictGroup } from './predict.js';
 import { Profile, readProfile } from './profile.js';
 import { checkFits } from './profile-fits.js';
@@ -218,7 +217,7 @@ export class Bundle {
     const encoder: TaskEncoder = { encode, addViews: (...rows) => timed(() => withViews(...rows)) };
     const { pattern, adapted, steps, heldBack, spared, auto } =
       options.pattern === AUTO
-        ? await adaptAuto({
+        ? await (await import('./auto.js')).adaptAuto({
             patterns,
             ...encoder,
             budgetMs: options.budgetMs ?? Number.POSITIVE_INFINITY,
@@ -231,7 +230,9 @@ export class Bundle {
     const counts = countsOf(classes.rows.subarray(memory.length), classes.names.length).map(
       (count, row) => count + (before.examples[row] ?? 0),
     );
-    const kept = await memoryOf(encoded.get(pattern) as Rows, remember, before, options.signal);
+    const kept = remember
+      ? await (await import('./remember.js')).memoryOf(encoded.get(pattern) as Rows, remember, before, options.signal)
+      : [];
     const taken = Math.min(steps + (from?.steps ?? 0), Number.MAX_SAFE_INTEGER);
     const ended = performance.now();
     const stored = storeValues(new Map([...values, ...kept]), pattern, this.manifest.profiles);

@@ -29,5 +29,6 @@ export {
   writeSafetensors,
 } from './safetensors.js';
 export { type ScheduleName, scheduled, scheduleNames } from './schedule.js';
+export { mismatchOf } from './schema.js';
 export { viewMaker } from './views.js';
 export { Weights } from './weights.js';

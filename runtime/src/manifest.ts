@@ -1,4 +1,3 @@
-import * as z from 'zod/mini';
 import { AUTO } from './auto-name.js';
 import { BundleError } from './errors.js';
 import { isFileName, splitPath } from './file-name.js';
@@ -9,157 +8,160 @@ import { storedNumbers } from './packed.js';
 import { policySchema } from './policy.js';
 import { preprocessingSchema } from './preprocessing.js';
 import { scheduleNames } from './schedule.js';
+import {
+  anything,
+  byName,
+  checked,
+  fields,
+  flag,
+  list,
+  mismatchOf,
+  number,
+  oneOf,
+  optional,
+  orNull,
+  positive,
+  type TypeOf,
+  text,
+  whole,
+} from './schema.js';
 
 /** The bundle format this code reads and writes. */
 export const BUNDLE_SCHEMA = 'whet-bundle/2';
 
-const digest = z.string().check(z.regex(/^[0-9a-f]{64}$/));
-const positive = z.int().check(z.positive());
-const fileName = z.string().check(z.refine(isFileName, 'expected the name of a file inside the bundle'));
+const digest = text(/^[0-9a-f]{64}$/);
+const fileName = checked(text(), (name) =>
+  isFileName(name) ? undefined : 'expected the name of a file inside the bundle',
+);
+const steps = whole({ minimum: 0 });
 
-const movingSchema = z.object({
+const movingSchema = fields({
   /** Name of the value in the graphs, e.g. `conv4.weight`. */
-  name: z.string(),
+  name: text(),
   /** Shape of the dense weight in the network. */
-  shape: z.array(positive),
+  shape: list(positive),
   /** Entries that move, of all entries; a masked weight is stored as the list of its moving entries. */
   moving: positive,
   entries: positive,
 });
 
-const patternSchema = z.object({
-  description: z.string(),
+const patternSchema = fields({
+  description: text(),
   /** `encode` is null where nothing is frozen: features are the images then. */
-  graphs: z.object({
-    encode: z.nullable(fileName),
+  graphs: fields({
+    encode: orNull(fileName),
     start: fileName,
     step: fileName,
     predict: fileName,
     /** Encodes a query by the stored moments of `encode`; absent where no normalization is in the frozen part. */
-    encodeQuery: z.optional(fileName),
+    encodeQuery: optional(fileName),
     /** The moments of the other normalizations at the moved values; absent where there are none. */
-    moments: z.optional(fileName),
+    moments: optional(fileName),
     /** Logits of examples by prototypes that each is no part of; absent where a head is not made of the examples alone. */
-    leftOut: z.optional(fileName),
+    leftOut: optional(fileName),
     /** Heads in closed form, each of some of the examples, and the logits of all by each; absent where a head does not end there. */
-    solve: z.optional(fileName),
+    solve: optional(fileName),
   }),
   /**
    * Where values start, by their names in the graphs, as tensors of `weights`: those of `moving`, a kept head's rows, and the model's
    * own moments. Of a tensor with a `mask` they are the entries where that is not 0, in their order; of one with `rows`
    * those of the rows where that is not 0.
    */
-  values: z.record(
-    z.string(),
-    z.object({ tensor: z.string(), mask: z.optional(z.string()), rows: z.optional(z.string()) }),
-  ),
-  moving: z.array(movingSchema),
+  values: byName(text(), fields({ tensor: text(), mask: optional(text()), rows: optional(text()) })),
+  moving: list(movingSchema),
   /** Under `support` normalization, the layers whose moments a profile stores; `frozen` where `encode` yields them. */
-  normalizations: z.optional(z.array(z.object({ name: z.string(), channels: positive, frozen: z.boolean() }))),
+  normalizations: optional(list(fields({ name: text(), channels: positive, frozen: flag }))),
   /** Layers whose weights move, from the image upward. */
-  layers: z.array(z.string()),
+  layers: list(text()),
   /** Inner steps and inner learning rate to use where the caller gives none. */
-  steps: z.int().check(z.gte(0)),
-  rate: z.number().check(z.positive()),
+  steps,
+  rate: number({ exclusiveMinimum: 0 }),
   /** What makes a step of a gradient; `sgd` when absent. */
-  optimizer: z.optional(z.enum(optimizerNames)),
+  optimizer: optional(oneOf(optimizerNames)),
   /** What the loss of a step is of; `head` when absent. */
-  objective: z.optional(z.enum(objectiveNames)),
+  objective: optional(oneOf(objectiveNames)),
   /** The share of each label that all classes have, in that loss. */
-  smoothing: z.optional(z.number().check(z.gte(0), z.lt(1))),
+  smoothing: optional(number({ minimum: 0, exclusiveMaximum: 1 })),
   /** How much of the distance to where values started a step takes off, times the rate. */
-  decay: z.optional(z.number().check(z.gte(0))),
+  decay: optional(number({ minimum: 0 })),
   /** Views of an example that is alone in its class, that a step asks about; none when absent. */
-  views: z.optional(z.int().check(z.gte(0), z.lte(100))),
+  views: optional(whole({ minimum: 0, maximum: 100 })),
   /** What becomes of the rate from step to step; `constant` when absent. */
-  schedule: z.optional(z.enum(scheduleNames)),
+  schedule: optional(oneOf(scheduleNames)),
   /** Shape of the cached features of one image. */
-  features: z.array(positive),
+  features: list(positive),
   /**
    * The most bytes of activations that a step on so many examples of so many classes holds at once, counted from its
    * graph; it grows with the examples.
    */
-  stepMemory: z.optional(z.object({ examples: positive, classes: positive, peakActivationBytes: positive })),
+  stepMemory: optional(fields({ examples: positive, classes: positive, peakActivationBytes: positive })),
 });
 
-const measurementSchema = z.object({
-  pattern: z.string(),
-  dataset: z.string(),
-  split: z.string(),
+const measurementSchema = fields({
+  pattern: text(),
+  dataset: text(),
+  split: text(),
   ways: positive,
   shots: positive,
   queries: positive,
   tasks: positive,
-  steps: z.int().check(z.gte(0)),
+  steps,
   /** Always `one-image`: every query image by itself, never normalized with other query images. */
-  protocol: z.literal('one-image'),
+  protocol: oneOf(['one-image']),
   /** Share of right answers, and half of its 95 % interval over tasks; `start` before any inner step. */
-  accuracy: z.number(),
-  halfWidth: z.number(),
-  startAccuracy: z.number(),
+  accuracy: number(),
+  halfWidth: number(),
+  startAccuracy: number(),
   /** Medians in milliseconds on the machine that measured: adapting (encoding included), predicting one image. */
-  milliseconds: z.object({ adapt: z.number(), encode: z.number(), steps: z.number(), predict: z.number() }),
+  milliseconds: fields({ adapt: number(), encode: number(), steps: number(), predict: number() }),
   storedBytes: positive,
-  command: z.string(),
+  command: text(),
 });
 
-export const manifestSchema = z.object({
-  schema: z.literal(BUNDLE_SCHEMA),
-  name: z.string().check(z.regex(/^[\w.-]+$/)),
-  version: z.string(),
-  description: z.string(),
+export const manifestSchema = fields({
+  schema: oneOf([BUNDLE_SCHEMA]),
+  name: text(/^[\w.-]+$/),
+  version: text(),
+  description: text(),
   preprocessing: preprocessingSchema,
   /** Whose moments normalize: fixed ones, inside the graphs, or the examples', stored in the profile. */
-  normalization: z.enum(['population', 'support', 'layer']),
+  normalization: oneOf(['population', 'support', 'layer']),
   /** `kept`: the compiled model's own last layer, whose classes are `labels`. */
-  head: z.enum(['prototype', 'cosine', 'shared', 'kept']),
+  head: oneOf(['prototype', 'cosine', 'shared', 'kept']),
   /** Names of a kept head's classes, in the order of its rows; absent with another head. */
-  labels: z.optional(
-    z
-      .array(
-        z.string().check(
-          z.refine((name) => labelProblem(name) === undefined, {
-            error: ({ input }) => labelProblem(String(input)),
-          }),
-        ),
-      )
-      .check(
-        z.minLength(2),
-        z.maxLength(100_000),
-        z.refine((names) => sameLabels(names) === undefined, { error: 'expected different names' }),
-      ),
+  labels: optional(
+    checked(list(checked(text(), labelProblem), { minItems: 2, maxItems: 100_000 }), (names) =>
+      sameLabels(names) === undefined ? undefined : 'expected different names',
+    ),
   ),
   /** Length of a feature vector before the head. */
   featureLength: positive,
-  limits: z.object({ maxClasses: positive, maxExamples: positive }),
+  limits: fields({ maxClasses: positive, maxExamples: positive }),
   /** The pattern of those who name none, or where one is needed before there are examples. */
-  defaultPattern: z.string(),
+  defaultPattern: text(),
   /** Whether for those who name none the examples choose, as for `auto`. */
-  auto: z.optional(z.boolean()),
-  patterns: z.record(
-    z.string().check(
-      z.regex(/^[\w.-]+$/),
-      z.refine((name) => name !== AUTO, `expected another name than "${AUTO}"`),
-    ),
+  auto: optional(flag),
+  patterns: byName(
+    checked(text(/^[\w.-]+$/), (name) => (name === AUTO ? `expected another name than "${AUTO}"` : undefined)),
     patternSchema,
   ),
-  measurements: z.array(measurementSchema),
+  measurements: list(measurementSchema),
   /** How the bundle was made: commands, seeds, training settings. */
-  provenance: z.record(z.string(), z.unknown()),
+  provenance: byName(text(), anything),
   /** What `auto` does by how much views of the examples say is to be learned; by trials alone when absent. */
-  policy: z.optional(policySchema),
+  policy: optional(policySchema),
   /** How profiles store what moved; `float32` when absent. */
-  profiles: z.optional(z.enum(storedNumbers)),
+  profiles: optional(oneOf(storedNumbers)),
   /** The safetensors file that holds every weight once: the graphs' external data, and what `values` names. */
   weights: fileName,
   /** Digests of bundles that predict exactly as this one does, such as it was in an earlier format: their profiles are its own. */
-  formerly: z.optional(z.array(digest)),
-  files: z.record(fileName, z.object({ sha256: digest, bytes: positive })),
+  formerly: optional(list(digest)),
+  files: byName(fileName, fields({ sha256: digest, bytes: positive })),
 });
 
-export type Manifest = z.infer<typeof manifestSchema>;
-export type PatternManifest = z.infer<typeof patternSchema>;
-export type Measurement = z.infer<typeof measurementSchema>;
+export type Manifest = TypeOf<typeof manifestSchema>;
+export type PatternManifest = TypeOf<typeof patternSchema>;
+export type Measurement = TypeOf<typeof measurementSchema>;
 
 /** The graphs of a pattern, by their paths in the bundle. */
 export function graphsOf({ graphs }: PatternManifest): string[] {
@@ -188,12 +190,9 @@ export function parseManifest(text: string, location = '.'): Manifest {
       `${where}: schema version: expected "${BUNDLE_SCHEMA}", got ${JSON.stringify(schema)}${advice}`,
     );
   }
-  const parsed = manifestSchema.safeParse(json);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    throw new BundleError(`${where}: ${issue?.path.join('.')}: ${issue?.message}`, { cause: parsed.error });
-  }
-  const manifest = parsed.data;
+  const problem = mismatchOf(manifestSchema, json);
+  if (problem) throw new BundleError(`${where}: ${problem}`);
+  const manifest = json as Manifest;
   const { channels, mean, std } = manifest.preprocessing;
   if (mean.length !== channels || std.length !== channels) {
     throw new BundleError(

@@ -188,6 +188,12 @@ export function loadPattern(
   };
 }
 
+const movingEntries = ({ manifest }: Pattern): number => manifest.moving.reduce((sum, { moving }) => sum + moving, 0);
+
+/** From the pattern that moves least to the one that moves most. */
+export const nested = (patterns: readonly Pattern[]): Pattern[] =>
+  [...patterns].sort((a, b) => movingEntries(a) - movingEntries(b));
+
 /** Every graph of a pattern, once. */
 export function graphsIn(pattern: Pattern): GraphSession[] {
   return [...new Set(Object.values(pattern).filter((value) => value instanceof GraphSession))];

@@ -1,5 +1,5 @@
-import * as z from 'zod/mini';
 import type { Manifest } from './manifest.js';
+import { checked, either, list, number, oneOf, onlyFields, optional, type TypeOf, text } from './schema.js';
 
 // What meta-training found about tasks: how much there is to learn, by the loss of views of a task's own examples at the start, and which
 // pattern, or which head without a step, learns it best.
@@ -7,26 +7,25 @@ import type { Manifest } from './manifest.js';
 /** How a head ends where nothing below it moves: as it starts, in closed form of the examples, or of views of all of them too. */
 const headEnds = ['started', 'solved', 'viewed'] as const;
 
-const loss = z.number().check(z.positive());
+const loss = optional(number({ exclusiveMinimum: 0 }));
 
-const ruleSchema = z.union([
-  z.strictObject({ below: z.optional(loss), head: z.enum(headEnds) }),
-  z.strictObject({ below: z.optional(loss), steps: z.string() }),
-]);
+const ruleSchema = either(
+  onlyFields({ below: loss, head: oneOf(headEnds) }),
+  onlyFields({ below: loss, steps: text() }),
+);
 
 /** The first rule that a task's loss is `below`, or that has no bound, says what is done; the last one has none. */
-const rulesSchema = z.array(ruleSchema).check(
-  z.minLength(1),
-  z.refine((rules) => rules.every(({ below }, i) => (below === undefined) === (i === rules.length - 1)), {
-    error: 'expected a bound, "below", of every rule but the last',
-  }),
+const rulesSchema = checked(list(ruleSchema, { minItems: 1 }), (rules) =>
+  rules.every(({ below }, i) => (below === undefined) === (i === rules.length - 1))
+    ? undefined
+    : 'expected a bound, "below", of every rule but the last',
 );
 
 /** For tasks in which a class has several examples, and for those in which every class has one. */
-export const policySchema = z.strictObject({ several: rulesSchema, lone: rulesSchema });
+export const policySchema = onlyFields({ several: rulesSchema, lone: rulesSchema });
 
-export type PolicyRule = z.infer<typeof ruleSchema>;
-export type Policy = z.infer<typeof policySchema>;
+export type PolicyRule = TypeOf<typeof ruleSchema>;
+export type Policy = TypeOf<typeof policySchema>;
 
 /** The patterns that `auto` chooses among: those that its policy has steps of, and those that move the head alone; all without one. */
 export function patternsOfAuto({ patterns, policy }: Pick<Manifest, 'patterns' | 'policy'>): string[] {

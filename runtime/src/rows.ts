@@ -4,7 +4,6 @@ import type { Pattern } from './pattern.js';
 import type { Preprocessing } from './preprocessing.js';
 import { pickRows, stackRows, type TensorFeeds } from './tensors.js';
 import type { ImageInput } from './types.js';
-import { viewMaker } from './views.js';
 
 /** Encoded images that are adapted to, and what each is for. */
 export interface Rows {
@@ -89,6 +88,7 @@ export async function addViews(
   const left = MOST_VIEWS - rows.support.filter((own) => own === 0).length;
   const count = Math.min(most, Math.floor(left / Math.max(seen.length, 1)));
   if (count === 0 || seen.length === 0) return rows;
+  const { viewMaker } = await import('./views.js');
   const viewsOf = viewMaker(preprocessing, count);
   const made = seen.flatMap((i) => viewsOf(images[i] as Float32Array));
   const features = await encodeViews(pattern, made, preprocessing, rows.encoded, signal);

@@ -4,10 +4,10 @@ import { BundleError } from './errors.js';
 import { isArchive, splitPath } from './file-name.js';
 import type { BundleSource } from './source.js';
 import type { OrtFiles } from './web/assets.js';
-import { type BackendChoice, type ChoiceMemory, compareBundles, readChoice, type WebBackend } from './web/choose.js';
+import type { BackendChoice, ChoiceMemory, WebBackend } from './web/choose.js';
 import { type FetchOptions, fetchFrom, type ReadFile } from './web/fetch-files.js';
-import { createWasmSession, ortVersion, usableThreads } from './web/wasm.js';
-import { findAdapter, openWebGpu } from './web/webgpu.js';
+import type { DeviceProfileStore, ProfileStoreOptions } from './web/profile-store.js';
+import { createWasmSession, usableThreads } from './web/wasm.js';
 
 export interface WebLoadOptions extends OpenOptions, FetchOptions {
   /**
@@ -32,7 +32,8 @@ export interface WebLoadOptions extends OpenOptions, FetchOptions {
 /**
  * Loads a bundle to run on onnxruntime-web, in a browser, in a worker of one or in Node.js. `source` is the address of the
  * bundle's folder, whose files are fetched, or a function that reads them. Checks the digests of all files it reads and the
- * tensor names of all graphs; throws {@link BundleError} naming the file that does not fit.
+ * tensor names of all graphs; throws {@link BundleError} naming the file that does not fit. Where no `patterns` are named, the bundle's
+ * default alone is loaded: `Bundle.load` fetches another when it is needed.
  */
 export async function loadBundle(source: string | URL | ReadFile, options: WebLoadOptions = {}): Promise<Bundle> {
   const { backend = 'wasm', onBackend } = options;
@@ -40,6 +41,7 @@ export async function loadBundle(source: string | URL | ReadFile, options: WebLo
   const read = readerOf(source, options);
   const openWasm = () => open({ ...read, loops: true }, wasmSessions(options, threads), options);
   const openGpu = async () => {
+    const { openWebGpu } = await import('./web/webgpu.js');
     const fallback = wasmSessions(options, threads);
     const sessions = await openWebGpu({ files: options.files?.webgpu, fallback, onLost: options.onLost });
     // Whether a GPU runs a graph shows when its session is made, while there is another choice.
@@ -50,40 +52,10 @@ export async function loadBundle(source: string | URL | ReadFile, options: WebLo
     onBackend?.({ backend, threads, reason: 'chosen' });
     return bundle;
   }
+  const { openFaster } = await import('./web/choose.js');
   const { bundle, choice } = await openFaster(openWasm, openGpu, threads, options.memory);
   onBackend?.(choice);
   return bundle;
-}
-
-/** Opens what is faster here, by memory or by measuring. */
-async function openFaster(
-  openWasm: () => Promise<Bundle>,
-  openGpu: () => Promise<Bundle>,
-  threads: number,
-  memory: ChoiceMemory | undefined,
-): Promise<{ bundle: Bundle; choice: BackendChoice }> {
-  const adapter = await findAdapter();
-  const wasm = await openWasm();
-  if (!adapter || adapter.software) {
-    const reason = adapter ? `${adapter.name} computes on the CPU` : 'this browser offers no GPU';
-    return { bundle: wasm, choice: { backend: 'wasm', threads, reason } };
-  }
-  const key = `whet backend: ${ortVersion}, ${threads} threads, ${adapter.name}, ${wasm.digest}`;
-  const remembered = readChoice(await memory?.get(key));
-  if (remembered?.backend === 'wasm') return { bundle: wasm, choice: remembered };
-  let gpu: Bundle | undefined;
-  try {
-    gpu = await openGpu();
-    const choice = remembered ?? (await compareBundles(wasm, gpu, threads));
-    await memory?.set(key, choice);
-    const [taken, left] = choice.backend === 'webgpu' ? [gpu, wasm] : [wasm, gpu];
-    await left.release();
-    return { bundle: taken, choice };
-  } catch (cause) {
-    await gpu?.release();
-    const reason = `WebGPU does not work here: ${(cause as Error).message}`;
-    return { bundle: wasm, choice: { backend: 'wasm', threads, reason } };
-  }
 }
 
 type Source = Pick<BundleSource, 'location' | 'read'>;
@@ -138,9 +110,9 @@ const wasmSessions =
 function open(
   source: Omit<BundleSource, 'createSession'>,
   createSession: BundleSource['createSession'],
-  { patterns, preload = true }: OpenOptions,
+  { patterns = ({ defaultPattern }) => [defaultPattern], preload = true }: OpenOptions,
 ): Promise<Bundle> {
-  return Bundle.open({ ...source, createSession }, { preload, ...(patterns === undefined ? {} : { patterns }) });
+  return Bundle.open({ ...source, createSession }, { preload, patterns });
 }
 
 /** A session of an ONNX model on onnxruntime-web's WebAssembly, as bundles run on. */
@@ -150,6 +122,17 @@ export function createSession(
   weights?: ReadonlyMap<string, Uint8Array>,
 ): Promise<InferenceSession> {
   return createWasmSession(model, { threads }, weights);
+}
+
+/**
+ * Opens the device's profiles. Never rejects: where IndexedDB is denied, or a write fails because the device is full, the
+ * store goes on in memory, over what was written before, and says so in `problem`.
+ */
+export async function openProfileStore<Extra = unknown>(
+  options: ProfileStoreOptions = {},
+): Promise<DeviceProfileStore<Extra>> {
+  const { openDeviceStore } = await import('./web/profile-store.js');
+  return openDeviceStore<Extra>(options);
 }
 
 export { Bundle, type OpenOptions } from './bundle.js';
@@ -162,16 +145,10 @@ export type { PredictionRequest } from './predict.js';
 export type { Preprocessing } from './preprocessing.js';
 export { Profile, readProfile } from './profile.js';
 export type * from './types.js';
+export { findAdapter } from './web/adapter.js';
 export type { OrtFiles } from './web/assets.js';
 export type { BackendChoice, ChoiceMemory, WebBackend } from './web/choose.js';
-export { compareBundles, tryBundle } from './web/choose.js';
 export { type BrowserDecodeOptions, decodeFile, decodeRgba } from './web/decode-image.js';
 export { type DownloadProgress, fetchFrom, type ReadFile } from './web/fetch-files.js';
-export {
-  type DeviceProfileStore,
-  openProfileStore,
-  type ProfileStoreOptions,
-  type StoredProfile,
-} from './web/profile-store.js';
+export type { DeviceProfileStore, ProfileStoreOptions, StoredProfile } from './web/profile-store.js';
 export { ortVersion, usableThreads } from './web/wasm.js';
-export { findAdapter } from './web/webgpu.js';

@@ -1,5 +1,7 @@
 import type { Bundle } from '../bundle.js';
 import type { Example, Prediction } from '../types.js';
+import { findAdapter } from './adapter.js';
+import { ortVersion } from './wasm.js';
 
 /** What runs a bundle's graphs in a page. */
 export type WebBackend = 'wasm' | 'webgpu';
@@ -67,8 +69,39 @@ export async function compareBundles(wasm: Bundle, webgpu: Bundle, threads: numb
   return { backend: other.milliseconds < one.milliseconds ? 'webgpu' : 'wasm', threads, reason: times, milliseconds };
 }
 
+/** Opens what is faster here, by memory or by measuring. */
+export async function openFaster(
+  openWasm: () => Promise<Bundle>,
+  openGpu: () => Promise<Bundle>,
+  threads: number,
+  memory: ChoiceMemory | undefined,
+): Promise<{ bundle: Bundle; choice: BackendChoice }> {
+  const adapter = await findAdapter();
+  const wasm = await openWasm();
+  if (!adapter || adapter.software) {
+    const reason = adapter ? `${adapter.name} computes on the CPU` : 'this browser offers no GPU';
+    return { bundle: wasm, choice: { backend: 'wasm', threads, reason } };
+  }
+  const key = `whet backend: ${ortVersion}, ${threads} threads, ${adapter.name}, ${wasm.digest}`;
+  const remembered = readChoice(await memory?.get(key));
+  if (remembered?.backend === 'wasm') return { bundle: wasm, choice: remembered };
+  let gpu: Bundle | undefined;
+  try {
+    gpu = await openGpu();
+    const choice = remembered ?? (await compareBundles(wasm, gpu, threads));
+    await memory?.set(key, choice);
+    const [taken, left] = choice.backend === 'webgpu' ? [gpu, wasm] : [wasm, gpu];
+    await left.release();
+    return { bundle: taken, choice };
+  } catch (cause) {
+    await gpu?.release();
+    const reason = `WebGPU does not work here: ${(cause as Error).message}`;
+    return { bundle: wasm, choice: { backend: 'wasm', threads, reason } };
+  }
+}
+
 /** A remembered choice, if it is one. */
-export function readChoice(value: unknown): BackendChoice | undefined {
+function readChoice(value: unknown): BackendChoice | undefined {
   const { backend, threads, reason } = (value ?? {}) as Partial<BackendChoice>;
   if ((backend !== 'wasm' && backend !== 'webgpu') || typeof threads !== 'number' || typeof reason !== 'string') return;
   return value as BackendChoice;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { openProfileStore, type StoredProfile } from './profile-store.js';
+import { openDeviceStore, type StoredProfile } from './profile-store.js';
 
 // IndexedDB itself is tested in a browser, by test/src/browser/page-profiles.test.ts.
 describe('profiles in memory, where there is no IndexedDB', () => {
@@ -13,7 +13,7 @@ describe('profiles in memory, where there is no IndexedDB', () => {
   });
 
   it('are listed by bundle or all, the last changed first', async () => {
-    const store = await openProfileStore<{ count: number }>();
+    const store = await openDeviceStore<{ count: number }>();
     expect(store.problem).toContain('this browser does not store');
     for (const one of [
       profile('a', 'x', '2026-01-01'),
@@ -27,7 +27,7 @@ describe('profiles in memory, where there is no IndexedDB', () => {
   });
 
   it('are changed as they are stored; one that is gone, or that the change refuses, is left', async () => {
-    const store = await openProfileStore<{ count: number }>();
+    const store = await openDeviceStore<{ count: number }>();
     await store.put(profile('a', 'x', '2026-01-01'));
     const more = (stored: StoredProfile<{ count: number }>) => ({
       ...stored,

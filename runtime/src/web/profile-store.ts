@@ -57,11 +57,8 @@ interface Schema extends DBSchema {
   settings: { key: string; value: unknown };
 }
 
-/**
- * Opens the device's profiles. Never rejects: where IndexedDB is denied, or a write fails because the device is full, the
- * store goes on in memory, over what was written before, and says so in `problem`.
- */
-export async function openProfileStore<Extra = unknown>(
+/** What `openProfileStore` of `@whet/runtime/web` opens. */
+export async function openDeviceStore<Extra = unknown>(
   options: ProfileStoreOptions = {},
 ): Promise<DeviceProfileStore<Extra>> {
   let database: IDBPDatabase<Schema> | undefined;

@@ -145,7 +145,7 @@ export const modelsAnswer = z
         description: z.string(),
         digest: z.string(),
         preprocessing: z.record(z.string(), z.unknown()).meta({
-          override: z.toJSONSchema(preprocessingSchema) as object,
+          override: preprocessingSchema as object,
         }),
         normalization: z.string(),
         head: z.string(),

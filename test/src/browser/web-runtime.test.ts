@@ -7,10 +7,12 @@ import * as node from '@whet/runtime/node';
 import * as web from '@whet/runtime/web';
 import { randomImages, supportCheckpoint, tinyCheckpoint, writeTinyBundle } from '@whet/tools/bundles/tiny-bundle';
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
+import { compareBundles } from '../../../runtime/src/web/choose.js';
 import { relativeError } from '../parity/reference.js';
 
 const examples: Example[] = randomImages('web-support', 6).map((image, i) => ({ label: `class ${i % 3}`, image }));
 const query = randomImages('web-query', 8);
+const everyPattern = ({ patterns }: web.Manifest) => Object.keys(patterns);
 
 describe.each([
   ['population', tinyCheckpoint],
@@ -19,7 +21,7 @@ describe.each([
   it('adapts to the same values, and reads the same profiles', async () => {
     const directory = await writeTinyBundle(checkpoint());
     const native = await node.loadBundle(directory);
-    const wasm = await web.loadBundle((path) => readFile(join(directory, path)));
+    const wasm = await web.loadBundle((path) => readFile(join(directory, path)), { patterns: everyPattern });
     expect(wasm.digest).toBe(native.digest);
     const probabilities = async (bundle: Bundle, bytes: Uint8Array) => {
       const predictions = await bundle.predict(bundle.profileFromBytes(bytes), query);
@@ -55,7 +57,6 @@ describe('the backend', () => {
     const choices: web.BackendChoice[] = [];
     const onBackend = (choice: web.BackendChoice) => choices.push(choice);
     const bundle = await web.loadBundle((path) => readFile(join(directory, path)), {
-      patterns: ({ defaultPattern }) => [defaultPattern],
       ...options,
       onBackend,
     });
@@ -108,11 +109,11 @@ describe('the backend', () => {
     const [one, same] = [(await open({})).bundle, (await open({})).bundle];
     const directory = await writeTinyBundle(tinyCheckpoint('prototype', { seed: 8 }));
     const other = await web.loadBundle((path) => readFile(join(directory, path)));
-    const equal = await web.compareBundles(one, same, 1);
+    const equal = await compareBundles(one, same, 1);
     expect(equal.reason).toMatch(/^measured [\d.]+ ms on WebAssembly, [\d.]+ ms on WebGPU$/);
     const { wasm = 0, webgpu = 0 } = equal.milliseconds ?? {};
     expect(equal.backend).toBe(webgpu < wasm ? 'webgpu' : 'wasm');
-    const different = await web.compareBundles(one, other, 1);
+    const different = await compareBundles(one, other, 1);
     expect(different.backend).toBe('wasm');
     expect(different.reason).toMatch(/^WebGPU computes something else here: probabilities differ by /);
     for (const bundle of [one, same, other]) await bundle.release();
@@ -135,7 +136,9 @@ describe('a bundle from an address', () => {
     const progress: web.DownloadProgress[] = [];
     const onProgress = (now: web.DownloadProgress) => progress.push(now);
     const bundle = await web.loadBundle(new URL('/bundle/', origin), { onProgress });
-    const sizes = Object.values(bundle.manifest.files).map(({ bytes }) => bytes);
+    const { manifest } = bundle;
+    const needed = web.filesOf(manifest, manifest.patterns[manifest.defaultPattern] as web.PatternManifest);
+    const sizes = needed.map((file) => manifest.files[file]?.bytes ?? 0);
     const { loaded, total } = progress.at(-1) as web.DownloadProgress;
     expect(total).toBe(sizes.reduce((a, b) => a + b, 0));
     expect(loaded).toBe(total);
@@ -154,9 +157,7 @@ describe('a bundle from an address', () => {
       return readFile(join(directory, path));
     };
     const whole = await node.loadBundle(directory);
-    const bundle = await web.loadBundle(reader, {
-      patterns: ({ defaultPattern }) => [defaultPattern],
-    });
+    const bundle = await web.loadBundle(reader);
     const { defaultPattern, patterns } = bundle.manifest;
     expect(bundle.digest).toBe(whole.digest);
     expect(bundle.loaded).toEqual([defaultPattern]);
@@ -175,7 +176,7 @@ describe('a bundle from an address', () => {
 
   it.each(['full', 'auto'])('lets a cancel in between steps, and stops: %s', async (pattern) => {
     const directory = await writeTinyBundle();
-    const bundle = await web.loadBundle((path) => readFile(join(directory, path)));
+    const bundle = await web.loadBundle((path) => readFile(join(directory, path)), { patterns: everyPattern });
     const controller = new AbortController();
     setTimeout(() => controller.abort(new Error('enough')), 50);
     const options = { pattern, steps: 100_000, rate: 1e-9, signal: controller.signal };

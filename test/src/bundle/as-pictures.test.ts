@@ -1,8 +1,8 @@
 import type { Bundle, Example, ImageInput, PatternManifest } from '@whet/runtime';
 import { asPictures, maySpare } from '@whet/runtime/format';
 import { loadBundle } from '@whet/runtime/node';
-import { tryBundle } from '@whet/runtime/web';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { tryBundle } from '../../../runtime/src/web/choose.js';
 import { compileBytes } from '../compile/compile-helpers.js';
 import { photographs } from './photographs.js';
 

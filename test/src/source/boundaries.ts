@@ -24,7 +24,7 @@ const outside: readonly { readonly files: RegExp; readonly packages: readonly Re
   { files: /^runtime\/src\/images\.ts$/, packages: [/^sharp$/] },
   { files: /^runtime\/src\/image-folders\.ts$/, packages: [/^node:(fs\/promises|path)$/] },
   { files: /^runtime\/src\/web(\.ts$|\/)/, packages: [/^onnxruntime-(common|web)(\/|$)/, /^idb$/] },
-  { files: /^runtime\//, packages: [/^onnxruntime-common$/, /^zod\/mini$/, /^@noble\/hashes\//] },
+  { files: /^runtime\//, packages: [/^onnxruntime-common$/, /^@noble\/hashes\//] },
 ];
 
 /** What the sources import and may not, by file. */
@@ -54,17 +54,18 @@ export const roomArrows: Readonly<Record<string, readonly string[]>> = {
   emoji: ['data'],
   task: [],
   pattern: [],
-  bundle: ['pattern'],
+  preprocessing: [],
+  bundle: ['pattern', 'preprocessing'],
   quantize: ['bundle', 'data'],
   backends: ['data', 'statistics', 'task'],
   bench: ['backends', 'data', 'statistics', 'task'],
-  training: ['data', 'statistics', 'task'],
+  training: ['data', 'preprocessing', 'statistics', 'task'],
   export: ['bundle', 'pattern', 'quantize', 'task', 'training'],
   search: ['data', 'export', 'statistics', 'training'],
   'compile/read': ['data'],
   network: ['compile/read', 'pattern'],
   compile: ['bundle', 'compile/read', 'data', 'pattern', 'quantize', 'task'],
-  meta: ['compile', 'compile/read', 'data', 'network', 'pattern', 'statistics', 'task', 'training'],
+  meta: ['compile', 'compile/read', 'data', 'network', 'pattern', 'preprocessing', 'statistics', 'task', 'training'],
 };
 
 const TRAINER = 'trainer/src/';

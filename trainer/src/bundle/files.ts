@@ -11,7 +11,7 @@ import {
   splitWeights,
 } from '@whet/compiler';
 import type { Manifest } from '@whet/runtime';
-import { AUTO, BUNDLE_SCHEMA, float32, manifestSchema } from '@whet/runtime/format';
+import { AUTO, BUNDLE_SCHEMA, float32, manifestSchema, mismatchOf } from '@whet/runtime/format';
 import type { CompiledPattern } from '../pattern/compile-pattern.js';
 import { SharedWeights, WEIGHTS_FILE } from './shared-weights.js';
 
@@ -212,7 +212,7 @@ function manifestOf(
   for (const [path, bytes] of contents) {
     files[path] = { sha256: createHash('sha256').update(bytes).digest('hex'), bytes: bytes.byteLength };
   }
-  const parsed = manifestSchema.safeParse({
+  const manifest = {
     schema: BUNDLE_SCHEMA,
     ...rest,
     patterns: Object.fromEntries(described),
@@ -220,10 +220,10 @@ function manifestOf(
     weights: WEIGHTS_FILE,
     ...(formerly ? { formerly } : {}),
     files,
-  });
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  throw new Error(`${issue?.path.join('.')}: ${issue?.message}`, { cause: parsed.error });
+  };
+  const problem = mismatchOf(manifestSchema, manifest);
+  if (problem) throw new Error(problem);
+  return manifest as Manifest;
 }
 
 function memoryOf({ stepMemory: told, graphs }: BundlePattern): Pick<PatternManifest, 'stepMemory'> {

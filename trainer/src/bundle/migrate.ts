@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { decodeModel, type OnnxModel } from '@whet/compiler';
 import type { Manifest } from '@whet/runtime';
-import { isFileName, preprocessingSchema, readSafetensors, type StoredTensor } from '@whet/runtime/format';
+import { isFileName, readSafetensors, type StoredTensor } from '@whet/runtime/format';
 import { openBundleFiles, readBundle } from '@whet/runtime/node';
 import * as z from 'zod';
+import { preprocessingSetting } from '../preprocessing.js';
 import { type BundlePattern, bundleFiles, type StartingValue } from './files.js';
 import { ExportError } from './folder.js';
 
@@ -12,7 +13,7 @@ const fileName = z.string().refine(isFileName, { error: 'expected the name of a 
 /** What differs in a manifest of format 1: each pattern kept its own starts, and graphs their own weights. */
 const schema1 = z.looseObject({
   schema: z.literal('whet-bundle/1'),
-  preprocessing: preprocessingSchema,
+  preprocessing: preprocessingSetting,
   normalization: z.string(),
   head: z.string(),
   labels: z.optional(z.array(z.string())),

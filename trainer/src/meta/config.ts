@@ -1,6 +1,6 @@
-import { preprocessingSchema } from '@whet/runtime/format';
 import * as z from 'zod';
 import { DataError } from '../data/dataset.js';
+import { preprocessingSetting } from '../preprocessing.js';
 import { candidateGranularities } from './candidates.js';
 
 const positive = z.number().int().positive();
@@ -32,7 +32,7 @@ const settingsSchema = z.strictObject({
     /** How many of the last blocks heads read what they make, beside the features. */
     levels: z.number().int().min(0).default(0),
   }),
-  preprocessing: preprocessingSchema,
+  preprocessing: preprocessingSetting,
   /** Whose training classes tasks are drawn of. */
   data: z.array(domainSchema).nonempty(),
   /** What may move: selections of `whet compile`. */

@@ -1,5 +1,5 @@
 import type { ExternalReader } from '@whet/compiler';
-import { AUTO, type Policy, policySchema, type StoredNumbers } from '@whet/runtime/format';
+import { AUTO, mismatchOf, type Policy, policySchema, type StoredNumbers } from '@whet/runtime/format';
 import { checkMovable } from '../compile/compile-checks.js';
 import { type PatternRequest, type WriteOptions, writeCompiled } from '../compile/compile-model.js';
 import type { CompileOptions, CompileReport, StepOptions } from '../compile/compile-options.js';
@@ -91,17 +91,15 @@ function learnedPattern(
 
 /** Throws {@link CompileError} where a policy is none, or names a pattern that there is none of. */
 function policyOf(given: unknown, patterns: readonly string[]): Policy {
-  const parsed = policySchema.safeParse(given);
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    throw new CompileError(`policy: ${issue?.path.join('.')}: ${issue?.message}`, { cause: parsed.error });
-  }
-  for (const rule of [...parsed.data.several, ...parsed.data.lone]) {
+  const problem = mismatchOf(policySchema, given, ['policy']);
+  if (problem) throw new CompileError(problem);
+  const policy = given as Policy;
+  for (const rule of [...policy.several, ...policy.lone]) {
     if ('steps' in rule && !patterns.includes(rule.steps)) {
       throw new CompileError(`policy: expected steps of one of ${patterns.join(', ')}, got "${rule.steps}"`);
     }
   }
-  return parsed.data;
+  return policy;
 }
 
 /** Who names no pattern has one chosen; the head is what then stands for all of them. */

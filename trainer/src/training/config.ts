@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type Backbone, conv4, resnet12, resnet12Defaults } from '@whet/models';
-import { preprocessingSchema } from '@whet/runtime/format';
 import * as z from 'zod';
+import { preprocessingSetting } from '../preprocessing.js';
 import { maskGranularities } from '../task/inner-parameters.js';
 import { normalizationNames, normalizations } from '../task/normalizations.js';
 import { rules } from '../task/rules.js';
@@ -46,7 +46,7 @@ const settingsSchema = z.strictObject({
     error: 'expected architecture conv4, resnet12 or onnx',
   }),
   /** How image files become tensors, taken over from the dataset; a bundle made from the run does the same. */
-  preprocessing: z.optional(preprocessingSchema),
+  preprocessing: z.optional(preprocessingSetting),
   head: z.enum(['fixed', 'shared', 'prototype', 'cosine']).default('prototype'),
   rule: z.string().refine((name) => rules.has(name), { error: `expected one of ${[...rules.keys()].join(', ')}` }),
   /** 1 treats inner gradients as constants, 2 differentiates through them. */
