@@ -75,7 +75,8 @@ function reducedSize(width: number, height: number): ImageBitmapOptions {
   return { resizeWidth: side, resizeQuality: 'high' };
 }
 
-function readBitmap(bitmap: ImageBitmap): RgbaImage {
+/** The pixels of a picture that the browser has decoded. */
+export function readBitmap(bitmap: ImageBitmap): RgbaImage {
   const { width, height } = bitmap;
   const canvas = new OffscreenCanvas(width, height);
   // There is none where the browser has no room for it: what is read of it fails.

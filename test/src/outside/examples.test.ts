@@ -1,8 +1,6 @@
 import { execFile, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,8 +12,8 @@ import { charactersDirectory, loadDemoImages, thingsDirectory } from '@whet/tool
 import { chromiumPath, openBrowser, skipReason } from '@whet/tools/page/browser';
 import * as ort from 'onnxruntime-node';
 import sharp from 'sharp';
-import { build } from 'vite';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { serveBuilt } from '../browser/built-app.js';
 import { photographs } from '../bundle/photographs.js';
 import { compileBytes } from '../compile/compile-helpers.js';
 import { lacking } from '../needs.js';
@@ -233,33 +231,24 @@ describe.skipIf(!hasJava)(`examples/java${lacking({ 'Java that has built it': ha
   });
 });
 
-describe.skipIf(!chromiumPath)(`examples/bundler-app${skipReason}`, () => {
-  let server: Server;
-  afterAll(() => server?.close());
+describe.skipIf(!chromiumPath)(`apps in Chromium${skipReason}`, () => {
+  /** An app of the examples as Vite builds it, open in a browser. */
+  async function open(name: string, ...args: string[]) {
+    const app = await serveBuilt(join(examples, name), { bundle });
+    const browser = await openBrowser({ arguments: args, context: { permissions: ['camera'] } });
+    const page = await browser.context.newPage();
+    await page.goto(app.address);
+    const close = async () => {
+      await browser.close();
+      await app.close();
+    };
+    return { page, close };
+  }
 
-  it('is built by Vite and adapts in Chromium', async () => {
-    const outDir = join(directory, 'app');
-    const root = join(examples, 'bundler-app');
-    await build({
-      root,
-      configFile: join(root, 'vite.config.js'),
-      logLevel: 'silent',
-      build: { outDir, target: 'es2022' },
-    });
-    await cp(bundle, join(outDir, 'bundle'), { recursive: true });
-    const types = { html: 'text/html', js: 'text/javascript', mjs: 'text/javascript', wasm: 'application/wasm' };
-    server = createServer(async (request, response) => {
-      const path = new URL(request.url ?? '', 'http://localhost').pathname.replace(/\/$/, '/index.html');
-      const bytes = await readFile(join(outDir, path)).catch(() => undefined);
-      const type = types[path.split('.').at(-1) as keyof typeof types] ?? 'application/octet-stream';
-      response.writeHead(bytes ? 200 : 404, { 'Content-Type': type }).end(bytes);
-    });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  it('examples/bundler-app is built by Vite and adapts', async () => {
     const files = await copyImages(join(directory, 'app-images'), 0, 4);
     const of = (label: string) => files.filter((file) => file.includes(`/${label}/`));
-    const browser = await openBrowser();
-    const page = await browser.context.newPage();
-    await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
+    const { page, close } = await open('bundler-app');
     const says = (text: string | RegExp) => page.locator('#answer', { hasText: text }).waitFor({ timeout: 60_000 });
     await says('ready');
     await page.locator('#first').setInputFiles(of('plus').slice(0, 3));
@@ -267,6 +256,30 @@ describe.skipIf(!chromiumPath)(`examples/bundler-app${skipReason}`, () => {
     await says(/^adapted in [\d.]+ ms$/);
     await page.locator('#query').setInputFiles(of('dollar')[3] as string);
     await says(/^second, [\d.]+ %$/);
-    await browser.close();
+    await close();
+  });
+
+  it('examples/react-app learns in a worker', async () => {
+    const files = await copyImages(join(directory, 'react-images'), 0, 4);
+    const of = (label: string) => files.filter((file) => file.includes(`/${label}/`));
+    const { page, close } = await open('react-app');
+    await page.getByLabel('Pictures of cats').setInputFiles(of('plus').slice(0, 3));
+    await page.getByLabel('Pictures of dogs').setInputFiles(of('dollar').slice(0, 3));
+    await page.locator('input:enabled >> nth=2').setInputFiles(of('dollar')[3] as string);
+    await page.locator('output', { hasText: /^dog, [\d.]+ %$/ }).waitFor({ timeout: 60_000 });
+    await close();
+  });
+
+  it('examples/camera learns from what a camera shows', async () => {
+    const { page, close } = await open(
+      'camera',
+      '--use-fake-device-for-media-stream',
+      '--use-fake-ui-for-media-stream',
+    );
+    await page.getByText('Show it something, and press a button').waitFor({ timeout: 60_000 });
+    await page.getByRole('button', { name: 'first' }).click();
+    await page.getByRole('button', { name: 'second' }).click();
+    await page.locator('#answer', { hasText: /^(first|second), \d+ %$/ }).waitFor({ timeout: 60_000 });
+    await close();
   });
 });

@@ -23,7 +23,10 @@ const outside: readonly { readonly files: RegExp; readonly packages: readonly Re
   { files: /^runtime\/src\/ort-node\.ts$/, packages: [/^onnxruntime-node$/, /^node:module$/] },
   { files: /^runtime\/src\/images\.ts$/, packages: [/^sharp$/] },
   { files: /^runtime\/src\/image-folders\.ts$/, packages: [/^node:(fs\/promises|path)$/] },
-  { files: /^runtime\/src\/web(\.ts$|\/)/, packages: [/^onnxruntime-(common|web)(\/|$)/, /^idb$/] },
+  {
+    files: /^runtime\/src\/web(-worker)?(\.ts$|\/)/,
+    packages: [/^onnxruntime-(common|web)(\/|$)/, /^idb$/, /^comlink$/],
+  },
   { files: /^runtime\//, packages: [/^onnxruntime-common$/, /^@noble\/hashes\//] },
 ];
 

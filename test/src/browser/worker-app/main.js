@@ -1,0 +1,3 @@
+import { openInWorker } from '@whet/runtime/web-worker';
+
+globalThis.openInWorker = openInWorker;
