@@ -22,7 +22,11 @@ try {
   const packages = run(compiler, '-b', ...checkers).then(() =>
     run(compiler, '-p', 'server/page/tsconfig.page.json', ...checkers),
   );
-  const outcomes = await Promise.allSettled([packages, run('server/page/dist/node/build.js')]);
+  const outcomes = await Promise.allSettled([
+    packages,
+    run('server/page/dist/node/build.js'),
+    run('runtime/build-script.js'),
+  ]);
   for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
 } catch (error) {
   console.error(`not built: ${error.message}`);

@@ -4,14 +4,15 @@ import type { BundleSource } from './source.js';
 
 // What a bundle is before it runs: which patterns are asked for, which files these need, and whether they are what the manifest says.
 
-async function sha256(bytes: Uint8Array): Promise<string> {
+/** SHA-256 of bytes, in pages over plain HTTP, too. */
+export async function sha256(bytes: Uint8Array): Promise<Uint8Array> {
   const { subtle } = crypto as { readonly subtle?: SubtleCrypto };
   // Browsers leave it out of pages over plain HTTP, such as those of a machine in the same house.
-  const digest = subtle
-    ? new Uint8Array(await subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>))
-    : (await import('./sha256.js')).sha256(bytes);
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  if (!subtle) return (await import('./sha256.js')).sha256(bytes);
+  return new Uint8Array(await subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>));
 }
+
+const hex = (digest: Uint8Array): string => Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
 
 /** The patterns that are to be loaded. Throws {@link BundleError} naming one that the bundle has not got. */
 export function chosenPatterns(
@@ -40,7 +41,7 @@ export async function readChecked(
     let actual = '';
     for (const fresh of [false, true]) {
       const bytes = await source.read(name, fresh);
-      actual = await sha256(bytes);
+      actual = hex(await sha256(bytes));
       if (actual === expected) return [name, bytes];
     }
     throw new BundleError(`${source.location}/${name}: SHA-256: expected ${expected}, got ${actual}`);
@@ -49,7 +50,7 @@ export async function readChecked(
 }
 
 /** SHA-256 of what decides predictions: every file but measurements and texts. */
-export function digestOf(manifest: Manifest): Promise<string> {
+export async function digestOf(manifest: Manifest): Promise<string> {
   const { labels } = manifest;
   const identity = [
     ...Object.entries(manifest.files).map(([name, file]) => `${name} ${file.sha256}`),
@@ -60,5 +61,5 @@ export function digestOf(manifest: Manifest): Promise<string> {
   const form = [manifest.schema, manifest.head, manifest.normalization, JSON.stringify(manifest.preprocessing)];
   form.push(manifest.weights);
   if (labels) form.push(JSON.stringify(labels));
-  return sha256(new TextEncoder().encode([...form, ...identity].join('\n')));
+  return hex(await sha256(new TextEncoder().encode([...form, ...identity].join('\n'))));
 }

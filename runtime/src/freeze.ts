@@ -199,7 +199,18 @@ function pixelNodes({ preprocessing: p }: Manifest): Uint8Array[] {
     constant('pixels/size', INT64, [2], BigInt64Array.from([height, width], BigInt)),
     constant('pixels/scale', FLOAT, [1, channels, 1, 1], scale),
     constant('pixels/shift', FLOAT, [1, channels, 1, 1], shift),
-    node('Cast', ['pixels'], 'pixels/float', [int('to', FLOAT)]),
+    ...(p.bgr
+      ? [
+          constant(
+            'pixels/order',
+            INT64,
+            [channels],
+            BigInt64Array.from({ length: channels }, (_, c) => BigInt(channels - 1 - c)),
+          ),
+          node('Gather', ['pixels', 'pixels/order'], 'pixels/ordered', [int('axis', 3)]),
+        ]
+      : []),
+    node('Cast', [p.bgr ? 'pixels/ordered' : 'pixels'], 'pixels/float', [int('to', FLOAT)]),
     node('Transpose', ['pixels/float'], 'pixels/planes', [ints('perm', [0, 3, 1, 2])]),
     // Whole sizes, without `axes`: onnxruntime 1.19 moves the transpose behind a Resize that has these, and gets it wrong.
     node('Shape', ['pixels/planes'], 'pixels/counts', [int('end', 2)]),

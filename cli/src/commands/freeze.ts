@@ -1,4 +1,7 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { MissingPackageError, readProfile } from '@whet/runtime';
+import type { HtmlParts } from '@whet/runtime/html';
 import { Command } from 'commander';
 import { defaultBundle } from '../arguments.js';
 import { bytes } from '../format.js';
@@ -8,6 +11,7 @@ interface FreezeCommandOptions {
   readonly profile: string;
   readonly out: string;
   readonly pixels?: boolean;
+  readonly html?: string;
 }
 
 export function freezeCommand(): Command {
@@ -17,11 +21,14 @@ export function freezeCommand(): Command {
     .option('--profile <file>', 'the profile', 'profile.safetensors')
     .option('--out <file>', 'where the model goes', 'model.onnx')
     .option('--pixels', 'take bytes [N, H, W, C] of any size in place of preprocessed tensors [N, C, H, W]')
+    .option(
+      '--html <file>',
+      'write a page in place of the model: one file that opens from a disk and asks for pictures',
+    )
     .action(runFreeze);
 }
 
 async function runFreeze(directory: string, options: FreezeCommandOptions): Promise<void> {
-  const { readProfile } = await import('@whet/runtime');
   const { loadBundle } = await import('@whet/runtime/node');
   const { reencodeOnnx } = await import('@whet/compiler');
   const stored = await readNamedFile(options.profile, 'a profile of `whet adapt`');
@@ -31,8 +38,12 @@ async function runFreeze(directory: string, options: FreezeCommandOptions): Prom
     preload: false,
   });
   const profile = bundle.profileFromBytes(stored);
-  const input = options.pixels ? 'pixels' : 'tensor';
+  const input = options.pixels || options.html ? 'pixels' : 'tensor';
   const model = await bundle.freeze(profile, { input, upgrade: reencodeOnnx });
+  if (options.html !== undefined) {
+    await writePageOf(options.html, { classes: profile.classes, preprocessing: bundle.manifest.preprocessing, model });
+    return;
+  }
   await writeFile(options.out, model);
   const { channels, height, width } = bundle.manifest.preprocessing;
   const takes = options.pixels
@@ -41,5 +52,21 @@ async function runFreeze(directory: string, options: FreezeCommandOptions): Prom
   process.stdout.write(
     `${options.out}: ${bytes(model.byteLength)}, ${takes}\n` +
       `"probabilities" [N, ${profile.classes.length}]: ${profile.classes.join(', ')}\n`,
+  );
+}
+
+/** Writes a page that classifies by a model, and says how large it is. */
+async function writePageOf(file: string, parts: Omit<HtmlParts, 'script' | 'wasm'>): Promise<void> {
+  const { sizeProblem, writeHtml } = await import('@whet/runtime/html');
+  const read = async (name: string) => readFile(fileURLToPath(import.meta.resolve(name)));
+  const wasm = await read('onnxruntime-web/ort-wasm-simd-threaded.wasm').catch(
+    MissingPackageError.of('onnxruntime-web', 'whet freeze --html'),
+  );
+  const script = (await read('@whet/runtime/html-script.js')).toString();
+  const { html, bytes: sizes } = await writeHtml({ ...parts, script, wasm });
+  await writeFile(file, html);
+  const problem = sizeProblem(sizes);
+  process.stdout.write(
+    `${file}: ${bytes(sizes.all)}, opens in a browser from a disk\n${parts.classes.join(', ')}\n${problem ? `${problem}\n` : ''}`,
   );
 }

@@ -3,7 +3,7 @@ import { onnxMessage, reencodeOnnx } from '@whet/compiler';
 import { bundlesDirectory } from '@whet/models/bundles';
 import { type Bundle, type FreezeOptions, type Profile, ProfileError } from '@whet/runtime';
 import { pixelsToTensor } from '@whet/runtime/images';
-import { loadBundle } from '@whet/runtime/node';
+import { loadBundle, loadBundleFiles, readBundle } from '@whet/runtime/node';
 import { supportCheckpoint, tinyCheckpoint, writeTinyBundle } from '@whet/tools/bundles/tiny-bundle';
 import { generatorFor } from '@whet/trainer';
 import * as ort from 'onnxruntime-node';
@@ -104,6 +104,36 @@ describe('a profile as one ONNX model', () => {
       'head',
       `photos-lite0 ${bundle.manifest.version}, ${bundle.digest}`,
     ]);
+    await bundle.release();
+  });
+
+  it('takes pixels as red, green and blue of a network that takes them the other way round', async () => {
+    const { manifest, contents } = await readBundle(join(bundlesDirectory, 'photos-lite0'));
+    const p = { ...manifest.preprocessing, bgr: true, mean: [0.3, 0.4, 0.5], std: [0.5, 0.6, 0.7] };
+    const text = new TextEncoder().encode(JSON.stringify({ ...manifest, preprocessing: p }));
+    const bundle = await loadBundleFiles(new Map(contents).set('manifest.json', text), {
+      patterns: ['head'],
+      threads: 1,
+    });
+    const random = generatorFor(4, 'blue first', 0);
+    const pixels = ['a', 'b'].map((label, i) => ({
+      label,
+      bytes: Uint8Array.from(
+        { length: p.height * p.width * 3 },
+        (_, at) => (at % 3 === i ? 200 : 80) + random.integer(50),
+      ),
+    }));
+    const drawn = pixels.map(({ label, bytes }) => ({ label, image: pixelsToTensor(bytes, p) }));
+    const { profile } = await bundle.adapt(drawn, { pattern: 'head' });
+    const frozen = await bundle.freeze(profile, { input: 'pixels' });
+    for (const { bytes, label } of pixels) {
+      const [came] = await run(frozen, 'pixels', new ort.Tensor('uint8', bytes, [1, p.height, p.width, 3]));
+      const [told] = await bundle.predict(profile, [pixelsToTensor(bytes, p)]);
+      expect(told?.label).toBe(label);
+      for (const [at, name] of profile.classes.entries()) {
+        expect(came?.[at]).toBeCloseTo(told?.probabilities[name] as number, 4);
+      }
+    }
     await bundle.release();
   });
 

@@ -1,7 +1,13 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { sizeProblem } from '@whet/runtime/html';
+import { decodeImage } from '@whet/runtime/images';
+import { loadBundle } from '@whet/runtime/node';
+import { chromiumPath, openBrowser, skipReason } from '@whet/tools/page/browser';
 import * as ort from 'onnxruntime-node';
+import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { photographs } from '../bundle/photographs.js';
 import { writeGratings } from './drawn-classes.js';
@@ -43,6 +49,67 @@ describe('whet freeze', () => {
     const { probabilities } = await session.run({ pixels });
     await session.release();
     expect(probabilities?.dims).toEqual([2, 2]);
+  });
+
+  it.skipIf(!chromiumPath)(
+    `writes a page that opens from a disk, connects to nothing and tells what \`predict\` does${skipReason}`,
+    async () => {
+      const { out } = await whet('freeze', 'b', '--profile', 'me.profile', '--html', 'me.html');
+      expect(out).toMatch(/^me\.html: [\d.]+ MB, opens in a browser from a disk\nclass-60, class-61\n$/);
+      const folder = join(cwd, 'data/day/class-61');
+      const [own] = await readdir(folder);
+      const photo = join(cwd, 'photo.png');
+      // Larger, and of another shape.
+      await sharp(join(folder, own as string))
+        .resize(300, 200, { fit: 'fill', kernel: 'cubic' })
+        .png()
+        .toFile(photo);
+      await writeFile(join(cwd, 'none.png'), 'no picture');
+      const bundle = await loadBundle(join(cwd, 'b'), { threads: 1 });
+      const profile = bundle.profileFromBytes(await readFile(join(cwd, 'me.profile')));
+      const browser = await openBrowser({ context: { offline: true } });
+      const { context, problems } = browser;
+      const page = await context.newPage();
+      const asked: string[] = [];
+      page.on('request', (request) => asked.push(request.url()));
+      await page.goto(pathToFileURL(join(cwd, 'me.html')).href);
+      await page.getByText('Ready', { exact: true }).waitFor();
+      for (const file of [join(folder, own as string), photo]) {
+        await page.getByLabel('Choose a picture').setInputFiles(file);
+        await page.locator('img').waitFor();
+        const shown = await page.$$eval('li', (items) =>
+          items.map((item) => [item.querySelector('span')?.textContent, item.querySelector('meter')?.value] as const),
+        );
+        const image = await decodeImage(await readFile(file), bundle.manifest.preprocessing);
+        const [told] = await bundle.predict(profile, [image]);
+        expect(shown[0]?.[0]).toBe(told?.label);
+        for (const [name, share] of shown) {
+          const difference = Math.abs((share as number) - (told?.probabilities[name as string] as number));
+          // The same pixels; resized by two libraries.
+          expect(difference).toBeLessThan(file === photo ? 1e-3 : 1e-5);
+        }
+      }
+      await page.getByLabel('Choose a picture').setInputFiles(join(cwd, 'none.png'));
+      await page.getByRole('alert').waitFor();
+      expect(await page.getByRole('alert').textContent()).toMatch(/^picture: expected a PNG, .*not an image$/);
+      const connects = await page.evaluate(() =>
+        fetch('data:,x').then(
+          () => true,
+          () => false,
+        ),
+      );
+      expect([connects, asked.filter((url) => !/^(file|blob):/.test(url))]).toEqual([false, []]);
+      expect(problems.filter((text) => !/Content Security Policy|data:,x/.test(text))).toEqual([]);
+      await browser.close();
+      await bundle.release();
+    },
+  );
+
+  it('says what makes a page smaller that is too large for mail', () => {
+    expect(sizeProblem({ all: 25_000_000, model: 19_000_000, wasm: 5_000_000 })).toBeUndefined();
+    expect(sizeProblem({ all: 31_200_000, model: 26_000_000, wasm: 5_000_000 })).toMatch(
+      /^31\.2 MB are more than the 25 MB that mail takes: 26\.0 MB of them are the model, .* `whet compile --quantize int8`/,
+    );
   });
 
   it('names a profile of another bundle, and one that is not there', async () => {
