@@ -2,7 +2,7 @@ import { execFile, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { bundlesDirectory, OMNIGLOT_BUNDLE, PHOTOS_BUNDLE } from '@whet/models';
@@ -199,35 +199,67 @@ describe.skipIf(!hasPython)(
 );
 
 const java = join(examples, 'java/target');
-const hasJava = existsSync(join(java, 'lib')) && spawnSync('java', ['-version'], { stdio: 'ignore' }).status === 0;
+const rust = join(examples, 'rust/target/debug/whet-example');
+const library = join(
+  dirname(fileURLToPath(import.meta.resolve('onnxruntime-node/package.json'))),
+  `bin/napi-v6/${process.platform}/${process.arch}/libonnxruntime.so.1`,
+);
+const runs = (program: string) => spawnSync(program, ['-version'], { stdio: 'ignore' }).status === 0;
 
-describe.skipIf(!hasJava)(`examples/java${lacking({ 'Java that has built it': hasJava })}`, () => {
-  it.each(['head', 'sparse', 'full'])('adapts %s with the losses of Node, and predicts', async (pattern) => {
-    const [support, query] = [join(directory, `java-${pattern}/support`), join(directory, `java-${pattern}/query`)];
-    await copyImages(support, 0, 5);
-    await copyImages(query, 5, 9);
-    const classPath = [join(java, 'classes'), join(java, 'lib/*')].join(':');
-    const { stdout } = await promisify(execFile)('java', ['-cp', classPath, 'Whet', bundle, support, query, pattern]);
-    const { classes, losses, asked, probabilities } = JSON.parse(stdout);
-    const loaded = await loadBundle(bundle, { patterns: [pattern], threads: 1 });
-    const taught = [];
-    for (const label of classes) {
-      for (const file of (await readdir(join(support, label))).sort()) {
-        const bytes = await readFile(join(support, label, file));
-        taught.push({ label, image: await decodeImage(bytes, loaded.manifest.preprocessing) });
+describe.each([
+  {
+    language: 'java',
+    needs: { 'Java that has built it': existsSync(join(java, 'lib')) && runs('java') },
+    program: 'java',
+    first: ['-cp', [join(java, 'classes'), join(java, 'lib/*')].join(':'), 'Whet'],
+  },
+  {
+    language: 'rust',
+    needs: { 'Rust that has built it': existsSync(rust), 'onnxruntime as a library': existsSync(library) },
+    program: rust,
+    first: [],
+  },
+])('another language', ({ language, needs, program, first }) => {
+  describe.skipIf(Object.values(needs).includes(false))(`examples/${language}${lacking(needs)}`, () => {
+    it.each(['head', 'sparse', 'full'])('adapts %s with the losses of Node, and predicts', async (pattern) => {
+      const folder = join(directory, `${language}-${pattern}`);
+      const [support, query] = [join(folder, 'support'), join(folder, 'query')];
+      await copyImages(support, 0, 5);
+      await copyImages(query, 5, 9);
+      const { stdout } = await promisify(execFile)(program, [...first, bundle, support, query, pattern], {
+        env: { ...process.env, ORT_DYLIB_PATH: library },
+      });
+      const { classes, losses, asked, probabilities } = JSON.parse(stdout);
+      const loaded = await loadBundle(bundle, { patterns: [pattern], threads: 1 });
+      const tensors = async (from: string) => {
+        const found = [];
+        for (const label of classes) {
+          for (const file of (await readdir(join(from, label))).sort()) {
+            const bytes = await readFile(join(from, label, file));
+            found.push({ label, image: await decodeImage(bytes, loaded.manifest.preprocessing) });
+          }
+        }
+        return found;
+      };
+      const expected = await loaded.adapt(await tensors(support), { pattern, always: true });
+      const queries = await tensors(query);
+      const images = queries.map(({ image }) => image);
+      const predictions = await loaded.predict(expected.profile, images);
+      await loaded.release();
+      expect(losses).toHaveLength(expected.losses.length);
+      for (const [i, loss] of expected.losses.entries()) {
+        expect(Math.abs(losses[i] - loss)).toBeLessThan(1e-4 * loss + 1e-7);
       }
-    }
-    const expected = await loaded.adapt(taught, { pattern, always: true });
-    await loaded.release();
-    expect(losses).toHaveLength(expected.losses.length);
-    for (const [i, loss] of expected.losses.entries()) {
-      expect(Math.abs(losses[i] - loss)).toBeLessThan(1e-4 * loss + 1e-7);
-    }
-    const told = asked.map((_: string, i: number) => {
-      const row = probabilities.slice(i * classes.length, (i + 1) * classes.length);
-      return classes[row.indexOf(Math.max(...row))];
+      expect(asked).toEqual(queries.map(({ label }) => label));
+      const told = asked.map((_: string, i: number) => {
+        const row = probabilities.slice(i * classes.length, (i + 1) * classes.length);
+        for (const [at, name] of classes.entries()) {
+          expect(Math.abs(row[at] - (predictions[i]?.probabilities[name] as number))).toBeLessThan(1e-4);
+        }
+        return classes[row.indexOf(Math.max(...row))];
+      });
+      expect(told).toEqual(asked);
     });
-    expect(told).toEqual(asked);
   });
 });
 
