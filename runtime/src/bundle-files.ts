@@ -4,10 +4,10 @@ import type { BundleSource } from './source.js';
 
 // What a bundle is before it runs: which patterns are asked for, which files these need, and whether they are what the manifest says.
 
-/** SHA-256 of bytes, in pages over plain HTTP, too. */
+/** SHA-256 of bytes, wherever it is asked for. */
 export async function sha256(bytes: Uint8Array): Promise<Uint8Array> {
-  const { subtle } = crypto as { readonly subtle?: SubtleCrypto };
-  // Browsers leave it out of pages over plain HTTP, such as those of a machine in the same house.
+  const { subtle } = (globalThis.crypto ?? {}) as { readonly subtle?: SubtleCrypto };
+  // Browsers leave it out of pages over plain HTTP, such as those of a machine in the same house; React Native has none.
   if (!subtle) return (await import('./sha256.js')).sha256(bytes);
   return new Uint8Array(await subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>));
 }

@@ -1,12 +1,11 @@
 import type { InferenceSession } from 'onnxruntime-common';
 import { Bundle, type OpenOptions } from './bundle.js';
-import { BundleError } from './errors.js';
-import { isArchive, splitPath } from './file-name.js';
 import type { BundleSource } from './source.js';
 import type { OrtFiles } from './web/assets.js';
 import type { BackendChoice, ChoiceMemory, WebBackend } from './web/choose.js';
-import { type FetchOptions, fetchFrom, type ReadFile } from './web/fetch-files.js';
+import type { FetchOptions, ReadFile } from './web/fetch-files.js';
 import type { DeviceProfileStore, ProfileStoreOptions } from './web/profile-store.js';
+import { readerOf } from './web/read-bundle.js';
 import { createWasmSession, usableThreads } from './web/wasm.js';
 
 export interface WebLoadOptions extends OpenOptions, FetchOptions {
@@ -38,7 +37,7 @@ export interface WebLoadOptions extends OpenOptions, FetchOptions {
 export async function loadBundle(source: string | URL | ReadFile, options: WebLoadOptions = {}): Promise<Bundle> {
   const { backend = 'wasm', onBackend } = options;
   const threads = options.threads === 'auto' ? usableThreads() : (options.threads ?? 1);
-  const read = readerOf(source, options);
+  const read = readerOf(source, options, backend === 'auto');
   const openWasm = () => open({ ...read, loops: true }, wasmSessions(options, threads), options);
   const openGpu = async () => {
     const { openWebGpu } = await import('./web/webgpu.js');
@@ -56,50 +55,6 @@ export async function loadBundle(source: string | URL | ReadFile, options: WebLo
   const { bundle, choice } = await openFaster(openWasm, openGpu, threads, options.memory);
   onBackend?.(choice);
   return bundle;
-}
-
-type Source = Pick<BundleSource, 'location' | 'read'>;
-
-/** Reads files at the address of a bundle: its folder's, or that of the one file that it is. */
-function readAt(source: string | URL, options: FetchOptions): ReadFile {
-  const address = String(source);
-  if (!isArchive(address)) return fetchFrom(address, options);
-  const [folder, name] = splitPath(address);
-  const read = fetchFrom(folder || './', options);
-  let files: Promise<Map<string, Uint8Array>> | undefined;
-  return async (path, fresh) => {
-    if (fresh) files = undefined;
-    files ??= read(name, fresh).then(async (bytes) => {
-      const { readArchive } = await import('./archive.js');
-      return readArchive(bytes, address);
-    });
-    const bytes = (await files).get(path);
-    if (!bytes) throw new BundleError(`${address}/${path}: cannot be read: it is not in the archive`);
-    return bytes;
-  };
-}
-
-/** Files are read once, also where a bundle is opened on two backends. */
-function readerOf(source: string | URL | ReadFile, options: WebLoadOptions): Source {
-  const [location, read] =
-    typeof source === 'function' ? ['bundle', source] : [String(source), readAt(source, options)];
-  const files = new Map<string, Promise<Uint8Array>>();
-  const once = options.backend === 'auto';
-  return {
-    location,
-    read: async (path, fresh = false) => {
-      try {
-        const reading = (once && !fresh ? files.get(path) : undefined) ?? read(path, fresh);
-        if (once) files.set(path, reading);
-        return await reading;
-      } catch (cause) {
-        files.delete(path);
-        options.signal?.throwIfAborted();
-        if (cause instanceof BundleError) throw cause;
-        throw new BundleError(`${location}/${path}: cannot be read: ${(cause as Error).message}`, { cause });
-      }
-    },
-  };
 }
 
 const wasmSessions =

@@ -40,17 +40,12 @@ export function fetchFrom(address: string | URL, { onProgress, onFetched, signal
       const address = base + file + (known ? `?sha256=${known.sha256}` : '');
       const response = await fetch(address, { ...(signal ? { signal } : {}), ...(fresh ? { cache: 'reload' } : {}) });
       if (!response.ok) throw failed(`HTTP ${response.status} ${response.statusText}`);
-      const parts: Uint8Array<ArrayBuffer>[] = [];
-      const reader = response.body?.getReader();
-      while (reader) {
-        const { done, value } = await reader.read();
-        if (done) break;
-        parts.push(value);
-        if (!known) continue;
-        loaded += value.byteLength;
+      const told = (length: number) => {
+        if (!known) return;
+        loaded += length;
         onProgress?.({ file, loaded, total });
-      }
-      const bytes = new Uint8Array(await new Blob(parts).arrayBuffer());
+      };
+      const bytes = await bytesOf(response, told);
       onFetched?.(address);
       if (file === 'manifest.json') files = filesIn(bytes);
       return bytes;
@@ -59,6 +54,24 @@ export function fetchFrom(address: string | URL, { onProgress, onFetched, signal
       throw failed((cause as Error).message, cause);
     }
   };
+}
+
+/** The bytes of an answer; told how many as they come. */
+async function bytesOf(response: Response, told: (length: number) => void): Promise<Uint8Array> {
+  // React Native gives an answer as a whole.
+  if (!response.body) {
+    const bytes = new Uint8Array(await response.arrayBuffer());
+    told(bytes.length);
+    return bytes;
+  }
+  const parts: Uint8Array<ArrayBuffer>[] = [];
+  const reader = response.body.getReader();
+  while (true) {
+    const { done, value } = await reader.read();
+    if (done) return new Uint8Array(await new Blob(parts).arrayBuffer());
+    parts.push(value);
+    told(value.byteLength);
+  }
 }
 
 /** What a manifest says of its files. Whether it is one is checked where it is used. */

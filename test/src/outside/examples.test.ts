@@ -211,7 +211,7 @@ describe.each([
     language: 'java',
     needs: { 'Java that has built it': existsSync(join(java, 'lib')) && runs('java') },
     program: 'java',
-    first: ['-cp', [join(java, 'classes'), join(java, 'lib/*')].join(':'), 'Whet'],
+    first: ['-cp', [join(java, 'classes'), join(java, 'lib/*')].join(':'), 'whet.Main'],
   },
   {
     language: 'rust',
@@ -260,6 +260,26 @@ describe.each([
       });
       expect(told).toEqual(asked);
     });
+  });
+});
+
+const needsAndroid = {
+  'Java that has built examples/java': existsSync(join(java, 'lib/android-4.1.1.4.jar')) && runs('javac'),
+};
+describe.skipIf(Object.values(needsAndroid).includes(false))(`examples/android${lacking(needsAndroid)}`, () => {
+  it('is compiled with the classes of Android and of examples/java', async () => {
+    const classPath = [join(java, 'classes'), join(java, 'lib/*')].join(':');
+    const source = join(examples, 'android/AdaptActivity.java');
+    await promisify(execFile)('javac', [
+      '-Xlint:all,-serial',
+      '-Werror',
+      '-cp',
+      classPath,
+      '-d',
+      join(directory, 'android'),
+      source,
+    ]);
+    await readFile(join(directory, 'android/whet/example/AdaptActivity.class'));
   });
 });
 
