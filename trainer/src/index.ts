@@ -134,6 +134,7 @@ export {
   type TaskSettings,
 } from './task/task-graph.js';
 export { metaGradientGraph, taskBatchGraph } from './task/training-graphs.js';
+export { type AdaptationTrace, traceAdaptation } from './training/adaptation-trace.js';
 export { checkImages } from './training/check-images.js';
 export { type Checkpoint, CheckpointError, loadCheckpoint, saveCheckpoint } from './training/checkpoint.js';
 export {

@@ -25,6 +25,8 @@ const SHAPES = [
   { ways: 20, shots: 1 },
   { ways: 20, shots: 5 },
 ] as const;
+/** Tasks that inner steps are followed on, at most: each is run with every number of them. */
+const TRACED = 50;
 const WRONG = 9;
 const RIGHT = 6;
 
@@ -70,7 +72,7 @@ async function runReport(run: string, options: ReportOptions): Promise<void> {
   const { split, tasks, queries, seed, threads } = options;
   const backend = trainer.ortBackend(threads ? { threads } : {});
   const common = { config, state, dataset, backend, split, tasks, seed };
-  const progress = startProgress('report', (2 * SHAPES.length + 1) * tasks);
+  const progress = startProgress('report', (2 * SHAPES.length + 2) * tasks);
   let done = 0;
   /** An accuracy, or why there is none: too few classes or images say nothing about the rest of the report. */
   const attempt = async <T>(text: string, compute: (onTask: (task: number) => void) => Promise<T>) => {
@@ -105,13 +107,22 @@ async function runReport(run: string, options: ReportOptions): Promise<void> {
     const examples = await attempt('examples', (onTask) =>
       trainer.predictExamples({ ...common, ...wanted, shape, onTask }),
     );
-    progress.update((2 * SHAPES.length + 1) * tasks, 'page');
+    progress.update((2 * SHAPES.length + 2) * tasks, 'page');
+    const traced = { ...SHAPES[1], ...(config.head === 'fixed' ? { ways: config.ways } : {}), queries };
+    const trace = await attempt('inner steps', () =>
+      trainer.traceAdaptation({
+        ...common,
+        tasks: Math.min(tasks, TRACED),
+        normalization: normalizations[alone],
+        shape: traced,
+      }),
+    );
     const { reportPage } = await import('../pages/report-page.js');
     const text = await reportPage({
       name: basename(resolve(run)),
       trainsOnValidation: trainer.trainsOnValidation(config),
       ...{ config, step: state.step, bestValidation: state.bestValidation, metrics, split, tasks, queries },
-      ...{ dataset: dataset.name, preprocessing: dataset.preprocessing, accuracies, examples },
+      ...{ dataset: dataset.name, preprocessing: dataset.preprocessing, accuracies, examples, trace },
       masks: trainer.masksOf(config, state),
     });
     await writeFileAtomic(out, text);

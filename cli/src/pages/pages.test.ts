@@ -160,6 +160,14 @@ describe('the page of a run', () => {
       { ways: 5, shots: 1, oneImage: interval(0.8), transductive: interval(0.85) },
       { ways: 20, shots: 1, oneImage: 'expected 20 <classes>', transductive: 'expected 20' },
     ],
+    trace: {
+      tasks: 3,
+      steps: [
+        { supportLoss: 1, queryLoss: 1.25, accuracy: 0.5 },
+        { supportLoss: 0.5, queryLoss: 1.125, accuracy: 0.625 },
+      ],
+      layers: [{ layer: 'block1', alignment: 0.75, cosine: 0.875 }],
+    },
     masks: [{ name: 'conv1.weight', layer: 'block1', shape: [2, 1, 1, 2], open: Uint8Array.of(1, 0, 1, 0) }],
     examples: [example(false), example(true)],
   };
@@ -167,9 +175,18 @@ describe('the page of a run', () => {
   it('has curves, accuracies, sparsity, masks and examples, with class names escaped', async () => {
     const page = await reportPage(report);
     expectSelfContained(page);
-    for (const title of ['Training', 'Accuracy on validation tasks', 'Which weights move', 'Masks', 'Predictions']) {
+    for (const title of [
+      'Training',
+      'Accuracy on validation tasks',
+      'What inner steps do',
+      'Which weights move',
+      'Masks',
+      'Predictions',
+    ]) {
       expect(page).toContain(`<h2>${title}</h2>`);
     }
+    expect(page).toContain('<td>0.5000</td><td>1.1250</td><td>62.50 %</td>');
+    expect(page).toContain('<td>0.7500</td><td>0.8750</td>');
     expect(page).toContain('20 / 40</b> outer steps; not at its end');
     expect(page).toContain('80.00 % ± 1.00</td><td>85.00 % ± 1.00');
     expect(page).toContain('expected 20 &lt;classes&gt;');
@@ -181,10 +198,17 @@ describe('the page of a run', () => {
 
   it('leaves out what a rule without masks has not, and says why there are no examples', async () => {
     const metrics = [line(10, { frozen: {} })];
-    const page = await reportPage({ ...report, metrics, masks: [], examples: 'too few classes' });
+    const page = await reportPage({
+      ...report,
+      metrics,
+      masks: [],
+      trace: 'too few images',
+      examples: 'too few classes',
+    });
     expectSelfContained(page);
     expect(page).not.toMatch(/Which weights move|Masks/);
     expect(page).toContain('<p>too few classes</p>');
+    expect(page).toContain('<p>too few images</p>');
   });
 
   it('is drawn at once for a run of many validations', async () => {

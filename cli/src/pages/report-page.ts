@@ -1,5 +1,5 @@
 import type { Preprocessing } from '@whet/runtime/images';
-import type { ExamplePrediction, Interval, MetricsLine, RunConfig, WeightMask } from '@whet/trainer';
+import type { AdaptationTrace, ExamplePrediction, Interval, MetricsLine, RunConfig, WeightMask } from '@whet/trainer';
 import { percent } from '../format.js';
 import { ink, seriesInks } from './chart.js';
 import { type Html, html } from './html.js';
@@ -30,6 +30,8 @@ export interface Report {
   readonly dataset: string;
   readonly preprocessing: Preprocessing;
   readonly accuracies: readonly AccuracyRow[];
+  /** What inner steps do on 5-way 5-shot tasks, or why nothing is known. */
+  readonly trace: AdaptationTrace | string;
   /** Of the checkpoint; none for rules without masks. */
   readonly masks: readonly WeightMask[];
   /** Or why there are none. */
@@ -103,6 +105,40 @@ ${table(['task', 'one image at a time', 'transductive'], rows, {
 })}
 <p class="muted">One image at a time, as on a device: queries are normalized with ${moments}. Transductive, as in the papers:
 queries are normalized with each other, so what else is asked changes an answer.</p>`;
+}
+
+/** Losses over inner steps, and how far each layer's features move. */
+async function adapting({ trace, split }: Report): Promise<Html> {
+  if (typeof trace === 'string') return html`<h2>What inner steps do</h2><p>${trace}</p>`;
+  const { steps, layers, tasks } = trace;
+  const line = (value: (of: (typeof steps)[number]) => number): Point[] => steps.map((of, step) => [step, value(of)]);
+  const [first, last] = [steps[0], steps.at(-1)] as [(typeof steps)[number], (typeof steps)[number]];
+  const losses = await lineChart(
+    `Losses over inner steps: of the queries ${first.queryLoss.toFixed(3)} at first, ${last.queryLoss.toFixed(3)} in the end.`,
+    'loss, nats',
+    [
+      { name: 'queries', points: line(({ queryLoss }) => queryLoss), color: ink('a') },
+      { name: 'support', points: line(({ supportLoss }) => supportLoss), color: ink('b') },
+    ],
+    { x: 'inner step', y: { min: 0 } },
+  );
+  const rows = steps.map(({ supportLoss, queryLoss, accuracy }, step) => [
+    String(step),
+    supportLoss.toFixed(4),
+    queryLoss.toFixed(4),
+    percent(accuracy, 2),
+  ]);
+  const moved = layers.map(({ layer, alignment, cosine }) => [layer, alignment.toFixed(4), cosine.toFixed(4)]);
+  return html`<h2>What inner steps do</h2>
+${figure(losses, `Means over ${tasks} ${split} tasks, 5-way 5-shot.`, table(['inner step', 'support loss', 'query loss', 'accuracy'], rows))}
+${
+  moved.length === 0
+    ? ''
+    : table(['layer', 'alignment', 'cosine'], moved, {
+        caption:
+          'Query features before and after the steps, by layer: linear centred kernel alignment (Kornblith et al. 2019) and the mean cosine. 1 where nothing moves.',
+      })
+}`;
 }
 
 async function sparsity({ metrics, masks }: Report): Promise<Html | undefined> {
@@ -195,6 +231,7 @@ ${facts([
 ])}
 ${await curves(metrics, seen)}
 ${accuracyTable(report)}
+${await adapting(report)}
 ${await sparsity(report)}
 ${await examplesOf(report)}
 <h2>Settings</h2>

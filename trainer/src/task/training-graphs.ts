@@ -9,7 +9,8 @@ import {
   simplify,
   type Value,
 } from '@whet/compiler';
-import { buildTask, type TaskSettings } from './task-graph.js';
+import { enteringLayers } from './layer-values.js';
+import { buildTask, innerParameters, type TaskSettings } from './task-graph.js';
 
 /** Outputs: `loss`, `logits`, `grad/<meta-parameter>`, and the support moments `<normalization>.mean@support`, ... */
 export function metaGradientGraph(settings: TaskSettings): Graph {
@@ -57,4 +58,26 @@ export function evaluationGraph(settings: TaskSettings): Graph {
     ['loss', task.queryLoss],
   ]);
   return simplify({ name: `evaluation/${settings.rule.name}`, inputs: task.inputs, outputs }).graph;
+}
+
+/**
+ * {@link evaluationGraph} that also tells the support loss before each inner step, `support@0`, ..., and what enters each layer of the query
+ * pass, `entering/<layer>`.
+ */
+export function traceGraph(settings: TaskSettings): Graph {
+  const task = buildTask({ ...settings, order: 1, stepLosses: false });
+  const query = task.inputs.find(({ name }) => name === 'query') as Value;
+  const parameters = innerParameters(settings).flatMap(({ name, layer }) => {
+    const value = task.adapted.get(name);
+    return value ? [[value, layer] as const] : [];
+  });
+  const outputs = new Map([
+    ['logits', task.queryLogits],
+    ['loss', task.queryLoss],
+    ...task.supportLosses.map((loss, step) => [`support@${step}`, loss] as const),
+    ...[...enteringLayers(task.queryLogits, query, new Map(parameters))].map(
+      ([layer, value]) => [`entering/${layer}`, value] as const,
+    ),
+  ]);
+  return simplify({ name: `trace/${settings.rule.name}`, inputs: task.inputs, outputs }).graph;
 }
