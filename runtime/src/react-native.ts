@@ -5,7 +5,7 @@ import { sessionOf } from './web/breathe.js';
 import type { FetchOptions, ReadFile } from './web/fetch-files.js';
 import { readerOf } from './web/read-bundle.js';
 
-/** What is used of `onnxruntime-react-native`, whose module is handed in: `import * as ort from 'onnxruntime-react-native'`. */
+/** What is used of `onnxruntime-react-native`, whose module is handed in, as what `import * as ort` gives. */
 export interface ReactNativeRuntime {
   readonly InferenceSession: Pick<InferenceSessionFactory, 'create'>;
 }

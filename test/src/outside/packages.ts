@@ -53,7 +53,7 @@ export function typesImported(folder: string): ReadonlySet<string> {
     if (seen.has(file)) return;
     seen.add(file);
     const text = readFileSync(file, 'utf8');
-    for (const [, specifier = ''] of text.matchAll(/(?:from|import\()\s*'([^']+)'/g)) {
+    for (const [, specifier = ''] of text.matchAll(/(?:from\s+|import\(\s*)'([^']+)'/g)) {
       if (specifier.startsWith('.')) visit(join(file, '..', specifier.replace(/\.js$/, '.d.ts')));
       else outside.add(/^(@[^/]+\/)?[^/]+/.exec(specifier)?.[0] as string);
     }
