@@ -13,7 +13,7 @@ const FAR = 1e9;
  * `weight_v = mean_c w_c + k (mean_v - o)`: the direction from `o`, the mean feature of the kept classes' examples (0
  * where there is none), as long on average as the kept rows are around their own mean, which softmax does not see.
  * With `g_n = weight_v . f_n - logsumexp_c(w_c . f_n + b_c)`, the bias puts the boundary half-way between the mean g of
- * the class's examples and the largest g of a kept class's, but never further than {@link MARGIN} past the former: a
+ * the class's examples and the largest g of a kept class's, but never further than `MARGIN` past the former: a
  * new class takes from the kept ones no more than it needs.
  */
 export function grownHead(g: GraphBuilder, kept: HeadWeights, features: Value, labels: Value): HeadWeights {

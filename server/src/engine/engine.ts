@@ -74,7 +74,7 @@ export class EngineError extends Error {
   override readonly name = 'EngineError';
 }
 
-/** What adapts and predicts. Its errors are the runtime's, `InputError` and `ProfileError`, {@link EngineError}, or the signal's reason. */
+/** What adapts and predicts. Its errors are the runtime's, `InputError` and `ProfileError`, `EngineError`, or the signal's reason. */
 export interface Engine {
   /** By name; the first is used where a request names none. */
   readonly models: ReadonlyMap<string, Model>;

@@ -40,8 +40,11 @@ const ifMatch = z
   .meta({ description: 'ETag that the profile must have still; 409 where it has another.' });
 const id = z.string().meta({ description: 'Id of a profile, of those of the key.' });
 
+/** What a service's document depends on. */
+export type Described = Pick<Service, 'limits' | 'version' | 'auth'>;
+
 /** The document that describes the service, OpenAPI 3.1, made of the schemas that check its requests. */
-export function openApiDocument({ limits, version, auth }: Service): OpenApiDocument {
+export function openApiDocument({ limits, version, auth }: Described): OpenApiDocument {
   const form = (schema: z.ZodObject, names: string) => ({
     'multipart/form-data': {
       schema: schema.catchall(binary).meta({ description: `Texts are options; every file is ${names}.` }),

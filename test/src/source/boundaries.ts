@@ -11,7 +11,8 @@ const workspaceArrows: Readonly<Record<string, readonly string[]>> = {
   'server/page': ['runtime'],
   cli: ['compiler', 'models', 'runtime', 'trainer', 'server', 'server/page'],
   tools: ['compiler', 'models', 'runtime', 'trainer', 'server', 'server/page', 'cli'],
-  test: ['compiler', 'models', 'runtime', 'trainer', 'server', 'server/page', 'cli', 'tools'],
+  test: ['compiler', 'models', 'runtime', 'trainer', 'server', 'server/page', 'cli', 'tools', 'site'],
+  site: ['server', 'cli'],
 };
 
 /** What is installed with the compiler and with the runtime, which a phone takes: nothing else may be imported there. */

@@ -16,6 +16,7 @@ const workspaces = [
   'cli',
   'tools',
   'test',
+  'site',
 ] as const;
 
 /** A source file, by its path from the root of the repository, and what it says about other files. */

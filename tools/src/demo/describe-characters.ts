@@ -29,7 +29,9 @@ equals another font's, and, in a few cases, where it cannot be read at this size
 
 This file and the images are written by
 
-    npm run demo:characters
+\`\`\`sh
+npm run demo:characters
+\`\`\`
 
 The fonts are development dependencies (\`@fontsource/*\`), needed for that command only; no font file is part of this repository.
 

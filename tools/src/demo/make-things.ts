@@ -31,8 +31,10 @@ ${things.length * HELD_BACK_STYLES.length * DRAWINGS} pictures of ${things.lengt
 seen: \`things/<thing>/<set>-<n>.webp\`, 128 x 128, in colour. \`whet data emoji\` draws them, turned, lit and on varied backgrounds
 ([how](../../docs/training.md#drawings-of-things)); which of its test things are here, a generator of random numbers drew.
 
-    npm install --no-save @iconify-json/...   # the nine sets, as docs/training.md lists them
-    npm run demo:things
+\`\`\`sh
+npm install --no-save @iconify-json/...   # the nine sets, as docs/training.md lists them
+npm run demo:things
+\`\`\`
 
 ${things.map((thing) => `\`${thing}\``).join(', ')}.
 

@@ -13,7 +13,7 @@ export interface TimeChange {
   readonly ratio: number;
   /**
    * `faster` or `slower` where the middle halves of the runs do not overlap; `same` where they do; `few` where either has
-   * fewer than {@link ENOUGH_RUNS} runs, of which quartiles say nothing.
+   * fewer than `ENOUGH_RUNS` runs, of which quartiles say nothing.
    */
   readonly verdict: 'faster' | 'slower' | 'same' | 'few';
 }

@@ -37,7 +37,7 @@ const SPLITS = ['train', 'validation', 'test'] as const satisfies readonly Split
  * Images in folders `<split>/<class>/*`, with the splits `train`, `validation` (or `val`) and `test`: read by `listClasses` of
  * `@whet/runtime/images`. Classes and the images of each are in the order of
  * their names; `Dataset.unread` names what is no image. An image of another aspect ratio is contained, with white beside it. Where files
- * `train.csv`, `validation.csv` (or `val.csv`) and `test.csv` stand there, they say which images are of which class, as {@link readSplitFile} reads them.
+ * `train.csv`, `validation.csv` (or `val.csv`) and `test.csv` stand there, they say which images are of which class, as `readSplitFile` reads them.
  *
  * The decoded images are kept in the cache directory, under a name made from the classes, paths, sizes and times of the files
  * and the preprocessing.

@@ -13,13 +13,13 @@ import { findThings } from './things.js';
 export interface EmojiOptions {
   /** The sets are read from its `node_modules`, or from those of a folder above it; the folder of the process when absent. */
   readonly sets?: string;
-  /** Names of sets; {@link emojiStyles} when absent. */
+  /** Names of sets; `emojiStyles` when absent. */
   readonly styles?: readonly string[];
   /** Sets that `train` and `validation` do not see. Their pictures of the things of `test` stand in `held-back`. None when absent. */
   readonly holdBack?: readonly string[];
   /** Folders to make; the three splits, and `held-back` where sets are held back, when absent. */
   readonly only?: readonly EmojiFolder[];
-  /** Leaves out sets whose licence is none of {@link permissiveLicences}. */
+  /** Leaves out sets whose licence is none of `permissiveLicences`. */
   readonly permissive?: boolean;
   /** Sets that draw a thing, at least; three quarters of them, rounded up, when absent. */
   readonly least?: number;

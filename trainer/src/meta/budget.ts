@@ -15,7 +15,7 @@ const RUNS = 3;
 /** Milliseconds to encode 25 images and to take steps in which all candidates move. */
 export type TimeCandidates = (candidates: Candidates, steps: number) => Promise<number>;
 
-/** {@link TimeCandidates} on a backend: the median of three, after one that warms up. */
+/** `TimeCandidates` on a backend: the median of three, after one that warms up. */
 export function timeOn(model: SourceModel, backend: Backend, threads?: number): TimeCandidates {
   return async (candidates, steps) => {
     const { prefix: bytes, gradient, features } = await modelGraphs(model, candidates);
