@@ -24,17 +24,16 @@ const packages = ['runtime', 'server', 'server/page', 'compiler', 'models', 'tra
 
 interface Manifest {
   readonly name: string;
-  readonly exports: Readonly<Record<string, { readonly '@whet/source': string }>>;
+  readonly exports: Readonly<Record<string, string | { readonly '@whet/source': string }>>;
 }
 
 /** The entries of the packages, each a page of the API reference: the source by what an app writes to import it. */
 export const entries: ReadonlyMap<string, string> = new Map(
   packages.flatMap((folder) => {
     const manifest = JSON.parse(readFileSync(`${repository}${folder}/package.json`, 'utf8')) as Manifest;
-    return Object.entries(manifest.exports).map(([entry, { '@whet/source': source }]): [string, string] => [
-      posix.join(manifest.name, entry),
-      posix.join(folder, source),
-    ]);
+    return Object.entries(manifest.exports).flatMap(([entry, place]): [string, string][] =>
+      typeof place === 'string' ? [] : [[posix.join(manifest.name, entry), posix.join(folder, place['@whet/source'])]],
+    );
   }),
 );
 
@@ -82,7 +81,7 @@ export const guide: readonly Section[] = [
   },
   {
     text: 'Phone',
-    pages: [page('Android, iOS, React Native', 'docs/phone.md'), page('The bundle format', 'docs/bundle-format.md')],
+    pages: [page('Android, iOS, React Native', 'docs/phones.md'), page('The bundle format', 'docs/bundle-format.md')],
   },
   {
     text: 'Papers',

@@ -8,7 +8,7 @@ import { type Block, documentPaths, readDocument, repository } from '@whet/site/
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { whetMain } from '../programs.js';
-import { Programs } from './programs.js';
+import { Programs, programsOf } from './programs.js';
 import { commandFault, commandsOf, knownFlags, whetNameFault } from './shell.js';
 
 const documents = documentPaths().map((path) => readDocument(path));
@@ -42,21 +42,21 @@ it('what is only shown holds no command', () => {
 });
 
 describe('programs in documents', () => {
-  const byDocument = new Map<string, Block[]>();
-  for (const block of ofLanguage('ts', 'js')) {
-    byDocument.set(block.document, [...(byDocument.get(block.document) ?? []), block]);
-  }
-  const programs = new Programs(byDocument);
+  const all = programsOf(ofLanguage('ts', 'js'));
+  const programs = new Programs(all);
   beforeAll(() => programs.compile());
   afterAll(() => programs.remove());
 
-  it.each([...byDocument.keys()])('%s', async (document) => {
-    const printed = await programs.run(document);
-    const own = documents.find(({ path }) => path === document)?.blocks ?? [];
+  it.each(all.filter(({ runs }) => runs))('$name', async (program) => {
+    const own = documents.find(({ path }) => path === program.document)?.blocks ?? [];
     const outputs = own.filter(
-      ({ language }, i) => language === 'text' && ['ts', 'js'].includes(own[i - 1]?.language ?? ''),
+      ({ language }, i) => language === 'text' && program.blocks.includes(own[i - 1] as Block),
     );
-    expect(printed).toBe(outputs.map(({ text }) => text).join(''));
+    expect(await programs.run(program)).toBe(outputs.map(({ text }) => text).join(''));
+  });
+
+  it('for browsers are compiled with the others', () => {
+    expect(all.filter(({ runs }) => !runs).length).toBeGreaterThan(0);
   });
 });
 

@@ -14,7 +14,7 @@ interface Frame {
 
 const picture = (name: string): string => `await readFile('models/demo/things/${name}.webp')`;
 
-/** By document. Blocks of one document are one program, in their order. */
+/** By document. */
 const frames: Readonly<Record<string, Frame>> = {
   'README.md': {
     before: `import { readFile } from 'node:fs/promises';
@@ -36,6 +36,23 @@ const others = [await example('scissors')];`,
     after: `if (tuesday.profile.classes.join() !== 'pear,crown,scissors') throw new Error(tuesday.profile.classes.join());
 await bundle.release();`,
   },
+  'docs/phones.md': {
+    before: `import { readFile } from 'node:fs/promises';
+import sharp from 'sharp';
+const pixels = async (name) => {
+  const file = sharp(\`models/demo/things/\${name}.webp\`).ensureAlpha().raw();
+  const { data, info: { width, height } } = await file.toBuffer({ resolveWithObject: true });
+  return { width, height, data: new Uint8ClampedArray(data) };
+};
+const [cat, dog, picture] = [await pixels('pear/noto-v1-1'), await pixels('crown/noto-v1-1'), await pixels('pear/noto-v1-2')];`,
+    after: `if (label !== 'cat') throw new Error(label);
+await bundle.release();`,
+    instead: [
+      ["'onnxruntime-react-native'", "'onnxruntime-node'"],
+      ["'https://example.org/photos-lite0'", "(path) => readFile('models/bundles/photos-lite0/' + path)"],
+      ["'xnnpack'", "'cpu'"],
+    ],
+  },
   'server/README.md': {
     before: `import { readFile } from 'node:fs/promises';
 const drawing = (label: string, font: string) => readFile(\`models/demo/characters/\${label}/\${font}.png\`);
@@ -50,7 +67,30 @@ await server.close();`,
   },
 };
 
-function framed(document: string, blocks: readonly Block[]): string {
+/** Blocks that are one program. */
+export interface Program {
+  /** The document, and of a program for browsers its line. */
+  readonly name: string;
+  readonly document: string;
+  readonly blocks: readonly Block[];
+  /** Whether Node.js can run it. */
+  readonly runs: boolean;
+}
+
+/** Blocks of one document are one program, in their order, but for those that need a browser, each of which is one. */
+export function programsOf(blocks: readonly Block[]): Program[] {
+  const programs = new Map<string, Program>();
+  for (const block of blocks) {
+    const { document, where, text } = block;
+    const runs = !/from '@whet\/runtime\/web/.test(text);
+    const name = runs ? document : where;
+    programs.set(name, { name, document, runs, blocks: [...(programs.get(name)?.blocks ?? []), block] });
+  }
+  return [...programs.values()];
+}
+
+function textOf({ document, blocks, runs }: Program): string {
+  if (!runs) return blocks.map(({ text }) => text).join('\n');
   const { before = '', after = '', instead = [] } = frames[document] ?? {};
   let text = blocks.map((block) => block.text).join('\n');
   for (const [written, meant] of instead) {
@@ -67,7 +107,7 @@ const compiler = fileURLToPath(new URL('bin/tsc', import.meta.resolve('typescrip
 export class Programs {
   readonly #folder: string;
 
-  constructor(private readonly blocks: ReadonlyMap<string, readonly Block[]>) {
+  constructor(private readonly programs: readonly Program[]) {
     // Within the repository, whose packages they import.
     mkdirSync(join(repository, 'build'), { recursive: true });
     this.#folder = mkdtempSync(join(repository, 'build/documents-'));
@@ -75,15 +115,14 @@ export class Programs {
 
   /** Throws with what the compiler says. */
   async compile(): Promise<void> {
-    for (const [document, blocks] of this.blocks) {
-      const language = blocks[0]?.language ?? '';
-      writeFileSync(this.#file(document, language), framed(document, blocks));
+    for (const program of this.programs) {
+      writeFileSync(this.#file(program, program.blocks[0]?.language ?? ''), textOf(program));
     }
     const compilerOptions = {
       ...{
         target: 'ES2023',
         module: 'NodeNext',
-        lib: ['ES2023', 'DOM'],
+        lib: ['ES2023', 'DOM', 'DOM.Iterable'],
         types: ['node'],
         strict: true,
         skipLibCheck: true,
@@ -102,9 +141,9 @@ export class Programs {
     );
   }
 
-  /** What a document's program prints. */
-  async run(document: string): Promise<string> {
-    const { stdout } = await run(process.execPath, [this.#file(document, 'js')], { cwd: repository });
+  /** What a program prints. */
+  async run(program: Program): Promise<string> {
+    const { stdout } = await run(process.execPath, [this.#file(program, 'js')], { cwd: repository });
     return stdout;
   }
 
@@ -112,7 +151,7 @@ export class Programs {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  #file(document: string, language: string): string {
-    return join(this.#folder, `${document.replaceAll('/', '-')}.${language}`);
+  #file({ name }: Program, language: string): string {
+    return join(this.#folder, `${name.replaceAll(/[/:]/g, '-')}.${language}`);
   }
 }

@@ -94,12 +94,15 @@ export async function whetNameFault(words: readonly string[]): Promise<string | 
   return unknown === undefined ? undefined : `${command.name()}: unknown option '${unknown}'`;
 }
 
+/** Flags of npm that documents name. */
+const OF_NPM = ['--ignore-scripts'];
+
 /** Long flags of all commands and of the scripts in `tools`. */
 export async function knownFlags(): Promise<Set<string>> {
   const options = withParts(await whetProgram('0.0.0')).flatMap((command) => command.options);
   const ofTools = toolSources('').matchAll(/(?<=^|[\s{])'?([a-z-]+)'?: \{ type: '(?:string|boolean)'/gm);
   const others = [...ofTools].map(([, name]) => `--${name}`);
-  return new Set([...options.flatMap(({ long }) => long ?? []), ...others, '--help', '--version']);
+  return new Set([...options.flatMap(({ long }) => long ?? []), ...others, ...OF_NPM, '--help', '--version']);
 }
 
 /** The text of the sources of a folder in `tools`. */
