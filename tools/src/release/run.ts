@@ -13,12 +13,12 @@ import { withRelease, withVersion } from './versions.js';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const out = join(root, 'build/release');
-const unpublished = ['.', 'tools', 'test'];
 
 interface Package {
   readonly name: string;
   readonly version: string;
   readonly repository?: { readonly url: string };
+  readonly workspaces?: readonly string[];
 }
 const packageAt = (folder: string): Package =>
   JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8')) as Package;
@@ -26,7 +26,8 @@ const npm = (...args: string[]) => execFileSync('npm', args, { cwd: root, encodi
 const git = (...args: string[]) => execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim();
 
 function setVersion(version: string): void {
-  const folders = [...published, ...unpublished];
+  const { workspaces = [] } = packageAt('.');
+  const folders = ['.', ...workspaces];
   const names = new Set(folders.map((folder) => packageAt(folder).name));
   const changelog = join(root, 'CHANGELOG.md');
   const text = withRelease(readFileSync(changelog, 'utf8'), version, new Date().toISOString().slice(0, 10));
