@@ -58,6 +58,20 @@ const expectAnswered = (one: EngineThread) =>
 const job = (model: string) => ({ model, examples: [] });
 const never = new AbortController().signal;
 
+test('a thread that was begun is asked before it is there, and is tried again where it does not start', async () => {
+  const script = join(folder, 'begun.mjs');
+  const mark = join(folder, 'begun');
+  const header =
+    "import { parentPort as port } from 'node:worker_threads'; import { existsSync, writeFileSync } from 'node:fs';";
+  const once = `if (!existsSync('${mark}')) { writeFileSync('${mark}', ''); throw new Error('not yet'); }`;
+  await writeFile(script, `${header} ${once} ${ANSWERS} ${READY}`);
+  const settings = { directories: [], threads: 1, preload: 'default', runs: 'adapt', niceness: 0 } as const;
+  thread = EngineThread.begin(new URL(`file://${script}`), settings, 1);
+  await expect(thread.predict('fine', [])).rejects.toThrow('a thread of the engine ended: not yet');
+  await expectAnswered(thread);
+  expect(thread.generation).toBe(1);
+});
+
 test.each(['throwing', 'rejecting', 'exiting'])(
   'a thread that ends %s: what waits is told, and the next is answered',
   async (model) => {

@@ -72,6 +72,16 @@ export class EngineThread {
     return thread;
   }
 
+  /**
+   * The same without waiting for it: what it is asked waits until it has started. Where it does not start it is tried again, as `settings` have
+   * been seen to work within `startMs` milliseconds.
+   */
+  static begin(script: URL, settings: ThreadSettings, startMs: number): EngineThread {
+    const thread = new EngineThread(script, settings, PATIENCE);
+    thread.#startMs = startMs;
+    return thread;
+  }
+
   get busy(): number {
     return this.#waiting.size;
   }

@@ -31,18 +31,22 @@ const KNOWN_BYTES = 128 * 1024 * 1024;
 export async function threadedEngine(directories: readonly string[], options: ThreadOptions = {}): Promise<Engine> {
   const { threads = availableParallelism(), preload = 'default', adaptThreads = 1, adaptNiceness = 10 } = options;
   const script = new URL('./thread.js', import.meta.url);
-  const start = (runs: 'predict' | 'adapt', niceness: number) =>
-    EngineThread.start(script, { directories, threads, preload, runs, niceness });
+  const settings = (runs: 'predict' | 'adapt', niceness: number) => ({ directories, threads, preload, runs, niceness });
+  const adapting = Array.from({ length: adaptThreads }, () => settings('adapt', adaptNiceness));
+  const began = performance.now();
+  // Threads that adapt start when the one that predicts has, and nobody waits for them: a service answers in half of the time.
   const started = await Promise.allSettled([
-    start('predict', 0),
-    ...Array.from({ length: adaptThreads }, () => start('adapt', adaptNiceness)),
+    EngineThread.start(script, settings('predict', 0)),
+    ...(preload === 'all' ? adapting.map((each) => EngineThread.start(script, each)) : []),
   ]);
   const failure = started.find(({ status }) => status === 'rejected') as PromiseRejectedResult | undefined;
-  const [predictor, ...adapters] = started.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
+  const [predictor, ...ready] = started.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
   if (failure || !predictor) {
-    for (const thread of [predictor, ...adapters]) await thread?.close();
+    for (const thread of [predictor, ...ready]) await thread?.close();
     throw failure?.reason;
   }
+  const startMs = performance.now() - began;
+  const adapters = ready.length > 0 ? ready : adapting.map((each) => EngineThread.begin(script, each, startMs));
   const models = new Map<string, Model>();
   for (const { manifest, digest } of predictor.models) {
     if (models.has(manifest.name)) {

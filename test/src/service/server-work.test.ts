@@ -122,9 +122,11 @@ test('sessions are made when they are first needed, or all before', async () => 
   const options = { threads: 1, adaptNiceness: 0 };
   const [engine, all] = await Promise.all([load(), threadedEngine([directory], { ...options, preload: 'all' })]);
   engines.push(all);
-  const { sessions } = engine;
   const job = { model: 'tiny', examples: examples.map(({ label, image }) => ({ label, image })) };
   const signal = new AbortController().signal;
+  // The thread that adapts starts when the engine is there.
+  await engine.adapt(job, { signal });
+  const { sessions } = engine;
   await engine.adapt(job, { signal });
   expect(engine.sessions).toBe(sessions);
   await engine.adapt({ ...job, pattern: 'full' }, { signal });
