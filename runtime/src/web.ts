@@ -10,7 +10,7 @@ import { createWasmSession, usableThreads } from './web/wasm.js';
 
 export interface WebLoadOptions extends OpenOptions, FetchOptions {
   /**
-   * `wasm` when absent. `webgpu` throws {@link BundleError} where there is none. `auto` loads the bundle on both, where there is a
+   * `wasm` when absent. `webgpu` throws `BundleError` where there is none. `auto` loads the bundle on both, where there is a
    * GPU, and takes the faster one that computes the same; `memory` keeps the answer for the next time.
    */
   readonly backend?: WebBackend | 'auto';

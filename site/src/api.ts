@@ -19,7 +19,6 @@ export async function writeApi(): Promise<void> {
     sort: ['kind', 'alphabetical'],
     logLevel: 'Warn',
     validation: { notExported: false, invalidLink: true, notDocumented: false },
-    treatValidationWarningsAsErrors: true,
     ...markdown,
   });
   app.converter.on(Converter.EVENT_RESOLVE_BEGIN, ({ project }: { project: ProjectReflection }) =>

@@ -13,7 +13,7 @@ export interface BackendChoice {
   readonly threads: number;
   /** A sentence for people. */
   readonly reason: string;
-  /** What was measured, ms: see {@link tryBundle}; absent where there was nothing to compare. */
+  /** What was measured, ms: see `tryBundle`; absent where there was nothing to compare. */
   readonly milliseconds?: Readonly<Partial<Record<WebBackend, number>>>;
 }
 
