@@ -1,15 +1,17 @@
-import { readdir } from 'node:fs/promises';
-import { join, relative, sep } from 'node:path';
+import { readdir, stat } from 'node:fs/promises';
+import { dirname, join, relative, sep } from 'node:path';
 import type { Preprocessing } from '@whet/runtime/images';
-import type { Dataset, ImageFiles, SplitName } from '@whet/trainer';
+import type { CountedClasses, Dataset, ImageFiles, SplitName } from '@whet/trainer';
 import { startProgress } from './progress.js';
 import { listed, noteUnread } from './unread.js';
 
-/** A folder of data, and what its kind decides about a network's images where settings do not. */
-export interface DataFolder {
-  readonly directory: string;
+/** Where data is, and of which kind. */
+export interface DataPlace {
+  /** A folder, or a file of paths and labels. */
+  readonly place: string;
   readonly kind: 'omniglot' | 'folders' | 'cifar';
-  readonly image: { readonly imageChannels: 1 | 3; readonly imageSize?: number };
+  /** Whether it says itself which classes are of which split. */
+  readonly hasSplits: boolean;
 }
 
 export interface LoadDataOptions {
@@ -22,6 +24,10 @@ export interface LoadDataOptions {
   readonly mean?: readonly number[] | undefined;
   readonly std?: readonly number[] | undefined;
   readonly skipCorrupt?: boolean | undefined;
+  /** Of classes that come without splits; 0 when absent. */
+  readonly splitSeed?: number | undefined;
+  /** Called before images of folders are decoded; what it throws ends the loading. */
+  readonly check?: ((listed: CountedClasses) => void) | undefined;
 }
 
 const CLASS_SPLIT = 'class-split.json';
@@ -29,39 +35,62 @@ const ZIPS = ['images_background.zip', 'images_evaluation.zip'];
 const CIFAR = /^(data_batch_\d+|test_batch|train|test)\.bin$/;
 
 export const dataHelp =
-  'folder of Omniglot’s zip files, of images <split>/<class>/*, of CIFAR’s binary files, or of images with <split>.csv';
+  'images <class>/* or <split>/<class>/* in a folder or zip file, a CSV of path,label, or a folder of images with <split>.csv, of Omniglot’s zip files or of CIFAR’s binary files';
 export const skipCorruptHelp = 'leave out images that cannot be decoded (image folders)';
+export const splitSeedHelp = 'seed by which classes that come without splits are split by class (default: 0)';
 
-/**
- * What the folder holds, told by its files; with `plain`, classes of images may stand in it without folders of splits.
- * Throws naming what was expected where it is none of the kinds.
- */
-export async function recogniseData(directory: string, { plain = false } = {}): Promise<DataFolder> {
-  const { DataError, findSplitFiles, findSplitFolders } = await import('@whet/trainer');
-  const names = await readdir(directory).catch((cause: NodeJS.ErrnoException) => {
-    const problem = cause.code === 'ENOENT' ? 'no such folder' : cause.code === 'ENOTDIR' ? 'a file' : String(cause);
-    throw new DataError(unknown(directory, problem), { cause });
+/** What a place holds, told by its files; a zip file is unpacked, once. Throws naming what was expected where it is none of the kinds. */
+export async function recogniseData(place: string): Promise<DataPlace> {
+  const { DataError, findSplitFiles, findSplitFolders, isPathFile, isZip, unpackZip } = await import('@whet/trainer');
+  const isFile = (await stat(place).catch(() => undefined))?.isFile() ?? false;
+  if (isFile && isZip(place)) {
+    let progress: ReturnType<typeof startProgress> | undefined;
+    const onProgress = (done: number, total: number) => {
+      progress ??= startProgress('unpack', total);
+      progress.update(done, 'files, once');
+    };
+    return recogniseData(await unpackZip(place, { onProgress }).finally(() => progress?.stop()));
+  }
+  if (isFile && isPathFile(place)) return { place, kind: 'folders', hasSplits: false };
+  const names = await readdir(place).catch((cause: NodeJS.ErrnoException) => {
+    const problem =
+      cause.code === 'ENOENT' ? 'nothing of that name' : cause.code === 'ENOTDIR' ? 'another file' : String(cause);
+    throw new DataError(unknown(place, problem), { cause });
   });
-  if (names.some((name) => ZIPS.includes(name))) return { directory, kind: 'omniglot', image: { imageChannels: 1 } };
-  if (names.some((name) => CIFAR.test(name))) {
-    return { directory, kind: 'cifar', image: { imageChannels: 3, imageSize: 32 } };
-  }
-  // As miniImageNet comes: photographs.
-  if (Object.keys(await findSplitFiles(directory)).length > 0) {
-    return { directory, kind: 'folders', image: { imageChannels: 3 } };
-  }
-  const { train, validation, test } = await findSplitFolders(directory);
-  if (plain && !train && !validation && !test && (await holdsClasses(directory))) {
-    return { directory, kind: 'folders', image: { imageChannels: (await isGrey(directory)) ? 1 : 3 } };
-  }
-  if (!train && !validation && !test) throw new DataError(unknown(directory, listed(names) || 'an empty folder'));
-  return { directory, kind: 'folders', image: { imageChannels: train && (await isGrey(train)) ? 1 : 3 } };
+  if (names.some((name) => ZIPS.includes(name))) return { place, kind: 'omniglot', hasSplits: true };
+  if (names.some((name) => CIFAR.test(name))) return { place, kind: 'cifar', hasSplits: true };
+  const splits = [...Object.keys(await findSplitFiles(place)), ...Object.keys(await findSplitFolders(place))];
+  const hasSplits = splits.length > 0;
+  if (hasSplits || (await holdsClasses(place))) return { place, kind: 'folders', hasSplits };
+  throw new DataError(unknown(place, listed(names) || 'an empty folder'));
 }
 
-/** The data of a folder, with a progress bar while images are decoded for the first time. */
-export async function loadData({ directory, kind }: DataFolder, options: LoadDataOptions): Promise<Dataset> {
+/**
+ * The seed by which the classes of places are split: what was asked for, else 0, and none where they have splits. Throws where it was asked for
+ * in vain.
+ */
+export function splitSeedOf(places: readonly DataPlace[], asked: number | undefined): number | undefined {
+  if (places.some(({ hasSplits }) => !hasSplits)) return asked ?? 0;
+  if (asked === undefined) return undefined;
+  const names = places.map(({ place }) => place).join(', ');
+  throw new Error(`--split-seed: expected classes that come without splits, got ${names}, with splits of its own`);
+}
+
+/** What the kind and the images decide about a network where settings do not: the channels, and CIFAR’s size. */
+export async function imagesOf(
+  { place, kind }: DataPlace,
+  splitSeed = 0,
+): Promise<{ readonly imageChannels: 1 | 3; readonly imageSize?: number }> {
+  if (kind === 'omniglot') return { imageChannels: 1 };
+  if (kind === 'cifar') return { imageChannels: 3, imageSize: 32 };
+  const { openImageFolder } = await import('@whet/trainer');
+  return { imageChannels: (await areGrey(await openImageFolder(place, 'train', splitSeed))) ? 1 : 3 };
+}
+
+/** All data of a place: what it has is said before anything is decoded, which has a progress bar, as it takes time at first. */
+export async function loadData({ place, kind }: DataPlace, options: LoadDataOptions): Promise<Dataset> {
   const { loadCifar, loadImageFolders, loadOmniglot } = await import('@whet/trainer');
-  const { size, channels, preprocessing, mean, std, skipCorrupt = false } = options;
+  const { size, channels, preprocessing, mean, std, skipCorrupt = false, splitSeed, check } = options;
   const normalized = mean !== undefined || std !== undefined;
   if (normalized && kind === 'omniglot') throw new Error('--mean and --std: Omniglot’s drawings are not normalized');
   if (normalized && preprocessing) throw new Error('--mean and --std: the settings have a preprocessing already');
@@ -72,16 +101,21 @@ export async function loadData({ directory, kind }: DataFolder, options: LoadDat
     progress.update(done, 'images, once');
   };
   try {
-    if (kind === 'omniglot') return await loadOmniglot(directory, { size, onProgress });
-    if (kind === 'cifar') return await loadCifar(directory, join(directory, CLASS_SPLIT), prepared);
+    if (kind === 'omniglot') return await loadOmniglot(place, { size, onProgress });
+    if (kind === 'cifar') return await loadCifar(place, join(place, CLASS_SPLIT), prepared);
     const folders = {
       size,
       ...(channels && { channels }),
       ...prepared,
       skipCorrupt,
+      splitSeed,
+      onListed: (found: CountedClasses) => {
+        process.stderr.write(`${describeData(found)}\n`);
+        check?.(found);
+      },
       onProgress,
     };
-    const dataset = await loadImageFolders(directory, folders);
+    const dataset = await loadImageFolders(place, folders);
     const { skipped = [], unread = [] } = dataset;
     progress?.stop();
     noteUnread(unread);
@@ -92,26 +126,37 @@ export async function loadData({ directory, kind }: DataFolder, options: LoadDat
   }
 }
 
+export interface OpenDataOptions {
+  readonly preprocessing?: Preprocessing;
+  readonly skipCorrupt?: boolean | undefined;
+  /** Splits classes that come without splits; all of them are opened when absent. */
+  readonly splitSeed?: number | undefined;
+}
+
 /** The image files of one split, to be made into what a bundle takes; all are decoded once where corrupt ones are left out. */
 export async function openData(
-  { directory, kind }: DataFolder,
+  { place, kind }: DataPlace,
   split: SplitName,
-  {
-    preprocessing,
-    skipCorrupt = false,
-  }: { readonly preprocessing?: Preprocessing; readonly skipCorrupt?: boolean | undefined } = {},
+  { preprocessing, skipCorrupt = false, splitSeed }: OpenDataOptions = {},
 ): Promise<ImageFiles> {
-  const { leaveOutCorrupt, openCifar, openImageFolder, openOmniglot } = await import('@whet/trainer');
-  if (kind === 'omniglot') return openOmniglot(directory, split);
-  if (kind === 'cifar') return openCifar(directory, join(directory, CLASS_SPLIT), split);
-  const files = await openImageFolder(directory, split);
+  const { isPathFile, leaveOutCorrupt, openCifar, openImageFolder, openOmniglot } = await import('@whet/trainer');
+  if (kind === 'omniglot') return openOmniglot(place, split);
+  if (kind === 'cifar') return openCifar(place, join(place, CLASS_SPLIT), split);
+  const files = await openImageFolder(place, split, splitSeed);
   noteUnread(files.unread ?? []);
+  if (files.splitSeed !== undefined) {
+    const names = files.classes.map(({ name }) => name);
+    process.stderr.write(
+      `${files.name}: split by class (seed ${files.splitSeed}): ${split} has ${names.length}: ${listed(names)}\n`,
+    );
+  }
   if (!skipCorrupt || !preprocessing) return files;
   const total = files.classes.reduce((sum, { count }) => sum + count, 0);
   const progress = startProgress('check', total);
   try {
     const kept = await leaveOutCorrupt(files, preprocessing, (done) => progress.update(done, 'images'));
-    noteSkipped(kept.skipped.map((path) => relative(directory, path)));
+    const root = isPathFile(place) ? dirname(place) : place;
+    noteSkipped(kept.skipped.map((path) => relative(root, path)));
     return kept.files;
   } finally {
     progress.stop();
@@ -130,25 +175,37 @@ async function holdsClasses(directory: string): Promise<boolean> {
 }
 
 /** Whether the first image of every class is grey; one that cannot be read says nothing. */
-async function isGrey(split: string): Promise<boolean> {
-  const { listClasses } = await import('@whet/runtime/images');
+async function areGrey({ classes }: ImageFiles): Promise<boolean> {
   const { default: sharp } = await import('sharp');
   const seen = new Set<boolean>();
-  // What is wrong with the folder is said when it is read.
-  const { classes } = await listClasses(split).catch(() => ({ classes: [] }));
-  for (const { files } of classes) {
-    const header = await sharp(files[0])
-      .metadata()
+  for (const each of classes) {
+    const header = await each
+      .read(0)
+      .then(({ bytes }) => sharp(bytes).metadata())
       .catch(() => undefined);
     if (header) seen.add(header.space === 'b-w' || header.space === 'grey16');
   }
   return seen.has(true) && !seen.has(false);
 }
 
-function unknown(directory: string, got: string): string {
+const SPLIT_NAMES = ['train', 'validation', 'test'] as const;
+
+/** Classes and images of each split, and which classes these are where a seed decided. */
+function describeData({ name, splits, splitSeed }: CountedClasses): string {
+  const parts = SPLIT_NAMES.map((split) => {
+    const images = splits[split].reduce((sum, { count }) => sum + count, 0);
+    return `${split} ${splits[split].length} (${images} images)`;
+  });
+  const total = SPLIT_NAMES.reduce((sum, split) => sum + splits[split].length, 0);
+  if (splitSeed === undefined) return `${name}: ${total} classes: ${parts.join(', ')}`;
+  const which = SPLIT_NAMES.map((split) => `  ${split}: ${listed(splits[split].map((each) => each.name)) || 'none'}`);
+  return [`${name}: ${total} classes, split by class (seed ${splitSeed}): ${parts.join(', ')}`, ...which].join('\n');
+}
+
+function unknown(place: string, got: string): string {
   return (
-    `--data ${directory}: expected Omniglot (${ZIPS.join(', ')} and its split), ` +
-    'image folders (<split>/<class>/*.png, .jpg or .webp with the splits train, validation and test, or images with train.csv, val.csv and test.csv) or CIFAR ' +
-    `(data_batch_1.bin, ... and test_batch.bin, or train.bin and test.bin, with ${CLASS_SPLIT}), got ${got}`
+    `--data ${place}: expected image folders (<class>/*.png, .jpg or .webp, or such classes in folders train, validation and test), a zip file of these, ` +
+    'a CSV file of lines path,label, images with train.csv, val.csv and test.csv, ' +
+    `Omniglot (${ZIPS.join(', ')} and its split) or CIFAR (data_batch_1.bin, ... and test_batch.bin, or train.bin and test.bin, with ${CLASS_SPLIT}), got ${got}`
   );
 }

@@ -87,7 +87,7 @@ async function calibrationImages(folder: string): Promise<CalibrationSource> {
   const flat = await flatImages(folder).catch(() => undefined);
   if (flat) return { files: flat, labelled: false };
   try {
-    return { files: await openData(await recogniseData(folder, { plain: true }), 'train') };
+    return { files: await openData(await recogniseData(folder), 'train') };
   } catch (cause) {
     throw new Error((cause as Error).message.replace(/^--data /, '--calibrate '), { cause });
   }

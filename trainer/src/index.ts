@@ -50,15 +50,22 @@ export type { Section } from './compile/read/network-sections.js';
 export type { SourceHead } from './compile/read/read-head.js';
 export { type ReadModelOptions, readModel, type SourceModel } from './compile/read/read-model.js';
 export { type CifarOptions, cifarPreprocessing, loadCifar, openCifar } from './data/cifar.js';
+export { findSplitFolders, isPathFile } from './data/class-lists.js';
 export { DataError, type Dataset, type ImageClass, type SplitName } from './data/dataset.js';
 export { parseDomains, resizedDomains } from './data/domains.js';
 export type { EpisodeShape } from './data/draw.js';
 export { type FileClass, type ImageFiles, leaveOutCorrupt } from './data/image-files.js';
-export { findSplitFolders, type ImageFolderOptions, loadImageFolders, openImageFolder } from './data/image-folders.js';
+export {
+  type CountedClasses,
+  type ImageFolderOptions,
+  loadImageFolders,
+  openImageFolder,
+} from './data/image-folders.js';
+export { findSplitFiles } from './data/label-files.js';
 export { loadOmniglot, omniglotPreprocessing, openOmniglot } from './data/omniglot.js';
 export { openPackedOmniglot, packOmniglot } from './data/packed-omniglot.js';
 export { generatorFor, type Random } from './data/random.js';
-export { findSplitFiles } from './data/split-files.js';
+export { isZip, unpackZip } from './data/unpack-zip.js';
 export { type EmojiData, type EmojiOptions, makeEmojiData } from './emoji/make-data.js';
 export type { EmojiFolder } from './emoji/plan.js';
 export { type BundleOptions, buildBundle, type ExportOptions, exportBundle } from './export/export.js';
@@ -136,6 +143,7 @@ export {
 export { metaGradientGraph, taskBatchGraph } from './task/training-graphs.js';
 export { type AdaptationTrace, traceAdaptation } from './training/adaptation-trace.js';
 export { checkImages } from './training/check-images.js';
+export { checkTasks } from './training/check-tasks.js';
 export { type Checkpoint, CheckpointError, loadCheckpoint, saveCheckpoint } from './training/checkpoint.js';
 export {
   backboneOf,

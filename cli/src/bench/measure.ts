@@ -279,7 +279,7 @@ async function addMeasured(
     const { preprocessing } = bundle.manifest;
     let files: ImageFiles;
     try {
-      files = await openData(await recogniseData(data, { plain: true }), split, { preprocessing, skipCorrupt });
+      files = await openData(await recogniseData(data), split, { preprocessing, skipCorrupt });
     } catch (error) {
       problems.push(said(error));
       continue;

@@ -47,7 +47,7 @@ export function benchCommand(): Command {
     .option('--threads <n>', 'threads of onnxruntime-node (WebAssembly has one)', count)
     .option('--no-floor', 'leave out timing the matrix products alone')
     .option('--memory', 'also measure peak memory, each pattern in a process of its own')
-    .option('--data <dir>', `measure accuracies on ${dataHelp}, or of images <class>/* alone`)
+    .option('--data <place>', `measure accuracies on ${dataHelp}`)
     .option('--skip-corrupt', skipCorruptHelp)
     .addOption(new Option('--split <name>', 'classes of --data').choices(['validation', 'test']).default('test'))
     .option('--tasks <n>', 'tasks of --data', count, 100)

@@ -14,14 +14,14 @@ import {
 } from '../arguments.js';
 import { taskOf } from '../bench/columns.js';
 import { drawnText, evaluatedRows, evaluationNotes, evaluationProgress, evaluationTable } from '../bench/evaluation.js';
-import { type DataFolder, dataHelp, openData, recogniseData, skipCorruptHelp } from '../data.js';
+import { type DataPlace, dataHelp, openData, recogniseData, skipCorruptHelp } from '../data.js';
 import { openCharts } from '../open-charts.js';
 import { type Progress, startProgress } from '../progress.js';
 
 interface EvaluateOptions {
   readonly data: string;
   readonly skipCorrupt?: boolean;
-  readonly split: 'validation' | 'test';
+  readonly split: 'validation' | 'test' | 'all';
   readonly pattern?: string[];
   readonly ways?: number[];
   readonly shots?: number[];
@@ -48,9 +48,16 @@ export function evaluateCommand(): Command {
   return new Command('evaluate')
     .description('Measure a bundle on tasks of classes it was not trained on, one query image at a time.')
     .argument('[bundle]', 'folder or .whet file of a bundle', defaultBundle)
-    .requiredOption('--data <dir>', `${dataHelp}, or of images <class>/* alone`)
+    .requiredOption('--data <place>', dataHelp)
     .option('--skip-corrupt', skipCorruptHelp)
-    .addOption(new Option('--split <name>', 'classes to draw from').choices(['validation', 'test']).default('test'))
+    .addOption(
+      new Option(
+        '--split <name>',
+        'classes to draw from; of <class>/* alone all, or the split that the bundle was trained by',
+      )
+        .choices(['validation', 'test', 'all'])
+        .default('test'),
+    )
     .option(
       '--pattern <names...>',
       'patterns to measure, all, auto (chosen by examples held back); the default when absent',
@@ -93,8 +100,21 @@ export function evaluateCommand(): Command {
     .action(runEvaluation);
 }
 
-const openSplit = (folder: DataFolder, { preprocessing }: Manifest, { split, skipCorrupt }: EvaluateOptions) =>
-  openData(folder, split, { preprocessing, skipCorrupt });
+/** What a bundle's manifest keeps of the settings of its run. */
+const runOf = ({ provenance }: Manifest) =>
+  provenance['config'] as Pick<RunConfig, 'trainOn' | 'splitSeed'> | undefined;
+
+async function openSplit(
+  place: DataPlace,
+  manifest: Manifest,
+  { split, skipCorrupt }: EvaluateOptions,
+): Promise<ImageFiles> {
+  const { preprocessing } = manifest;
+  if (split !== 'all')
+    return openData(place, split, { preprocessing, skipCorrupt, splitSeed: runOf(manifest)?.splitSeed });
+  if (place.hasSplits) throw new Error(`--split all: expected classes that come without splits, got ${place.place}`);
+  return openData(place, 'test', { preprocessing, skipCorrupt });
+}
 
 /** One number where an option of a stream may be given several. */
 function only(name: string, values: readonly number[] | undefined, absent: number): number {
@@ -168,7 +188,7 @@ async function runEvaluation(directory: string, options: EvaluateOptions): Promi
     const asked = options.pattern ?? [auto ? AUTO : defaultPattern];
     return [...new Set(asked.flatMap((name) => (name === 'all' ? Object.keys(patterns) : name)))];
   };
-  const folder = await recogniseData(options.data, { plain: true });
+  const folder = await recogniseData(options.data);
   const bundle = await loadBundle(directory, {
     patterns: (manifest) => {
       const names = chosen(manifest);
@@ -189,7 +209,7 @@ async function runEvaluation(directory: string, options: EvaluateOptions): Promi
     throw new Error('--record: expected no --strangers, whose tasks are others');
   }
   const { split, queries, tasks = 600, seed, steps, rate, views, always, budgetMs, against } = options;
-  const run = manifest.provenance['config'] as Pick<RunConfig, 'trainOn'> | undefined;
+  const run = runOf(manifest);
   if (split === 'validation' && run && trainer.trainsOnValidation(run)) {
     process.stderr.write(
       `note: ${manifest.name} was trained on the validation classes; they tell nothing about new ones\n`,

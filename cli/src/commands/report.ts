@@ -34,7 +34,7 @@ export function reportCommand(): Command {
   return new Command('report')
     .description('Write a page about a training run: curves, accuracies, which weights move, examples.')
     .argument('<run>', 'folder of a run of `whet train`, also of one in progress')
-    .option('--data <dir>', `${dataHelp}; needed but for runs of --model`)
+    .option('--data <place>', `${dataHelp}; needed but for runs of --model`)
     .option('--skip-corrupt', skipCorruptHelp)
     .addOption(
       new Option('--split <name>', 'classes to draw from').choices(['validation', 'test']).default('validation'),
@@ -67,6 +67,7 @@ async function runReport(run: string, options: ReportOptions): Promise<void> {
     channels: config.model.imageChannels,
     preprocessing: config.preprocessing,
     skipCorrupt: options.skipCorrupt,
+    splitSeed: config.splitSeed,
   });
   trainer.checkImages(config, dataset);
   const { split, tasks, queries, seed, threads } = options;

@@ -33,7 +33,7 @@ export function searchCommand(): Command {
   return new Command('search')
     .description('Try every choice of layers to move on validation tasks; keep the fastest within an accuracy budget.')
     .argument('<checkpoint>', 'a checkpoint of `whet train`')
-    .requiredOption('--data <dir>', dataHelp)
+    .requiredOption('--data <place>', dataHelp)
     .requiredOption('--out <dir>', 'folder for search.json and search.html; a search that is there already goes on')
     .option('--skip-corrupt', skipCorruptHelp)
     .option('--ways <n>', 'classes per task', count, 5)
@@ -73,6 +73,7 @@ async function runSearch(path: string, options: SearchOptions): Promise<void> {
     channels: config.model.imageChannels,
     ...(config.preprocessing ? { preprocessing: config.preprocessing } : {}),
     skipCorrupt: options.skipCorrupt,
+    splitSeed: config.splitSeed,
   });
   const { ways, shots, queries, tasks, seed, budget, reference, threads } = options;
   const settings: SearchSettings = {

@@ -8,7 +8,7 @@ import type {
   ModelTrainingProgress,
   SplitName,
 } from '@whet/trainer';
-import { openData, recogniseData } from '../data.js';
+import { type DataPlace, openData, recogniseData, splitSeedOf } from '../data.js';
 import { formatTable, percent } from '../format.js';
 import { interruptible } from '../interrupt.js';
 import { type NamedModel, readNamedModel } from '../model-file.js';
@@ -54,11 +54,19 @@ function refuseReading(options: TrainCommandOptions): void {
   throw new Error(`${text}: expected with an ONNX file; the bundle says how its model is read`);
 }
 
-async function settingsOf(
-  options: TrainCommandOptions,
-  data: readonly { name: string; weight: number }[],
-): Promise<object> {
-  const file = options.config ? ((await readNamedJson(options.config, 'settings')) as object) : {};
+/** One of the data sets to train on. */
+interface Source {
+  readonly name: string;
+  readonly weight: number;
+  readonly place: DataPlace;
+}
+
+async function settingsOf(options: TrainCommandOptions, sources: readonly Source[]): Promise<object> {
+  const file: { readonly splitSeed?: number } = options.config
+    ? ((await readNamedJson(options.config, 'settings')) as object)
+    : {};
+  const data = sources.map(({ name, weight }) => ({ name, weight }));
+  const places = sources.map(({ place }) => place);
   const given = {
     data,
     trainable: options.trainable,
@@ -76,6 +84,7 @@ async function settingsOf(
     maskCost: options.maskCost && { weight: options.maskCost },
     byteCost: options.byteCost && { weight: options.byteCost },
     seed: options.seed,
+    splitSeed: splitSeedOf(places, options.splitSeed ?? file?.splitSeed),
   };
   return { ...file, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) };
 }
@@ -85,7 +94,7 @@ async function openRun(
   named: NamedModel,
   options: TrainCommandOptions,
   last: string,
-  data: readonly { name: string; weight: number }[],
+  data: readonly Source[],
 ): Promise<ModelRun> {
   const { newModelRun, openModelRun, timeOn } = await import('@whet/trainer');
   const { file, reading } = named;
@@ -125,12 +134,13 @@ class DomainOpener {
     ) => Promise<EncodedDomain>,
   ) {}
 
-  async split(directory: string, name: string, split: SplitName, plain: boolean): Promise<EncodedDomain> {
+  async split(place: DataPlace, name: string, split: SplitName, isWhole: boolean): Promise<EncodedDomain> {
     const { preprocessing } = this.run.config;
     const { skipCorrupt } = this.options;
     const { resizedDomains } = await import('@whet/trainer');
-    const folder = await recogniseData(directory, { plain });
-    const files = { ...(await openData(folder, split, { preprocessing, skipCorrupt })), name };
+    // All of what is never trained on is asked about.
+    const splitSeed = isWhole ? undefined : (this.run.config.splitSeed ?? 0);
+    const files = { ...(await openData(place, split, { preprocessing, skipCorrupt, splitSeed })), name };
     const { width, height } = preprocessing;
     for (const from of await resizedDomains([{ files }], preprocessing)) {
       const sizes = `images of ${from.width} x ${from.height} are brought to the model's ${width} x ${height}`;
@@ -157,7 +167,10 @@ export async function runModelTraining(options: TrainCommandOptions): Promise<vo
       basename(join(process.cwd(), each)),
     ),
   );
-  const data = sources.map(({ weight }, i) => ({ name: names[i] as string, weight }));
+  const data: Source[] = [];
+  for (const [i, { directory, weight }] of sources.entries()) {
+    data.push({ name: names[i] as string, weight, place: await recogniseData(directory) });
+  }
   const modelName = basename(options.model as string, extname(options.model as string));
   const run =
     options.run ??
@@ -202,12 +215,14 @@ export async function runModelTraining(options: TrainCommandOptions): Promise<vo
   try {
     const domains: EncodedDomain[] = [];
     const validation: EncodedDomain[] = [];
-    for (const [i, { directory }] of sources.entries()) {
-      domains.push(await opener.split(directory, names[i] as string, 'train', false));
-      validation.push(await opener.split(directory, names[i] as string, 'validation', false));
+    for (const { name, place } of data) {
+      domains.push(await opener.split(place, name, 'train', false));
+      validation.push(await opener.split(place, name, 'validation', false));
     }
     for (const [i, directory] of (options.validate ?? []).entries()) {
-      validation.push(await opener.split(directory, names[sources.length + i] as string, 'validation', true));
+      validation.push(
+        await opener.split(await recogniseData(directory), names[sources.length + i] as string, 'validation', true),
+      );
     }
     const backend = await openTrainingBackend(usefulWorkers(options, config));
     process.stderr.write(

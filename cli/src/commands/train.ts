@@ -14,7 +14,16 @@ import {
   wholeNumber,
   wholeNumberRange,
 } from '../arguments.js';
-import { type DataFolder, dataHelp, loadData, recogniseData, skipCorruptHelp } from '../data.js';
+import {
+  type DataPlace,
+  dataHelp,
+  imagesOf,
+  loadData,
+  recogniseData,
+  skipCorruptHelp,
+  splitSeedHelp,
+  splitSeedOf,
+} from '../data.js';
 import { percent } from '../format.js';
 import { interruptible } from '../interrupt.js';
 import { addModelOptions, MODEL_OPTIONS, type ModelOptions } from '../model-options.js';
@@ -53,11 +62,13 @@ export interface TrainCommandOptions extends TrainingDeviceOptions, ModelOptions
   readonly tasks?: number;
   readonly taskBatch?: number;
   readonly seed?: number;
+  readonly splitSeed?: number;
 }
 
 /** Settings as they come from a file, not checked yet. */
 interface Settings {
   readonly model?: object;
+  readonly splitSeed?: number;
 }
 
 const DEFAULT_RULE = 'sparse-maml';
@@ -66,7 +77,7 @@ export function trainCommand(): Command {
   const command = new Command('train')
     .description('Meta-train on classes of images: where a network should start, and which of its weights should move.')
     .requiredOption(
-      '--data <dir>',
+      '--data <place>',
       `${dataHelp}; with --model several times, each with its weight: --data A --data B:0.5`,
       collectTexts,
     )
@@ -87,6 +98,7 @@ export function trainCommand(): Command {
       'examples per class; several numbers alternate; with --model one, or a range: 1-5',
       collectRanges,
     )
+    .option('--queries <n>', 'images per class that are asked about (default: 5)', count)
     .option(
       '--inner-steps <n>',
       'gradient steps on the support set; 0 trains a prototype network; with --model also a range: 0-10',
@@ -113,11 +125,11 @@ export function trainCommand(): Command {
       count,
     )
     .option('--seed <n>', 'seed of weights and tasks', wholeNumber)
+    .option('--split-seed <n>', splitSeedHelp, wholeNumber)
     .optionsGroup('Of --model:')
     .option('--trainable <selections...>', 'what may move, as `whet compile` selects it (default: blocks:1)')
     .option('--learn-weights <selections...>', 'learn where these start, too (default: none)')
     .option('--validate <dir>', 'data that is never trained on, to validate with; repeat it for several', collectTexts)
-    .option('--queries <n>', 'images per class that are asked about (default: 5)', count)
     .option('--images-per-class <n>', 'encode no more than the first so many images of each class', count)
     .option('--byte-cost <x>', 'weight of a profile’s bytes in the outer loss of learned masks', positiveNumber)
     .option(
@@ -141,7 +153,7 @@ function single(option: string, [from, to]: NumberRange): number {
   throw new Error(`${option} ${from}-${to}: expected one number; a range is for --model`);
 }
 
-async function readConfig(options: TrainCommandOptions, { image }: DataFolder): Promise<unknown> {
+async function readConfig(options: TrainCommandOptions, data: DataPlace): Promise<unknown> {
   const file: Settings = options.config
     ? ((await readNamedJson(options.config, 'settings')) as Settings)
     : { model: { architecture: 'conv4' } };
@@ -150,6 +162,7 @@ async function readConfig(options: TrainCommandOptions, { image }: DataFolder): 
     order: options.order && Number(options.order),
     ways: options.ways && single('--ways', options.ways),
     shots: options.shots?.map((range) => single('--shots', range)),
+    queries: options.queries,
     innerSteps: options.innerSteps && single('--inner-steps', options.innerSteps),
     innerRate: options.innerRate,
     outerSteps: options.outerSteps,
@@ -159,8 +172,9 @@ async function readConfig(options: TrainCommandOptions, { image }: DataFolder): 
     tasksPerStep: options.tasks,
     taskBatch: options.taskBatch,
     seed: options.seed,
+    splitSeed: splitSeedOf([data], options.splitSeed ?? file?.splitSeed),
   };
-  const model = file?.model && { ...image, ...file.model };
+  const model = file?.model && { ...(await imagesOf(data, given.splitSeed)), ...file.model };
   const changes = Object.entries({ ...given, model }).filter(([, value]) => value !== undefined);
   return { ...file, ...Object.fromEntries(changes) };
 }
@@ -206,7 +220,6 @@ function refuseModelOptions(options: TrainCommandOptions): void {
     trainable: '--trainable',
     learnWeights: '--learn-weights',
     validate: '--validate',
-    queries: '--queries',
     imagesPerClass: '--images-per-class',
     byteCost: '--byte-cost',
     budgetMs: '--budget-ms',
@@ -230,20 +243,22 @@ async function runTraining(options: TrainCommandOptions): Promise<void> {
   if (options.startLayers && !options.startFrom)
     throw new Error('--start-layers: expected --start-from, where to take them from');
   const [data = '', ...others] = options.data;
-  if (others.length > 0) throw new Error('--data: expected one folder; several are for --model');
+  if (others.length > 0) throw new Error('--data: expected one place; several are for --model');
   refuseModelOptions(options);
-  const folder = await recogniseData(data);
+  const place = await recogniseData(data);
   const { config, state } = options.resume
     ? await trainer.resumeFrom(last, options)
-    : await trainer.newRun(await readConfig(options, folder), options.startFrom, options.startLayers);
+    : await trainer.newRun(await readConfig(options, place), options.startFrom, options.startLayers);
   for (const warning of trainer.exportObstacles(config)) process.stderr.write(`note: ${warning}\n`);
-  const dataset = await loadData(folder, {
+  const dataset = await loadData(place, {
     size: config.model.imageSize,
     channels: config.model.imageChannels,
     preprocessing: config.preprocessing,
     mean: options.mean,
     std: options.std,
     skipCorrupt: options.skipCorrupt,
+    splitSeed: config.splitSeed,
+    check: (listed) => trainer.checkTasks(config, listed),
   });
   if (config.preprocessing && !isDeepStrictEqual(config.preprocessing, dataset.preprocessing)) {
     throw new Error(`--data ${data}: the run prepares images in another way than ${dataset.name} does`);

@@ -190,7 +190,9 @@ describe('whet train --data', () => {
 
   it('says what it expected of a folder that is none, and that a network takes other images', async () => {
     await mkdir(join(folder, 'none', 'cats'), { recursive: true });
-    expect((await train('none', 'small.json')).err).toMatch(/--data none: expected Omniglot .*CIFAR .*, got cats$/m);
+    expect((await train('none', 'small.json')).err).toMatch(
+      /--data none: expected image folders .*CIFAR .*, got cats$/m,
+    );
     expect((await train('cifar', 'small.json', '--run', 'third')).err).toContain(
       'cifar-10: expected images of 12 x 12 x 3 (model.imageSize, model.imageChannels), got 32 x 32 x 3',
     );

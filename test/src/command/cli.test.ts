@@ -162,7 +162,7 @@ describe('whet', () => {
     [
       'a missing data folder',
       ['train', '--data', 'nowhere'],
-      /--data nowhere: expected .*images_background\.zip.*<split>\/<class>.*test_batch\.bin.*got no such folder/,
+      /--data nowhere: expected .*<class>.*images_background\.zip.*test_batch\.bin.*got nothing of that name/,
     ],
     [
       'a run that is there already',

@@ -248,7 +248,7 @@ describe('whet train --model', () => {
         '--rule, --order 2: expected without --model, which learns masks and rates by first-order gradients',
       ],
       [[...model, '--data', 'near', '--shots', '1', '5'], '--shots: expected one number or range with --model'],
-      [['--data', 'near', '--data', 'far'], '--data: expected one folder; several are for --model'],
+      [['--data', 'near', '--data', 'far'], '--data: expected one place; several are for --model'],
       [['--data', 'near', '--ways', '5-3'], 'expected a whole number of 1 or more, or a range of such as 3-8.'],
       [['--data', 'near', '--ways', '3-5'], '--ways 3-5: expected one number; a range is for --model'],
       [['--data', 'near', '--trainable', 'all', '--validate', 'far'], '--trainable, --validate: expected --model'],

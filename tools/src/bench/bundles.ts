@@ -60,7 +60,7 @@ const rows: Row[] = [
 ];
 const accuracies: string[][] = [];
 for (const directory of data) {
-  const of = await recogniseData(directory, { plain: true });
+  const of = await recogniseData(directory);
   const measured = [];
   for (const bundle of bundles) {
     const files = await openData(of, split, { preprocessing: bundle.manifest.preprocessing });

@@ -40,7 +40,7 @@ const ends: Readonly<Record<string, AdaptOptions>> = {
 
 const rows: string[][] = [];
 for (const directory of data) {
-  const files = await openData(await recogniseData(directory, { plain: true }), split, { preprocessing });
+  const files = await openData(await recogniseData(directory), split, { preprocessing });
   const gains = new Map(Object.keys(ends).map((end) => [end, [] as number[]]));
   const [starts, losses]: [number[], number[]] = [[], []];
   for (const { classes } of drawTasks({ bundle, files, tasks: Number(values.tasks), seed: 11 }, shape)) {

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { access, mkdir } from 'node:fs/promises';
+import { access, mkdir, statfs } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { DataError } from './dataset.js';
@@ -18,6 +18,11 @@ export async function cacheFolder(directory?: string): Promise<string> {
     throw unwritable(folder, cause);
   }
   return folder;
+}
+
+export async function freeBytesOf(folder: string): Promise<number> {
+  const { bavail, bsize } = await statfs(folder);
+  return bavail * bsize;
 }
 
 // The XDG base directory specification: a relative path is to be ignored.

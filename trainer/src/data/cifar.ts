@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Preprocessing } from '@whet/runtime/images';
 import * as z from 'zod/mini';
-import { DataError, type Dataset, type ImageClass, type SplitName } from './dataset.js';
+import { DataError, type Dataset, type ImageClass, SPLITS, type SplitName } from './dataset.js';
 import type { FileClass, ImageFiles } from './image-files.js';
 import { nearestNames } from './nearest-names.js';
 import { type PixelNormalization, pixelNormalization } from './pixel-normalization.js';
@@ -23,7 +23,6 @@ interface Layout {
 
 const SIDE = 32;
 const PLANE = SIDE * SIDE;
-const SPLITS = ['train', 'validation', 'test'] as const satisfies readonly SplitName[];
 
 const namesSchema = z.array(z.union([z.string(), z.int()])).check(z.minLength(1));
 const splitSchema = z.strictObject({ train: namesSchema, validation: namesSchema, test: namesSchema });

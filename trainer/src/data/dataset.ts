@@ -9,6 +9,7 @@ export interface ImageClass {
 
 /** Classes of different splits are disjoint: what is tested was never trained. */
 export type SplitName = 'train' | 'validation' | 'test';
+export const SPLITS = ['train', 'validation', 'test'] as const satisfies readonly SplitName[];
 
 export interface Dataset {
   readonly name: string;
@@ -19,6 +20,8 @@ export interface Dataset {
   readonly skipped?: readonly string[];
   /** What stands beside the images, as paths below the folder, and is none; absent where there is nothing. */
   readonly unread?: readonly string[];
+  /** By which classes that came without splits were split; absent where they had some. */
+  readonly splitSeed?: number;
 }
 
 /** Data that is missing, damaged, or too little for what is asked of it. */

@@ -138,12 +138,17 @@ describe('DomainSampler', () => {
     ['a range backwards', two(1), { ways: [5, 2] }, 'a: ways: expected a range from the least to the most, got 5 to 2'],
     ['no way', two(1), { ways: [0, 2] }, 'a, train: expected ways to be an integer of at least 1, got 0'],
     ['half a shot', two(1), { shots: [1, 2.5] }, 'a, train: expected shots to be an integer of at least 1, got 2.5'],
-    ['too few classes', two(1), { ways: [2, 7] }, 'a, train: expected at least 7 classes for 7 ways, got 6'],
+    [
+      'too few classes',
+      two(1),
+      { ways: [2, 7] },
+      'a, train: expected at least 7 classes for 7 ways, got 6; --ways 6 would do',
+    ],
     [
       'too few images',
       [{ files: imageFiles('few', { count: 4 }), weight: 1 }],
       {},
-      'few, train: class few0: expected at least 5 images for 3 shots and 2 queries, got 4',
+      'few, train: class few0: expected at least 5 images for 3 shots and 2 queries, got 4; --queries 1 would do',
     ],
   ])('refuses %s', (_, domains, ranges, message) => {
     expect(() => new DomainSampler(domains, { ...RANGES, ...ranges }, 1)).toThrow(new DataError(message));

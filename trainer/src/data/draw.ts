@@ -15,12 +15,18 @@ type Counted = Pick<ImageClass, 'name' | 'count'>;
 export const episodeStream = (seed: number, split: SplitName, index: number): Random =>
   generatorFor(seed, `episode/${split}`, index);
 
-/** Throws {@link DataError} where there are too few classes, or a class has too few images, for `shape`. */
+const asOption = (name: keyof EpisodeShape): string => `--${name}`;
+
+/**
+ * Throws {@link DataError} where there are too few classes, or a class has too few images, for `shape`, with what would do in the words of
+ * `optionOf`.
+ */
 export function checkShape(
   where: string,
   classes: readonly Counted[],
   classCount: number,
   { ways, shots, queries }: EpisodeShape,
+  optionOf = asOption,
 ): void {
   const counts: [string, number, number][] = [
     ['ways', ways, 1],
@@ -34,15 +40,28 @@ export function checkShape(
   }
   if (classes.length === 0) throw new DataError(`${where}: expected classes, got none`);
   if (ways > classCount) {
-    throw new DataError(`${where}: expected at least ${ways} classes for ${ways} ways, got ${classCount}`);
+    const less = classCount > 1 ? `; ${optionOf('ways')} ${classCount} would do` : '';
+    throw new DataError(`${where}: expected at least ${ways} classes for ${ways} ways, got ${classCount}${less}`);
   }
   const smallest = classes.reduce((least, each) => (each.count < least.count ? each : least));
   if (shots + queries > smallest.count) {
     throw new DataError(
       `${where}: class ${smallest.name}: expected at least ${shots + queries} images for ` +
-        `${shots} shots and ${queries} queries, got ${smallest.count}`,
+        `${shots} shots and ${queries} queries, got ${smallest.count}; ${fewer(smallest.count, { shots, queries }, optionOf)}`,
     );
   }
+}
+
+/** What would do for a class of few images. */
+function fewer(
+  count: number,
+  { shots, queries }: Pick<EpisodeShape, 'shots' | 'queries'>,
+  optionOf: typeof asOption,
+): string {
+  if (count > shots) return `${optionOf('queries')} ${count - shots} would do`;
+  if (count > queries) return `${optionOf('shots')} ${count - queries} would do`;
+  if (count > 1) return `${optionOf('shots')} ${count - 1} with ${optionOf('queries')} 1 would do`;
+  return 'more images would do, or to leave the class out';
 }
 
 /** Draws classes, and of each the images of its support and then of its queries, all without replacement. */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import writeFileAtomic from 'write-file-atomic';
 import * as z from 'zod/mini';
 import { cacheFolder, unwritable } from './cache-folder.js';
-import type { Dataset, ImageClass, SplitName } from './dataset.js';
+import { type Dataset, type ImageClass, SPLITS } from './dataset.js';
 
 /** What a cache keeps of a dataset. */
 export type DecodedImages = Pick<Dataset, 'splits' | 'skipped'>;
@@ -36,8 +36,6 @@ const headerSchema = z.object({
   skipped: z.optional(z.array(z.string())),
 });
 type Header = z.infer<typeof headerSchema>;
-
-const SPLITS = ['train', 'validation', 'test'] as const satisfies readonly SplitName[];
 
 /**
  * A cache file named `<label>-<digest of madeFrom>.images` in `directory` (`$XDG_CACHE_HOME/whet`, else

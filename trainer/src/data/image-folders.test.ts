@@ -4,10 +4,10 @@ import { dirname, join } from 'node:path';
 import { decodePixels } from '@whet/runtime/images';
 import sharp from 'sharp';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { DataError, type SplitName } from './dataset.js';
+import { DataError, type Dataset, type SplitName } from './dataset.js';
 import { EpisodeSampler } from './episodes.js';
 import { type FileClass, filePixels, leaveOutCorrupt } from './image-files.js';
-import { type ImageFolderOptions, loadImageFolders, openImageFolder } from './image-folders.js';
+import { type CountedClasses, type ImageFolderOptions, loadImageFolders, openImageFolder } from './image-folders.js';
 
 const SIZE = 6;
 const COLOURS: Record<string, string> = {
@@ -162,7 +162,67 @@ describe('loadImageFolders', () => {
     await put('test/readme.txt', '');
     expect(await refusal()).toBe('DATA/test: expected a folder for each class, got none');
     data = join(root, 'nowhere');
-    expect(await refusal()).toMatch(/^DATA: expected a folder that can be read, got Error: ENOENT/);
+    expect(await refusal()).toMatch(/^DATA: expected a folder that can be read, got ENOENT/);
+  });
+});
+
+describe('classes that come without splits', () => {
+  const plain = ['ant', 'bee', 'cow', 'doe', 'elk', 'fly'];
+  beforeEach(async () => {
+    data = join(root, 'plain');
+    for (const name of plain) for (const i of [1, 2]) await put(`${name}/${i}.png`, '#102030');
+  });
+  const namesOf = (dataset: Dataset) =>
+    Object.fromEntries(Object.entries(dataset.splits).map(([split, all]) => [split, all.map(({ name }) => name)]));
+
+  test('are split by class and by a seed, which is said before any image is read', async () => {
+    const listed: CountedClasses[] = [];
+    const dataset = await load({ splitSeed: 3, onListed: (found) => listed.push(found) });
+    expect(dataset).toMatchObject({ name: 'plain', splitSeed: 3 });
+    const names = namesOf(dataset);
+    expect(Object.values(names).flat().sort()).toEqual(plain);
+    expect(listed[0]?.splits.train).toEqual(names['train']?.map((name) => ({ name, count: 2 })));
+    expect(namesOf(await load({ splitSeed: 3 }))).toEqual(names);
+    for (const split of ['train', 'validation', 'test'] as const) {
+      const own = await openImageFolder(data, split, 3);
+      expect(own.classes.map(({ name }) => name)).toEqual(names[split]);
+      expect((await openImageFolder(data, split)).classes).toHaveLength(6);
+    }
+    await put('ant/3.png', 'no image');
+    const refused = load({
+      onListed: () => {
+        throw new DataError('too few');
+      },
+    });
+    await expect(refused).rejects.toThrow('too few');
+  });
+
+  test('may be a file of paths and labels, from its folder or absolute', async () => {
+    const lines = plain.flatMap((name, i) =>
+      [`${name}/1.png,${name}`, `${join(data, name, '2.png')},${name}`].slice(i % 2),
+    );
+    await put('labels.csv', ['path,label', ...lines].join('\n'));
+    const file = join(data, 'labels.csv');
+    const dataset = await loadImageFolders(file, { size: SIZE, cacheDirectory });
+    expect(dataset).toMatchObject({ name: 'labels', splitSeed: 0 });
+    expect(namesOf(dataset)).toEqual(namesOf(await load()));
+    const all = await openImageFolder(file, 'test');
+    expect(all.classes.map(({ count }) => count)).toEqual([2, 1, 2, 1, 2, 1]);
+    const refusalOf = async (text: string) => {
+      await put('labels.csv', text);
+      return openImageFolder(file, 'test').then(
+        () => '',
+        (error: Error) => error.message.replaceAll(data, 'DATA'),
+      );
+    };
+    expect(await refusalOf('path,label\nant/9.png,ant')).toBe(
+      'DATA/labels.csv: expected paths of images from its folder, got ant/9.png, where none is',
+    );
+    expect(await refusalOf('file;class\nant/1.png;ant')).toBe(
+      'DATA/labels.csv: expected a first line "path,label", got "file;class"',
+    );
+    await rm(file);
+    await expect(openImageFolder(file, 'test')).rejects.toThrow('expected a file that can be read, got Error: ENOENT');
   });
 });
 
@@ -184,7 +244,6 @@ describe('openImageFolder', () => {
     data = join(data, 'test');
     expect(await names('test')).toEqual(['fox', 'gnu']);
     expect(await names('validation')).toEqual(['fox', 'gnu']);
-    expect(await refusal()).toBe('DATA: expected a folder train of classes, got fox, gnu, notes.txt');
   });
 
   test('names an image that cannot be decoded, or leaves it out and says so', async () => {

@@ -1,13 +1,13 @@
 import { constants } from 'node:fs';
 import { access, mkdir, readdir, rm, rmdir, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { DataError } from '../data/dataset.js';
+import { DataError, SPLITS } from '../data/dataset.js';
 import { generatorFor } from '../data/random.js';
 import { creditsOf } from './credits.js';
 import { emojiStyles, type IconSet, permissiveLicences, readIconSets } from './icon-sets.js';
 import { inTurns } from './in-turns.js';
 import { drawPicture } from './picture.js';
-import { EMOJI_FOLDERS, type EmojiFolder, type PlannedPicture, planPictures, SPLITS, type Undrawn } from './plan.js';
+import { EMOJI_FOLDERS, type EmojiFolder, type PlannedPicture, planPictures, type Undrawn } from './plan.js';
 import { findThings } from './things.js';
 
 export interface EmojiOptions {

@@ -1,4 +1,4 @@
-import { DataError, type SplitName } from '../data/dataset.js';
+import { DataError, SPLITS, type SplitName } from '../data/dataset.js';
 import { inTurns } from './in-turns.js';
 import { type Look, lookAt } from './picture.js';
 import type { Thing, ThingDrawing } from './things.js';
@@ -36,7 +36,6 @@ export interface PlanOptions {
 }
 
 const HELD_BACK = 'held-back';
-export const SPLITS = ['train', 'validation', 'test'] as const satisfies readonly SplitName[];
 export const EMOJI_FOLDERS = [...SPLITS, HELD_BACK] as const;
 export type EmojiFolder = (typeof EMOJI_FOLDERS)[number];
 

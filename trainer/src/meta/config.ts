@@ -70,6 +70,8 @@ const settingsSchema = z.strictObject({
   /** Adds to the outer loss `weight` times the bytes of a profile, as a share of those where all moves. */
   byteCost: z.strictObject({ weight: z.number().positive() }).optional(),
   seed: z.number().int().min(0).default(0),
+  /** By which data whose classes come without splits are split by class. */
+  splitSeed: z.number().int().min(0).optional(),
   validation: z
     .strictObject({ every: positive, tasks: positive, ways: positive, shots: positive, queries: positive })
     .default({ every: 100, tasks: 20, ways: 5, shots: 5, queries: 5 }),

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { type FileHandle, open, rename, rm, stat, statfs } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Preprocessing, pixelsToTensor } from '@whet/runtime/images';
-import { cacheFolder } from '../data/cache-folder.js';
+import { cacheFolder, freeBytesOf } from '../data/cache-folder.js';
 import { DataError } from '../data/dataset.js';
 import { type FileClass, filePixels, type ImageFiles } from '../data/image-files.js';
 import type { Prefix } from './prefix.js';
@@ -32,11 +32,6 @@ export interface FeatureCacheOptions {
 const FORMAT = 1;
 /** Images that are encoded at a time. */
 const BATCH = 16;
-
-async function freeBytesOf(folder: string): Promise<number> {
-  const { bavail, bsize } = await statfs(folder);
-  return bavail * bsize;
-}
 
 /** Images of a data set in their order. */
 const placesOf = ({ classes }: ImageFiles): { of: number; image: number }[] =>

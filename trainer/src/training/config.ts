@@ -74,6 +74,8 @@ const settingsSchema = z.strictObject({
   /** Share of a task's support moments that goes into the population moments at each outer step. */
   momentRate: z.number().min(0).max(1).default(0.01),
   seed: z.number().int().min(0).default(0),
+  /** By which classes that come without splits are split by class; a run keeps it with what it was trained on. */
+  splitSeed: z.number().int().min(0).optional(),
   rotations: z.boolean().default(true),
   augment: z
     .strictObject({

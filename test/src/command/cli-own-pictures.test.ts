@@ -1,0 +1,130 @@
+import { mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { loadCheckpoint } from '@whet/trainer';
+import { zipSync } from 'fflate';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { writeGratings } from './drawn-classes.js';
+import { runWhet } from './whet-process.js';
+
+// Pictures as people have them: classes in folders, a zip file or a table, without splits.
+
+const SETTINGS = {
+  model: { architecture: 'conv4', channels: 4, blocks: 2, imageSize: 12 },
+  rule: 'anil',
+  ways: 2,
+  queries: 1,
+  innerSteps: 1,
+  tasksPerStep: 1,
+  outerSteps: 1,
+  validation: { every: 1, tasks: 1, ways: 2, shots: 1, queries: 1 },
+};
+const CLASSES = 7;
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'whet-cli-own-'));
+  await writeFile(join(folder, 'small.json'), JSON.stringify(SETTINGS));
+  await writeGratings(join(folder, 'photos'), { '.': CLASSES }, { images: 3 });
+  const files = await filesOf('photos');
+  const packed = await Promise.all(
+    files.map(async (path) => [`mine/${path}`, await readFile(join(folder, 'photos', path))] as const),
+  );
+  await writeFile(join(folder, 'photos.zip'), zipSync(Object.fromEntries(packed)));
+  const lines = files.map((path) => `photos/${path},${path.split('/')[0]}`);
+  await writeFile(join(folder, 'photos.csv'), ['path,label', ...lines].join('\n'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+async function filesOf(place: string): Promise<string[]> {
+  const names = await readdir(join(folder, place), { recursive: true });
+  return names.filter((name) => name.endsWith('.png')).sort();
+}
+
+const whet = (...args: string[]) => runWhet(folder, args);
+const train = (data: string, run: string, ...more: string[]) =>
+  whet('train', '--data', data, '--config', 'small.json', '--run', run, '--backend', 'ort-cpu', ...more);
+
+/** The classes that a command says a split has. */
+const saidOf = (err: string, split: string) => new RegExp(`^  ${split}: (.*)$`, 'm').exec(err)?.[1]?.split(', ');
+
+describe('pictures without splits', () => {
+  it('are split by class, which is said first, whether in folders, a zip file or a table', async () => {
+    const weights = [];
+    for (const data of ['photos', 'photos.zip', 'photos.csv']) {
+      const { code, err } = await train(data, `run-${data}`);
+      expect(code, err).toBe(0);
+      expect(err).toContain(
+        'photos: 7 classes, split by class (seed 0): train 3 (9 images), validation 2 (6 images), test 2',
+      );
+      const said = ['train', 'validation', 'test'].flatMap((split) => saidOf(err, split));
+      expect(said.sort()).toEqual(Array.from({ length: CLASSES }, (_, i) => `class-${i}`));
+      const { config, state } = await loadCheckpoint(join(folder, `run-${data}`, 'last.safetensors'));
+      expect(config.splitSeed).toBe(0);
+      weights.push([...state.parameters].map(([name, { value }]) => [name, value]));
+    }
+    expect(weights[1]).toEqual(weights[0]);
+    expect(weights[2]).toEqual(weights[0]);
+  });
+
+  it('stay split where the run goes on, and where its bundle is measured', async () => {
+    const { err } = await train('photos', 'other', '--split-seed', '2');
+    const tested = saidOf(err, 'test');
+    expect((await train('photos', 'more', '--split-seed', '5')).err).not.toContain(saidOf(err, 'train')?.join(', '));
+    const resumed = await whet(
+      'train',
+      '--data',
+      'photos',
+      '--resume',
+      '--run',
+      'other',
+      '--outer-steps',
+      '2',
+      '--backend',
+      'ort-cpu',
+    );
+    expect(saidOf(resumed.err, 'test')).toEqual(tested);
+    expect((await whet('export', 'other/last.safetensors', '--out', 'bundle')).code).toBe(0);
+    const evaluate = (...args: string[]) =>
+      whet('evaluate', 'bundle', '--ways', '2', '--shots', '1', '--queries', '1', '--tasks', '1', ...args);
+    const measured = await evaluate('--data', 'photos.csv');
+    expect(measured.code, measured.err).toBe(0);
+    expect(measured.err).toContain(`photos: split by class (seed 2): test has 2: ${tested?.join(', ')}`);
+    expect(measured.err).toContain('on photos, test: 2 classes, 6 images');
+    expect((await evaluate('--data', 'photos', '--split', 'all')).err).toContain('7 classes, 21 images');
+    await writeGratings(join(folder, 'split'), { train: 2, validation: 2, test: 2 }, { images: 3 });
+    expect((await evaluate('--data', 'split', '--split', 'all')).err).toContain(
+      '--split all: expected classes that come without splits, got split',
+    );
+    expect((await train('split', 'seeded', '--split-seed', '1')).err).toContain(
+      '--split-seed: expected classes that come without splits, got split, with splits of its own',
+    );
+  });
+
+  it('of too few classes or images are refused before any is decoded, with what would do', async () => {
+    const damaged = join(folder, 'photos', 'class-0', '0.png');
+    await rename(damaged, join(folder, 'kept.png'));
+    await writeFile(damaged, 'no image');
+    const refusals: [string[], RegExp][] = [
+      [
+        ['--queries', '5'],
+        /photos, train: class class-\d: expected at least 6 images for 1 shots and 5 queries, got 3; --queries 2 would do/,
+      ],
+      [['--shots', '3'], /expected at least 4 images for 3 shots and 1 queries, got 3; --shots 2 would do/],
+      [['--shots', '9', '--queries', '9'], /got 3; --shots 2 with --queries 1 would do/],
+      [['--ways', '20'], /photos, train: expected at least 20 classes for 20 ways, got 12; --ways 12 would do/],
+    ];
+    for (const [args, message] of refusals) expect((await train('photos', 'few', ...args)).err).toMatch(message);
+    const validation = { ...SETTINGS.validation, ways: 5 };
+    await writeFile(join(folder, 'wide.json'), JSON.stringify({ ...SETTINGS, validation }));
+    const wide = await whet('train', '--data', 'photos', '--config', 'wide.json', '--backend', 'ort-cpu');
+    expect(wide.err).toContain(
+      'photos, validation: expected at least 5 classes for 5 ways, got 2; validation.ways 2 would do',
+    );
+    await writeGratings(join(folder, 'lone'), { '.': 4 }, { images: 1 });
+    expect((await train('lone', 'few')).err).toContain('got 1; more images would do, or to leave the class out');
+    await writeGratings(join(folder, 'one'), { '.': 1 }, { images: 3 });
+    expect((await train('one', 'few')).err).toContain('one: expected several classes to tell apart, got one, class-0');
+    await rename(join(folder, 'kept.png'), damaged);
+  });
+});
