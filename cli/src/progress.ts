@@ -11,7 +11,7 @@ const FORMAT = '{label} {bar} {percentage}% | {value}/{total} | {eta_formatted} 
 /** Milliseconds off a terminal without a line, after which one is due. */
 const QUIET = 30_000;
 
-/** Starts a bar of `total` units, `from` of them done. Off a terminal, a line is printed every tenth of the way, or half a minute, instead. */
+/** Starts a bar of `total` units, `from` of them done. Off a terminal, a line is printed at first and then every tenth of the way, or half a minute, instead. */
 export function startProgress(label: string, total: number, from = 0): Progress {
   if (!process.stderr.isTTY) return lineProgress(label, total, from);
   const bars = new MultiBar(
@@ -27,7 +27,7 @@ export function startProgress(label: string, total: number, from = 0): Progress 
 
 function lineProgress(label: string, total: number, from: number): Progress {
   const began = performance.now();
-  let last = began;
+  let last = Number.NEGATIVE_INFINITY;
   let reported = Math.floor((from * 10) / total);
   return {
     update: (done, text) => {

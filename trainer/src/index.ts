@@ -155,9 +155,10 @@ export {
 } from './training/config.js';
 export { accuracyOf, type EvaluateTasksOptions, evaluateTasks } from './training/evaluate-tasks.js';
 export { type ExamplePrediction, predictExamples } from './training/example-predictions.js';
+export { DivergedError, type WentBack } from './training/last-good.js';
 export { frozenShare, masksOf, type WeightMask } from './training/masks.js';
 export { type MetricsFile, openMetrics } from './training/metrics.js';
 export { newRun, resumeFrom } from './training/run.js';
 export { type MetricsLine, RunError, readRun } from './training/run-folder.js';
 export { initialState, type TrainingState } from './training/state.js';
-export { DivergedError, type TrainingProgress, train } from './training/train.js';
+export { type TrainingProgress, train } from './training/train.js';

@@ -15,6 +15,7 @@ import { type NamedModel, readNamedModel } from '../model-file.js';
 import { MODEL_OPTIONS, readingOf } from '../model-options.js';
 import { readNamedJson } from '../named-file.js';
 import { startProgress } from '../progress.js';
+import { checkpointsIn, describeWayBack } from '../run-files.js';
 import { openTrainingBackend, stoppedAt, usefulWorkers } from '../training-device.js';
 import { refuseNewSettings, type TrainCommandOptions } from './train.js';
 
@@ -93,13 +94,13 @@ async function settingsOf(options: TrainCommandOptions, sources: readonly Source
 async function openRun(
   named: NamedModel,
   options: TrainCommandOptions,
-  last: string,
+  { last, good }: { readonly last: string; readonly good: string },
   data: readonly Source[],
 ): Promise<ModelRun> {
   const { newModelRun, openModelRun, timeOn } = await import('@whet/trainer');
   const { file, reading } = named;
   if (reading) refuseReading(options);
-  if (options.resume) return openModelRun(file, last, options.outerSteps);
+  if (options.resume) return openModelRun(file, last, { outerSteps: options.outerSteps, good });
   const { mean, std, budgetMs } = options;
   const backend = budgetMs === undefined ? undefined : await openTrainingBackend(options);
   return newModelRun(file, await settingsOf(options, data), {
@@ -167,22 +168,23 @@ export async function runModelTraining(options: TrainCommandOptions): Promise<vo
       basename(join(process.cwd(), each)),
     ),
   );
-  const data: Source[] = [];
-  for (const [i, { directory, weight }] of sources.entries()) {
-    data.push({ name: names[i] as string, weight, place: await recogniseData(directory) });
-  }
   const modelName = basename(options.model as string, extname(options.model as string));
   const run =
     options.run ??
     join('runs', options.config ? basename(options.config, extname(options.config)) : `${names[0]}-${modelName}`);
   if (options.resume && options.run === undefined)
     throw new Error('--resume: expected --run, the folder of the run to go on with');
-  const [last, best] = [join(run, 'last.safetensors'), join(run, 'best.safetensors')];
+  const { last, best, good } = checkpointsIn(run);
   if (!options.resume && existsSync(last)) {
     throw new Error(`${last} exists; go on with --resume --run ${run}, or name another folder with --run`);
   }
+  process.stderr.write(`${run}: training on ${names.join(', ')}\n`);
+  const data: Source[] = [];
+  for (const [i, { directory, weight }] of sources.entries()) {
+    data.push({ name: names[i] as string, weight, place: await recogniseData(directory) });
+  }
   const named = await readNamedModel(options.model as string);
-  const found = await openRun(named, options, last, data);
+  const found = await openRun(named, options, { last, good }, data);
   const { config, state, model, candidates } = found;
   const same = config.data.map(({ name }) => name).join() === data.map(({ name }) => name).join();
   if (!same)
@@ -237,7 +239,8 @@ export async function runModelTraining(options: TrainCommandOptions): Promise<vo
       domains,
       validation,
       metrics: await trainer.openMetrics(join(run, 'metrics.jsonl'), state.step),
-      checkpoints: { last, best },
+      checkpoints: { last, best, good },
+      onWentBack: (where) => process.stderr.write(`${describeWayBack(where)}\n`),
       signal,
       onProgress: (now) => {
         if (now.validation) ended = now;

@@ -29,6 +29,7 @@ import { interruptible } from '../interrupt.js';
 import { addModelOptions, MODEL_OPTIONS, type ModelOptions } from '../model-options.js';
 import { readNamedJson } from '../named-file.js';
 import { startProgress } from '../progress.js';
+import { checkpointsIn, describeWayBack } from '../run-files.js';
 import { openTrainingBackend, stoppedAt, type TrainingDeviceOptions, usefulWorkers } from '../training-device.js';
 
 export interface TrainCommandOptions extends TrainingDeviceOptions, ModelOptions {
@@ -234,8 +235,7 @@ function refuseModelOptions(options: TrainCommandOptions): void {
 async function runTraining(options: TrainCommandOptions): Promise<void> {
   const trainer = await import('@whet/trainer');
   const run = runFolder(options);
-  const last = join(run, 'last.safetensors');
-  const best = join(run, 'best.safetensors');
+  const { last, best, good } = checkpointsIn(run);
   if (!options.resume && existsSync(last)) {
     throw new Error(`${last} exists; go on with --resume --run ${run}, or name another folder with --run`);
   }
@@ -245,9 +245,10 @@ async function runTraining(options: TrainCommandOptions): Promise<void> {
   const [data = '', ...others] = options.data;
   if (others.length > 0) throw new Error('--data: expected one place; several are for --model');
   refuseModelOptions(options);
+  process.stderr.write(`${run}: training on ${data}\n`);
   const place = await recogniseData(data);
-  const { config, state } = options.resume
-    ? await trainer.resumeFrom(last, options)
+  const { config, state, ...started } = options.resume
+    ? await trainer.resumeFrom(last, { ...options, good })
     : await trainer.newRun(await readConfig(options, place), options.startFrom, options.startLayers);
   for (const warning of trainer.exportObstacles(config)) process.stderr.write(`note: ${warning}\n`);
   const dataset = await loadData(place, {
@@ -277,6 +278,7 @@ async function runTraining(options: TrainCommandOptions): Promise<void> {
   const seen = trainer.trainsOnValidation(config) ? ' (classes trained on)' : '';
   try {
     await trainer.train({
+      ...started,
       config,
       state,
       dataset,
@@ -284,7 +286,8 @@ async function runTraining(options: TrainCommandOptions): Promise<void> {
       // A GPU is filled by all tasks of a step at once; on a CPU one after the other is as fast and takes less memory.
       ...(backend.accelerated ? { taskBatch: config.tasksPerStep } : {}),
       metrics: await trainer.openMetrics(join(run, 'metrics.jsonl'), state.step),
-      checkpoints: { last, best },
+      checkpoints: { last, best, good },
+      onWentBack: (where) => process.stderr.write(`${describeWayBack(where)}\n`),
       prefetch: true,
       signal,
       onProgress: ({ step, loss, accuracy, rate, frozen, validation }) => {

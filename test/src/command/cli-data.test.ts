@@ -114,6 +114,16 @@ describe('whet train --data', () => {
     expect([refused.code, refused.err]).toEqual([1, expect.stringMatching(/maskCost: expected/)]);
   });
 
+  it('halves rates of which steps diverge, says so, and ends when that does not help', async () => {
+    const diverging = ['--run', 'diverging', '--rule', 'maml', '--outer-rate', '1e30', '--outer-steps', '3'];
+    const { code, err } = await train('grey', 'small.json', ...diverging);
+    expect(err).toMatch(
+      /note: outer step 2: the loss of task 0 is NaN; the rates are halved \(1\/2 of the settings'\), and the run goes on from step 0/,
+    );
+    expect(err).toMatch(/^whet: outer step 2: .* is NaN; the rates were halved 8 times already$/m);
+    expect(code).toBe(1);
+  });
+
   it('computes tasks in workers, to the same weights, and starts a wider network from layers of a bundle', async () => {
     const inWorkers = async (run: string, ...args: string[]) => {
       const trained = await train('grey', 'small.json', '--run', run, '--tasks', '2', '--threads', '1', ...args);

@@ -54,6 +54,7 @@ describe('pictures without splits', () => {
     for (const data of ['photos', 'photos.zip', 'photos.csv']) {
       const { code, err } = await train(data, `run-${data}`);
       expect(code, err).toBe(0);
+      expect(err.split('\n')[0]).toBe(`run-${data}: training on ${data}`);
       expect(err).toContain(
         'photos: 7 classes, split by class (seed 0): train 3 (9 images), validation 2 (6 images), test 2',
       );
@@ -70,6 +71,9 @@ describe('pictures without splits', () => {
   it('stay split where the run goes on, and where its bundle is measured', async () => {
     const { err } = await train('photos', 'other', '--split-seed', '2');
     const tested = saidOf(err, 'test');
+    // A rate and what is left are said from the first step on, whatever the number of steps.
+    const long = await train('photos', 'long', '--outer-steps', '15');
+    expect(long.err).toMatch(/^train: 1\/15 [\d.]+ steps\/s \| loss [\d.]+ \| acc [\d.]+ %/m);
     expect((await train('photos', 'more', '--split-seed', '5')).err).not.toContain(saidOf(err, 'train')?.join(', '));
     const resumed = await whet(
       'train',

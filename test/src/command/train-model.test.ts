@@ -241,6 +241,14 @@ describe('whet train --model', () => {
     expect(exported.out).toContain('default: auto');
   });
 
+  it('goes on at half the rates where steps diverge', async () => {
+    await writeFile(join(root, 'wild.json'), JSON.stringify({ ...settings, rateRate: 300 }));
+    const few = ['--ways', '3', '--shots', '2', '--queries', '2', '--inner-steps', '2', '--outer-steps', '3'];
+    const { code, err } = await train('--config', 'wild.json', ...few, '--run', 'wild');
+    expect(err).toMatch(/note: outer step 2: .*; the rates are halved \(1\/2 of the settings'\), .* from step 0/);
+    expect(code, err).toBe(0);
+  });
+
   it('says which option is not for it', async () => {
     const cases: [string[], string][] = [
       [

@@ -17,17 +17,22 @@ export interface ModelRunState {
   step: number;
   /** The best mean accuracy over the validation's domains so far. */
   bestValidation: number | undefined;
+  /** How often the rates were halved, because steps diverged. */
+  halved: number;
   readonly learned: Map<string, AdamState>;
 }
 
 export interface ModelCheckpoint {
   readonly config: ModelRunConfig;
   readonly state: ModelRunState;
+  /** An earlier state, to go back to where steps diverge; of a run that is gone on with. */
+  readonly good?: ModelRunState | undefined;
 }
 
 export const initialModelState = (candidates: Candidates, config: ModelRunConfig): ModelRunState => ({
   step: 0,
   bestValidation: undefined,
+  halved: 0,
   learned: initialLearned(candidates, config),
 });
 
@@ -49,6 +54,7 @@ export async function saveModelCheckpoint(
     format: FORMAT,
     step: String(state.step),
     bestValidation: JSON.stringify(state.bestValidation ?? null),
+    halved: String(state.halved),
     config: JSON.stringify(config),
   };
   await mkdir(dirname(path), { recursive: true });
@@ -88,7 +94,8 @@ export async function loadModelCheckpoint(path: string, candidates: Candidates):
       learned.set(name, { value: take('parameter'), first: take('adam.first'), second: take('adam.second') });
     }
     const bestValidation = (JSON.parse(metadata['bestValidation'] ?? 'null') as number | null) ?? undefined;
-    return { config, state: { step: Number(metadata['step']), bestValidation, learned } };
+    const halved = Number(metadata['halved'] ?? 0);
+    return { config, state: { step: Number(metadata['step']), bestValidation, halved, learned } };
   } catch (cause) {
     throw new CheckpointError(`checkpoint "${path}": ${(cause as Error).message}`, { cause });
   }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import type { ExternalReader } from '@whet/compiler';
 import type { Preprocessing } from '@whet/runtime';
 import { fewerLevels, levelsFor, preprocessingOf } from '../compile/compile-checks.js';
@@ -87,11 +88,22 @@ export async function newModelRun(file: ModelFile, settings: object, options: Ne
   return { config, state: initialModelState(candidates, config), model, candidates };
 }
 
+export interface OpenModelRunOptions {
+  /** Moves the end of the run. */
+  readonly outerSteps?: number | undefined;
+  /** The checkpoint that the run goes back to where steps diverge, beside the last; none when absent, or not there. */
+  readonly good?: string | undefined;
+}
+
 /**
- * A run as a checkpoint left it; `outerSteps` moves its end. Throws {@link CheckpointError} where that is not one of such a run, is of another
+ * A run as a checkpoint left it. Throws {@link CheckpointError} where that is not one of such a run, is of another
  * model, or stands past its new end.
  */
-export async function openModelRun(file: ModelFile, path: string, outerSteps?: number): Promise<ModelRun> {
+export async function openModelRun(
+  file: ModelFile,
+  path: string,
+  { outerSteps, good: goodPath }: OpenModelRunOptions = {},
+): Promise<ModelRun> {
   const saved = await modelRunConfigOf(path);
   if (!saved) throw new CheckpointError(`checkpoint "${path}": expected one of \`whet train --model\``);
   const sha256 = digestOf(file);
@@ -106,5 +118,7 @@ export async function openModelRun(file: ModelFile, path: string, outerSteps?: n
   if (outerSteps !== undefined && outerSteps < state.step) {
     throw new CheckpointError(`checkpoint "${path}" stands at step ${state.step}, past the ${outerSteps} asked for`);
   }
-  return { config: outerSteps ? { ...config, outerSteps } : config, state, model, candidates };
+  const isThere = goodPath !== undefined && existsSync(goodPath);
+  const good = isThere ? (await loadModelCheckpoint(goodPath, candidates)).state : undefined;
+  return { config: outerSteps ? { ...config, outerSteps } : config, state, good, model, candidates };
 }

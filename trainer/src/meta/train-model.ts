@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import type { Backend, Executable, Graph } from '@whet/compiler';
 import type { SourceModel } from '../compile/read/read-model.js';
 import { DomainSampler } from '../data/domains.js';
@@ -5,9 +6,10 @@ import { drawTask } from '../data/draw.js';
 import { generatorFor } from '../data/random.js';
 import { type Interval, meanInterval } from '../statistics.js';
 import { adamStep } from '../training/adam.js';
+import { DivergedError, divergedOnly, LastGood, type WentBack } from '../training/last-good.js';
 import type { MaskPenalty } from '../training/mask-cost.js';
 import type { MetricsFile } from '../training/metrics.js';
-import { DivergedError } from '../training/train.js';
+import type { CheckpointPaths } from '../training/train.js';
 import type { Candidates } from './candidates.js';
 import { type ModelCheckpoint, saveModelCheckpoint } from './checkpoint.js';
 import type { ModelRunConfig } from './config.js';
@@ -53,9 +55,11 @@ export interface TrainModelOptions extends ModelCheckpoint {
   /** Whose tasks say how good it is, none of whose classes are trained on. */
   readonly validation: readonly EncodedDomain[];
   readonly metrics?: MetricsFile;
-  /** Where checkpoints go: `last`, and `best` by the mean accuracy over the validation's domains. */
-  readonly checkpoints?: { readonly last: string; readonly best: string };
+  /** Where checkpoints go: `last`, `best` by the mean accuracy over the validation's domains, and `good`, to go back to where steps diverge. */
+  readonly checkpoints?: CheckpointPaths;
   readonly onProgress?: (progress: ModelTrainingProgress) => void;
+  /** Called where steps diverged, and the run goes on from an earlier one. */
+  readonly onWentBack?: (where: WentBack) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -161,6 +165,10 @@ async function outerStep(
     const { files, encoded } = domains[drawn.domain] as EncodedDomain;
     return { of: files.name, outcome: await walkTask(training, await encoded(drawn), innerStepsOf(config, index)) };
   });
+  for (const { outcome } of taken) {
+    if (!Number.isFinite(outcome.loss))
+      throw new DivergedError(`outer step ${state.step + 1}: the loss is ${outcome.loss}`);
+  }
   const sums = new Map<string, Float32Array>();
   for (const { name } of specs) {
     const [first, ...others] = taken.map(({ outcome }) => outcome.gradients.get(name) as Float32Array) as [
@@ -171,12 +179,11 @@ async function outerStep(
       (value, i) => others.reduce((total, each) => total + (each[i] as number), value) / tasksPerStep,
     );
     const bad = sum.find((value) => !Number.isFinite(value));
-    if (bad !== undefined)
-      throw new DivergedError(`outer step ${state.step + 1}: the gradient of "${name}" is ${bad}; lower the rates`);
+    if (bad !== undefined) throw new DivergedError(`outer step ${state.step + 1}: the gradient of "${name}" is ${bad}`);
     sums.set(name, sum);
   }
   for (const price of prices) price({ parameters: state.learned }, sums);
-  const share = outerShare(config, state.step);
+  const share = outerShare(config, state.step) * 0.5 ** state.halved;
   state.step++;
   for (const spec of specs) {
     const learned = state.learned.get(spec.name);
@@ -203,7 +210,8 @@ function meansOf(
 /**
  * Learns where a model learns, in place, from `state.step` to the settings' `outerSteps`: masks and rates of the candidates, the head's
  * scale, chosen start weights, by first-order gradients in turns. Tasks depend on (seed, step) alone, so that a run which is gone on
- * with sees those that an uninterrupted one would. Throws {@link DivergedError} at the first gradient that is not finite.
+ * with sees those that an uninterrupted one would. Where a loss or gradient is not finite, it goes back as `train` does. Throws {@link DivergedError}
+ * where it cannot.
  */
 export async function trainModel(options: TrainModelOptions): Promise<void> {
   const { config, state, candidates, signal } = options;
@@ -213,9 +221,26 @@ export async function trainModel(options: TrainModelOptions): Promise<void> {
   const loops = await openLoops(options);
   let window: { readonly of: string; readonly outcome: WalkedTask }[] = [];
   let pace = { steps: 0, since: performance.now() };
+  let hasReported = false;
+  const lastGood = new LastGood(state, options.good, state.step % config.validation.every === 0);
+  const save = async () => {
+    if (!options.checkpoints) return;
+    const { last, good } = options.checkpoints;
+    await saveModelCheckpoint(last, options, candidates);
+    if (lastGood.good && good) await saveModelCheckpoint(good, { ...options, state: lastGood.good }, candidates);
+    else if (good) await rm(good, { force: true });
+  };
   try {
     while (state.step < config.outerSteps && !signal?.aborted) {
-      const taken = await outerStep(options, sampler, loops, specs, prices);
+      const taken = await outerStep(options, sampler, loops, specs, prices).catch(divergedOnly);
+      if (taken instanceof DivergedError) {
+        const where = lastGood.goBack(taken);
+        await options.metrics?.goBack(where.step);
+        options.onWentBack?.(where);
+        window = [];
+        continue;
+      }
+      lastGood.confirm();
       window.push(
         ...taken.map(({ of, outcome: { loss, accuracy } }) => ({
           of,
@@ -224,7 +249,8 @@ export async function trainModel(options: TrainModelOptions): Promise<void> {
       );
       pace.steps++;
       const validating = state.step % config.validation.every === 0 || state.step === config.outerSteps;
-      if (!validating && performance.now() - pace.since < 1000) continue;
+      if (!validating && hasReported && performance.now() - pace.since < 1000) continue;
+      hasReported = true;
       const rate = (1000 * pace.steps) / (performance.now() - pace.since);
       const validation = validating && options.validation.length > 0 ? await validate(options, loops) : undefined;
       const tensors = openTensors(candidates, state.learned);
@@ -240,26 +266,29 @@ export async function trainModel(options: TrainModelOptions): Promise<void> {
       };
       if (validating) {
         await options.metrics?.append({ ...progress, time: new Date().toISOString() });
-        await keep(options, validation);
+        await keepBest(options, validation);
+        await save();
+        lastGood.mark();
         window = [];
       }
       options.onProgress?.(progress);
       pace = { steps: 0, since: performance.now() };
     }
-    if (options.checkpoints) await saveModelCheckpoint(options.checkpoints.last, options, candidates);
+    await save();
   } finally {
     await loops.release();
   }
 }
 
-/** Writes the checkpoints of a validation. */
-async function keep(options: TrainModelOptions, validation: Record<string, DomainAccuracy> | undefined): Promise<void> {
+/** Writes the best checkpoint, where a validation says that it is. */
+async function keepBest(
+  options: TrainModelOptions,
+  validation: Record<string, DomainAccuracy> | undefined,
+): Promise<void> {
   const { state, candidates, checkpoints } = options;
   const accuracies = Object.values(validation ?? {}).map(({ after }) => after.mean);
   const mean = accuracies.reduce((sum, each) => sum + each, 0) / accuracies.length;
   const improved = accuracies.length > 0 && mean > (state.bestValidation ?? Number.NEGATIVE_INFINITY);
   if (improved) state.bestValidation = mean;
-  if (!checkpoints) return;
-  if (improved) await saveModelCheckpoint(checkpoints.best, options, candidates);
-  await saveModelCheckpoint(checkpoints.last, options, candidates);
+  if (improved && checkpoints) await saveModelCheckpoint(checkpoints.best, options, candidates);
 }

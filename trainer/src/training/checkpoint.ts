@@ -14,6 +14,8 @@ export class CheckpointError extends Error {
 export interface Checkpoint {
   readonly config: RunConfig;
   readonly state: TrainingState;
+  /** An earlier state, to go back to where steps diverge; of a run that is gone on with. */
+  readonly good?: TrainingState | undefined;
   /** The network, where the settings alone do not make it: one that was read from a file. */
   readonly backbone?: Backbone | undefined;
 }
@@ -37,6 +39,7 @@ export async function saveCheckpoint(path: string, { config, state, backbone }: 
     step: String(state.step),
     bestValidation: JSON.stringify(state.bestValidation ?? null),
     validationsSinceBest: String(state.validationsSinceBest),
+    halved: String(state.halved),
     config: JSON.stringify(config),
   };
   await mkdir(dirname(path), { recursive: true });
@@ -76,7 +79,8 @@ export async function loadCheckpoint(path: string, backbone?: Backbone): Promise
     const step = Number(metadata['step']);
     const bestValidation = (JSON.parse(metadata['bestValidation'] ?? 'null') as number | null) ?? undefined;
     const validationsSinceBest = Number(metadata['validationsSinceBest'] ?? 0);
-    const state = { step, bestValidation, validationsSinceBest, parameters, moments };
+    const halved = Number(metadata['halved'] ?? 0);
+    const state = { step, bestValidation, validationsSinceBest, halved, parameters, moments };
     return { config, state, ...(backbone ? { backbone } : {}) };
   } catch (cause) {
     throw new CheckpointError(`checkpoint "${path}": ${(cause as Error).message}`, { cause });

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import type { Backbone } from '@whet/models';
 import { DataError } from '../data/dataset.js';
 import { type Checkpoint, CheckpointError, loadCheckpoint } from './checkpoint.js';
@@ -35,6 +36,8 @@ export interface ResumeOptions {
   readonly outerSteps?: number | undefined;
   /** Tasks in one run of the graph: another device may have room for more or fewer. */
   readonly taskBatch?: number | undefined;
+  /** The checkpoint that the run goes back to where steps diverge, beside the last; none when absent, or not there. */
+  readonly good?: string | undefined;
   /** The network, where it was read from a file. */
   readonly backbone?: Backbone | undefined;
 }
@@ -51,5 +54,9 @@ export async function resumeFrom(path: string, options: ResumeOptions = {}): Pro
     throw new CheckpointError(`checkpoint "${path}" stands at step ${state.step}, past the ${outerSteps} asked for`);
   }
   const changes = { ...(outerSteps ? { outerSteps } : {}), ...(taskBatch ? { taskBatch } : {}) };
-  return { config: parseConfig({ ...config, ...changes }), ...rest };
+  const good = options.good === undefined ? undefined : await goodOf(options.good, options.backbone);
+  return { config: parseConfig({ ...config, ...changes }), ...rest, ...(good ? { good } : {}) };
 }
+
+const goodOf = async (path: string, backbone: Backbone | undefined) =>
+  existsSync(path) ? (await loadCheckpoint(path, backbone)).state : undefined;

@@ -18,6 +18,8 @@ export interface TrainingState {
   bestValidation: number | undefined;
   /** Validations in a row that were not better. */
   validationsSinceBest: number;
+  /** How often the rates were halved, because steps diverged. */
+  halved: number;
   readonly parameters: ReadonlyMap<string, AdamState>;
   readonly moments: ReadonlyMap<string, PopulationMoments>;
 }
@@ -46,7 +48,7 @@ export function initialState(config: RunConfig, backbone?: Backbone): TrainingSt
     const mean = given?.mean.slice() ?? new Float32Array(channels);
     moments.set(name, { mean, variance: given?.variance.slice() ?? new Float32Array(channels).fill(1) });
   }
-  return { step: 0, bestValidation: undefined, validationsSinceBest: 0, parameters, moments };
+  return { step: 0, bestValidation: undefined, validationsSinceBest: 0, halved: 0, parameters, moments };
 }
 
 /**

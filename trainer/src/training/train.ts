@@ -1,5 +1,5 @@
+import { rm } from 'node:fs/promises';
 import type { Backend } from '@whet/compiler';
-import type { Backbone } from '@whet/models';
 import type { Dataset } from '../data/dataset.js';
 import { EpisodeSampler } from '../data/episodes.js';
 import { type BatchRequest, directTasks, drawBatches, type TaskSource } from '../data/task-batches.js';
@@ -10,10 +10,11 @@ import { type Arrays, runAll, type TaskRunner, taskRunner } from '../task/task-r
 import { evaluationGraph, taskBatchGraph } from '../task/training-graphs.js';
 import { adamStep } from './adam.js';
 import { checkImages } from './check-images.js';
-import { saveCheckpoint } from './checkpoint.js';
+import { type Checkpoint, saveCheckpoint } from './checkpoint.js';
 import { type RunConfig, taskSettings, trainsOnValidation } from './config.js';
 import { accuracyOf, accuracyOver, stateFeeds, taskFeeds } from './evaluate-tasks.js';
 import { areMomentsFresh, initializeMoments } from './initial-moments.js';
+import { DivergedError, divergedOnly, LastGood, type WentBack } from './last-good.js';
 import { type MaskPenalty, maskPenalty } from './mask-cost.js';
 import { frozenShare } from './masks.js';
 import type { MetricsFile } from './metrics.js';
@@ -23,11 +24,6 @@ import { mixMoments, type TrainingState } from './state.js';
 const VALIDATION = 0;
 /** Support images, about, that fresh population moments are taken from. */
 const IMAGES_OBSERVED_FIRST = 128;
-
-/** A run whose loss is no longer a number. The last checkpoint is intact. */
-export class DivergedError extends Error {
-  override readonly name = 'DivergedError';
-}
 
 export interface TrainingProgress {
   /** Outer steps done, and how many there will be. */
@@ -43,11 +39,14 @@ export interface TrainingProgress {
   readonly validation?: Interval & { readonly protocol: RunConfig['normalization'] };
 }
 
-export interface TrainOptions {
-  readonly config: RunConfig;
-  readonly state: TrainingState;
-  /** The network, where it was read from a file. */
-  readonly backbone?: Backbone | undefined;
+export interface CheckpointPaths {
+  readonly last: string;
+  readonly best: string;
+  /** Without it a run that is resumed between validations goes back no further than to there. */
+  readonly good?: string;
+}
+
+export interface TrainOptions extends Checkpoint {
   readonly dataset: Dataset;
   readonly backend: Backend;
   /**
@@ -56,11 +55,13 @@ export interface TrainOptions {
    */
   readonly taskBatch?: number;
   readonly metrics?: MetricsFile;
-  /** Where checkpoints go: `last`, and `best` by validation accuracy. */
-  readonly checkpoints?: { readonly last: string; readonly best: string };
+  /** Where checkpoints go: `last`, `best` by validation accuracy, and `good`, to go back to where steps diverge. */
+  readonly checkpoints?: CheckpointPaths;
   /** Draws the next step's tasks in a thread of its own while the device computes. */
   readonly prefetch?: boolean;
   readonly onProgress?: (progress: TrainingProgress) => void;
+  /** Called where steps diverged, and the run goes on from an earlier one. */
+  readonly onWentBack?: (where: WentBack) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -79,8 +80,8 @@ function outerRate({ outerRate: rate, schedule, outerSteps }: RunConfig, step: n
  * Meta-trains in place, from `state.step` to `config.outerSteps`: each outer step averages the meta-gradients of
  * `tasksPerStep` tasks and takes one step of Adam. Fresh population moments become those of support images
  * of the first tasks. Episode streams depend on (seed, step) alone, so a resumed run sees
- * exactly the tasks that an uninterrupted one would. Throws {@link DivergedError} at the first loss or
- * gradient that is not finite.
+ * exactly the tasks that an uninterrupted one would. Where a loss or gradient is not finite, the run goes on from the last validation
+ * whose state is good, at half the rates. Throws {@link DivergedError} where there is none, or the rates were halved eight times.
  */
 export async function train(options: TrainOptions): Promise<void> {
   const { config, state, dataset, backend, signal } = options;
@@ -102,6 +103,7 @@ export async function train(options: TrainOptions): Promise<void> {
   const source = (options.prefetch ? tasksAhead : directTasks)(trained, drawing);
   const window = { loss: 0, accuracy: 0, tasks: 0 };
   let pace = { steps: 0, since: performance.now() };
+  let hasReported = false;
   try {
     if (normalization.takesPopulation && areMomentsFresh(state)) {
       const request = tasksOf(options, 0);
@@ -121,15 +123,32 @@ export async function train(options: TrainOptions): Promise<void> {
     const evaluation = await taskRunner(backend, evaluationGraph(settings));
     runners.set(VALIDATION, evaluation);
     pace.since = performance.now();
+    const lastGood = new LastGood(state, options.good, state.step % config.validation.every === 0);
+    const save = async () => {
+      if (!options.checkpoints) return;
+      const { last, good } = options.checkpoints;
+      await saveCheckpoint(last, options);
+      if (lastGood.good && good) await saveCheckpoint(good, { ...options, state: lastGood.good });
+      else if (good) await rm(good, { force: true });
+    };
     const patience = config.validation.patience ?? Number.POSITIVE_INFINITY;
     while (state.step < config.outerSteps && state.validationsSinceBest < patience && !signal?.aborted) {
-      const taken = await outerStep(options, runners, source, penalty);
+      const taken = await outerStep(options, runners, source, penalty).catch(divergedOnly);
+      if (taken instanceof DivergedError) {
+        const where = lastGood.goBack(taken);
+        await options.metrics?.goBack(where.step);
+        options.onWentBack?.(where);
+        Object.assign(window, { loss: 0, accuracy: 0, tasks: 0 });
+        continue;
+      }
+      lastGood.confirm();
       window.loss += taken.loss;
       window.accuracy += taken.accuracy;
       window.tasks += config.tasksPerStep;
       pace.steps++;
       const validating = state.step % config.validation.every === 0 || state.step === config.outerSteps;
-      if (!validating && performance.now() - pace.since < 1000) continue;
+      if (!validating && hasReported && performance.now() - pace.since < 1000) continue;
+      hasReported = true;
       const seconds = (performance.now() - pace.since) / 1000;
       const validation = validating
         ? await accuracyOver(evaluation, state, validationSampler, { ways, shots, queries }, config.validation.tasks)
@@ -148,16 +167,15 @@ export async function train(options: TrainOptions): Promise<void> {
         const improved = trained === dataset && validation.mean > (state.bestValidation ?? Number.NEGATIVE_INFINITY);
         if (improved) state.bestValidation = validation.mean;
         state.validationsSinceBest = improved ? 0 : state.validationsSinceBest + 1;
-        if (options.checkpoints) {
-          if (improved) await saveCheckpoint(options.checkpoints.best, options);
-          await saveCheckpoint(options.checkpoints.last, options);
-        }
+        if (improved && options.checkpoints) await saveCheckpoint(options.checkpoints.best, options);
+        await save();
+        lastGood.mark();
       }
       options.onProgress?.(progress);
       if (validating) Object.assign(window, { loss: 0, accuracy: 0, tasks: 0 });
       pace = { steps: 0, since: performance.now() };
     }
-    if (options.checkpoints) await saveCheckpoint(options.checkpoints.last, options);
+    await save();
   } finally {
     await source.release();
     for (const runner of runners.values()) await runner.release();
@@ -211,6 +229,7 @@ async function outerStep(
   const sums = new Map([...state.parameters].map(([name, { value }]) => [name, new Float32Array(value.length)]));
   const observed: { tasks: number; outputs: Arrays }[] = [];
   const taken = { loss: 0, accuracy: 0 };
+  let diverged: DivergedError | undefined;
   const runs = runAll(
     runner,
     batches.map((batch) => new Map([...feeds, ...taskFeeds(batch)])),
@@ -225,7 +244,8 @@ async function outerStep(
         continue;
       }
       const place = index * batch.tasks + task;
-      throw new DivergedError(`outer step ${state.step + 1}: the loss of task ${place} is ${loss}; lower the rates`);
+      // Thrown when all runs have ended: weights are changed in place.
+      diverged ??= new DivergedError(`outer step ${state.step + 1}: the loss of task ${place} is ${loss}`);
     }
     taken.accuracy += batch.tasks * accuracyOf(outputs.get('logits') as Float32Array, batch.queryClasses, ways);
     for (const [name, sum] of sums) {
@@ -234,13 +254,14 @@ async function outerStep(
     }
     observed.push({ tasks: batch.tasks, outputs });
   }
+  if (diverged) throw diverged;
   for (const [name, sum] of sums) {
     const bad = sum.findIndex((value) => !Number.isFinite(value));
     if (bad >= 0) throw new DivergedError(`outer step ${state.step + 1}: the gradient of "${name}" is ${sum[bad]}`);
   }
   // After the last task, so that all tasks of a step are normalized with the same moments.
   for (const { tasks, outputs } of observed) mixObserved(state, tasks, outputs, config.momentRate);
-  const rate = outerRate(config, state.step);
+  const rate = outerRate(config, state.step) * 0.5 ** state.halved;
   state.step++;
   for (const sum of sums.values()) {
     for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) / tasksPerStep;
