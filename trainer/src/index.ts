@@ -57,6 +57,7 @@ export type { EpisodeShape } from './data/draw.js';
 export { type FileClass, type ImageFiles, leaveOutCorrupt } from './data/image-files.js';
 export {
   type CountedClasses,
+  countImages,
   type ImageFolderOptions,
   loadImageFolders,
   openImageFolder,
@@ -155,6 +156,7 @@ export {
 } from './training/config.js';
 export { accuracyOf, type EvaluateTasksOptions, evaluateTasks } from './training/evaluate-tasks.js';
 export { type ExamplePrediction, predictExamples } from './training/example-predictions.js';
+export { fitTasks, type TaskSizes } from './training/fit-tasks.js';
 export { DivergedError, type WentBack } from './training/last-good.js';
 export { frozenShare, masksOf, type WeightMask } from './training/masks.js';
 export { type MetricsFile, openMetrics } from './training/metrics.js';

@@ -20,6 +20,7 @@ interface SearchOptions {
   readonly shots: number;
   readonly queries: number;
   readonly tasks: number;
+  readonly limit?: number;
   readonly steps?: number;
   readonly rate?: number[];
   readonly budget: number;
@@ -40,6 +41,7 @@ export function searchCommand(): Command {
     .option('--shots <n>', 'examples per class', count, 1)
     .option('--queries <n>', 'query images per class', count, 15)
     .option('--tasks <n>', 'tasks that every pattern is measured on', count, 100)
+    .option('--limit <n>', 'try no more choices of layers than so many: all, then those of which most is cached', count)
     .option('--steps <n>', 'inner steps; those of training when absent', count)
     .option('--rate <x...>', 'inner learning rates; of several, each pattern takes its best', collectPositive)
     .option('--budget <points>', 'percentage points of accuracy that speed may cost', nonNegative, 1)
@@ -75,7 +77,7 @@ async function runSearch(path: string, options: SearchOptions): Promise<void> {
     skipCorrupt: options.skipCorrupt,
     splitSeed: config.splitSeed,
   });
-  const { ways, shots, queries, tasks, seed, budget, reference, threads } = options;
+  const { ways, shots, queries, tasks, limit, seed, budget, reference, threads } = options;
   const settings: SearchSettings = {
     checkpoint: createHash('sha256')
       .update(await readNamedFile(path, 'a checkpoint'))
@@ -88,8 +90,9 @@ async function runSearch(path: string, options: SearchOptions): Promise<void> {
   };
   const file = join(options.out, 'search.json');
   const measured = trainer.measuredSoFar(file, await trainer.readSearch(file), settings);
-  const names = trainer.layerSubsets(checkpoint).map(({ name }) => name);
-  const outcome = () => trainer.chooseLayerPattern(measured, names, { budget, reference });
+  const all = trainer.layerSubsets(checkpoint).map(({ name }) => name);
+  const names = all.slice(0, limit);
+  const outcome = () => trainer.chooseLayerPattern(measured, names, { budget, reference, of: all.length });
   await mkdir(options.out, { recursive: true });
   const save = async () => {
     const record = { schema: trainer.SEARCH_SCHEMA, settings, measured: Object.fromEntries(measured) } as const;
@@ -101,7 +104,7 @@ async function runSearch(path: string, options: SearchOptions): Promise<void> {
   const onTask = (done: number, _: number, pattern: string) => progress.update(done, pattern);
   try {
     await trainer.measurePatterns({
-      ...{ checkpoint, dataset, settings, tasks, measured, onTask, signal },
+      ...{ checkpoint, dataset, settings, tasks, limit, measured, onTask, signal },
       onMeasured: save,
     });
   } finally {
@@ -111,7 +114,7 @@ async function runSearch(path: string, options: SearchOptions): Promise<void> {
   }
   const found = outcome();
   if (!found) {
-    process.stdout.write('stopped before every pattern was measured; the same command goes on\n');
+    process.stdout.write('stopped before the dense pattern was measured; the same command goes on\n');
     return;
   }
   const { searchPage } = await import('../pages/search-page.js');
@@ -144,7 +147,7 @@ function describe({ results, ...outcome }: SearchOutcome, settings: SearchSettin
   process.stdout.write(`${formatTable(head, rows)}\n`);
   const task = `${settings.ways}-way ${settings.shots}-shot, ${settings.steps} steps`;
   process.stdout.write(
-    `${results.length} patterns on ${outcome.tasks} validation tasks${stopped ? ' (stopped; the same command goes on)' : ''}, ` +
+    `${results.length}${outcome.of === undefined ? '' : ` of ${outcome.of}`} patterns on ${outcome.tasks} validation tasks${stopped ? ' (stopped; the same command goes on)' : ''}, ` +
       `${task}, one image at a time; shown are the Pareto front, dense and the chosen one.\n`,
   );
 }

@@ -14,22 +14,13 @@ import {
   wholeNumber,
   wholeNumberRange,
 } from '../arguments.js';
-import {
-  type DataPlace,
-  dataHelp,
-  imagesOf,
-  loadData,
-  recogniseData,
-  skipCorruptHelp,
-  splitSeedHelp,
-  splitSeedOf,
-} from '../data.js';
+import { dataHelp, loadData, recogniseData, skipCorruptHelp, splitSeedHelp } from '../data.js';
 import { percent } from '../format.js';
 import { interruptible } from '../interrupt.js';
 import { addModelOptions, MODEL_OPTIONS, type ModelOptions } from '../model-options.js';
-import { readNamedJson } from '../named-file.js';
 import { startProgress } from '../progress.js';
 import { checkpointsIn, describeWayBack } from '../run-files.js';
+import { DEFAULT_RULE, type Preset, presets, settingsFor } from '../train-settings.js';
 import { openTrainingBackend, stoppedAt, type TrainingDeviceOptions, usefulWorkers } from '../training-device.js';
 
 export interface TrainCommandOptions extends TrainingDeviceOptions, ModelOptions {
@@ -47,6 +38,7 @@ export interface TrainCommandOptions extends TrainingDeviceOptions, ModelOptions
   readonly std?: number[];
   readonly run?: string;
   readonly config?: string;
+  readonly preset?: Preset;
   readonly startFrom?: string;
   readonly startLayers?: string[];
   readonly resume?: boolean;
@@ -66,13 +58,8 @@ export interface TrainCommandOptions extends TrainingDeviceOptions, ModelOptions
   readonly splitSeed?: number;
 }
 
-/** Settings as they come from a file, not checked yet. */
-interface Settings {
-  readonly model?: object;
-  readonly splitSeed?: number;
-}
-
-const DEFAULT_RULE = 'sparse-maml';
+const PRESET_HELP =
+  'settings for pictures of your own, in place of --config: quick (minutes), good, best (hours); docs/training.md says how long they take';
 
 export function trainCommand(): Command {
   const command = new Command('train')
@@ -86,8 +73,15 @@ export function trainCommand(): Command {
     .option('--skip-corrupt', skipCorruptHelp)
     .option('--mean <x...>', 'taken from pixels 0..1, one number per channel (default: 0)', collectNumbers)
     .option('--std <x...>', 'what is left is divided by this, one per channel (default: 1)', collectPositiveNumbers)
-    .option('--run <dir>', 'folder for checkpoints and metrics (default: runs/<config>, or runs/<data>-<rule>)')
-    .option('--config <file>', 'settings as JSON, such as models/recipes/*.json; the options below override it')
+    .option(
+      '--run <dir>',
+      'folder for checkpoints and metrics (default: runs/<config>, or runs/<data>-<preset or rule>)',
+    )
+    .option(
+      '--config <file>',
+      'settings as JSON, such as models/recipes/*.json, where schema.json describes every key; the options below override it',
+    )
+    .addOption(new Option('--preset <name>', PRESET_HELP).choices(presets).conflicts(['config', 'model']))
     .option('--start-from <path>', 'start from the weights of another run of the same network: a checkpoint or bundle')
     .option('--start-layers <name...>', 'take only these layers of --start-from; others may be of another size')
     .option('--resume', 'go on from the last checkpoint of --run, on the same stream of tasks')
@@ -148,49 +142,18 @@ async function trainModelOf(options: TrainCommandOptions): Promise<void> {
   await runModelTraining(options);
 }
 
-/** The one number that a range is where it is no range. */
-function single(option: string, [from, to]: NumberRange): number {
-  if (from === to) return from;
-  throw new Error(`${option} ${from}-${to}: expected one number; a range is for --model`);
-}
-
-async function readConfig(options: TrainCommandOptions, data: DataPlace): Promise<unknown> {
-  const file: Settings = options.config
-    ? ((await readNamedJson(options.config, 'settings')) as Settings)
-    : { model: { architecture: 'conv4' } };
-  const given = {
-    rule: options.rule ?? (options.config ? undefined : DEFAULT_RULE),
-    order: options.order && Number(options.order),
-    ways: options.ways && single('--ways', options.ways),
-    shots: options.shots?.map((range) => single('--shots', range)),
-    queries: options.queries,
-    innerSteps: options.innerSteps && single('--inner-steps', options.innerSteps),
-    innerRate: options.innerRate,
-    outerSteps: options.outerSteps,
-    outerRate: options.outerRate,
-    maskGranularity: options.maskGranularity,
-    maskCost: options.maskCost && { weight: options.maskCost },
-    tasksPerStep: options.tasks,
-    taskBatch: options.taskBatch,
-    seed: options.seed,
-    splitSeed: splitSeedOf([data], options.splitSeed ?? file?.splitSeed),
-  };
-  const model = file?.model && { ...(await imagesOf(data, given.splitSeed)), ...file.model };
-  const changes = Object.entries({ ...given, model }).filter(([, value]) => value !== undefined);
-  return { ...file, ...Object.fromEntries(changes) };
-}
-
 /** The folder of a run: what was asked for, or one called as the settings are, or as data and rule. */
 export function runFolder({
   run,
   resume,
   config,
+  preset,
   data: [data = ''],
   rule = DEFAULT_RULE,
 }: TrainCommandOptions): string {
   if (run !== undefined) return run;
   if (resume) throw new Error('--resume: expected --run, the folder of the run to go on with');
-  return join('runs', config ? basename(config, extname(config)) : `${basename(resolve(data))}-${rule}`);
+  return join('runs', config ? basename(config, extname(config)) : `${basename(resolve(data))}-${preset ?? rule}`);
 }
 
 /** A resumed run keeps its settings; only its end and how it runs may change. Throws naming an option that would be ignored. */
@@ -249,7 +212,7 @@ async function runTraining(options: TrainCommandOptions): Promise<void> {
   const place = await recogniseData(data);
   const { config, state, ...started } = options.resume
     ? await trainer.resumeFrom(last, { ...options, good })
-    : await trainer.newRun(await readConfig(options, place), options.startFrom, options.startLayers);
+    : await trainer.newRun(await settingsFor(options, place), options.startFrom, options.startLayers);
   for (const warning of trainer.exportObstacles(config)) process.stderr.write(`note: ${warning}\n`);
   const dataset = await loadData(place, {
     size: config.model.imageSize,

@@ -156,7 +156,7 @@ export async function searchPage(
   ];
   const marked = results.indexOf(chosen);
   const body = html`<h1>Which layers should move: ${name}</h1>
-<p class="muted">${results.length} layer patterns on the same ${tasks} tasks of validation classes${
+<p class="muted">${results.length}${outcome.of && ` of ${outcome.of}`} layer patterns on the same ${tasks} tasks of validation classes${
     tasks < asked && html` (of ${asked} asked for; the search was interrupted)`
   }, ${ways}-way ${shots}-shot, ${queries} queries per class, one image at a time, ${steps} inner steps.</p>
 ${facts([

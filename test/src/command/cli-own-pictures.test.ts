@@ -105,6 +105,38 @@ describe('pictures without splits', () => {
     );
   });
 
+  it('are trained on by a preset, in tasks that they fill, with other settings besides', async () => {
+    const small = [
+      '--inner-steps',
+      '1',
+      '--outer-steps',
+      '1',
+      '--tasks',
+      '1',
+      '--split-seed',
+      '2',
+      '--backend',
+      'ort-cpu',
+    ];
+    const { code, err } = await whet('train', '--data', 'photos', '--preset', 'quick', ...small);
+    expect(code, err).toBe(0);
+    expect(err).toContain(
+      'note: --preset quick, with what the pictures have: shots 1,2 in place of 1,5, queries 1 in place of 5, ' +
+        'validation.queries 2 in place of 5, validation.ways 2 in place of 5',
+    );
+    const { config } = await loadCheckpoint(join(folder, 'runs', 'photos-quick', 'last.safetensors'));
+    expect(config).toMatchObject({
+      ways: 5,
+      shots: [1, 2],
+      queries: 1,
+      innerSteps: 1,
+      splitSeed: 2,
+      validation: { ways: 2 },
+    });
+    const both = await whet('train', '--data', 'photos', '--preset', 'quick', '--config', 'small.json');
+    expect(both.err).toContain("option '--preset <name>' cannot be used with option '--config <file>'");
+  });
+
   it('of too few classes or images are refused before any is decoded, with what would do', async () => {
     const damaged = join(folder, 'photos', 'class-0', '0.png');
     await rename(damaged, join(folder, 'kept.png'));

@@ -92,6 +92,21 @@ describe('whet search', () => {
     expect(wrong.err).toMatch(/found\/search\.json: is of another checkpoint: expected SHA-256/);
   });
 
+  it('tries a few choices where that is asked for, whose outcome an export takes, and then the others', async () => {
+    const few = await whet(...search('few', 2, '--limit', '2'));
+    expect(few.code, few.err).toBe(0);
+    expect(few.out).toContain('2 of 7 patterns on 2 validation tasks');
+    expect(await readFile(join(folder, 'few', 'search.html'), 'utf8')).toContain('2 of 7 layer patterns');
+    const { measured } = await recordOf('few');
+    expect(Object.keys(measured)).toEqual(['block1+block2+head', 'block2+head']);
+    const args = ['export', 'sparse/last.safetensors', '--out', 'few-bundle', '--search', 'few/search.json'];
+    expect((await whet(...args)).out).toContain('fast (default)');
+    expect((await whet(...search('few', 2))).out).toContain('7 patterns on 2 validation tasks');
+    const gone = await recordOf('few');
+    expect(gone.measured).toMatchObject(measured);
+    expect(gone.outcome?.of).toBeUndefined();
+  });
+
   it('keeps what it measured when it is interrupted, and goes on', async () => {
     const stopped = await new Promise<{ code: number | null; out: string }>((resolve) => {
       const child = spawn(process.execPath, [...whetMain, ...search('part', 2000)], inFolder(folder));
@@ -102,7 +117,11 @@ describe('whet search', () => {
       child.on('exit', (code) => resolve({ code, out }));
       // Once: a second signal ends it without more ado.
       const interrupt = async () => {
-        while (child.exitCode === null && !(await recordOf('part').catch(() => undefined))?.outcome) await pause(50);
+        const isWhole = async () => {
+          const outcome = (await recordOf('part').catch(() => undefined))?.outcome;
+          return outcome && outcome.of === undefined;
+        };
+        while (child.exitCode === null && !(await isWhole())) await pause(50);
         child.kill('SIGINT');
       };
       void interrupt();

@@ -86,6 +86,11 @@ export async function openImageFolder(place: string, split: SplitName, splitSeed
   return { name, split, classes: classes[split].map(fileClass), ...besides(unread, listed.splitSeed) };
 }
 
+/** The classes of a place and how many images each has, none of them read. Throws {@link DataError} as {@link loadImageFolders}. */
+export async function countImages(place: string, splitSeed = 0): Promise<CountedClasses> {
+  return countsOf(await listSplits(place, { splitSeed }));
+}
+
 const besides = (unread: readonly string[], splitSeed: number | undefined) => ({
   ...(unread.length > 0 ? { unread } : {}),
   ...(splitSeed === undefined ? {} : { splitSeed }),

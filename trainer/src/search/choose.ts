@@ -7,6 +7,8 @@ export interface ChoiceOptions {
   readonly budget: number;
   /** What accuracies are compared with: the pattern in which everything moves, or the most accurate one. */
   readonly reference: 'dense' | 'best';
+  /** Patterns that there are, where more than those that were to be tried. */
+  readonly of?: number;
 }
 
 /** The accuracies at the rate whose mean over `tasks` tasks is highest; the first such. A task that diverged counts 0. */
@@ -37,19 +39,20 @@ function pairedDifference(values: readonly number[], reference: readonly number[
 }
 
 /**
- * The fastest pattern whose accuracy is at most `budget` points below the reference's, over the tasks that all of them
- * were measured on; undefined where there is none such. The dense pattern, the one that moves most layers, is always
+ * Of the patterns that were measured by now, the fastest whose accuracy is at most `budget` points below the reference's, over the tasks that all of them
+ * were measured on; undefined before the first of `expected` was, the dense pattern, which moves most layers and is always
  * within budget of itself. A pattern that diverged on every task is left out; throws {@link SearchError} where that is
  * the dense one.
  */
 export function chooseLayerPattern(
   measured: ReadonlyMap<string, MeasuredPattern>,
   expected: readonly string[],
-  { budget, reference: kind }: ChoiceOptions,
+  { budget, reference: kind, of = expected.length }: ChoiceOptions,
 ): SearchOutcome | undefined {
-  const tasks = Math.min(...expected.map((name) => tasksOf(measured.get(name))));
-  if (tasks === 0 || expected.length === 0) return undefined;
-  const scored = expected.flatMap((name) => {
+  const names = expected.filter((name) => tasksOf(measured.get(name)) > 0);
+  if (names.length === 0 || names[0] !== expected[0]) return undefined;
+  const tasks = Math.min(...names.map((name) => tasksOf(measured.get(name))));
+  const scored = names.flatMap((name) => {
     const pattern = measured.get(name) as MeasuredPattern;
     // Without a time it cannot be compared; it never reached the end of its steps either.
     if (pattern.adapt.length === 0) return [];
@@ -58,7 +61,7 @@ export function chooseLayerPattern(
     const milliseconds = { adapt, encode: median(pattern.encode), rerun };
     return [{ name, layers: pattern.layers, milliseconds, ...atBestRate(pattern, tasks) }];
   });
-  const layers = Math.max(...expected.map((name) => measured.get(name)?.layers.length ?? 0));
+  const layers = Math.max(...names.map((name) => measured.get(name)?.layers.length ?? 0));
   const dense = scored.find((pattern) => pattern.layers.length === layers);
   if (!dense) throw new SearchError('the dense pattern diverged on every task, at every rate; expected a lower rate');
   const most = Math.max(...scored.map(({ accuracy }) => accuracy.mean));
@@ -79,6 +82,7 @@ export function chooseLayerPattern(
   const chosen = results.filter(({ withinBudget }) => withinBudget).sort(bySpeed)[0] as PatternResult;
   return {
     tasks,
+    ...(names.length < of ? { of } : {}),
     budget,
     dense: dense.name,
     reference: reference.name,

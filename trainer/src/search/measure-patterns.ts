@@ -18,19 +18,20 @@ export interface LayerSubset {
 const ALL_SUBSETS_UP_TO = 8;
 
 /**
- * Choices of layers to move, the dense one first: all non-empty subsets, and of a deeper network the layers from each one
- * upward, below which everything is cached. Names are layers joined by `+`.
+ * Choices of layers to move, the dense one first, then the layers from each one upward, below which everything is cached, then all other non-empty subsets; of a
+ * deeper network none of those. Names are layers joined by `+`.
  */
 export function layerSubsets(checkpoint: Pick<Checkpoint, 'config' | 'backbone'>): LayerSubset[] {
   const layers = layersOf(checkpoint);
-  if (layers.length > ALL_SUBSETS_UP_TO) {
-    return layers.map((_, i) => ({ name: layers.slice(i).join('+'), layers: layers.slice(i) }));
-  }
-  return Array.from({ length: 2 ** layers.length - 1 }, (_, i) => {
+  const named = (moving: readonly string[]): LayerSubset => ({ name: moving.join('+'), layers: moving });
+  const upward = layers.map((_, i) => named(layers.slice(i)));
+  if (layers.length > ALL_SUBSETS_UP_TO) return upward;
+  const known = new Set(upward.map(({ name }) => name));
+  const all = Array.from({ length: 2 ** layers.length - 1 }, (_, i) => {
     const bits = 2 ** layers.length - 1 - i;
-    const moving = layers.filter((__, at) => bits & (1 << at));
-    return { name: moving.join('+'), layers: moving };
+    return named(layers.filter((__, at) => bits & (1 << at)));
   });
+  return [...upward, ...all.filter(({ name }) => !known.has(name))];
 }
 
 export interface MeasurePatternsOptions {
@@ -39,6 +40,8 @@ export interface MeasurePatternsOptions {
   readonly settings: SearchSettings;
   /** Tasks that every pattern is measured on, the same ones. */
   readonly tasks: number;
+  /** How many of the choices of layers are tried, in their order; all when absent. */
+  readonly limit?: number | undefined;
   /** What was measured before; gone on from, and added to in place. */
   readonly measured: Map<string, MeasuredPattern>;
   /** Called after each task of a pattern, with how many of all are done. */
@@ -79,7 +82,7 @@ function compile({ checkpoint, dataset, settings }: MeasurePatternsOptions, { la
 }
 
 /**
- * Measures every layer pattern of a checkpoint on the same tasks of validation classes, with the runtime a device has:
+ * Measures layer patterns of a checkpoint on the same tasks of validation classes, with the runtime a device has:
  * accuracy at each rate, every query image by itself, and milliseconds to adapt. Throws `DataError` where the data does
  * not fit, and an Error where the checkpoint cannot be exported.
  */
@@ -90,7 +93,7 @@ export async function measurePatterns(options: MeasurePatternsOptions): Promise<
   const sampler = new EpisodeSampler(dataset, split, { seed, rotations: false });
   const draw = (index: number) => sampler.episode({ ways, shots, queries }, index);
   draw(0);
-  const specs = layerSubsets(checkpoint);
+  const specs = layerSubsets(checkpoint).slice(0, options.limit);
   const files = new Map<string, { cached: Files; rerun: Files | undefined }>();
   const total = specs.length * tasks;
   for (let turn = Math.min(FIRST_TURN, tasks); ; turn = Math.min(turn + TURN, tasks)) {

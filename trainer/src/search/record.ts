@@ -60,6 +60,8 @@ const resultSchema = z.strictObject({
 const outcomeSchema = z.strictObject({
   /** Tasks that every pattern was measured on. */
   tasks: positive,
+  /** Patterns that there are, where not all of them were measured. */
+  of: positive.optional(),
   /** Percentage points that the chosen pattern may be below the reference. */
   budget: z.number().min(0),
   dense: z.string(),
@@ -71,7 +73,7 @@ const outcomeSchema = z.strictObject({
 const recordSchema = z.strictObject({
   schema: z.literal(SEARCH_SCHEMA),
   settings: settingsSchema,
-  /** Null until every pattern was measured on a task. */
+  /** Null until the dense pattern was measured on a task. */
   outcome: outcomeSchema.nullable(),
   measured: z.record(z.string(), measuredSchema),
 });

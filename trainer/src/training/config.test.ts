@@ -45,15 +45,3 @@ describe('the network of a run', () => {
     await expect(newRun({ model, rule: 'maml' })).rejects.toThrow(message);
   });
 });
-
-it.each([
-  'omniglot-1-embedding',
-  'omniglot-2-longer',
-  'omniglot-3-wider',
-  'omniglot-4-all-classes',
-  'omniglot-5-sparse',
-  'cifar-resnet12',
-])('the recipe %s is a run', async (name) => {
-  const settings = JSON.parse(await readFile(join(bundlesDirectory, `../recipes/${name}.json`), 'utf8'));
-  expect(runConfigSchema.parse(settings)).toMatchObject(settings);
-});

@@ -2,12 +2,12 @@ import { existsSync } from 'node:fs';
 import type { Backbone } from '@whet/models';
 import { DataError } from '../data/dataset.js';
 import { type Checkpoint, CheckpointError, loadCheckpoint } from './checkpoint.js';
-import { type RunConfig, runConfigSchema } from './config.js';
+import { type RunConfig, runConfigSchema, withoutSchema } from './config.js';
 import { loadStart, startFrom } from './start-from.js';
 import { initialState } from './state.js';
 
 function parseConfig(settings: unknown): RunConfig {
-  const parsed = runConfigSchema.safeParse(settings);
+  const parsed = runConfigSchema.safeParse(withoutSchema(settings));
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   throw new DataError(`settings: ${issue?.path.join('.')}: ${issue?.message}`, { cause: parsed.error });
