@@ -1,7 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
 import type { Preprocessing } from '@whet/runtime/images';
-import type { CountedClasses, Dataset, ImageFiles, SplitName } from '@whet/trainer';
+import type { CountedClasses, Dataset, DrawnImage, ImageFiles, SplitName } from '@whet/trainer';
 import { startProgress } from './progress.js';
 import { listed, noteUnread } from './unread.js';
 
@@ -131,13 +131,15 @@ export interface OpenDataOptions {
   readonly skipCorrupt?: boolean | undefined;
   /** Splits classes that come without splits; all of them are opened when absent. */
   readonly splitSeed?: number | undefined;
+  /** Images that are going to be read, where corrupt ones are left out; all when absent. */
+  readonly drawn?: (files: ImageFiles) => Iterable<DrawnImage>;
 }
 
-/** The image files of one split, to be made into what a bundle takes; all are decoded once where corrupt ones are left out. */
+/** The image files of one split, to be made into what a bundle takes; those that are drawn are decoded once where corrupt ones are left out. */
 export async function openData(
   { place, kind }: DataPlace,
   split: SplitName,
-  { preprocessing, skipCorrupt = false, splitSeed }: OpenDataOptions = {},
+  { preprocessing, skipCorrupt = false, splitSeed, drawn }: OpenDataOptions = {},
 ): Promise<ImageFiles> {
   const { isPathFile, leaveOutCorrupt, openCifar, openImageFolder, openOmniglot } = await import('@whet/trainer');
   if (kind === 'omniglot') return openOmniglot(place, split);
@@ -151,15 +153,18 @@ export async function openData(
     );
   }
   if (!skipCorrupt || !preprocessing) return files;
-  const total = files.classes.reduce((sum, { count }) => sum + count, 0);
-  const progress = startProgress('check', total);
+  let progress: ReturnType<typeof startProgress> | undefined;
+  const onProgress = (done: number, total: number) => {
+    progress ??= startProgress('check', total);
+    progress.update(done, 'images');
+  };
   try {
-    const kept = await leaveOutCorrupt(files, preprocessing, (done) => progress.update(done, 'images'));
+    const kept = await leaveOutCorrupt(files, preprocessing, { drawn, onProgress });
     const root = isPathFile(place) ? dirname(place) : place;
     noteSkipped(kept.skipped.map((path) => relative(root, path)));
     return kept.files;
   } finally {
-    progress.stop();
+    progress?.stop();
   }
 }
 

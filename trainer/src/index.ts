@@ -53,7 +53,7 @@ export { type CifarOptions, cifarPreprocessing, loadCifar, openCifar } from './d
 export { findSplitFolders, isPathFile } from './data/class-lists.js';
 export { DataError, type Dataset, type ImageClass, type SplitName } from './data/dataset.js';
 export { parseDomains, resizedDomains } from './data/domains.js';
-export type { EpisodeShape } from './data/draw.js';
+export { type DrawnImage, drawnImages, type EpisodeShape } from './data/draw.js';
 export { type FileClass, type ImageFiles, leaveOutCorrupt } from './data/image-files.js';
 export {
   type CountedClasses,

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import type { Bundle, Manifest, Measurement } from '@whet/runtime';
-import type { ImageFiles, Row, RunConfig } from '@whet/trainer';
+import type { EpisodeShape, ImageFiles, Row, RunConfig } from '@whet/trainer';
 import { Command, Option } from 'commander';
 import {
   collectCounts,
@@ -104,16 +104,23 @@ export function evaluateCommand(): Command {
 const runOf = ({ provenance }: Manifest) =>
   provenance['config'] as Pick<RunConfig, 'trainOn' | 'splitSeed'> | undefined;
 
+/** The images of what is drawn, of a number of tasks, or of streams, which are tasks of the classes of all stages. */
 async function openSplit(
   place: DataPlace,
   manifest: Manifest,
-  { split, skipCorrupt }: EvaluateOptions,
+  { split, skipCorrupt, seed }: EvaluateOptions,
+  shapes: readonly EpisodeShape[],
+  tasks: number,
 ): Promise<ImageFiles> {
+  const { drawnImages } = await import('@whet/trainer');
   const { preprocessing } = manifest;
-  if (split !== 'all')
-    return openData(place, split, { preprocessing, skipCorrupt, splitSeed: runOf(manifest)?.splitSeed });
+  const drawn = (files: ImageFiles) => drawnImages(files, shapes, tasks, seed);
+  if (split !== 'all') {
+    const { splitSeed } = runOf(manifest) ?? {};
+    return openData(place, split, { preprocessing, skipCorrupt, splitSeed, drawn });
+  }
   if (place.hasSplits) throw new Error(`--split all: expected classes that come without splits, got ${place.place}`);
-  return openData(place, 'test', { preprocessing, skipCorrupt });
+  return openData(place, 'test', { preprocessing, skipCorrupt, drawn });
 }
 
 /** One number where an option of a stream may be given several. */
@@ -128,7 +135,7 @@ const OF_TASKS = ['record', 'strangers', 'against', 'budgetMs', 'views'] as cons
 
 async function evaluateStream(
   bundle: Bundle,
-  files: ImageFiles,
+  place: DataPlace,
   options: EvaluateOptions,
   chosen: (manifest: Manifest) => readonly string[],
 ): Promise<void> {
@@ -139,6 +146,8 @@ async function evaluateStream(
   const given = OF_TASKS.filter((name) => options[name] !== undefined);
   if (given.length > 0) throw new Error(`${given.join(', ')}: expected without --stream`);
   const shape = { stages, ways: only('--ways', options.ways, 5), shots: only('--shots', options.shots, 5), queries };
+  const ofAll = { ...shape, ways: stages * shape.ways };
+  const files = await openSplit(place, bundle.manifest, options, [ofAll], tasks);
   const remembers = [...new Set(options.remember ?? [0])];
   const more = {
     ...(steps === undefined ? {} : { steps }),
@@ -188,7 +197,7 @@ async function runEvaluation(directory: string, options: EvaluateOptions): Promi
     const asked = options.pattern ?? [auto ? AUTO : defaultPattern];
     return [...new Set(asked.flatMap((name) => (name === 'all' ? Object.keys(patterns) : name)))];
   };
-  const folder = await recogniseData(options.data);
+  const place = await recogniseData(options.data);
   const bundle = await loadBundle(directory, {
     patterns: (manifest) => {
       const names = chosen(manifest);
@@ -200,7 +209,7 @@ async function runEvaluation(directory: string, options: EvaluateOptions): Promi
   });
   const { manifest } = bundle;
   if (options.stream !== undefined) {
-    await evaluateStream(bundle, await openSplit(folder, manifest, options), options, chosen);
+    await evaluateStream(bundle, place, options, chosen);
     return;
   }
   const others = Object.entries({ '--remember': options.remember, '--anchor': options.anchor, '--html': options.html });
@@ -234,8 +243,10 @@ async function runEvaluation(directory: string, options: EvaluateOptions): Promi
     throw new Error(`--against: expected one of ${rows.map(({ name }) => name).join(', ')}, got "${against}"`);
   }
   const { ways: allWays = [5], shots: allShots = [1, 5] } = options;
-  const files = await openSplit(folder, manifest, options);
   const shapes = allWays.flatMap((ways) => allShots.map((shots) => ({ ways, shots, queries })));
+  const extra = options.strangers ? 1 : 0;
+  const drawn = shapes.map((shape) => ({ ...shape, ways: shape.ways + extra }));
+  const files = await openSplit(place, manifest, options, drawn, tasks);
   const progress = evaluationProgress(tasks);
   const measured = await trainer
     .measureBundle({

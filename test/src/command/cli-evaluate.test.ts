@@ -2,7 +2,7 @@ import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { encodeOnnx, GraphBuilder, makeTensor } from '@whet/compiler';
-import { generatorFor, readBench } from '@whet/trainer';
+import { drawnImages, generatorFor, openImageFolder, readBench } from '@whet/trainer';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeSyntheticOmniglot } from './synthetic-omniglot.js';
@@ -189,6 +189,42 @@ describe('whet evaluate of a compiled network', () => {
     const { err } = await evaluate(...damaged, '--skip-corrupt');
     expect(err).toContain(`left out 1 corrupt images: ${join('class 1', '2.png')}\n`);
     expect(err).toContain('4 classes, 23 images');
+  });
+
+  it('reads only what its tasks draw', async () => {
+    await cp(join(folder, 'data'), join(folder, 'spared'), { recursive: true });
+    const files = await openImageFolder(join(folder, 'spared'), 'test');
+    const drawn = [...drawnImages(files, [{ ways: 4, shots: 1, queries: 1 }], 1, 0)];
+    const read = await Promise.all(drawn.map(async ({ of, image }) => (await files.classes[of]?.read(image))?.place));
+    expect(new Set(read).size).toBe(8);
+    for (const { count, read: file } of files.classes) {
+      for (let i = 0; i < count; i++) {
+        const { place } = await file(i);
+        if (!read.includes(place)) await writeFile(place, 'no image');
+      }
+    }
+    const task = ['--data', 'spared', '--ways', '4', '--shots', '1', '--queries', '1', '--tasks', '1'];
+    const whole = await evaluate(...task);
+    const checked = await evaluate(...task, '--skip-corrupt');
+    expect(checked.err).toContain('check: 8/8 images');
+    expect(checked.err).not.toContain('left out');
+    const accuracy = (out: string) => /│ 0 steps │ 4-way 1-shot │ +([\d.]+)/.exec(out)?.[1];
+    expect(accuracy(checked.out)).toBe(accuracy(whole.out));
+    const streamed = [
+      '--data',
+      'spared',
+      '--stream',
+      '2',
+      '--ways',
+      '2',
+      '--shots',
+      '1',
+      '--queries',
+      '1',
+      '--tasks',
+      '1',
+    ];
+    expect((await evaluate(...streamed, '--skip-corrupt')).err).not.toContain('left out');
   });
 
   it('does not begin what there is not the memory for', async () => {

@@ -114,3 +114,17 @@ export function drawTask(
     }),
   };
 }
+
+/** The images of the first `tasks` episodes of some shapes. Throws {@link DataError} as {@link drawTask}. */
+export function* drawnImages(
+  data: Parameters<typeof drawTask>[0],
+  shapes: readonly EpisodeShape[],
+  tasks: number,
+  seed: number,
+): Generator<DrawnImage> {
+  for (const shape of shapes) {
+    for (let index = 0; index < tasks; index++) {
+      for (const { support, queries } of drawTask(data, shape, seed, index).classes) yield* [...support, ...queries];
+    }
+  }
+}

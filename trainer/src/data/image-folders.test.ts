@@ -257,6 +257,22 @@ describe('openImageFolder', () => {
     expect(kept.skipped).toEqual([join(data, 'test', 'fox', 'broken.png')]);
     expect(kept.files.classes.map(({ count }) => count)).toEqual([4, 4]);
     expect((await kept.files.classes[0]?.read(0))?.place).toBe(join(data, 'test', 'fox', 'jpeg.jpeg'));
+    // Of what is drawn alone, which is drawn anew where something is left out.
+    await put('test/fox/torn.png', 'no image');
+    const draws: number[][] = [];
+    const first = await leaveOutCorrupt(await openImageFolder(data, 'test'), preprocessing, {
+      drawn: ({ classes }) => {
+        draws.push(classes.map(({ count }) => count));
+        return [{ of: 0, image: 0 }];
+      },
+    });
+    expect(first.skipped).toEqual([join(data, 'test', 'fox', 'broken.png')]);
+    expect(draws).toEqual([
+      [6, 4],
+      [5, 4],
+    ]);
+    expect((await first.files.classes[0]?.read(0))?.place).toBe(join(data, 'test', 'fox', 'jpeg.jpeg'));
+    expect(first.files.classes[0]?.count).toBe(5);
     await put('test/hare/only.png', 'no image');
     await expect(leaveOutCorrupt(await openImageFolder(data, 'test'), preprocessing)).rejects.toThrow(
       'data: class hare: expected an image that can be decoded, got 1 corrupt ones',

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { decodePixels, type Preprocessing } from '@whet/runtime/images';
 import { unzipSync } from 'fflate';
-import { DataError, type Dataset, type ImageClass, type SplitName } from './dataset.js';
+import { DataError, type Dataset, type ImageClass, SPLITS, type SplitName } from './dataset.js';
 import { openImageCache } from './image-cache.js';
 import type { FileClass, ImageFiles } from './image-files.js';
 import { findSplit, SPLIT_FILE, type SplitFile, type SplitSource } from './omniglot-split.js';
@@ -89,7 +89,7 @@ export async function loadOmniglot(directory: string, options: OmniglotOptions =
  * @throws {DataError} as {@link loadOmniglot}.
  */
 export async function openOmniglot(directory: string, split: SplitName): Promise<ImageFiles> {
-  const { split: file, drawings } = unpack(directory, await readSources(directory));
+  const { split: file, drawings } = unpack(directory, await readSources(directory), [split]);
   const classes = file[PARTS[split]].map((path): FileClass => {
     const files = drawings.get(path) ?? [];
     const place = (i: number) => `Omniglot: drawing ${i + 1} of ${path}`;
@@ -116,16 +116,22 @@ async function readSources(directory: string): Promise<Sources> {
   return { background, evaluation, split };
 }
 
-/** The split, and the encoded drawings of each class path. */
-function unpack(directory: string, { background, evaluation, split: source }: Sources) {
-  const drawings = new Map([
-    ...unzipDrawings(background, join(directory, FILES.background)),
-    ...unzipDrawings(evaluation, join(directory, FILES.evaluation)),
-  ]);
-  const split = source.parse(new Set(drawings.keys()));
+/** The split, and the encoded drawings of each class path of some of its parts. */
+function unpack(
+  directory: string,
+  { background, evaluation, split: source }: Sources,
+  only: readonly SplitName[] = SPLITS,
+) {
+  const zips = [
+    { bytes: background, path: join(directory, FILES.background) },
+    { bytes: evaluation, path: join(directory, FILES.evaluation) },
+  ];
+  const there = new Set(zips.flatMap((zip) => classPathsOf(zip)));
+  const split = source.parse(there);
   requireDistinct(split, source.location);
-  requireClasses(split, drawings, source);
-  return { split, drawings };
+  requireClasses(split, there, source);
+  const wanted = new Set(only.flatMap((name) => split[PARTS[name]]));
+  return { split, drawings: new Map(zips.flatMap((zip) => [...unzipDrawings(zip, wanted)])) };
 }
 
 async function readSource(directory: string, file: string): Promise<Uint8Array> {
@@ -162,30 +168,50 @@ function requireDistinct(split: SplitFile, file: string): void {
   }
 }
 
-/** The encoded drawings of each class path, in the order of their file names. */
-function unzipDrawings(bytes: Uint8Array, path: string): Map<string, Uint8Array[]> {
-  let files: Record<string, Uint8Array>;
+interface Zip {
+  readonly bytes: Uint8Array;
+  readonly path: string;
+}
+
+const folderOf = (name: string): string => name.slice(0, name.lastIndexOf('/'));
+const isDrawing = (name: string): boolean => name.endsWith('.png') && !name.startsWith('__MACOSX');
+
+function unzip({ bytes, path }: Zip, filter: (file: { readonly name: string }) => boolean): Record<string, Uint8Array> {
   try {
-    files = unzipSync(bytes, { filter: (file) => file.name.endsWith('.png') && !file.name.startsWith('__MACOSX') });
+    return unzipSync(bytes, { filter });
   } catch (cause) {
     throw new DataError(`${path}: expected a zip file, got one that is damaged or cut short: ${String(cause)}`, {
       cause,
     });
   }
+}
+
+/** The class paths in a zip, of which nothing is unpacked. */
+function classPathsOf(zip: Zip): string[] {
+  const found = new Set<string>();
+  unzip(zip, ({ name }) => {
+    if (isDrawing(name)) found.add(folderOf(name));
+    return false;
+  });
+  return [...found];
+}
+
+/** The encoded drawings of the class paths that are wanted, in the order of their file names. */
+function unzipDrawings(zip: Zip, wanted: ReadonlySet<string>): Map<string, Uint8Array[]> {
+  const files = unzip(zip, ({ name }) => isDrawing(name) && wanted.has(folderOf(name)));
   const classes = new Map<string, Uint8Array[]>();
   for (const name of Object.keys(files).sort()) {
-    const folder = name.slice(0, name.lastIndexOf('/'));
-    const drawings = classes.get(folder) ?? [];
+    const drawings = classes.get(folderOf(name)) ?? [];
     drawings.push(files[name] as Uint8Array);
-    classes.set(folder, drawings);
+    classes.set(folderOf(name), drawings);
   }
   return classes;
 }
 
-function requireClasses(split: SplitFile, drawings: Map<string, Uint8Array[]>, { location }: SplitSource): void {
+function requireClasses(split: SplitFile, there: ReadonlySet<string>, { location }: SplitSource): void {
   for (const part of Object.values(PARTS)) {
     for (const path of split[part]) {
-      if (drawings.has(path)) continue;
+      if (there.has(path)) continue;
       throw new DataError(
         `${location}: ${part} names the class ${path}, which has no drawing in ${FILES.background} or ${FILES.evaluation}`,
       );
