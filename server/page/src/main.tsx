@@ -1,7 +1,17 @@
 import { render } from 'preact';
 import { registerServiceWorker } from './shared/no-other-ways.js';
 import { start } from './state/opening.js';
-import './styles.css';
+import './styles/base.css';
+import './styles/controls.css';
+import './styles/top.css';
+import './styles/layout.css';
+import './styles/stage.css';
+import './styles/answer.css';
+import './styles/first-steps.css';
+import './styles/cards.css';
+import './styles/keep.css';
+import './styles/engineers.css';
+import './styles/notices.css';
 import { App } from './ui/app.js';
 
 const root = document.getElementById('app') as HTMLElement;

@@ -38,11 +38,11 @@ describe.skipIf(!chromiumPath)(`what the page says of bad input${skipReason}`, (
   beforeAll(async () => {
     driver = new PageDriver(await browser.context.newPage());
     await driver.open(server.url);
-    await driver.source('Upload');
+    await driver.source('Picture');
   });
   afterAll(() => driver?.page.close());
   const upload = async (name: string, buffer: Buffer) => {
-    await driver.page.getByLabel('Pictures', { exact: true }).setInputFiles({ name, mimeType: 'image/png', buffer });
+    await driver.page.getByLabel('Picture to ask about').setInputFiles({ name, mimeType: 'image/png', buffer });
   };
 
   it.each([
@@ -88,7 +88,7 @@ describe.skipIf(!chromiumPath)(`what the page says of bad input${skipReason}`, (
         .jpeg({ quality: 60 })
         .toBuffer();
     await upload('photo.jpg', await photo(8160, 6144));
-    const seen = driver.page.getByRole('img', { name: 'The picture as the model sees it' });
+    const seen = driver.page.getByRole('img', { name: 'The picture as it is seen' });
     await seen.waitFor({ timeout: 60_000 });
     const pixels = await seen.evaluate((canvas: HTMLCanvasElement) => {
       const { data } = (canvas.getContext('2d') as CanvasRenderingContext2D).getImageData(0, 0, 28, 28);
@@ -128,7 +128,7 @@ describe.skipIf(!chromiumPath)(`what the page says of bad input${skipReason}`, (
     const file = await sharp(Buffer.from(svg)).toFormat(format, options).withMetadata({ orientation }).toBuffer();
     const { width, height } = server.bundle.manifest.preprocessing;
     await upload(`turned.${format}`, file);
-    const seen = driver.page.getByRole('img', { name: 'The picture as the model sees it' });
+    const seen = driver.page.getByRole('img', { name: 'The picture as it is seen' });
     await seen.waitFor();
     const expected = await decodePixels(file, server.bundle.manifest.preprocessing);
     await expect
@@ -148,57 +148,49 @@ describe.skipIf(!chromiumPath)(`what the page says of bad input${skipReason}`, (
   });
 
   it('a file that is no profile, and a profile of another bundle', async () => {
-    await driver.import('letter.txt', new TextEncoder().encode('Dear friend, '.repeat(9)));
-    await driver.page.locator('.notice.problem', { hasText: 'letter.txt was not imported: profile:' }).waitFor();
+    await driver.openFile('letter.txt', new TextEncoder().encode('Dear friend, '.repeat(9)));
+    await driver.page.locator('.notice.problem', { hasText: 'letter.txt was not opened: profile:' }).waitFor();
     const other = await loadBundle(await writeTinyBundle());
     const examples = randomImages('page', 4).map((image, i) => ({ label: `${i % 2}`, image }));
     const { profile } = await other.adapt(examples, { steps: 1 });
     await other.release();
-    await driver.import('other.whet-profile', profile.toBytes());
+    await driver.openFile('other.whet-profile', profile.toBytes());
     const expected =
-      /other\.whet-profile was not imported: profile: made with another bundle: expected \w+\.\.\., got \w+/;
+      /other\.whet-profile was not opened: profile: made with another bundle: expected \w+\.\.\., got \w+/;
     await driver.page.locator('.notice.problem', { hasText: expected }).waitFor();
     await driver.button('Close this message').click();
     const { width } = server.bundle.manifest.preprocessing;
     const own = randomImages('alike', 2, width).map((image, i) => ({ label: `${i}`, image }));
     const { bundle, pattern, values } = (await server.bundle.adapt(own, { steps: 0 })).profile;
     const alike = new Profile(bundle, pattern, ['caf\u00e9', 'cafe\u0301'], [1, 1], 0, values);
-    await driver.import('alike.whet-profile', alike.toBytes());
-    const differ = 'alike.whet-profile was not imported: expected names that differ to the eye';
+    await driver.openFile('alike.whet-profile', alike.toBytes());
+    const differ = 'alike.whet-profile was not opened: expected names that differ to the eye';
     await driver.page.locator('.notice.problem', { hasText: differ }).waitFor();
     await driver.button('Close this message').click();
-    expect(await driver.page.locator('.people option').allInnerTexts()).toEqual(['My profile']);
+    expect(await driver.page.locator('.people option').allInnerTexts()).toEqual(['My project']);
   });
 
-  it('a class without a name, and one whose name is taken', async () => {
+  it('a thing without a name, and one whose name is taken', async () => {
     const square = await sharp({ create: { width: 28, height: 28, channels: 3, background: 'black' } })
       .png()
       .toBuffer();
-    await upload('square.png', square);
-    await driver.button('Add example').click();
-    await driver.page.locator('.notice.problem', { hasText: 'Give the class a name first.' }).waitFor();
-    for (const name of ['one', 'two']) {
-      await upload('square.png', square);
-      await driver.page.getByRole('img', { name: 'The picture as the model sees it' }).waitFor();
-      await driver.page.getByLabel(/Name what this is|Or of a new class/).fill(name);
-      await driver.button('Add example').click();
-      await driver.page.getByLabel(`Name of the class ${name}`).waitFor();
-    }
+    for (const name of ['one', 'two'])
+      await driver.addThing(name, [{ name: 'square.png', mimeType: 'image/png', buffer: square }]);
     for (const [name, problem] of [
-      ['one', 'There is a class "one" already.'],
-      ['o\u200bne', 'There is a class "o\u200bne" already.'],
-      ['o\u0007ne', 'A class name has at most 256 bytes and no control characters.'],
+      ['', 'Give it a name first.'],
+      ['one', 'There is a “one” already.'],
+      ['o\u200bne', 'There is a “o\u200bne” already.'],
+      ['o\u0007ne', 'A name has at most 256 bytes and no control characters.'],
     ] as const) {
-      await driver.page.getByLabel('Name of the class two').fill(name);
-      await driver.page.getByLabel('Name of the class two').blur();
+      await driver.name('two', name);
       await driver.page.locator('.notice.problem', { hasText: problem }).waitFor();
-      expect(await driver.page.getByLabel('Name of the class two').inputValue()).toBe('two');
+      expect(await driver.page.getByLabel('Name of two').inputValue()).toBe('two');
     }
   });
 
   it('no permission for the camera', async () => {
     await driver.source('Camera');
-    await driver.button('Switch the camera on').click();
+    await driver.button('Start the camera').click();
     await driver.page
       .getByRole('alert')
       .filter({ hasText: 'The camera was not allowed. Allow it in the browser’s settings for this page' })
@@ -227,25 +219,26 @@ describe.skipIf(!chromiumPath)(`what the page says of bad input${skipReason}`, (
         (globalThis as unknown as { tracks: MediaStreamTrack[] }).tracks.map(({ readyState }) => readyState),
       );
     // Pressed twice before the page can take the button away: of the first nothing stays on.
-    await driver.button('Switch the camera on').evaluate((button: HTMLButtonElement) => {
+    await driver.button('Start the camera').evaluate((button: HTMLButtonElement) => {
       button.click();
       button.click();
     });
-    expect(await driver.button('Switch the camera on').isDisabled()).toBe(true);
+    expect(await driver.button('Starting the camera').isDisabled()).toBe(true);
     await answer(1);
     await expect.poll(states).toHaveLength(1);
     await answer(0);
-    await driver.page.getByRole('img', { name: 'The picture as the model sees it' }).waitFor({ timeout: 30_000 });
+    await driver.page.locator('.frame.on').waitFor({ timeout: 30_000 });
     await expect.poll(async () => (await states()).sort()).toEqual(['ended', 'live']);
-    await driver.button('Hold still').click();
-    await driver.page.getByLabel(/Name what this is|Or of a new class/).fill('test picture');
-    await driver.button('Add example').click();
-    await driver.page.getByLabel('Name of the class test picture').waitFor();
-    await driver.button('Switch off').click();
+    await driver.page.locator('.prediction').waitFor();
+    // Pressed and let go at once: one picture.
+    const before = await driver.card('one').locator('.thumb').count();
+    await driver.button('Hold to record one').click();
+    await driver.card('one').locator('.thumb').nth(before).waitFor();
+    await driver.button('Stop the camera').click();
     expect(await states()).toEqual(['ended', 'ended']);
     // A frame that is under way when the camera is left is not what is drawn.
-    await driver.button('Switch the camera on').click();
-    await driver.button('Hold still').waitFor();
+    await driver.button('Start the camera').click();
+    await driver.page.locator('.frame.on').waitFor();
     await driver.page.evaluate(() => {
       const whole = createImageBitmap;
       globalThis.createImageBitmap = (async (image: HTMLVideoElement) => {
@@ -257,7 +250,8 @@ describe.skipIf(!chromiumPath)(`what the page says of bad input${skipReason}`, (
     await driver.page.waitForTimeout(700);
     await driver.source('Draw');
     await driver.page.waitForTimeout(700);
-    expect(await driver.page.locator('.seen').count()).toBe(0);
+    expect(await driver.page.locator('.prediction').count()).toBe(0);
+    expect(await states()).toEqual(['ended', 'ended', 'ended']);
     // Nothing of all this was an error of the page.
     expect(browser.problems).toEqual([]);
   });
@@ -294,10 +288,9 @@ describe.skipIf(!chromiumPath)(`the page where storage fails${skipReason}`, () =
     await driver.open(server.url);
     await driver.page.locator('.banner', { hasText: 'Nothing is kept after this page is closed' }).waitFor();
     expect(await driver.page.locator('.banner').innerText()).toContain(reason);
-    await driver.button('Start with 5 example characters').click();
-    await driver.page.locator('.thumb').nth(24).waitFor();
-    expect(await driver.adapt()).toContain('Adapted to 25 examples of 5 classes.');
-    expect(server.bundle.profileFromBytes(await driver.export()).classes).toHaveLength(5);
+    await driver.demo();
+    expect(await driver.learned()).toContain('Learned from 25 pictures');
+    expect(server.bundle.profileFromBytes(await driver.save()).classes).toHaveLength(5);
     expect(problems).toEqual([]);
     await context.close();
   });
@@ -326,7 +319,7 @@ describe.skipIf(!chromiumPath)(`the page with a damaged bundle${skipReason}`, ()
     const { context, problems } = await browser.another({ serviceWorkers: 'block' });
     const driver = new PageDriver(await context.newPage());
     await driver.page.goto(server.url);
-    const alert = driver.page.getByRole('alert').filter({ hasText: 'The model could not be loaded' });
+    const alert = driver.page.getByRole('alert').filter({ hasText: 'could not be loaded' });
     await alert.waitFor({ timeout: 60_000 });
     // Without the script of the worker that fetches nothing else would ever come.
     expect(await alert.innerText()).toContain('the worker that fetches the model does not start');
@@ -365,13 +358,11 @@ describe.skipIf(!chromiumPath || !address)(`the page over plain HTTP from anothe
     const driver = new PageDriver(await context.newPage());
     await driver.open(server.url.replace('0.0.0.0', address as string));
     expect(await driver.page.evaluate(() => [isSecureContext, crossOriginIsolated])).toEqual([false, false]);
-    await driver.button('Start with 5 example characters').click();
-    await driver.page.locator('.thumb').nth(24).waitFor();
-    expect(await driver.adapt()).toContain('Adapted to 25 examples of 5 classes.');
-    await driver.page.getByText('Privacy and technology').click();
+    await driver.demo();
+    expect(await driver.learned()).toContain('Learned from 25 pictures');
     await driver.page.getByText('This page came over plain HTTP').waitFor();
     await driver.source('Camera');
-    await driver.button('Switch the camera on').click();
+    await driver.button('Start the camera').click();
     await driver.page.getByRole('alert').filter({ hasText: 'over HTTPS only' }).waitFor();
     await context.close();
     await server.close();

@@ -52,6 +52,7 @@ describe.skipIf(!chromiumPath)(`the page's files on a host that fails and change
     driver = new PageDriver(page);
     await driver.open(server.url);
     await driver.demo();
+    await driver.learned();
     await page.waitForFunction(() => navigator.serviceWorker.controller !== null);
   });
   afterAll(async () => {
@@ -79,10 +80,8 @@ describe.skipIf(!chromiumPath)(`the page's files on a host that fails and change
     await reload();
     const heal = await damage('first/from-block4.step.onnx');
     await driver.pattern('from-block4');
-    await driver.adaptButton.click();
     const problem = page.locator('.notice.problem', { hasText: /from-block4\.step\.onnx: SHA-256/ });
     await problem.waitFor();
-    await driver.button('Close this message').click();
     const kept = () =>
       page.evaluate(async () => {
         const all = await Promise.all((await caches.keys()).map(async (name) => (await caches.open(name)).keys()));
@@ -90,27 +89,26 @@ describe.skipIf(!chromiumPath)(`the page's files on a host that fails and change
       });
     expect(await kept()).toBe(0);
     await heal();
-    expect(await driver.adapt()).toContain('Adapted to 25 examples');
+    await problem.getByRole('button', { name: 'Try again' }).click();
+    await driver.adaptedBy('from-block4');
     await expect.poll(kept).toBe(1);
   });
 
   it('names the model that is damaged, and fetches that one again', async () => {
     const heal = await damage('second/head.encode.onnx');
-    await page.getByLabel('Model').selectOption('second');
-    const alert = page.getByRole('alert').filter({ hasText: 'The model "second" could not be loaded' });
+    await driver.model('Drawings: second');
+    const alert = page.getByRole('alert').filter({ hasText: 'Drawings: second could not be loaded' });
     await alert.waitFor();
     expect(await alert.innerText()).toMatch(/head\.encode\.onnx: SHA-256/);
     await heal();
     await driver.button('Fetch it again').click();
     await driver.ready();
-    expect(await page.getByLabel('Model').inputValue()).toBe('second');
-    await page.getByLabel('Model').selectOption('first');
-    await page.getByRole('heading', { name: 'Getting ready' }).waitFor({ state: 'hidden' });
-    await driver.ready();
+    expect(await page.getByRole('radio', { name: 'Drawings: second' }).isChecked()).toBe(true);
+    await open('first');
   });
 
   const open = async (name: string) => {
-    await page.getByLabel('Model').selectOption(name);
+    await driver.model(new RegExp(`: ${name}`));
     await page.getByRole('heading', { name: 'Getting ready' }).waitFor({ state: 'hidden' });
     await driver.ready();
   };
@@ -131,20 +129,23 @@ describe.skipIf(!chromiumPath)(`the page's files on a host that fails and change
         await writeFile(paths.at(-1) as string, buffer);
         examples.push({ label, image: await decodeImage(buffer, bundle.manifest.preprocessing) });
       }
-      await driver.addPictures(label, paths);
-      await page.getByText(`with ${examples.length} examples`).waitFor();
+      await driver.addThing(label, paths);
     }
     await driver.pattern('last');
+    await driver.adaptedBy('last');
     const figures = page.locator('.figures');
-    for (const encoded of [/to encode 6 examples/, /to encode 2 examples.*4 examples were encoded before/]) {
-      await driver.adapt();
+    for (const [i, encoded] of [
+      /to encode 6 examples/,
+      /to encode 2 examples.*4 examples were encoded before/,
+    ].entries()) {
+      if (i > 0) await driver.adapt();
       const { spared, heldBack, profile } = await bundle.adapt(examples, { pattern: 'last' });
       expect(spared).toContain('which leaves nothing to learn');
       const said = `${heldBack?.right} of 6 right when not seen. Took no steps of last, solved for the head: ${spared}.`;
       await page.getByText(said).waitFor();
       expect(await figures.innerText()).toMatch(/ms for the head/);
       expect(await figures.innerText()).toMatch(encoded);
-      const { values, steps } = readProfile(await driver.export());
+      const { values, steps } = readProfile(await driver.save());
       expect(steps).toBe(0);
       // What tells strangers lies between likenesses that are all the same here, but for rounding.
       for (const name of ['head.weight', 'head.bias']) {
@@ -152,31 +153,34 @@ describe.skipIf(!chromiumPath)(`the page's files on a host that fails and change
         expect(relativeError(own ?? [], expected ?? []), name).toBeLessThan(1e-3);
       }
     }
+    await driver.button('Measure moving everything').click();
     await page.getByText(/over moving everything/).waitFor({ timeout: 60_000 });
     await bundle.release();
     await open('first');
   });
 
-  it('auto chooses what moves as Node.js does, says what it tried and why, and is cancelled', async () => {
+  it('auto chooses what moves as Node.js does, says what it tried and why, and ends where it is not wanted', async () => {
     const bundle = await loadBundle(join(parent, 'small'), { threads: 1 });
     const examples: Example[] = [];
     const add = async (label: string, wave: number) => {
       const raw = { width: SIDE, height: SIDE, channels: 1 } as const;
       const pixels = Uint8Array.from({ length: SIDE * SIDE }, (_, i) => 128 + 127 * Math.sin(wave * i));
       const buffer = await sharp(pixels, { raw }).png().toBuffer();
-      await driver.source('Upload');
-      await page.getByLabel('Pictures', { exact: true }).setInputFiles({ name: label, mimeType: 'image/png', buffer });
-      await page.getByPlaceholder('such as heart').fill(label);
-      await driver.button('Add example').click();
+      const file = { name: `${label}.png`, mimeType: 'image/png', buffer };
+      if ((await driver.card(label).count()) === 0) await driver.addThing(label, [file]);
+      else await page.getByLabel(`Pictures of ${label}`, { exact: true }).setInputFiles(file);
       examples.push({ label, image: await decodeImage(buffer, bundle.manifest.preprocessing) });
-      await page.getByText(`with ${examples.length} example`).waitFor();
+      await page
+        .locator('.thumb')
+        .nth(examples.length - 1)
+        .waitFor();
     };
     /** Adapts here and there, and compares what came of it. */
     const adapt = async (pattern: string) => {
       await driver.pattern(pattern);
-      await driver.adapt();
+      await driver.adaptedBy(pattern);
       const expected = await bundle.adapt(examples, { pattern });
-      const { values, ...profile } = readProfile(await driver.export());
+      const { values, ...profile } = readProfile(await driver.save());
       expect(profile).toMatchObject({ pattern: 'last', steps: 10, classes: ['a', 'b', 'c'] });
       for (const [name, { data }] of expected.profile.values)
         expect(relativeError(values.get(name)?.data ?? [], data), name).toBeLessThan(1e-3);
@@ -187,14 +191,15 @@ describe.skipIf(!chromiumPath)(`the page's files on a host that fails and change
     await add('a', 0.3);
     await add('b', 1.1);
     await add('c', 2.3);
-    await driver.pattern('auto');
     const held: ServerResponse[] = [];
     server.meddle = ({ url }, response) => Boolean(url?.includes('last.')) && held.push(response) > 0;
-    await driver.adaptButton.click();
+    await driver.pattern('auto');
     await page.getByText('Trying patterns').waitFor();
-    await driver.button('Cancel').click();
-    await page.getByText('Cancelled.').waitFor();
-    expect(await page.locator('.figures').count()).toBe(0);
+    // What needs nothing of the host has been learned meanwhile.
+    await driver.adaptedBy('head');
+    await driver.pattern('head');
+    await page.getByText('Trying patterns').waitFor({ state: 'hidden' });
+    await driver.learned();
     server.meddle = () => false;
     for (const response of held) response.destroy();
 
@@ -238,35 +243,34 @@ describe.skipIf(!chromiumPath)(`the page's files on a host that fails and change
     browser.problems.length = 0;
   });
 
-  it('a newer version of the model takes over the examples, and says to adapt again', async () => {
+  it('a newer version of the model takes over the examples, and learns again from them', async () => {
     await change(({ patterns, ...rest }) => ({ ...rest, patterns: { head: patterns['head'] } }));
     await reload();
-    await page.getByText('The model is newer than "My profile": the examples are kept.').waitFor();
-    await driver.button('Close this message').click();
+    await page.getByText('There is a newer version, and it learns again from the pictures of “My project”.').waitFor();
     expect(await page.locator('.thumb').count()).toBe(25);
-    expect(await driver.adaptButton.innerText()).toBe('Adapt again');
-    expect(await driver.adapt()).toContain('Adapted to 25 examples of 5 classes.');
+    expect(await driver.learned()).toContain('Learned from 25 pictures');
+    await driver.openEngineers();
     await page.getByText('The model is newer than what').waitFor({ state: 'hidden' });
   });
 
   it('profiles that it cannot take over can be exported and deleted', async () => {
-    const before = readProfile(await driver.export());
+    const before = readProfile(await driver.save());
     await change(({ preprocessing, ...rest }) => ({ ...rest, preprocessing: { ...preprocessing, background: 254 } }));
     await reload();
     expect(await page.locator('.thumb').count()).toBe(0);
-    await page.getByText('Profiles of other models (1)').click();
+    await page.getByText('Projects of other models (1)').click();
     const download = page.waitForEvent('download');
-    await driver.button('Export the profile My profile').click();
+    await driver.button('Save My project').click();
     const bytes = await readFile(await (await download).path());
     expect(readProfile(bytes)).toEqual(before);
-    await driver.button('Delete the profile My profile').click();
-    await page.getByText('Deleted "My profile" with its pictures.').waitFor();
-    await page.locator('.notice').getByRole('button', { name: 'Undo' }).click();
-    await page.getByText('Profiles of other models (1)').click();
-    await driver.button('Delete the profile My profile').click();
-    await page.getByText('Deleted "My profile" with its pictures.').waitFor();
+    await driver.button('Delete My project').click();
+    await page.getByText('Deleted “My project” with its pictures.').waitFor();
+    await driver.undo();
+    await page.getByText('Projects of other models (1)').click();
+    await driver.button('Delete My project').click();
+    await page.getByText('Deleted “My project” with its pictures.').waitFor();
     await reload();
-    expect(await page.getByText(/^Profiles of other models/).count()).toBe(0);
+    expect(await page.getByText(/^Projects of other models/).count()).toBe(0);
     expect(browser.problems).toEqual([]);
   });
 });

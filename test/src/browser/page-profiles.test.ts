@@ -41,8 +41,8 @@ describe.skipIf(!chromiumPath)(`the page's profiles in use${skipReason}`, () => 
     const first = new PageDriver(await browser.context.newPage());
     await first.open(server.url);
     await first.demo();
-    await first.pattern('head');
-    await first.adapt();
+    await first.learned();
+    await first.page.getByText('25 of 25').waitFor();
     await first.rename('Anna');
     await first.page.locator('.people option', { hasText: 'Anna' }).waitFor({ state: 'attached' });
     anna = await browser.context.storageState({ indexedDB: true });
@@ -69,26 +69,9 @@ describe.skipIf(!chromiumPath)(`the page's profiles in use${skipReason}`, () => 
   const names = (of: Page) => of.locator('.people option').allInnerTexts();
   const shown = (of: Page) => of.locator('.people option:checked').innerText();
   const pattern = (of: Page) => of.getByLabel('Pattern: what may move');
-  const create = async (name: string) => {
-    await driver.button('New').click();
-    await page.getByRole('dialog').getByRole('textbox').fill(name);
-    await page.getByRole('dialog').getByRole('button', { name: 'Create' }).click();
-    await page.getByText('Show a few pictures').waitFor();
-  };
   const choose = (name: string) => page.locator('.people select').selectOption({ label: name });
   const focused = () =>
     page.evaluate(() => document.activeElement?.getAttribute('aria-label') ?? document.activeElement?.textContent);
-  const line = async (x0: number, y0: number, x1: number, y1: number) => {
-    const pad = page.getByRole('application', { name: /^Drawing pad/ });
-    await pad.scrollIntoViewIfNeeded();
-    const box = await pad.boundingBox();
-    if (!box) throw new Error('expected a pad');
-    await page.mouse.move(box.x + box.width * x0, box.y + box.height * y0);
-    await page.mouse.down();
-    await page.mouse.move(box.x + box.width * x1, box.y + box.height * y1, { steps: 4 });
-    await page.mouse.up();
-  };
-
   it('two tabs change the same profile, and neither loses what the other wrote', async () => {
     const other = new PageDriver(await browser.context.newPage());
     await other.page.addInitScript(hearAtWill);
@@ -96,40 +79,40 @@ describe.skipIf(!chromiumPath)(`the page's profiles in use${skipReason}`, () => 
     // The first adapts again without a class that the second has not seen go, and the second renames what it shows.
     await other.page.evaluate(() => Object.assign(globalThis, { isDeaf: true }));
     await page.bringToFront();
-    await driver.button('Delete the class plus').click();
-    await driver.adapt();
+    await driver.button('Remove plus').click();
+    await page.getByText('4 things, 20 pictures').waitFor();
+    await driver.learned();
     expect(await other.page.locator('.thumb').count()).toBe(25);
     await other.page.bringToFront();
     await other.rename('Ann');
-    await other.page.getByText('4 with 20 examples').waitFor();
+    await other.page.getByText('4 things, 20 pictures').waitFor();
     await other.page.evaluate(() => Reflect.deleteProperty(globalThis, 'isDeaf'));
-    await pattern(other.page).selectOption('from-block4');
+    await other.pattern('from-block4');
     await page.locator('.people option', { hasText: /^Ann$/ }).waitFor({ state: 'attached' });
     await expect.poll(() => pattern(page).inputValue()).toBe('from-block4');
     // A profile that is deleted in one tab leaves the other, and what that one does next does not bring it back.
     await page.bringToFront();
-    await create('Bea');
+    await driver.create('Bea');
     await other.page.locator('.people select').selectOption({ label: 'Bea' });
     await choose('Bea');
     // It is said until something else is.
-    const said = other.page.getByText('"Bea" was deleted in another tab.').waitFor();
+    const said = other.page.getByText('“Bea” was deleted in another tab.').waitFor();
     await driver.delete();
     await said;
     await expect.poll(() => shown(other.page)).toBe('Ann');
-    await pattern(other.page).selectOption('head');
+    await other.pattern('head');
     await expect.poll(() => pattern(page).inputValue()).toBe('head');
     await page.reload();
     await driver.ready();
     expect(await names(page)).toEqual(['Ann']);
     expect(await pattern(page).inputValue()).toBe('head');
     expect(await page.locator('.thumb').count()).toBe(20);
-    const profile = server.bundle.profileFromBytes(await driver.export());
+    await driver.learned();
+    const profile = server.bundle.profileFromBytes(await driver.save());
     expect(profile.classes).toHaveLength(4);
     // The same model as Node.js makes of it, which needs nothing of the page.
-    const model = await driver.export('Export as ONNX');
-    expect(await driver.notice()).toContain(
-      'as a model that any ONNX runtime runs. Your pictures are not in the file.',
-    );
+    const model = await driver.save('Download as ONNX');
+    await page.getByText('as a model that any ONNX runtime runs. Your pictures are not in the file.').waitFor();
     expect(Buffer.from(model).equals(await server.bundle.freeze(profile, { input: 'pixels' }))).toBe(true);
   });
 
@@ -142,17 +125,18 @@ describe.skipIf(!chromiumPath)(`the page's profiles in use${skipReason}`, () => 
         return transaction.call(this, stores, mode, ...rest);
       };
     });
-    await create('Bea');
+    await driver.create('Bea');
     expect(await names(page)).toEqual(['Anna', 'Bea']);
     await driver.delete();
     expect(await names(page)).toEqual(['Anna']);
-    await page.getByText('5 with 25 examples').waitFor();
+    await page.getByText('5 things, 25 pictures').waitFor();
   });
 
   it('what was begun for one profile does not come out in another', async () => {
+    await driver.openEngineers();
     await page.getByText('Compare patterns').click();
     await driver.button('Compare').click();
-    await create('Bea');
+    await driver.create('Bea');
     await page.getByText('Comparing on "Anna"').waitFor();
     expect(await page.locator('tr[data-pattern]').count()).toBe(0);
     await driver.button('Cancel').click();
@@ -165,80 +149,92 @@ describe.skipIf(!chromiumPath)(`the page's profiles in use${skipReason}`, () => 
         .jpeg()
         .toFile(join(folder, 'grey', `${i}.jpg`));
     }
-    await driver.source('Upload');
     await page.getByLabel('Folder of classes').setInputFiles(folder);
     await page.getByRole('progressbar', { name: 'Reading pictures' }).waitFor();
     // The message stays for seconds only, which choosing may take on a busy machine.
-    const told = page.getByText('Added 3 pictures of 1 class to "Bea".').waitFor();
+    const told = page.getByText('Added 3 pictures of 1 thing to “Bea”.').waitFor();
     await choose('Anna');
     await told;
     expect(await page.locator('.thumb').count()).toBe(25);
     await choose('Bea');
-    await page.getByText('1 with 3 examples').waitFor();
+    await page.getByText('1 thing, 3 pictures').waitFor();
     await rm(folder, { recursive: true });
     await driver.delete();
     expect(await names(page)).toEqual(['Anna']);
   });
 
-  it('takes back what was removed, is as adapted as it was then, and keeps the focus where it was', async () => {
-    await page.locator('.thumb').last().click();
-    await page.getByText(/^Classes changed since/).waitFor();
-    await page.locator('.notice').getByRole('button', { name: 'Undo' }).click();
-    await page.getByText(/^Classes changed since/).waitFor({ state: 'hidden' });
+  it('takes back what was done, is as it had learned then, and keeps the focus where it was', async () => {
+    const adapted = await driver.save();
+    const undoLast = () => page.keyboard.press('Control+z');
     const labels = () =>
       page.locator('.class-name').evaluateAll((all) => all.map((one) => (one as HTMLInputElement).value));
-    const order = await labels();
+    const order = (await labels()) as [string, string, string];
     const [first, second, third] = order;
-    const thumbs = page.locator('.class').first().locator('.thumb');
-    await thumbs.nth(1).focus();
-    await page.keyboard.press('Enter');
-    await page.getByText(`Removed an example of "${first}".`).waitFor();
-    expect(await thumbs.count()).toBe(4);
-    await expect.poll(focused).toBe(`Remove example 2 of ${first}`);
-    for (let left = 3; left > 0; left--) {
-      await page.keyboard.press('Enter');
-      await expect.poll(() => thumbs.count()).toBe(left);
-      await expect.poll(focused).toMatch(new RegExp(`^Remove example \\d of ${first}$`));
-    }
-    await page.keyboard.press('Enter');
-    await expect.poll(focused).toBe(`Delete the class ${first}`);
+    const thumbs = (name: string) => driver.card(name).locator('.thumb');
+    // Removed and taken back before anything is learned: nothing is.
+    await thumbs(third).last().click();
+    await page.getByRole('toolbar', { name: '1 picture chosen' }).getByRole('button', { name: 'Remove' }).click();
+    await page.getByText(`Removed 1 picture of “${third}”.`).waitFor();
     await page.locator('.notice').getByRole('button', { name: 'Undo' }).click();
-    await expect.poll(() => thumbs.count()).toBe(1);
+    await driver.learned();
+    expect(await driver.save()).toEqual(adapted);
 
-    await driver.button(`Delete the class ${second}`).focus();
+    await thumbs(first).nth(1).focus();
+    await page.keyboard.press('Delete');
+    await page.getByText(`Removed 1 picture of “${first}”.`).waitFor();
+    expect(await thumbs(first).count()).toBe(4);
+    await expect.poll(focused).toBe(`Picture 2 of ${first}`);
+    for (let left = 3; left > 0; left--) {
+      await page.keyboard.press('Delete');
+      await expect.poll(() => thumbs(first).count()).toBe(left);
+      await expect.poll(focused).toMatch(new RegExp(`^Picture \\d of ${first}$`));
+    }
+    await page.keyboard.press('Delete');
+    await expect.poll(focused).toBe(`Name of ${first}`);
+
+    await driver.button(`Remove ${second}`).focus();
     await page.keyboard.press('Enter');
-    await page.getByText(`Removed the class "${second}" with 5 examples.`).waitFor();
-    await expect.poll(focused).toBe(`Delete the class ${third}`);
-    await page.locator('.notice').getByRole('button', { name: 'Undo' }).click();
-    await page.getByLabel(`Name of the class ${second}`).waitFor();
+    await page.getByText(`Removed “${second}” with 5 pictures.`).waitFor();
+    await expect.poll(focused).toBe(`Remove ${third}`);
+
+    // Moved by hand, dragged, renamed, a thing more: and all of it back, the last first.
+    await thumbs(third).nth(0).click();
+    await thumbs(third).nth(2).click();
+    await page.getByLabel('Move to').selectOption({ label: first });
+    await expect.poll(() => thumbs(first).count()).toBe(2);
+    await thumbs(third).nth(0).dragTo(driver.card(first));
+    await expect.poll(() => thumbs(first).count()).toBe(3);
+    await driver.name(first, 'else');
+    await driver.card('else').waitFor();
+    await driver.button('Add “none of these”').click();
+    await driver.card('none of these').waitFor();
+    await driver.rename('Ann');
+    await page.locator('.people option', { hasText: /^Ann$/ }).waitFor({ state: 'attached' });
+    await page.locator('h1').click();
+    while (!(await driver.button('Undo').first().isDisabled())) {
+      await undoLast();
+      await page.waitForTimeout(50);
+    }
+    expect(await names(page)).toEqual(['Anna']);
     expect(await labels()).toEqual(order);
+    for (const name of order) expect(await thumbs(name).count()).toBe(5);
+    await driver.learned();
     await page.reload();
     await driver.ready();
-    await page.getByText('5 with 21 examples').waitFor();
+    await page.getByText('5 things, 25 pictures').waitFor();
     // From a dialog that the menu opened back to the menu.
-    await page.getByLabel('More about this profile').focus();
+    await page.getByLabel('More about this project').focus();
     await page.keyboard.press('Enter');
     await page.keyboard.press('Tab');
+    await page.keyboard.press('Tab');
     await page.keyboard.press('Enter');
-    await page.getByRole('dialog').getByRole('textbox').waitFor();
+    await page.locator('dialog[open]').getByRole('textbox').waitFor();
     await page.keyboard.press('Escape');
-    await expect.poll(focused).toBe('More about this profile');
-  });
-
-  it('a double click adapts, and does not cancel; the focus goes along', async () => {
-    await pattern(page).selectOption('from-block4');
-    // Written down in the page: an adaptation may be over before a look from outside.
-    await page.evaluate(() => {
-      const buttons: string[] = [];
-      addEventListener('focusin', ({ target }) => buttons.push((target as HTMLElement).textContent));
-      Object.assign(globalThis, { buttons });
-    });
-    await driver.adaptButton.dblclick();
-    await page.getByText(/^Adapted to/).waitFor({ timeout: 120_000 });
-    await expect.poll(focused).toBe('Adapt');
-    const buttons = await page.evaluate(() => (globalThis as unknown as { buttons: string[] }).buttons);
-    // Clicked, then what stands in its place, then back.
-    expect(buttons.slice(1)).toEqual(['Cancel', 'Adapt']);
+    await expect.poll(focused).toBe('More about this project');
+    await driver.delete();
+    await driver.undo();
+    await expect.poll(() => shown(page)).toBe('Anna');
+    await page.getByText('5 things, 25 pictures').waitFor();
   });
 
   it('shows no picture that was cleared before it could be decoded', async () => {
@@ -252,20 +248,29 @@ describe.skipIf(!chromiumPath)(`the page's profiles in use${skipReason}`, () => 
         return bitmap;
       }) as typeof createImageBitmap;
     });
-    await line(0.2, 0.2, 0.8, 0.8);
+    await driver.line([
+      [0.2, 0.2],
+      [0.8, 0.8],
+    ]);
     await driver.button('Clear').click();
     await page.waitForTimeout(1500);
-    expect(await page.locator('.seen').count()).toBe(0);
-    await line(0.2, 0.5, 0.8, 0.5);
-    await page.locator('.seen').waitFor();
+    expect(await page.locator('.prediction').count()).toBe(0);
+    await driver.line([
+      [0.2, 0.5],
+      [0.8, 0.5],
+    ]);
+    await page.locator('.prediction').waitFor();
     expect(browser.problems).toEqual([]);
   });
 
   it('shows the picture that was handed in last, also where another profile is shown meanwhile', async () => {
     await driver.source('Draw');
-    await create('Ben');
+    await driver.create('Ben');
     await page.locator('.people select').selectOption({ label: 'Anna' });
-    await line(0.2, 0.2, 0.8, 0.8);
+    await driver.line([
+      [0.2, 0.2],
+      [0.8, 0.8],
+    ]);
     const prediction = page.locator('.prediction');
     await prediction.waitFor();
     const first = await prediction.getAttribute('data-query');
@@ -283,7 +288,10 @@ describe.skipIf(!chromiumPath)(`the page's profiles in use${skipReason}`, () => 
         return bitmap;
       }) as typeof createImageBitmap;
     });
-    await line(0.2, 0.5, 0.8, 0.5);
+    await driver.line([
+      [0.2, 0.5],
+      [0.8, 0.5],
+    ]);
     await expect.poll(() => prediction.getAttribute('data-query')).not.toBe(first);
     const second = await prediction.getAttribute('data-query');
     // Shown anew, it is the same picture.

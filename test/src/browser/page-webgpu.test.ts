@@ -40,12 +40,11 @@ describe.skipIf(!chromiumPath)(`the page on WebGPU (SwiftShader)${skipReason}`, 
 
   it('adapts to the same probabilities as Node.js', { timeout: 400_000 }, async (context) => {
     needsAdapter(context);
-    await driver.button('Start with 5 example characters').click();
-    await driver.page.locator('.thumb').nth(24).waitFor();
-    await driver.page.getByText('Privacy and technology').click();
+    await driver.demo();
+    await driver.openEngineers();
     await driver.page.getByLabel('Computes on').selectOption('webgpu');
     await driver.page.getByText('Now WebGPU').waitFor({ timeout: 170_000 });
-    await driver.pattern('head');
+    await driver.openEngineers();
     await driver.adapt();
     const demo = await loadDemoImages(charactersDirectory);
     const tensor = (image: DemoImage) => decodeImage(image.bytes, server.bundle.manifest.preprocessing);
@@ -56,7 +55,6 @@ describe.skipIf(!chromiumPath)(`the page on WebGPU (SwiftShader)${skipReason}`, 
         .map(async (image) => ({ label: image.label, image: await tensor(image) })),
     );
     const { profile } = await server.bundle.adapt(examples);
-    await driver.source('Upload');
     for (const label of labels) {
       const image = demo.get(label)?.[7] as DemoImage;
       const shown = await driver.predict(image.file);
@@ -72,18 +70,16 @@ describe.skipIf(!chromiumPath)(`the page on WebGPU (SwiftShader)${skipReason}`, 
     timeout: 400_000,
   }, async (context) => {
     needsAdapter(context);
-    const before = server.bundle.profileFromBytes(await driver.export());
+    const before = server.bundle.profileFromBytes(await driver.save());
     await driver.pattern('from-block4');
-    await driver.adaptButton.click();
-    await driver.button('Cancel').waitFor();
+    await driver.page.getByText(/^Step [1-9]/).waitFor();
     await driver.page.waitForTimeout(500);
     const client = await browser.context.browser()?.newBrowserCDPSession();
     if (!client) throw new Error('expected a session with the browser');
     await client.send('Browser.crashGpuProcess').catch(() => {});
-    await driver.page.getByText(/^(Adapted to|WebGPU was lost)/).waitFor({ timeout: 170_000 });
     await driver.page.getByText(/Now WebAssembly.*WebGPU was lost/).waitFor({ timeout: 170_000 });
-    await driver.button('Cancel').waitFor({ state: 'hidden', timeout: 170_000 });
-    const profile = server.bundle.profileFromBytes(await driver.export());
+    await driver.page.locator('.engineers[data-adapted="from-block4"]').waitFor({ timeout: 170_000 });
+    const profile = server.bundle.profileFromBytes(await driver.save());
     expect(profile.pattern).toBe('from-block4');
     expect(profile.classes).toEqual(before.classes);
     const demo = await loadDemoImages(charactersDirectory);

@@ -66,7 +66,7 @@ async function inPage(url: string, query: string, runtime: string, gpu: boolean)
     const browser = await openBrowser({ gpu });
     const driver = new PageDriver(browser.context.pages()[0] ?? (await browser.context.newPage()));
     await driver.open(url + query);
-    await driver.page.getByText('Privacy and technology').click();
+    await driver.openEngineers();
     if (gpu) {
       await driver.page.getByLabel('Computes on').selectOption('webgpu');
       await driver.page.getByText('Now WebGPU').waitFor({ timeout: 120_000 });
@@ -75,19 +75,13 @@ async function inPage(url: string, query: string, runtime: string, gpu: boolean)
     const [, load, warmUp] = /Loaded in (\d+) ms, warm after (\d+) ms/.exec(said) ?? [];
     times.load.push(Number(load));
     times.warmUp.push(Number(warmUp));
-    await driver.button('Start with 5 example characters').click();
-    await driver.page
-      .locator('.thumb')
-      .nth(LABELS.length * SHOTS - 1)
-      .waitFor();
-    await driver.pattern('head');
+    await driver.demo();
     // The first adaptation to this many examples compiles shaders and grows memory.
-    await driver.adapt();
+    await driver.learned();
     for (let i = 0; i < repeats / launches; i++) {
       await driver.adapt();
       times.adapt.push(Number(await driver.page.locator('.figures').getAttribute('data-milliseconds')));
     }
-    await driver.source('Upload');
     for (let i = 0; i < 5 + repeats / launches; i++) {
       await driver.predict(picture);
       const took = await driver.page.locator('.prediction').getAttribute('data-milliseconds');

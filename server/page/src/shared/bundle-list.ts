@@ -34,3 +34,27 @@ export function filesIn(manifest: unknown): ReadonlyMap<string, { readonly sha25
   });
   return new Map(found);
 }
+
+/** What the page says of a bundle before it is opened. */
+export interface AboutBundle {
+  /** Of its pictures: 3 where it sees colours. */
+  readonly channels: number;
+  /** Of what is fetched to open it. */
+  readonly bytes: number;
+}
+
+/** The same, of a manifest as it was read; undefined where it is none. */
+export function aboutBundle(manifest: unknown): AboutBundle | undefined {
+  const { preprocessing, files, weights, defaultPattern } = (manifest ?? {}) as {
+    preprocessing?: { channels?: unknown } | null;
+    files?: Record<string, { bytes?: unknown } | null>;
+    weights?: unknown;
+    defaultPattern?: unknown;
+  };
+  const channels = preprocessing?.channels;
+  if (typeof channels !== 'number') return undefined;
+  const needed = Object.entries(files ?? {}).filter(
+    ([path]) => path === weights || path.startsWith(`${defaultPattern}.`),
+  );
+  return { channels, bytes: needed.reduce((sum, [, file]) => sum + (Number(file?.bytes) || 0), 0) };
+}

@@ -1,5 +1,7 @@
-import { AUTO, labelKey, labelProblem, MAX_LABEL_BYTES } from '@whet/runtime/format';
+import { labelKey, labelProblem, MAX_LABEL_BYTES } from '@whet/runtime/format';
 import type { AutoReport, HeldBack, Manifest, Preprocessing, StoredProfile } from '@whet/runtime/web';
+import { t } from '../messages/index.js';
+import { patternChoices } from './patterns.js';
 
 /** One example picture, as the bundle sees it: `[H, W, C]`, 0..255. */
 export interface Picture {
@@ -13,6 +15,19 @@ export interface ClassOf {
   readonly pictures: readonly Picture[];
   /** Examples that are not on this device: those of an imported profile. */
   readonly elsewhere: number;
+  /** Whether it holds what is none of the others: an answer in words, not a thing. */
+  readonly isBackground?: boolean;
+}
+
+/** What came of asking about pictures that were held back. */
+export interface Quality {
+  /** {@link examplesKey} of what was asked. */
+  readonly key: string;
+  readonly names: readonly string[];
+  /** Pictures by their class, and by the class that they were taken for. */
+  readonly counts: readonly (readonly number[])[];
+  /** Below this probability, an answer is not sure. */
+  readonly threshold: number;
 }
 
 /** What the last adaptation came to, for showing it. */
@@ -33,7 +48,7 @@ export interface LastAdaptation {
   readonly spared?: string;
   /** What was tried, and why this pattern; absent where a person chose it. */
   readonly auto?: AutoReport;
-  /** ms of moving everything, for the speed-up; absent until measured. */
+  /** ms of moving everything, for the speed-up; absent until somebody asks. */
   readonly dense?: number;
 }
 
@@ -41,8 +56,13 @@ export interface Extra {
   readonly classes: readonly ClassOf[];
   /** Of the bundle, or `auto`. */
   readonly pattern: string;
-  /** Classes and examples changed since the last adaptation. */
-  readonly stale: boolean;
+  /** {@link examplesKey} of what it learned from; absent before, and of a profile that came without its pictures. */
+  readonly learned?: string;
+  /** ms that took. */
+  readonly learnedIn?: number;
+  /** The same of what `auto` has chosen for; it takes longer, and follows once nothing changes any more. */
+  readonly chosen?: string;
+  readonly quality?: Quality;
   /** An older version of the model learned from these examples, and this one not yet. */
   readonly isOlder?: boolean;
   /** {@link pictureForm} of the bundle that the pictures were made for. */
@@ -55,26 +75,20 @@ export type Person = StoredProfile<Extra>;
 const newId = (): string =>
   Array.from(crypto.getRandomValues(new Uint8Array(8)), (b) => b.toString(16).padStart(2, '0')).join('');
 
-export function newPerson(bundle: string, name: string, pattern: string): Person {
+export function newPerson(bundle: string, name: string, pattern: string, classes: readonly ClassOf[] = []): Person {
   const now = new Date().toISOString();
-  return { id: newId(), name, bundle, created: now, changed: now, extra: { classes: [], pattern, stale: false } };
+  return { id: newId(), name, bundle, created: now, changed: now, extra: { classes, pattern } };
 }
 
-/** What a person may choose of: with more than one pattern also `auto`, which comes first and is the default. */
-export function patternChoices({ patterns, defaultPattern, auto = false }: Manifest): {
-  names: string[];
-  preset: string;
-} {
-  const names = Object.keys(patterns);
-  const choices = names.length > 1 ? [AUTO, ...names] : names;
-  return { names: choices, preset: auto ? (choices[0] as string) : defaultPattern };
-}
+export const newClass = (name: string, pictures: readonly Picture[] = []): ClassOf => ({
+  id: newId(),
+  name,
+  pictures,
+  elsewhere: 0,
+});
 
-/** The pattern that moves the most weights, which speed-ups are over. */
-export function densest({ patterns }: Manifest): string {
-  const moved = (name: string) => (patterns[name]?.moving ?? []).reduce((sum, { moving }) => sum + moving, 0);
-  return Object.keys(patterns).reduce((most, name) => (moved(name) > moved(most) ? name : most));
-}
+/** Pictures as they are kept, each with a name of its own. */
+export const picturesFrom = (all: readonly Uint8Array[]): Picture[] => all.map((pixels) => ({ id: newId(), pixels }));
 
 /** What of a bundle's preprocessing decides the pixels of a picture. */
 export const pictureForm = ({
@@ -97,21 +111,28 @@ export function carriedOver(whole: Person, digest: string, manifest: Manifest): 
   const { bytes, ...rest } = whole;
   // The same model in another form.
   if (manifest.formerly?.includes(whole.bundle)) return { ...whole, bundle: digest };
-  const { last: _, isOlder = false, pattern, classes, ...extra } = rest.extra;
+  const { last: _, learned: _learned, chosen: _chosen, quality: _quality, ...kept } = rest.extra;
+  const { isOlder = false, pattern, classes, ...extra } = kept;
   if (extra.form !== pictureForm(manifest.preprocessing)) return undefined;
-  if (bytes && classes.some(({ pictures, elsewhere }) => elsewhere > 0 || pictures.length === 0)) return undefined;
+  if (bytes && classes.some(({ elsewhere }) => elsewhere > 0)) return undefined;
   const { names, preset } = patternChoices(manifest);
   const taken = names.includes(pattern) ? pattern : preset;
-  const older = { ...extra, classes, pattern: taken, stale: true, isOlder: isOlder || bytes !== undefined };
+  const older = { ...extra, classes, pattern: taken, isOlder: isOlder || bytes !== undefined };
   return { ...rest, bundle: digest, extra: older };
 }
 
-/** Whether two lists of classes give the same examples, by their names and the ids of their pictures. */
-export function sameExamples(one: readonly ClassOf[], other: readonly ClassOf[]): boolean {
-  const keyOf = (all: readonly ClassOf[]) =>
-    JSON.stringify(all.map(({ name, pictures }) => [name, pictures.map(({ id }) => id)]));
-  return keyOf(one) === keyOf(other);
-}
+/** What an adaptation depends on: the pattern, the names of classes and the pictures of each. */
+export const examplesKey = ({ pattern, classes }: Pick<Extra, 'pattern' | 'classes'>): string =>
+  JSON.stringify([
+    pattern,
+    classes.filter(hasPictures).map(({ name, pictures }) => [name, ...pictures.map(({ id }) => id)]),
+  ]);
+
+const hasPictures = ({ pictures }: ClassOf): boolean => pictures.length > 0;
+
+/** A class that nobody has used: it goes where pictures of others come. */
+export const isBlank = ({ pictures, elsewhere, isBackground }: ClassOf): boolean =>
+  pictures.length === 0 && elsewhere === 0 && !isBackground;
 
 const sameBytes = (one: Uint8Array, other: Uint8Array) =>
   one.length === other.length && one.every((value, i) => value === other[i]);
@@ -134,32 +155,38 @@ export const picturesOf = (classes: readonly ClassOf[]): number =>
 export const isSameName = (one: string, other: string): boolean => labelKey(one) === labelKey(other);
 
 /** The same classes with pictures added to the one of that name, which is made where there is none. */
-export function withPictures(classes: readonly ClassOf[], name: string, added: readonly Uint8Array[]): ClassOf[] {
-  const pictures = added.map((pixels): Picture => ({ id: newId(), pixels }));
+export function withPictures(classes: readonly ClassOf[], name: string, added: readonly Picture[]): ClassOf[] {
   const found = classes.find((one) => isSameName(one.name, name));
-  if (!found) return [...classes, { id: newId(), name, pictures, elsewhere: 0 }];
-  return classes.map((one) => (one === found ? { ...one, pictures: [...one.pictures, ...pictures] } : one));
+  if (!found) return [...classes, newClass(name, added)];
+  return classes.map((one) => (one === found ? { ...one, pictures: [...one.pictures, ...added] } : one));
 }
 
 /** Why a name cannot be a class's; undefined where it can. */
 export function nameProblem(name: string): string | undefined {
-  if (labelKey(name).trim() === '') return 'Give the class a name first.';
-  if (labelProblem(name) === undefined) return undefined;
-  return `A class name has at most ${MAX_LABEL_BYTES} bytes and no control characters.`;
+  if (labelKey(name).trim() === '') return t().nameFirst;
+  return labelProblem(name) === undefined ? undefined : t().nameTooLong(MAX_LABEL_BYTES);
 }
 
-/** What is missing before adapting; undefined where nothing is. */
+/** Names of new classes that none of these has. */
+export function freeThingName(classes: readonly ClassOf[]): string {
+  for (let number = classes.length + 1; ; number++) {
+    const name = t().thing(number);
+    if (!classes.some((one) => isSameName(one.name, name))) return name;
+  }
+}
+
+/** What is missing before it can learn; undefined where nothing is. */
 export function adaptProblem(
   classes: readonly ClassOf[],
   limits: { readonly maxClasses: number; readonly maxExamples: number },
   own: number,
 ): string | undefined {
-  const without = classes.filter(({ pictures }) => pictures.length === 0).map(({ name }) => name);
-  const pictures = picturesOf(classes);
-  if (pictures === 0) return 'Add examples of two classes or more.';
-  if (own === 0 && classes.length < 2) return 'Add examples of a second class.';
-  if (without.length > 0) return `Add an example of ${without.join(', ')} on this device, or delete it.`;
-  if (classes.length + own > limits.maxClasses) return `This model takes at most ${limits.maxClasses} classes.`;
-  if (pictures > limits.maxExamples) return `This model takes at most ${limits.maxExamples} examples.`;
+  const elsewhere = classes.filter((one) => one.elsewhere > 0 && !hasPictures(one)).map(({ name }) => name);
+  const [taught, pictures] = [classes.filter(hasPictures).length, picturesOf(classes)];
+  if (elsewhere.length > 0) return t().learnElsewhere(elsewhere.join(', '));
+  if (pictures === 0) return t().learnFirst;
+  if (own === 0 && taught < 2) return t().learnSecond;
+  if (taught + own > limits.maxClasses) return t().learnTooManyThings(limits.maxClasses);
+  if (pictures > limits.maxExamples) return t().learnTooManyPictures(limits.maxExamples);
   return undefined;
 }

@@ -17,3 +17,18 @@ export async function keepForLater(): Promise<void> {
   };
   active?.postMessage({ kind: 'keep', urls }, [port2]);
 }
+
+/** Whether somebody pays for what is fetched, or has asked for little. */
+export function isMetered(): boolean {
+  const { connection } = navigator as { connection?: { saveData?: boolean; type?: string } };
+  return connection?.saveData === true || connection?.type === 'cellular';
+}
+
+/** Whether files of a bundle are kept on this device, by their digests; its manifest alone is little. */
+export async function isKept(bundle: string): Promise<boolean> {
+  // There are no caches over plain HTTP.
+  if (!('caches' in globalThis)) return false;
+  const folder = new URL(`bundles/${bundle}/`, location.href).href;
+  const all = await Promise.all((await caches.keys()).map(async (name) => (await caches.open(name)).keys()));
+  return all.flat().some(({ url }) => url.startsWith(folder) && url.includes('?sha256='));
+}

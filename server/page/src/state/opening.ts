@@ -1,9 +1,14 @@
 import { type BackendChoice, findAdapter } from '@whet/runtime/web';
+import { browserLanguage, speak } from '../messages/index.js';
 import type { Opened } from '../workers/compute.js';
 import { ComputeClient, LoaderClient, measureChoice } from './compute-client.js';
-import { predictOnChange, showPicture } from './computing.js';
 import { engine } from './engine.js';
-import { keepForLater } from './offline.js';
+import { openShared } from './files.js';
+import { forgetHistory } from './history.js';
+import { learnOnChange } from './learning.js';
+import { predictOnChange, showPicture } from './looking.js';
+import { readAbout } from './models.js';
+import { isKept, isMetered, keepForLater } from './offline.js';
 import { deviceSettings, openDeviceProfiles, showPeople } from './profiles.js';
 import {
   type BackendSetting,
@@ -13,16 +18,23 @@ import {
   choice,
   comparison,
   isAbort,
+  looksColourful,
   messageOf,
   opened,
   phase,
   say,
+  seesColours,
+  source,
 } from './signals.js';
 
 /** Opens the device's profiles and the first bundle. Called once. */
 export async function start(): Promise<void> {
   await openDeviceProfiles();
+  await speak(((await deviceSettings.get('language')) as string | undefined) ?? browserLanguage());
   predictOnChange();
+  learnOnChange();
+  // A link that is opened where the page is already changes the fragment alone.
+  addEventListener('hashchange', () => phase.value.kind === 'ready' && openShared(openBundle));
   backend.value = ((await deviceSettings.get('backend')) as BackendSetting | undefined) ?? 'auto';
   await openFirst();
 }
@@ -34,13 +46,23 @@ async function openFirst(): Promise<void> {
     const loader = new LoaderClient();
     engine.loader = loader;
     bundles.value = await loader.call((remote) => remote.bundles());
+    void readAbout(loader, bundles.value);
     const wanted = (await deviceSettings.get('bundle')) as string | undefined;
     const name = wanted !== undefined && bundles.value.includes(wanted) ? wanted : bundles.value[0];
     if (name === undefined) throw new Error('expected a bundle beside the page, got none');
-    await openBundle(name);
+    bundleName.value = name;
+    // Megabytes are not fetched on somebody's bill without a question.
+    if (isMetered() && !(await isKept(name))) phase.value = { kind: 'asking' };
+    else await openBundle(name);
   } catch (cause) {
     phase.value = { kind: 'failed', message: messageOf(cause) };
   }
+}
+
+/** Shows another language, and keeps which. */
+export async function setLanguage(code: string): Promise<void> {
+  await speak(code);
+  await deviceSettings.set('language', code);
 }
 
 /** Which backend to open with: what was chosen, or what was measured before, or WebAssembly. */
@@ -79,6 +101,8 @@ export async function openBundle(name: string): Promise<void> {
   phase.value = { kind: 'loading', loaded: 0, total: 0 };
   bundleName.value = name;
   comparison.value = undefined;
+  looksColourful.value = false;
+  forgetHistory();
   void showPicture();
   try {
     const wanted = await backendFor(name);
@@ -92,8 +116,10 @@ export async function openBundle(name: string): Promise<void> {
     }
     [opened.value, choice.value] = [now, now.choice];
     await deviceSettings.set('bundle', name);
+    source.value = seesColours.value ? 'camera' : 'draw';
     await showPeople(now);
     phase.value = { kind: 'ready' };
+    await openShared(openBundle);
     void keepForLater();
     if (backend.value === 'auto') measureLater(name);
   } catch (cause) {
@@ -119,9 +145,7 @@ export async function retry(): Promise<void> {
 
 /** Once per device and bundle, when the page is idle: which backend is faster. It counts from the next visit on. */
 async function measureLater(name: string): Promise<void> {
-  const { connection } = navigator as { connection?: { saveData?: boolean } };
-  if (!('gpu' in navigator) || connection?.saveData || (await deviceSettings.get(`measured ${name}`)) !== undefined)
-    return;
+  if (!('gpu' in navigator) || isMetered() || (await deviceSettings.get(`measured ${name}`)) !== undefined) return;
   const idle = globalThis.requestIdleCallback ?? ((work: () => void) => setTimeout(work, 3000));
   idle(async () => {
     try {

@@ -1,14 +1,19 @@
 import { computed, signal } from '@preact/signals';
 import type { BackendChoice } from '@whet/runtime/web';
-import type { ComparedPattern, Opened, PredictedImage } from '../workers/compute.js';
-import { adaptProblem, type Person } from './model.js';
+import type { Opened, PredictedImage } from '../workers/compute.js';
+import type { ComparedPattern } from '../workers/hold-back.js';
+import { adaptProblem, examplesKey, type Person } from './model.js';
 
 export type BackendSetting = 'auto' | 'wasm' | 'webgpu';
 
 export type Phase =
   | { readonly kind: 'loading'; readonly loaded: number; readonly total: number }
+  | { readonly kind: 'asking' }
   | { readonly kind: 'ready' }
   | { readonly kind: 'failed'; readonly message: string };
+
+/** Where the picture comes from that is asked about, and that buttons of classes take. */
+export type PictureSource = 'camera' | 'draw' | 'picture';
 
 export interface QueryPicture {
   /** Counts pictures: the same where one is predicted again. */
@@ -20,9 +25,8 @@ export interface QueryPicture {
 export interface Adapting {
   /** The profile that is adapted. */
   readonly id: string;
-  readonly step: number;
-  /** Undefined where `auto` chooses what moves. */
-  readonly steps: number | undefined;
+  /** Whether `auto` tries patterns, of a profile that has learned already. */
+  readonly isChoosing: boolean;
   readonly losses: readonly number[];
 }
 
@@ -37,8 +41,8 @@ export interface Comparison {
 export interface Notice {
   readonly kind: 'done' | 'problem';
   readonly text: string;
-  /** Takes back what was done. */
-  readonly undo?: () => unknown;
+  /** What can be done about it, in a button. */
+  readonly action?: { readonly label: string; readonly run: () => unknown };
 }
 
 const state = {
@@ -51,12 +55,14 @@ const state = {
   people: signal<readonly Person[]>([]),
   others: signal<readonly Person[]>([]),
   personId: signal(''),
+  source: signal<PictureSource>('camera'),
   query: signal<QueryPicture | undefined>(undefined),
   adapting: signal<Adapting | undefined>(undefined),
   comparison: signal<Comparison | undefined>(undefined),
   notice: signal<Notice | undefined>(undefined),
   memoryOnly: signal<string | undefined>(undefined),
   isOffline: signal(false),
+  looksColourful: signal(false),
 };
 
 export const { phase, opened, bundles, choice, backend, people, personId } = state;
@@ -64,12 +70,17 @@ export const { phase, opened, bundles, choice, backend, people, personId } = sta
 export const { bundleName } = state;
 /** Profiles of models that this page has not got. */
 export const { others } = state;
-export const { query, adapting, comparison, notice, memoryOnly } = state;
+export const { source, query, adapting, comparison, notice, memoryOnly } = state;
 /** Whether everything is kept that a visit without a network needs. */
 export const { isOffline } = state;
 
+/** Whether a model of drawings was shown a photograph. */
+export const { looksColourful } = state;
+
 export const person = computed(() => people.value.find(({ id }) => id === personId.value));
 export const classes = computed(() => person.value?.extra.classes ?? []);
+/** {@link examplesKey} of what is shown. */
+export const key = computed(() => person.value && examplesKey(person.value.extra));
 /** What keeps from adapting; undefined where nothing does. */
 export const missing = computed(() => {
   const manifest = opened.value?.manifest;
@@ -83,18 +94,18 @@ export const compared = computed(() =>
   comparison.value && comparison.value.id === personId.value ? comparison.value.results : [],
 );
 
-/** ms that good news stays, and what can be taken back; a problem stays until it is closed. */
-const [NEWS_MS, UNDO_MS] = [6000, 15_000];
+/** ms that good news stays, and what can be acted upon; a problem stays until it is closed. */
+const [NEWS_MS, ACTION_MS] = [6000, 15_000];
 
-export function say(kind: Notice['kind'], text: string, undo?: () => unknown): void {
-  const now: Notice = { kind, text, ...(undo ? { undo } : {}) };
+export function say(kind: Notice['kind'], text: string, action?: Notice['action']): void {
+  const now: Notice = { kind, text, ...(action ? { action } : {}) };
   notice.value = now;
   if (kind === 'problem') return;
   setTimeout(
     () => {
       if (notice.value === now) notice.value = undefined;
     },
-    undo ? UNDO_MS : NEWS_MS,
+    action ? ACTION_MS : NEWS_MS,
   );
 }
 

@@ -1,5 +1,6 @@
 import type { RefObject } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { t } from '../messages/index.js';
 
 export interface DialogHandle {
   /** Shows it, with the field filled in. */
@@ -50,7 +51,7 @@ export function Dialog({ handle, title, text, field, action, danger, onAccept, o
         )}
         <div class="row end">
           <button type="button" onClick={() => element.current?.close()}>
-            Keep as it is
+            {t().keepAsIs}
           </button>
           <button type="submit" class={danger ? 'danger filled' : 'primary'}>
             {action}

@@ -1,4 +1,5 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { t } from '../messages/index.js';
 
 const SIZE = 336;
 /** Of the pad's side: a pen about as thick as in the drawings that the shipped model learned from. */
@@ -97,7 +98,7 @@ export function DrawPad({ onDrawing, clears }: DrawPadProps) {
     setCursor(next);
     if (isPenDown) finish([...strokes.slice(0, -1), [...(strokes.at(-1) ?? []), next]]);
   };
-  const pen = `Pen ${isPenDown ? 'down' : 'up'} at column ${Math.round(cursor[0] / KEY_STEP)}, row ${Math.round(cursor[1] / KEY_STEP)}`;
+  const pen = t().penAt(isPenDown, Math.round(cursor[0] / KEY_STEP), Math.round(cursor[1] / KEY_STEP));
   return (
     <div class="pad">
       <div class="pad-paper">
@@ -108,7 +109,7 @@ export function DrawPad({ onDrawing, clears }: DrawPadProps) {
           height={SIZE}
           tabIndex={0}
           role="application"
-          aria-label="Drawing pad. Draw with a pointer; or move the pen with the arrow keys and set it down or up with the space bar."
+          aria-label={t().padLabel}
           onPointerDown={(event) => {
             event.preventDefault();
             event.currentTarget.setPointerCapture(event.pointerId);
@@ -121,7 +122,7 @@ export function DrawPad({ onDrawing, clears }: DrawPadProps) {
           onPointerCancel={end}
           onKeyDown={onKey}
         />
-        {strokes.length === 0 && !usesKeys && <span class="pad-hint">Draw here</span>}
+        {strokes.length === 0 && !usesKeys && <span class="pad-hint">{t().drawHere}</span>}
         {usesKeys && (
           <span
             class={`pad-pen ${isPenDown ? 'down' : ''}`}
@@ -137,10 +138,10 @@ export function DrawPad({ onDrawing, clears }: DrawPadProps) {
       </div>
       <div class="row">
         <button type="button" disabled={strokes.length === 0} onClick={() => finish(strokes.slice(0, -1))}>
-          Undo
+          {t().undoStroke}
         </button>
         <button type="button" disabled={strokes.length === 0} onClick={() => finish([])}>
-          Clear
+          {t().clearPad}
         </button>
       </div>
     </div>

@@ -5,23 +5,22 @@ import {
   type BackendChoice,
   type Bundle,
   type DownloadProgress,
-  decodeRgba,
   type HeldBack,
   loadBundle,
   type Manifest,
   type OrtFiles,
   type PatternManifest,
   readProfile,
-  resizePixels,
   usableThreads,
   type WebBackend,
   type WebLoadOptions,
 } from '@whet/runtime/web';
 import * as Comlink from 'comlink';
-import { densest } from '../state/model.js';
+import { densest } from '../state/patterns.js';
 import { encodeOnce, forgetEncoded, seenExamples, seenImage } from './encode-once.js';
-import { flattenLight } from './flatten-light.js';
+import { askHeldBack, type ComparedPattern, comparePattern, type HeldBackAnswers } from './hold-back.js';
 import type { Loader } from './loader.js';
+import { type PictureOptions, type SeenPicture, seePicture } from './pictures.js';
 
 // Everything that computes, in a thread of its own, so that the page never waits. It sees pictures, and may open no connection:
 // files come from the loader through a port.
@@ -80,24 +79,9 @@ export interface Adapted {
 export interface PredictedImage {
   readonly label: string;
   readonly probabilities: readonly { readonly label: string; readonly probability: number }[];
+  /** Below 0 where it is more like a picture of none of the classes; absent where the profile cannot tell. */
+  readonly familiarity?: number;
   readonly milliseconds: number;
-}
-
-export interface ComparedPattern {
-  readonly pattern: string;
-  /** Median ms to adapt. */
-  readonly adapt: number;
-  readonly right: number;
-  readonly count: number;
-  /** Bytes of a profile. */
-  readonly bytes: number;
-}
-
-export interface PictureOptions {
-  /** Takes the square in the middle, as a camera's frame shows it. */
-  readonly square?: boolean;
-  /** Evens out the light of a photographed drawing. */
-  readonly flatten?: boolean;
 }
 
 let bundle: Bundle | undefined;
@@ -161,17 +145,10 @@ const compute = {
     return { manifest, digest, choice, milliseconds: { load, warmUp: await bundle.warmUp() } };
   },
 
-  /** The pixels that the bundle would see of a picture. */
-  async pixels(
-    picture: Blob | ImageBitmap,
-    { square = false, flatten = false }: PictureOptions = {},
-  ): Promise<Uint8Array> {
-    const { preprocessing } = opened().manifest;
-    let image = picture instanceof Blob ? await decodeRgba(picture, { field: 'picture' }) : readBitmap(picture);
-    if (square) image = middle(image);
-    if (flatten && preprocessing.channels === 1) image = flattenLight(image);
-    const pixels = resizePixels(image, preprocessing);
-    return Comlink.transfer(pixels, [pixels.buffer]);
+  /** The pixels that the bundle would see of a picture, and whether it is a colourful one. */
+  async pixels(picture: Blob | ImageBitmap, options: PictureOptions = {}): Promise<SeenPicture> {
+    const seen = await seePicture(picture, opened().manifest.preprocessing, options);
+    return Comlink.transfer(seen, [seen.pixels.buffer]);
   },
 
   /** Adapts; rejects with an AbortError after {@link cancel}. `auto` tries all patterns, which are fetched for it. */
@@ -236,9 +213,10 @@ const compute = {
       pixels.map((one) => seenImage(open, one)),
     );
     const milliseconds = (performance.now() - began) / Math.max(1, pixels.length);
-    return predictions.map(({ label, probabilities }) => ({
+    return predictions.map(({ label, probabilities, familiarity }) => ({
       label,
       milliseconds,
+      ...(familiarity === undefined ? {} : { familiarity }),
       probabilities: profile.classes.map((name) => ({ label: name, probability: probabilities[name] as number })),
     }));
   },
@@ -271,42 +249,28 @@ const compute = {
     return Math.min(first.encode, one.encode) + least + (stepped - least) * steps;
   },
 
-  /**
-   * Compares patterns on examples that were held back: every example is predicted once by a profile that was adapted without
-   * it, in as many rounds as each class allows, three at most.
-   */
+  /** Asks about each example of a class that has two or more, by what learned from the others in the way of the default pattern. */
+  async holdBack(examples: readonly LabelledPixels[]): Promise<HeldBackAnswers> {
+    const open = opened();
+    const { signal } = begin();
+    const pattern = open.manifest.defaultPattern;
+    await open.load(pattern);
+    const { inputs } = await encodeOnce(open, pattern, examples, signal);
+    return askHeldBack(open, pattern, inputs, signal);
+  },
+
+  /** Compares patterns on examples that are held back, each once. */
   async compare(
     examples: readonly LabelledPixels[],
     patterns: readonly string[],
     onResult: (result: ComparedPattern) => void,
   ): Promise<void> {
     const open = opened();
-    const controller = begin();
-    const rounds = roundsOf(examples);
-    const tensors = seenExamples(open, examples);
+    const { signal } = begin();
+    const inputs = seenExamples(open, examples);
     for (const pattern of patterns) {
       await open.load(pattern);
-      const times: number[] = [];
-      let [right, count, bytes] = [0, 0, 0];
-      const signal = controller.signal;
-      await open.adapt(tensors, { pattern, steps: 1, always: true, signal });
-      for (let round = 0; round < Math.max(...rounds) + 1; round++) {
-        const [kept, held] = [
-          tensors.filter((_, i) => rounds[i] !== round),
-          tensors.filter((_, i) => rounds[i] === round),
-        ];
-        const { profile, milliseconds } = await open.adapt(kept, { pattern, signal });
-        times.push(milliseconds.total);
-        bytes = profile.byteLength;
-        const predictions = await open.predict(
-          profile,
-          held.map(({ image }) => image),
-        );
-        right += predictions.filter(({ label }, i) => label === held[i]?.label).length;
-        count += held.length;
-      }
-      times.sort((a, b) => a - b);
-      onResult({ pattern, adapt: times[Math.floor(times.length / 2)] as number, right, count, bytes });
+      onResult(await comparePattern(open, pattern, inputs, signal));
     }
   },
 
@@ -319,40 +283,5 @@ const compute = {
 };
 
 export type Compute = typeof compute;
-
-/** Which round holds back each example: the examples of a class take turns. */
-function roundsOf(examples: readonly LabelledPixels[]): number[] {
-  const counts = new Map<string, number>();
-  for (const { label } of examples) counts.set(label, (counts.get(label) ?? 0) + 1);
-  const rounds = Math.min(3, ...counts.values());
-  if (rounds < 2) throw new Error('expected two examples or more of every class, one to adapt to and one to hold back');
-  const seen = new Map<string, number>();
-  return examples.map(({ label }) => {
-    const index = seen.get(label) ?? 0;
-    seen.set(label, index + 1);
-    return index % rounds;
-  });
-}
-
-function readBitmap(bitmap: ImageBitmap) {
-  const { width, height } = bitmap;
-  const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
-  if (!context) throw new Error('this browser gives no canvas');
-  context.drawImage(bitmap, 0, 0);
-  bitmap.close();
-  return { width, height, data: context.getImageData(0, 0, width, height).data };
-}
-
-function middle(image: { width: number; height: number; data: Uint8ClampedArray | Uint8Array }) {
-  const { width, height, data } = image;
-  const side = Math.min(width, height);
-  const [left, top] = [Math.floor((width - side) / 2), Math.floor((height - side) / 2)];
-  const out = new Uint8ClampedArray(side * side * 4);
-  for (let y = 0; y < side; y++) {
-    const from = ((y + top) * width + left) * 4;
-    out.set(data.subarray(from, from + side * 4), y * side * 4);
-  }
-  return { width: side, height: side, data: out };
-}
 
 Comlink.expose(compute);

@@ -3,7 +3,7 @@ import { type DownloadProgress, fetchFrom, type ReadFile } from '@whet/runtime/w
 import * as Comlink from 'comlink';
 import gpuWasm from 'onnxruntime-web/ort-wasm-simd-threaded.asyncify.wasm?url';
 import wasmWasm from 'onnxruntime-web/ort-wasm-simd-threaded.wasm?url';
-import { BUNDLE_LIST, bundlesIn, filesIn } from '../shared/bundle-list.js';
+import { type AboutBundle, aboutBundle, BUNDLE_LIST, bundlesIn, filesIn } from '../shared/bundle-list.js';
 
 // The only part of the page that may open connections. It asks for files of its own lists and for nothing else: the built files below,
 // the bundles that the host lists, and the files of their manifests. So nothing that others tell it can leave as an address.
@@ -56,6 +56,12 @@ const loader = {
       if (listed === reading) listed = undefined;
     });
     return reading;
+  },
+  /** What the manifest of a bundle says of it; undefined where there is none. */
+  async about(bundle: string): Promise<AboutBundle | undefined> {
+    if (!(await (listed ?? loader.bundles())).includes(bundle)) throw notListed('a bundle that the host lists', bundle);
+    const response = await get(`bundles/${bundle}/${MANIFEST}`, 'no-cache');
+    return aboutBundle(await response.json().catch(() => undefined));
   },
   /** Reads a file of a bundle, with progress over all files of it that were asked for. */
   async readBundleFile(

@@ -1,5 +1,5 @@
 import type { AutoReport, HeldBack } from '@whet/runtime/web';
-import type { LastAdaptation } from '../state/model.js';
+import type { LastAdaptation } from '../../state/model.js';
 
 /** How much of the examples came out right unseen, and why there were no steps, or what `auto` took and why; what it tried stands behind that. */
 export function AdaptOutcome({ last: { heldBack, spared, auto, losses, pattern } }: { last: LastAdaptation }) {

@@ -1,16 +1,14 @@
+import { t } from '../messages/index.js';
 import { deleteOther } from '../state/profiles.js';
 import { others } from '../state/signals.js';
-import { download } from './download.js';
+import { saveProfile } from './save.js';
 
 /** Profiles that the models of this page cannot use: nothing is kept that a person can neither take along nor delete. */
-export function OtherProfiles() {
+export function OtherProjects() {
   return (
     <details class="others">
-      <summary>Profiles of other models ({others.value.length})</summary>
-      <p>
-        What these learned belongs to a model, or a version of it, that is not here any more. Exported, it can be used
-        where that model is.
-      </p>
+      <summary>{t().otherModels(others.value.length)}</summary>
+      <p>{t().otherModelsText}</p>
       <ul>
         {others.value.map((one) => (
           <li key={one.id} class="row">
@@ -20,18 +18,13 @@ export function OtherProfiles() {
             <button
               type="button"
               disabled={!one.bytes}
-              aria-label={`Export the profile ${one.name}`}
-              onClick={() => download(one)}
+              aria-label={t().saveOf(one.name)}
+              onClick={() => saveProfile(one)}
             >
-              Export
+              {t().saveProfile}
             </button>
-            <button
-              type="button"
-              class="danger"
-              aria-label={`Delete the profile ${one.name}`}
-              onClick={() => deleteOther(one)}
-            >
-              Delete
+            <button type="button" class="danger" aria-label={t().deleteOf(one.name)} onClick={() => deleteOther(one)}>
+              {t().delete}
             </button>
           </li>
         ))}

@@ -1,0 +1,53 @@
+import { t } from '../messages/index.js';
+import type { Person } from './model.js';
+import { bundleName } from './signals.js';
+
+// What was learned, in the fragment of a link, which browsers never send to a server.
+
+/** Characters that messengers pass on whole, mostly; and those that a link has at most. */
+export const [LONG_LINK, MOST_LINK] = [2000, 100_000];
+/** Bytes that a profile in a link has at most once it is unpacked. */
+const MOST_BYTES = 4_000_000;
+
+async function through(bytes: Uint8Array, stream: CompressionStream | DecompressionStream): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  const packed = new Blob([bytes as Uint8Array<ArrayBuffer>]).stream().pipeThrough(stream);
+  for (const reader = packed.getReader(); ; ) {
+    const { done, value } = await reader.read();
+    if (done) return new Uint8Array(await new Blob(parts as Uint8Array<ArrayBuffer>[]).arrayBuffer());
+    length += value.length;
+    if (length > MOST_BYTES) throw new RangeError();
+    parts.push(value);
+  }
+}
+
+const toText = (bytes: Uint8Array): string =>
+  btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''))
+    .replace(/\+/g, '-')
+    .replace(/\//g, '_')
+    .replace(/=+$/, '');
+
+const fromText = (text: string): Uint8Array =>
+  Uint8Array.from(atob(text.replace(/-/g, '+').replace(/_/g, '/')), (character) => character.charCodeAt(0));
+
+/** A link that opens this page with what a project has learned. */
+export async function linkTo({ name, bytes }: Person): Promise<string> {
+  const profile = toText(await through(bytes ?? new Uint8Array(), new CompressionStream('deflate-raw')));
+  const fragment = new URLSearchParams({ model: bundleName.value, name, profile });
+  return `${location.origin}${location.pathname}#${fragment}`;
+}
+
+/** What a link brings; throws where it was cut off, or unpacks to more than any profile has. */
+export async function readLink(
+  hash: string,
+): Promise<{ readonly model: string; readonly name: string; readonly profile: Uint8Array }> {
+  const fields = new URLSearchParams(hash.slice(1));
+  const [model = '', name = '', text = ''] = ['model', 'name', 'profile'].map((field) => fields.get(field) ?? '');
+  try {
+    const profile = await through(fromText(text), new DecompressionStream('deflate-raw'));
+    return { model, name: name.slice(0, 80) || t().sharedName, profile };
+  } catch (cause) {
+    throw new Error(t().linkBroken, { cause });
+  }
+}

@@ -1,0 +1,32 @@
+import { useEffect, useRef } from 'preact/hooks';
+
+const HEIGHT = 190;
+
+const short = (value: number): string =>
+  value === 0 ? '0' : value < 0.001 ? value.toExponential(3) : value.toPrecision(4);
+
+/** The loss of the examples before each step, from zero, so that what hardly falls is drawn so. */
+export function LossChart({ losses }: { losses: readonly number[] }) {
+  const place = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    let isGone = false;
+    let chart: { destroy(): void } | undefined;
+    void import('./draw-lines.js').then(({ drawLines }) => {
+      if (place.current && !isGone) chart = drawLines(place.current, losses, HEIGHT);
+    });
+    return () => {
+      isGone = true;
+      chart?.destroy();
+    };
+  }, [losses]);
+  const [first, last] = [losses[0] as number, losses.at(-1) as number];
+  const summary = `Loss of the examples: ${short(first)} before step 1, ${short(last)} before step ${losses.length}`;
+  return (
+    <figure class="chart">
+      <div ref={place} role="img" aria-label={summary} style={{ minHeight: `${HEIGHT}px` }} />
+      <figcaption class="quiet">
+        Loss of the examples before each step: {short(first)} to {short(last)}
+      </figcaption>
+    </figure>
+  );
+}

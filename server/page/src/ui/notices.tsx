@@ -1,0 +1,37 @@
+import { t } from '../messages/index.js';
+import { notice } from '../state/signals.js';
+import { Sign } from './signs.js';
+
+const close = () => {
+  notice.value = undefined;
+};
+
+/** What was done a moment ago, or went wrong. */
+export function Notices() {
+  const now = notice.value;
+  const action = now?.action;
+  return (
+    <div class="notices" role="status" aria-live="polite">
+      {now && (
+        <p class={`notice ${now.kind}`}>
+          <span>{now.text}</span>
+          {action && (
+            <button
+              type="button"
+              class="act"
+              onClick={() => {
+                close();
+                void action.run();
+              }}
+            >
+              {action.label}
+            </button>
+          )}
+          <button type="button" class="plain round" aria-label={t().close} onClick={close}>
+            <Sign name="off" size={18} />
+          </button>
+        </p>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,75 @@
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { t } from '../messages/index.js';
+import type { Person } from '../state/model.js';
+import { LONG_LINK, linkTo, MOST_LINK } from '../state/share.js';
+import { say } from '../state/signals.js';
+
+/** Characters that a QR code takes at the least correction. */
+const MOST_QR = 2900;
+
+interface QrCode {
+  readonly size: number;
+  readonly data: readonly (readonly boolean[])[];
+}
+
+/** What was learned, in a link: to be copied, handed to another program, or read by the camera of another phone. */
+export function ShareDialog({ person, onClose }: { person: Person; onClose: () => void }) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const [link, setLink] = useState('');
+  const [code, setCode] = useState<QrCode | undefined>(undefined);
+  useEffect(() => {
+    if (!dialog.current?.open) dialog.current?.showModal();
+    void linkTo(person).then(async (made) => {
+      setLink(made);
+      if (made.length > MOST_QR) return;
+      const { encode } = await import('uqr');
+      setCode(encode(made, { ecc: 'L', border: 2 }));
+    });
+  }, [person]);
+  const size = `${(link.length / 1000).toFixed(1)} kB`;
+  const isTooLong = link.length > MOST_LINK;
+  const copy = async () => {
+    await navigator.clipboard.writeText(link);
+    say('done', t().copied);
+  };
+  return (
+    <dialog ref={dialog} class="share" aria-label={t().shareTitle} onClose={onClose}>
+      <form method="dialog">
+        <h2>{t().shareTitle}</h2>
+        <p>{t().shareText}</p>
+        {isTooLong && <p class="problem">{t().shareTooLong(size)}</p>}
+        {!isTooLong && (
+          <label class="field">
+            {t().linkLabel}
+            <input readOnly value={link} dir="ltr" onFocus={(event) => event.currentTarget.select()} />
+          </label>
+        )}
+        {!isTooLong && link.length > LONG_LINK && <p class="quiet">{t().shareLong(size)}</p>}
+        {code ? <Qr code={code} /> : link.length > MOST_QR && !isTooLong && <p class="quiet">{t().qrNone}</p>}
+        <div class="row end">
+          {!isTooLong && 'share' in navigator && (
+            <button type="button" onClick={() => navigator.share({ url: link }).catch(() => {})}>
+              {t().shareVia}
+            </button>
+          )}
+          {!isTooLong && 'clipboard' in navigator && (
+            <button type="button" class="primary" disabled={link === ''} onClick={copy}>
+              {t().copyLink}
+            </button>
+          )}
+          <button type="submit">{t().done}</button>
+        </div>
+      </form>
+    </dialog>
+  );
+}
+
+function Qr({ code: { size, data } }: { code: QrCode }) {
+  const path = data.flatMap((row, y) => row.flatMap((dark, x) => (dark ? [`M${x} ${y}h1v1h-1z`] : []))).join('');
+  return (
+    <svg class="qr" viewBox={`0 0 ${size} ${size}`} role="img" aria-label={t().qrLabel} shape-rendering="crispEdges">
+      <rect width={size} height={size} fill="#fff" />
+      <path d={path} fill="#000" />
+    </svg>
+  );
+}

@@ -1,0 +1,158 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { bundlesDirectory, OMNIGLOT_BUNDLE } from '@whet/models';
+import { decodeImage } from '@whet/runtime/images';
+import { charactersDirectory, type DemoImage, loadDemoImages } from '@whet/tools/demo/demo-images';
+import { chromiumPath, openBrowser, skipReason, type TestBrowser } from '@whet/tools/page/browser';
+import { PageDriver } from '@whet/tools/page/driver';
+import { type PageServer, startPageServer } from '@whet/tools/page/page-server';
+import { partOfBundle } from '@whet/tools/page/part-of-bundle';
+import { strFromU8, strToU8, unzipSync, zipSync } from 'fflate';
+import * as ort from 'onnxruntime-node';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+describe.skipIf(!chromiumPath)(`what the page keeps and shares${skipReason}`, () => {
+  let folder: string;
+  let server: PageServer;
+  let browser: TestBrowser;
+  let driver: PageDriver;
+  let demo: ReadonlyMap<string, readonly DemoImage[]>;
+  let project: Uint8Array;
+  const image = () => demo.get('dollar')?.[7] as DemoImage;
+
+  beforeAll(async () => {
+    demo = await loadDemoImages(charactersDirectory);
+    folder = await partOfBundle(join(bundlesDirectory, OMNIGLOT_BUNDLE), ['head']);
+    server = await startPageServer(folder, undefined, new Map([['drawn', folder]]));
+    browser = await openBrowser({ compileOnce: true, context: { permissions: ['clipboard-read', 'clipboard-write'] } });
+    driver = new PageDriver(await browser.context.newPage());
+    await driver.open(server.url);
+    await driver.demo();
+    await driver.learned();
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await server?.close();
+    if (folder) await rm(folder, { recursive: true });
+  });
+
+  it('a project with its pictures: a zip of folders of them, which comes back as it was', async () => {
+    await driver.rename('Signs');
+    project = await driver.save('Save with pictures');
+    await driver.page.getByText('Saved “Signs” with 25 pictures in it.').waitFor();
+    const files = unzipSync(project);
+    expect(Object.keys(files).filter((path) => /^pictures\/\d-[^/]+\/\d\.png$/.test(path))).toHaveLength(25);
+    const before = await driver.save();
+    const page = await browser.context.newPage();
+    const other = new PageDriver(page);
+    await other.open(server.url);
+    await other.openFile('Signs.whet-project.zip', project);
+    await page.getByText('Opened “Signs” with 25 pictures.').waitFor();
+    await page.getByText('5 things, 25 pictures').waitFor();
+    await other.learned();
+    // The same pixels, so the same values.
+    const [one, two] = [before, await other.save()].map((bytes) => server.bundle.profileFromBytes(bytes));
+    expect(two?.classes).toEqual(one?.classes);
+    for (const [name, { data }] of one?.values ?? [])
+      expect([...(two?.values.get(name)?.data ?? [])]).toEqual([...data]);
+    await other.undo();
+    expect(await page.locator('.people option').allInnerTexts()).toEqual(['Signs']);
+    await page.close();
+  });
+
+  it('what it has learned as one ONNX model, which Node.js runs on pixels to the same probabilities', async () => {
+    const session = await ort.InferenceSession.create(await driver.save('Download as ONNX'));
+    const shown = await driver.predict(image().file);
+    const tensor = await decodeImage(image().bytes, server.bundle.manifest.preprocessing);
+    const profile = server.bundle.profileFromBytes(await driver.save());
+    // Its pixels are those of the picture before they are normalized: 0 to 255, ink dark.
+    const pixels = Uint8Array.from(tensor, (value) => Math.round(255 * (1 - value)));
+    const input = new ort.Tensor('uint8', pixels, [1, 28, 28, 1]);
+    const answer = await session.run({ [session.inputNames[0] as string]: input });
+    const probabilities = answer[session.outputNames[0] as string]?.data as Float32Array;
+    for (const [i, name] of profile.classes.entries())
+      expect(Math.abs((shown[name] ?? Number.NaN) - (probabilities[i] ?? 9))).toBeLessThan(1e-3);
+  });
+
+  it('a link that holds what it has learned, and a QR code of it where it is small; nothing of it is sent', async () => {
+    await driver.button('Share a link').click();
+    const link = await driver.page.getByLabel('Link', { exact: true }).inputValue();
+    expect(link.startsWith(`${server.url}#model=drawn&name=Signs&profile=`)).toBe(true);
+    await driver.page.getByText('It is too long for a QR code.').waitFor();
+    await driver.button('Copy the link').click();
+    expect(await driver.page.evaluate(() => navigator.clipboard.readText())).toBe(link);
+    await driver.answer('Done');
+    const expected = await driver.predict(image().file);
+    const before = server.requests.length;
+    const other = await browser.another();
+    const receiver = new PageDriver(await other.context.newPage());
+    await receiver.open(link);
+    await receiver.page.getByText('Opened “Signs”: it knows 5 things.').waitFor();
+    expect(receiver.page.url()).toBe(server.url);
+    const shown = await receiver.predict(image().file);
+    for (const [name, value] of Object.entries(expected))
+      expect(Math.abs((shown[name] ?? 9) - value)).toBeLessThan(1e-4);
+    expect(server.requests.slice(before).filter(({ url }) => /profile|Signs/.test(url))).toEqual([]);
+    // Of two things the link is short.
+    await receiver.create('Two');
+    for (const [name, label] of [
+      ['plus', 'plus'],
+      ['equals', 'equals'],
+    ] as const) {
+      const files = (demo.get(label) as readonly DemoImage[]).slice(0, 3).map(({ file }) => file);
+      await receiver.addThing(name, files);
+    }
+    await receiver.learned();
+    await receiver.button('Share a link').click();
+    await receiver.page.getByRole('img', { name: 'QR code of the link' }).waitFor();
+    await receiver.answer('Done');
+
+    for (const [fragment, problem] of [
+      [link.slice(link.indexOf('#'), -40), 'The link was not opened:'],
+      [`#model=gone&name=x&profile=${new URLSearchParams(link.split('#')[1]).get('profile')}`, '“gone”'],
+    ] as const) {
+      await receiver.page.evaluate((hash) => {
+        location.hash = hash;
+      }, fragment);
+      await receiver.problem(problem);
+    }
+    expect(other.problems).toEqual([]);
+    await other.context.close();
+  });
+
+  it('says of a project of something else, of another version or not whole what is wrong', async () => {
+    const files = unzipSync(project);
+    const about = JSON.parse(strFromU8(files['project.json'] as Uint8Array)) as Record<string, unknown>;
+    const first = Object.keys(files).find((path) => path.startsWith('pictures/')) as string;
+    const but = (changed: Record<string, unknown>) =>
+      zipSync({ ...files, 'project.json': strToU8(JSON.stringify({ ...about, ...changed })) });
+    const { [first]: _, ...incomplete } = files;
+    for (const [name, bytes, problem] of [
+      [
+        'letters.zip',
+        zipSync({ 'a.txt': strToU8('Dear') }),
+        'expected a project, with a project.json, got another zip',
+      ],
+      [
+        'newer.zip',
+        but({ format: 'whet-project/9' }),
+        'expected a project of the format whet-project/1, got whet-project/9',
+      ],
+      ['odd.zip', but({ classes: [{}] }), 'project.json: expected classes with names and pictures, got others'],
+      ['photos.zip', but({ form: '[]' }), 'expected pictures for the model that is open, got those of "drawn"'],
+      ['part.zip', zipSync(incomplete), `expected the picture ${first} in it, got none`],
+      ['pixel.zip', zipSync({ ...files, [first]: ONE_PIXEL }), 'expected pictures of 28 x 28 pixels, got 1 x 1'],
+    ] as const) {
+      await driver.openFile(name, bytes);
+      await driver.problem(`${name} was not opened: ${problem}`);
+    }
+    expect(await driver.page.locator('.people option').allInnerTexts()).toEqual(['Signs']);
+    expect(browser.problems).toEqual([]);
+  });
+});
+
+/** A PNG of one pixel. */
+const ONE_PIXEL = Uint8Array.from(
+  atob('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=='),
+  (character) => character.charCodeAt(0),
+);
