@@ -1,23 +1,20 @@
-import { movesHeadAlone } from './adapt.js';
-import { adaptOne, checkSteps, type Starting, type TaskEncoder } from './adapt-one.js';
+import { adaptExamples } from './adapt-examples.js';
 import { checkAlways } from './as-pictures.js';
 import { AUTO } from './auto-name.js';
 import { chosenPatterns, digestOf, readChecked } from './bundle-files.js';
-import { classesOf, countsOf } from './classes.js';
 import { encodeExamples } from './encode.js';
 import { InputError, ProfileError } from './errors.js';
 import type { FreezeOptions } from './freeze.js';
 import { checkImage } from './image-checks.js';
 import { labelProblem } from './label.js';
 import { filesOf, graphsOf, type Manifest, type PatternManifest, parseManifest } from './manifest.js';
-import { checkRemember, mostRemembered, recalled, rememberedOf, remembersAll } from './memory.js';
+import { recalled } from './memory.js';
 import { graphsIn, loadPattern, nested, openGraphs, type Pattern } from './pattern.js';
 import { groupRequests, type PredictionRequest, predictGroup } from './predict.js';
 import { Profile, readProfile } from './profile.js';
 import { checkFits } from './profile-fits.js';
 import { profileSize } from './profile-size.js';
 import { restoreValues, storeValues } from './profile-storage.js';
-import { addViews, encodeRows, type Rows, type ViewOptions } from './rows.js';
 import type { BundleSource } from './source.js';
 import type { AdaptOptions, AdaptResult, EncodedImage, Example, ImageInput, Prediction } from './types.js';
 import { Weights } from './weights.js';
@@ -167,93 +164,7 @@ export class Bundle {
     const patterns = this.#adapting(named);
     const memory = from ? recalled(from, this.digest) : [];
     this.#checkExamples(given, patterns, memory.length);
-    const examples = [...memory, ...given];
-    // A head in closed form of which all classes are remembered is made anew, of these and the new examples; another goes on.
-    const isRemade =
-      from !== undefined &&
-      memory.length > 0 &&
-      remembersAll(from) &&
-      patterns.every(({ solve }) => solve !== undefined);
-    const { from: _, ...others } = named;
-    const options: Starting = isRemade ? { ...others, startsAt: from } : { ...named, remembered: memory.length };
-    const classes = classesOf(
-      examples.map(({ label }) => label),
-      this.manifest,
-      from?.classes,
-    );
-    checkSteps(asked);
-    const ways = classes.names.length;
-    const inherited = from ? rememberedOf(from, ways, mostRemembered(this.manifest)) : 0;
-    const remember = asked.remember ?? inherited;
-    for (const pattern of patterns) checkRemember(remember, ways, pattern, this.manifest);
-    if (asked.anchor && isRemade && patterns.every(movesHeadAlone)) {
-      throw new InputError('anchor', `expected 0 where a head is made anew of what is remembered, got ${asked.anchor}`);
-    }
-    const began = performance.now();
-    let encoding = 0;
-    const images = examples.map(({ image }) => image);
-    const task = { labels: classes.rows, ways: classes.names.length };
-    const { preprocessing } = this.manifest;
-    const timed = async <T>(work: () => Promise<T>): Promise<T> => {
-      const from = performance.now();
-      const result = await work();
-      encoding += performance.now() - from;
-      return result;
-    };
-    const withViews = (pattern: Pattern, rows: Rows, of: ViewOptions['of']) => {
-      // A head that goes on from a profile takes steps on its examples alone.
-      const asks = options.steps !== 0 && !(options.from && pattern.manifest.objective !== 'prototypes');
-      const count = options.views ?? (asks ? (pattern.manifest.views ?? 0) : 0);
-      const which = options.views === undefined ? of : 'all';
-      return addViews(pattern, rows, images, { count, of: which }, preprocessing, options.signal);
-    };
-    const encoded = new Map<Pattern, Rows>();
-    const encode = (pattern: Pattern): Promise<Rows> =>
-      timed(async () => {
-        const rows = await encodeRows(pattern, images, task, preprocessing, options.signal);
-        encoded.set(pattern, rows);
-        return withViews(pattern, rows, 'lone');
-      });
-    const encoder: TaskEncoder = { encode, addViews: (...rows) => timed(() => withViews(...rows)) };
-    const { pattern, adapted, steps, heldBack, spared, auto } =
-      options.pattern === AUTO
-        ? await (await import('./auto.js')).adaptAuto({
-            patterns,
-            ...encoder,
-            budgetMs: options.budgetMs ?? Number.POSITIVE_INFINITY,
-            options,
-            policy: this.manifest.policy,
-          })
-        : await adaptOne(patterns[0] as Pattern, encoder, options);
-    const { values, solved, losses, loss, halved } = adapted;
-    const before = { rows: memory.length, examples: from?.examples ?? [] };
-    const counts = countsOf(classes.rows.subarray(memory.length), classes.names.length).map(
-      (count, row) => count + (before.examples[row] ?? 0),
-    );
-    const kept = remember
-      ? await (await import('./remember.js')).memoryOf(encoded.get(pattern) as Rows, remember, before, options.signal)
-      : [];
-    const taken = Math.min(steps + (from?.steps ?? 0), Number.MAX_SAFE_INTEGER);
-    const ended = performance.now();
-    const stored = storeValues(new Map([...values, ...kept]), pattern, this.manifest.profiles);
-    const of = [this.digest, pattern.name, classes.names, counts, taken] as const;
-    const profile = new Profile(...of, stored.values, {
-      ...stored.storage,
-      ...(remember > 0 ? { remember } : {}),
-    });
-    const known = from?.classes ?? this.labels;
-    return {
-      profile,
-      added: known ? classes.names.slice(known.length) : [],
-      solved,
-      losses,
-      loss,
-      halved,
-      ...(heldBack ? { heldBack } : {}),
-      ...(spared === undefined ? {} : { spared }),
-      ...(auto ? { auto } : {}),
-      milliseconds: { encode: encoding, steps: ended - began - encoding, total: ended - began },
-    };
+    return adaptExamples({ manifest: this.manifest, digest: this.digest, patterns }, { given, memory }, named);
   }
 
   /** What is taken where no pattern is named: `auto` chooses among several, or by a policy, of pictures that are not encoded for one of them yet. */
