@@ -232,7 +232,7 @@ describe('whet', () => {
     const { code, err } = await startWhet(folder, args);
     expect(code).toBe(1);
     expect(err).toMatch(/backend "tfjs-node-gpu" cannot be used: .*npm install @tensorflow\/tfjs-node-gpu/);
-    expect(err.trim().split('\n')).toHaveLength(1);
+    expect(err.trim().split('\n')).toEqual(['other: training on data', expect.stringContaining('whet: backend')]);
   });
 
   it('in a process of its own says its version, and what it does not know', async () => {
