@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { bundlesDirectory, OMNIGLOT_BUNDLE } from '@whet/models';
 import { AUTO } from '@whet/runtime/format';
 import { loadBundle } from '@whet/runtime/node';
+import { modelRunConfigOf } from '@whet/trainer';
 import { afterAll, describe, expect, it } from 'vitest';
 import { type Build, basic, networkOf } from '../compile/block-networks.js';
 import { lacking } from '../needs.js';
@@ -31,6 +32,8 @@ const settings = {
   schedule: 'constant',
 };
 await writeFile(join(root, 'settings.json'), JSON.stringify(settings));
+const narrow = { ...settings, validation: { ...settings.validation, ways: 2 } };
+await writeFile(join(root, 'narrow.json'), JSON.stringify(narrow));
 const data = ['--data', 'near', '--data', 'far:0.5', '--validate', 'plain'];
 const model = ['--model', 'model.onnx'];
 const tasks = ['--ways', '2-4', '--shots', '1-3', '--queries', '2', '--inner-steps', '0-2', '--tasks', '2'];
@@ -239,6 +242,19 @@ describe('whet train --model', () => {
     expect(trained.err).toContain(`masks per ${granularity}`);
     const exported = await whet('export', `${run}/last.safetensors`, ...model, '--out', `bundle-${run}`);
     expect(exported.out).toContain('default: auto');
+  });
+
+  it('splits by class what comes without splits, and keeps the seed of that with the run', async () => {
+    const few = ['--ways', '2', '--shots', '2', '--queries', '2', '--inner-steps', '1', '--outer-steps', '1'];
+    const own = ['--data', 'plain', '--split-seed', '3', '--run', 'own', '--trainable', 'blocks:1', ...cpu];
+    const { code, err } = await whet('train', ...model, ...own, ...few, '--config', 'narrow.json');
+    expect(code, err).toBe(0);
+    expect(err).toMatch(/^own: training on plain\n/m);
+    const said = (split: string) =>
+      new RegExp(`plain: split by class \\(seed 3\\): ${split} has 2: (.*)`).exec(err)?.[1]?.split(', ') ?? [];
+    const names = [80, 81, 82, 83].map((number) => `class-${number}`);
+    expect([...said('train'), ...said('validation')].sort()).toEqual(names);
+    expect((await modelRunConfigOf(join(root, 'own', 'last.safetensors')))?.splitSeed).toBe(3);
   });
 
   it('goes on at half the rates where steps diverge', async () => {
