@@ -171,7 +171,7 @@ describe('whet train --model', () => {
     const other = await to({ ...rules, lone: [{ steps: 'deep' }] }, 'never');
     expect(other.err).toContain('policy: expected steps of one of head, block, learned, got "deep"');
     const bad = await to({ ...rules, several: [] }, 'never');
-    expect(bad.err).toContain('policy: several: ');
+    expect(bad.err).toContain('policy.several: expected 1 or more');
     expect(await readdir(root)).not.toContain('never');
   });
 
