@@ -120,8 +120,8 @@ describe('whet bench', () => {
     const args = ['bench', 'one', '--runs', '3000', '--shots', '1', ...small, '--json', 'part.json'];
     const code = await new Promise<number | null>((resolve) => {
       const child = spawn(process.execPath, [...whetMain, ...args], inFolder(folder));
-      // Off a terminal, progress is a line every tenth of the way.
-      child.stderr.on('data', (said) => /^bench/m.test(String(said)) && child.kill('SIGINT'));
+      // Off a terminal, progress is a line for the first, and one every tenth of the way.
+      child.stderr.on('data', (said) => /^bench .*: \d\d+\//m.test(String(said)) && child.kill('SIGINT'));
       child.on('exit', resolve);
     });
     expect(code).toBe(0);
