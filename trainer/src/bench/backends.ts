@@ -38,7 +38,9 @@ const openers: Readonly<Record<BenchBackendName, (options: BenchBackendOptions) 
     return {
       name: 'wasm',
       version: `onnxruntime-web ${ortVersion}`,
-      load: (place, patterns) => loadBundle(openBundleFiles(place), { ...(patterns && { patterns }) }),
+      // Unless it is told, it loads the default pattern alone, as a page wants it.
+      load: (place, patterns) =>
+        loadBundle(openBundleFiles(place), { patterns: patterns ?? ((manifest) => Object.keys(manifest.patterns)) }),
       createSession: (model, weights) => createSession(model, {}, weights),
     };
   },
