@@ -10,6 +10,7 @@ import { partOfBundle } from '@whet/tools/page/part-of-bundle';
 import { strFromU8, strToU8, unzipSync, zipSync } from 'fflate';
 import * as ort from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { violationsOf } from './axe.js';
 
 describe.skipIf(!chromiumPath)(`what the page keeps and shares${skipReason}`, () => {
   let folder: string;
@@ -116,6 +117,50 @@ describe.skipIf(!chromiumPath)(`what the page keeps and shares${skipReason}`, ()
       }, fragment);
       await receiver.problem(problem);
     }
+    expect(other.problems).toEqual([]);
+    await other.context.close();
+  });
+
+  it('speaks the language of the browser, or the one that is chosen, and stands from right to left too', async () => {
+    const other = await browser.another({ locale: 'de-AT', viewport: { width: 390, height: 844 } });
+    const page = await other.context.newPage();
+    await page.goto(server.url);
+    await page.getByText('Zeig ihm zuerst zwei Dinge.').waitFor({ timeout: 60_000 });
+    expect(await page.evaluate(() => [document.documentElement.lang, document.documentElement.dir])).toEqual([
+      'de',
+      'ltr',
+    ]);
+    expect(await page.getByLabel('Name von Ding 1').inputValue()).toBe('Ding 1');
+    expect(await violationsOf(page)).toEqual([]);
+    await page.getByLabel('Sprache').selectOption('es');
+    await page.getByText('Muéstrale dos cosas para empezar.').waitFor();
+    await page.reload();
+    await page.getByText('Muéstrale dos cosas para empezar.').waitFor();
+    expect(await violationsOf(page)).toEqual([]);
+    await page.evaluate(() => {
+      document.documentElement.dir = 'rtl';
+    });
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390);
+    expect(other.problems).toEqual([]);
+    await other.context.close();
+  });
+
+  it('asks before megabytes are fetched on a metered connection, and not again', async () => {
+    const other = await browser.another();
+    await other.context.addInitScript(() => {
+      Object.defineProperty(navigator, 'connection', { value: { saveData: true } });
+    });
+    const receiver = new PageDriver(await other.context.newPage());
+    const before = server.requests.length;
+    await receiver.page.goto(server.url);
+    await receiver.page.getByRole('heading', { name: 'You are on mobile data' }).waitFor();
+    expect(await violationsOf(receiver.page)).toEqual([]);
+    expect(server.requests.slice(before).filter(({ url }) => /sha256=/.test(url))).toEqual([]);
+    await receiver.button('Download now').click();
+    await receiver.ready();
+    await receiver.page.getByText('it works without a network').waitFor();
+    await receiver.page.reload();
+    await receiver.ready();
     expect(other.problems).toEqual([]);
     await other.context.close();
   });

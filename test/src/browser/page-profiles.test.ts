@@ -173,7 +173,7 @@ describe.skipIf(!chromiumPath)(`the page's profiles in use${skipReason}`, () => 
     const thumbs = (name: string) => driver.card(name).locator('.thumb');
     // Removed and taken back before anything is learned: nothing is.
     await thumbs(third).last().click();
-    await page.getByRole('toolbar', { name: '1 picture chosen' }).getByRole('button', { name: 'Remove' }).click();
+    await page.getByRole('complementary', { name: '1 picture chosen' }).getByRole('button', { name: 'Remove' }).click();
     await page.getByText(`Removed 1 picture of “${third}”.`).waitFor();
     await page.locator('.notice').getByRole('button', { name: 'Undo' }).click();
     await driver.learned();

@@ -1,5 +1,4 @@
-import { cp, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
-import { createRequire } from 'node:module';
+import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { pageDirectory } from '@whet/page';
@@ -10,8 +9,8 @@ import { charactersDirectory, type DemoImage, loadDemoImages } from '@whet/tools
 import { chromiumPath, openBrowser, skipReason, type TestBrowser } from '@whet/tools/page/browser';
 import { best, PageDriver } from '@whet/tools/page/driver';
 import { type PageServer, startPageServer } from '@whet/tools/page/page-server';
-import type { AxeResults } from 'axe-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { violationsOf } from './axe.js';
 
 const CLASSES = ['plus', 'question-mark', 'percent', 'dollar', 'equals'] as const;
 const SIXTH = 'euro';
@@ -285,16 +284,12 @@ describe.skipIf(!chromiumPath)(`the page in Chromium${skipReason}`, () => {
   });
 
   it('says every control’s name, in both colour schemes and on a narrow phone, and has no errors in the console', async () => {
-    const source = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-    await driver.page.evaluate(source);
     for (const colorScheme of ['light', 'dark'] as const) {
       // Without motion, or the colours of the last scheme would still fade while they are looked at.
       await driver.page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
       for (const tab of ['Draw', 'Camera', 'Picture'] as const) {
         await driver.source(tab);
-        const { violations } = (await driver.page.evaluate('axe.run()')) as AxeResults;
-        const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' | ')}`);
-        expect(found, `${colorScheme}, ${tab}`).toEqual([]);
+        expect(await violationsOf(driver.page), `${colorScheme}, ${tab}`).toEqual([]);
       }
     }
     for (const width of [360, 1280]) {

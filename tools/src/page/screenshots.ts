@@ -1,63 +1,81 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { bundlesDirectory, OMNIGLOT_BUNDLE, PHOTOS_BUNDLE } from '@whet/models';
 import sharp from 'sharp';
+import { loadDemoImages, thingsDirectory } from '../demo/demo-images.js';
 import { openBrowser } from './browser.js';
 import { PageDriver } from './driver.js';
+import { cameraArguments, waitForScene, writeScenes } from './fake-camera.js';
 import { startPageServer } from './page-server.js';
 
 // Draws the pictures of docs/page.md: npm run docs:screenshots
 const directory = fileURLToPath(new URL('../../../docs/page/', import.meta.url));
 await mkdir(directory, { recursive: true });
-const server = await startPageServer();
-const browser = await openBrowser();
-const driver = new PageDriver(browser.context.pages()[0] ?? (await browser.context.newPage()));
-const { page } = driver;
+const demo = await loadDemoImages(thingsDirectory);
+const folder = await mkdtemp(join(tmpdir(), 'whet-screenshots-'));
+const file = join(folder, 'scenes.mjpeg');
+const names = ['Pear', 'Scissors', 'Keyboard'];
+const scenes = [...names, 'Crown'].map((name) =>
+  (demo.get(name.toLowerCase()) ?? []).slice(0, 12).map((one) => one.bytes),
+);
+await writeScenes(file, scenes);
+const place = (name: string) => [name, join(bundlesDirectory, name)] as const;
+const pages = new Map([place(PHOTOS_BUNDLE), place(OMNIGLOT_BUNDLE)]);
+const server = await startPageServer(join(bundlesDirectory, OMNIGLOT_BUNDLE), undefined, pages);
+const browser = await openBrowser({ arguments: cameraArguments(file) });
+const { page } = new PageDriver(browser.context.pages()[0] ?? (await browser.context.newPage()));
+const driver = new PageDriver(page);
+
+/** Takes a picture in both schemes on a phone and on a desktop: of what is seen, or of all that there is. */
+async function shoot(name: string, isWhole = false): Promise<void> {
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+    for (const [size, width, height] of [
+      ['desktop', 1280, 800],
+      ['phone', 390, 844],
+    ] as const) {
+      await page.setViewportSize({ width, height });
+      await page.evaluate(() => scrollTo(0, 0));
+      if (isWhole) {
+        const whole = await page.evaluate(() => document.documentElement.scrollHeight);
+        await page.setViewportSize({ width, height: whole });
+      }
+      await page.waitForTimeout(400);
+      const image = await page.screenshot();
+      await sharp(image).png({ palette: true, colours: 128 }).toFile(`${directory}${name}-${size}-${colorScheme}.png`);
+    }
+  }
+  await page.setViewportSize({ width: 1280, height: 800 });
+}
+
 await driver.open(server.url);
-await driver.button('Start with 5 example characters').click();
-await page.locator('.thumb').nth(24).waitFor();
-// The first times still grow memory.
-for (let i = 0; i < 4; i++) await driver.adapt();
-await page.getByText(/over moving everything/).waitFor({ timeout: 120_000 });
-const box = await page.getByRole('application', { name: /^Drawing pad/ }).boundingBox();
-if (!box) throw new Error('expected a pad');
-const draw = async (points: readonly (readonly [number, number])[]) => {
-  for (const [i, [x, y]] of points.entries()) {
-    await page.mouse.move(box.x + box.width * x, box.y + box.height * y, { steps: 4 });
-    if (i === 0) await page.mouse.down();
-  }
+await shoot('first');
+await driver.button('Start the camera').click();
+await page.locator('.frame.on').waitFor();
+await driver.button('Add a thing').click();
+for (const i of names.keys()) {
+  await driver.button(`Hold to record Thing ${i + 1}`).hover();
+  await waitForScene(page, i);
+  await page.mouse.down();
+  await page.waitForTimeout(1800);
   await page.mouse.up();
-};
-const hook = Array.from({ length: 15 }, (_, i) => {
-  const turn = -Math.PI + (i / 14) * 1.5 * Math.PI;
-  return [0.5 + 0.14 * Math.cos(turn), 0.34 + 0.13 * Math.sin(turn)] as const;
-});
-await draw([...hook, [0.49, 0.55], [0.49, 0.64]]);
-await draw([
-  [0.49, 0.77],
-  [0.492, 0.772],
-]);
-await page.locator('.verdict').waitFor();
-await page.getByText('Compare patterns').click();
-for (const name of ['full', 'from-block2', 'sparse']) {
-  await page.getByRole('checkbox', { name, exact: true }).uncheck();
 }
-await driver.button('Compare').click();
-await page.getByText('Compared 4 patterns').waitFor({ timeout: 180_000 });
+for (const [i, name] of names.entries()) await driver.name(`Thing ${i + 1}`, name);
+await driver.adaptedBy('auto');
 await driver.button('Close this message').click();
-for (const colorScheme of ['light', 'dark'] as const) {
-  await page.emulateMedia({ colorScheme });
-  for (const [name, width] of [
-    ['desktop', 1280],
-    ['phone', 390],
-  ] as const) {
-    // As high as the page, so that nothing that sticks is drawn in the middle.
-    await page.setViewportSize({ width, height: 900 });
-    const height = await page.evaluate(() => document.documentElement.scrollHeight);
-    await page.setViewportSize({ width, height });
-    await page.evaluate(() => scrollTo(0, 0));
-    const image = await page.screenshot();
-    await sharp(image).png({ palette: true, colours: 128 }).toFile(`${directory}${name}-${colorScheme}.png`);
-  }
-}
+await waitForScene(page, 1);
+await page.waitForTimeout(1200);
+// The camera stands still, so that all pictures show the same.
+await page.evaluate(() => document.querySelector('video')?.pause());
+await page.waitForTimeout(600);
+await shoot('taught');
+await driver.openEngineers();
+await shoot('all', true);
+await driver.button('Share a link').click();
+await page.locator('dialog[open] input').waitFor();
+await shoot('share');
 await browser.close();
 await server.close();
+await rm(folder, { recursive: true });

@@ -3,6 +3,9 @@ import { plural } from './plural.js';
 
 const things = plural('de', '# Ding', '# Dinge');
 const pictures = plural('de', '# Bild', '# Bilder');
+// After von, mit and aus.
+const ofThings = plural('de', '# Ding', '# Dingen');
+const ofPictures = plural('de', '# Bild', '# Bildern');
 const seconds = (ms: number) =>
   ms < 950 ? `${(ms / 1000).toFixed(1).replace('.', ',')} s` : `${Math.round(ms / 1000)} s`;
 
@@ -98,14 +101,14 @@ export const de: Messages = {
   folderInput: 'Ordner von Klassen',
   uploadTo: (name: string) => `Bilder von ${name}`,
   holdToRecord: 'Halten zum Aufnehmen',
-  holdToRecordTo: (name: string) => `Halten, um ${name} aufzunehmen`,
+  holdToRecordTo: (name: string) => `Halten zum Aufnehmen: ${name}`,
   startCameraFor: (name: string) => `Kamera für ${name} einschalten`,
   drawFor: (name: string) => `${name} malen`,
   uploadFor: (name: string) => `Bilder von ${name} laden`,
   addDrawing: 'Diese Zeichnung dazu',
-  addDrawingTo: (name: string) => `Diese Zeichnung zu ${name}`,
+  addDrawingTo: (name: string) => `Diese Zeichnung dazu: ${name}`,
   addPicture: 'Dieses Bild dazu',
-  addPictureTo: (name: string) => `Dieses Bild zu ${name}`,
+  addPictureTo: (name: string) => `Dieses Bild dazu: ${name}`,
   removeThing: (name: string) => `${name} entfernen`,
   pictures,
   elsewhere: (count: number) => `${count} auf einem anderen Gerät`,
@@ -118,11 +121,11 @@ export const de: Messages = {
   // What was done
   added: (count: number, name: string) => `${pictures(count)} zu „${name}“ dazu.`,
   addedMany: (count: number, classes: number, project: string) =>
-    `${pictures(count)} von ${things(classes)} dazu${project ? ` in „${project}“` : ''}.`,
+    `${pictures(count)} von ${ofThings(classes)} dazu${project ? ` in „${project}“` : ''}.`,
   addedThing: (name: string) => `„${name}“ ist dazugekommen.`,
   removedPictures: (count: number, name: string) => `${pictures(count)} von „${name}“ entfernt.`,
   removedMany: (count: number) => `${pictures(count)} entfernt.`,
-  removedThing: (name: string, count: number) => `„${name}“ mit ${pictures(count)} entfernt.`,
+  removedThing: (name: string, count: number) => `„${name}“ mit ${ofPictures(count)} entfernt.`,
   moved: (count: number, name: string) => `${pictures(count)} zu „${name}“ verschoben.`,
   renamed: (name: string) => `Es heißt jetzt „${name}“.`,
   undone: 'Zurückgenommen.',
@@ -143,7 +146,7 @@ export const de: Messages = {
   learnTooManyThings: (most: number) => `Es kann höchstens ${things(most)} unterscheiden.`,
   learnTooManyPictures: (most: number) => `Es nimmt höchstens ${pictures(most)}: entferne einige.`,
   learning: 'Lernt …',
-  learned: (count: number, ms: number) => `Gelernt aus ${pictures(count)} in ${seconds(ms)}`,
+  learned: (count: number, ms: number) => `Gelernt aus ${ofPictures(count)} in ${seconds(ms)}`,
   learningFailed: (why: string) => `Es konnte nicht lernen: ${why}`,
   predictingFailed: (why: string) => `Es konnte das Bild nicht ansehen: ${why}`,
   reopened: (names: string) => `Es gibt eine neue Fassung; sie lernt aus den Bildern von ${names} neu.`,
@@ -188,13 +191,13 @@ export const de: Messages = {
   openFile: 'Eine Datei öffnen',
   openFileText: 'Ein Projekt oder Gelerntes, hier oder anderswo gesichert.',
   openInput: 'Projekt oder Gelerntes zum Öffnen',
-  savedProject: (name: string, count: number) => `„${name}“ mit ${pictures(count)} gesichert.`,
+  savedProject: (name: string, count: number) => `„${name}“ mit ${ofPictures(count)} gesichert.`,
   savedProfile: (name: string) => `Gesichert, was „${name}“ gelernt hat. Seine Bilder sind nicht in der Datei.`,
   savedOnnx: (name: string) =>
     `„${name}“ als Modell gesichert, das jede ONNX-Laufzeit ausführt. Deine Bilder sind nicht in der Datei.`,
   onnxFailed: (name: string, why: string) => `„${name}“ lässt sich nicht als Modell sichern: ${why}`,
   openedProfile: (name: string, count: number) => `„${name}“ geöffnet: es kennt ${things(count)}.`,
-  openedProject: (name: string, count: number) => `„${name}“ mit ${pictures(count)} geöffnet.`,
+  openedProject: (name: string, count: number) => `„${name}“ mit ${ofPictures(count)} geöffnet.`,
   notOpened: (name: string, why: string) => `${name} wurde nicht geöffnet: ${why}`,
   sharedName: 'Mit mir geteilt',
   sharedLink: 'Der Link',

@@ -95,7 +95,7 @@ function HoldButton({ id, name }: { id: string; name: string }) {
       }}
     >
       <span class="dot" aria-hidden="true" />{' '}
-      <span>{isHeld ? recording.value?.pictures.length : t().holdToRecord}</span>
+      <span aria-hidden={isHeld}>{isHeld ? recording.value?.pictures.length : t().holdToRecord}</span>
     </button>
   );
 }

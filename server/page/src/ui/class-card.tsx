@@ -21,8 +21,11 @@ export function ClassCard({ one, onRemove }: { one: ClassOf; onRemove: () => voi
   const [isOver, setOver] = useState(false);
   const coming = recording.value?.classId === id ? recording.value.pictures : [];
   const isSeen = verdict.value?.kind === 'class' && verdict.value.label === name;
-  const rename = async (input: HTMLInputElement) => {
-    if (input.value !== name && !(await renameClass(id, input.value))) input.value = name;
+  // What is being typed, so that a card that is drawn anew, as the camera makes it, leaves it there.
+  const [draft, setDraft] = useState<string | undefined>(undefined);
+  const rename = async (wanted: string) => {
+    if (wanted !== name) await renameClass(id, wanted);
+    setDraft(undefined);
   };
   const remove = async (index: number, picture: string) => {
     await removeChosen(meantBy(picture));
@@ -50,14 +53,15 @@ export function ClassCard({ one, onRemove }: { one: ClassOf; onRemove: () => voi
       <div class="class-head">
         <input
           class="class-name"
-          value={name}
+          value={draft ?? name}
           maxLength={80}
           dir="auto"
           enterkeyhint="done"
           aria-label={t().nameOf(name)}
           onFocus={(event) => pictures.length === 0 && event.currentTarget.select()}
           onKeyDown={(event) => event.key === 'Enter' && event.currentTarget.blur()}
-          onChange={(event) => rename(event.currentTarget)}
+          onInput={(event) => setDraft(event.currentTarget.value)}
+          onChange={(event) => rename(event.currentTarget.value)}
         />
         <span class="quiet number" key={pictures.length}>
           {t().pictures(pictures.length + coming.length)}

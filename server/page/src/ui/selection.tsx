@@ -8,7 +8,7 @@ export function Selection() {
   const count = chosen.value.size;
   if (count === 0) return null;
   return (
-    <div class="selection" role="toolbar" aria-label={t().selected(count)}>
+    <aside class="selection" aria-label={t().selected(count)}>
       <strong>{t().selected(count)}</strong>
       <label class="field inline">
         {t().moveTo}
@@ -29,6 +29,6 @@ export function Selection() {
       <button type="button" onClick={chooseNone}>
         {t().unselect}
       </button>
-    </div>
+    </aside>
   );
 }

@@ -16,7 +16,8 @@ export function Compare() {
   const names = Object.keys(manifest.patterns);
   const wanted = names.filter((name) => !left.has(name));
   const hasTwo = classes.value.some(({ pictures }) => pictures.length > 1);
-  const reason = missing.value ?? (hasTwo ? undefined : 'Some class needs two examples, one of them to be held back.');
+  const reason =
+    missing.value === undefined && hasTwo ? undefined : 'Two classes, one of them of two examples, are needed.';
   const results = compared.value;
   const other = comparison.value?.id === personId.value ? undefined : comparison.value;
   const progress = other
