@@ -335,3 +335,47 @@ describe.skipIf(!chromiumPath)(`apps in Chromium${skipReason}`, () => {
     await close();
   });
 });
+
+describe.each([
+  {
+    language: 'Java',
+    needs: { 'Java that has built it': existsSync(join(java, 'lib')) && runs('java') },
+    program: ['java', '-cp', [join(java, 'classes'), join(java, 'lib/*')].join(':'), 'whet.Frozen'],
+  },
+  {
+    language: 'Python',
+    needs: { 'onnxruntime, numpy and pillow in Python': hasPython },
+    program: ['python3', join(examples, 'python/frozen.py')],
+  },
+])('a profile that is one model', ({ language, needs, program: [program = '', ...first] }) => {
+  it.skipIf(Object.values(needs).includes(false))(
+    `has Node's probabilities in ${language}${lacking(needs)}`,
+    async () => {
+      const loaded = await loadBundle(bundle, { patterns: ['head'], threads: 1 });
+      const images = await loadDemoImages(charactersDirectory);
+      const tensor = async (file: string) => decodeImage(await readFile(file), loaded.manifest.preprocessing);
+      const taken = [...images].slice(0, 3).map(([label, all]) => ({ label, files: all.map(({ file }) => file) }));
+      const examplesOf = taken.flatMap(({ label, files }) => files.slice(0, 5).map((file) => ({ label, file })));
+      const { profile } = await loaded.adapt(
+        await Promise.all(examplesOf.map(async ({ label, file }) => ({ label, image: await tensor(file) }))),
+        { pattern: 'head' },
+      );
+      const model = join(directory, `frozen-${language}.onnx`);
+      await writeFile(model, await loaded.freeze(profile, { input: 'pixels' }));
+      const asked = taken.map(({ files }) => files[6] as string);
+      const { stdout } = await promisify(execFile)(program, [...first, model, ...asked], { env: python });
+      const answers = stdout
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line) as { class: string; probabilities: number[] });
+      const expected = await loaded.predict(profile, await Promise.all(asked.map(tensor)));
+      await loaded.release();
+      expect(answers.map((answer) => answer.class)).toEqual(expected.map(({ label }) => label));
+      for (const [i, { probabilities }] of expected.entries()) {
+        for (const [row, name] of profile.classes.entries()) {
+          expect(answers[i]?.probabilities[row]).toBeCloseTo(probabilities[name] as number, 5);
+        }
+      }
+    },
+  );
+});
