@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { type Command, CommanderError } from 'commander';
+import { installHint } from './installed.js';
 import { whetProgram } from './program.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
@@ -22,7 +23,8 @@ export async function runCommand(args: readonly string[]): Promise<void> {
       process.exitCode = error.exitCode;
       return;
     }
-    process.stderr.write(`whet: ${error instanceof Error ? error.message : String(error)}\n`);
+    const said = error instanceof Error ? (installHint(error) ?? error.message) : String(error);
+    process.stderr.write(`whet: ${said}\n`);
     if (process.env['WHET_DEBUG'] && error instanceof Error) process.stderr.write(`${error.stack}\n`);
     process.exitCode = 1;
   }

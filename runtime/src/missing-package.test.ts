@@ -17,6 +17,15 @@ describe('a package that is not installed', () => {
     );
   });
 
+  it('is told from one without a library for this machine', async () => {
+    const gone = Object.assign(new Error("Cannot find module '../bin/napi-v6/linux/x64/some_binding.node'"), {
+      code: 'MODULE_NOT_FOUND',
+    });
+    await expect(Promise.reject(gone).catch(MissingPackageError.of(absent, 'drawing'))).rejects.toThrow(
+      `drawing needs the package "${absent}", which has no library for ${process.platform} ${process.arch}`,
+    );
+  });
+
   it('is not blamed for another, or for its own fault', async () => {
     const other = Object.assign(new Error("Cannot find package 'another'"), { code: 'ERR_MODULE_NOT_FOUND' });
     await expect(Promise.reject(other).catch(MissingPackageError.of(absent, 'drawing'))).rejects.toBe(other);

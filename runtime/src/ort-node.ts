@@ -3,7 +3,8 @@ import type * as Ort from 'onnxruntime-node';
 import { MissingPackageError } from './missing-package.js';
 
 /** The script of onnxruntime-node downloads libraries for CUDA, which nothing here uses. */
-const INSTALL = 'ONNXRUNTIME_NODE_INSTALL=skip npm install onnxruntime-node';
+const INSTALL =
+  'npm install --ignore-scripts onnxruntime-node, or with ONNXRUNTIME_NODE_INSTALL=skip in the environment';
 
 function load(): typeof Ort {
   try {
@@ -13,5 +14,5 @@ function load(): typeof Ort {
   }
 }
 
-/** onnxruntime-node, an optional peer. Importing this throws where it is not installed, or has no library for this machine. */
+/** onnxruntime-node, an optional peer. Importing this throws {@link MissingPackageError} where it is not installed, or has no library for this machine. */
 export const ort: typeof Ort = load();

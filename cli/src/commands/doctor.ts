@@ -23,6 +23,11 @@ export function doctorCommand(): Command {
 }
 
 async function runDoctor(options: DoctorOptions): Promise<void> {
+  // Before what does not load where something is missing.
+  if (!options.json) {
+    const installed = formatTable(['package', 'version', 'for'], installedRows());
+    process.stdout.write(`Node.js ${process.version.slice(1)}, ${process.platform} ${process.arch}\n${installed}\n\n`);
+  }
   const { backendNames, probeBackend, TRIAL_TOLERANCE } = await import('@whet/trainer');
   const asked = options.backend ?? [...backendNames];
   const unknown = asked.filter((name) => !(backendNames as readonly string[]).includes(name));
@@ -52,9 +57,6 @@ function describe(probes: readonly Probe[], tolerance: number): string {
   });
   const reasons = probes.flatMap((probe) => (probe.usable ? [] : [`${probe.name}: ${probe.reason}.`]));
   return [
-    `Node.js ${process.version.slice(1)}, ${process.platform} ${process.arch}`,
-    formatTable(['package', 'version', 'for'], installedRows()),
-    '',
     formatTable(['backend', 'device', 'library', 'first run', 'a run', 'off by'], rows),
     'A run is one second-order meta-gradient of a small Conv4 (5-way 1-shot, 16 x 16 pixels, 8 channels, 2 inner steps);',
     `"off by" is relative to the float64 reference, and more than ${tolerance} is wrong.`,

@@ -45,16 +45,16 @@ export async function threadedEngine(directories: readonly string[], options: Th
     for (const thread of [predictor, ...ready]) await thread?.close();
     throw failure?.reason;
   }
-  const startMs = performance.now() - began;
-  const adapters = ready.length > 0 ? ready : adapting.map((each) => EngineThread.begin(script, each, startMs));
   const models = new Map<string, Model>();
   for (const { manifest, digest } of predictor.models) {
     if (models.has(manifest.name)) {
-      for (const thread of [predictor, ...adapters]) await thread.close();
+      for (const thread of [predictor, ...ready]) await thread.close();
       throw new BundleError(`two bundles are called "${manifest.name}"; names must differ`);
     }
     models.set(manifest.name, { name: manifest.name, manifest, digest });
   }
+  const startMs = performance.now() - began;
+  const adapters = ready.length > 0 ? ready : adapting.map((each) => EngineThread.begin(script, each, startMs));
   const known = new LRUCache<string, true>({ maxSize: KNOWN_BYTES });
   const idlest = () => adapters.reduce((best, each) => (each.busy < best.busy ? each : best));
   return {

@@ -14,6 +14,9 @@ import { withRelease, withVersion } from './versions.js';
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const out = join(root, 'build/release');
 
+/** A version that is published already, as where a release broke off. */
+const THERE = 'there';
+
 interface Package {
   readonly name: string;
   readonly version: string;
@@ -55,17 +58,16 @@ function pack(): Packed[] {
   return Object.values(JSON.parse(said) as Record<string, Packed>);
 }
 
-/** Why a package cannot be published: its name is somebody else's, its version is there; nothing where it can. */
-function obstacle({ name, version, repository }: Package): string | undefined {
+/** What the registry says of a package: nothing of a new one, `there` of this version, or why it cannot be published. */
+function registered({ name, version, repository }: Package): string {
   const { status, stdout, stderr } = spawnSync('npm', ['view', name, '--json', 'repository.url', 'versions'], {
     cwd: root,
     encoding: 'utf8',
   });
-  if (status !== 0)
-    return stderr.includes('E404') || stdout.includes('E404') ? undefined : 'the registry does not answer';
+  if (status !== 0) return stderr.includes('E404') || stdout.includes('E404') ? '' : 'the registry does not answer';
   const found = JSON.parse(stdout) as { 'repository.url'?: string; versions?: string | string[] };
   if (found['repository.url'] !== repository?.url) return `the name belongs to ${found['repository.url'] ?? 'another'}`;
-  return [found.versions].flat().includes(version) ? `${version} is published` : undefined;
+  return [found.versions].flat().includes(version) ? THERE : '';
 }
 
 const { values, positionals } = parseArgs({
@@ -79,7 +81,7 @@ if (values['dry-run'] || values.publish) {
   const rows = published.map((folder) => {
     const known = packageAt(folder);
     const one = packed.find(({ name }) => name === known.name) as Packed;
-    const why = obstacle(known) ?? '';
+    const why = registered(known);
     return {
       file: one.filename,
       why,
@@ -88,18 +90,22 @@ if (values['dry-run'] || values.publish) {
   });
   process.stdout.write(
     `${formatTable(
-      ['package', 'version', 'files', 'packed', 'unpacked', 'in the way'],
+      ['package', 'version', 'files', 'packed', 'unpacked', 'registry'],
       rows.map(({ cells }) => cells),
     )}\n${out}\n`,
   );
   const obstacles = [
-    ...rows.filter(({ why }) => why !== '').map(({ cells }) => `${cells[0]}: ${cells.at(-1)}`),
+    ...rows.filter(({ why }) => why !== '' && why !== THERE).map(({ cells }) => `${cells[0]}: ${cells.at(-1)}`),
     ...(git('status', '--porcelain') === '' ? [] : ['there are changes that are not committed']),
   ];
   if (values.publish) {
     if (obstacles.length > 0) throw new Error(`nothing was published: ${obstacles.join('; ')}`);
-    for (const { file } of rows) npm('publish', join(out, file), '--access', 'public');
-    git('tag', `v${packageAt('compiler').version}`);
+    const { version: released } = packageAt('.');
+    const tag = released.includes('-') ? 'next' : 'latest';
+    for (const { file } of rows.filter(({ why }) => why !== THERE)) {
+      npm('publish', join(out, file), '--access', 'public', '--tag', tag);
+    }
+    git('tag', `v${released}`);
   } else if (obstacles.length > 0) {
     process.stdout.write(`in the way of --publish: ${obstacles.join('; ')}\n`);
   }
