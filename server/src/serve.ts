@@ -43,7 +43,8 @@ export async function serve(
     ...(config.storeBytes === undefined ? {} : { maxBytes: config.storeBytes }),
   });
   const { threads, preload, adaptThreads, adaptNiceness } = config;
-  const load = () => threadedEngine(directories, { threads, preload, adaptThreads, adaptNiceness });
+  const load = (complete: boolean) =>
+    threadedEngine(directories, { threads, preload, complete, adaptThreads, adaptNiceness });
   let server: RunningServer;
   let models: string[];
   try {
@@ -53,7 +54,7 @@ export async function serve(
         'no request is answered before there is a key: whet keys add NAME',
       );
     }
-    const engine = await load();
+    const engine = await load(false);
     models = [...engine.models.keys()];
     const {
       bodyBytes,
@@ -105,7 +106,7 @@ export async function serve(
   const reload = async () => {
     if (closing) return;
     try {
-      const engine = await load();
+      const engine = await load(true);
       // The service ended meanwhile: nobody else would close its threads.
       if (closing) return await engine.close();
       logger.info({ models: [...engine.models].map(([name, { digest }]) => ({ name, digest })) }, 'reload');

@@ -50,6 +50,8 @@ export class EngineThread {
   #silence: NodeJS.Timeout | undefined;
   #restarting: NodeJS.Timeout | undefined;
   #restartMs: number;
+  /** Bundles that it must have, where they are known before. */
+  #expected: EngineThread['models'] | undefined;
   #isReady = false;
   /** Milliseconds that the first start took. */
   #startMs: number | undefined;
@@ -74,11 +76,12 @@ export class EngineThread {
 
   /**
    * The same without waiting for it: what it is asked waits until it has started. Where it does not start it is tried again, as `settings` have
-   * been seen to work within `startMs` milliseconds.
+   * been seen to work within `startMs` milliseconds; so where its bundles are others than `models`, those of another thread.
    */
-  static begin(script: URL, settings: ThreadSettings, startMs: number): EngineThread {
+  static begin(script: URL, settings: ThreadSettings, startMs: number, models: EngineThread['models']): EngineThread {
     const thread = new EngineThread(script, settings, PATIENCE);
     thread.#startMs = startMs;
+    thread.#expected = models;
     return thread;
   }
 
@@ -171,6 +174,12 @@ export class EngineThread {
         // What one that was given up still says is of another time.
         if (worker !== this.#worker) return;
         if (message.type === 'ready') {
+          const other = this.#expected?.find(({ digest }, i) => message.models[i]?.digest !== digest);
+          if (other) {
+            const text = `the bundle "${other.manifest.name}" is another on the disk than the one that predicts`;
+            this.#end(worker, new EngineError(text));
+            return;
+          }
           this.models = message.models;
           this.sessions = message.sessions;
           this.#startMs ??= performance.now() - began;

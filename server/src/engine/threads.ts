@@ -13,6 +13,11 @@ export interface ThreadOptions {
    * the first request for it.
    */
   readonly preload?: 'default' | 'all';
+  /**
+   * Whether it is there only when the threads that adapt are ready, too, as where another serves until then; false when absent, always with
+   * `preload: 'all'`.
+   */
+  readonly complete?: boolean;
   /** Adaptations that run at the same time, each in a thread with sessions of its own; 1 when absent. */
   readonly adaptThreads?: number;
   /**
@@ -30,6 +35,7 @@ const KNOWN_BYTES = 128 * 1024 * 1024;
  */
 export async function threadedEngine(directories: readonly string[], options: ThreadOptions = {}): Promise<Engine> {
   const { threads = availableParallelism(), preload = 'default', adaptThreads = 1, adaptNiceness = 10 } = options;
+  const isComplete = options.complete || preload === 'all';
   const script = new URL('./thread.js', import.meta.url);
   const settings = (runs: 'predict' | 'adapt', niceness: number) => ({ directories, threads, preload, runs, niceness });
   const adapting = Array.from({ length: adaptThreads }, () => settings('adapt', adaptNiceness));
@@ -37,7 +43,7 @@ export async function threadedEngine(directories: readonly string[], options: Th
   // Threads that adapt start when the one that predicts has, and nobody waits for them: a service answers in half of the time.
   const started = await Promise.allSettled([
     EngineThread.start(script, settings('predict', 0)),
-    ...(preload === 'all' ? adapting.map((each) => EngineThread.start(script, each)) : []),
+    ...(isComplete ? adapting.map((each) => EngineThread.start(script, each)) : []),
   ]);
   const failure = started.find(({ status }) => status === 'rejected') as PromiseRejectedResult | undefined;
   const [predictor, ...ready] = started.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
@@ -54,7 +60,8 @@ export async function threadedEngine(directories: readonly string[], options: Th
     models.set(manifest.name, { name: manifest.name, manifest, digest });
   }
   const startMs = performance.now() - began;
-  const adapters = ready.length > 0 ? ready : adapting.map((each) => EngineThread.begin(script, each, startMs));
+  const adapters =
+    ready.length > 0 ? ready : adapting.map((each) => EngineThread.begin(script, each, startMs, predictor.models));
   const known = new LRUCache<string, true>({ maxSize: KNOWN_BYTES });
   const idlest = () => adapters.reduce((best, each) => (each.busy < best.busy ? each : best));
   return {
