@@ -43,7 +43,8 @@ describe.skipIf(!chromiumPath)(`the page on WebGPU (SwiftShader)${skipReason}`, 
     await driver.demo();
     await driver.openEngineers();
     await driver.page.getByLabel('Computes on').selectOption('webgpu');
-    await driver.page.getByText('Now WebGPU').waitFor({ timeout: 170_000 });
+    // Behind what engineers look at, which closes as another worker begins.
+    await driver.page.getByText('Now WebGPU').waitFor({ state: 'attached', timeout: 170_000 });
     await driver.openEngineers();
     await driver.adapt();
     const demo = await loadDemoImages(charactersDirectory);
