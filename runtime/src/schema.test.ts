@@ -44,6 +44,13 @@ describe('what is expected of JSON', () => {
     ['none above 0', { ...right, sizes: [0] }, 'sizes.0: expected a number above 0, got 0'],
     ['below the least', { ...right, rate: -1 }, 'rate: expected a number of at least 0, got -1'],
     ['not below the bound', { ...right, rate: 1 }, 'rate: expected a number below 1, got 1'],
+    ['more than a number can be', { ...right, rate: JSON.parse('1e400') }, 'rate: expected a number, got Infinity'],
+    ['what is no number', { ...right, rate: Number.NaN }, 'rate: expected a number, got NaN'],
+    [
+      'more than any whole one',
+      { ...right, sizes: [Number.POSITIVE_INFINITY] },
+      'sizes.0: expected a whole number, got Infinity',
+    ],
     ['another word', { ...right, kind: 'here' }, 'kind: expected one of "near", "far", got "here"'],
     ['what code refuses', { ...right, file: 'a/b' }, 'file: expected a name, got a path'],
     ['what is neither', { ...right, file: 3 }, 'file: expected a text, got 3'],

@@ -88,9 +88,14 @@ export const checked = <T>(schema: Schema<T>, check: (value: T) => string | unde
   [CHECK]: check,
 });
 
-const kindOf = (value: unknown): string =>
-  value === null ? 'null' : Array.isArray(value) ? 'array' : Number.isSafeInteger(value) ? 'integer' : typeof value;
-const shown = (value: unknown): string => (value === undefined ? 'nothing' : JSON.stringify(value).slice(0, 100));
+/** Of what is infinite or no number, as `1e400` is read, none that a schema has. */
+function kindOf(value: unknown): string {
+  if (value === null) return 'null';
+  if (typeof value === 'number' && !Number.isFinite(value)) return `${value}`;
+  return Array.isArray(value) ? 'array' : Number.isSafeInteger(value) ? 'integer' : typeof value;
+}
+const shown = (value: unknown): string =>
+  value === undefined ? 'nothing' : (typeof value === 'number' ? `${value}` : JSON.stringify(value)).slice(0, 100);
 const KINDS = {
   object: 'an object',
   array: 'a list',
@@ -105,7 +110,7 @@ const KINDS = {
 function expectedOf(schema: Schema, value: unknown): string | undefined {
   const { type, enum: names, pattern, minItems = 0, maxItems = Number.POSITIVE_INFINITY } = schema;
   const kind = kindOf(value);
-  if (type && kind !== type && !(type === 'number' && Number.isFinite(value))) return KINDS[type];
+  if (type && kind !== type && !(type === 'number' && kind === 'integer')) return KINDS[type];
   if (names && !names.includes(value)) return `${names.length > 1 ? 'one of ' : ''}${names.map(shown).join(', ')}`;
   if (pattern !== undefined && !new RegExp(pattern, 'u').test(value as string)) return `a text like /${pattern}/`;
   if (Array.isArray(value) && (value.length < minItems || value.length > maxItems)) {
