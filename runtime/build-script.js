@@ -37,5 +37,6 @@ if (Math.max(...times) > (await timeOf(out))) {
     },
   });
   if (output.length !== 1) throw new Error(`html-script.js: expected one file, got ${output.length}`);
-  await writeFile(out, output[0].code);
+  const { inlined } = await import('./dist/inlined.js');
+  await writeFile(out, inlined(output[0].code));
 }

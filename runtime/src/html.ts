@@ -1,4 +1,5 @@
 import { sha256 } from './bundle-files.js';
+import { inlined } from './inlined.js';
 import type { Preprocessing } from './preprocessing.js';
 
 // A frozen profile as one HTML file, which opens from a disk and connects to nothing: onnxruntime's WebAssembly, the model and a script are in it.
@@ -69,10 +70,14 @@ function titleOf(classes: readonly string[]): string {
   return `${classes.slice(0, -1).join(', ')} or ${classes.at(-1)}?`;
 }
 
-/** The page of a frozen profile. Runs in Node.js and in browsers. */
+/**
+ * The page of a frozen profile. Runs in Node.js and in browsers.
+ *
+ * @throws {InputError} where the script holds what would end it in a page.
+ */
 export async function writeHtml({ classes, preprocessing, model, script, wasm }: HtmlParts): Promise<HtmlFile> {
   const [packedModel, packedWasm] = [await gzipped(model), await gzipped(wasm)];
-  const own = script.replaceAll('</script', '<\\/script');
+  const own = inlined(script);
   const settings: HtmlSettings = { classes, preprocessing };
   const policy = [
     "default-src 'none'",

@@ -1,11 +1,11 @@
-import { access, constants, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { writeFile } from 'node:fs/promises';
 import type { BenchBackendName, BenchRecord } from '@whet/trainer';
 import { Command, Option } from 'commander';
 import { collectCounts, count, defaultBundle, wholeNumber } from '../arguments.js';
 import { benchMarkdown, benchTable, machineText, notesOf } from '../bench/columns.js';
 import { compareFiles } from '../bench/compare.js';
 import { measureBench } from '../bench/measure.js';
+import { checkFolders } from '../check-folders.js';
 import { dataHelp, skipCorruptHelp } from '../data.js';
 import { formatTable } from '../format.js';
 import { interruptible } from '../interrupt.js';
@@ -82,14 +82,4 @@ async function runBench(directories: string[], options: BenchOptions): Promise<v
   for (const problem of record.problems) process.stderr.write(`whet: not measured: ${problem}\n`);
   if (record.results.length === 0) process.stderr.write('whet: nothing was measured\n');
   if (record.problems.length > 0 || record.results.length === 0) process.exitCode = 1;
-}
-
-/** Throws where a file could not be written, before anything is measured for it. */
-async function checkFolders(files: readonly (string | undefined)[]): Promise<void> {
-  for (const file of files) {
-    if (file === undefined) continue;
-    await access(dirname(file), constants.W_OK).catch((cause: Error) => {
-      throw new Error(`${file}: expected a folder that can be written to, got ${cause.message}`, { cause });
-    });
-  }
 }

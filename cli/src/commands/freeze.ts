@@ -4,12 +4,13 @@ import { MissingPackageError, readProfile } from '@whet/runtime';
 import type { HtmlParts } from '@whet/runtime/html';
 import { Command } from 'commander';
 import { defaultBundle } from '../arguments.js';
+import { checkFolders } from '../check-folders.js';
 import { bytes } from '../format.js';
 import { readNamedFile } from '../named-file.js';
 
 interface FreezeCommandOptions {
   readonly profile: string;
-  readonly out: string;
+  readonly out?: string;
   readonly pixels?: boolean;
   readonly html?: string;
 }
@@ -19,16 +20,18 @@ export function freezeCommand(): Command {
     .description('Write a profile and its bundle as one ONNX model, images to probabilities, for any ONNX runtime.')
     .argument('[bundle]', 'folder or .whet file of the bundle the profile was made with', defaultBundle)
     .option('--profile <file>', 'the profile', 'profile.safetensors')
-    .option('--out <file>', 'where the model goes', 'model.onnx')
+    .option('--out <file>', 'where the model goes (model.onnx when absent, nowhere with --html)')
     .option('--pixels', 'take bytes [N, H, W, C] of any size in place of preprocessed tensors [N, C, H, W]')
     .option(
       '--html <file>',
-      'write a page in place of the model: one file that opens from a disk and asks for pictures',
+      'write a page in place of the model, or beside it with --out: one file that opens from a disk and asks for pictures',
     )
     .action(runFreeze);
 }
 
 async function runFreeze(directory: string, options: FreezeCommandOptions): Promise<void> {
+  const { pixels, html, out = html === undefined ? 'model.onnx' : undefined } = options;
+  await checkFolders([html, out]);
   const { loadBundle } = await import('@whet/runtime/node');
   const { reencodeOnnx } = await import('@whet/compiler');
   const stored = await readNamedFile(options.profile, 'a profile of `whet adapt`');
@@ -38,20 +41,20 @@ async function runFreeze(directory: string, options: FreezeCommandOptions): Prom
     preload: false,
   });
   const profile = bundle.profileFromBytes(stored);
-  const input = options.pixels || options.html ? 'pixels' : 'tensor';
-  const model = await bundle.freeze(profile, { input, upgrade: reencodeOnnx });
-  if (options.html !== undefined) {
-    await writePageOf(options.html, { classes: profile.classes, preprocessing: bundle.manifest.preprocessing, model });
-    return;
-  }
-  await writeFile(options.out, model);
-  const { channels, height, width } = bundle.manifest.preprocessing;
-  const takes = options.pixels
+  const { classes } = profile;
+  const { preprocessing } = bundle.manifest;
+  const frozen = (input: 'pixels' | 'tensor') => bundle.freeze(profile, { input, upgrade: reencodeOnnx });
+  if (html !== undefined) await writePageOf(html, { classes, preprocessing, model: await frozen('pixels') });
+  if (out === undefined) return;
+  const model = await frozen(pixels ? 'pixels' : 'tensor');
+  await writeFile(out, model);
+  const { channels, height, width } = preprocessing;
+  const takes = pixels
     ? `"pixels" [N, height, width, ${channels}], bytes of any size, brought to ${height} x ${width} as a whole`
     : `"images" [N, ${channels}, ${height}, ${width}], preprocessed as its metadata says`;
   process.stdout.write(
-    `${options.out}: ${bytes(model.byteLength)}, ${takes}\n` +
-      `"probabilities" [N, ${profile.classes.length}]: ${profile.classes.join(', ')}\n`,
+    `${out}: ${bytes(model.byteLength)}, ${takes}\n` +
+      `"probabilities" [N, ${classes.length}]: ${classes.join(', ')}\n`,
   );
 }
 

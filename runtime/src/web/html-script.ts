@@ -65,17 +65,24 @@ function show(probabilities: Float32Array): void {
   state.textContent = `${best.name}, ${Math.round(100 * best.share)} %`;
 }
 
+let questions = 0;
+
+/** Shows the answer, unless another picture was chosen before it came. */
 async function ask(session: InferenceSession, file: Blob): Promise<void> {
+  const question = ++questions;
+  state.textContent = '';
   problem.hidden = true;
   answers.replaceChildren();
   URL.revokeObjectURL(picture.src);
   picture.hidden = true;
   try {
-    show(await probabilitiesOf(session, file));
+    const probabilities = await probabilitiesOf(session, file);
+    if (question !== questions) return;
+    show(probabilities);
     picture.src = URL.createObjectURL(file);
     picture.hidden = false;
   } catch (cause) {
-    fail(cause);
+    if (question === questions) fail(cause);
   }
 }
 

@@ -1,8 +1,8 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { sizeProblem } from '@whet/runtime/html';
+import { sizeProblem, writeHtml } from '@whet/runtime/html';
 import { decodeImage } from '@whet/runtime/images';
 import { loadBundle } from '@whet/runtime/node';
 import { chromiumPath, openBrowser, skipReason } from '@whet/tools/page/browser';
@@ -12,6 +12,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { photographs } from '../bundle/photographs.js';
 import { writeGratings } from './drawn-classes.js';
 import { runWhet } from './whet-process.js';
+
+declare global {
+  /** Lets the picture be decoded that waits. */
+  var goOn: (() => void) | undefined;
+}
 
 let cwd: string;
 const whet = (...args: string[]) => runWhet(cwd, args);
@@ -89,6 +94,29 @@ describe('whet freeze', () => {
           expect(difference).toBeLessThan(file === photo ? 1e-3 : 1e-5);
         }
       }
+      await page.evaluate(() => {
+        const decode = globalThis.createImageBitmap;
+        globalThis.createImageBitmap = async (...asked: unknown[]) => {
+          globalThis.createImageBitmap = decode;
+          await new Promise<void>((resolve) => {
+            globalThis.goOn = resolve;
+          });
+          return Reflect.apply(decode, globalThis, asked) as Promise<ImageBitmap>;
+        };
+      });
+      const [slow] = await readdir(join(cwd, 'data/day/class-60'));
+      await page.getByLabel('Choose a picture').setInputFiles(join(cwd, 'data/day/class-60', slow as string));
+      await page.waitForFunction(() => globalThis.goOn !== undefined);
+      expect(await page.locator('#state').textContent()).toBe('');
+      await page.getByLabel('Choose a picture').setInputFiles(photo);
+      await page.locator('img').waitFor();
+      const answered = await page.locator('#state').textContent();
+      expect(answered).toMatch(/^class-61, \d+ %$/);
+      await page.evaluate(async () => {
+        globalThis.goOn?.();
+        await new Promise((resolve) => setTimeout(resolve, 300));
+      });
+      expect(await page.locator('#state').textContent()).toBe(answered);
       await page.getByLabel('Choose a picture').setInputFiles(join(cwd, 'none.png'));
       await page.getByRole('alert').waitFor();
       expect(await page.getByRole('alert').textContent()).toMatch(/^picture: expected a PNG, .*not an image$/);
@@ -105,11 +133,36 @@ describe('whet freeze', () => {
     },
   );
 
+  it.each(['</script', '</SCRIPT >', '<!--'])('makes no page of a script that holds %s', async (ends) => {
+    const parts = { classes: ['a', 'b'], model: new Uint8Array(1), wasm: new Uint8Array(1) };
+    const bundle = await loadBundle(join(cwd, 'b'), { preload: false });
+    const { preprocessing } = bundle.manifest;
+    await bundle.release();
+    await expect(writeHtml({ ...parts, preprocessing, script: `"a"; "${ends}"` })).rejects.toThrow(
+      `script: expected no </script and no <!--, got ${JSON.stringify(`"a"; "${ends}"`)} at 6`,
+    );
+  });
+
   it('says what makes a page smaller that is too large for mail', () => {
     expect(sizeProblem({ all: 25_000_000, model: 19_000_000, wasm: 5_000_000 })).toBeUndefined();
     expect(sizeProblem({ all: 31_200_000, model: 26_000_000, wasm: 5_000_000 })).toMatch(
       /^31\.2 MB are more than the 25 MB that mail takes: 26\.0 MB of them are the model, .* `whet compile --quantize int8`/,
     );
+  });
+
+  it('writes the model beside a page where it says where to', async () => {
+    const asked = ['--html', 'both.html', '--out', 'both.onnx'];
+    const { code, out, err } = await whet('freeze', 'b', '--profile', 'me.profile', ...asked);
+    expect(code, err).toBe(0);
+    expect(out).toMatch(/^both\.html: .*\n.*\nboth\.onnx: [\d.]+ kB, "images" \[N, 1, 8, 8\]/);
+    await Promise.all(['both.html', 'both.onnx'].map((file) => access(join(cwd, file))));
+    await expect(access(join(cwd, 'model.onnx'))).rejects.toThrow('ENOENT');
+  });
+
+  it.each(['--out', '--html'])('says that a folder of %s is not there', async (option) => {
+    const { code, err } = await whet('freeze', 'b', '--profile', 'me.profile', option, 'nowhere/me');
+    expect(code).toBe(1);
+    expect(err).toContain('nowhere/me: expected a folder that can be written to, got ENOENT');
   });
 
   it('names a profile of another bundle, and one that is not there', async () => {
