@@ -33,6 +33,20 @@ const filesAt = ({ mjs, wasm }: OrtFiles): OrtFiles => ({
 const calledBack = <A extends unknown[]>(told: ((...given: A) => unknown) | undefined) =>
   told && Comlink.proxy((...given: A) => void told(...given));
 
+/** A function that is told no more once it threw; `fail` gets what it threw. */
+function guarded<A extends unknown[]>(told: (...given: A) => void, fail: (cause: unknown) => void) {
+  let failed = false;
+  return (...given: A): void => {
+    if (failed) return;
+    try {
+      told(...given);
+    } catch (cause) {
+      failed = true;
+      fail(cause);
+    }
+  };
+}
+
 /**
  * Opens a bundle in a worker that is made for it: adapting and predicting, decoding and resizing too, take no time of this thread. `source` is the
  * address of the bundle's folder or `.whet` file. Throws {@link BundleError} as `loadBundle` does, and where the worker's script cannot be loaded.
@@ -97,23 +111,27 @@ export class WorkerBundle implements Pick<Bundle, 'adapt' | 'predict' | 'encode'
     private readonly ending: AbortController,
   ) {}
 
-  /** As `Bundle.adapt`; `onStep` is told a little later, and `signal` heard between steps. */
+  /** As `Bundle.adapt`; `onStep` is told a little later, and `signal`, or an error of `onStep`, heard between steps. */
   async adapt(examples: readonly Example<ImageInput>[], options: AdaptOptions = {}): Promise<AdaptResult> {
     const { signal, onStep, from, ...rest } = options;
-    signal?.throwIfAborted();
+    const failing = new AbortController();
+    const stopping = AbortSignal.any(signal ? [signal, failing.signal] : [failing.signal]);
+    stopping.throwIfAborted();
     const call = this.#calls++;
     const cancel = () => void this.host.cancel(call);
-    signal?.addEventListener('abort', cancel);
+    stopping.addEventListener('abort', cancel);
+    const told = onStep && guarded(onStep, (cause) => failing.abort(cause));
     try {
       const asked = { ...rest, ...(from ? { from: from.toBytes() } : {}) };
-      const { profile, ...told } = await this.#answer(this.host.adapt(call, examples, asked, calledBack(onStep)));
-      return { ...told, profile: readProfile(profile) };
+      const { profile, ...result } = await this.#answer(this.host.adapt(call, examples, asked, calledBack(told)));
+      failing.signal.throwIfAborted();
+      return { ...result, profile: readProfile(profile) };
     } catch (cause) {
-      // An error crosses as a copy: the signal's own reason is told.
-      signal?.throwIfAborted();
+      // An error crosses as a copy: what stopped it is told itself.
+      stopping.throwIfAborted();
       throw cause;
     } finally {
-      signal?.removeEventListener('abort', cancel);
+      stopping.removeEventListener('abort', cancel);
     }
   }
 

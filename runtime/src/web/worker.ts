@@ -67,13 +67,22 @@ const host = {
       const controller = new AbortController();
       controllers.set(call, controller);
       const { from, ...rest } = asked;
+      // Calls back by Comlink: what it returns comes when it was told.
+      let told: unknown;
       try {
         const result = await bundle.adapt(examples, {
           ...rest,
           ...(from ? { from: profileOf(bundle, from) } : {}),
-          ...(onStep ? { onStep } : {}),
+          ...(onStep
+            ? {
+                onStep: (step, loss) => {
+                  told = onStep(step, loss);
+                },
+              }
+            : {}),
           signal: controller.signal,
         });
+        await told;
         return { ...result, profile: result.profile.toBytes() } satisfies CrossedResult;
       } finally {
         controllers.delete(call);
@@ -100,11 +109,15 @@ const host = {
 
   decode: (picture: Blob | RgbaImage | ImageBitmap) =>
     crossing(async ({ manifest: { preprocessing } }) => {
-      const pixels =
-        picture instanceof Blob
-          ? await decodeFile(picture, preprocessing)
-          : resizePixels(picture instanceof ImageBitmap ? readBitmap(picture) : picture, preprocessing);
-      return pixelsToTensor(pixels, preprocessing);
+      try {
+        const pixels =
+          picture instanceof Blob
+            ? await decodeFile(picture, preprocessing)
+            : resizePixels(picture instanceof ImageBitmap ? readBitmap(picture) : picture, preprocessing);
+        return pixelsToTensor(pixels, preprocessing);
+      } finally {
+        if (picture instanceof ImageBitmap) picture.close();
+      }
     }),
 };
 export type Host = typeof host;

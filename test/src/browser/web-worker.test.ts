@@ -3,13 +3,16 @@ import type { Bundle, Example } from '@whet/runtime';
 import * as node from '@whet/runtime/node';
 import { randomImages, writeTinyBundle } from '@whet/tools/bundles/tiny-bundle';
 import { chromiumPath, openBrowser, skipReason, type TestBrowser } from '@whet/tools/page/browser';
-import type { Page } from 'playwright-core';
+import type { Page, Worker } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { relativeError } from '../parity/reference.js';
 import { type BuiltApp, serveBuilt } from './built-app.js';
 
 declare global {
   var openInWorker: typeof import('@whet/runtime/web-worker').openInWorker;
+  var opened: import('@whet/runtime/web-worker').WorkerBundle;
+  /** How many pictures were let go. */
+  var letGo: number;
 }
 
 const taught = randomImages('worker-support', 6).map((image, i) => ({ label: `class ${i % 3}`, image }));
@@ -94,9 +97,21 @@ describe.skipIf(!chromiumPath)(`a bundle in a worker${skipReason}`, () => {
     expect(app.asked.filter((path) => path.endsWith('.step.onnx'))).toHaveLength(1);
   });
 
-  it('decodes pictures there', async () => {
+  it('decodes pictures there, and lets a frame that it was handed go', async () => {
+    await page.evaluate(async () => {
+      globalThis.opened = await openInWorker('./bundle');
+    });
+    const worker = page.workers().at(-1) as Worker;
+    await worker.evaluate(() => {
+      const { close } = ImageBitmap.prototype;
+      globalThis.letGo = 0;
+      ImageBitmap.prototype.close = function () {
+        globalThis.letGo++;
+        close.call(this);
+      };
+    });
     const { file, frame } = await page.evaluate(async () => {
-      const bundle = await openInWorker('./bundle');
+      const bundle = globalThis.opened;
       const canvas = new OffscreenCanvas(20, 20);
       const context = canvas.getContext('2d') as OffscreenCanvasRenderingContext2D;
       context.fillStyle = '#666';
@@ -110,6 +125,7 @@ describe.skipIf(!chromiumPath)(`a bundle in a worker${skipReason}`, () => {
       if (other.some((value, i) => value !== file[i])) throw new Error('pixels and file differ');
       return { file: [...file], frame: [...frame] };
     });
+    expect(await worker.evaluate(() => globalThis.letGo)).toBe(2);
     expect(file).toEqual(frame);
     expect(file).toHaveLength(own.imageLength);
     expect(new Set(file).size).toBeGreaterThan(1);
@@ -126,6 +142,21 @@ describe.skipIf(!chromiumPath)(`a bundle in a worker${skipReason}`, () => {
       const images: Example[] = examples.map(({ label, image }) => ({ label, image: new Float32Array(image) }));
       const controller = new AbortController();
       const onStep = () => controller.abort(new Error('enough'));
+      const failure = new Error('not drawn');
+      const fails = (at: number) => {
+        const steps: number[] = [];
+        const fail = (step: number) => {
+          steps.push(step);
+          if (step === at) throw failure;
+        };
+        return { steps, fail };
+      };
+      const [early, late] = [fails(1), fails(2)];
+      const isOwn = (work: Promise<unknown>) =>
+        work.then(
+          () => false,
+          (cause) => cause === failure,
+        );
       const stopped = new AbortController();
       stopped.abort(new Error('not at all'));
       const opening = new AbortController();
@@ -137,6 +168,8 @@ describe.skipIf(!chromiumPath)(`a bundle in a worker${skipReason}`, () => {
         bytes: await because(bundle.profileFromBytes(new Uint8Array(20))),
         picture: await because(bundle.decode(new Blob(['no picture']))),
         stopped: await because(bundle.adapt(images, { steps: 100_000, rate: 1e-9, signal: controller.signal, onStep })),
+        early: [await isOwn(bundle.adapt(images, { steps: 100_000, rate: 1e-9, onStep: early.fail })), early.steps],
+        late: [await isOwn(bundle.adapt(images, { steps: 2, rate: 1e-9, onStep: late.fail })), late.steps],
         after: await because(bundle.adapt(images, { steps: 1 })),
         before: await because(bundle.adapt(images, { signal: stopped.signal })),
         missing: await because(openInWorker('./nowhere')),
@@ -152,6 +185,8 @@ describe.skipIf(!chromiumPath)(`a bundle in a worker${skipReason}`, () => {
       /^InputError image: image: expected a PNG, JPEG, .*, got 10 bytes that are not an image/,
     );
     expect(said.stopped).toBe('Error : enough');
+    expect(said.early).toEqual([true, [1]]);
+    expect(said.late).toEqual([true, [1, 2]]);
     expect(said.after).toBe('none');
     expect(said.before).toBe('Error : not at all');
     expect(said.missing).toMatch(/^BundleError : http.*nowhere\/manifest\.json: expected the file, got HTTP 404/);
