@@ -18,6 +18,11 @@ import { photographs } from '../bundle/photographs.js';
 import { compileBytes } from '../compile/compile-helpers.js';
 import { lacking } from '../needs.js';
 
+declare global {
+  /** Makes the pictures of a camera readable again. */
+  var mend: () => void;
+}
+
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const examples = join(root, 'examples');
 const bundle = join(bundlesDirectory, OMNIGLOT_BUNDLE);
@@ -314,11 +319,28 @@ describe.skipIf(!chromiumPath)(`apps in Chromium${skipReason}`, () => {
   it('examples/react-app learns in a worker', async () => {
     const files = await copyImages(join(directory, 'react-images'), 0, 4);
     const of = (label: string) => files.filter((file) => file.includes(`/${label}/`));
+    const none = join(directory, 'none.png');
+    await writeFile(none, 'no picture');
     const { page, close } = await open('react-app');
+    const says = (text: RegExp) => page.locator('output', { hasText: text }).waitFor({ timeout: 60_000 });
+    await page.getByLabel('Pictures of cats').setInputFiles([...of('plus').slice(0, 2), none]);
+    await page
+      .getByRole('alert')
+      .filter({ hasText: /^Nothing learnt of cat: image: expected a PNG/ })
+      .waitFor();
     await page.getByLabel('Pictures of cats').setInputFiles(of('plus').slice(0, 3));
     await page.getByLabel('Pictures of dogs').setInputFiles(of('dollar').slice(0, 3));
-    await page.locator('input:enabled >> nth=2').setInputFiles(of('dollar')[3] as string);
-    await page.locator('output', { hasText: /^dog, [\d.]+ %$/ }).waitFor({ timeout: 60_000 });
+    const query = page.locator('input:enabled >> nth=2');
+    await query.setInputFiles(of('dollar')[3] as string);
+    await says(/^dog, [\d.]+ %$/);
+    expect(await page.getByRole('alert').count()).toBe(0);
+    await query.setInputFiles(none);
+    await page
+      .getByRole('alert')
+      .filter({ hasText: /^image: expected a PNG/ })
+      .waitFor();
+    await query.setInputFiles(of('plus')[3] as string);
+    await says(/^cat, [\d.]+ %$/);
     await close();
   });
 
@@ -331,7 +353,30 @@ describe.skipIf(!chromiumPath)(`apps in Chromium${skipReason}`, () => {
     await page.getByText('Show it something, and press a button').waitFor({ timeout: 60_000 });
     await page.getByRole('button', { name: 'first' }).click();
     await page.getByRole('button', { name: 'second' }).click();
-    await page.locator('#answer', { hasText: /^(first|second), \d+ %$/ }).waitFor({ timeout: 60_000 });
+    const seen = () => page.locator('#answer', { hasText: /^(first|second), \d+ %$/ }).waitFor({ timeout: 60_000 });
+    await seen();
+    await page.evaluate(() => {
+      const decode = globalThis.createImageBitmap;
+      globalThis.mend = () => {
+        globalThis.createImageBitmap = decode;
+      };
+      globalThis.createImageBitmap = () => Promise.reject(new Error('no frame'));
+    });
+    await page.getByText('Not seen: no frame').waitFor();
+    await page.getByRole('button', { name: 'first' }).click();
+    await page.getByText('Nothing learnt: no frame').waitFor();
+    await page.evaluate(() => globalThis.mend());
+    await seen();
+    await close();
+  });
+
+  it('examples/camera says that there is no camera', async () => {
+    const { page, close } = await open('camera');
+    await page
+      .getByRole('alert')
+      .filter({ hasText: /^The camera cannot be used: / })
+      .waitFor({ timeout: 60_000 });
+    expect(await page.locator('#answer').textContent()).toBe('');
     await close();
   });
 });
