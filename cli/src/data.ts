@@ -2,6 +2,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
 import type { Preprocessing } from '@whet/runtime/images';
 import type { CountedClasses, Dataset, DrawnImage, ImageFiles, SplitName } from '@whet/trainer';
+import { interruptible } from './interrupt.js';
 import { startProgress } from './progress.js';
 import { listed, noteUnread } from './unread.js';
 
@@ -12,6 +13,8 @@ export interface DataPlace {
   readonly kind: 'omniglot' | 'folders' | 'cifar';
   /** Whether it says itself which classes are of which split. */
   readonly hasSplits: boolean;
+  /** The zip file that was unpacked there. */
+  readonly zip?: string;
 }
 
 export interface LoadDataOptions {
@@ -49,7 +52,12 @@ export async function recogniseData(place: string): Promise<DataPlace> {
       progress ??= startProgress('unpack', total);
       progress.update(done, 'files, once');
     };
-    return recogniseData(await unpackZip(place, { onProgress }).finally(() => progress?.stop()));
+    const { signal, stop } = interruptible();
+    const unpacked = await unpackZip(place, { onProgress, signal }).finally(() => {
+      progress?.stop();
+      stop();
+    });
+    return { ...(await naming({ place: unpacked, zip: place }, recogniseData(unpacked))), zip: place };
   }
   if (isFile && isPathFile(place)) return { place, kind: 'folders', hasSplits: false };
   const names = await readdir(place).catch((cause: NodeJS.ErrnoException) => {
@@ -65,6 +73,15 @@ export async function recogniseData(place: string): Promise<DataPlace> {
   throw new DataError(unknown(place, listed(names) || 'an empty folder'));
 }
 
+/** Errors about what a zip file was unpacked to name the zip. */
+export async function naming<T>({ place, zip }: Pick<DataPlace, 'place' | 'zip'>, result: Promise<T>): Promise<T> {
+  const { DataError } = await import('@whet/trainer');
+  return result.catch((cause: unknown) => {
+    if (zip === undefined || !(cause instanceof DataError)) throw cause;
+    throw new DataError(cause.message.replaceAll(place, zip), { cause });
+  });
+}
+
 /**
  * The seed by which the classes of places are split: what was asked for, else 0, and none where they have splits. Throws where it was asked for
  * in vain.
@@ -72,23 +89,25 @@ export async function recogniseData(place: string): Promise<DataPlace> {
 export function splitSeedOf(places: readonly DataPlace[], asked: number | undefined): number | undefined {
   if (places.some(({ hasSplits }) => !hasSplits)) return asked ?? 0;
   if (asked === undefined) return undefined;
-  const names = places.map(({ place }) => place).join(', ');
+  const names = places.map(({ place, zip = place }) => zip).join(', ');
   throw new Error(`--split-seed: expected classes that come without splits, got ${names}, with splits of its own`);
 }
 
 /** What the kind and the images decide about a network where settings do not: the channels, and CIFAR’s size. */
 export async function imagesOf(
-  { place, kind }: DataPlace,
+  data: DataPlace,
   splitSeed = 0,
 ): Promise<{ readonly imageChannels: 1 | 3; readonly imageSize?: number }> {
+  const { place, kind } = data;
   if (kind === 'omniglot') return { imageChannels: 1 };
   if (kind === 'cifar') return { imageChannels: 3, imageSize: 32 };
   const { openImageFolder } = await import('@whet/trainer');
-  return { imageChannels: (await areGrey(await openImageFolder(place, 'train', splitSeed))) ? 1 : 3 };
+  return { imageChannels: (await areGrey(await naming(data, openImageFolder(place, 'train', splitSeed)))) ? 1 : 3 };
 }
 
 /** All data of a place: what it has is said before anything is decoded, which has a progress bar, as it takes time at first. */
-export async function loadData({ place, kind }: DataPlace, options: LoadDataOptions): Promise<Dataset> {
+export async function loadData(data: DataPlace, options: LoadDataOptions): Promise<Dataset> {
+  const { place, kind } = data;
   const { loadCifar, loadImageFolders, loadOmniglot } = await import('@whet/trainer');
   const { size, channels, preprocessing, mean, std, skipCorrupt = false, splitSeed, check } = options;
   const normalized = mean !== undefined || std !== undefined;
@@ -115,7 +134,7 @@ export async function loadData({ place, kind }: DataPlace, options: LoadDataOpti
       },
       onProgress,
     };
-    const dataset = await loadImageFolders(place, folders);
+    const dataset = await naming(data, loadImageFolders(place, folders));
     const { skipped = [], unread = [] } = dataset;
     progress?.stop();
     noteUnread(unread);
@@ -137,14 +156,15 @@ export interface OpenDataOptions {
 
 /** The image files of one split, to be made into what a bundle takes; those that are drawn are decoded once where corrupt ones are left out. */
 export async function openData(
-  { place, kind }: DataPlace,
+  data: DataPlace,
   split: SplitName,
   { preprocessing, skipCorrupt = false, splitSeed, drawn }: OpenDataOptions = {},
 ): Promise<ImageFiles> {
+  const { place, kind } = data;
   const { isPathFile, leaveOutCorrupt, openCifar, openImageFolder, openOmniglot } = await import('@whet/trainer');
   if (kind === 'omniglot') return openOmniglot(place, split);
   if (kind === 'cifar') return openCifar(place, join(place, CLASS_SPLIT), split);
-  const files = await openImageFolder(place, split, splitSeed);
+  const files = await naming(data, openImageFolder(place, split, splitSeed));
   noteUnread(files.unread ?? []);
   if (files.splitSeed !== undefined) {
     const names = files.classes.map(({ name }) => name);

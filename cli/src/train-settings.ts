@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { TaskSizes } from '@whet/trainer';
 import type { NumberRange } from './arguments.js';
 import type { TrainCommandOptions } from './commands/train.js';
-import { type DataPlace, imagesOf, splitSeedOf } from './data.js';
+import { type DataPlace, imagesOf, naming, splitSeedOf } from './data.js';
 import { readNamedJson } from './named-file.js';
 
 export const DEFAULT_RULE = 'sparse-maml';
@@ -25,13 +25,13 @@ async function presetFile(preset: Preset): Promise<string> {
 /** The settings of a preset, with tasks that the pictures fill; says what is other than in its recipe. */
 async function readPreset(
   preset: Preset,
-  { place, kind }: DataPlace,
+  data: DataPlace,
   splitSeed: number | undefined,
 ): Promise<TaskSizes & Settings> {
   const recipe = (await readNamedJson(await presetFile(preset), 'settings')) as TaskSizes & Settings;
-  if (kind !== 'folders') return recipe;
+  if (data.kind !== 'folders') return recipe;
   const { countImages, fitTasks } = await import('@whet/trainer');
-  const { settings, changes } = fitTasks(recipe, await countImages(place, splitSeed));
+  const { settings, changes } = fitTasks(recipe, await naming(data, countImages(data.place, splitSeed)));
   if (changes.length > 0)
     process.stderr.write(`note: --preset ${preset}, with what the pictures have: ${changes.join(', ')}\n`);
   return settings;

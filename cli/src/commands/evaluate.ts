@@ -119,7 +119,8 @@ async function openSplit(
     const { splitSeed } = runOf(manifest) ?? {};
     return openData(place, split, { preprocessing, skipCorrupt, splitSeed, drawn });
   }
-  if (place.hasSplits) throw new Error(`--split all: expected classes that come without splits, got ${place.place}`);
+  if (place.hasSplits)
+    throw new Error(`--split all: expected classes that come without splits, got ${place.zip ?? place.place}`);
   return openData(place, 'test', { preprocessing, skipCorrupt, drawn });
 }
 

@@ -162,5 +162,12 @@ describe('pictures without splits', () => {
     await writeGratings(join(folder, 'one'), { '.': 1 }, { images: 3 });
     expect((await train('one', 'few')).err).toContain('one: expected several classes to tell apart, got one, class-0');
     await rename(join(folder, 'kept.png'), damaged);
+    await writeFile(
+      join(folder, 'part.zip'),
+      zipSync({ 'train/a/1.png': new Uint8Array(1), 'README.txt': new Uint8Array(1) }),
+    );
+    expect((await train('part.zip', 'few')).err).toContain(
+      'part.zip: expected a folder validation or val of classes, got README.txt, train',
+    );
   });
 });

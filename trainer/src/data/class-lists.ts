@@ -35,6 +35,10 @@ const FOLDERS = {
   test: ['test'],
 } as const satisfies Record<SplitName, readonly string[]>;
 
+/** Whether a folder is that of a split, by its name. */
+export const isSplitFolder = (name: string): boolean =>
+  Object.values(FOLDERS).some((names) => (names as readonly string[]).includes(name));
+
 /** Whether a place is a file of paths and labels. */
 export const isPathFile = (place: string): boolean => extname(place).toLowerCase() === '.csv';
 

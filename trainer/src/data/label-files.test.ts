@@ -117,6 +117,16 @@ describe('a split by files', () => {
     await expect(loadImageFolders(directory, { size: 2, cacheDirectory })).rejects.toThrow(message);
   });
 
+  it('reads no image outside of its folder', async () => {
+    await write(
+      { 'away.png': 1, 'inner/a.png': 2 },
+      { 'inner/test.csv': ['filename,label', 'a.png,a', '../away.png,b'] },
+    );
+    await expect(openImageFolder(join(directory, 'inner'), 'test')).rejects.toThrow(
+      /away\.png: expected an image in images, test, \. of .*inner, or a folder "b" of them$/,
+    );
+  });
+
   it('refuses a folder where a split has none', async () => {
     await write(IMAGES, { 'train.csv': LISTS['train.csv'], 'test.csv': LISTS['test.csv'] });
     await expect(loadImageFolders(directory, { size: 2, cacheDirectory })).rejects.toThrow(

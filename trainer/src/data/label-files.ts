@@ -1,5 +1,5 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join, relative, resolve, sep } from 'node:path';
 import { labelKey, labelProblem } from '@whet/runtime/format';
 import type { ClassImages } from '@whet/runtime/images';
 import { parse } from 'csv-parse/sync';
@@ -11,6 +11,10 @@ const NAMES = {
   validation: ['validation.csv', 'val.csv'],
   test: ['test.csv'],
 } as const satisfies Record<SplitName, readonly string[]>;
+
+/** Whether a file may be that of a split, by its name. */
+export const isSplitFile = (name: string): boolean =>
+  Object.values(NAMES).some((names) => (names as readonly string[]).includes(name));
 
 /** The first line of such a file: as miniImageNet has it, and as it is written by hand. */
 const HEADS = ['filename,label', 'path,label'];
@@ -51,15 +55,17 @@ const places = (split: SplitName, label: string): readonly string[] => [
 const isFile = async (path: string): Promise<boolean> => (await stat(path).catch(() => undefined))?.isFile() ?? false;
 
 /**
- * The classes of a split's file, whose images stand in `images`, beside it, or in folders of their split or class.
+ * The classes of a split's file, whose images stand in `images`, beside it, or in folders of their split or class: never outside of its own folder.
  *
  * @throws {DataError} as {@link readLabelFile}.
  */
 export function readSplitFile(path: string, split: SplitName): Promise<ClassImages[]> {
   const directory = dirname(path);
+  const isInside = (place: string) => !relative(directory, place).split(sep).includes('..');
   return readLabelFile(path, async (file, label) => {
-    for (const place of places(split, label)) {
-      if (await isFile(join(directory, place, file))) return join(directory, place, file);
+    for (const folder of places(split, label)) {
+      const place = join(directory, folder, file);
+      if (isInside(place) && (await isFile(place))) return place;
     }
     const folders = ['images', split, '.'].join(', ');
     throw new DataError(

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { zipSync } from 'fflate';
@@ -16,6 +16,10 @@ afterEach(() => rm(folder, { recursive: true }));
 const content = (text: string) => new TextEncoder().encode(text);
 const pack = (names: readonly string[]) =>
   zipSync(Object.fromEntries(names.map((name) => [name, content(name)])), { mtime: '1980-01-01T00:00:00' });
+
+/** Where the directory's first entry stands. */
+const directoryOf = (zip: Uint8Array): number =>
+  zip.findIndex((_, i) => zip[i] === 0x50 && zip[i + 1] === 0x4b && zip[i + 2] === 1 && zip[i + 3] === 2);
 
 async function unpack(bytes: Uint8Array, options: UnpackOptions = {}): Promise<string> {
   await writeFile(place, bytes);
@@ -86,8 +90,7 @@ it('what becomes much larger than it was is refused before it is unpacked', asyn
   expect(await refusal(bomb)).toMatch(/expected at most 200 times its \d+ bytes when unpacked, got 4194304$/);
   // The size that the directory says of it.
   const said = pack(['cat/1.png']);
-  const at = said.findLastIndex((_, i) => said[i] === 0x50 && said[i + 1] === 0x4b && said[i + 2] === 1);
-  new DataView(said.buffer).setUint32(at + 24, 2 ** 30, true);
+  new DataView(said.buffer).setUint32(directoryOf(said) + 24, 2 ** 30, true);
   expect(await refusal(said)).toBe('/photos.ZIP: entry "cat/1.png": expected at most 536870912 bytes, got 1073741824');
   expect(await refusal(pack(['cat/1.png']), { freeBytes: async () => 3 })).toBe(
     '/photos.ZIP: expected 9 free bytes in /cache to unpack it to, got 3; another folder is said by XDG_CACHE_HOME',
@@ -98,17 +101,91 @@ it('what is damaged, empty or not there is refused', async () => {
   const whole = pack(['cat/1.png', 'cat/2.png']);
   const damaged = /expected a zip file, got one that is damaged, encrypted or cut short/;
   expect(await refusal(whole.subarray(0, -30))).toMatch(damaged);
-  const longer = zipSync({ 'cat/1.png': content('a'.repeat(100)) });
-  const at = longer.findLastIndex((_, i) => longer[i] === 0x50 && longer[i + 1] === 0x4b && longer[i + 2] === 1);
-  new DataView(longer.buffer).setUint32(at + 24, 300, true);
-  expect(await refusal(longer)).toMatch(damaged);
-  const named = Buffer.from(pack(['aaproto__']));
-  for (let i = named.indexOf('aaproto__'); i >= 0; i = named.indexOf('aaproto__')) named.write('__', i);
-  expect(await refusal(named)).toMatch(/damaged.*0 of 1 files are there/);
+  for (const said of [300, 50]) {
+    const other = zipSync({ 'cat/1.png': content('a'.repeat(100)) });
+    new DataView(other.buffer).setUint32(directoryOf(other) + 24, said, true);
+    expect(await refusal(other)).toMatch(/damaged.*cat\/1\.png: /);
+  }
+  const flipped = zipSync({ 'cat/1.png': content('stored as it is') }, { level: 0 });
+  const at = Buffer.from(flipped.buffer).indexOf('stored');
+  flipped[at] = 0x53;
+  expect(await refusal(flipped)).toMatch(/damaged.*cat\/1\.png: its checksum is another than the zip says$/);
   expect(await refusal(pack(['.hidden/1.png']))).toBe(
     '/photos.ZIP: expected a zip file of image folders, got one without files',
   );
   await expect(unpackZip(join(folder, 'none.zip'))).rejects.toThrow(
     'none.zip: expected a zip file that can be read, got Error: ENOENT',
   );
+});
+
+it('what is no plain file, or cannot be decoded, is refused with what it is', async () => {
+  const changed = (at: number, value: number) => {
+    const bytes = pack(['cat/1.png']);
+    new DataView(bytes.buffer).setUint16(directoryOf(bytes) + at, value, true);
+    return bytes;
+  };
+  const entry = '/photos.ZIP: entry "cat/1.png": ';
+  expect(await refusal(changed(8, 1))).toBe(`${entry}expected a file without a password, got an encrypted one`);
+  expect(await refusal(changed(10, 12))).toBe(`${entry}expected it stored or deflated, got compression method 12`);
+  const link = zipSync({ 'cat/1.png': [content('/etc/passwd'), { os: 3, attrs: (0o120777 << 16) >>> 0 }] });
+  expect(await refusal(link)).toBe(`${entry}expected a file, got a link or a device`);
+});
+
+it.each(['con/1.png', 'a./1.png', 'b?/1.png', 'a/LPT1.png', `a/${'x'.repeat(300)}.png`])(
+  'a name that some system cannot have is refused: %.20s',
+  async (name) => {
+    expect(await refusal(pack(['a/1.png', name]))).toMatch(
+      /entry ".*": expected names that files have on every system, got ".*"$/,
+    );
+  },
+);
+
+it('folders that some system takes for one, or for a file, are refused; what cannot be written is named', async () => {
+  expect(await refusal(pack(['BANK/1.png', 'bank/2.png']))).toBe(
+    '/photos.ZIP: entry "bank/2.png": expected one spelling of a folder, got "BANK" beside "bank"',
+  );
+  for (const names of [
+    ['a/x.webp', 'a/x.webp/y'],
+    ['a/x.webp/y', 'a/x.webp'],
+  ]) {
+    expect(await refusal(pack(names))).toMatch(
+      /expected files and folders of different names, got "a\/x\.webp" as both$/,
+    );
+  }
+  const deep = `${`${'d'.repeat(200)}/`.repeat(30)}1.png`;
+  expect(await refusal(pack(['a/1.png', deep]))).toMatch(
+    /entry "d+": expected to write it to the cache, got ENAMETOOLONG$/,
+  );
+});
+
+it('files beside the folder around all are left out; a split and its files stay', async () => {
+  const unpacked = async (names: readonly string[]) => filesIn(await unpack(pack(names)));
+  const classes = ['in/photos/cat/1.png', 'in/photos/dog/1.png'];
+  expect(await unpacked(['README.txt', 'in/photos/README.txt', ...classes])).toEqual([
+    'README.txt',
+    'cat/1.png',
+    'dog/1.png',
+  ]);
+  expect(await unpacked(['train/cat/1.png', 'train/dog/1.png'])).toEqual(['train/cat/1.png', 'train/dog/1.png']);
+  const listed = ['images/cat/1.png', 'train.csv'];
+  expect(await unpacked(listed.map((name) => `mine/${name}`))).toEqual(listed);
+});
+
+it('what an unpacking that was ended left is swept, by itself or by the next', async () => {
+  const cache = join(folder, 'cache');
+  await mkdir(join(cache, 'unpacking-old'), { recursive: true });
+  await mkdir(join(cache, 'unpacking-new'));
+  await utimes(join(cache, 'unpacking-old'), 0, 0);
+  const controller = new AbortController();
+  const stopped = unpack(pack(['cat/1.png', 'cat/2.png']), {
+    signal: controller.signal,
+    onProgress: () => controller.abort(),
+  });
+  await expect(stopped).rejects.toMatchObject({ name: 'AbortError' });
+  expect(await readdir(cache)).toEqual(['unpacking-new']);
+});
+
+it('a name that is no folder is none in the cache', async () => {
+  place = join(folder, '...zip');
+  expect(basename(await unpack(pack(['cat/1.png', 'dog/1.png'])))).toBe('data');
 });
