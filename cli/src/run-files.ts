@@ -10,4 +10,4 @@ export const checkpointsIn = (run: string) => ({
 
 /** What a run says that goes on from an earlier step. */
 export const describeWayBack = ({ cause, step, halved }: WentBack): string =>
-  `note: ${cause}; the rates are halved (1/${2 ** halved} of the settings'), and the run goes on from step ${step}`;
+  `note: ${cause}; the outer rates are halved (1/${2 ** halved} of the settings'), and the run goes on from step ${step}`;

@@ -118,9 +118,9 @@ describe('whet train --data', () => {
     const diverging = ['--run', 'diverging', '--rule', 'maml', '--outer-rate', '1e30', '--outer-steps', '3'];
     const { code, err } = await train('grey', 'small.json', ...diverging);
     expect(err).toMatch(
-      /note: outer step 2: the loss of task 0 is NaN; the rates are halved \(1\/2 of the settings'\), and the run goes on from step 0/,
+      /note: outer step 2: the loss of task 0 is NaN; the outer rates are halved \(1\/2 of the settings'\), and the run goes on from step 0/,
     );
-    expect(err).toMatch(/^whet: outer step 2: .* is NaN; the rates were halved 8 times already$/m);
+    expect(err).toMatch(/^whet: outer step 2: .* is NaN; the outer rates were halved 8 times already$/m);
     expect(code).toBe(1);
   });
 

@@ -261,7 +261,7 @@ describe('whet train --model', () => {
     await writeFile(join(root, 'wild.json'), JSON.stringify({ ...settings, rateRate: 300 }));
     const few = ['--ways', '3', '--shots', '2', '--queries', '2', '--inner-steps', '2', '--outer-steps', '3'];
     const { code, err } = await train('--config', 'wild.json', ...few, '--run', 'wild');
-    expect(err).toMatch(/note: outer step 2: .*; the rates are halved \(1\/2 of the settings'\), .* from step 0/);
+    expect(err).toMatch(/note: outer step 2: .*; the outer rates are halved \(1\/2 of the settings'\), .* from step 0/);
     expect(code, err).toBe(0);
   });
 
@@ -302,7 +302,7 @@ describe('whet train --model', () => {
       [['--model', 'four.onnx'], 'expected a model of 1 or 3 channels, as pictures have, got 4'],
       [
         [...model, '--ways', '3', '--shots', '2', '--inner-rate', '1e30', '--config', 'settings.json'],
-        'is NaN; lower the rates',
+        'is NaN; lower the outer or the inner rate',
       ],
       [['--model', 'nothing.onnx'], 'nothing.onnx: expected an ONNX model, or a bundle, got no such file'],
       [

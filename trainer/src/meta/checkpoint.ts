@@ -17,7 +17,7 @@ export interface ModelRunState {
   step: number;
   /** The best mean accuracy over the validation's domains so far. */
   bestValidation: number | undefined;
-  /** How often the rates were halved, because steps diverged. */
+  /** How often the outer rates were halved, because steps diverged. */
   halved: number;
   readonly learned: Map<string, AdamState>;
 }

@@ -80,6 +80,17 @@ describe('the change of features', () => {
   it('is large where they have nothing to do with each other', () => {
     const long = Float32Array.from({ length: 20 * 300 }, () => random.uniform() - 0.5);
     expect(alignment(features, long, 20)).toBeLessThan(0.5);
-    expect(alignment(new Float32Array(40), features, 20)).toBe(1);
+  });
+
+  it('is whole where one side collapsed, and none where both did', () => {
+    const [zeros, constant] = [new Float32Array(40), new Float32Array(40).fill(3)];
+    for (const collapsed of [zeros, constant]) {
+      expect(alignment(collapsed, features, 20)).toBe(0);
+      expect(alignment(features, collapsed, 20)).toBe(0);
+      expect(alignment(collapsed, zeros, 20)).toBe(1);
+    }
+    expect(meanCosine(features, zeros, 20)).toBe(0);
+    expect(meanCosine(zeros, features, 20)).toBe(0);
+    expect(meanCosine(zeros, zeros, 20)).toBe(1);
   });
 });

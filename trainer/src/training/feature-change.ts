@@ -8,8 +8,9 @@ interface Features {
 function centredProducts({ values, images }: Features): Float64Array {
   const length = values.length / images;
   const means = new Float64Array(length);
-  for (let i = 0; i < values.length; i++)
-    means[i % length] = (means[i % length] as number) + (values[i] as number) / images;
+  for (let i = 0; i < values.length; i++) means[i % length] = (means[i % length] as number) + (values[i] as number);
+  // Divided last, so that the mean of equal values is exactly theirs.
+  for (let i = 0; i < length; i++) means[i] = (means[i] as number) / images;
   const products = new Float64Array(images * images);
   for (let a = 0; a < images; a++) {
     for (let b = a; b < images; b++) {
@@ -30,22 +31,27 @@ const dot = (a: Float64Array, b: Float64Array): number =>
 
 /**
  * How alike two representations of the same images are, 0 to 1: linear centred kernel alignment (Kornblith et al. 2019, eq. 1), which knows no
- * rotation of the features and no scale. 1 where neither tells images apart.
+ * rotation of the features and no scale. 1 where neither tells images apart, 0 where only one does not.
  */
 export function alignment(one: Float32Array, other: Float32Array, images: number): number {
   const [a, b] = [centredProducts({ values: one, images }), centredProducts({ values: other, images })];
-  const size = Math.sqrt(dot(a, a) * dot(b, b));
-  return size === 0 ? 1 : dot(a, b) / size;
+  return likeness(a, b);
 }
 
-/** Mean cosine of each image's features by one with those by the other; of features without length it is 1. */
+/** Cosine of two rows. Where both have no length it is 1, where one has none 0: that collapsed. */
+function likeness(a: Float64Array, b: Float64Array): number {
+  const [ofA, ofB] = [Math.sqrt(dot(a, a)), Math.sqrt(dot(b, b))];
+  if (ofA === 0 || ofB === 0) return ofA === ofB ? 1 : 0;
+  return dot(a, b) / (ofA * ofB);
+}
+
+/** Mean cosine of each image's features by one with those by the other: 1 where both are without length, 0 where one is. */
 export function meanCosine(one: Float32Array, other: Float32Array, images: number): number {
   const length = one.length / images;
   let sum = 0;
   for (let image = 0; image < images; image++) {
     const [a, b] = [one, other].map((all) => Float64Array.from(all.subarray(image * length, (image + 1) * length)));
-    const size = Math.sqrt(dot(a as Float64Array, a as Float64Array) * dot(b as Float64Array, b as Float64Array));
-    sum += size === 0 ? 1 : dot(a as Float64Array, b as Float64Array) / size;
+    sum += likeness(a as Float64Array, b as Float64Array);
   }
   return sum / images;
 }

@@ -1,9 +1,9 @@
-/** A run whose loss or gradient is no longer a number, and cannot be made one by lower rates. The last checkpoint is intact. */
+/** A run whose loss or gradient is no longer a number, and cannot be made one by lower outer rates. The last checkpoint is intact. */
 export class DivergedError extends Error {
   override readonly name = 'DivergedError';
 }
 
-/** How often a run halves its rates before it ends. */
+/** How often a run halves its outer rates before it ends. */
 const MOST_HALVINGS = 8;
 
 /** What was thrown, where it says that a step diverged; throws anything else. */
@@ -16,15 +16,17 @@ export function divergedOnly(error: unknown): DivergedError {
 interface Changing {
   /** Outer steps done. */
   step: number;
-  /** How often the rates were halved, because steps diverged. */
+  /** How often the outer rates were halved, because steps diverged. */
   halved: number;
+  /** Of the best checkpoint, which stays as it is where a run goes back. */
+  bestValidation: number | undefined;
 }
 
 /** A run that went back. */
 export interface WentBack {
   /** What was wrong, and at which step. */
   readonly cause: string;
-  /** The step that it goes on from, and how often its rates were halved by now. */
+  /** The step that it goes on from, and how often its outer rates were halved by now. */
   readonly step: number;
   readonly halved: number;
 }
@@ -61,16 +63,17 @@ export class LastGood<T extends Changing> {
     this.#marked = undefined;
   }
 
-  /** Makes the state what it was, with rates of half the size. Throws {@link DivergedError} where it cannot, or did so too often. */
+  /** Makes the state what it was, but for the best validation, with outer rates of half the size. Throws {@link DivergedError} where it cannot, or did so too often. */
   goBack(cause: DivergedError): WentBack {
-    if (!this.#good) throw new DivergedError(`${cause.message}; lower the rates`, { cause });
+    if (!this.#good) throw new DivergedError(`${cause.message}; lower the outer or the inner rate`, { cause });
     const halved = this.state.halved + 1;
     if (halved > MOST_HALVINGS) {
-      const message = `${cause.message}; the rates were halved ${MOST_HALVINGS} times already`;
+      const message = `${cause.message}; the outer rates were halved ${MOST_HALVINGS} times already`;
       throw new DivergedError(message, { cause });
     }
+    const { bestValidation } = this.state;
     copyInto(this.state, this.#good);
-    this.state.halved = halved;
+    Object.assign(this.state, { halved, bestValidation });
     this.#marked = undefined;
     return { cause: cause.message, step: this.state.step, halved };
   }

@@ -18,7 +18,7 @@ export interface TrainingState {
   bestValidation: number | undefined;
   /** Validations in a row that were not better. */
   validationsSinceBest: number;
-  /** How often the rates were halved, because steps diverged. */
+  /** How often the outer rates were halved, because steps diverged. */
   halved: number;
   readonly parameters: ReadonlyMap<string, AdamState>;
   readonly moments: ReadonlyMap<string, PopulationMoments>;

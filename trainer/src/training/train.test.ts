@@ -344,7 +344,7 @@ describe('training', () => {
     it('ends after some times, with what was wrong', async () => {
       const checkpoint = await newRun(settings);
       await expect(run(checkpoint, { backend: poisoned((step) => step > 4) })).rejects.toThrow(
-        'outer step 4: the loss of task 0 is NaN; the rates were halved 8 times already',
+        'outer step 4: the loss of task 0 is NaN; the outer rates were halved 8 times already',
       );
     });
   });

@@ -81,7 +81,7 @@ function outerRate({ outerRate: rate, schedule, outerSteps }: RunConfig, step: n
  * `tasksPerStep` tasks and takes one step of Adam. Fresh population moments become those of support images
  * of the first tasks. Episode streams depend on (seed, step) alone, so a resumed run sees
  * exactly the tasks that an uninterrupted one would. Where a loss or gradient is not finite, the run goes on from the last validation
- * whose state is good, at half the rates. Throws {@link DivergedError} where there is none, or the rates were halved eight times.
+ * whose state is good, at half the outer rates. Throws {@link DivergedError} where there is none, or these were halved eight times.
  */
 export async function train(options: TrainOptions): Promise<void> {
   const { config, state, dataset, backend, signal } = options;
