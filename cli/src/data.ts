@@ -161,13 +161,21 @@ export async function openData(
   { preprocessing, skipCorrupt = false, splitSeed, drawn }: OpenDataOptions = {},
 ): Promise<ImageFiles> {
   const { place, kind } = data;
-  const { isPathFile, leaveOutCorrupt, openCifar, openImageFolder, openOmniglot } = await import('@whet/trainer');
+  const { DataError, isPathFile, leaveOutCorrupt, openCifar, openImageFolder, openOmniglot } = await import(
+    '@whet/trainer'
+  );
   if (kind === 'omniglot') return openOmniglot(place, split);
   if (kind === 'cifar') return openCifar(place, join(place, CLASS_SPLIT), split);
   const files = await naming(data, openImageFolder(place, split, splitSeed));
   noteUnread(files.unread ?? []);
   if (files.splitSeed !== undefined) {
     const names = files.classes.map(({ name }) => name);
+    if (names.length === 0) {
+      const lead = `${files.name}: split by class (seed ${files.splitSeed}): expected classes of ${split}, got none, as there are few`;
+      throw new DataError(
+        `${lead}; --split validation asks about others that were not trained on, --split all about all`,
+      );
+    }
     process.stderr.write(
       `${files.name}: split by class (seed ${files.splitSeed}): ${split} has ${names.length}: ${listed(names)}\n`,
     );

@@ -72,5 +72,18 @@ export async function settingsFor(options: TrainCommandOptions, data: DataPlace)
   };
   const model = file?.model && { ...(await imagesOf(data, given.splitSeed)), ...file.model };
   const changes = Object.entries({ ...given, model }).filter(([, value]) => value !== undefined);
-  return { ...file, ...Object.fromEntries(changes) };
+  const settings = { ...file, ...Object.fromEntries(changes) };
+  const isOwn = options.config !== undefined || options.preset !== undefined;
+  return isOwn || data.kind !== 'folders' ? settings : withValidation(settings, data, given.splitSeed);
+}
+
+/** Settings of no file, whose validation, which no option says, asks about what the pictures have. */
+async function withValidation(settings: Settings, data: DataPlace, splitSeed: number | undefined): Promise<Settings> {
+  const { countImages, fitTasks, newRun } = await import('@whet/trainer');
+  const { config } = await newRun(settings);
+  const fitted = fitTasks(config, await naming(data, countImages(data.place, splitSeed)));
+  const changes = fitted.changes.filter((change) => change.startsWith('validation.'));
+  if (changes.length === 0) return settings;
+  process.stderr.write(`note: with what the pictures have: ${changes.join(', ')}\n`);
+  return { ...settings, validation: { ...config.validation, ...fitted.settings.validation } } as Settings;
 }

@@ -96,6 +96,11 @@ describe('pictures without splits', () => {
     expect(measured.err).toContain(`photos: split by class (seed 2): test has 2: ${tested?.join(', ')}`);
     expect(measured.err).toContain('on photos, test: 2 classes, 6 images');
     expect((await evaluate('--data', 'photos', '--split', 'all')).err).toContain('7 classes, 21 images');
+    await writeGratings(join(folder, 'four'), { '.': 4 }, { images: 3 });
+    expect((await evaluate('--data', 'four')).err).toContain(
+      'four: split by class (seed 2): expected classes of test, got none, as there are few; --split validation asks about others that were not trained on, --split all about all',
+    );
+    expect((await evaluate('--data', 'four', '--split', 'validation')).err).toContain('four, validation: 2 classes');
     await writeGratings(join(folder, 'split'), { train: 2, validation: 2, test: 2 }, { images: 3 });
     expect((await evaluate('--data', 'split', '--split', 'all')).err).toContain(
       '--split all: expected classes that come without splits, got split',
@@ -133,6 +138,10 @@ describe('pictures without splits', () => {
       splitSeed: 2,
       validation: { ways: 2 },
     });
+    const plain = ['--ways', '2', '--shots', '1', '--queries', '1', ...small];
+    const bare = await whet('train', '--data', 'photos', ...plain);
+    expect(bare.code, bare.err).toBe(0);
+    expect(bare.err).toMatch(/note: with what the pictures have: .*validation\.ways 2 in place of 5/);
     const both = await whet('train', '--data', 'photos', '--preset', 'quick', '--config', 'small.json');
     expect(both.err).toContain("option '--preset <name>' cannot be used with option '--config <file>'");
   });
