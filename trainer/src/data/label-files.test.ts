@@ -98,8 +98,8 @@ describe('a split by files', () => {
     ['no lines', { 'test.csv': ['filename,label'] }, /test\.csv: expected lines "filename,label", got none$/],
     [
       'other columns',
-      { 'test.csv': ['filename,label', 'd1.png,n04,7'] },
-      /test\.csv: expected lines "filename,label", got "d1\.png,n04,7"$/,
+      { 'test.csv': ['filename,label', 'd1.png'] },
+      /test\.csv: expected lines "filename,label", got "d1\.png"$/,
     ],
     [
       'an image twice',
@@ -115,6 +115,26 @@ describe('a split by files', () => {
   ])('refuses %s', async (_, lists, message) => {
     await write(IMAGES, { ...LISTS, ...lists });
     await expect(loadImageFolders(directory, { size: 2, cacheDirectory })).rejects.toThrow(message);
+  });
+
+  it('has names of columns in any letters, quoted, and further columns', async () => {
+    await write({ 'a.png': 1, 'b.png': 2 }, { 'all.csv': ['"Path", Label,size', 'a.png,one,6', 'b.png,two,6'] });
+    const { classes } = await openImageFolder(join(directory, 'all.csv'), 'train');
+    expect(classes.map(({ name }) => name)).toEqual(['one', 'two']);
+  });
+
+  it.each<[string, string | Buffer, RegExp]>([
+    ['semicolons', 'path;label\na.png;one\n', /got "path;label", with semicolons in place of commas$/],
+    ['tabs', 'Path\tLabel\na.png\tone\n', /got "Path\\tLabel", with tabs in place of commas$/],
+    [
+      'UTF-16',
+      Buffer.from('\uFEFFpath,label\n', 'utf16le'),
+      /got a file of another encoding than UTF-8, such as UTF-16$/,
+    ],
+    ['another line', 'a.png,one\n', /expected a first line "path,label", got "a\.png,one"$/],
+  ])('says of a file what is other: %s', async (_, text, message) => {
+    await writeFile(join(directory, 'all.csv'), text);
+    await expect(openImageFolder(join(directory, 'all.csv'), 'train')).rejects.toThrow(message);
   });
 
   it('reads no image outside of its folder', async () => {

@@ -16,17 +16,31 @@ const NAMES = {
 export const isSplitFile = (name: string): boolean =>
   Object.values(NAMES).some((names) => (names as readonly string[]).includes(name));
 
-/** The first line of such a file: as miniImageNet has it, and as it is written by hand. */
+/** The names of its first columns: as miniImageNet has them, and as they are written by hand. */
 const HEADS = ['filename,label', 'path,label'];
 
-/** The first line of a file, as one of {@link HEADS}; undefined where it is another. */
+/** The first columns of a file, as one of {@link HEADS} in letters of any size, whatever columns follow; undefined where they are others. */
 const headOf = (text: string): string | undefined => {
-  const first = /^\uFEFF?([^\r\n]*)/.exec(text)?.[1]?.replaceAll(' ', '');
-  return HEADS.find((head) => head === first);
+  try {
+    const [first = []] = parse(text, { bom: true, trim: true, skip_empty_lines: true, to: 1 }) as string[][];
+    const names = first.slice(0, 2).join(',').toLowerCase();
+    return HEADS.find((head) => head === names);
+  } catch {
+    return undefined;
+  }
 };
 
+/** What is wrong with a first line, in words. */
+function firstLine(text: string): string {
+  if (text.includes('\u0000')) return 'a file of another encoding than UTF-8, such as UTF-16';
+  const line = text.split(/\r?\n/, 1)[0] ?? '';
+  const separator = /^\W*(?:filename|path)"?\s*([;\t])/i.exec(line)?.[1];
+  const shown = JSON.stringify(line).slice(0, 100);
+  return separator ? `${shown}, with ${separator === ';' ? 'semicolons' : 'tabs'} in place of commas` : shown;
+}
+
 /**
- * The file of each split in `directory` that is there: how miniImageNet comes (Ravi & Larochelle 2017). A file whose first line is another than
+ * The file of each split in `directory` that is there: how miniImageNet comes (Ravi & Larochelle 2017). A file whose first columns are others than
  * `filename,label` or `path,label` is another's. Throws {@link DataError} where a split has two.
  */
 export async function findSplitFiles(directory: string): Promise<Partial<Record<SplitName, string>>> {
@@ -102,8 +116,7 @@ async function readLabelFile(
   });
   const head = headOf(text);
   if (!head) {
-    const first = JSON.stringify(text.split(/\r?\n/, 1)[0]).slice(0, 100);
-    throw new DataError(`${path}: expected a first line "path,label", got ${first}`);
+    throw new DataError(`${path}: expected a first line "path,label", got ${firstLine(text)}`);
   }
   let lines: string[][];
   try {
@@ -117,7 +130,7 @@ async function readLabelFile(
   const seen = new Set<string>();
   for (const line of lines) {
     const [file = '', label = ''] = line;
-    if (line.length !== 2 || file === '') {
+    if (line.length < 2 || file === '') {
       throw new DataError(`${path}: expected lines "${head}", got ${JSON.stringify(line.join(',')).slice(0, 100)}`);
     }
     const problem = labelProblem(label);
