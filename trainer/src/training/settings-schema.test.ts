@@ -16,6 +16,13 @@ function schemaOf(title: string, schema: z.ZodObject): Schema {
   return { $schema, title, ...rest, properties: { $schema: address, ...properties } } as Schema;
 }
 
+/** Keys without a description, also of objects in others. */
+const undescribedIn = ({ properties = {} }: Schema): string[] =>
+  Object.entries(properties).flatMap(([key, each]) => [
+    ...(each.description ? [] : [key]),
+    ...undescribedIn(each).map((below) => `${key}.${below}`),
+  ]);
+
 it.each([
   ['schema.json', 'Settings of `whet train`', settingsSchema],
   ['model-schema.json', 'Settings of `whet train --model`', modelSettingsSchema],
@@ -25,8 +32,7 @@ it.each([
     const schema = schemaOf(title, zod);
     // Anew by `vitest run -u`.
     await expect(`${JSON.stringify(schema, null, 2)}\n`).toMatchFileSnapshot(`${recipes}${file}`);
-    const undescribed = Object.entries(schema.properties ?? {}).filter(([, { description }]) => !description);
-    expect(undescribed.map(([key]) => key)).toEqual([]);
+    expect(undescribedIn(schema)).toEqual([]);
   },
 );
 
