@@ -25,6 +25,7 @@ export {
   splitWeights,
   type WeightPlace,
 } from './onnx/external-weights.js';
+export { type OnnxVersions, withVersions } from './onnx/opset.js';
 export { orderNodes, readsOf } from './onnx/order.js';
 export { withPlanarInput } from './onnx/planar-input.js';
 export {

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { MissingPackageError, readProfile } from '@whet/runtime';
 import type { HtmlParts } from '@whet/runtime/html';
 import { Command } from 'commander';
-import { defaultBundle } from '../arguments.js';
+import { count, defaultBundle } from '../arguments.js';
 import { checkFolders } from '../check-folders.js';
 import { bytes } from '../format.js';
 import { readNamedFile } from '../named-file.js';
@@ -13,6 +13,8 @@ interface FreezeCommandOptions {
   readonly out?: string;
   readonly pixels?: boolean;
   readonly html?: string;
+  readonly opset?: number;
+  readonly ir?: number;
 }
 
 export function freezeCommand(): Command {
@@ -22,6 +24,8 @@ export function freezeCommand(): Command {
     .option('--profile <file>', 'the profile', 'profile.safetensors')
     .option('--out <file>', 'where the model goes (model.onnx when absent, nowhere with --html)')
     .option('--pixels', 'take bytes [N, H, W, C] of any size in place of preprocessed tensors [N, C, H, W]')
+    .option('--opset <n>', 'operator set that the model declares, where its operators are the same there', count)
+    .option('--ir <n>', 'IR version that it declares; what goes with the operator set when absent', count)
     .option(
       '--html <file>',
       'write a page in place of the model, or beside it with --out: one file that opens from a disk and asks for pictures',
@@ -33,7 +37,7 @@ async function runFreeze(directory: string, options: FreezeCommandOptions): Prom
   const { pixels, html, out = html === undefined ? 'model.onnx' : undefined } = options;
   await checkFolders([html, out]);
   const { loadBundle } = await import('@whet/runtime/node');
-  const { reencodeOnnx } = await import('@whet/compiler');
+  const { reencodeOnnx, withVersions } = await import('@whet/compiler');
   const stored = await readNamedFile(options.profile, 'a profile of `whet adapt`');
   const wanted = readProfile(stored).pattern;
   const bundle = await loadBundle(directory, {
@@ -46,7 +50,10 @@ async function runFreeze(directory: string, options: FreezeCommandOptions): Prom
   const frozen = (input: 'pixels' | 'tensor') => bundle.freeze(profile, { input, upgrade: reencodeOnnx });
   if (html !== undefined) await writePageOf(html, { classes, preprocessing, model: await frozen('pixels') });
   if (out === undefined) return;
-  const model = await frozen(pixels ? 'pixels' : 'tensor');
+  const own = await frozen(pixels ? 'pixels' : 'tensor');
+  const { opset, ir } = options;
+  const model =
+    opset === undefined && ir === undefined ? own : withVersions(own, { ...(opset && { opset }), ...(ir && { ir }) });
   await writeFile(out, model);
   const { channels, height, width } = preprocessing;
   const takes = pixels

@@ -56,6 +56,24 @@ describe('whet freeze', () => {
     expect(probabilities?.dims).toEqual([2, 2]);
   });
 
+  it('declares the operator set that is asked for, or says which operators are others there', async () => {
+    const asked = ['freeze', 'b', '--profile', 'me.profile', '--pixels', '--out'];
+    const images = new ort.Tensor('uint8', new Uint8Array(20 * 30).fill(90), [1, 20, 30, 1]);
+    const told = [];
+    for (const more of [[], ['--opset', '21']]) {
+      const { code, err } = await whet(...asked, 'other.onnx', ...more);
+      expect(code, err).toBe(0);
+      const session = await ort.InferenceSession.create(await readFile(join(cwd, 'other.onnx')));
+      told.push((await session.run({ pixels: images }))['probabilities']?.data);
+      await session.release();
+    }
+    expect(told[1]).toEqual(told[0]);
+    const { code, err } = await whet(...asked, 'older.onnx', '--opset', '17');
+    expect(code).toBe(1);
+    expect(err).toMatch(/^whet: opset 17: expected operators that are as in 18, got .*Resize, which changed in 18/);
+    await expect(access(join(cwd, 'older.onnx'))).rejects.toThrow('ENOENT');
+  });
+
   it.skipIf(!chromiumPath)(
     `writes a page that opens from a disk, connects to nothing and tells what \`predict\` does${skipReason}`,
     async () => {
