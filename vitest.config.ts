@@ -14,8 +14,7 @@ export default defineConfig({
     globalSetup: './test/build.ts',
     testTimeout: 180_000,
     hookTimeout: 120_000,
-    // Two cores: tests in browsers, of servers and of installing wait for much of their time.
-    maxWorkers: 4,
+    maxWorkers: 3,
     // A worker keeps what it has imported from one file to the next: half of the time of the fast tests.
     isolate: false,
     sequence: { sequencer: SlowFirst },

@@ -37,6 +37,7 @@ interface Setting<T extends z.ZodType = z.ZodType> {
 
 /** Variables called `WHET_...` that are no settings of the service: of the command line, of studies and of tests. */
 const OTHER_VARIABLES = [
+  'WHET_CAMERA',
   'WHET_CONFIG',
   'WHET_CHROMIUM',
   'WHET_DATA',

@@ -86,7 +86,11 @@ async function watch(
   return said;
 }
 
-describe.skipIf(!chromiumPath)(`the page and a camera${skipReason}`, () => {
+// How well the page keeps up with a camera that plays on depends on the processor and on what else runs: it is asked for, on an idle machine.
+const asked = Boolean(process.env['WHET_CAMERA']);
+const reason = skipReason || (asked ? '' : ' (skipped: no WHET_CAMERA=1)');
+
+describe.skipIf(!chromiumPath || !asked)(`the page and a camera${reason}`, () => {
   it.each([
     [390, 844],
     [1280, 800],
