@@ -14,6 +14,8 @@ export default defineConfig({
     globalSetup: './test/build.ts',
     testTimeout: 180_000,
     hookTimeout: 120_000,
+    // What comes sooner or later, also on a machine that does other things: a second, as is usual, is not much there.
+    expect: { poll: { timeout: 30_000 } },
     maxWorkers: 3,
     // A worker keeps what it has imported from one file to the next: half of the time of the fast tests.
     isolate: false,
