@@ -12,7 +12,8 @@ import * as ort from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { violationsOf } from './axe.js';
 
-describe.skipIf(!chromiumPath)(`what the page keeps and shares${skipReason}`, () => {
+// Notices go after a while, which a browser beside other tests may miss.
+describe.skipIf(!chromiumPath)(`what the page keeps and shares${skipReason}`, { retry: 2 }, () => {
   let folder: string;
   let server: PageServer;
   let browser: TestBrowser;
