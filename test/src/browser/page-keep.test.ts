@@ -12,8 +12,7 @@ import * as ort from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { violationsOf } from './axe.js';
 
-// Notices go after a while, which a browser beside other tests may miss.
-describe.skipIf(!chromiumPath)(`what the page keeps and shares${skipReason}`, { retry: 2 }, () => {
+describe.skipIf(!chromiumPath)(`what the page keeps and shares${skipReason}`, () => {
   let folder: string;
   let server: PageServer;
   let browser: TestBrowser;
@@ -83,7 +82,8 @@ describe.skipIf(!chromiumPath)(`what the page keeps and shares${skipReason}`, { 
     expect(link.startsWith(`${server.url}#model=drawn&name=Signs&profile=`)).toBe(true);
     await driver.page.getByText('It is too long for a QR code.').waitFor();
     await driver.button('Copy the link').click();
-    expect(await driver.page.evaluate(() => navigator.clipboard.readText())).toBe(link);
+    // Written a moment after the click.
+    await expect.poll(() => driver.page.evaluate(() => navigator.clipboard.readText())).toBe(link);
     await driver.answer('Done');
     const expected = await driver.predict(image().file);
     const before = server.requests.length;
