@@ -1,4 +1,4 @@
-import { execFile, spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -17,6 +17,7 @@ import { serveBuilt } from '../browser/built-app.js';
 import { photographs } from '../bundle/photographs.js';
 import { compileBytes } from '../compile/compile-helpers.js';
 import { lacking } from '../needs.js';
+import { java, python, runs } from './languages.js';
 
 declare global {
   /** Makes the pictures of a camera readable again. */
@@ -63,20 +64,12 @@ describe('examples/onnxruntime-alone', () => {
   });
 });
 
-/** Where `.ci/run` puts Python's packages; the machine's own count, too. */
-const python = {
-  ...process.env,
-  PYTHONPATH: [join(root, 'node_modules/.python'), process.env['PYTHONPATH'] ?? ''].join(':'),
-};
-const hasPython =
-  spawnSync('python3', ['-c', 'import numpy, onnxruntime, PIL'], { env: python, stdio: 'ignore' }).status === 0;
-
-describe.skipIf(!hasPython)(
-  `examples/python${lacking({ 'onnxruntime, numpy and pillow in Python': hasPython })}`,
+describe.skipIf(!python.isThere)(
+  `examples/python${lacking({ 'onnxruntime, numpy and pillow in Python': python.isThere })}`,
   () => {
     const run = async (script: string, ...args: string[]): Promise<Record<string, unknown>[]> => {
       const file = join(examples, 'python', script);
-      const { stdout } = await promisify(execFile)('python3', [file, ...args], { env: python, maxBuffer: 1e8 });
+      const { stdout } = await promisify(execFile)('python3', [file, ...args], { env: python.env, maxBuffer: 1e8 });
       return stdout
         .trim()
         .split('\n')
@@ -203,20 +196,18 @@ describe.skipIf(!hasPython)(
   },
 );
 
-const java = join(examples, 'java/target');
 const rust = join(examples, 'rust/target/debug/whet-example');
 const library = join(
   dirname(fileURLToPath(import.meta.resolve('onnxruntime-node/package.json'))),
   `bin/napi-v6/${process.platform}/${process.arch}/libonnxruntime.so.1`,
 );
-const runs = (program: string) => spawnSync(program, ['-version'], { stdio: 'ignore' }).status === 0;
 
 describe.each([
   {
     language: 'java',
-    needs: { 'Java that has built it': existsSync(join(java, 'lib')) && runs('java') },
+    needs: { 'Java that has built it': java.isThere },
     program: 'java',
-    first: ['-cp', [join(java, 'classes'), join(java, 'lib/*')].join(':'), 'whet.Main'],
+    first: ['-cp', java.classPath, 'whet.Main'],
   },
   {
     language: 'rust',
@@ -269,17 +260,16 @@ describe.each([
 });
 
 const needsAndroid = {
-  'Java that has built examples/java': existsSync(join(java, 'lib/android-4.1.1.4.jar')) && runs('javac'),
+  'Java that has built examples/java': existsSync(join(java.target, 'lib/android-4.1.1.4.jar')) && runs('javac'),
 };
 describe.skipIf(Object.values(needsAndroid).includes(false))(`examples/android${lacking(needsAndroid)}`, () => {
   it('is compiled with the classes of Android and of examples/java', async () => {
-    const classPath = [join(java, 'classes'), join(java, 'lib/*')].join(':');
     const source = join(examples, 'android/AdaptActivity.java');
     await promisify(execFile)('javac', [
       '-Xlint:all,-serial',
       '-Werror',
       '-cp',
-      classPath,
+      java.classPath,
       '-d',
       join(directory, 'android'),
       source,
@@ -379,48 +369,4 @@ describe.skipIf(!chromiumPath)(`apps in Chromium${skipReason}`, () => {
     expect(await page.locator('#answer').textContent()).toBe('');
     await close();
   });
-});
-
-describe.each([
-  {
-    language: 'Java',
-    needs: { 'Java that has built it': existsSync(join(java, 'lib')) && runs('java') },
-    program: ['java', '-cp', [join(java, 'classes'), join(java, 'lib/*')].join(':'), 'whet.Frozen'],
-  },
-  {
-    language: 'Python',
-    needs: { 'onnxruntime, numpy and pillow in Python': hasPython },
-    program: ['python3', join(examples, 'python/frozen.py')],
-  },
-])('a profile that is one model', ({ language, needs, program: [program = '', ...first] }) => {
-  it.skipIf(Object.values(needs).includes(false))(
-    `has Node's probabilities in ${language}${lacking(needs)}`,
-    async () => {
-      const loaded = await loadBundle(bundle, { patterns: ['head'], threads: 1 });
-      const images = await loadDemoImages(charactersDirectory);
-      const tensor = async (file: string) => decodeImage(await readFile(file), loaded.manifest.preprocessing);
-      const taken = [...images].slice(0, 3).map(([label, all]) => ({ label, files: all.map(({ file }) => file) }));
-      const examplesOf = taken.flatMap(({ label, files }) => files.slice(0, 5).map((file) => ({ label, file })));
-      const { profile } = await loaded.adapt(
-        await Promise.all(examplesOf.map(async ({ label, file }) => ({ label, image: await tensor(file) }))),
-        { pattern: 'head' },
-      );
-      const model = join(directory, `frozen-${language}.onnx`);
-      await writeFile(model, await loaded.freeze(profile, { input: 'pixels' }));
-      const asked = taken.map(({ files }) => files[6] as string);
-      const { stdout } = await promisify(execFile)(program, [...first, model, ...asked], { env: python });
-      const answers = stdout
-        .trim()
-        .split('\n')
-        .map((line) => JSON.parse(line) as { class: string; probabilities: number[] });
-      const expected = await loaded.predict(profile, await Promise.all(asked.map(tensor)));
-      await loaded.release();
-      expect(answers.map((answer) => answer.class)).toEqual(expected.map(({ label }) => label));
-      for (const [i, { probabilities }] of expected.entries()) {
-        for (const [row, name] of profile.classes.entries()) {
-          expect(answers[i]?.probabilities[row]).toBeCloseTo(probabilities[name] as number, 5);
-        }
-      }
-    },
-  );
 });
