@@ -5,8 +5,9 @@ import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { packAll } from '@whet/tools/release/pack-all';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { packAll, packageJson } from './packages.js';
+import { packageJson } from './packages.js';
 
 // What somebody gets who has no copy of the repository: packages from tarballs, in projects of their own, by every package manager and
 // release of Node.js that is named. It takes minutes and the registry, so it is asked for by WHET_PACKAGES=1.

@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { type Packed, packAll } from '@whet/tools/release/pack-all';
 import { published } from '@whet/tools/release/published';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { type Packed, packAll, packageJson, typesImported } from './packages.js';
+import { packageJson, typesImported } from './packages.js';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const licence = readFileSync(join(root, 'LICENSE'), 'utf8');

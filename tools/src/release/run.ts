@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { bytes, formatTable } from 'whet';
+import { type Packed, packAll } from './pack-all.js';
 import { published } from './published.js';
 import { withRelease, withVersion } from './versions.js';
 
@@ -42,22 +43,6 @@ function setVersion(version: string): void {
   npm('install', '--package-lock-only', '--ignore-scripts', '--no-audit', '--no-fund');
 }
 
-interface Packed {
-  readonly name: string;
-  readonly filename: string;
-  readonly size: number;
-  readonly unpackedSize: number;
-  readonly entryCount: number;
-}
-
-function pack(): Packed[] {
-  rmSync(out, { recursive: true, force: true });
-  mkdirSync(out, { recursive: true });
-  const workspaces = published.flatMap((folder) => ['-w', folder]);
-  const said = npm('pack', '--json', '--ignore-scripts', '--pack-destination', out, ...workspaces);
-  return Object.values(JSON.parse(said) as Record<string, Packed>);
-}
-
 /** What the registry says of a package: nothing of a new one, `there` of this version, or why it cannot be published. */
 function registered({ name, version, repository }: Package): string {
   const { status, stdout, stderr } = spawnSync('npm', ['view', name, '--json', 'repository.url', 'versions'], {
@@ -77,15 +62,17 @@ const { values, positionals } = parseArgs({
 const [version] = positionals;
 if (version !== undefined) setVersion(version);
 if (values['dry-run'] || values.publish) {
-  const packed = pack();
+  rmSync(out, { recursive: true, force: true });
+  mkdirSync(out, { recursive: true });
+  const packed = await packAll(out);
   const rows = published.map((folder) => {
     const known = packageAt(folder);
-    const one = packed.find(({ name }) => name === known.name) as Packed;
+    const one = packed.get(known.name) as Packed;
     const why = registered(known);
     return {
       file: one.filename,
       why,
-      cells: [known.name, known.version, `${one.entryCount}`, bytes(one.size), bytes(one.unpackedSize), why],
+      cells: [known.name, known.version, `${one.files.length}`, bytes(one.size), bytes(one.unpackedSize), why],
     };
   });
   process.stdout.write(
