@@ -130,7 +130,7 @@ export async function finished(
   const temperature = asked ? temperatureOf(asked) : await unaskedTemperature(pattern, rows, adapted);
   const familiar = from
     ? undefined
-    : await familiarity(pattern, rows, adapted, temperature, {
+    : await familiarity(pattern, rows, adapted, {
         moved,
         asked: adapted.solved ? asked : undefined,
         started: adapted.solved ? undefined : started,

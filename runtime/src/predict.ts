@@ -1,6 +1,6 @@
 import { Tensor } from 'onnxruntime-common';
 import { BATCH, featuresOf } from './encode.js';
-import { FAMILIAR } from './familiar-names.js';
+import { distancesToClasses, FAMILIAR } from './familiar-names.js';
 import type { Pattern } from './pattern.js';
 import type { Preprocessing } from './preprocessing.js';
 import type { Profile } from './profile.js';
@@ -89,9 +89,11 @@ async function predictRows(
   return rows.map((row) => {
     const both = dataOf(logits).subarray(2 * row * ways, 2 * (row + 1) * ways);
     const own = both.subarray(0, ways);
-    const [share = 0, least = 0] = dataOf(line);
+    const [share = 0, least = 0, apart = 0] = dataOf(line);
+    const distances = distancesToClasses(own);
     const nearest = own.reduce(
-      (most, logit, way) => Math.max(most, share * logit + (both[ways + way] as number)),
+      (most, logit, way) =>
+        Math.max(most, (both[ways + way] as number) + share * logit - apart * (distances[way] as number)),
       -Infinity,
     );
     return { ...prediction(classes, softmax(own)), familiarity: nearest - least };

@@ -18,7 +18,9 @@ export function checkFits(
   expected.set('head.weight', `${ways},${featureLength}`).set('head.bias', `${ways}`);
   for (const [name, shape] of [...pattern.moments.frozen, ...pattern.moments.moving]) expected.set(name, `${shape}`);
   if (pattern.leftOut && profile.values.has(FAMILIAR.means)) {
-    expected.set(FAMILIAR.means, `${ways},${featureLength}`).set(FAMILIAR.line, '2');
+    expected
+      .set(FAMILIAR.means, `${ways},${featureLength}`)
+      .set(FAMILIAR.line, profile.values.get(FAMILIAR.line)?.shape.join() === '2' ? '2' : '3');
   }
   const remembered = profile.values.get(MEMORY.labels);
   if (remembered && pattern.moments.frozen.size === 0) {

@@ -24,7 +24,7 @@ function hearAtWill(): void {
 
 // Tabs come to the front before they are clicked, as with a person: of one that is behind, Chromium draws a frame every two seconds, or
 // none on a busy machine, and a click waits until the button stands still from one frame to the next.
-describe.skipIf(!chromiumPath)(`the page's profiles in use${skipReason}`, { retry: 2 }, () => {
+describe.skipIf(!chromiumPath)(`the page's profiles in use${skipReason}`, () => {
   let folder: string;
   let server: PageServer;
   let browser: TestBrowser;

@@ -210,11 +210,27 @@ describe('pictures of none of the classes', () => {
     expect(last?.familiarity).toBeUndefined();
   });
 
+  it('are told by profiles of before, of logits and without distances', async () => {
+    const { profile } = await bundle.adapt(pictures({ a: 3, b: 3, c: 3 }), { pattern: 'head' });
+    const { bundle: digest, pattern, classes, examples, steps } = profile;
+    const of = (line: readonly number[]) => {
+      const values = new Map(profile.values);
+      values.set('familiar.line', { shape: [line.length], data: Float32Array.from(line) });
+      return bundle.profileFromBytes(new Profile(digest, pattern, classes, examples, steps, values).toBytes());
+    };
+    const [query] = pictures({ a: 1 });
+    const told = async (line: readonly number[]) =>
+      (await bundle.predict(of(line), [query?.image as Float32Array]))[0]?.familiarity;
+    const [cosine, before] = [await told([0, 0]), await told([0.05, 0.5])];
+    expect(before).toBe(await told([0.05, 0.5, 0]));
+    expect(before).not.toBeCloseTo((cosine as number) - 0.5, 4);
+  });
+
   it.each<[string, (values: Map<string, ProfileValue>) => void, RegExp]>([
     [
       'a part of their rows',
       (values) => values.delete('familiar.line'),
-      /"familiar\.line": expected shape \[2\], got \[nothing\]/,
+      /"familiar\.line": expected shape \[3\], got \[nothing\]/,
     ],
     [
       'rows of other classes',
