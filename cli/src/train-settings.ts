@@ -10,6 +10,7 @@ export const DEFAULT_RULE = 'sparse-maml';
 /** Settings as they come from a file, not checked yet. */
 interface Settings {
   readonly model?: object;
+  readonly stream?: object;
   readonly splitSeed?: number | undefined;
 }
 
@@ -43,6 +44,20 @@ function single(option: string, [from, to]: NumberRange): number {
   throw new Error(`${option} ${from}-${to}: expected one number; a range is for --model`);
 }
 
+/** From the first number to the last. */
+const numbersOf = ([from, to]: NumberRange): number[] => Array.from({ length: to - from + 1 }, (_, i) => from + i);
+
+/** A stream as options say it, beside what a file says. */
+function streamOf({ stream: stages, remember }: TrainCommandOptions, file: object | undefined): object | undefined {
+  if (remember !== undefined && !stages && !file) throw new Error('--remember: expected with --stream');
+  if (!stages && remember === undefined) return file;
+  return {
+    ...file,
+    ...(stages ? { stages: stages.flatMap(numbersOf) } : {}),
+    ...(remember === undefined ? {} : { remember }),
+  };
+}
+
 /** Settings of a file, of a preset, or the network of neither. */
 async function readSettings({ config, preset, splitSeed }: TrainCommandOptions, data: DataPlace): Promise<Settings> {
   if (config !== undefined) return (await readNamedJson(config, 'settings')) as Settings;
@@ -61,6 +76,7 @@ export async function settingsFor(options: TrainCommandOptions, data: DataPlace)
     queries: options.queries,
     innerSteps: options.innerSteps && single('--inner-steps', options.innerSteps),
     innerRate: options.innerRate,
+    stream: streamOf(options, file?.stream),
     outerSteps: options.outerSteps,
     outerRate: options.outerRate,
     maskGranularity: options.maskGranularity,

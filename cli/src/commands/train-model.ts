@@ -37,6 +37,8 @@ function refuseNetworkOptions(options: TrainCommandOptions): void {
     ...(options.startFrom === undefined ? [] : ['--start-from']),
     ...(options.startLayers === undefined ? [] : ['--start-layers']),
     ...(options.taskBatch === undefined ? [] : ['--task-batch']),
+    ...(options.stream === undefined ? [] : ['--stream']),
+    ...(options.remember === undefined ? [] : ['--remember']),
     ...(options.maskGranularity === 'layer' ? ['--mask-granularity layer'] : []),
   ];
   if (given.length > 0)

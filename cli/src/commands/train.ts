@@ -48,6 +48,8 @@ export interface TrainCommandOptions extends TrainingDeviceOptions, ModelOptions
   readonly shots?: NumberRange[];
   readonly innerSteps?: NumberRange;
   readonly innerRate?: number;
+  readonly stream?: NumberRange[];
+  readonly remember?: number;
   readonly outerSteps?: number;
   readonly outerRate?: number;
   readonly maskGranularity?: string;
@@ -100,6 +102,12 @@ export function trainCommand(): Command {
       wholeNumberRange,
     )
     .option('--inner-rate <x>', 'inner learning rate', positiveNumber)
+    .option(
+      '--stream <stages...>',
+      'classes arrive one group after the other (--ways of them), each adapted to alone, and all so far are asked about; several numbers, or those of a range, alternate',
+      collectRanges,
+    )
+    .option('--remember <n>', 'of --stream: examples of each earlier class that are adapted to besides', wholeNumber)
     .option('--outer-steps <n>', 'outer steps in all; the cosine schedule of rates ends there', count)
     .option('--outer-rate <x>', 'outer learning rate (Adam)', positiveNumber)
     .addOption(

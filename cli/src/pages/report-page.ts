@@ -203,6 +203,20 @@ that is wrong, of its own.</p>
 ${await list(false, 'Wrong')}${await list(true, 'Right')}`;
 }
 
+/** How the classes of a run's tasks arrive, where not all at once. */
+function streamOf({ stream, ways, validation }: RunConfig): string {
+  if (!stream) return '';
+  const { stages, remember } = stream;
+  const [trained, asked] = [stages.join(', '), validation.stages ?? Math.max(...stages)];
+  const memory =
+    remember > 0 ? `, beside at most ${remember} example${remember > 1 ? 's' : ''} of each earlier one` : '';
+  return (
+    `Classes arrive in stages: ${trained} of ${ways}, each adapted to alone${memory}; the loss is of all so far after each. ` +
+    `Validation and training accuracy are of all classes in the end, in validation of ${asked} stages of ${validation.ways}. ` +
+    'Other tasks below have all classes at once.'
+  );
+}
+
 /** The report of a run: curves, accuracies, which weights move, and examples. Sections without content are absent. */
 export async function reportPage(report: Report): Promise<string> {
   const { name, config, step, metrics, bestValidation, accuracies } = report;
@@ -216,7 +230,7 @@ export async function reportPage(report: Report): Promise<string> {
   const best = bestValidation ?? Math.max(...metrics.map(({ validation }) => validation.mean));
   const body = html`<h1>${title}</h1>
 <p class="muted">${model.architecture}, ${about}, rule ${rule} (order ${order}), head ${head}, normalization
-${normalization}, ${innerSteps} inner steps at rate ${innerRate}.</p>
+${normalization}, ${innerSteps} inner steps at rate ${innerRate}. ${streamOf(config)}</p>
 ${facts([
   [`${step} / ${config.outerSteps}`, going ? 'outer steps; not at its end' : 'outer steps'],
   [percent(best, 2), seen ? 'best accuracy in validation, on classes it trains on' : 'best accuracy in validation'],

@@ -271,6 +271,10 @@ describe('whet train --model', () => {
         [...model, '--data', 'near', '--rule', 'maml', '--order', '2'],
         '--rule, --order 2: expected without --model, which learns masks and rates by first-order gradients',
       ],
+      [
+        [...model, '--data', 'near', '--stream', '2', '--remember', '1'],
+        '--stream, --remember: expected without --model',
+      ],
       [[...model, '--data', 'near', '--shots', '1', '5'], '--shots: expected one number or range with --model'],
       [['--data', 'near', '--data', 'far'], '--data: expected one place; several are for --model'],
       [['--data', 'near', '--ways', '5-3'], 'expected a whole number of 1 or more, or a range of such as 3-8.'],

@@ -1,15 +1,22 @@
 import { evaluate, makeTensor, type Tensor } from '@whet/compiler';
 import type { Example } from '@whet/runtime';
 import { randomImages } from '@whet/tools/bundles/tiny-bundle';
-import { buildTask, type Checkpoint, type Rule, taskSettings } from '@whet/trainer';
+import { buildTask, type Checkpoint, type Rule, type TaskSettings, taskSettings } from '@whet/trainer';
 
 export const examplesOf = (images: readonly Float32Array[], labels: readonly string[]): Example[] =>
   images.map((image, i) => ({ image, label: labels[i] as string }));
 
-/** The same adaptation by the trainer's task graph in float64, which is checked against PyTorch. */
-export function adaptedByTaskGraph(checkpoint: Checkpoint, rule: Rule, ways: number, shots: number, steps: number) {
+/** The same adaptation by the trainer's task graph in float64, which is checked against PyTorch; to classes that arrive in stages, of a stream. */
+export function adaptedByTaskGraph(
+  checkpoint: Checkpoint,
+  rule: Rule,
+  ways: number,
+  shots: number,
+  steps: number,
+  stream: Partial<Pick<TaskSettings, 'stages' | 'remember'>> = {},
+) {
   const { config, state } = checkpoint;
-  const task = buildTask({ ...taskSettings({ ...config, ways, queries: 1 }, shots), rule, steps });
+  const task = buildTask({ ...taskSettings({ ...config, ways, queries: 1 }, shots), rule, steps, ...stream });
   const { imageSize } = config.model;
   const support = randomImages('support', ways * shots, imageSize);
   const query = randomImages('query', ways, imageSize);

@@ -1,7 +1,6 @@
 import { type AdaptOptions, type Bundle, type Example, type ImageInput, InputError, type Profile } from '@whet/runtime';
 import { AUTO, mostRemembered } from '@whet/runtime/format';
-import { DataError } from '../data/dataset.js';
-import { type DrawnImage, type DrawnTask, drawTask } from '../data/draw.js';
+import { checkStages, type DrawnImage, type DrawnTask, drawTask } from '../data/draw.js';
 import type { ImageFiles } from '../data/image-files.js';
 import { type Interval, meanInterval, median } from '../statistics.js';
 import { type EncodedImages, encodeImages, imageUses, KEPT_BYTES } from './encoded-images.js';
@@ -73,7 +72,7 @@ const mean = (values: readonly number[]): number => values.reduce((sum, value) =
  * How well a profile that goes on from stage to stage, each time adapted to the examples of new classes alone, tells all classes that it has
  * met: accuracy on all so far, on the newest, and what is forgotten, beside adapting to all at once.
  *
- * @throws {DataError} where there are fewer classes than stages need, or too few images; {@link InputError} where the bundle takes fewer
+ * @throws `DataError` where there are fewer classes than stages need, or too few images; {@link InputError} where the bundle takes fewer
  *   classes or examples, or a row has what chooses a pattern.
  */
 export async function measureStream(options: StreamOptions): Promise<StreamResult[]> {
@@ -118,11 +117,7 @@ function drawStreams({ bundle, files, rows, shape, streams, seed = 0 }: StreamOp
   if (stages < 2) throw new InputError('stages', `expected 2 or more, got ${stages}`);
   if (ways < 2) throw new InputError('ways', `expected 2 or more, as the first stage has no others, got ${ways}`);
   const all = stages * ways;
-  if (all > files.classes.length) {
-    throw new DataError(
-      `${files.name}, ${files.split}: expected ${all} classes for ${stages} stages of ${ways}, got ${files.classes.length}`,
-    );
-  }
+  checkStages(`${files.name}, ${files.split}`, files.classes.length, { stages, ways });
   const { maxClasses, maxExamples } = bundle.manifest.limits;
   const own = bundle.labels?.length ?? 0;
   if (own + all > maxClasses) {

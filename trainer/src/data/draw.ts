@@ -52,6 +52,23 @@ export function checkShape(
   }
 }
 
+/**
+ * Throws {@link DataError} where there are fewer classes than several stages of so many need; with what would do, in the words of `option`, where
+ * there is one.
+ */
+export function checkStages(
+  where: string,
+  classCount: number,
+  { stages, ways }: { readonly stages: number; readonly ways: number },
+  option?: string,
+): void {
+  const all = stages * ways;
+  if (stages === 1 || all <= classCount) return;
+  const fewer = Math.floor(classCount / ways);
+  const less = option && fewer > 1 ? `; ${option} ${fewer} would do` : '';
+  throw new DataError(`${where}: expected ${all} classes for ${stages} stages of ${ways}, got ${classCount}${less}`);
+}
+
 /** What would do for a class of few images. */
 function fewer(
   count: number,

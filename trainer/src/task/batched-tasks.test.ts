@@ -43,11 +43,11 @@ const wave = (shape: readonly number[], seed: number): Tensor =>
 /** A value for each input: one-hot labels, positive variances, anything else a wave. */
 function feedFor(name: string, shape: readonly number[], seed: number): Tensor {
   const { data } = wave(shape, seed);
-  if (name.endsWith('Labels'))
-    return makeTensor(
-      shape,
-      data.map((_, i) => Number(Math.floor(i / 2) % 2 === i % 2)),
-    );
+  if (name.endsWith('Labels')) {
+    const [rows = 1, ways = 1] = shape;
+    const labels = data.map((_, i) => Number(Math.floor((Math.floor(i / ways) * ways) / rows) === i % ways));
+    return makeTensor(shape, labels);
+  }
   return makeTensor(shape, name.endsWith('.variance') ? data.map((value) => 1.5 + value) : data);
 }
 
@@ -98,6 +98,12 @@ describe('many tasks in one graph', () => {
       const rule = rules.get(name) as TaskSettings['rule'];
       expectSameForEveryTask(metaGradientGraph(settings({ rule, maskGranularity, order: 2 })));
     }
+  });
+
+  it('classes that arrive in stages, with one example remembered of each', () => {
+    const rule = rules.get('sparse-maml') as TaskSettings['rule'];
+    const stream = { ways: 4, stages: 2, remember: 1, rule, normalization: normalizations.layer, steps: 1 };
+    expectSameForEveryTask(metaGradientGraph(settings(stream)));
   });
 
   it('images halved by a stride, and an odd size pooled', () => {

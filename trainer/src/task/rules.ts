@@ -16,7 +16,7 @@ export interface InnerUpdate {
 /** Which weights an inner step moves and how far. A rule is a value: the trainer does not ask for its name. */
 export interface Rule {
   readonly name: string;
-  readonly moves: (parameter: InnerParameter) => boolean;
+  readonly moves: (parameter: Pick<InnerParameter, 'layer'>) => boolean;
   /**
    * What is learned about a moving parameter, such as mask logits, with where it starts at the given inner rate;
    * parameters with a tensor of one name share it. Absent for rules that learn none.

@@ -15,8 +15,10 @@ import { momentNames } from '@whet/runtime/format';
 import { type InnerParameter, innerParametersOf, type MaskGranularity } from './inner-parameters.js';
 import type { ForwardPass, MomentMap, NormalizationMode } from './normalizations.js';
 import type { Rule } from './rules.js';
+import { type LabelledImages, type StreamSettings, stagesOf } from './stages.js';
 
-export interface TaskSettings {
+/** `stages` and `remember` are 1 and 0 when absent: all classes at once. */
+export interface TaskSettings extends Partial<StreamSettings> {
   readonly backbone: Backbone;
   readonly head: HeadKind;
   readonly rule: Rule;
@@ -63,7 +65,7 @@ export interface TaskValues {
   readonly inputs: readonly Value[];
   /** Meta-parameters by name. */
   readonly meta: ReadonlyMap<string, Value>;
-  /** Support loss before each inner step. */
+  /** Support loss before each inner step, of one stage after the other. */
   readonly supportLosses: readonly Value[];
   /** Every inner parameter after the last step. */
   readonly adapted: ReadonlyMap<string, Value>;
@@ -71,9 +73,12 @@ export interface TaskValues {
   readonly queryLogits: Value;
   /** After the last inner step. */
   readonly queryLoss: Value;
-  /** What the outer loop lowers: the query loss, or with `stepLosses` those after each inner step, weighted. */
+  /**
+   * What the outer loop lowers: the query loss; with `stepLosses` those after each inner step, weighted; in stages the mean of those
+   * after each, of all classes so far (as Javed & White 2019 and Gupta et al. 2020 do).
+   */
   readonly outerLoss: Value;
-  /** The support set's moments at the adapted weights, by normalization. */
+  /** The last stage's support set's moments at the adapted weights, by normalization. */
   readonly supportMoments: MomentMap;
   readonly builder: GraphBuilder;
 }
@@ -84,17 +89,18 @@ export const STEP_WEIGHTS = 'stepWeights';
 /**
  * Builds adaptation and query loss of one task. Graph inputs: `support [ways * shots, C, H, W]`, `supportLabels` and
  * `queryLabels` one-hot, `query [ways * queries, C, H, W]`, the meta-parameters, and the moments that a mode takes of training.
+ * Of several stages each goes on from the weights of the one before, with head rows of the classes that arrive beside the known ones, as a
+ * profile does.
  */
 export function buildTask(settings: TaskSettings): TaskValues {
   const { backbone, rule, order, normalization, ways, steps } = settings;
   const g = new GraphBuilder();
-  const image = (name: string, count: number) => g.input(name, [count, ...backbone.imageShape]);
-  const supportCount = ways * settings.shots;
-  const queryCount = ways * settings.queries;
-  const support = image('support', supportCount);
-  const supportLabels = g.input('supportLabels', [supportCount, ways]);
-  const query = image('query', queryCount);
-  const queryLabels = g.input('queryLabels', [queryCount, ways]);
+  const labelled = (images: string, labels: string, count: number): LabelledImages => ({
+    images: g.input(images, [count, ...backbone.imageShape]),
+    labels: g.input(labels, [count, ways]),
+  });
+  const support = labelled('support', 'supportLabels', ways * settings.shots);
+  const query = labelled('query', 'queryLabels', ways * settings.queries);
   const specs = metaParameters(settings);
   const meta = new Map([...specs.start, ...specs.learned].map(({ name, shape }) => [name, g.input(name, shape)]));
   const population = new Map<string, Moments>();
@@ -105,51 +111,64 @@ export function buildTask(settings: TaskSettings): TaskValues {
       population.set(name, { mean, variance: g.input(inputs.variance, [1, channels, 1, 1]) });
     }
   }
-  const inputs = [support, supportLabels, query, queryLabels, ...meta.values()];
+  const inputs = [support.images, support.labels, query.images, query.labels, ...meta.values()];
   for (const { mean, variance } of population.values()) inputs.push(mean, variance);
-
-  const passOf = (images: Value, parameters: ReadonlyMap<string, Value>): ForwardPass => {
-    return { g, backbone, images, parameters, population };
-  };
-
-  let phi: Map<string, Value> = new Map(backbone.parameters.map(({ name }) => [name, read(meta, name)]));
-  const supportPass = (step: number) =>
-    g.scope(`support@${step}`, () => {
-      const pass = normalization.support(passOf(support, phi));
-      return { ...pass, features: headFeatures(g, settings.head, pass.features) };
-    });
-  let current = supportPass(0);
-  const start = startHead(g, settings, meta, current.features, supportLabels);
-  phi.set('head.weight', start.weight).set('head.bias', start.bias);
-
   const bodyMoves =
     steps > 0 && innerParameters(settings).some((parameter) => rule.moves(parameter) && parameter.layer !== 'head');
-  const queryLogitsNow = (observed: MomentMap): Value => {
-    const features = normalization.query({ ...passOf(query, phi), support: observed, bodyMoves });
-    return headLogits(g, headFeatures(g, settings.head, features), headOf(phi));
-  };
+  const rate = g.scalar(settings.innerRate);
 
+  let phi: Map<string, Value> = new Map(backbone.parameters.map(({ name }) => [name, read(meta, name)]));
   const supportLosses: Value[] = [];
   const earlier: Value[] = [];
-  const rate = g.scalar(settings.innerRate);
-  for (let step = 0; step < steps; step++) {
-    if (step > 0) current = supportPass(step);
-    if (step > 0 && settings.stepLosses) {
-      const observed = current.moments ?? new Map();
-      earlier.push(g.scope(`query@${step}`, () => crossEntropy(g, queryLogitsNow(observed), queryLabels)));
+  const stages = stagesOf(g, settings, support, query).map((stage) => {
+    const pass = (images: Value): ForwardPass => ({ g, backbone, images, parameters: phi, population });
+    const supportPass = () =>
+      g.scope(`support@${supportLosses.length}`, () => {
+        const found = normalization.support(pass(stage.support.images));
+        return { ...found, features: headFeatures(g, settings.head, found.features) };
+      });
+    const queryNow = (observed: MomentMap) => {
+      const features = normalization.query({ ...pass(stage.query.images), support: observed, bodyMoves });
+      return headLogits(g, headFeatures(g, settings.head, features), headOf(phi));
+    };
+    let current = supportPass();
+    const start = startHead(g, settings, meta, current.features, stage.arriving);
+    for (const [name, rows] of Object.entries({ 'head.weight': start.weight, 'head.bias': start.bias })) {
+      const known = phi.get(name);
+      phi.set(name, known ? g.apply('Concat', [known, rows], { axis: 0 }) : rows);
     }
-    const loss = crossEntropy(g, headLogits(g, current.features, headOf(phi)), supportLabels);
-    supportLosses.push(loss);
-    phi = g.scope(`step@${step + 1}`, () => innerStep(g, settings, rule, order, loss, phi, rate, meta));
-  }
-  const supportMoments = momentsAfter();
-  const queryLogits = g.scope('query', () => queryLogitsNow(supportMoments));
-  const queryLoss = crossEntropy(g, queryLogits, queryLabels);
-  let outerLoss = queryLoss;
+    for (let step = 0; step < steps; step++) {
+      if (step > 0) current = supportPass();
+      if (step > 0 && settings.stepLosses) {
+        const observed = current.moments ?? new Map();
+        earlier.push(g.scope(`query@${step}`, () => crossEntropy(g, queryNow(observed), stage.query.labels)));
+      }
+      const loss = crossEntropy(g, headLogits(g, current.features, headOf(phi)), stage.support.labels);
+      supportLosses.push(loss);
+      const number = supportLosses.length;
+      phi = g.scope(`step@${number}`, () => innerStep(g, settings, rule, order, loss, phi, rate, meta));
+    }
+    const moments = momentsAfter();
+    const logits = g.scope('query', () => queryNow(moments));
+    return { moments, logits, loss: crossEntropy(g, logits, stage.query.labels) };
+
+    /** The support set's moments, in a last pass where weights have moved since the one before. */
+    function momentsAfter(): MomentMap {
+      if (!normalization.observe) return new Map();
+      if (steps === 0 && current.moments) return current.moments;
+      const { observe } = normalization;
+      return g.scope(`support@${supportLosses.length}`, () => observe(pass(stage.support.images)));
+    }
+  });
+  const last = stages.at(-1) as (typeof stages)[number];
+  let outerLoss = meanOf(
+    g,
+    stages.map(({ loss }) => loss),
+  );
   if (settings.stepLosses && steps > 0) {
     const weights = g.input(STEP_WEIGHTS, [steps]);
     inputs.push(weights);
-    const losses = [...earlier, queryLoss].map((loss) => reshape(g, loss, [1]));
+    const losses = [...earlier, last.loss].map((loss) => reshape(g, loss, [1]));
     const weighted = g.apply('Mul', [g.apply('Concat', losses, { axis: 0 }), weights], {});
     outerLoss = g.apply('ReduceSum', [weighted], { keepdims: 0 });
   }
@@ -158,20 +177,20 @@ export function buildTask(settings: TaskSettings): TaskValues {
     meta,
     supportLosses,
     adapted: phi,
-    queryLogits,
-    queryLoss,
+    queryLogits: last.logits,
+    queryLoss: last.loss,
     outerLoss,
-    supportMoments,
+    supportMoments: last.moments,
     builder: g,
   };
+}
 
-  /** The support set's moments at the adapted weights, in a last pass where weights have moved since the one before. */
-  function momentsAfter(): MomentMap {
-    if (!normalization.observe) return new Map();
-    if (steps === 0 && current.moments) return current.moments;
-    const { observe } = normalization;
-    return g.scope(`support@${steps}`, () => observe(passOf(support, phi)));
-  }
+/** The mean of scalars. */
+function meanOf(g: GraphBuilder, values: readonly Value[]): Value {
+  const [first, ...others] = values as [Value, ...Value[]];
+  if (others.length === 0) return first;
+  const sum = others.reduce((a, b) => g.apply('Add', [a, b], {}), first);
+  return g.apply('Mul', [sum, g.scalar(1 / values.length)], {});
 }
 
 function read(values: ReadonlyMap<string, Value>, name: string): Value {

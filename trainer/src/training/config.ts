@@ -78,6 +78,17 @@ export const settingsSchema = z.strictObject({
   queries: positive.default(5).describe('Images of each class that are asked about'),
   innerSteps: least(0).default(5).describe('Gradient steps on the examples; 0 trains a prototype network'),
   innerRate: z.number().positive().default(0.1).describe('Rate of the inner steps'),
+  stream: z
+    .strictObject({
+      stages: z
+        .array(least(2))
+        .nonempty()
+        .default([5])
+        .describe('Groups of so many classes as a task has ways; outer steps go round the numbers'),
+      remember: least(0).default(0).describe('Examples of each earlier class, at most, that are adapted to besides'),
+    })
+    .optional()
+    .describe('Classes arrive one group after the other, each adapted to alone; all so far are asked about after each'),
   stepLosses: z
     .strictObject({ until: positive.describe('The outer step from which on only the last loss counts') })
     .optional()
@@ -146,11 +157,20 @@ export const settingsSchema = z.strictObject({
       shots: positive.describe('Examples of each class'),
       queries: positive.describe('Images of each class that are asked about'),
       innerSteps: least(0).optional().describe('Inner steps, where they are others than in training'),
+      stages: least(2).optional().describe('Groups of so many classes, of a stream; the most of training when absent'),
       patience: positive.optional().describe('Ends the run after so many validations in a row without a better one'),
     })
     .default({ every: 500, tasks: 100, ways: 5, shots: 1, queries: 5 })
     .describe('Tasks of classes that are not trained on'),
 });
+
+/** Whether a bundle of such a run may have patterns that remember: with a frozen part, whose features are of an image alone. */
+function mayRemember({ rule: name, normalization }: z.infer<typeof settingsSchema>): boolean {
+  const { bundle } = normalizations[normalization];
+  const rule = rules.get(name);
+  const below = rule?.mask !== undefined || !rule?.moves({ layer: 'first' });
+  return below && 'storesMoments' in bundle && !bundle.storesMoments;
+}
 
 /** Settings without the address of their schema, by which editors know their keys. */
 export function withoutSchema(settings: unknown): unknown {
@@ -175,6 +195,23 @@ export const runConfigSchema = settingsSchema
   .refine(({ rule, maskCost }) => !maskCost || rules.get(rule)?.mask, {
     path: ['maskCost'],
     error: 'expected a rule that learns masks',
+  })
+  .refine(({ stream, head }) => !stream || head !== 'fixed', {
+    path: ['stream'],
+    error: 'expected a head of any number of classes, got one that is fixed to its ways',
+  })
+  .refine(({ stream, stepLosses }) => !stream || !stepLosses, {
+    path: ['stepLosses'],
+    error: 'expected none with a stream, which asks after every stage',
+  })
+  .refine(({ stream, validation }) => stream || !validation.stages, {
+    path: ['validation', 'stages'],
+    error: 'expected none without a stream',
+  })
+  .refine((settings) => !settings.stream?.remember || mayRemember(settings), {
+    path: ['stream', 'remember'],
+    error:
+      'expected 0, or features that a device has: below what moves (a rule with masks, or anil), of an image alone (normalization population or layer)',
   });
 
 export type RunConfig = z.infer<typeof runConfigSchema>;
@@ -206,8 +243,8 @@ export function backboneOf({ model }: Pick<RunConfig, 'model'>, given?: Backbone
   return conv4(settings);
 }
 
-/** Settings of the task graph a run trains on, with `shots` examples per class. */
-export function taskSettings(config: RunConfig, shots: number, backbone?: Backbone): TaskSettings {
+/** Settings of the task graph a run trains on, with `shots` examples per class; in `stages` groups of classes, of a stream. */
+export function taskSettings(config: RunConfig, shots: number, backbone?: Backbone, stages = 1): TaskSettings {
   const rule = rules.get(config.rule);
   if (!rule) throw new Error(`no rule "${config.rule}"; expected one of ${[...rules.keys()].join(', ')}`);
   return {
@@ -216,8 +253,10 @@ export function taskSettings(config: RunConfig, shots: number, backbone?: Backbo
     rule,
     order: config.order,
     normalization: normalizations[config.normalization],
-    ways: config.ways,
+    ways: stages * config.ways,
     shots,
+    stages,
+    remember: config.stream?.remember ?? 0,
     queries: config.queries,
     steps: config.innerSteps,
     innerRate: config.innerRate,

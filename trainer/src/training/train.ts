@@ -1,5 +1,5 @@
 import { rm } from 'node:fs/promises';
-import type { Backend } from '@whet/compiler';
+import type { Backend, Graph } from '@whet/compiler';
 import type { Dataset } from '../data/dataset.js';
 import { EpisodeSampler } from '../data/episodes.js';
 import { type BatchRequest, directTasks, drawBatches, type TaskSource } from '../data/task-batches.js';
@@ -10,6 +10,7 @@ import { type Arrays, runAll, type TaskRunner, taskRunner } from '../task/task-r
 import { evaluationGraph, taskBatchGraph } from '../task/training-graphs.js';
 import { adamStep } from './adam.js';
 import { checkImages } from './check-images.js';
+import { checkTasks } from './check-tasks.js';
 import { type Checkpoint, saveCheckpoint } from './checkpoint.js';
 import { type RunConfig, taskSettings, trainsOnValidation } from './config.js';
 import { accuracyOf, accuracyOver, stateFeeds, taskFeeds } from './evaluate-tasks.js';
@@ -19,9 +20,10 @@ import { type MaskPenalty, maskPenalty } from './mask-cost.js';
 import { frozenShare } from './masks.js';
 import type { MetricsFile } from './metrics.js';
 import { mixMoments, type TrainingState } from './state.js';
+import { type StagedShape, trainingShapes, validationShape } from './task-shapes.js';
 
-/** Key of the validation graph among the runners by number of shots, which are 1 or more. */
-const VALIDATION = 0;
+/** What tells the graphs of a run's shapes apart. */
+const graphOf = ({ shots, stages }: StagedShape): string => `${shots} shots in ${stages}`;
 /** Support images, about, that fresh population moments are taken from. */
 const IMAGES_OBSERVED_FIRST = 128;
 
@@ -85,21 +87,19 @@ function outerRate({ outerRate: rate, schedule, outerSteps }: RunConfig, step: n
  */
 export async function train(options: TrainOptions): Promise<void> {
   const { config, state, dataset, backend, signal } = options;
-  const { ways, shots, queries } = config.validation;
   const { seed, rotations, augment, classAugment } = config;
   checkImages(config, dataset);
+  checkTasks(config, dataset);
   const drawing = { seed, rotations, ...(augment ? { augment } : {}), ...(classAugment ? { classAugment } : {}) };
   const trained = trainingClasses(config, dataset);
   const sampler = new EpisodeSampler(trained, 'train', drawing);
   const validationSampler = new EpisodeSampler(dataset, 'validation', { seed: 0, rotations: false });
-  // A shape the data cannot fill shows now, not at the first validation.
-  for (const each of config.shots) sampler.episode({ ways: config.ways, shots: each, queries: config.queries }, 0);
-  validationSampler.episode({ ways, shots, queries }, 0);
-
-  const { backbone, normalization, rule } = taskSettings(config, shots, options.backbone);
+  const { backbone, normalization, rule } = taskSettings(config, 1, options.backbone);
   const { mask } = rule;
   const penalty = mask && maskPenalty(config, mask, options.backbone);
-  const runners = new Map<number, TaskRunner>();
+  const runners = new Map<string, TaskRunner>();
+  const opened: TaskRunner[] = [];
+  const asked = validationShape(config);
   const source = (options.prefetch ? tasksAhead : directTasks)(trained, drawing);
   const window = { loss: 0, accuracy: 0, tasks: 0 };
   let pace = { steps: 0, since: performance.now() };
@@ -112,16 +112,19 @@ export async function train(options: TrainOptions): Promise<void> {
         await initializeMoments(state, backbone, support, backend);
       }
     }
-    for (const each of new Set(config.shots)) {
-      runners.set(
-        each,
-        await taskRunner(backend, taskBatchGraph(taskSettings(config, each, options.backbone), batchSize(options))),
-      );
+    const compile = async (graph: Graph): Promise<TaskRunner> => {
+      const runner = await taskRunner(backend, graph);
+      opened.push(runner);
+      return runner;
+    };
+    for (const shape of trainingShapes(config)) {
+      if (runners.has(graphOf(shape))) continue;
+      const settings = taskSettings(config, shape.shots, options.backbone, shape.stages);
+      runners.set(graphOf(shape), await compile(taskBatchGraph(settings, batchSize(options))));
     }
     const steps = config.validation.innerSteps ?? config.innerSteps;
-    const settings = { ...taskSettings(config, shots, options.backbone), ways, queries, steps };
-    const evaluation = await taskRunner(backend, evaluationGraph(settings));
-    runners.set(VALIDATION, evaluation);
+    const settings = { ...taskSettings(config, asked.shots, options.backbone), ...asked, steps };
+    const evaluation = await compile(evaluationGraph(settings));
     pace.since = performance.now();
     const lastGood = new LastGood(state, options.good, state.step % config.validation.every === 0);
     const save = async () => {
@@ -151,7 +154,7 @@ export async function train(options: TrainOptions): Promise<void> {
       hasReported = true;
       const seconds = (performance.now() - pace.since) / 1000;
       const validation = validating
-        ? await accuracyOver(evaluation, state, validationSampler, { ways, shots, queries }, config.validation.tasks)
+        ? await accuracyOver(evaluation, state, validationSampler, asked, config.validation.tasks)
         : undefined;
       const progress: TrainingProgress = {
         step: state.step,
@@ -178,7 +181,7 @@ export async function train(options: TrainOptions): Promise<void> {
     await save();
   } finally {
     await source.release();
-    for (const runner of runners.values()) await runner.release();
+    for (const runner of opened) await runner.release();
   }
 }
 
@@ -191,12 +194,12 @@ function stepWeights({ innerSteps }: RunConfig, until: number, step: number): Fl
 const batchSize = ({ config, taskBatch }: TrainOptions): number => config.taskBatch ?? taskBatch ?? 1;
 
 /** The tasks of an outer step, counted from 0. */
-function tasksOf(options: TrainOptions, step: number): BatchRequest {
-  const { config } = options;
-  const { ways, queries, tasksPerStep } = config;
+function tasksOf(options: TrainOptions, step: number): BatchRequest & { readonly shape: StagedShape } {
+  const { tasksPerStep } = options.config;
   const tasks = batchSize(options);
-  const shots = config.shots[step % config.shots.length] as number;
-  return { shape: { ways, shots, queries }, first: step * tasksPerStep, count: tasksPerStep / tasks, tasks };
+  const shapes = trainingShapes(options.config);
+  const shape = shapes[step % shapes.length] as StagedShape;
+  return { shape, first: step * tasksPerStep, count: tasksPerStep / tasks, tasks };
 }
 
 function mixObserved({ moments }: TrainingState, tasks: number, outputs: Arrays, rate: number): void {
@@ -213,15 +216,15 @@ function mixObserved({ moments }: TrainingState, tasks: number, outputs: Arrays,
 
 async function outerStep(
   options: TrainOptions,
-  runners: ReadonlyMap<number, TaskRunner>,
+  runners: ReadonlyMap<string, TaskRunner>,
   source: TaskSource,
   penalty: MaskPenalty | undefined,
 ): Promise<{ loss: number; accuracy: number }> {
   const { config, state } = options;
   const { tasksPerStep } = config;
   const request = tasksOf(options, state.step);
-  const { ways, shots } = request.shape;
-  const runner = runners.get(shots) as TaskRunner;
+  const { ways } = request.shape;
+  const runner = runners.get(graphOf(request.shape)) as TaskRunner;
   const more = state.step + 1 < config.outerSteps;
   const batches = await source.batches(request, more ? tasksOf(options, state.step + 1) : undefined);
   const feeds = stateFeeds(state);
