@@ -23,6 +23,7 @@ interface SearchOptions {
   readonly limit?: number;
   readonly steps?: number;
   readonly rate?: number[];
+  readonly oneStep?: boolean;
   readonly budget: number;
   readonly reference: 'dense' | 'best';
   readonly seed: number;
@@ -44,6 +45,7 @@ export function searchCommand(): Command {
     .option('--limit <n>', 'try no more choices of layers than so many: all, then those of which most is cached', count)
     .option('--steps <n>', 'inner steps; those of training when absent', count)
     .option('--rate <x...>', 'inner learning rates; of several, each pattern takes its best', collectPositive)
+    .option('--one-step', 'measure each also after a single step, at the rate of --rate that is best for it')
     .option('--budget <points>', 'percentage points of accuracy that speed may cost', nonNegative, 1)
     .addOption(
       new Option('--reference <pattern>', 'what the budget counts from')
@@ -65,6 +67,7 @@ async function runSearch(path: string, options: SearchOptions): Promise<void> {
   if (obstacles.length > 0) throw new Error(`${path}: ${obstacles.join('; ')}`);
   const steps = options.steps ?? config.innerSteps;
   if (steps === 0) throw new Error(`${path}: was trained with 0 inner steps; say with --steps how many to search with`);
+  if (options.oneStep && steps === 1) throw new Error('--one-step: expected more steps than 1, got --steps 1');
   if (trainer.trainsOnValidation(config)) {
     throw new Error(
       `${path}: was trained on the validation classes, so their accuracy cannot choose a pattern; search with the run it started from`,
@@ -86,6 +89,7 @@ async function runSearch(path: string, options: SearchOptions): Promise<void> {
     split: 'validation',
     ...{ ways, shots, queries, steps, seed },
     rates: [...new Set(options.rate ?? [config.innerRate])],
+    ...(options.oneStep ? { oneStep: true as const } : {}),
     ...(threads ? { threads } : {}),
   };
   const file = join(options.out, 'search.json');
@@ -141,10 +145,31 @@ function describe({ results, ...outcome }: SearchOutcome, settings: SearchSettin
       milliseconds(each.saved.caching),
       `${((dense?.milliseconds.adapt ?? Number.NaN) / each.milliseconds.adapt).toFixed(1)}x`,
       String(each.rate),
+      ...(each.oneStep ? [percent(each.oneStep.accuracy.mean, 2), milliseconds(each.oneStep.milliseconds)] : []),
     ]);
+  const single = results.some(({ oneStep }) => oneStep) ? ['one step', 'its adapt'] : [];
   const less = outcome.reference === outcome.dense ? 'less dense, points' : 'less best, points';
-  const head = ['moves', 'accuracy', less, 'adapt', 'saved: moves less', 'saved: caches', 'speed-up', 'rate'];
+  const head = [
+    'moves',
+    'accuracy',
+    less,
+    'adapt',
+    'saved: moves less',
+    'saved: caches',
+    'speed-up',
+    'rate',
+    ...single,
+  ];
   process.stdout.write(`${formatTable(head, rows)}\n`);
+  const chosen = results.find(({ name }) => name === outcome.chosen);
+  if (chosen && dense && chosen !== dense) {
+    const { adapt, rerun } = chosen.milliseconds;
+    const [less, cached] = [dense.milliseconds.adapt / rerun, rerun / adapt].map((ratio) => ratio.toFixed(2));
+    process.stdout.write(
+      `${chosen.name} adapts in ${milliseconds(adapt)}, dense in ${milliseconds(dense.milliseconds.adapt)}: ` +
+        `${less} times as fast by moving less, ${cached} by caching.\n`,
+    );
+  }
   const task = `${settings.ways}-way ${settings.shots}-shot, ${settings.steps} steps`;
   process.stdout.write(
     `${results.length}${outcome.of === undefined ? '' : ` of ${outcome.of}`} patterns on ${outcome.tasks} validation tasks${stopped ? ' (stopped; the same command goes on)' : ''}, ` +

@@ -139,6 +139,9 @@ export async function searchPage(
     each.withinBudget ? 'yes' : 'no',
     each.pareto ? 'yes' : '',
     ...(rates.length > 1 ? [String(each.rate)] : []),
+    ...(each.oneStep
+      ? [interval(each.oneStep.accuracy), points(each.oneStep.difference.mean), milliseconds(each.oneStep.milliseconds)]
+      : []),
     ...(results.some(({ diverged }) => diverged > 0) ? [String(each.diverged)] : []),
   ]);
   const head = [
@@ -152,6 +155,7 @@ export async function searchPage(
     'in budget',
     'on front',
     ...(rates.length > 1 ? ['rate'] : []),
+    ...(chosen.oneStep ? ['one step, %', reference === dense ? 'less dense' : 'less best', 'adapt'] : []),
     ...(results.some(({ diverged }) => diverged > 0) ? ['diverged'] : []),
   ];
   const marked = results.indexOf(chosen);
@@ -189,6 +193,16 @@ ${table(
       milliseconds(chosen.saved.caching),
       times(chosen.milliseconds.rerun / chosen.milliseconds.adapt),
     ],
+    ...(chosen.oneStep
+      ? [
+          [
+            `and one step in place of ${steps}`,
+            milliseconds(chosen.oneStep.milliseconds),
+            milliseconds(chosen.milliseconds.adapt - chosen.oneStep.milliseconds),
+            times(chosen.milliseconds.adapt / chosen.oneStep.milliseconds),
+          ],
+        ]
+      : []),
   ],
   { caption: 'What the pattern itself saves, and what caching its prefix saves; medians.', marked: 2 },
 )}
@@ -197,6 +211,9 @@ ${table(head, rows, { caption: 'From fast to slow. Differences of accuracy are p
 <p class="muted">A pattern whose first layer moves has no prefix to cache. ${
     rates.length > 1 &&
     html`Each pattern has the best of the rates ${rates.join(', ')} on these tasks, which flatters all of them a little. `
+  }${
+    chosen.oneStep &&
+    html`One step: accuracy after a single one, at the best of these rates for it, less the reference after all ${steps}. `
   }These are validation tasks: report the accuracy of what you ship on test tasks.</p>
 <details><summary>Settings</summary><pre>${JSON.stringify(settings, null, 2)}</pre></details>`;
   return page(`Layer patterns of ${name}`, body);

@@ -107,6 +107,28 @@ describe('whet search', () => {
     expect(gone.outcome?.of).toBeUndefined();
   });
 
+  it('splits what the chosen pattern saves, and says what a single step comes to where that is asked for', async () => {
+    const one = await whet(...search('one', 2, '--limit', '3', '--one-step', '--budget', '100'));
+    expect(one.code, one.err).toBe(0);
+    expect(one.out).toMatch(/saved: moves less │ saved: caches │ speed-up │ +rate │ one step │ its adapt/);
+    const { outcome } = await recordOf('one');
+    for (const { oneStep, milliseconds, saved, name } of outcome?.results ?? []) {
+      expect(oneStep?.accuracy.mean, name).toBeGreaterThanOrEqual(0);
+      const dense = outcome?.results.find((each) => each.name === outcome.dense);
+      expect(saved.masking + saved.caching).toBeCloseTo((dense?.milliseconds.adapt ?? 0) - milliseconds.adapt, 6);
+    }
+    const page = await readFile(join(folder, 'one', 'search.html'), 'utf8');
+    expect(page).toContain('and one step in place of 3');
+    const { chosen, dense } = outcome as NonNullable<typeof outcome>;
+    // Which one is fastest is the machine's to say.
+    expect(one.out.includes(`${chosen} adapts in `)).toBe(chosen !== dense);
+    expect(/times as fast by moving less, [\d.]+ by caching\./.test(one.out)).toBe(chosen !== dense);
+    const again = await whet(...search('one', 2, '--limit', '3'));
+    expect(again.err).toContain('is of another search: oneStep: expected the default, got true');
+    const none = await whet(...search('none', 2, '--steps', '1', '--one-step'));
+    expect(none.err).toContain('--one-step: expected more steps than 1, got --steps 1');
+  });
+
   it('keeps what it measured when it is interrupted, and goes on', async () => {
     const stopped = await new Promise<{ code: number | null; out: string }>((resolve) => {
       const child = spawn(process.execPath, [...whetMain, ...search('part', 2000)], inFolder(folder));

@@ -12,7 +12,7 @@ export interface ChoiceOptions {
 }
 
 /** The accuracies at the rate whose mean over `tasks` tasks is highest; the first such. A task that diverged counts 0. */
-function atBestRate({ accuracies }: MeasuredPattern, tasks: number) {
+function atBestRate({ accuracies }: Pick<MeasuredPattern, 'accuracies'>, tasks: number) {
   const candidates = accuracies.map(({ rate, tasks: all }) => {
     const given = all.slice(0, tasks);
     const values = given.map((accuracy) => accuracy ?? 0);
@@ -36,6 +36,17 @@ const bySpeed = (a: Scored, b: Scored): number =>
 /** Mean over tasks of one accuracy less another on the same task. */
 function pairedDifference(values: readonly number[], reference: readonly number[]): Interval {
   return meanInterval(values.map((value, task) => value - (reference[task] as number)));
+}
+
+function afterOneStep(
+  oneStep: MeasuredPattern['oneStep'],
+  tasks: number,
+  reference: readonly number[],
+): Pick<PatternResult, 'oneStep'> {
+  if (!oneStep) return {};
+  const { rate, values, accuracy } = atBestRate(oneStep, tasks);
+  const difference = pairedDifference(values, reference);
+  return { oneStep: { rate, accuracy, difference, milliseconds: median(oneStep.adapt) } };
 }
 
 /**
@@ -74,6 +85,7 @@ export function chooseLayerPattern(
     return {
       ...each,
       difference: pairedDifference(values, reference.values),
+      ...afterOneStep(measured.get(each.name)?.oneStep, tasks, reference.values),
       saved: { masking: dense.milliseconds.adapt - rerun, caching: rerun - adapt },
       withinBudget: each.accuracy.mean >= least,
       pareto: !scored.some((other) => isBetter(other, each)),

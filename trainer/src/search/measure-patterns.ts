@@ -127,12 +127,14 @@ async function measureTurn(
   onTask: () => void,
 ): Promise<void> {
   const firstRate = settings.rates[0] as number;
+  const none = () => settings.rates.map((rate): { rate: number; tasks: (number | null)[] } => ({ rate, tasks: [] }));
   const pattern: MeasuredPattern = measured.get(spec.name) ?? {
     layers: [...spec.layers],
-    accuracies: settings.rates.map((rate) => ({ rate, tasks: [] })),
+    accuracies: none(),
     adapt: [],
     encode: [],
     rerun: [],
+    ...(settings.oneStep ? { oneStep: { accuracies: none(), adapt: [] } } : {}),
   };
   const loading = settings.threads ? { threads: settings.threads } : {};
   const bundles: Bundle[] = [];
@@ -145,17 +147,25 @@ async function measureTurn(
     const cached = await load(files.cached);
     const rerun = files.rerun && (await load(files.rerun));
     const from = tasksOf(pattern);
+    // First runs take longer; those of a single step are of another session.
     for (const bundle of bundles) await tryTask(bundle, draw(from), firstRate);
+    if (pattern.oneStep) await tryTask(cached, draw(from), firstRate, 1);
     for (let index = from; index < until && !signal?.aborted; index++) {
       const episode = draw(index);
       const outcomes = [];
       for (const { rate } of pattern.accuracies) outcomes.push(await tryTask(cached, episode, rate));
+      const single = [];
+      for (const { rate } of pattern.oneStep?.accuracies ?? []) single.push(await tryTask(cached, episode, rate, 1));
       const again = rerun && (await tryTask(rerun, episode, firstRate));
       // All of a task or nothing: an error leaves the lists of the rates alike.
       for (const [i, outcome] of outcomes.entries()) {
         pattern.accuracies[i]?.tasks.push(outcome.accuracy);
         pattern.adapt.push(outcome.milliseconds.total);
         pattern.encode.push(outcome.milliseconds.encode);
+      }
+      for (const [i, outcome] of single.entries()) {
+        pattern.oneStep?.accuracies[i]?.tasks.push(outcome.accuracy);
+        pattern.oneStep?.adapt.push(outcome.milliseconds.total);
       }
       if (again) pattern.rerun.push(again.milliseconds.total);
       measured.set(spec.name, pattern);
@@ -174,10 +184,11 @@ function supportExamples(episode: Episode, imageLength: number): Example[] {
   }));
 }
 
-/** Adapts to a task and classifies its query images, each by itself. */
-async function tryTask(bundle: Bundle, episode: Episode, rate: number) {
+/** Adapts to a task, in the bundle's own steps where none are said, and classifies its query images, each by itself. */
+async function tryTask(bundle: Bundle, episode: Episode, rate: number, steps?: number) {
   const { imageLength } = bundle;
-  const { profile, milliseconds } = await bundle.adapt(supportExamples(episode, imageLength), { rate });
+  const options = { rate, ...(steps === undefined ? {} : { steps }) };
+  const { profile, milliseconds } = await bundle.adapt(supportExamples(episode, imageLength), options);
   const images = Array.from(episode.queryLabels, (_, i) =>
     episode.queryImages.subarray(i * imageLength, (i + 1) * imageLength),
   );

@@ -19,20 +19,28 @@ const settingsSchema = z.strictObject({
   queries: positive,
   steps: positive,
   rates: z.array(z.number().positive()).nonempty(),
+  /** Each pattern is measured after a single step, too. */
+  oneStep: z.literal(true).optional(),
   seed: z.number().int().min(0),
   /** Threads of onnxruntime; its default where absent. */
   threads: positive.optional(),
 });
 
+/** Share of right answers by rate, task by task; null in records of before 0.7, where steps could diverge. */
+const accuraciesSchema = z
+  .array(z.strictObject({ rate: z.number(), tasks: z.array(z.number().nullable()) }))
+  .nonempty();
+
 const measuredSchema = z.strictObject({
   layers: z.array(z.string()).nonempty(),
-  /** Share of right answers by rate, task by task; null in records of before 0.7, where steps could diverge. */
-  accuracies: z.array(z.strictObject({ rate: z.number(), tasks: z.array(z.number().nullable()) })).nonempty(),
+  accuracies: accuraciesSchema,
   /** Milliseconds of adapting, encoding included, and of the encoding in it; once per task and rate. */
   adapt: z.array(z.number()),
   encode: z.array(z.number()),
   /** Milliseconds of adapting with the frozen prefix run again in every step; empty where nothing is frozen. */
   rerun: z.array(z.number()),
+  /** After a single step, where that was asked for; milliseconds as above. */
+  oneStep: z.strictObject({ accuracies: accuraciesSchema, adapt: z.array(z.number()) }).optional(),
 });
 
 const intervalSchema = z.strictObject({ mean: z.number(), halfWidth: z.number() });
@@ -52,6 +60,15 @@ const resultSchema = z.strictObject({
   milliseconds: z.strictObject({ adapt: z.number(), encode: z.number(), rerun: z.number() }),
   /** Milliseconds saved against the dense pattern: by not moving the rest, and then by caching the prefix. */
   saved: z.strictObject({ masking: z.number(), caching: z.number() }),
+  /** After a single step, at the rate that is best for it; the difference is to the reference's accuracy after all steps. */
+  oneStep: z
+    .strictObject({
+      rate: z.number(),
+      accuracy: intervalSchema,
+      difference: intervalSchema,
+      milliseconds: z.number(),
+    })
+    .optional(),
   withinBudget: z.boolean(),
   /** No other pattern is as accurate and as fast, and one of both more so. */
   pareto: z.boolean(),

@@ -141,6 +141,17 @@ describe('measuring layer patterns', () => {
     expect(accuraciesOf(few).sort()).toEqual(accuraciesOf(await search(2)).sort());
   });
 
+  it('measures each after a single step too, as a search in one step does', async () => {
+    const both = await search(2, { limit: 3, settings: { ...settings, oneStep: true } });
+    const plain = await search(2, { limit: 3 });
+    const one = await search(2, { limit: 3, settings: { ...settings, steps: 1 } });
+    expect(accuraciesOf(both)).toEqual(accuraciesOf(plain));
+    for (const [name, { oneStep }] of both) {
+      expect(oneStep?.accuracies, name).toEqual(one.get(name)?.accuracies);
+      expect(oneStep?.adapt).toHaveLength(2 * settings.rates.length);
+    }
+  });
+
   it('measures a rate that no step can take, and refuses data that does not fit', async () => {
     const measured = await search(1, { settings: { ...settings, rates: [1e30] } });
     const dense = measured.get('block1+block2+head');
@@ -230,6 +241,24 @@ describe('choosing a layer pattern', () => {
     expect(found?.results[0]).toMatchObject({ name: 'two', rate: 0.2, diverged: 0 });
   });
 
+  it('says what a single step at its best rate comes to, beside the reference after all', () => {
+    const head: MeasuredPattern = {
+      ...pattern(['head'], [0.9, 0.8], 5),
+      oneStep: {
+        accuracies: [
+          { rate: 0.1, tasks: [0.8, 0.7] },
+          { rate: 0.3, tasks: [0.85, 0.8] },
+        ],
+        adapt: [2, 2, 4, 4],
+      },
+    };
+    const [found] = choose({ dense, head })?.results ?? [];
+    expect(found?.oneStep).toMatchObject({ rate: 0.3, milliseconds: 3 });
+    expect(found?.oneStep?.accuracy.mean).toBeCloseTo(0.825);
+    expect(found?.oneStep?.difference.mean).toBeCloseTo(-0.025);
+    expect(choose({ dense })?.results[0]).not.toHaveProperty('oneStep');
+  });
+
   it('is among those that were measured, once the dense one was, unless it diverged', () => {
     const unmeasured = pattern(['head'], [], 1);
     expect(choose({ dense: pattern(['block1', 'head'], [], 1), head: pattern(['head'], [1], 1) })).toBeUndefined();
@@ -254,7 +283,8 @@ describe('a search file', () => {
   it('survives its file, keeps lists on one line, and goes on only under the same settings', async () => {
     const path = join(folder, 'search.json');
     expect(await readSearch(path)).toBeUndefined();
-    const measured = { head: pattern(['head'], [0.25, null, 1e-7], 3.5, 4) };
+    const head = pattern(['head'], [0.25, null, 1e-7], 3.5, 4);
+    const measured = { head: { ...head, oneStep: { accuracies: head.accuracies, adapt: [1, 1, 1] } } };
     const outcome = choose(measured) ?? null;
     await writeSearch(path, { schema: SEARCH_SCHEMA, settings, outcome, measured });
     const record = await readSearch(path);
