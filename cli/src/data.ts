@@ -121,7 +121,7 @@ export async function loadData(data: DataPlace, options: LoadDataOptions): Promi
   };
   try {
     if (kind === 'omniglot') return await loadOmniglot(place, { size, onProgress });
-    if (kind === 'cifar') return await loadCifar(place, join(place, CLASS_SPLIT), prepared);
+    if (kind === 'cifar') return noteUnsplit(await loadCifar(place, join(place, CLASS_SPLIT), prepared));
     const folders = {
       size,
       ...(channels && { channels }),
@@ -165,7 +165,7 @@ export async function openData(
     '@whet/trainer'
   );
   if (kind === 'omniglot') return openOmniglot(place, split);
-  if (kind === 'cifar') return openCifar(place, join(place, CLASS_SPLIT), split);
+  if (kind === 'cifar') return noteUnsplit(await openCifar(place, join(place, CLASS_SPLIT), split));
   const files = await naming(data, openImageFolder(place, split, splitSeed));
   noteUnread(files.unread ?? []);
   if (files.splitSeed !== undefined) {
@@ -194,6 +194,13 @@ export async function openData(
   } finally {
     progress?.stop();
   }
+}
+
+/** Says which classes there are images of and are in no split. */
+function noteUnsplit<Data extends Pick<Dataset, 'name' | 'unsplit'>>(data: Data): Data {
+  const { name, unsplit = [] } = data;
+  if (unsplit.length > 0) process.stderr.write(`note: ${name}: in no split of ${CLASS_SPLIT}: ${listed(unsplit)}\n`);
+  return data;
 }
 
 function noteSkipped(paths: readonly string[]): void {

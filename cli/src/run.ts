@@ -13,6 +13,13 @@ function stayAlive(command: Command): Command {
   return command;
 }
 
+/** Of an `InputError`, the option that its field is, where that was given. */
+function optionOf(error: unknown, args: readonly string[]): string {
+  if (!(error instanceof Error) || !('field' in error)) return '';
+  const option = `--${error.field}`;
+  return args.includes(option) ? `${option}: ` : '';
+}
+
 /** Runs `whet` with arguments as a shell hands them on. What goes wrong is said in a line, and is the process's exit code. */
 export async function runCommand(args: readonly string[]): Promise<void> {
   try {
@@ -24,7 +31,7 @@ export async function runCommand(args: readonly string[]): Promise<void> {
       return;
     }
     const said = error instanceof Error ? (installHint(error) ?? error.message) : String(error);
-    process.stderr.write(`whet: ${said}\n`);
+    process.stderr.write(`whet: ${optionOf(error, args)}${said}\n`);
     if (process.env['WHET_DEBUG'] && error instanceof Error) process.stderr.write(`${error.stack}\n`);
     process.exitCode = 1;
   }

@@ -39,6 +39,28 @@ describe('whet adapt --from', () => {
     expect(second).toContain('added to the profile’s classes: class-52, class-53');
   });
 
+  it('names the option that asks for more of a memory than there may be, or of a pattern that has none', async () => {
+    const asked = ['adapt', 'b', '--examples', 'days/day1', '--out', 'x'];
+    const many = await runWhet(cwd, [...asked, '--pattern', 'head', '--remember', '300']);
+    expect(many.err).toBe(
+      'whet: --remember: expected at most 250 in all, half of the examples of an adaptation, got 300 of each of 2 classes\n',
+    );
+    await runWhet(cwd, ['compile', 'plain.onnx', '--out', 'all', '--pattern', 'all=all']);
+    const whole = await runWhet(cwd, ['adapt', 'all', '--examples', 'days/day1', '--out', 'x', '--remember', '1']);
+    expect(whole.err).toMatch(/^whet: --remember: expected 0, or a pattern with a frozen part, got 1 of "all"/);
+  });
+
+  it('refuses a profile with a memory of another bundle', async () => {
+    await adapt('day1', '--out', 'kept.profile', '--pattern', 'head', '--remember', '2');
+    await runWhet(cwd, ['compile', 'plain.onnx', '--out', 'other', '--rate', '0.02', '--pattern', 'head=none']);
+    const on = ['adapt', 'other', '--examples', 'days/day2', '--from', 'kept.profile', '--out', 'x'];
+    const { code, err } = await runWhet(cwd, on);
+    expect([code, err]).toEqual([1, expect.stringMatching(/^whet: profile: made with another bundle: expected /)]);
+    expect(
+      (await runWhet(cwd, ['predict', 'days/day2', '--bundle', 'other', '--profile', 'kept.profile'])).err,
+    ).toMatch(/profile: made with another bundle: expected /);
+  });
+
   it('names a profile that is none', async () => {
     const { code, err } = await runWhet(cwd, ['adapt', 'b', '--examples', 'days/day1', '--from', 'b/manifest.json']);
     expect([code === 0, err]).toEqual([false, expect.stringContaining('profile: ')]);
@@ -87,14 +109,17 @@ describe('whet evaluate --stream', () => {
   });
 
   it.each([
-    [['--stream', '4'], /data, test: expected 8 classes for 4 stages of 2, got 6/],
-    [['--stream', '1'], /expected 2 or more, got 1/],
+    [['--stream', '4'], /whet: data, test: expected 8 classes for 4 stages of 2, got 6; --stream 3 would do/],
+    [['--stream', '1'], /whet: --stream: expected 2 stages or more, got 1/],
     [['--stream', '2', '--ways', '1'], /expected one number with --stream, got 2 1/],
     [['--stream', '2', '--record'], /record: expected without --stream/],
-    [['--stream', '2', '--pattern', 'auto'], /expected one by its name, as profiles go on with it, got "auto"/],
+    [
+      ['--stream', '2', '--pattern', 'auto'],
+      /whet: --pattern: expected one by its name, as profiles go on with it, got "auto"/,
+    ],
     [
       ['--stream', '3', '--remember', '200'],
-      /head, remembers 200: expected at most 250 in all, half of the examples of an adaptation, got 200 of each of 6 classes/,
+      /whet: --remember: head, remembers 200: expected at most 250 in all, half of the examples of an adaptation, got 200 of each of 6 classes/,
     ],
     [['--remember', '2'], /--remember: expected with --stream/],
     [['--anchor', '0.5'], /--anchor: expected with --stream/],
@@ -109,7 +134,7 @@ describe('whet evaluate --stream', () => {
     const run = (...args: string[]) =>
       runWhet(cwd, ['evaluate', 'b', '--data', 'data', '--tasks', '1', '--queries', '1', ...args]);
     const one = await run('--stream', '3', '--ways', '1');
-    expect(one.err).toContain('expected 2 or more, as the first stage has no others, got 1');
+    expect(one.err).toContain('--ways: expected 2 or more, as the first stage has no others, got 1');
     await runWhet(cwd, ['compile', 'plain.onnx', '--out', 'small', '--max-classes', '5', '--max-examples', '10']);
     const small = (...args: string[]) =>
       runWhet(cwd, ['evaluate', 'small', '--data', 'data', '--tasks', '1', '--queries', '1', '--ways', '2', ...args]);

@@ -114,15 +114,15 @@ function drawStreams({ bundle, files, rows, shape, streams, seed = 0 }: StreamOp
     if (adapt.pattern === AUTO)
       throw new InputError('pattern', `expected one by its name, as profiles go on with it, got "${AUTO}"`);
   }
-  if (stages < 2) throw new InputError('stages', `expected 2 or more, got ${stages}`);
+  if (stages < 2) throw new InputError('stream', `expected 2 stages or more, got ${stages}`);
   if (ways < 2) throw new InputError('ways', `expected 2 or more, as the first stage has no others, got ${ways}`);
   const all = stages * ways;
-  checkStages(`${files.name}, ${files.split}`, files.classes.length, { stages, ways });
+  checkStages(`${files.name}, ${files.split}`, files.classes.length, { stages, ways }, '--stream');
   const { maxClasses, maxExamples } = bundle.manifest.limits;
   const own = bundle.labels?.length ?? 0;
   if (own + all > maxClasses) {
     throw new InputError(
-      'stages',
+      'stream',
       `${where}: expected at most ${maxClasses} classes, got ${own + all}, ${stages} stages of ${ways}`,
     );
   }

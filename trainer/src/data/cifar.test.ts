@@ -66,6 +66,14 @@ describe('loadCifar', () => {
     expect([...(splits.train[0]?.pixels.subarray(at, at + 3) ?? [])]).toEqual([10, 5, 7]);
   });
 
+  test('says which classes stand in no split', async () => {
+    await writeTen();
+    expect((await loadCifar(data, splitFile)).unsplit).toEqual(['dog']);
+    expect((await openCifar(data, splitFile, 'test')).unsplit).toEqual(['dog']);
+    await writeFile(splitFile, JSON.stringify({ ...SPLIT, train: [...SPLIT.train, 'dog'] }));
+    expect(await loadCifar(data, splitFile)).not.toHaveProperty('unsplit');
+  });
+
   test('reaches the sampler with its preprocessing', async () => {
     await writeTen();
     const preprocessing = { ...cifarPreprocessing(), mean: [0, 0, 0.5], std: [1, 1, 0.5] };
@@ -118,8 +126,14 @@ describe('loadCifar', () => {
     ['an unknown name', { ...SPLIT, train: ['dgo'] }, /train: no class is named "dgo"; nearest: dog, /],
     ['a label out of range', { ...SPLIT, train: [10] }, 'train: expected labels 0 to 9, got 10'],
     ['a class without images', { ...SPLIT, train: ['ship'] }, /class ship has no image in data_batch_1\.bin, /],
-    ['a missing split', { train: ['cat'], test: ['dog'] }, /expected JSON with arrays[\s\S]*validation/],
-    ['an empty split', { ...SPLIT, test: [] }, /expected JSON with arrays[\s\S]*test/],
+    [
+      'a missing split',
+      { train: ['cat'], test: ['dog'] },
+      /expected JSON with arrays train, .* names or labels, got validation: none$/,
+    ],
+    ['an empty split', { ...SPLIT, test: [] }, /names or labels, got test: \[\]$/],
+    ['a name that is none', { ...SPLIT, train: ['cat', true] }, /names or labels, got train: 1: true$/],
+    ['a list', ['cat'], /names or labels, got \["cat"\]$/],
   ])('refuses %s', async (_, split, message) => {
     await writeTen();
     await writeFile(splitFile, JSON.stringify(split));
@@ -133,7 +147,7 @@ describe('loadCifar', () => {
     await writeTen();
     expect(await refusal({ ...cifarPreprocessing(), width: 28 })).toMatch(/images of 32 x 32 x 3, got 28 x 32 x 3$/);
     await rm(splitFile);
-    expect(await refusal()).toMatch(/^DATA\/class-split\.json: expected JSON with arrays.*ENOENT/);
+    expect(await refusal()).toMatch(/^DATA\/class-split\.json: expected JSON with arrays.*, got no such file$/);
   });
 });
 

@@ -59,13 +59,13 @@ export async function loadCifar(directory: string, splitFile: string, options: C
       `CIFAR: expected to be asked for images of 32 x 32 x 3, got ${width} x ${height} x ${channels}`,
     );
   }
-  const { name, split, classOf } = await readCifar(directory, splitFile);
+  const { name, split, classOf, unsplit } = await readCifar(directory, splitFile);
   const splits = {
     train: split.train.map(classOf),
     validation: split.validation.map(classOf),
     test: split.test.map(classOf),
   };
-  return { name, preprocessing, splits };
+  return { name, preprocessing, splits, ...unsplit };
 }
 
 /**
@@ -89,7 +89,7 @@ export async function openCifar(directory: string, splitFile: string, split: Spl
       },
     };
   });
-  return { name: read.name, split, classes };
+  return { name: read.name, split, classes, ...read.unsplit };
 }
 
 async function readCifar(directory: string, splitFile: string) {
@@ -110,7 +110,10 @@ async function readCifar(directory: string, splitFile: string) {
     }
     return { name, count: own.length, pixels };
   };
-  return { name: layout.name, split, classOf };
+  const known = new Set(Object.values(split).flat());
+  const left = [...images.keys()].filter((label) => !known.has(label)).sort((a, b) => a - b);
+  const unsplit = left.length > 0 ? { unsplit: left.map((label) => names[label] as string) } : {};
+  return { name: layout.name, split, classOf, unsplit };
 }
 
 async function findLayout(directory: string): Promise<Layout> {
@@ -162,16 +165,22 @@ async function readNames(directory: string, { labels, namesFile }: Layout): Prom
 }
 
 async function readSplit(path: string, names: readonly string[]): Promise<Record<SplitName, number[]>> {
-  let split: z.infer<typeof splitSchema>;
+  const expected = 'expected JSON with arrays train, validation and test of class names or labels';
+  let json: unknown;
   try {
-    split = splitSchema.parse(JSON.parse(await readFile(path, 'utf8')));
+    json = JSON.parse(await readFile(path, 'utf8'));
   } catch (cause) {
-    const reason = cause instanceof z.core.$ZodError ? z.prettifyError(cause) : String(cause);
-    throw new DataError(
-      `${path}: expected JSON with arrays train, validation and test of class names or labels, got: ${reason}`,
-      { cause },
-    );
+    const got = (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'no such file' : (cause as Error).message;
+    throw new DataError(`${path}: ${expected}, got ${got}`, { cause });
   }
+  const parsed = splitSchema.safeParse(json);
+  if (!parsed.success) {
+    const where = parsed.error.issues[0]?.path ?? [];
+    const value = where.reduce<unknown>((inner, key) => (inner as Record<PropertyKey, unknown>)?.[key], json);
+    const got = [...where, (JSON.stringify(value) ?? 'none').slice(0, 60)].join(': ');
+    throw new DataError(`${path}: ${expected}, got ${got}`, { cause: parsed.error });
+  }
+  const split = parsed.data;
   const standsIn = new Map<number, SplitName>();
   const labelOf = (wanted: string | number, part: SplitName): number => {
     const label = typeof wanted === 'number' ? wanted : names.indexOf(wanted);

@@ -20,6 +20,8 @@ export interface Dataset {
   readonly skipped?: readonly string[];
   /** What stands beside the images, as paths below the folder, and is none; absent where there is nothing. */
   readonly unread?: readonly string[];
+  /** Classes that there are images of and that stand in no split; absent where there are none. */
+  readonly unsplit?: readonly string[];
   /** By which classes that came without splits were split; absent where they had some. */
   readonly splitSeed?: number;
 }

@@ -24,6 +24,8 @@ export interface ImageFiles {
   readonly classes: readonly FileClass[];
   /** What stands beside the images, as paths below the folder, and is none; absent where there is nothing. */
   readonly unread?: readonly string[];
+  /** Classes that there are images of and that stand in no split; absent where there are none. */
+  readonly unsplit?: readonly string[];
   /** By which classes that came without splits were split; absent where they had some, or all of them are here. */
   readonly splitSeed?: number;
 }
