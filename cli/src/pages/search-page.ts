@@ -116,6 +116,36 @@ function paretoChart({ results, chosen, dense, reference, budget }: SearchOutcom
   }));
 }
 
+/** What a single step comes to, of patterns that were measured so. */
+function oneStepTable(
+  { results, chosen, dense, reference }: SearchOutcome,
+  { steps, rates }: SearchSettings,
+): Html | string {
+  const measured = results.flatMap((each) => (each.oneStep ? [{ ...each, one: each.oneStep }] : []));
+  if (measured.length === 0) return '';
+  const less = reference === dense ? 'dense' : 'the best';
+  const rows = measured.map(({ name, accuracy, one }) => [
+    brokenAtPlus(name),
+    interval(one.accuracy),
+    `${points(one.difference.mean)} ± ${(100 * one.difference.halfWidth).toFixed(2)}`,
+    milliseconds(one.milliseconds),
+    interval(accuracy),
+    ...(rates.length > 1 ? [String(one.rate)] : []),
+  ]);
+  const head = [
+    'moving layers',
+    'one step, %',
+    `less ${less} after ${steps}`,
+    'adapt',
+    `after ${steps}, %`,
+    ...(rates.length > 1 ? ['rate of one step'] : []),
+  ];
+  const caption = `After a single step in place of ${steps}, at the rate that is best for it.`;
+  const marked = measured.findIndex(({ name }) => name === chosen);
+  return html`<h2>One step</h2>
+${table(head, rows, { caption, marked })}`;
+}
+
 /** The report of a search: what was chosen and why, every pattern, and what moving less and caching each save. */
 export async function searchPage(
   name: string,
@@ -139,9 +169,6 @@ export async function searchPage(
     each.withinBudget ? 'yes' : 'no',
     each.pareto ? 'yes' : '',
     ...(rates.length > 1 ? [String(each.rate)] : []),
-    ...(each.oneStep
-      ? [interval(each.oneStep.accuracy), points(each.oneStep.difference.mean), milliseconds(each.oneStep.milliseconds)]
-      : []),
     ...(results.some(({ diverged }) => diverged > 0) ? [String(each.diverged)] : []),
   ]);
   const head = [
@@ -155,7 +182,6 @@ export async function searchPage(
     'in budget',
     'on front',
     ...(rates.length > 1 ? ['rate'] : []),
-    ...(chosen.oneStep ? ['one step, %', reference === dense ? 'less dense' : 'less best', 'adapt'] : []),
     ...(results.some(({ diverged }) => diverged > 0) ? ['diverged'] : []),
   ];
   const marked = results.indexOf(chosen);
@@ -211,10 +237,8 @@ ${table(head, rows, { caption: 'From fast to slow. Differences of accuracy are p
 <p class="muted">A pattern whose first layer moves has no prefix to cache. ${
     rates.length > 1 &&
     html`Each pattern has the best of the rates ${rates.join(', ')} on these tasks, which flatters all of them a little. `
-  }${
-    chosen.oneStep &&
-    html`One step: accuracy after a single one, at the best of these rates for it, less the reference after all ${steps}. `
   }These are validation tasks: report the accuracy of what you ship on test tasks.</p>
+${oneStepTable(outcome, settings)}
 <details><summary>Settings</summary><pre>${JSON.stringify(settings, null, 2)}</pre></details>`;
   return page(`Layer patterns of ${name}`, body);
 }

@@ -119,6 +119,7 @@ describe('whet search', () => {
     }
     const page = await readFile(join(folder, 'one', 'search.html'), 'utf8');
     expect(page).toContain('and one step in place of 3');
+    expect(page).toContain('<h2>One step</h2>');
     const { chosen, dense } = outcome as NonNullable<typeof outcome>;
     // Which one is fastest is the machine's to say.
     expect(one.out.includes(`${chosen} adapts in `)).toBe(chosen !== dense);
