@@ -1,3 +1,4 @@
+export { besidePeers, bothTimes } from './bench/peers.js';
 export { loadData, openData, recogniseData } from './data.js';
 export { bytes, formatTable, milliseconds, percent, signed } from './format.js';
 export { whetProgram } from './program.js';

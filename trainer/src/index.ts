@@ -24,13 +24,24 @@ export {
   compareBenches,
   type TimeChange,
 } from './bench/compare.js';
+export { comparePeer, machineDifferences, type PeerComparison } from './bench/compare-peer.js';
 export { type Floor, openFloor, productsGraph } from './bench/floor.js';
 export { type Drawn, drawTasks, type MeasureOptions, measureBundle, type Row } from './bench/measure-bundle.js';
 export { measureStream, type StreamResult, type StreamRow, type StreamShape } from './bench/measure-stream.js';
 export { type MemoryUse, measureMemory, memoryForStep } from './bench/memory.js';
 export {
+  PEER_SCHEMA,
+  type PeerRecord,
+  type PeerTask,
+  peerTaskText,
+  readPeer,
+  type TimedTask,
+  timedTaskOf,
+} from './bench/peer-record.js';
+export { type PeerTaskOptions, writePeerTask } from './bench/peer-task.js';
+export { BenchError } from './bench/read-by-schema.js';
+export {
   BENCH_SCHEMA,
-  BenchError,
   type BenchRecord,
   type BenchResult,
   readBench,
@@ -38,7 +49,14 @@ export {
   writeBench,
 } from './bench/record.js';
 export { type InterimRow, type MeasuredRow, pairedDifference } from './bench/row-outcomes.js';
-export { type Contender, movesEverything, noiseExamples, timePatterns, WARM_UP } from './bench/time-patterns.js';
+export {
+  type Contender,
+  lossesOf,
+  movesEverything,
+  noiseExamples,
+  timePatterns,
+  WARM_UP,
+} from './bench/time-patterns.js';
 export { ExportError, writeBundle } from './bundle/folder.js';
 export { migrateBundle } from './bundle/migrate.js';
 export { compileModel } from './compile/compile-model.js';

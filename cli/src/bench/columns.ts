@@ -1,5 +1,6 @@
 import type { BenchRecord, BenchResult } from '@whet/trainer';
 import { bytes, milliseconds, percent } from '../format.js';
+import { bothTimes, noPeers } from './peers.js';
 
 interface Column {
   readonly head: string;
@@ -39,12 +40,23 @@ function columnsOf({ bundles, backends, options }: BenchRecord): Column[] {
   ];
 }
 
-/** The figures of a bench as a table: without columns that nothing has, `-` where a result lacks one. */
-export function benchTable(record: BenchRecord): { head: string[]; rows: string[][] } {
-  const columns = columnsOf(record).filter(({ cell }) => record.results.some((each) => cell(each) !== undefined));
+/** The figures of a bench as a table, other engines beside them: without columns that nothing has, `-` where a result lacks one. */
+export function benchTable(
+  record: BenchRecord,
+  peers = noPeers,
+): { head: string[]; rows: string[][]; notes: string[] } {
+  const { results } = record;
+  const columns = columnsOf(record).filter(({ cell }) => results.some((each) => cell(each) !== undefined));
+  const beside = (result: BenchResult) =>
+    peers.heads.length > 0 ? [bothTimes(result.adapt.median, result.processor?.median)] : [];
   return {
-    head: columns.map(({ head }) => head),
-    rows: record.results.map((result) => columns.map(({ cell }) => cell(result) ?? '-')),
+    head: [...columns.map(({ head }) => head), ...(peers.heads.length > 0 ? ['Whet', ...peers.heads] : [])],
+    rows: results.map((result, i) => [
+      ...columns.map(({ cell }) => cell(result) ?? '-'),
+      ...beside(result),
+      ...(peers.rows[i] ?? []),
+    ]),
+    notes: [...notesOf(record), ...peers.notes],
   };
 }
 
@@ -57,7 +69,7 @@ export function machineText({ machine, backends, options }: BenchRecord): string
 }
 
 /** Sentences that say what the columns are. */
-export function notesOf({ results, options, interrupted }: BenchRecord): string[] {
+function notesOf({ results, options, interrupted }: BenchRecord): string[] {
   const least = Math.min(...results.map(({ runs }) => runs));
   const notes = [
     `Medians of ${least} interleaved runs${interrupted ? `, of ${options.runs} asked for (stopped)` : ''}.`,
@@ -85,13 +97,13 @@ export function notesOf({ results, options, interrupted }: BenchRecord): string[
 const escaped = (cell: string): string => cell.replaceAll('|', '\\|');
 
 /** A bench as Markdown. */
-export function benchMarkdown(record: BenchRecord): string {
-  const { head, rows } = benchTable(record);
+export function benchMarkdown(record: BenchRecord, peers = noPeers): string {
+  const { head, rows, notes } = benchTable(record, peers);
   const line = (cells: readonly string[]) => `| ${cells.map(escaped).join(' | ')} |`;
   const rule = head.map((name) => (['pattern', 'bundle', 'backend', 'task'].includes(name) ? '---' : '--:'));
   const bundles = record.bundles.map(({ name, version, digest }) => `- ${name} ${version}, digest \`${digest}\``);
   const problems = record.problems.map((problem) => `- not measured: ${problem}`);
   const lists = [...bundles, ...problems];
-  const body = rows.length > 0 ? [line(head), `|${rule.join('|')}|`, ...rows.map(line), '', ...notesOf(record)] : [];
+  const body = rows.length > 0 ? [line(head), `|${rule.join('|')}|`, ...rows.map(line), '', ...notes] : [];
   return `${['# Bench', '', machineText(record), '', ...(lists.length > 0 ? [...lists, ''] : []), ...body].join('\n').trimEnd()}\n`;
 }

@@ -1,10 +1,12 @@
 import { writeFile } from 'node:fs/promises';
 import type { BenchBackendName, BenchRecord } from '@whet/trainer';
 import { Command, Option } from 'commander';
-import { collectCounts, count, defaultBundle, wholeNumber } from '../arguments.js';
-import { benchMarkdown, benchTable, machineText, notesOf } from '../bench/columns.js';
+import { collectCounts, collectTexts, count, defaultBundle, wholeNumber } from '../arguments.js';
+import { benchMarkdown, benchTable, machineText } from '../bench/columns.js';
 import { compareFiles } from '../bench/compare.js';
 import { measureBench } from '../bench/measure.js';
+import { writePeerTasks } from '../bench/peer-tasks.js';
+import { besidePeers, readPeers } from '../bench/peers.js';
 import { checkFolders } from '../check-folders.js';
 import { dataHelp, skipCorruptHelp } from '../data.js';
 import { formatTable } from '../format.js';
@@ -29,6 +31,8 @@ interface BenchOptions {
   readonly markdown?: string;
   readonly html?: string;
   readonly compare?: string[];
+  readonly peer?: string[];
+  readonly peerTask?: string;
 }
 
 export function benchCommand(): Command {
@@ -56,12 +60,23 @@ export function benchCommand(): Command {
     .option('--markdown <file>', 'also write the table as Markdown')
     .option('--html <file>', 'also write a page with a chart of accuracy against milliseconds')
     .option('--compare <files...>', 'measure nothing; print what changed between two files of --json')
+    .option(
+      '--peer <file>',
+      'set results of another engine on the same tasks beside these; may be repeated',
+      collectTexts,
+    )
+    .option(
+      '--peer-task <dir>',
+      'time nothing; write what another engine needs to take the same steps, a folder a task',
+    )
     .action(runBench);
 }
 
 async function runBench(directories: string[], options: BenchOptions): Promise<void> {
   if (options.compare) return compareFiles(options.compare);
+  if (options.peerTask !== undefined) return writePeerTasks(directories, options.peerTask, options);
   await checkFolders([options.json, options.markdown, options.html]);
+  const peers = await readPeers(options.peer ?? []);
   if (options.html !== undefined) await openCharts();
   const { signal, stop } = interruptible();
   let record: BenchRecord;
@@ -72,13 +87,19 @@ async function runBench(directories: string[], options: BenchOptions): Promise<v
   } finally {
     stop();
   }
+  const { timedTaskOf } = await import('@whet/trainer');
+  const beside = await besidePeers(
+    record.results.map((each) => timedTaskOf(record, each)),
+    peers,
+  );
   if (record.results.length > 0) {
-    const { head, rows } = benchTable(record);
-    process.stdout.write(`${formatTable(head, rows)}\n${notesOf(record).join('\n')}\n${machineText(record)}\n`);
+    const { head, rows, notes } = benchTable(record, beside);
+    process.stdout.write(`${formatTable(head, rows)}\n${notes.join('\n')}\n${machineText(record)}\n`);
   }
   if (options.json) await (await import('@whet/trainer')).writeBench(options.json, record);
-  if (options.markdown) await writeFile(options.markdown, benchMarkdown(record));
-  if (options.html) await writeFile(options.html, await (await import('../pages/bench-page.js')).benchPage(record));
+  if (options.markdown) await writeFile(options.markdown, benchMarkdown(record, beside));
+  if (options.html)
+    await writeFile(options.html, await (await import('../pages/bench-page.js')).benchPage(record, beside));
   for (const problem of record.problems) process.stderr.write(`whet: not measured: ${problem}\n`);
   if (record.results.length === 0) process.stderr.write('whet: nothing was measured\n');
   if (record.problems.length > 0 || record.results.length === 0) process.exitCode = 1;

@@ -1,5 +1,6 @@
 import type { BenchRecord, BenchResult } from '@whet/trainer';
-import { accuracyText, benchTable, machineText, notesOf, taskOf } from '../bench/columns.js';
+import { accuracyText, benchTable, machineText, taskOf } from '../bench/columns.js';
+import { noPeers } from '../bench/peers.js';
 import { milliseconds } from '../format.js';
 import { axis, ink, legend, legendHeight, renderChart, seriesInks, upright } from './chart.js';
 import { type Html, html } from './html.js';
@@ -54,11 +55,11 @@ function accuracyChart({ bundles, backends }: BenchRecord, results: readonly Pla
 }
 
 /** The report of a bench: accuracy against milliseconds where accuracies are known, all figures, and where they are from. */
-export async function benchPage(record: BenchRecord): Promise<string> {
+export async function benchPage(record: BenchRecord, peers = noPeers): Promise<string> {
   const { bundles, results, problems, interrupted, options } = record;
   const names = bundles.map(({ label }) => label).join(', ') || 'nothing';
   const placed = results.filter((each): each is Placed => each.accuracy !== null);
-  const { head, rows } = benchTable(record);
+  const { head, rows, notes } = benchTable(record, peers);
   const body = html`<h1>Bench of ${names}</h1>
 <p class="muted">${machineText(record)}</p>
 ${interrupted && html`<p>Stopped before all was measured.</p>`}
@@ -78,7 +79,7 @@ ${
 }
 <h2>All figures</h2>
 ${results.length > 0 ? table(head, rows) : html`<p>Nothing was measured.</p>`}
-${results.length > 0 && notesOf(record).map((note) => html`<p class="muted">${note}</p>`)}
+${results.length > 0 && notes.map((note) => html`<p class="muted">${note}</p>`)}
 <details><summary>Bundles and options</summary><pre>${JSON.stringify({ bundles, options }, null, 2)}</pre></details>`;
   return page(`Bench of ${names}`, body);
 }

@@ -49,7 +49,14 @@ describe('the page of a bench', () => {
   const result = (pattern: string, adapt: number, mean: number | null, more: object = {}): BenchResult => ({
     ...{ bundle: '<tiny>', backend: 'node', pattern, ways: 5, shots: 1, steps: 5, runs: 30 },
     ...{ movingWeights: 100, storedBytes: 400, encode: timing(1), step: timing(adapt / 5), adapt: timing(adapt) },
-    ...{ predict: timing(0.5), speedUp: 100 / adapt, floor: timing(adapt / 2), peakBytes: null },
+    ...{
+      predict: timing(0.5),
+      speedUp: 100 / adapt,
+      floor: timing(adapt / 2),
+      peakBytes: null,
+      processor: null,
+      losses: null,
+    },
     accuracy: mean === null ? null : { ...interval(mean), dataset: 'x', split: 'test', tasks: 600, from: 'manifest' },
     ...more,
   });

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { access, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { access, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -87,6 +87,86 @@ describe('whet bench', () => {
     const wrong = await whet('bench', '--compare', 'a.json', join('one', 'manifest.json'));
     expect(wrong).toMatchObject({ code: 1 });
     expect(wrong.err).toMatch(/manifest\.json: expected a bench file \(whet-bench\/1\): schema/);
+  });
+
+  it('sets results of other engines beside its own, with ratios where machine and losses are the same', async () => {
+    const timed = ['bench', 'one', '--runs', '1', '--shots', '1', '--no-floor', ...small];
+    expect((await whet(...timed, '--json', 'own.json')).code).toBe(0);
+    const { machine, results: own } = await readBench(join(folder, 'own.json'));
+    const at = { cpu: machine.cpu, cores: machine.cores, threads: 1 };
+    const taken = own.map(({ pattern, ways, shots, steps, losses }) => {
+      const task = { network: 'tiny', pattern, ways, shots, steps };
+      return { ...task, losses: losses as number[], milliseconds: [4, 2, 8], processor: [10, 20, 30] };
+    });
+    const write = (name: string, more: object) => {
+      const record = { schema: 'whet-peer/1', engine: name, version: '1', machine: at, results: taken, ...more };
+      return writeFile(join(folder, `${name}.json`), JSON.stringify(record));
+    };
+    await write('same', {});
+    await write('away', { machine: { ...at, cpu: 'Abacus', threads: 3 } });
+    const [first, ...others] = taken as [(typeof taken)[number], ...typeof taken];
+    await write('wrong', { results: [{ ...first, losses: first.losses.map((loss) => 1.001 * loss) }] });
+    await write('further', { results: [...others, { ...first, ways: 7 }] });
+    const peers = ['same', 'away', 'wrong', 'further'].flatMap((name) => ['--peer', `${name}.json`]);
+    const { code, out } = await whet(...timed, ...peers, '--markdown', 'beside.md');
+    expect(code).toBe(0);
+    const [head, , ...rows] = (await text('beside.md')).split('\n').filter((line) => line.startsWith('|'));
+    expect(head).toMatch(/\| Whet \| same 1 \| away 1 \| wrong 1 \| further 1 \|$/);
+    const times = String.raw`4\.0 \(20\.0\)`;
+    const ratios = String.raw`${times}: \d+\.\d\d \(\d+\.\d\d\)`;
+    const wrong = String.raw`${times}: other losses, after 0 steps \d\S+, not \d\S+`;
+    expect(rows[0]).toMatch(new RegExp(`${ratios} \\| ${times}: another machine \\| ${wrong} \\| - \\|$`));
+    expect(rows[1]).toMatch(new RegExp(`${ratios} \\| ${times}: another machine \\| - \\| ${ratios} \\|$`));
+    expect(out).toContain(
+      `away 1 is of another machine (processor: ${machine.cpu} here, Abacus there; threads: 1 here, 3 there).`,
+    );
+    expect(out).toContain(`further 1: not timed here: tiny ${first.pattern}, 7-way 1-shot, 1 steps.`);
+  });
+
+  it('refuses files of other engines by path and field', async () => {
+    const result = { network: 'a', pattern: 'b', ways: 2, shots: 1, steps: 2, losses: [3, 2, 1] };
+    const whole = { ...result, milliseconds: [1], processor: [1] };
+    const machine = { cpu: 'Abacus', cores: 2, threads: 1 };
+    const good = { schema: 'whet-peer/1', engine: 'beads', version: '1', machine, results: [whole] };
+    const wrong = [
+      [{ schema: 'whet-bench/1' }, 'schema: '],
+      [{ machine: { cpu: 'Abacus', cores: 2 } }, 'machine.threads: '],
+      [{ results: [] }, 'results: '],
+      [
+        { results: [{ ...whole, losses: [1] }] },
+        'results.0.losses: expected 3 numbers, one before each step and one after the last, got 1',
+      ],
+      [
+        { results: [{ ...whole, processor: [1, 2] }] },
+        'results.0.processor: expected 1 numbers, as many as milliseconds, got 2',
+      ],
+      [{ results: [whole, whole] }, 'results.1: expected each task once, got "a b, 2-way 1-shot, 2 steps" again'],
+    ] as const;
+    for (const [more, told] of wrong) {
+      await writeFile(join(folder, 'bad.json'), JSON.stringify({ ...good, ...more }));
+      const { code, err } = await whet('bench', 'one', '--peer', 'bad.json');
+      expect(code).toBe(1);
+      expect(err).toContain(`bad.json: expected a file of another engine (whet-peer/1): ${told}`);
+    }
+    await writeFile(join(folder, 'bad.json'), '{"losses": [NaN]}');
+    expect((await whet('bench', 'one', '--peer', 'bad.json')).err).toContain(
+      'bad.json: expected a file of another engine (whet-peer/1), got no JSON',
+    );
+    expect((await whet('bench', 'one', '--peer', 'none.json')).err).toContain('none.json: cannot be read: ENOENT');
+  });
+
+  it('writes what other engines need to take the same steps', async () => {
+    const { code, out } = await whet('bench', 'one', '--peer-task', 'tasks', '--shots', '2', ...small);
+    expect(code).toBe(0);
+    expect(out.trim().split('\n').sort()).toEqual(['full', 'head'].map((name) => join('tasks', `tiny-${name}-2w2s-1`)));
+    const files = ['encode.onnx', 'examples.safetensors', 'rest.onnx', 'task.json'];
+    expect(await readdir(join(folder, 'tasks', 'tiny-head-2w2s-1'))).toEqual(files);
+    expect(await readdir(join(folder, 'tasks', 'tiny-full-2w2s-1'))).toEqual(files.slice(1));
+    await rename(await partOfBundle(await writeTinyBundle(), ['sparse']), join(folder, 'masked'));
+    const refused = await whet('bench', 'masked', '--peer-task', 'none', ...small);
+    expect(refused.code).toBe(1);
+    expect(refused.err).toContain('not written: tiny sparse, 2-way 1-shot, 1 steps: expected plain gradient steps');
+    expect(refused.err).toContain('none: expected a task that other engines can take, got none');
   });
 
   it('says what does not load or has too few images, and measures the rest', async () => {

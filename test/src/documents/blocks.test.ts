@@ -1,10 +1,12 @@
 import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { defaultLimits, openApiDocument } from '@whet/server';
 import { type Block, documentPaths, readDocument, repository } from '@whet/site/documents';
+import { PEER_SCHEMA, readPeer } from '@whet/trainer';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { whetMain } from '../programs.js';
@@ -135,12 +137,19 @@ describe('commands in documents', () => {
 });
 
 describe('data in documents', () => {
-  it('in JSON is what the OpenAPI document says that the service answers', () => {
+  it('in JSON is what the OpenAPI document says that the service answers, or a file of another engine', async () => {
     const document = openApiDocument({ limits: defaultLimits, version: '0.0.0', auth: 'off' });
     const ajv = new Ajv2020({ strict: false, validateFormats: false });
     ajv.addSchema({ ...document, $id: 'openapi' });
     const schemas = Object.keys(document.components?.schemas ?? {});
-    for (const { where, text } of ofLanguage('json')) {
+    const isOfPeer = ({ text }: Block) => JSON.parse(text).schema === PEER_SCHEMA;
+    const folder = await mkdtemp(join(tmpdir(), 'whet-blocks-'));
+    for (const { where, text } of ofLanguage('json').filter(isOfPeer)) {
+      await writeFile(join(folder, 'peer.json'), text);
+      await expect(readPeer(join(folder, 'peer.json')), where).resolves.toBeDefined();
+    }
+    await rm(folder, { recursive: true });
+    for (const { where, text } of ofLanguage('json').filter((block) => !isOfPeer(block))) {
       const fitting = schemas.filter((name) =>
         ajv.validate({ $ref: `openapi#/components/schemas/${name}` }, JSON.parse(text)),
       );

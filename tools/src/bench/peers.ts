@@ -1,19 +1,31 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { readFile, rm, writeFile } from 'node:fs/promises';
-import { cpus } from 'node:os';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type Bundle, loadBundle } from '@whet/runtime/node';
-import { compileModel, exportBundle, median, noiseExamples, omniglotPreprocessing } from '@whet/trainer';
-import { formatTable } from 'whet';
+import {
+  compileModel,
+  exportBundle,
+  lossesOf,
+  median,
+  noiseExamples,
+  omniglotPreprocessing,
+  type PeerRecord,
+  type PeerTask,
+  readPeer,
+  type TimedTask,
+  thisMachine,
+  writePeerTask,
+} from '@whet/trainer';
+import { besidePeers, bothTimes, formatTable } from 'whet';
 import { tinyCheckpoint } from '../bundles/tiny-bundle.js';
-import { writePeerTask } from './peer-task.js';
 
 // The same steps in other engines, in turns with Whet's: as many of the frozen part and of the rest, the same losses.
-// npm run bench:peers -- --engine pytorch=VENV/bin/python --engine ort-training=VENV/bin/python --lite0 efficientnet-lite0-128.onnx
+// npm run bench:peers -- --engine pytorch=VENV/bin/python --engine litert=VENV/bin/python --lite0 efficientnet-lite0-128.onnx
 
 const { values: options } = parseArgs({
   options: {
@@ -21,6 +33,7 @@ const { values: options } = parseArgs({
     lite0: { type: 'string' },
     threads: { type: 'string', default: '2' },
     rounds: { type: 'string', default: '7' },
+    'warm-up': { type: 'string', default: '20' },
     out: { type: 'string', default: 'build/peers' },
   },
 });
@@ -28,72 +41,83 @@ const engines = (options.engine ?? []).map((text) => text.split('=') as [string,
 if (engines.length === 0) throw new Error('expected --engine NAME=PYTHON, one or more');
 const [threads, rounds] = [Number(options.threads), Number(options.rounds)];
 /** Rounds that are not timed: engines and JavaScript are compiled as they run. */
-const WARM_UP = 20;
-const worker = fileURLToPath(new URL('../../peers/worker.py', import.meta.url));
-
-interface Run {
-  readonly milliseconds: number;
-  /** Of the processor. */
-  readonly processor: number;
-  readonly losses: readonly number[];
-}
+const warmUp = Number(options['warm-up']);
+const tasksFolder = join(options.out, 'tasks');
+const script = fileURLToPath(new URL('../../peers/run.py', import.meta.url));
 
 interface Contender {
-  readonly name: string;
-  run(): Promise<Run>;
-  close(): Promise<void>;
+  /** Adapts twice; the second is timed where that is asked for. */
+  run(timed: boolean): Promise<void>;
 }
 
-/** An engine in a process of its own, which adapts once for each line that it is sent. */
-async function openEngine(name: string, python: string, folder: string): Promise<Contender> {
-  const child: ChildProcess = spawn(python, [worker, name, folder, String(threads)], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-    env: { ...process.env, OMP_NUM_THREADS: String(threads) },
-  });
-  const { stdin, stdout } = child;
-  if (!stdin || !stdout) throw new Error(`${name}: expected pipes`);
-  const lines = createInterface({ input: stdout })[Symbol.asyncIterator]();
-  const next = async (): Promise<unknown> => {
-    const { value, done } = await lines.next();
-    if (done) throw new Error(`${name}: ended`);
-    return JSON.parse(value);
+interface Engine extends Contender {
+  /** Waits until it has opened the next task, a folder of this name. */
+  open(folder: string): Promise<void>;
+  /** Has done with the task. */
+  next(): void;
+  /** What it wrote when there was no further task. */
+  record(): Promise<PeerRecord>;
+}
+
+/** An engine in a process of its own, which adapts for each line that it is sent. */
+function startEngine(name: string, python: string): Engine {
+  const file = join(options.out, `${name}.json`);
+  const args = [script, name, tasksFolder, '--out', file, '--threads', `${threads}`, '--in-turns'];
+  const child = spawn(python, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const ended = once(child, 'exit');
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const expectLine = async (expected: string): Promise<void> => {
+    const { value } = await lines.next();
+    if (value !== expected) throw new Error(`${name}: expected "${expected}", got ${value ?? 'the end'}`);
   };
-  const { engine } = (await next()) as { engine: string };
   return {
-    name: engine,
-    run: async () => {
-      stdin.write('run\n');
-      return (await next()) as Run;
+    open: expectLine,
+    async run(timed) {
+      child.stdin.write(timed ? 'run\n' : 'warm\n');
+      await expectLine('done');
     },
-    close: async () => {
-      stdin.end();
+    next: () => void child.stdin.write('next\n'),
+    async record() {
+      const [code] = await ended;
+      if (code !== 0) throw new Error(`${name}: ended with code ${code}`);
+      return readPeer(file);
     },
   };
 }
 
 /** Network, pattern and steps of a row. */
-interface Workload {
-  readonly network: string;
+interface Row extends PeerTask {
   readonly bundle: Bundle;
-  readonly place: string;
-  readonly pattern: string;
-  readonly steps: number;
-  readonly rate: number;
+  /** Of its task, in the order of names. */
+  readonly folder: string;
 }
 
-function openWhet({ bundle, pattern, steps, rate }: Workload): Contender {
-  const examples = noiseExamples(bundle, 5, 5);
+/** Whet's runs of a row. */
+function openWhet({ bundle, pattern, steps, ways, shots, network }: Row): Contender & { measured(): TimedTask } {
+  const examples = noiseExamples(bundle, ways, shots);
+  const [milliseconds, processor]: [number[], number[]] = [[], []];
+  let losses: number[] = [];
+  const { cpu, cores } = thisMachine();
   return {
-    name: 'Whet',
-    run: async () => {
+    async run(timed) {
+      // Threads that wait for more work of the one before come to rest; then caches and cores are its own.
+      await sleep(20);
+      await bundle.adapt(examples, { pattern, steps, always: true });
       const used = process.cpuUsage();
       const began = performance.now();
-      const { losses, loss = Number.NaN } = await bundle.adapt(examples, { pattern, steps, rate, always: true });
-      const milliseconds = performance.now() - began;
+      losses = lossesOf(await bundle.adapt(examples, { pattern, steps, always: true }));
+      if (!timed) return;
+      milliseconds.push(performance.now() - began);
       const { user, system } = process.cpuUsage(used);
-      return { milliseconds, processor: (user + system) / 1000, losses: [...losses, loss] };
+      processor.push((user + system) / 1000);
     },
-    close: async () => {},
+    measured: () => ({
+      task: { network, pattern, ways, shots, steps },
+      machine: { cpu, cores, threads },
+      losses,
+      milliseconds: median(milliseconds),
+      processor: median(processor),
+    }),
   };
 }
 
@@ -102,6 +126,7 @@ async function exportConv4(directory: string): Promise<void> {
   const checkpoint = tinyCheckpoint('prototype', {
     model: { architecture: 'conv4', imageSize: 28 },
     rule: 'maml',
+    innerRate: 1e-3,
   });
   const said = { name: 'conv4', version: '0.0.0', description: 'Untrained, to be timed', directory };
   await exportBundle({ checkpoint, ...said, preprocessing: omniglotPreprocessing(28) });
@@ -109,7 +134,7 @@ async function exportConv4(directory: string): Promise<void> {
 
 /** EfficientNet-Lite0 with steps of plain gradients of the loss of all examples, as the engines take them, also where the head alone moves. */
 async function compileLite0(directory: string, model: Uint8Array): Promise<void> {
-  const steps = { optimizer: 'sgd', objective: 'head', schedule: 'constant', smoothing: 0 } as const;
+  const steps = { optimizer: 'sgd', objective: 'head', schedule: 'constant', smoothing: 0, rate: 1e-4 } as const;
   const patterns = { head: ['none'], last3: ['last:3'] };
   const said = { name: 'lite0', fileName: 'lite0.onnx', head: 'prototype', levels: 0 } as const;
   await compileModel({ model, directory, patterns, ...said, ...steps });
@@ -120,74 +145,58 @@ async function compileLite0(directory: string, model: Uint8Array): Promise<void>
   await writeFile(path, JSON.stringify(manifest));
 }
 
-/** Whether losses are the same to four digits. */
-const agree = (a: readonly number[], b: readonly number[]): boolean =>
-  a.length === b.length && a.every((value, i) => Math.abs(value - (b[i] as number)) <= 1e-4 * Math.abs(value));
-
-/** Networks, a rate at which no loss rises, and how many steps of which of their patterns. */
-const networks: [name: string, write: (directory: string) => Promise<void>, rate: number, Record<string, number[]>][] =
-  [['conv4', exportConv4, 1e-3, { full: [5], 'from-block4': [5, 10], head: [5, 10] }]];
+/** Networks, and how many steps of which of their patterns. */
+const networks: [name: string, write: (directory: string) => Promise<void>, Record<string, number[]>][] = [
+  ['conv4', exportConv4, { full: [5, 10], 'from-block4': [5, 10], head: [5, 10] }],
+];
 if (options.lite0) {
   const model = await readFile(options.lite0);
-  networks.push(['lite0', (directory) => compileLite0(directory, model), 1e-4, { head: [10], last3: [10] }]);
+  networks.push(['lite0', (directory) => compileLite0(directory, model), { head: [10], last3: [10] }]);
 }
 
-const names: string[] = [];
-const table: string[][] = [];
-for (const [network, write, rate, rows] of networks) {
+await rm(options.out, { recursive: true, force: true });
+await mkdir(tasksFolder, { recursive: true });
+const rows: Row[] = [];
+for (const [network, write, patterns] of networks) {
   const place = join(options.out, network);
-  await rm(place, { recursive: true, force: true });
   await write(place);
   const bundle = await loadBundle(place, { threads });
-  for (const [pattern, counts] of Object.entries(rows)) {
+  for (const [pattern, counts] of Object.entries(patterns)) {
     for (const steps of counts) {
-      const folder = join(options.out, 'tasks', `${network}-${pattern}-${steps}`);
-      const task = { bundle, place, pattern, examples: noiseExamples(bundle, 5, 5), steps, rate };
-      await rm(folder, { recursive: true, force: true });
-      await writePeerTask(folder, task);
-      const contenders = [openWhet({ network, bundle, place, pattern, steps, rate })];
-      for (const [name, python] of engines) contenders.push(await openEngine(name, python, folder));
-      const runs = contenders.map((): Run[] => []);
-      for (let round = -WARM_UP; round < rounds; round++) {
-        for (const [i, contender] of contenders.entries()) {
-          // Threads that wait for more work of the one before come to rest; then caches and cores are its own.
-          await sleep(20);
-          await contender.run();
-          const run = await contender.run();
-          if (round >= 0) runs[i]?.push(run);
-        }
-      }
-      for (const contender of contenders) await contender.close();
-      if (names.length === 0) names.push(...contenders.map(({ name }) => name));
-      const [own = [], ...others] = runs;
-      const expected = own[0]?.losses ?? [];
-      const wall = (all: readonly Run[]) => median(all.map(({ milliseconds }) => milliseconds));
-      const cpu = (all: readonly Run[]) => median(all.map(({ processor }) => processor));
-      const cell = (all: readonly Run[]): string => {
-        const [first] = all;
-        const times = `${wall(all).toFixed(1)} (${cpu(all).toFixed(1)})`;
-        if (first && !agree(expected, first.losses))
-          return `${times}: other losses, ${first.losses.at(-1)?.toPrecision(5)}`;
-        return `${times}: ${(wall(own) / wall(all)).toFixed(2)} (${(cpu(own) / cpu(all)).toFixed(2)})`;
-      };
-      table.push([
-        network,
-        pattern,
-        String(steps),
-        expected.at(-1)?.toPrecision(4) ?? '',
-        `${wall(own).toFixed(1)} (${cpu(own).toFixed(1)})`,
-        ...others.map(cell),
-      ]);
-      process.stderr.write(`${table.at(-1)?.join(' | ')}\n`);
+      const task = { pattern, steps, ways: 5, shots: 5 };
+      const folder = `${String(rows.length).padStart(2, '0')}-${network}-${pattern}-${steps}`;
+      await writePeerTask(join(tasksFolder, folder), { bundle, place, ...task });
+      rows.push({ network, bundle, folder, ...task });
     }
   }
-  await bundle.release();
 }
+
+const started = engines.map(([name, python]) => startEngine(name, python));
+const measured: TimedTask[] = [];
+for (const row of rows) {
+  const whet = openWhet(row);
+  for (const engine of started) await engine.open(row.folder);
+  for (let round = -warmUp; round < rounds; round++) {
+    for (const contender of [whet, ...started]) await contender.run(round >= 0);
+  }
+  for (const engine of started) engine.next();
+  measured.push(whet.measured());
+  process.stderr.write(`${row.folder}\n`);
+}
+const peers = await Promise.all(started.map((engine) => engine.record()));
+for (const bundle of new Set(rows.map((row) => row.bundle))) await bundle.release();
+const beside = await besidePeers(measured, peers);
+const table = measured.map(({ task, losses, milliseconds, processor }, i) => [
+  ...[task.network, task.pattern, `${task.steps}`, losses?.at(-1)?.toPrecision(4) ?? ''],
+  bothTimes(milliseconds, processor),
+  ...(beside.rows[i] ?? []),
+]);
 process.stdout.write(
   [
-    `5-way 5-shot, plain gradient steps, encoding included; ms of wall, of the processor in brackets: medians of ${rounds}, in turns, each time the second of two; then Whet's over the engine's, above 1 is behind.`,
-    `${cpus()[0]?.model ?? ''}, ${threads} threads, Node ${process.versions.node}.`,
-    formatTable(['network', 'pattern', 'steps', 'last loss', ...names], table),
+    `5-way 5-shot, plain gradient steps; medians of ${rounds}, in turns, each time the second of two.`,
+    `${thisMachine().cpu}, ${threads} threads, Node ${process.versions.node}.`,
+    formatTable(['network', 'pattern', 'steps', 'last loss', 'Whet', ...beside.heads], table),
+    ...beside.notes,
     '',
   ].join('\n'),
 );

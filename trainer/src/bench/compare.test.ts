@@ -11,7 +11,8 @@ const timing = (median: number, spread = 0.1) => ({
 const result = (pattern: string, ms: number, more: Partial<BenchResult> = {}): BenchResult => ({
   ...{ bundle: 'tiny', backend: 'node', pattern, ways: 5, shots: 1, steps: 5, runs: 30 },
   ...{ movingWeights: 100, storedBytes: 400, encode: timing(1), step: timing(ms / 5), adapt: timing(ms) },
-  ...{ predict: timing(0.5), speedUp: null, floor: null, peakBytes: null, accuracy: null, ...more },
+  ...{ predict: timing(0.5), speedUp: null, floor: null, peakBytes: null, accuracy: null },
+  ...{ processor: null, losses: null, ...more },
 });
 const record = (results: BenchResult[], more: Partial<BenchRecord> = {}): BenchRecord => ({
   schema: BENCH_SCHEMA,

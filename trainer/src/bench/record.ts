@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import os from 'node:os';
 import writeFileAtomic from 'write-file-atomic';
 import * as z from 'zod';
 import { benchBackends } from './backends.js';
+import { readBySchema } from './read-by-schema.js';
 
 export const BENCH_SCHEMA = 'whet-bench/1';
 
@@ -31,6 +31,10 @@ const resultSchema = z.strictObject({
   step: timingSchema,
   /** Encoding, the head's start and all inner steps. */
   adapt: timingSchema,
+  /** The processor's milliseconds of that, in all threads; null in files of before it was measured. */
+  processor: timingSchema.nullable().default(null),
+  /** The loss before each step, and after the last; empty where none was taken, null in files of before. */
+  losses: z.array(z.number()).nullable().default(null),
   /** One image. */
   predict: timingSchema,
   /** Median time to adapt of the pattern that moves everything and caches nothing over this one's; null without one. */
@@ -82,11 +86,6 @@ export type Timing = z.infer<typeof timingSchema>;
 export type BenchResult = z.infer<typeof resultSchema>;
 export type BenchRecord = z.infer<typeof recordSchema>;
 
-/** A bench file that cannot be read. */
-export class BenchError extends Error {
-  override readonly name = 'BenchError';
-}
-
 /** This machine, as figures are recorded with it. */
 export function thisMachine(): BenchRecord['machine'] {
   const cores = os.cpus();
@@ -99,26 +98,8 @@ export function thisMachine(): BenchRecord['machine'] {
 }
 
 /** Reads a file of `whet bench --json`. Throws {@link BenchError} naming what does not fit. */
-export async function readBench(path: string): Promise<BenchRecord> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (cause) {
-    throw new BenchError(`${path}: cannot be read: ${(cause as Error).message}`, { cause });
-  }
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (cause) {
-    throw new BenchError(`${path}: expected a bench file, got no JSON: ${(cause as Error).message}`, { cause });
-  }
-  const parsed = recordSchema.safeParse(json);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  const where = issue?.path.join('.') || 'the whole';
-  throw new BenchError(`${path}: expected a bench file (${BENCH_SCHEMA}): ${where}: ${issue?.message}`, {
-    cause: parsed.error,
-  });
+export function readBench(path: string): Promise<BenchRecord> {
+  return readBySchema(path, `a bench file (${BENCH_SCHEMA})`, recordSchema);
 }
 
 /** Writes a bench file so that a crash leaves the old one or the new one. */

@@ -1,4 +1,4 @@
-import type { Bundle, Example } from '@whet/runtime';
+import type { AdaptResult, Bundle, Example } from '@whet/runtime';
 import { generatorFor } from '../data/random.js';
 import { median, quantile } from '../statistics.js';
 import type { BenchBackendName } from './backends.js';
@@ -48,10 +48,16 @@ export function noiseExamples(bundle: Bundle, ways: number, shots: number): Exam
   }));
 }
 
+/** The loss before each step, and after the last. */
+export const lossesOf = ({ losses, loss }: Pick<AdaptResult, 'losses' | 'loss'>): number[] =>
+  loss === undefined ? [...losses] : [...losses, loss];
+
 interface Samples {
   readonly encode: number[];
   readonly step: number[];
   readonly adapt: number[];
+  readonly processor: number[];
+  readonly losses: readonly number[];
   readonly predict: number[];
   readonly floor: number[];
   readonly steps: number;
@@ -83,7 +89,10 @@ export async function timePatterns(options: TimeOptions): Promise<Timed> {
       const { bundle, pattern, floor } = contender;
       const support = examples.get(bundle) as Example[];
       try {
-        const { profile, milliseconds } = await bundle.adapt(support, { ...adaptOptions, pattern });
+        const used = process.cpuUsage();
+        const adapted = await bundle.adapt(support, { ...adaptOptions, pattern });
+        const { user, system } = process.cpuUsage(used);
+        const { profile, milliseconds } = adapted;
         const began = performance.now();
         await bundle.predict(profile, [(support[0] as Example).image]);
         const predict = performance.now() - began;
@@ -91,7 +100,8 @@ export async function timePatterns(options: TimeOptions): Promise<Timed> {
         if (run < WARM_UP) continue;
         const head = ['head.weight', 'head.bias'].map((name) => profile.values.get(name)?.data.length ?? 0);
         const own = samples.get(contender) ?? {
-          ...{ encode: [], step: [], adapt: [], predict: [], floor: [] },
+          ...{ encode: [], step: [], adapt: [], processor: [], predict: [], floor: [] },
+          losses: lossesOf(adapted),
           steps: profile.steps,
           stored: profile.byteLength,
           headWeights: head.reduce((a, b) => a + b),
@@ -100,6 +110,7 @@ export async function timePatterns(options: TimeOptions): Promise<Timed> {
         own.encode.push(milliseconds.encode);
         own.step.push(milliseconds.steps / Math.max(1, profile.steps));
         own.adapt.push(milliseconds.total);
+        own.processor.push((user + system) / 1000);
         own.predict.push(predict);
         if (least !== undefined) own.floor.push(least);
       } catch (error) {
@@ -125,6 +136,8 @@ export async function timePatterns(options: TimeOptions): Promise<Timed> {
       encode: timing(own.encode),
       step: timing(own.step),
       adapt: timing(own.adapt),
+      processor: timing(own.processor),
+      losses: [...own.losses],
       predict: timing(own.predict),
       speedUp: dense ? adaptMedian(dense) / adaptMedian(contender) : null,
       floor: own.floor.length > 0 ? timing(own.floor) : null,
