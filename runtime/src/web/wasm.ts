@@ -12,9 +12,11 @@ export interface WasmOptions {
 /** The version of onnxruntime-web that runs the graphs. */
 export const ortVersion: string = ort.env.versions.web ?? ort.env.versions.common;
 
-/** Threads to ask for: 1 unless the page is isolated from other origins, else the cores there are, at most four. */
+/** Threads to ask for: 1 unless the page is isolated from other origins and may share memory, else the cores there are, at most four. */
 export function usableThreads(): number {
   if (!(globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated) return 1;
+  // WebKitGTK isolates a page, and gives it no memory to share all the same.
+  if (typeof SharedArrayBuffer === 'undefined') return 1;
   return Math.max(1, Math.min(4, globalThis.navigator?.hardwareConcurrency ?? 1));
 }
 

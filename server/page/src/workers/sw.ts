@@ -17,6 +17,8 @@ const BUNDLES = 'whet-bundles';
 /** ms in which a host answers, or what is kept is taken; and those for a host that was silent last. */
 const [PATIENCE_MS, IMPATIENCE_MS] = [3000, 300];
 let isSilent = false;
+/** ms in which it is told who asks for a file, unless that is a worker that is only starting. */
+const STARTING_MS = 100;
 const scope = self.registration.scope;
 /** Addresses of the files of this version. */
 const own = new Set([...__FILES__.files, ...__FILES__.later, BUNDLE_LIST].map((path) => new URL(path, scope).href));
@@ -78,16 +80,26 @@ const isOfPage = async (url: string) => own.has(url) || (await isListed(url));
  */
 async function answer(event: FetchEvent): Promise<Response> {
   const { request, clientId } = event;
-  if (await isOther(clientId)) return fetch(request);
   const url = new URL(request.url);
   // Never sent.
   url.hash = '';
+  if (!own.has(url.href) && (await isFromOther(clientId, url.href))) return fetch(request);
   const isFixed = url.search !== '' || url.href.startsWith(`${scope}assets/`);
   const kept = await caches.match(url, { ignoreVary: true });
   if (isFixed && kept && !isFresh(request)) return withOwnHeaders(kept, url.href);
   const asking = isOfPage(url.href);
   if ((await (kept ? inTime(asking) : asking)) === true) return isFixed ? fetched(event) : fetchedOrKept(event);
   return kept ? withOwnHeaders(kept, url.href) : Response.error();
+}
+
+/**
+ * Whether what asks is not of the page. By the standard, and in Firefox, who asks is not told before a worker has started: of one whose
+ * own imports are asked for it never would be. Those of the page are of its files.
+ */
+async function isFromOther(clientId: string, url: string): Promise<boolean> {
+  const asking = isOther(clientId);
+  const starting = new Promise((resolve) => setTimeout(resolve, STARTING_MS));
+  return Promise.race([asking, starting.then(async () => !(await isOfPage(url)) && asking)]);
 }
 
 /** Whether what asks is a document beside the page, as the service's `/docs`, or a worker of one. */

@@ -1,4 +1,5 @@
 import { AUTO } from '@whet/runtime/format';
+import { useState } from 'preact/hooks';
 import { t } from '../../messages/index.js';
 import { frameMs } from '../../state/camera.js';
 import { adaptations, learnAgain } from '../../state/learning.js';
@@ -27,13 +28,19 @@ const ABOUT_AUTO = 'Your examples choose: what they gain by moving, or nothing w
 export function Engineers() {
   const { manifest } = opened.value ?? {};
   const now = person.value;
+  const [isOpen, setOpen] = useState(false);
   if (!manifest || !now) return null;
   const { pattern, last, learned, isOlder } = now.extra;
   const { names, preset } = patternChoices(manifest);
   const running = adapting.value?.id === now.id ? adapting.value : undefined;
   const losses = running && running.losses.length > 0 ? running.losses : last?.losses;
   return (
-    <details class="card engineers" data-adapted={last?.auto ? AUTO : last?.pattern} data-count={adaptations.value}>
+    <details
+      class="card engineers"
+      data-adapted={last?.auto ? AUTO : last?.pattern}
+      data-count={adaptations.value}
+      onToggle={(event) => setOpen(event.currentTarget.open)}
+    >
       <summary>
         <h2>{t().forEngineers}</h2>
       </summary>
@@ -63,7 +70,7 @@ export function Engineers() {
           {isOlder && learned !== key.value && 'The model is newer than what this profile learned.'}
         </p>
         {last && <AdaptOutcome last={last} />}
-        {losses && losses.length > 0 && <LossChart losses={losses} />}
+        {isOpen && losses && losses.length > 0 && <LossChart losses={losses} />}
         {last && <AdaptTimes last={last} bytes={now.bytes?.byteLength ?? 0} />}
         <Compare />
         <Runtime />

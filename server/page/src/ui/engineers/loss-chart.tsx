@@ -11,9 +11,11 @@ export function LossChart({ losses }: { losses: readonly number[] }) {
   useEffect(() => {
     let isGone = false;
     let chart: { destroy(): void } | undefined;
-    void import('./draw-lines.js').then(({ drawLines }) => {
+    const drawing = import('./draw-lines.js').then(({ drawLines }) => {
       if (place.current && !isGone) chart = drawLines(place.current, losses, HEIGHT);
     });
+    // Where it cannot be drawn, as by a browser whose language is `C`, the words below say the same.
+    drawing.catch(() => {});
     return () => {
       isGone = true;
       chart?.destroy();
