@@ -11,8 +11,10 @@ import { charactersDirectory, type DemoImage, loadDemoImages } from '../demo/dem
 import { chromiumPath, openBrowser } from '../page/browser.js';
 import { PageDriver } from '../page/driver.js';
 import { startPageServer } from '../page/page-server.js';
+import { type FirstPaint, traceFirstPaint } from './first-paint.js';
 
-// Times of the page in Chromium, beside Node.js on the same machine: 5-way 5-shot, the default pattern, medians.
+// Times of the page in Chromium, beside Node.js on the same machine: 5-way 5-shot, the default pattern, medians. Before that, the
+// processor time until something is painted; `--paint` measures nothing else.
 const LABELS = ['plus', 'question-mark', 'percent', 'dollar', 'equals'];
 const SHOTS = 5;
 
@@ -32,6 +34,8 @@ const { values } = parseArgs({
     repeats: { type: 'string', default: '30' },
     launches: { type: 'string', default: '3' },
     json: { type: 'string' },
+    /** First paint only. */
+    paint: { type: 'boolean', default: false },
   },
 });
 const [repeats, launches] = [Number(values.repeats), Number(values.launches)];
@@ -129,21 +133,32 @@ const server = await startPageServer();
 const rows: Row[] = [];
 const ms = (value: number) =>
   value < 10 ? value.toFixed(2) : value < 100 ? value.toFixed(1) : String(Math.round(value));
-process.stdout.write(
-  '| runtime | load | warm-up | adapt | least | 95th | predict one |\n|---|--:|--:|--:|--:|--:|--:|\n',
-);
-const add = async (measured: Promise<Row>) => {
-  const row = await measured;
-  const cells = [row.load, row.warmUp, row.adapt, row.adaptLeast, row.adapt95, row.predict].map(
-    (value) => `${ms(value)} ms`,
-  );
-  process.stdout.write(`| ${row.runtime} | ${cells.join(' | ')} |\n`);
-  rows.push(row);
-};
-await add(inNode(1));
-if (cpus().length > 1) await add(inNode(2));
-await add(inPage(server.url, '?measure&threads=1', 'page, WebAssembly, 1 thread', false));
-if (cpus().length > 1) await add(inPage(server.url, '?measure&threads=2', 'page, WebAssembly, 2 threads', false));
-await add(inPage(server.url, '?measure', 'page, WebGPU (SwiftShader)', true));
+const firstPaints: { first: FirstPaint; later: FirstPaint }[] = [];
+for (let launch = 0; launch < launches; launch++) firstPaints.push(await traceFirstPaint(server.url));
+process.stdout.write('| until the first paint | the page | all of the browser |\n|---|--:|--:|\n');
+for (const visit of ['first', 'later'] as const) {
+  const of = (what: keyof FirstPaint) => ms(median(firstPaints.map((one) => one[visit][what])));
+  process.stdout.write(`| ${visit} visit | ${of('page')} ms | ${of('browser')} ms |\n`);
+}
+if (!values.paint) await times();
 await server.close();
-if (values.json) await writeFile(values.json, `${JSON.stringify(rows, null, 2)}\n`);
+if (values.json) await writeFile(values.json, `${JSON.stringify({ firstPaints, rows }, null, 2)}\n`);
+
+async function times(): Promise<void> {
+  process.stdout.write(
+    '\n| runtime | load | warm-up | adapt | least | 95th | predict one |\n|---|--:|--:|--:|--:|--:|--:|\n',
+  );
+  const add = async (measured: Promise<Row>) => {
+    const row = await measured;
+    const cells = [row.load, row.warmUp, row.adapt, row.adaptLeast, row.adapt95, row.predict].map(
+      (value) => `${ms(value)} ms`,
+    );
+    process.stdout.write(`| ${row.runtime} | ${cells.join(' | ')} |\n`);
+    rows.push(row);
+  };
+  await add(inNode(1));
+  if (cpus().length > 1) await add(inNode(2));
+  await add(inPage(server.url, '?measure&threads=1', 'page, WebAssembly, 1 thread', false));
+  if (cpus().length > 1) await add(inPage(server.url, '?measure&threads=2', 'page, WebAssembly, 2 threads', false));
+  await add(inPage(server.url, '?measure', 'page, WebGPU (SwiftShader)', true));
+}
