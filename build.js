@@ -24,8 +24,8 @@ try {
   );
   const outcomes = await Promise.allSettled([
     packages,
-    run('server/page/dist/node/build.js'),
-    run('runtime/build-script.js'),
+    // Pages that the page makes have the script in them.
+    run('runtime/build-script.js').then(() => run('server/page/dist/node/build.js')),
   ]);
   for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
 } catch (error) {

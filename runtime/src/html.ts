@@ -14,10 +14,32 @@ export interface HtmlParts {
   readonly script: string;
   /** `ort-wasm-simd-threaded.wasm` of the same version of onnxruntime-web. */
   readonly wasm: Uint8Array;
+  /** What the page says; English when absent. */
+  readonly texts?: HtmlTexts;
+}
+
+/** All that the page says. */
+export interface HtmlTexts {
+  /** Its language, as in `de`. */
+  readonly language: string;
+  readonly title: string;
+  readonly intro: string;
+  readonly choose: string;
+  /** To take a picture with a phone's camera. */
+  readonly take: string;
+  readonly gettingReady: string;
+  readonly ready: string;
+  /** What a picture is called that stands there, and the list of answers. */
+  readonly picture: string;
+  readonly answers: string;
+  readonly unreadable: string;
+  readonly noScript: string;
 }
 
 /** What the script reads of its page, beside the model and the WebAssembly. */
-export type HtmlSettings = Pick<HtmlParts, 'classes' | 'preprocessing'>;
+export type HtmlSettings = Pick<HtmlParts, 'classes' | 'preprocessing'> & {
+  readonly texts: Pick<HtmlTexts, 'ready' | 'unreadable'>;
+};
 
 /** A page, and the bytes that its model and its WebAssembly take in it. */
 export interface HtmlFile {
@@ -35,6 +57,7 @@ const STYLE = `:root { color-scheme: light dark; --ground: #fff; --panel: #f2f4f
 body { margin: 0 auto; max-width: 32rem; padding: 1.25rem 1rem 3rem; background: var(--ground); color: var(--text); font: 1.0625rem/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 .5rem; overflow-wrap: anywhere; }
 p { margin: .5rem 0; color: var(--muted); }
+small { color: var(--muted); overflow-wrap: anywhere; }
 [role=alert] { color: inherit; border-inline-start: .25rem solid; padding-inline-start: .75rem; }
 .choose { display: flex; flex-wrap: wrap; gap: .75rem; margin: 1rem 0; }
 .choose label { position: relative; flex: 1 1 10rem; padding: .75rem .5rem; border-radius: .5rem; background: var(--mark); color: var(--on-mark); text-align: center; font-weight: 600; cursor: pointer; }
@@ -65,20 +88,40 @@ async function gzipped(bytes: Uint8Array): Promise<string> {
 const hashOf = async (text: string): Promise<string> =>
   `'sha256-${base64(await sha256(new TextEncoder().encode(text)))}'`;
 
-function titleOf(classes: readonly string[]): string {
-  if (classes.length > 5) return `Which of ${classes.length}?`;
-  return `${classes.slice(0, -1).join(', ')} or ${classes.at(-1)}?`;
-}
+/** What the page of some classes says in English. */
+const english = (classes: readonly string[]): HtmlTexts => ({
+  language: 'en',
+  title:
+    classes.length > 5 ? `Which of ${classes.length}?` : `${classes.slice(0, -1).join(', ')} or ${classes.at(-1)}?`,
+  intro: 'Choose a picture to see what it shows. It stays on this device: this page connects to nothing.',
+  choose: 'Choose a picture',
+  take: 'Take a picture',
+  gettingReady: 'Getting ready',
+  ready: 'Ready',
+  picture: 'The chosen picture',
+  answers: 'What it may show',
+  unreadable: 'This picture cannot be read.',
+  noScript: 'This page needs JavaScript.',
+});
 
 /**
  * The page of a frozen profile. Runs in Node.js and in browsers.
  *
  * @throws {InputError} where the script holds what would end it in a page.
  */
-export async function writeHtml({ classes, preprocessing, model, script, wasm }: HtmlParts): Promise<HtmlFile> {
+export async function writeHtml({
+  classes,
+  preprocessing,
+  model,
+  script,
+  wasm,
+  ...said
+}: HtmlParts): Promise<HtmlFile> {
   const [packedModel, packedWasm] = [await gzipped(model), await gzipped(wasm)];
   const own = inlined(script);
-  const settings: HtmlSettings = { classes, preprocessing };
+  const texts = said.texts ?? english(classes);
+  const { ready, unreadable } = texts;
+  const settings: HtmlSettings = { classes, preprocessing, texts: { ready, unreadable } };
   const policy = [
     "default-src 'none'",
     `script-src ${await hashOf(own)} 'wasm-unsafe-eval'`,
@@ -87,31 +130,32 @@ export async function writeHtml({ classes, preprocessing, model, script, wasm }:
     "base-uri 'none'",
     "form-action 'none'",
   ].join('; ');
-  const title = escaped(titleOf(classes));
+  const of = (name: keyof HtmlTexts) => escaped(texts[name]);
   const data = (id: string, text: string) => `<script type="text/plain" id="${id}">${text}</script>`;
   const html = `<!doctype html>
-<html lang="en">
+<html lang="${of('language')}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="${policy}">
-<title>${title}</title>
+<title>${of('title')}</title>
 <style>${STYLE}</style>
 </head>
 <body>
 <main>
-<h1>${title}</h1>
-<p>Choose a picture to see what it shows. It stays on this device: this page connects to nothing.</p>
+<h1>${of('title')}</h1>
+<p>${of('intro')}</p>
 <div class="choose">
-<label>Choose a picture<input type="file" accept="image/*" disabled></label>
-<label class="camera">Take a picture<input type="file" accept="image/*" capture="environment" disabled></label>
+<label>${of('choose')}<input type="file" accept="image/*" disabled></label>
+<label class="camera">${of('take')}<input type="file" accept="image/*" capture="environment" disabled></label>
 </div>
-<p id="state" role="status">Getting ready</p>
+<p id="state" role="status">${of('gettingReady')}</p>
 <p id="problem" role="alert" hidden></p>
-<img id="picture" alt="The chosen picture" hidden>
-<ol id="answers" aria-label="What it may show"></ol>
+<small id="reason" lang="en"></small>
+<img id="picture" alt="${of('picture')}" hidden>
+<ol id="answers" aria-label="${of('answers')}"></ol>
 </main>
-<noscript><p>This page needs JavaScript.</p></noscript>
+<noscript><p>${of('noScript')}</p></noscript>
 ${data('settings', JSON.stringify(settings).replaceAll('<', '\\u003c'))}
 ${data('wasm', packedWasm)}
 ${data('model', packedModel)}

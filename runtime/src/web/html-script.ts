@@ -6,14 +6,15 @@ import { decodeRgba } from './decode-image.js';
 // The script of the page that `writeHtml` makes: bundled into one file with onnxruntime-web's, and run from a disk.
 
 const element = <T extends HTMLElement>(id: string): T => document.getElementById(id) as T;
-const [state, problem, answers] = ['state', 'problem', 'answers'].map((id) => element(id)) as [
+const [state, problem, reason, answers] = ['state', 'problem', 'reason', 'answers'].map((id) => element(id)) as [
+  HTMLElement,
   HTMLElement,
   HTMLElement,
   HTMLElement,
 ];
 const picture = element<HTMLImageElement>('picture');
 const inputs = [...document.querySelectorAll<HTMLInputElement>('input')];
-const { classes, preprocessing } = JSON.parse(element('settings').textContent ?? '') as HtmlSettings;
+const { classes, preprocessing, texts } = JSON.parse(element('settings').textContent ?? '') as HtmlSettings;
 
 function unpacked(id: string): Promise<ArrayBuffer> {
   const bytes = Uint8Array.from(atob(element(id).textContent ?? ''), (character) => character.charCodeAt(0));
@@ -22,10 +23,12 @@ function unpacked(id: string): Promise<ArrayBuffer> {
   return new Response(stream).arrayBuffer();
 }
 
-function fail(cause: unknown): void {
+/** Says what is wrong, and below that what the library said, which is English. */
+function fail(said: string, cause: unknown): void {
   state.textContent = '';
-  problem.textContent = (cause as Error).message;
+  problem.textContent = said;
   problem.hidden = false;
+  reason.textContent = cause === undefined ? '' : (cause as Error).message;
 }
 
 async function open(): Promise<InferenceSession> {
@@ -72,6 +75,7 @@ async function ask(session: InferenceSession, file: Blob): Promise<void> {
   const question = ++questions;
   state.textContent = '';
   problem.hidden = true;
+  reason.textContent = '';
   answers.replaceChildren();
   URL.revokeObjectURL(picture.src);
   picture.hidden = true;
@@ -82,18 +86,21 @@ async function ask(session: InferenceSession, file: Blob): Promise<void> {
     picture.src = URL.createObjectURL(file);
     picture.hidden = false;
   } catch (cause) {
-    if (question === questions) fail(cause);
+    if (question === questions) fail(texts.unreadable, cause);
   }
 }
 
-open().then((session) => {
-  state.textContent = 'Ready';
-  for (const input of inputs) {
-    input.disabled = false;
-    input.addEventListener('change', () => {
-      const [file] = input.files ?? [];
-      if (file) ask(session, file);
-      input.value = '';
-    });
-  }
-}, fail);
+open().then(
+  (session) => {
+    state.textContent = texts.ready;
+    for (const input of inputs) {
+      input.disabled = false;
+      input.addEventListener('change', () => {
+        const [file] = input.files ?? [];
+        if (file) ask(session, file);
+        input.value = '';
+      });
+    }
+  },
+  (cause) => fail((cause as Error).message, undefined),
+);

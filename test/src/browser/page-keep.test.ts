@@ -1,5 +1,8 @@
-import { rm } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { gunzipSync } from 'node:zlib';
 import { bundlesDirectory, OMNIGLOT_BUNDLE } from '@whet/models';
 import { decodeImage } from '@whet/runtime/images';
 import { charactersDirectory, type DemoImage, loadDemoImages } from '@whet/tools/demo/demo-images';
@@ -10,6 +13,7 @@ import { partOfBundle } from '@whet/tools/page/part-of-bundle';
 import { strFromU8, strToU8, unzipSync, zipSync } from 'fflate';
 import * as ort from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { runWhet } from '../command/whet-process.js';
 import { violationsOf } from './axe.js';
 
 describe.skipIf(!chromiumPath)(`what the page keeps and shares${skipReason}`, () => {
@@ -74,6 +78,47 @@ describe.skipIf(!chromiumPath)(`what the page keeps and shares${skipReason}`, ()
     const probabilities = answer[session.outputNames[0] as string]?.data as Float32Array;
     for (const [i, name] of profile.classes.entries())
       expect(Math.abs((shown[name] ?? Number.NaN) - (probabilities[i] ?? 9))).toBeLessThan(1e-3);
+  });
+
+  it('what it has learned as a web page, made without a network: the one that `whet freeze --html` writes, and it classifies from a disk', async () => {
+    const { page } = driver;
+    await page.getByText('it works without a network').waitFor();
+    const profile = await driver.save();
+    await browser.context.setOffline(true);
+    await driver.button('As a web page').click();
+    const size = page.locator('dialog[open]').getByText(/^One file of [\d.]+ MB\.$/);
+    await size.waitFor();
+    expect(await violationsOf(page)).toEqual([]);
+    const megabytes = Number(/[\d.]+/.exec(await size.innerText())?.[0]);
+    const download = page.waitForEvent('download');
+    await driver.answer('Save the file');
+    const file = join(folder, 'signs.html');
+    await (await download).saveAs(file);
+    expect((await download).suggestedFilename()).toBe('Signs.html');
+    await page.getByText('Saved “Signs” as a web page. Your pictures are not in it.').waitFor();
+    const made = await readFile(file, 'utf8');
+    expect(Math.abs(made.length / 1e6 - megabytes)).toBeLessThan(0.06);
+    await writeFile(join(folder, 'me.profile'), profile);
+    const told = await runWhet(folder, ['freeze', '.', '--profile', 'me.profile', '--html', 'cli.html']);
+    expect(told.code, told.err).toBe(0);
+    expect(unpacked(made)).toEqual(unpacked(await readFile(join(folder, 'cli.html'), 'utf8')));
+
+    const other = await browser.another({ offline: true });
+    const opened = await other.context.newPage();
+    await opened.goto(pathToFileURL(file).href);
+    await opened.getByText('Ready', { exact: true }).waitFor();
+    await opened.getByLabel('Choose a picture').setInputFiles(image().file);
+    await opened.locator('li').first().waitFor();
+    const shown = await driver.predict(image().file);
+    const answers = await opened.$$eval('li', (items) =>
+      items.map((item) => [item.querySelector('span')?.textContent, item.querySelector('meter')?.value] as const),
+    );
+    expect(answers).toHaveLength(5);
+    for (const [name, share] of answers)
+      expect(Math.abs((shown[name as string] ?? 9) - (share as number))).toBeLessThan(1e-3);
+    expect(other.problems).toEqual([]);
+    await other.context.close();
+    await browser.context.setOffline(false);
   });
 
   it('a link that holds what it has learned, and a QR code of it where it is small; nothing of it is sent', async () => {
@@ -197,6 +242,13 @@ describe.skipIf(!chromiumPath)(`what the page keeps and shares${skipReason}`, ()
     expect(browser.problems).toEqual([]);
   });
 });
+
+/** A page that was written, its model and its WebAssembly as they are once unpacked: programs that compress differ in bytes. */
+const unpacked = (html: string): string =>
+  html.replace(/(id="(?:wasm|model)">)([^<]+)/g, (_, tag: string, packed: string) => {
+    const bytes = gunzipSync(Buffer.from(packed, 'base64'));
+    return `${tag}${createHash('sha256').update(bytes).digest('hex')}`;
+  });
 
 /** A PNG of one pixel. */
 const ONE_PIXEL = Uint8Array.from(

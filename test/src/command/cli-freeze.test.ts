@@ -137,7 +137,8 @@ describe('whet freeze', () => {
       expect(await page.locator('#state').textContent()).toBe(answered);
       await page.getByLabel('Choose a picture').setInputFiles(join(cwd, 'none.png'));
       await page.getByRole('alert').waitFor();
-      expect(await page.getByRole('alert').textContent()).toMatch(/^picture: expected a PNG, .*not an image$/);
+      expect(await page.getByRole('alert').textContent()).toBe('This picture cannot be read.');
+      expect(await page.locator('#reason').textContent()).toMatch(/^picture: expected a PNG, .*not an image$/);
       const connects = await page.evaluate(() =>
         fetch('data:,x').then(
           () => true,

@@ -186,6 +186,8 @@ export const de: Messages = {
   saveProfileText: 'Eine kleine Datei für diese Seite und für Programme. Ohne Bilder.',
   saveOnnx: 'Als ONNX laden',
   saveOnnxText: 'Ein Modell, das jedes Programm mit ONNX ausführt. Ohne Bilder.',
+  saveWebPage: 'Als Webseite',
+  saveWebPageText: 'Eine Datei, die jeder Browser öffnet, auch ohne Netz. Ohne Bilder.',
   shareLink: 'Einen Link teilen',
   shareLinkText: 'Das Gelernte reist im Link. Ohne Bilder, ohne Server.',
   openFile: 'Eine Datei öffnen',
@@ -196,6 +198,15 @@ export const de: Messages = {
   savedOnnx: (name: string) =>
     `„${name}“ als Modell gesichert, das jede ONNX-Laufzeit ausführt. Deine Bilder sind nicht in der Datei.`,
   onnxFailed: (name: string, why: string) => `„${name}“ lässt sich nicht als Modell sichern: ${why}`,
+  savedWebPage: (name: string) => `„${name}“ als Webseite gesichert. Deine Bilder sind nicht darin.`,
+  webPageTitle: 'Eine Webseite, die deine Dinge kennt',
+  webPageAbout:
+    'Wer sie öffnet, kann sie nach Bildern fragen, am Telefon oder am Rechner. Sie braucht kein Netz und sendet nichts.',
+  webPageMaking: 'Wird zusammengestellt …',
+  webPageSize: (size: string) => `Eine Datei mit ${size.replace('.', ',')}.`,
+  webPageLarge: 'Für E-Mail ist das zu viel: gib sie anders weiter.',
+  webPageSave: 'Datei sichern',
+  webPageFailed: (name: string, why: string) => `„${name}“ lässt sich nicht als Webseite sichern: ${why}`,
   openedProfile: (name: string, count: number) => `„${name}“ geöffnet: es kennt ${things(count)}.`,
   openedProject: (name: string, count: number) => `„${name}“ mit ${ofPictures(count)} geöffnet.`,
   notOpened: (name: string, why: string) => `${name} wurde nicht geöffnet: ${why}`,
@@ -215,6 +226,21 @@ export const de: Messages = {
   qrNone: 'Für einen QR-Code ist er zu lang.',
   shareVia: 'Teilen …',
   done: 'Fertig',
+  // What a web page says that was saved
+  webPage: (names: readonly string[]) => ({
+    language: 'de',
+    title: names.length > 5 ? `Welches von ${names.length}?` : `${names.slice(0, -1).join(', ')} oder ${names.at(-1)}?`,
+    intro:
+      'Wähle ein Bild, um zu sehen, was es zeigt. Es bleibt auf diesem Gerät: diese Seite verbindet sich mit nichts.',
+    choose: 'Bild wählen',
+    take: 'Bild aufnehmen',
+    gettingReady: 'Gleich geht es los',
+    ready: 'Bereit',
+    picture: 'Das gewählte Bild',
+    answers: 'Was es zeigen kann',
+    unreadable: 'Dieses Bild lässt sich nicht lesen.',
+    noScript: 'Diese Seite braucht JavaScript.',
+  }),
   // Banners
   memoryOnly: 'Nach dem Schließen dieser Seite bleibt nichts:',
   memoryOnlyHint: 'Sichere das Projekt, um es zu behalten.',

@@ -192,6 +192,8 @@ export const en = {
   saveProfileText: 'A small file for this page and for programs. No pictures in it.',
   saveOnnx: 'Download as ONNX',
   saveOnnxText: 'A model that runs in any program with ONNX. No pictures in it.',
+  saveWebPage: 'As a web page',
+  saveWebPageText: 'One file that opens in any browser, also without a network. No pictures in it.',
   shareLink: 'Share a link',
   shareLinkText: 'What it learned travels inside the link. No pictures, no server.',
   openFile: 'Open a file',
@@ -202,6 +204,15 @@ export const en = {
   savedOnnx: (name: string) =>
     `Saved “${name}” as a model that any ONNX runtime runs. Your pictures are not in the file.`,
   onnxFailed: (name: string, why: string) => `“${name}” cannot be saved as a model: ${why}`,
+  savedWebPage: (name: string) => `Saved “${name}” as a web page. Your pictures are not in it.`,
+  webPageTitle: 'A web page that knows your things',
+  webPageAbout:
+    'Whoever opens it can ask it about pictures, on a phone or a computer. It needs no network and sends nothing.',
+  webPageMaking: 'Putting it together…',
+  webPageSize: (size: string) => `One file of ${size}.`,
+  webPageLarge: 'That is too much for mail: hand it on in another way.',
+  webPageSave: 'Save the file',
+  webPageFailed: (name: string, why: string) => `“${name}” cannot be saved as a web page: ${why}`,
   openedProfile: (name: string, count: number) => `Opened “${name}”: it knows ${things(count)}.`,
   openedProject: (name: string, count: number) => `Opened “${name}” with ${pictures(count)}.`,
   notOpened: (name: string, why: string) => `${name} was not opened: ${why}`,
@@ -220,6 +231,21 @@ export const en = {
   qrNone: 'It is too long for a QR code.',
   shareVia: 'Share…',
   done: 'Done',
+
+  // What a web page says that was saved
+  webPage: (names: readonly string[]) => ({
+    language: 'en',
+    title: names.length > 5 ? `Which of ${names.length}?` : `${names.slice(0, -1).join(', ')} or ${names.at(-1)}?`,
+    intro: 'Choose a picture to see what it shows. It stays on this device: this page connects to nothing.',
+    choose: 'Choose a picture',
+    take: 'Take a picture',
+    gettingReady: 'Getting ready',
+    ready: 'Ready',
+    picture: 'The chosen picture',
+    answers: 'What it may show',
+    unreadable: 'This picture cannot be read.',
+    noScript: 'This page needs JavaScript.',
+  }),
 
   // Banners
   memoryOnly: 'Nothing is kept after this page is closed:',

@@ -23,7 +23,13 @@ async function stampOf(): Promise<string> {
   const hash = createHash('sha256');
   const own = [filesIn(join(root, 'src'))];
   const inputs = [...(await Promise.all([...own, filesIn(join(runtime, 'src'))])).flat()].sort();
-  const settings = ['index.html', 'vite.config.ts', 'package.json', '../../package-lock.json'];
+  const settings = [
+    'index.html',
+    'vite.config.ts',
+    'package.json',
+    '../../package-lock.json',
+    '../../runtime/build-script.js',
+  ];
   for (const file of [...inputs, ...settings.map((name) => join(root, name))]) {
     hash.update(file.slice(root.length)).update(await readFile(file));
   }

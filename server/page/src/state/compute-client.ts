@@ -1,3 +1,4 @@
+import pageScript from '@whet/runtime/html-script.js?url';
 import type { BackendChoice, DownloadProgress, WebBackend } from '@whet/runtime/web';
 import * as Comlink from 'comlink';
 import gpuMjs from 'onnxruntime-web/ort-wasm-simd-threaded.asyncify.mjs?url';
@@ -11,6 +12,7 @@ const absolute = (url: string) => new URL(url, location.href).href;
 const urls: OpenRequest['urls'] = {
   wasm: { mjs: absolute(wasmMjs), wasm: absolute(wasmWasm) },
   webgpu: { mjs: absolute(gpuMjs), wasm: absolute(gpuWasm) },
+  webPage: { script: absolute(pageScript), wasm: absolute(wasmWasm) },
 };
 
 /** Milliseconds that a cancel may take before the worker is ended: as long as one step of a large pattern may compute. */

@@ -6,12 +6,14 @@ import { person } from '../state/signals.js';
 import { FileButton } from './file-button.js';
 import { saveOnnx, saveProfile, saveProject } from './save.js';
 import { ShareDialog } from './share-dialog.js';
+import { WebPageDialog } from './web-page-dialog.js';
 
 /** Ways to take a project along, and to open one. */
 export function Keep() {
   const id = useId();
   const now = person.value;
-  const [isSharing, setSharing] = useState(false);
+  const [asked, setAsked] = useState<'link' | 'page' | undefined>(undefined);
+  const close = () => setAsked(undefined);
   if (!now) return null;
   const hasLearned = now.bytes !== undefined;
   const hasPictures = picturesOf(now.extra.classes) > 0;
@@ -19,7 +21,8 @@ export function Keep() {
     { title: t().saveProject, text: t().saveProjectText, isReady: hasPictures, run: () => saveProject(now) },
     { title: t().saveProfile, text: t().saveProfileText, isReady: hasLearned, run: () => saveProfile(now) },
     { title: t().saveOnnx, text: t().saveOnnxText, isReady: hasLearned, run: () => saveOnnx(now) },
-    { title: t().shareLink, text: t().shareLinkText, isReady: hasLearned, run: () => setSharing(true) },
+    { title: t().saveWebPage, text: t().saveWebPageText, isReady: hasLearned, run: () => setAsked('page') },
+    { title: t().shareLink, text: t().shareLinkText, isReady: hasLearned, run: () => setAsked('link') },
   ];
   return (
     <section class="card keep" aria-labelledby={id}>
@@ -42,7 +45,8 @@ export function Keep() {
           <span class="quiet">{t().openFileText}</span>
         </li>
       </ul>
-      {isSharing && <ShareDialog person={now} onClose={() => setSharing(false)} />}
+      {asked === 'link' && <ShareDialog person={now} onClose={close} />}
+      {asked === 'page' && <WebPageDialog person={now} onClose={close} />}
     </section>
   );
 }

@@ -3,9 +3,11 @@ import { ask } from '../state/engine.js';
 import { type Person, picturesOf } from '../state/model.js';
 import { isAbort, messageOf, opened, say } from '../state/signals.js';
 
-function save(parts: Uint8Array, name: string): void {
+function save(contents: Uint8Array | Blob, name: string): void {
   const link = document.createElement('a');
-  link.href = URL.createObjectURL(new Blob([parts as Uint8Array<ArrayBuffer>], { type: 'application/octet-stream' }));
+  const type = 'application/octet-stream';
+  const file = contents instanceof Blob ? contents : new Blob([contents as Uint8Array<ArrayBuffer>], { type });
+  link.href = URL.createObjectURL(file);
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
@@ -32,6 +34,20 @@ export async function saveOnnx(person: Person): Promise<void> {
   } catch (cause) {
     if (!isAbort(cause)) say('problem', t().onnxFailed(name, messageOf(cause)));
   }
+}
+
+/** What a project has learned as one HTML file that says what pictures show, in the language of this page. */
+export async function makeWebPage({ bytes }: Person): Promise<Blob> {
+  if (!bytes) throw new Error(t().learnFirst);
+  const { classes } = await ask((compute) => compute.inspect(bytes));
+  const texts = t().webPage(classes);
+  return ask((compute) => compute.webPage(bytes, texts));
+}
+
+/** Saves such a file. */
+export function saveWebPage(person: Person, file: Blob): void {
+  save(file, fileName(person, 'html'));
+  say('done', t().savedWebPage(person.name));
 }
 
 /** Saves a project with all its pictures. */

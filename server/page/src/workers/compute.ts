@@ -1,4 +1,5 @@
 import { AUTO, patternsOfAuto } from '@whet/runtime/format';
+import type { HtmlTexts } from '@whet/runtime/html';
 import {
   type AdaptTimings,
   type AutoReport,
@@ -10,6 +11,7 @@ import {
   type Manifest,
   type OrtFiles,
   type PatternManifest,
+  type Profile,
   readProfile,
   usableThreads,
   type WebBackend,
@@ -21,6 +23,7 @@ import { encodeOnce, forgetEncoded, seenExamples, seenImage } from './encode-onc
 import { askHeldBack, type ComparedPattern, comparePattern, type HeldBackAnswers } from './hold-back.js';
 import type { Loader } from './loader.js';
 import { type PictureOptions, type SeenPicture, seePicture } from './pictures.js';
+import { type WebPageUrls, writeWebPage } from './web-page.js';
 
 // Everything that computes, in a thread of its own, so that the page never waits. It sees pictures, and may open no connection:
 // files come from the loader through a port.
@@ -34,7 +37,7 @@ export interface OrtUrls {
 export interface OpenRequest {
   readonly bundle: string;
   readonly backend: WebBackend | 'auto';
-  readonly urls: { readonly wasm: OrtUrls; readonly webgpu: OrtUrls };
+  readonly urls: { readonly wasm: OrtUrls; readonly webgpu: OrtUrls; readonly webPage: WebPageUrls };
   readonly threads: number | 'auto';
 }
 
@@ -85,6 +88,8 @@ export interface PredictedImage {
 }
 
 let bundle: Bundle | undefined;
+/** Writes pages of what the open bundle has learned. */
+let writePage: (profile: Profile, texts: HtmlTexts) => Promise<Blob>;
 let cancelled: AbortController | undefined;
 
 function opened(): Bundle {
@@ -141,6 +146,8 @@ const compute = {
     forgetEncoded();
     bundle = await loadBundle((path, fresh) => loader.readBundleFile(name, path, onProgress, fresh), options);
     const load = performance.now() - began;
+    const open = bundle;
+    writePage = (profile, texts) => writeWebPage(open, profile, texts, urls.webPage, (url) => loader.readAsset(url));
     const { manifest, digest } = bundle;
     return { manifest, digest, choice, milliseconds: { load, warmUp: await bundle.warmUp() } };
   },
@@ -201,6 +208,13 @@ const compute = {
     await open.load(readProfile(bytes).pattern);
     const model = await open.freeze(open.profileFromBytes(bytes), { input: 'pixels' });
     return Comlink.transfer(model, [model.buffer]);
+  },
+
+  /** The same as one HTML file that asks for pictures. */
+  async webPage(bytes: Uint8Array, texts: HtmlTexts): Promise<Blob> {
+    const open = opened();
+    await open.load(readProfile(bytes).pattern);
+    return writePage(open.profileFromBytes(bytes), texts);
   },
 
   async predict(bytes: Uint8Array, pixels: readonly Uint8Array[]): Promise<PredictedImage[]> {

@@ -1,4 +1,5 @@
 import demo from 'virtual:demo-url';
+import pageScript from '@whet/runtime/html-script.js?url';
 import { type DownloadProgress, fetchFrom, type ReadFile } from '@whet/runtime/web';
 import * as Comlink from 'comlink';
 import gpuWasm from 'onnxruntime-web/ort-wasm-simd-threaded.asyncify.wasm?url';
@@ -10,7 +11,9 @@ import { type AboutBundle, aboutBundle, BUNDLE_LIST, bundlesIn, filesIn } from '
 // Its script stands in the folder `assets/` of the page.
 const base = new URL(/* @vite-ignore */ '..', import.meta.url);
 
-const assets: ReadonlySet<string> = new Set([gpuWasm, wasmWasm, demo].map((url) => new URL(url, import.meta.url).href));
+const assets: ReadonlySet<string> = new Set(
+  [gpuWasm, wasmWasm, pageScript, demo].map((url) => new URL(url, import.meta.url).href),
+);
 
 const MANIFEST = 'manifest.json';
 
