@@ -12,6 +12,7 @@ import './styles/cards.css';
 import './styles/keep.css';
 import './styles/engineers.css';
 import './styles/notices.css';
+import './styles/phone.css';
 import { App } from './ui/app.js';
 
 const root = document.getElementById('app') as HTMLElement;

@@ -80,8 +80,13 @@ export async function switchLight(): Promise<void> {
   if (now.kind !== 'on' || now.light === undefined) return;
   const light = !now.light;
   const wanted = { advanced: [{ torch: light }] } as unknown as MediaTrackConstraints;
-  await now.stream.getVideoTracks()[0]?.applyConstraints(wanted);
-  if (camera.value === now) camera.value = { ...now, light };
+  const applied = now.stream.getVideoTracks()[0]?.applyConstraints(wanted);
+  // Where the system does not give it, its button goes.
+  const isApplied = await applied?.then(
+    () => true,
+    () => false,
+  );
+  if (camera.value === now) camera.value = { ...now, light: isApplied ? light : undefined };
 }
 
 /** ms between frames that were looked at; 0 while the camera is off. */

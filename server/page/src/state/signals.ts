@@ -95,7 +95,7 @@ export const compared = computed(() =>
 );
 
 /** ms that good news stays, and what can be acted upon; a problem stays until it is closed. */
-const [NEWS_MS, ACTION_MS] = [6000, 15_000];
+const [NEWS_MS, ACTION_MS] = [5000, 8000];
 
 export function say(kind: Notice['kind'], text: string, action?: Notice['action']): void {
   const now: Notice = { kind, text, ...(action ? { action } : {}) };

@@ -72,24 +72,24 @@ export function CameraView() {
             <Sign name="camera" /> {now.kind === 'starting' ? t().cameraStarting : t().startCamera}
           </button>
         )}
-        {now.kind === 'on' && (
-          <div class="camera-buttons">
-            {now.light !== undefined && (
-              <button type="button" class="round" aria-label={t().light} aria-pressed={now.light} onClick={switchLight}>
-                <Sign name="light" />
-              </button>
-            )}
-            {now.hasOther && (
-              <button type="button" class="round" aria-label={t().turnCamera} onClick={turnCamera}>
-                <Sign name="turn" />
-              </button>
-            )}
-            <button type="button" class="round" aria-label={t().stopCamera} onClick={() => stopCamera()}>
-              <Sign name="off" />
-            </button>
-          </div>
-        )}
       </div>
+      {now.kind === 'on' && (
+        <div class="camera-buttons">
+          {now.light !== undefined && (
+            <button type="button" class="round" aria-label={t().light} aria-pressed={now.light} onClick={switchLight}>
+              <Sign name="light" />
+            </button>
+          )}
+          {now.hasOther && (
+            <button type="button" class="round" aria-label={t().turnCamera} onClick={turnCamera}>
+              <Sign name="turn" />
+            </button>
+          )}
+          <button type="button" class="round" aria-label={t().stopCamera} onClick={() => stopCamera()}>
+            <Sign name="off" />
+          </button>
+        </div>
+      )}
       {!seesColours.value && (
         <label class="check">
           <input
