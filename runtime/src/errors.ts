@@ -8,12 +8,19 @@ export class ProfileError extends Error {
   override readonly name = 'ProfileError';
 }
 
-/** Input a caller can mend: examples, images or options. `field` names it, as in `examples[3].image`. */
+/** What is wrong with an image file. */
+export type ImageProblem = 'empty' | 'not-image' | 'vector' | 'too-many-pixels' | 'unsupported' | 'damaged' | 'no-room';
+
+/**
+ * Input a caller can mend: examples, images or options. `field` names it, as in `examples[3].image`; `problem` tells of an image file that a
+ * browser cannot decode what is wrong with it, for those who say it in other words.
+ */
 export class InputError extends Error {
   override readonly name = 'InputError';
   constructor(
     readonly field: string,
     message: string,
+    readonly problem?: ImageProblem,
   ) {
     super(message);
   }

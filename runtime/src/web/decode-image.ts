@@ -1,4 +1,4 @@
-import { InputError } from '../errors.js';
+import { type ImageProblem, InputError } from '../errors.js';
 import { type RgbaImage, resizePixels } from '../pixels.js';
 import type { Preprocessing } from '../preprocessing.js';
 import { readImageHeader, webpOrientation } from './image-size.js';
@@ -36,16 +36,19 @@ export async function decodeFile(
 /** Decodes an image file into RGBA, reduced to at most 2048 x 2048 pixels where it has more than 16 million. */
 export async function decodeRgba(file: Blob, options: BrowserDecodeOptions = {}): Promise<RgbaImage> {
   const { field = 'image', maxPixels = DEFAULT_MAX_PIXELS } = options;
-  const refuse = (message: string, cause?: unknown) =>
-    Object.assign(new InputError(field, `${field}: ${message}`), cause === undefined ? {} : { cause });
-  if (file.size === 0) throw refuse(`expected ${SUPPORTED}, got no bytes`);
+  const refuse = (problem: ImageProblem, message: string, cause?: unknown) =>
+    Object.assign(new InputError(field, `${field}: ${message}`, problem), cause === undefined ? {} : { cause });
+  if (file.size === 0) throw refuse('empty', `expected ${SUPPORTED}, got no bytes`);
   // A JPEG's size stands behind its metadata, thumbnail included: far less than this.
   const header = readImageHeader(new Uint8Array(await file.slice(0, 1 << 20).arrayBuffer()));
   const { format, width = 0, height = 0 } = header ?? {};
-  if (!format) throw refuse(`expected ${SUPPORTED}, got ${file.size} bytes that are not an image`);
-  if (format === 'SVG') throw refuse(`expected ${SUPPORTED}, got a drawing in SVG`);
+  if (!format) throw refuse('not-image', `expected ${SUPPORTED}, got ${file.size} bytes that are not an image`);
+  if (format === 'SVG') throw refuse('vector', `expected ${SUPPORTED}, got a drawing in SVG`);
   if (width * height > maxPixels) {
-    throw refuse(`expected at most ${maxPixels} pixels, got ${width} x ${height} = ${width * height}`);
+    throw refuse(
+      'too-many-pixels',
+      `expected at most ${maxPixels} pixels, got ${width} x ${height} = ${width * height}`,
+    );
   }
   const base: ImageBitmapOptions = { imageOrientation: 'from-image', colorSpaceConversion: 'default' };
   const reduced = width * height > WHOLE_PIXELS ? { ...base, ...reducedSize(width, height) } : base;
@@ -57,13 +60,13 @@ export async function decodeRgba(file: Blob, options: BrowserDecodeOptions = {})
     const message = lacks
       ? `this browser cannot read ${format} images; save it as JPEG or PNG first`
       : `expected a whole ${format} image, got one that is damaged, cut short or too large for this browser`;
-    throw refuse(message, cause);
+    throw refuse(lacks ? 'unsupported' : 'damaged', message, cause);
   }
   try {
     const image = readBitmap(bitmap);
     return format === 'WebP' ? await uprightWebp(image, file) : image;
   } catch (cause) {
-    throw refuse(`${width} x ${height} pixels are too many for this browser`, cause);
+    throw refuse('no-room', `${width} x ${height} pixels are too many for this browser`, cause);
   } finally {
     bitmap.close();
   }

@@ -137,7 +137,7 @@ describe.skipIf(!chromiumPath)(`the page's profiles in use${skipReason}`, () => 
     await page.getByText('Compare patterns').click();
     await driver.button('Compare').click();
     await driver.create('Bea');
-    await page.getByText('Comparing on "Anna"').waitFor();
+    await page.getByText('Comparing on “Anna”').waitFor();
     expect(await page.locator('tr[data-pattern]').count()).toBe(0);
     await driver.button('Cancel').click();
     await driver.button('Cancel').waitFor({ state: 'hidden' });

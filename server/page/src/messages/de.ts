@@ -1,3 +1,4 @@
+import { deEngineers } from './de-engineers.js';
 import type { Messages } from './en.js';
 import { plural } from './plural.js';
 
@@ -18,6 +19,7 @@ export const de: Messages = {
   undo: 'Rückgängig',
   remove: 'Entfernen',
   again: 'Noch einmal versuchen',
+  details: 'Einzelheiten',
   languageLabel: 'Sprache',
   // Loading
   gettingReady: 'Gleich geht es los',
@@ -25,6 +27,7 @@ export const de: Messages = {
   loadedOf: (loaded: string, total: string) => `${loaded} von ${total}`,
   loadingEngine: 'Nur beim ersten Mal: danach öffnet sich die Seite ohne Netz.',
   couldNotLoad: (name: string) => `${name} konnte nicht geladen werden`,
+  couldNotLoadText: 'Vielleicht fehlt das Netz, oder eine Datei ist beschädigt. Was du beigebracht hast, ist noch da.',
   fetchAgain: 'Noch einmal laden',
   meteredTitle: 'Du nutzt mobile Daten',
   meteredText: (size: string) =>
@@ -47,6 +50,7 @@ export const de: Messages = {
   firstAsk: 'Fragen',
   firstAskText: 'Halte eins davon hoch: es sagt, welches es sieht.',
   demoThings: 'Oder mit fertigen Bildern ausprobieren',
+  demoFailed: 'Die fertigen Bilder konnten nicht geladen werden.',
   // The stage
   stage: 'Was es sieht',
   sources: 'Woher Bilder kommen',
@@ -136,6 +140,16 @@ export const de: Messages = {
   filesRefused: (count: number, names: string) => `${count} Dateien sind keine lesbaren Bilder: ${names}`,
   folderEmpty: 'Im Ordner sind keine lesbaren Bilder.',
   nothingToAdd: 'Male erst etwas, oder wähle ein Bild.',
+  pictureProblem: {
+    empty: (name: string) => `${name} ist leer.`,
+    'not-image': (name: string) => `${name} ist kein Bild, das sich lesen lässt. PNG, JPEG und WebP gehen.`,
+    vector: (name: string) => `${name} ist eine Zeichnung in SVG: speichere sie zuerst als PNG.`,
+    'too-many-pixels': (name: string) => `${name} hat mehr als 120 Millionen Pixel: mach es zuerst kleiner.`,
+    unsupported: (name: string) =>
+      `${name} ist von einer Art, die dieser Browser nicht liest: speichere es zuerst als JPEG oder PNG.`,
+    damaged: (name: string) => `${name} ist beschädigt oder abgeschnitten.`,
+    'no-room': (name: string) => `${name} ist zu groß für dieses Gerät: mach es zuerst kleiner.`,
+  },
   thePicture: 'Das Bild',
   theCamera: 'Die Kamera',
   // Learning
@@ -147,9 +161,10 @@ export const de: Messages = {
   learnTooManyPictures: (most: number) => `Es nimmt höchstens ${pictures(most)}: entferne einige.`,
   learning: 'Lernt …',
   learned: (count: number, ms: number) => `Gelernt aus ${ofPictures(count)} in ${seconds(ms)}`,
-  learningFailed: (why: string) => `Es konnte nicht lernen: ${why}`,
-  predictingFailed: (why: string) => `Es konnte das Bild nicht ansehen: ${why}`,
-  reopened: (names: string) => `Es gibt eine neue Fassung; sie lernt aus den Bildern von ${names} neu.`,
+  learningFailed: 'Es konnte nicht lernen.',
+  predictingFailed: 'Es konnte das Bild nicht ansehen.',
+  reopened: (names: readonly string[]) =>
+    `Es gibt eine neue Fassung; sie lernt aus den Bildern von ${names.map((name) => `„${name}“`).join(', ')} neu.`,
   // How good
   quality: 'Wie gut ist es?',
   qualityNone: 'Mit zwei oder mehr Bildern von jedem Ding kann es sich selbst prüfen.',
@@ -197,7 +212,7 @@ export const de: Messages = {
   savedProfile: (name: string) => `Gesichert, was „${name}“ gelernt hat. Seine Bilder sind nicht in der Datei.`,
   savedOnnx: (name: string) =>
     `„${name}“ als Modell gesichert, das jede ONNX-Laufzeit ausführt. Deine Bilder sind nicht in der Datei.`,
-  onnxFailed: (name: string, why: string) => `„${name}“ lässt sich nicht als Modell sichern: ${why}`,
+  onnxFailed: (name: string) => `„${name}“ lässt sich nicht als Modell sichern.`,
   savedWebPage: (name: string) => `„${name}“ als Webseite gesichert. Deine Bilder sind nicht darin.`,
   webPageTitle: 'Eine Webseite, die deine Dinge kennt',
   webPageAbout:
@@ -206,10 +221,15 @@ export const de: Messages = {
   webPageSize: (size: string) => `Eine Datei mit ${size.replace('.', ',')}.`,
   webPageLarge: 'Für E-Mail ist das zu viel: gib sie anders weiter.',
   webPageSave: 'Datei sichern',
-  webPageFailed: (name: string, why: string) => `„${name}“ lässt sich nicht als Webseite sichern: ${why}`,
+  webPageFailed: (name: string) => `„${name}“ lässt sich nicht als Webseite sichern.`,
   openedProfile: (name: string, count: number) => `„${name}“ geöffnet: es kennt ${things(count)}.`,
   openedProject: (name: string, count: number) => `„${name}“ mit ${ofPictures(count)} geöffnet.`,
-  notOpened: (name: string, why: string) => `${name} wurde nicht geöffnet: ${why}`,
+  notOpened: (name: string, why: string) => `${name} wurde nicht geöffnet: ${why}.`,
+  fileOther: 'sie wurde nicht hier gesichert, ist beschädigt oder für ein anderes Modell',
+  fileNames: 'Namen ihrer Dinge sehen gleich aus oder gehen hier nicht',
+  projectVersion: 'sie wurde von einer anderen Fassung dieser Seite gesichert',
+  projectDamaged: 'Teile davon fehlen oder sind beschädigt',
+  projectModel: (model: string) => `ihre Bilder sind für ein anderes Modell, „${model}“`,
   sharedName: 'Mit mir geteilt',
   sharedLink: 'Der Link',
   linkFor: (model: string) => `er ist für das Modell „${model}“, das diese Seite nicht hat`,
@@ -242,7 +262,7 @@ export const de: Messages = {
     noScript: 'Diese Seite braucht JavaScript.',
   }),
   // Banners
-  memoryOnly: 'Nach dem Schließen dieser Seite bleibt nichts:',
+  memoryOnly: 'Nach dem Schließen dieser Seite bleibt nichts: dieser Browser gibt keinen Platz.',
   memoryOnlyHint: 'Sichere das Projekt, um es zu behalten.',
   installOffer: 'Immer zur Hand: installiere es wie eine App.',
   install: 'Installieren',
@@ -253,6 +273,7 @@ export const de: Messages = {
   saveOf: (name: string) => `${name} sichern`,
   deleteOf: (name: string) => `${name} löschen`,
   forEngineers: 'Für Technikleute',
+  engineers: deEngineers,
   // Privacy
   about: 'Privatsphäre',
   aboutText:

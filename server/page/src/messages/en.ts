@@ -1,3 +1,4 @@
+import { enEngineers } from './en-engineers.js';
 import { plural } from './plural.js';
 
 const things = plural('en', '# thing', '# things');
@@ -13,6 +14,7 @@ export const en = {
   undo: 'Undo',
   remove: 'Remove',
   again: 'Try again',
+  details: 'Details',
   languageLabel: 'Language',
 
   // Loading
@@ -21,6 +23,7 @@ export const en = {
   loadedOf: (loaded: string, total: string) => `${loaded} of ${total}`,
   loadingEngine: 'Only the first time: after that it opens without a network.',
   couldNotLoad: (name: string) => `${name} could not be loaded`,
+  couldNotLoadText: 'The network may be away, or a file is damaged. What you taught is kept.',
   fetchAgain: 'Fetch it again',
   meteredTitle: 'You are on mobile data',
   meteredText: (size: string) =>
@@ -45,6 +48,7 @@ export const en = {
   firstAsk: 'Ask',
   firstAskText: 'Hold one of them up: it says which one it sees.',
   demoThings: 'Or try it with ready-made pictures',
+  demoFailed: 'The ready-made pictures could not be fetched.',
 
   // The stage
   stage: 'What it sees',
@@ -138,6 +142,15 @@ export const en = {
   filesRefused: (count: number, names: string) => `${count} files are no pictures that can be read: ${names}`,
   folderEmpty: 'The folder has no pictures that can be read.',
   nothingToAdd: 'Draw something first, or choose a picture.',
+  pictureProblem: {
+    empty: (name: string) => `${name} is empty.`,
+    'not-image': (name: string) => `${name} is no picture that can be read. PNG, JPEG and WebP are.`,
+    vector: (name: string) => `${name} is a drawing in SVG: save it as PNG first.`,
+    'too-many-pixels': (name: string) => `${name} has more than 120 million pixels: make it smaller first.`,
+    unsupported: (name: string) => `${name} is of a kind that this browser cannot read: save it as JPEG or PNG first.`,
+    damaged: (name: string) => `${name} is damaged or cut short.`,
+    'no-room': (name: string) => `${name} is too large for this device: make it smaller first.`,
+  },
   thePicture: 'The picture',
   theCamera: 'The camera',
 
@@ -150,9 +163,10 @@ export const en = {
   learnTooManyPictures: (most: number) => `It takes at most ${pictures(most)}: remove some.`,
   learning: 'Learning…',
   learned: (count: number, ms: number) => `Learned from ${pictures(count)} in ${seconds(ms)}`,
-  learningFailed: (why: string) => `It could not learn: ${why}`,
-  predictingFailed: (why: string) => `It could not look at the picture: ${why}`,
-  reopened: (names: string) => `There is a newer version, and it learns again from the pictures of ${names}.`,
+  learningFailed: 'It could not learn.',
+  predictingFailed: 'It could not look at the picture.',
+  reopened: (names: readonly string[]) =>
+    `There is a newer version, and it learns again from the pictures of ${names.map((name) => `“${name}”`).join(', ')}.`,
 
   // How good
   quality: 'How good is it?',
@@ -203,7 +217,7 @@ export const en = {
   savedProfile: (name: string) => `Saved what “${name}” learned. Its pictures are not in the file.`,
   savedOnnx: (name: string) =>
     `Saved “${name}” as a model that any ONNX runtime runs. Your pictures are not in the file.`,
-  onnxFailed: (name: string, why: string) => `“${name}” cannot be saved as a model: ${why}`,
+  onnxFailed: (name: string) => `“${name}” cannot be saved as a model.`,
   savedWebPage: (name: string) => `Saved “${name}” as a web page. Your pictures are not in it.`,
   webPageTitle: 'A web page that knows your things',
   webPageAbout:
@@ -212,13 +226,18 @@ export const en = {
   webPageSize: (size: string) => `One file of ${size}.`,
   webPageLarge: 'That is too much for mail: hand it on in another way.',
   webPageSave: 'Save the file',
-  webPageFailed: (name: string, why: string) => `“${name}” cannot be saved as a web page: ${why}`,
+  webPageFailed: (name: string) => `“${name}” cannot be saved as a web page.`,
   openedProfile: (name: string, count: number) => `Opened “${name}”: it knows ${things(count)}.`,
   openedProject: (name: string, count: number) => `Opened “${name}” with ${pictures(count)}.`,
-  notOpened: (name: string, why: string) => `${name} was not opened: ${why}`,
+  notOpened: (name: string, why: string) => `${name} was not opened: ${why}.`,
+  fileOther: 'it is nothing that was saved here, or it is damaged or for another model',
+  fileNames: 'names of its things look the same, or cannot be used here',
+  projectVersion: 'it was saved by another version of this page',
+  projectDamaged: 'parts of it are missing or damaged',
+  projectModel: (model: string) => `its pictures are for another model, “${model}”`,
   sharedName: 'Shared with me',
   sharedLink: 'The link',
-  linkFor: (model: string) => `expected the model “${model}” on this page, which has not got it`,
+  linkFor: (model: string) => `it is for the model “${model}”, which this page has not got`,
   linkBroken: 'what it learned is not whole in it: the link was cut off',
   shareTitle: 'A link to what it learned',
   shareText: 'Who opens it gets what it learned, and none of your pictures. It never passes a server.',
@@ -248,7 +267,7 @@ export const en = {
   }),
 
   // Banners
-  memoryOnly: 'Nothing is kept after this page is closed:',
+  memoryOnly: 'Nothing is kept after this page is closed: this browser gives no room.',
   memoryOnlyHint: 'Save the project to keep it.',
   installOffer: 'Have it at hand: install it like an app.',
   install: 'Install',
@@ -260,6 +279,7 @@ export const en = {
   deleteOf: (name: string) => `Delete ${name}`,
 
   forEngineers: 'For engineers',
+  engineers: enEngineers,
 
   // Privacy
   about: 'Privacy',

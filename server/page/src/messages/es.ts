@@ -1,4 +1,5 @@
 import type { Messages } from './en.js';
+import { esEngineers } from './es-engineers.js';
 import { plural } from './plural.js';
 
 const things = plural('es', '# cosa', '# cosas');
@@ -15,6 +16,7 @@ export const es: Messages = {
   undo: 'Deshacer',
   remove: 'Quitar',
   again: 'Probar otra vez',
+  details: 'Detalles',
   languageLabel: 'Idioma',
   // Loading
   gettingReady: 'Preparando',
@@ -22,6 +24,7 @@ export const es: Messages = {
   loadedOf: (loaded: string, total: string) => `${loaded} de ${total}`,
   loadingEngine: 'Solo la primera vez: después se abre sin red.',
   couldNotLoad: (name: string) => `No se pudo cargar ${name}`,
+  couldNotLoadText: 'Puede que no haya red, o que un archivo esté dañado. Lo que enseñaste sigue ahí.',
   fetchAgain: 'Descargar otra vez',
   meteredTitle: 'Usas datos móviles',
   meteredText: (size: string) => `Hay que descargarlo una vez${size && ` (unos ${size})`}. Después funciona sin red.`,
@@ -43,6 +46,7 @@ export const es: Messages = {
   firstAsk: 'Pregunta',
   firstAskText: 'Levanta una de ellas: dice cuál ve.',
   demoThings: 'O pruébalo con imágenes preparadas',
+  demoFailed: 'No se pudieron traer las imágenes preparadas.',
   // The stage
   stage: 'Lo que ve',
   sources: 'De dónde vienen las imágenes',
@@ -131,6 +135,15 @@ export const es: Messages = {
   filesRefused: (count: number, names: string) => `${count} archivos no son imágenes que se puedan leer: ${names}`,
   folderEmpty: 'La carpeta no tiene imágenes que se puedan leer.',
   nothingToAdd: 'Dibuja algo primero, o elige una imagen.',
+  pictureProblem: {
+    empty: (name: string) => `${name} está vacío.`,
+    'not-image': (name: string) => `${name} no es una imagen que se pueda leer. PNG, JPEG y WebP sí.`,
+    vector: (name: string) => `${name} es un dibujo en SVG: guárdalo antes como PNG.`,
+    'too-many-pixels': (name: string) => `${name} tiene más de 120 millones de píxeles: hazla antes más pequeña.`,
+    unsupported: (name: string) => `${name} es de un tipo que este navegador no lee: guárdala antes como JPEG o PNG.`,
+    damaged: (name: string) => `${name} está dañada o cortada.`,
+    'no-room': (name: string) => `${name} es demasiado grande para este dispositivo: hazla antes más pequeña.`,
+  },
   thePicture: 'La imagen',
   theCamera: 'La cámara',
   // Learning
@@ -142,9 +155,10 @@ export const es: Messages = {
   learnTooManyPictures: (most: number) => `Admite como mucho ${pictures(most)}: quita algunas.`,
   learning: 'Aprendiendo…',
   learned: (count: number, ms: number) => `Aprendió de ${pictures(count)} en ${seconds(ms)}`,
-  learningFailed: (why: string) => `No pudo aprender: ${why}`,
-  predictingFailed: (why: string) => `No pudo mirar la imagen: ${why}`,
-  reopened: (names: string) => `Hay una versión nueva, y aprende otra vez de las imágenes de ${names}.`,
+  learningFailed: 'No pudo aprender.',
+  predictingFailed: 'No pudo mirar la imagen.',
+  reopened: (names: readonly string[]) =>
+    `Hay una versión nueva, y aprende otra vez de las imágenes de ${names.map((name) => `«${name}»`).join(', ')}.`,
   // How good
   quality: '¿Qué tal lo hace?',
   qualityNone: 'Con dos o más imágenes de cada cosa puede ponerse a prueba.',
@@ -192,7 +206,7 @@ export const es: Messages = {
   savedProfile: (name: string) => `Guardado lo que «${name}» aprendió. Sus imágenes no están en el archivo.`,
   savedOnnx: (name: string) =>
     `Guardado «${name}» como modelo que ejecuta cualquier programa con ONNX. Tus imágenes no están en el archivo.`,
-  onnxFailed: (name: string, why: string) => `«${name}» no se puede guardar como modelo: ${why}`,
+  onnxFailed: (name: string) => `«${name}» no se puede guardar como modelo.`,
   savedWebPage: (name: string) => `Guardado «${name}» como página web. Tus imágenes no están en ella.`,
   webPageTitle: 'Una página web que conoce tus cosas',
   webPageAbout:
@@ -201,10 +215,15 @@ export const es: Messages = {
   webPageSize: (size: string) => `Un archivo de ${size.replace('.', ',')}.`,
   webPageLarge: 'Es demasiado para el correo: pásala de otra manera.',
   webPageSave: 'Guardar el archivo',
-  webPageFailed: (name: string, why: string) => `«${name}» no se puede guardar como página web: ${why}`,
+  webPageFailed: (name: string) => `«${name}» no se puede guardar como página web.`,
   openedProfile: (name: string, count: number) => `Abierto «${name}»: conoce ${things(count)}.`,
   openedProject: (name: string, count: number) => `Abierto «${name}» con ${pictures(count)}.`,
-  notOpened: (name: string, why: string) => `No se abrió ${name}: ${why}`,
+  notOpened: (name: string, why: string) => `No se abrió ${name}: ${why}.`,
+  fileOther: 'no se guardó aquí, está dañado o es para otro modelo',
+  fileNames: 'los nombres de sus cosas parecen iguales, o aquí no sirven',
+  projectVersion: 'lo guardó otra versión de esta página',
+  projectDamaged: 'le faltan partes o están dañadas',
+  projectModel: (model: string) => `sus imágenes son para otro modelo, «${model}»`,
   sharedName: 'Compartido conmigo',
   sharedLink: 'El enlace',
   linkFor: (model: string) => `es para el modelo «${model}», que esta página no tiene`,
@@ -235,7 +254,7 @@ export const es: Messages = {
     noScript: 'Esta página necesita JavaScript.',
   }),
   // Banners
-  memoryOnly: 'Al cerrar esta página no queda nada:',
+  memoryOnly: 'Al cerrar esta página no queda nada: este navegador no da espacio.',
   memoryOnlyHint: 'Guarda el proyecto para conservarlo.',
   installOffer: 'Tenlo a mano: instálalo como una app.',
   install: 'Instalar',
@@ -246,6 +265,7 @@ export const es: Messages = {
   saveOf: (name: string) => `Guardar ${name}`,
   deleteOf: (name: string) => `Borrar ${name}`,
   forEngineers: 'Para ingenieros',
+  engineers: esEngineers,
   // Privacy
   about: 'Privacidad',
   aboutText:

@@ -1,11 +1,12 @@
 import * as Comlink from 'comlink';
+import { t } from '../messages/index.js';
 import type { ComparedPattern } from '../workers/hold-back.js';
 import { askLong, engine } from './engine.js';
 import { addAll, type NamedPictures } from './examples.js';
 import { examplesNow } from './learning.js';
 import { readPicture } from './looking.js';
 import { change, here } from './profiles.js';
-import { comparing, comparison, isAbort, messageOf, opened, person, say } from './signals.js';
+import { comparing, comparison, isAbort, opened, person, say, sayProblem } from './signals.js';
 
 // What an engineer asks for, and pictures to start with.
 
@@ -27,9 +28,9 @@ export async function compare(patterns: readonly string[]): Promise<void> {
   const examples = examplesNow();
   try {
     await askLong((compute) => compute.compare(examples, patterns, onResult));
-    say('done', `Compared ${patterns.length} patterns on ${examples.length} examples.`);
+    say('done', t().engineers.compared(patterns.length, examples.length));
   } catch (cause) {
-    if (!isAbort(cause)) say('problem', `Comparing failed: ${messageOf(cause)}`);
+    if (!isAbort(cause)) sayProblem(t().engineers.comparingFailed, cause);
   } finally {
     if (comparison.value?.id === id) comparison.value = { id, results, running: false };
   }
@@ -48,7 +49,7 @@ export async function measureSpeedUp(): Promise<void> {
       now.extra.last?.total === last.total ? { ...now, extra: { ...now.extra, last: { ...last, dense } } } : undefined,
     );
   } catch (cause) {
-    if (!isAbort(cause)) say('problem', `Measuring failed: ${messageOf(cause)}`);
+    if (!isAbort(cause)) sayProblem(t().engineers.measuringFailed, cause);
   }
 }
 

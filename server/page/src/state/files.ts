@@ -4,7 +4,7 @@ import { ask } from './engine.js';
 import { type ClassOf, newPerson, picturesOf, withPictures } from './model.js';
 import { insertSaying } from './profiles.js';
 import { readLink } from './share.js';
-import { bundleName, bundles, messageOf, opened, say } from './signals.js';
+import { bundleName, bundles, messageOf, opened, PlainError, say } from './signals.js';
 
 // Files and links that somebody opens: what was learned, or a whole project. Each becomes a project of its own.
 
@@ -14,7 +14,7 @@ async function openProfile(bytes: Uint8Array, name: string): Promise<void> {
   const { pattern, classes: names, examples } = await ask((compute) => compute.inspect(bytes));
   if (digest === undefined || opened.value?.digest !== digest) return;
   const problem = labelsProblem(names);
-  if (problem) throw new Error(problem);
+  if (problem) throw new PlainError(t().fileNames, { cause: problem });
   const imported = newPerson(digest, name, pattern);
   const found = names.reduce<ClassOf[]>((all, label) => withPictures(all, label, []), []);
   const own = new Set(manifest?.labels);
@@ -36,6 +36,12 @@ async function openProject(bytes: Uint8Array): Promise<void> {
 /** Whether a file is a zip, as projects are. */
 const isZip = (bytes: Uint8Array) => bytes[0] === 0x50 && bytes[1] === 0x4b;
 
+/** Says why a file or a link is not opened: in plain words where they are known. */
+function notOpened(name: string, cause: unknown): void {
+  const [why, told] = cause instanceof PlainError ? [cause.message, cause.cause] : [t().fileOther, cause];
+  say('problem', t().notOpened(name, why), undefined, told === undefined ? '' : messageOf(told));
+}
+
 /** Opens a file that was saved here or elsewhere. */
 export async function openFile(file: File): Promise<void> {
   try {
@@ -43,7 +49,7 @@ export async function openFile(file: File): Promise<void> {
     if (isZip(bytes)) await openProject(bytes);
     else await openProfile(bytes, file.name.replace(/\.[^.]*$/, '') || t().sharedName);
   } catch (cause) {
-    say('problem', t().notOpened(file.name, messageOf(cause)));
+    notOpened(file.name, cause);
   }
 }
 
@@ -52,12 +58,12 @@ export async function openShared(open: (bundle: string) => Promise<void>): Promi
   if (!location.hash.includes('profile=')) return;
   try {
     const { model, name, profile } = await readLink(location.hash);
-    if (!bundles.value.includes(model)) throw new Error(t().linkFor(model));
+    if (!bundles.value.includes(model)) throw new PlainError(t().linkFor(model));
     // The model is opened first, and comes back here.
     if (model !== bundleName.value) return await open(model);
     await openProfile(profile, name);
   } catch (cause) {
-    say('problem', t().notOpened(t().sharedLink, messageOf(cause)));
+    notOpened(t().sharedLink, cause);
   }
   // Opened once: a reload would open it again.
   history.replaceState(null, '', location.pathname + location.search);

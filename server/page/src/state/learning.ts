@@ -14,12 +14,11 @@ import {
   comparing,
   isAbort,
   key,
-  messageOf,
   missing,
   opened,
   person,
   phase,
-  say,
+  sayProblem,
 } from './signals.js';
 
 // Learning goes on by itself: what is due is told by what is stored, so it is the same after a reload and in another tab.
@@ -114,8 +113,7 @@ async function run(now: Due): Promise<void> {
   } catch (cause) {
     if (!isAbort(cause)) {
       failed = now.of + now.step;
-      if (now.step === 'learn')
-        say('problem', t().learningFailed(messageOf(cause)), { label: t().again, run: learnAgain });
+      if (now.step === 'learn') sayProblem(t().learningFailed, cause, { label: t().again, run: learnAgain });
     }
   } finally {
     if (attempt === mine) attempt = undefined;

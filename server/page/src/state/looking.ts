@@ -2,19 +2,19 @@ import { computed, effect, untracked } from '@preact/signals';
 import * as Comlink from 'comlink';
 import { t } from '../messages/index.js';
 import type { PredictedImage } from '../workers/compute.js';
-import type { PictureOptions } from '../workers/pictures.js';
+import type { PictureOptions, RefusedPicture, SeenPicture } from '../workers/pictures.js';
 import { ask } from './engine.js';
 import { here, type Target } from './profiles.js';
 import {
   isAbort,
   looksColourful,
-  messageOf,
   opened,
   person,
   personId,
   type QueryPicture,
   query,
   say,
+  sayProblem,
   seesColours,
 } from './signals.js';
 import { smoothed } from './verdict.js';
@@ -29,12 +29,16 @@ export async function readPicture(
   if (opened.value?.digest !== bundle) return undefined;
   try {
     const input = picture instanceof Blob ? picture : Comlink.transfer(picture, [picture]);
-    const { pixels, isColourful } = await ask((compute) => compute.pixels(input, options));
+    const seen = await ask<SeenPicture | RefusedPicture>((compute) => compute.pixels(input, options));
     if (opened.value?.digest !== bundle) return undefined;
-    if (isColourful && !seesColours.value) looksColourful.value = true;
-    return pixels;
+    if ('problem' in seen) {
+      say('problem', t().pictureProblem[seen.problem](name), undefined, seen.detail.replace(/^picture/, name));
+      return undefined;
+    }
+    if (seen.isColourful && !seesColours.value) looksColourful.value = true;
+    return seen.pixels;
   } catch (cause) {
-    if (!isAbort(cause)) say('problem', `${name}: ${messageOf(cause).replace(/^picture: /, '')}`);
+    if (!isAbort(cause)) sayProblem(t().predictingFailed, cause);
     return undefined;
   }
 }
@@ -93,7 +97,7 @@ async function predict(pixels: Uint8Array): Promise<PredictedImage | undefined> 
   try {
     return (await ask((compute) => compute.predict(bytes, [pixels])))[0];
   } catch (cause) {
-    if (!isAbort(cause)) say('problem', t().predictingFailed(messageOf(cause)));
+    if (!isAbort(cause)) sayProblem(t().predictingFailed, cause);
     return undefined;
   }
 }

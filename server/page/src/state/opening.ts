@@ -1,5 +1,5 @@
 import { type BackendChoice, findAdapter } from '@whet/runtime/web';
-import { browserLanguage, speak } from '../messages/index.js';
+import { browserLanguage, speak, t } from '../messages/index.js';
 import type { Opened } from '../workers/compute.js';
 import { ComputeClient, LoaderClient, measureChoice } from './compute-client.js';
 import { engine } from './engine.js';
@@ -22,7 +22,7 @@ import {
   messageOf,
   opened,
   phase,
-  say,
+  sayProblem,
   seesColours,
   source,
 } from './signals.js';
@@ -89,7 +89,7 @@ async function openWith(name: string, taken: 'wasm' | 'webgpu'): Promise<Opened>
       },
       onLost: (reason) => {
         choice.value = { backend: 'wasm', threads: 1, reason: `WebGPU was lost: ${reason}` };
-        say('problem', `WebGPU was lost (${reason}). WebAssembly went on from there.`);
+        sayProblem(t().engineers.gpuLost, reason);
       },
     },
   );
@@ -112,7 +112,7 @@ export async function openBundle(name: string): Promise<void> {
     } catch (cause) {
       if (wanted === 'wasm') throw cause;
       now = await openWith(name, 'wasm');
-      say('problem', `WebGPU does not work here (${messageOf(cause)}). WebAssembly is used.`);
+      sayProblem(t().engineers.gpuFails, cause);
     }
     [opened.value, choice.value] = [now, now.choice];
     await deviceSettings.set('bundle', name);

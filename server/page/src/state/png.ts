@@ -1,5 +1,7 @@
 import type { Preprocessing } from '@whet/runtime/web';
+import { t } from '../messages/index.js';
 import { unseenCanvas } from '../shared/canvas.js';
+import { PlainError } from './signals.js';
 
 // Pixels as the model sees them, as files and back: the same, to the last bit.
 
@@ -18,7 +20,8 @@ export async function fromPng(bytes: Uint8Array, { width, height, channels }: Pr
   const options = { colorSpaceConversion: 'none', premultiplyAlpha: 'none' } as const;
   const bitmap = await createImageBitmap(new Blob([bytes as Uint8Array<ArrayBuffer>]), options);
   if (bitmap.width !== width || bitmap.height !== height) {
-    throw new Error(`expected pictures of ${width} x ${height} pixels, got ${bitmap.width} x ${bitmap.height}`);
+    const cause = `expected pictures of ${width} x ${height} pixels, got ${bitmap.width} x ${bitmap.height}`;
+    throw new PlainError(t().projectDamaged, { cause });
   }
   const context = unseenCanvas(width, height);
   context.drawImage(bitmap, 0, 0);

@@ -74,8 +74,7 @@ export async function showPeople(now: Opened): Promise<void> {
   personId.value = (people.value.find(({ id }) => id === last) ?? (people.value[0] as Person)).id;
   const lost = carried.filter(({ extra }) => extra.isOlder);
   if (lost.length > 0) {
-    const names = lost.map(({ name }) => `“${name}”`).join(', ');
-    say('done', t().reopened(names));
+    say('done', t().reopened(lost.map(({ name }) => name)));
   }
 }
 

@@ -1,10 +1,11 @@
 import { labelsProblem } from '@whet/runtime/format';
 import type { Manifest } from '@whet/runtime/web';
 import { strFromU8, strToU8, unzipSync, zipSync } from 'fflate';
+import { t } from '../messages/index.js';
 import { type ClassOf, newClass, newPerson, type Person, pictureForm, picturesFrom } from './model.js';
 import { patternChoices } from './patterns.js';
 import { fromPng, toPng } from './png.js';
-import { bundleName } from './signals.js';
+import { bundleName, PlainError } from './signals.js';
 
 // A project as one file: a zip of folders of pictures, as the model sees them, and of what belongs to them.
 
@@ -51,17 +52,21 @@ export async function writeProject(person: Person, { preprocessing }: Manifest):
 /** What a file says of its project; throws where it says nothing that this page knows. */
 function aboutOf(files: Readonly<Record<string, Uint8Array>>): About {
   const text = files[ABOUT];
-  if (!text) throw new Error(`expected a project, with a ${ABOUT}, got another zip`);
+  if (!text) throw new PlainError(t().fileOther, { cause: `expected a ${ABOUT} in it, got none` });
   const about = JSON.parse(strFromU8(text)) as Partial<About> | null;
   if (about?.format !== FORMAT) {
-    throw new Error(`expected a project of the format ${FORMAT}, got ${String(about?.format).slice(0, 40)}`);
+    const cause = `expected the format ${FORMAT}, got ${String(about?.format).slice(0, 40)}`;
+    throw new PlainError(t().projectVersion, { cause });
   }
   const { name, model, form, pattern, classes } = about;
   const isWhole =
     [name, model, form, pattern].every((field) => typeof field === 'string') &&
     Array.isArray(classes) &&
     classes.every((one) => typeof one?.name === 'string' && Array.isArray(one.pictures));
-  if (!isWhole) throw new Error(`${ABOUT}: expected classes with names and pictures, got others`);
+  if (!isWhole)
+    throw new PlainError(t().projectDamaged, {
+      cause: `${ABOUT}: expected classes with names and pictures, got others`,
+    });
   return about as About;
 }
 
@@ -71,16 +76,17 @@ export async function readProject(bytes: Uint8Array, manifest: Manifest, digest:
   const about = aboutOf(files);
   const { preprocessing } = manifest;
   if (about.form !== pictureForm(preprocessing)) {
-    throw new Error(`expected pictures for the model that is open, got those of "${about.model.slice(0, 80)}"`);
+    throw new PlainError(t().projectModel(about.model.slice(0, 80)));
   }
   const problem = labelsProblem(about.classes.map(({ name }) => name));
-  if (problem) throw new Error(problem);
+  if (problem) throw new PlainError(t().fileNames, { cause: problem });
   const classes: ClassOf[] = [];
   for (const { name, isBackground, pictures } of about.classes) {
     const pixels: Uint8Array[] = [];
     for (const path of pictures) {
       const file = files[path];
-      if (!file) throw new Error(`expected the picture ${String(path).slice(0, 100)} in it, got none`);
+      if (!file)
+        throw new PlainError(t().projectDamaged, { cause: `expected ${String(path).slice(0, 100)} in it, got none` });
       pixels.push(await fromPng(file, preprocessing));
     }
     classes.push({ ...newClass(name, picturesFrom(pixels)), ...(isBackground ? { isBackground } : {}) });

@@ -1,6 +1,6 @@
 import { t } from '../messages/index.js';
 import type { Person } from './model.js';
-import { bundleName } from './signals.js';
+import { bundleName, PlainError } from './signals.js';
 
 // What was learned, in the fragment of a link, which browsers never send to a server.
 
@@ -48,6 +48,6 @@ export async function readLink(
     const profile = await through(fromText(text), new DecompressionStream('deflate-raw'));
     return { model, name: name.slice(0, 80) || t().sharedName, profile };
   } catch (cause) {
-    throw new Error(t().linkBroken, { cause });
+    throw new PlainError(t().linkBroken, { cause });
   }
 }

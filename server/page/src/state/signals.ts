@@ -41,6 +41,8 @@ export interface Comparison {
 export interface Notice {
   readonly kind: 'done' | 'problem';
   readonly text: string;
+  /** What a library or the browser said, for engineers. */
+  readonly detail?: string;
   /** What can be done about it, in a button. */
   readonly action?: { readonly label: string; readonly run: () => unknown };
 }
@@ -97,8 +99,8 @@ export const compared = computed(() =>
 /** ms that good news stays, and what can be acted upon; a problem stays until it is closed. */
 const [NEWS_MS, ACTION_MS] = [5000, 8000];
 
-export function say(kind: Notice['kind'], text: string, action?: Notice['action']): void {
-  const now: Notice = { kind, text, ...(action ? { action } : {}) };
+export function say(kind: Notice['kind'], text: string, action?: Notice['action'], detail = ''): void {
+  const now: Notice = { kind, text, ...(action ? { action } : {}), ...(detail ? { detail } : {}) };
   notice.value = now;
   if (kind === 'problem') return;
   setTimeout(
@@ -108,6 +110,13 @@ export function say(kind: Notice['kind'], text: string, action?: Notice['action'
     action ? ACTION_MS : NEWS_MS,
   );
 }
+
+/** An error whose message is for people, in their language. */
+export class PlainError extends Error {}
+
+/** Says what went wrong, with what was said of it for engineers. */
+export const sayProblem = (text: string, cause: unknown, action?: Notice['action']): void =>
+  say('problem', text, action, messageOf(cause));
 
 export const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));
 export const isAbort = (cause: unknown): boolean => (cause as { name?: string } | null)?.name === 'AbortError';

@@ -15,7 +15,7 @@ export function About() {
         {t().languageLabel}
         <select value={language.value} onChange={(event) => setLanguage(event.currentTarget.value)}>
           {languages.map(([code, name]) => (
-            <option key={code} value={code} lang={code}>
+            <option key={code} value={code} lang={code} translate={false}>
               {name}
             </option>
           ))}

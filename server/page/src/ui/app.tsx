@@ -2,6 +2,7 @@ import { t } from '../messages/index.js';
 import { memoryOnly, others, phase } from '../state/signals.js';
 import { About } from './about.js';
 import { Cards } from './cards.js';
+import { Detail } from './detail.js';
 import { Engineers } from './engineers/engineers.js';
 import { InstallOffer } from './install-offer.js';
 import { Keep } from './keep.js';
@@ -20,9 +21,9 @@ export function App() {
     <>
       <Top />
       {memoryOnly.value && (
-        <p class="banner" role="status">
-          <strong>{t().memoryOnly}</strong> {memoryOnly.value}. {t().memoryOnlyHint}
-        </p>
+        <div class="banner" role="status">
+          <strong>{t().memoryOnly}</strong> {t().memoryOnlyHint} <Detail text={memoryOnly.value} />
+        </div>
       )}
       <Models />
       {kind === 'loading' && <Loading />}

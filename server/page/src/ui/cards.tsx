@@ -5,7 +5,7 @@ import { addDemo } from '../state/computing.js';
 import { addClass, removeClass } from '../state/examples.js';
 import { addFolder } from '../state/folders.js';
 import { picturesOf } from '../state/model.js';
-import { classes, messageOf, say, seesColours } from '../state/signals.js';
+import { classes, sayProblem, seesColours } from '../state/signals.js';
 import { reading } from '../state/stage.js';
 import { ClassCard } from './class-card.js';
 import { FileButton } from './file-button.js';
@@ -22,7 +22,7 @@ export function Cards() {
   const demo = async () => {
     setLoading(true);
     await addDemo(demoUrl, seesColours.value ? 'things' : 'characters').catch((cause) =>
-      say('problem', messageOf(cause)),
+      sayProblem(t().demoFailed, cause),
     );
     setLoading(false);
   };

@@ -46,7 +46,10 @@ export function Failed() {
     <main class="single">
       <section class="card centred" role="alert">
         <h2>{t().couldNotLoad(title)}</h2>
-        <p class="detail">{phase.value.message}</p>
+        <p>{t().couldNotLoadText}</p>
+        <p class="detail quiet" lang="en" dir="ltr">
+          {phase.value.message}
+        </p>
         <button type="button" class="primary" onClick={retry}>
           {t().fetchAgain}
         </button>

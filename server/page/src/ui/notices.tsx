@@ -1,5 +1,6 @@
 import { t } from '../messages/index.js';
 import { notice } from '../state/signals.js';
+import { Detail } from './detail.js';
 import { Sign } from './signs.js';
 
 const close = () => {
@@ -13,8 +14,11 @@ export function Notices() {
   return (
     <div class="notices" role="status" aria-live="polite">
       {now && (
-        <p class={`notice ${now.kind}`}>
-          <span>{now.text}</span>
+        <div class={`notice ${now.kind}`}>
+          <span>
+            {now.text}
+            {now.detail && <Detail text={now.detail} />}
+          </span>
           {action && (
             <button
               type="button"
@@ -30,7 +34,7 @@ export function Notices() {
           <button type="button" class="plain round" aria-label={t().close} onClick={close}>
             <Sign name="off" size={18} />
           </button>
-        </p>
+        </div>
       )}
     </div>
   );

@@ -1,7 +1,7 @@
 import { t } from '../messages/index.js';
 import { ask } from '../state/engine.js';
 import { type Person, picturesOf } from '../state/model.js';
-import { isAbort, messageOf, opened, say } from '../state/signals.js';
+import { isAbort, opened, say, sayProblem } from '../state/signals.js';
 
 function save(contents: Uint8Array | Blob, name: string): void {
   const link = document.createElement('a');
@@ -32,7 +32,7 @@ export async function saveOnnx(person: Person): Promise<void> {
     save(await ask((compute) => compute.freeze(bytes)), fileName(person, 'onnx'));
     say('done', t().savedOnnx(name));
   } catch (cause) {
-    if (!isAbort(cause)) say('problem', t().onnxFailed(name, messageOf(cause)));
+    if (!isAbort(cause)) sayProblem(t().onnxFailed(name), cause);
   }
 }
 

@@ -27,7 +27,7 @@ export function Top() {
           <path d="M6 10l5 13 5-10 5 10 5-13" class="brand-mark" />
         </svg>
         <div>
-          <h1>Whet</h1>
+          <h1 translate={false}>Whet</h1>
           <p class="private">
             <Lock /> {t().privacy}
           </p>

@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { t } from '../messages/index.js';
 import type { Person } from '../state/model.js';
-import { isAbort, messageOf, say } from '../state/signals.js';
+import { isAbort, sayProblem } from '../state/signals.js';
 import { makeWebPage, saveWebPage } from './save.js';
 
 /** Bytes that mail takes at most, with many providers. */
@@ -18,7 +18,7 @@ export function WebPageDialog({ person, onClose }: { person: Person; onClose: ()
       (made) => !isGone && setFile(made),
       (cause) => {
         dialog.current?.close();
-        if (!isAbort(cause)) say('problem', t().webPageFailed(person.name, messageOf(cause)));
+        if (!isAbort(cause)) sayProblem(t().webPageFailed(person.name), cause);
       },
     );
     return () => {

@@ -22,7 +22,7 @@ import { densest } from '../state/patterns.js';
 import { encodeOnce, forgetEncoded, seenExamples, seenImage } from './encode-once.js';
 import { askHeldBack, type ComparedPattern, comparePattern, type HeldBackAnswers } from './hold-back.js';
 import type { Loader } from './loader.js';
-import { type PictureOptions, type SeenPicture, seePicture } from './pictures.js';
+import { type PictureOptions, type RefusedPicture, type SeenPicture, seePicture } from './pictures.js';
 import { type WebPageUrls, writeWebPage } from './web-page.js';
 
 // Everything that computes, in a thread of its own, so that the page never waits. It sees pictures, and may open no connection:
@@ -153,9 +153,9 @@ const compute = {
   },
 
   /** The pixels that the bundle would see of a picture, and whether it is a colourful one. */
-  async pixels(picture: Blob | ImageBitmap, options: PictureOptions = {}): Promise<SeenPicture> {
+  async pixels(picture: Blob | ImageBitmap, options: PictureOptions = {}): Promise<SeenPicture | RefusedPicture> {
     const seen = await seePicture(picture, opened().manifest.preprocessing, options);
-    return Comlink.transfer(seen, [seen.pixels.buffer]);
+    return 'problem' in seen ? seen : Comlink.transfer(seen, [seen.pixels.buffer]);
   },
 
   /** Adapts; rejects with an AbortError after {@link cancel}. `auto` tries all patterns, which are fetched for it. */

@@ -1,4 +1,11 @@
-import { decodeRgba, type Preprocessing, type RgbaImage, resizePixels } from '@whet/runtime/web';
+import {
+  decodeRgba,
+  type ImageProblem,
+  InputError,
+  type Preprocessing,
+  type RgbaImage,
+  resizePixels,
+} from '@whet/runtime/web';
 import { unseenCanvas } from '../shared/canvas.js';
 import { flattenLight } from './flatten-light.js';
 
@@ -16,13 +23,25 @@ export interface SeenPicture {
   readonly isColourful: boolean;
 }
 
-/** What a bundle sees of a picture. */
+/** Why a picture cannot be seen: errors lose that on their way out of a worker. */
+export interface RefusedPicture {
+  readonly problem: ImageProblem;
+  readonly detail: string;
+}
+
+/** What a bundle sees of a picture, or why it sees nothing. */
 export async function seePicture(
   picture: Blob | ImageBitmap,
   preprocessing: Preprocessing,
   { square = false, flatten = false }: PictureOptions,
-): Promise<SeenPicture> {
-  let image = picture instanceof Blob ? await decodeRgba(picture, { field: 'picture' }) : readBitmap(picture);
+): Promise<SeenPicture | RefusedPicture> {
+  let image: RgbaImage;
+  try {
+    image = picture instanceof Blob ? await decodeRgba(picture, { field: 'picture' }) : readBitmap(picture);
+  } catch (cause) {
+    if (cause instanceof InputError && cause.problem) return { problem: cause.problem, detail: cause.message };
+    throw cause;
+  }
   if (square) image = middle(image);
   const isColourful = hasColours(image);
   if (flatten && preprocessing.channels === 1) image = flattenLight(image);

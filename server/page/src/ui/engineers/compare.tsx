@@ -1,4 +1,5 @@
 import { useState } from 'preact/hooks';
+import { t } from '../../messages/index.js';
 import { cancel, compare } from '../../state/computing.js';
 import { classes, compared, comparing, comparison, missing, opened, people, personId } from '../../state/signals.js';
 import type { ComparedPattern } from '../../workers/hold-back.js';
@@ -10,30 +11,27 @@ const time = (value: number) => `${value < 100 ? value.toFixed(1) : Math.round(v
 
 /** Time and accuracy of a bundle's patterns, on examples that are held back in turn. */
 export function Compare() {
+  const words = t().engineers;
   const { manifest } = opened.value ?? {};
   const [left, setLeft] = useState<ReadonlySet<string>>(new Set());
   if (!manifest) return null;
   const names = Object.keys(manifest.patterns);
   const wanted = names.filter((name) => !left.has(name));
   const hasTwo = classes.value.some(({ pictures }) => pictures.length > 1);
-  const reason =
-    missing.value === undefined && hasTwo ? undefined : 'Two classes, one of them of two examples, are needed.';
+  const reason = missing.value === undefined && hasTwo ? undefined : words.compareNeeds;
   const results = compared.value;
   const other = comparison.value?.id === personId.value ? undefined : comparison.value;
   const progress = other
-    ? `Comparing on "${people.value.find(({ id }) => id === other.id)?.name ?? 'a deleted profile'}"`
-    : `${results.length} of ${wanted.length} patterns`;
+    ? words.comparingOn(people.value.find(({ id }) => id === other.id)?.name ?? words.deletedProfile)
+    : words.comparedSoFar(results.length, wanted.length);
   return (
     <details class="fold" open={results.length > 0 || comparing.value}>
       <summary>
-        <h3>Compare patterns</h3>
+        <h3>{words.compareTitle}</h3>
       </summary>
-      <p class="quiet">
-        Examples are predicted by a profile that was adapted without them, for each pattern. Those that move more fetch
-        more of the model.
-      </p>
+      <p class="quiet">{words.compareAbout}</p>
       <fieldset class="checks">
-        <legend>Patterns</legend>
+        <legend>{words.patterns}</legend>
         {names.map((name) => (
           <label key={name} class="check">
             <input
@@ -45,18 +43,18 @@ export function Compare() {
                 setLeft(next);
               }}
             />
-            {name}
+            <span translate={false}>{name}</span>
           </label>
         ))}
       </fieldset>
       <div class="row">
         {comparing.value ? (
           <button type="button" class="danger filled" onClick={cancel}>
-            Cancel
+            {words.cancel}
           </button>
         ) : (
           <button type="button" disabled={reason !== undefined || wanted.length === 0} onClick={() => compare(wanted)}>
-            Compare
+            {words.compare}
           </button>
         )}
         <p class="hint" role="status">
@@ -70,6 +68,7 @@ export function Compare() {
 
 /** One row a pattern, the fastest first; bars begin at nothing. */
 function Results({ results }: { results: readonly ComparedPattern[] }) {
+  const words = t().engineers;
   const sorted = [...results].sort((a, b) => a.adapt - b.adapt);
   const slowest = Math.max(...results.map(({ adapt }) => adapt));
   const bar = (share: number) => (
@@ -78,22 +77,25 @@ function Results({ results }: { results: readonly ComparedPattern[] }) {
     </span>
   );
   return (
-    <ScrollArea label="Compared patterns">
+    <ScrollArea label={words.results}>
       <table class="compared">
         <thead>
           <tr>
-            <th scope="col">pattern</th>
-            <th scope="col">held back, right</th>
-            <th scope="col">adapt</th>
-            <th scope="col">kept</th>
+            {words.columns.map((name) => (
+              <th key={name} scope="col">
+                {name}
+              </th>
+            ))}
           </tr>
         </thead>
         <tbody>
           {sorted.map((result) => (
             <tr key={result.pattern} data-pattern={result.pattern}>
-              <th scope="row">{result.pattern}</th>
+              <th scope="row" translate={false}>
+                {result.pattern}
+              </th>
               <td>
-                {result.right} of {result.count} ({percent(accuracyOf(result))}){bar(accuracyOf(result))}
+                {words.rightOf(result.right, result.count)} ({percent(accuracyOf(result))}){bar(accuracyOf(result))}
               </td>
               <td>
                 {time(result.adapt)}

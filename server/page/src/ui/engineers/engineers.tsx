@@ -22,10 +22,9 @@ import { LossChart } from './loss-chart.js';
 import { AdaptOutcome } from './outcome.js';
 import { AdaptTimes } from './times.js';
 
-const ABOUT_AUTO = 'Your examples choose: what they gain by moving, or nothing where no steps help.';
-
-/** What adapting does, with the words of the field: which weights may move, losses, times, and comparisons. In English in all languages. */
+/** What adapting does, with the words of the field: which weights may move, losses, times, and comparisons. What the model says of itself is English. */
 export function Engineers() {
+  const words = t().engineers;
   const { manifest } = opened.value ?? {};
   const now = person.value;
   const [isOpen, setOpen] = useState(false);
@@ -44,30 +43,35 @@ export function Engineers() {
       <summary>
         <h2>{t().forEngineers}</h2>
       </summary>
-      <div lang="en" dir="ltr" class="inside">
-        <p class="quiet">
+      <div class="inside">
+        <p class="quiet" lang="en" dir="ltr">
           {manifest.description} ({manifest.name} {manifest.version}).
         </p>
         <div class="row">
           <label class="field grow">
-            Pattern: what may move
+            {words.pattern}
             <select value={pattern} onChange={(event) => setPattern(event.currentTarget.value)}>
               {names.map((name) => (
-                <option key={name} value={name}>
-                  {name}
-                  {name === preset ? ' (default)' : ''}
+                <option key={name} value={name} translate={false}>
+                  {name === preset ? words.preset(name) : name}
                 </option>
               ))}
             </select>
           </label>
           <button type="button" disabled={missing.value !== undefined || running !== undefined} onClick={learnAgain}>
-            Adapt again
+            {words.adaptAgain}
           </button>
         </div>
-        <p class="quiet">{pattern === AUTO ? ABOUT_AUTO : manifest.patterns[pattern]?.description}</p>
+        {pattern === AUTO ? (
+          <p class="quiet">{words.about}</p>
+        ) : (
+          <p class="quiet" lang="en" dir="ltr">
+            {manifest.patterns[pattern]?.description}
+          </p>
+        )}
         <p class="quiet" role="status">
-          {running?.isChoosing ? 'Trying patterns' : running ? `Step ${running.losses.length}` : ''}
-          {isOlder && learned !== key.value && 'The model is newer than what this profile learned.'}
+          {running?.isChoosing ? words.trying : running ? words.step(running.losses.length) : ''}
+          {isOlder && learned !== key.value && words.isOlder}
         </p>
         {last && <AdaptOutcome last={last} />}
         {isOpen && losses && losses.length > 0 && <LossChart losses={losses} />}
@@ -83,30 +87,33 @@ const backends: Readonly<Record<'wasm' | 'webgpu', string>> = { wasm: 'WebAssemb
 
 /** What computes, and how fast. */
 function Runtime() {
+  const words = t().engineers;
   const now = choice.value;
   const times = opened.value?.milliseconds;
   const predicted = query.value?.prediction?.milliseconds;
   if (!now) return null;
   return (
     <section class="runtime">
-      <h3>Runtime</h3>
+      <h3>{words.runtime}</h3>
       <label class="field inline">
-        Computes on
+        {words.computesOn}
         <select value={backend.value} onChange={(event) => setBackend(event.currentTarget.value as BackendSetting)}>
-          <option value="auto">what is faster here</option>
-          <option value="wasm">WebAssembly</option>
-          <option value="webgpu" disabled={!('gpu' in navigator)}>
-            WebGPU
+          <option value="auto">{words.faster}</option>
+          <option value="wasm" translate={false}>
+            {backends.wasm}
+          </option>
+          <option value="webgpu" translate={false} disabled={!('gpu' in navigator)}>
+            {backends.webgpu}
           </option>
         </select>
       </label>
       <p class="quiet">
-        Now {backends[now.backend]}
-        {now.backend === 'wasm' && `, ${now.threads} ${now.threads === 1 ? 'thread' : 'threads'}`}
-        {now.reason !== 'chosen' && ` (${now.reason})`}.
-        {times && ` Loaded in ${Math.round(times.load)} ms, warm after ${Math.round(times.warmUp)} ms more.`}
-        {predicted !== undefined && ` Last prediction ${predicted.toFixed(1)} ms.`}
-        {frameMs.value > 0 && ` Camera ${(1000 / frameMs.value).toFixed(1)} frames a second.`}
+        {words.now(backends[now.backend])}
+        {now.backend === 'wasm' && `, ${words.threads(now.threads)}`}
+        {now.reason !== 'chosen' && <span lang="en"> ({now.reason})</span>}.
+        {times && ` ${words.loadedIn(Math.round(times.load), Math.round(times.warmUp))}`}
+        {predicted !== undefined && ` ${words.lastPrediction(`${predicted.toFixed(1)} ms`)}`}
+        {frameMs.value > 0 && ` ${words.frames((1000 / frameMs.value).toFixed(1))}`}
       </p>
     </section>
   );

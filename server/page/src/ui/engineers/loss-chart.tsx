@@ -1,4 +1,5 @@
 import { useEffect, useRef } from 'preact/hooks';
+import { t } from '../../messages/index.js';
 
 const HEIGHT = 190;
 
@@ -22,13 +23,12 @@ export function LossChart({ losses }: { losses: readonly number[] }) {
     };
   }, [losses]);
   const [first, last] = [losses[0] as number, losses.at(-1) as number];
-  const summary = `Loss of the examples: ${short(first)} before step 1, ${short(last)} before step ${losses.length}`;
+  const { lossLabel, lossCaption } = t().engineers;
+  const summary = lossLabel(short(first), short(last), losses.length);
   return (
     <figure class="chart">
       <div ref={place} role="img" aria-label={summary} style={{ minHeight: `${HEIGHT}px` }} />
-      <figcaption class="quiet">
-        Loss of the examples before each step: {short(first)} to {short(last)}
-      </figcaption>
+      <figcaption class="quiet">{lossCaption(short(first), short(last))}</figcaption>
     </figure>
   );
 }

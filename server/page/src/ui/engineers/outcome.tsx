@@ -1,56 +1,60 @@
 import type { AutoReport, HeldBack } from '@whet/runtime/web';
+import { t } from '../../messages/index.js';
 import type { LastAdaptation } from '../../state/model.js';
 
 /** How much of the examples came out right unseen, and why there were no steps, or what `auto` took and why; what it tried stands behind that. */
 export function AdaptOutcome({ last: { heldBack, spared, auto, losses, pattern } }: { last: LastAdaptation }) {
-  const right = heldBack ? `${ofAll(heldBack)} right when not seen` : '';
+  const words = t().engineers;
+  const right = heldBack ? `${words.unseenRight(heldBack.right, heldBack.asked)}.` : '';
   if (!auto) {
-    const said = [right, spared && `Took no steps of ${pattern}, solved for the head: ${spared}`].filter(Boolean);
-    return said.length > 0 ? <p class="quiet">{said.join('. ')}.</p> : null;
+    if (!right && !spared) return null;
+    return (
+      <p class="quiet">
+        {right}
+        {spared && ` ${words.spared(pattern)}: `}
+        {spared && <span lang="en">{spared}.</span>}
+      </p>
+    );
   }
   const isSolved = auto.trials.some(({ solved }) => solved);
-  const took =
-    losses.length > 0
-      ? `Took ${losses.length} steps of ${pattern}`
-      : isSolved
-        ? 'Solved for the head'
-        : 'Took no steps';
+  const took = losses.length > 0 ? words.tookSteps(losses.length, pattern) : isSolved ? words.solved : words.noSteps;
   return (
     <details class="tried">
       <summary class="quiet">
-        {right && `${right}. `}
-        {took}: {auto.reason}.
+        {right && `${right} `}
+        {took}: <span lang="en">{auto.reason}.</span>
       </summary>
       <Trials trials={auto.trials} />
     </details>
   );
 }
 
-const ofAll = ({ right, asked }: HeldBack) => `${right} of ${asked}`;
-
 function Trials({ trials }: Pick<AutoReport, 'trials'>) {
+  const words = t().engineers;
+  const rightOf = ({ right, asked }: HeldBack, isOfViews: boolean) =>
+    isOfViews ? words.rightOfViews(right, asked) : words.rightOf(right, asked);
   return (
     <table>
       <thead>
         <tr>
-          <th scope="col">tried</th>
-          <th scope="col">steps</th>
-          <th scope="col">right</th>
-          <th scope="col">loss</th>
-          <th scope="col">ms</th>
+          {[words.tried, words.steps, words.right, words.loss, 'ms'].map((name) => (
+            <th key={name} scope="col">
+              {name}
+            </th>
+          ))}
         </tr>
       </thead>
       <tbody>
         {trials.map(({ pattern, steps, solved, withViews, heldBack, views, milliseconds }) => {
           const told = heldBack ?? views;
+          const nameOf = (name: string) => (steps > 0 || solved ? name : words.start);
           return (
             <tr key={`${pattern} ${steps} ${solved} ${withViews}`}>
-              <th scope="row">
-                {steps > 0 || solved ? pattern : 'start'}
-                {withViews > 0 ? `, ${withViews} views` : ''}
+              <th scope="row" translate={false}>
+                {withViews > 0 ? words.withViews(nameOf(pattern), withViews) : nameOf(pattern)}
               </th>
               <td>{steps}</td>
-              <td>{told ? `${ofAll(told)}${told === views ? ' views' : ''}` : '–'}</td>
+              <td>{told ? rightOf(told, told === views) : '–'}</td>
               <td>{told ? Number(told.loss.toPrecision(2)) : '–'}</td>
               <td>{Math.round(milliseconds)}</td>
             </tr>

@@ -1,4 +1,5 @@
 import { useState } from 'preact/hooks';
+import { t } from '../../messages/index.js';
 import { measureSpeedUp } from '../../state/computing.js';
 import type { LastAdaptation } from '../../state/model.js';
 import { densest } from '../../state/patterns.js';
@@ -9,11 +10,12 @@ const sizeOf = (value: number) => (value < 1000 ? `${value} B` : `${(value / 100
 
 /** How long the last adaptation took, what moving everything would have, and what is kept. */
 export function AdaptTimes({ last, bytes }: { last: LastAdaptation; bytes: number }) {
+  const words = t().engineers;
   const { manifest } = opened.value ?? {};
   const [isMeasuring, setMeasuring] = useState(false);
   if (!manifest) return null;
   const most = densest(manifest);
-  const all = manifest.patterns[most]?.graphs.encode ? `the weights of "${most}"` : 'everything';
+  const all = manifest.patterns[most]?.graphs.encode ? words.weightsOf(most) : words.everything;
   const measure = async () => {
     setMeasuring(true);
     await measureSpeedUp();
@@ -22,40 +24,42 @@ export function AdaptTimes({ last, bytes }: { last: LastAdaptation; bytes: numbe
   return (
     <dl class="figures" data-milliseconds={last.total}>
       <div>
-        <dt>Adapted in</dt>
+        <dt>{words.adaptedIn}</dt>
         <dd>{milliseconds(last.total)}</dd>
         <dd class="quiet">
-          {last.encoded > 0 && `${milliseconds(last.encode)} to encode ${last.encoded} examples, `}
-          {milliseconds(last.steps)} {stepsTaken(last)}
-          {last.encoded < last.examples && `; ${last.examples - last.encoded} examples were encoded before`}
+          {last.encoded > 0 && `${words.encoded(milliseconds(last.encode), last.encoded)}, `}
+          {stepsTaken(last)}
+          {last.encoded < last.examples && `; ${words.encodedBefore(last.examples - last.encoded)}`}
         </dd>
       </div>
       {last.pattern !== most && (
         <div>
-          <dt>Speed-up</dt>
+          <dt>{words.speedUp}</dt>
           <dd>{last.dense === undefined ? '–' : `${(last.dense / last.total).toFixed(1)}×`}</dd>
           <dd class="quiet">
             {last.dense === undefined ? (
               <button type="button" disabled={isMeasuring || adapting.value !== undefined} onClick={measure}>
-                {isMeasuring ? 'Measuring' : `Measure moving ${all}`}
+                {isMeasuring ? words.measuring : words.measure(all)}
               </button>
             ) : (
-              `over moving ${all}, ${milliseconds(last.dense)} here`
+              words.overMoving(all, milliseconds(last.dense))
             )}
           </dd>
         </div>
       )}
       <div>
-        <dt>Kept</dt>
+        <dt>{words.kept}</dt>
         <dd>{sizeOf(bytes)}</dd>
-        <dd class="quiet">on this device, by pattern {last.pattern}</dd>
+        <dd class="quiet">{words.keptHere(last.pattern)}</dd>
       </div>
     </dl>
   );
 }
 
 /** What took the time beside encoding. */
-function stepsTaken({ auto, losses }: LastAdaptation): string {
-  if (auto) return `to try patterns and take ${losses.length} steps`;
-  return losses.length > 0 ? `for ${losses.length} steps` : 'for the head';
+function stepsTaken({ auto, losses, steps }: LastAdaptation): string {
+  const { forTrials, forSteps, forHead } = t().engineers;
+  const time = milliseconds(steps);
+  if (auto) return forTrials(time, losses.length);
+  return losses.length > 0 ? forSteps(time, losses.length) : forHead(time);
 }
