@@ -1,7 +1,6 @@
 import { type AdaptedValues, adaptPattern, movesHeadAlone, type StepsOptions, startBelow } from './adapt.js';
 import { maySpare } from './as-pictures.js';
 import { InputError } from './errors.js';
-import { familiarity } from './familiar.js';
 import { type Asked, cooled, type HeldBack, heldBackOf, temperatureOf } from './held-back.js';
 import { leftOutLogits } from './objectives.js';
 import type { Pattern } from './pattern.js';
@@ -130,7 +129,7 @@ export async function finished(
   const temperature = asked ? temperatureOf(asked) : await unaskedTemperature(pattern, rows, adapted);
   const familiar = from
     ? undefined
-    : await familiarity(pattern, rows, adapted, {
+    : await (await import('./familiar.js')).familiarity(pattern, rows, adapted, {
         moved,
         asked: adapted.solved ? asked : undefined,
         started: adapted.solved ? undefined : started,
