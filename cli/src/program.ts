@@ -1,28 +1,28 @@
 import { Command } from 'commander';
 
-/** The commands; each loads its part when it runs: `whet predict` on an edge box never loads the trainer. */
-const loaders: readonly ((version: string) => Promise<Command>)[] = [
-  async () => (await import('./commands/data.js')).dataCommand(),
-  async () => (await import('./commands/train.js')).trainCommand(),
-  async () => (await import('./commands/evaluate.js')).evaluateCommand(),
-  async () => (await import('./commands/export.js')).exportCommand(),
-  async () => (await import('./commands/report.js')).reportCommand(),
-  async () => (await import('./commands/search.js')).searchCommand(),
-  async () => (await import('./commands/compile.js')).compileCommand(),
-  async () => (await import('./commands/migrate.js')).migrateCommand(),
-  async (version) => (await import('./commands/serve.js')).serveCommand(version),
-  async () => (await import('./commands/keys.js')).keysCommand(),
-  async () => (await import('./commands/store.js')).storeCommand(),
-  async () => (await import('./commands/page.js')).pageCommand(),
-  async () => (await import('./commands/adapt.js')).adaptCommand(),
-  async () => (await import('./commands/predict.js')).predictCommand(),
-  async () => (await import('./commands/freeze.js')).freezeCommand(),
-  async () => (await import('./commands/doctor.js')).doctorCommand(),
-  async () => (await import('./commands/bench.js')).benchCommand(),
-];
+/** The commands by their names; each loads its part when it runs: `whet predict` on an edge box never loads the trainer. */
+const loaders: Readonly<Record<string, (version: string) => Promise<Command>>> = {
+  data: async () => (await import('./commands/data.js')).dataCommand(),
+  train: async () => (await import('./commands/train.js')).trainCommand(),
+  evaluate: async () => (await import('./commands/evaluate.js')).evaluateCommand(),
+  export: async () => (await import('./commands/export.js')).exportCommand(),
+  report: async () => (await import('./commands/report.js')).reportCommand(),
+  search: async () => (await import('./commands/search.js')).searchCommand(),
+  compile: async () => (await import('./commands/compile.js')).compileCommand(),
+  migrate: async () => (await import('./commands/migrate.js')).migrateCommand(),
+  serve: async (version) => (await import('./commands/serve.js')).serveCommand(version),
+  keys: async () => (await import('./commands/keys.js')).keysCommand(),
+  store: async () => (await import('./commands/store.js')).storeCommand(),
+  page: async () => (await import('./commands/page.js')).pageCommand(),
+  adapt: async () => (await import('./commands/adapt.js')).adaptCommand(),
+  predict: async () => (await import('./commands/predict.js')).predictCommand(),
+  freeze: async () => (await import('./commands/freeze.js')).freezeCommand(),
+  doctor: async () => (await import('./commands/doctor.js')).doctorCommand(),
+  bench: async () => (await import('./commands/bench.js')).benchCommand(),
+};
 
-/** The `whet` command with all its parts, of a version. */
-export async function whetProgram(version: string): Promise<Command> {
+/** The `whet` command of a version: with the one part of that name, or with all where there is none, as to say which there are. */
+export async function whetProgram(version: string, part = ''): Promise<Command> {
   const program = new Command('whet')
     .description(
       'Personalise a classifier on the device that uses it: meta-train, search, export, compile, adapt, predict, serve.',
@@ -30,6 +30,7 @@ export async function whetProgram(version: string): Promise<Command> {
     .version(version)
     .showHelpAfterError('(try --help)')
     .configureHelp({ showGlobalOptions: true });
-  for (const load of loaders) program.addCommand(await load(version));
+  const known = Object.hasOwn(loaders, part) ? [part] : Object.keys(loaders);
+  for (const name of known) program.addCommand(await (loaders[name] as (typeof loaders)[string])(version));
   return program;
 }

@@ -23,7 +23,7 @@ function optionOf(error: unknown, args: readonly string[]): string {
 /** Runs `whet` with arguments as a shell hands them on. What goes wrong is said in a line, and is the process's exit code. */
 export async function runCommand(args: readonly string[]): Promise<void> {
   try {
-    await stayAlive(await whetProgram(version)).parseAsync([...args], { from: 'user' });
+    await stayAlive(await whetProgram(version, args[0])).parseAsync([...args], { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError) {
       // Said already.

@@ -128,7 +128,7 @@ export class Bundle {
     const keptShape = labels && ([labels.length, featureLength] as const);
     const { weights: path, patterns } = this.manifest;
     const bytes = files.get(path);
-    if (bytes) this.#weights ??= new Weights(`${this.source.location}/${path}`, path, bytes);
+    if (bytes) this.#weights ??= new Weights(`${this.source.location}/${path}`, path, bytes, !this.preload);
     const weights = this.#weights as Weights;
     const pattern = loadPattern(this.source, files, weights, name, this.#known(name), keptShape);
     if (this.preload) await openGraphs(pattern);

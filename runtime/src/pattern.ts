@@ -100,7 +100,7 @@ export function loadPattern(
   const head = ['head.weight', 'head.bias'];
   const keptHead = keptShape && takeHead(start, keptShape, weights.location);
   for (const { name: value, moving } of manifest.moving) {
-    const stored = start.get(value)?.data.length;
+    const stored = start.get(value)?.shape.reduce((product, size) => product * size, 1);
     if (!head.includes(value) && stored !== moving) {
       throw new BundleError(
         `${weights.location}: pattern "${name}": "${value}": expected ${moving} values, got ${stored ?? 'none'}`,

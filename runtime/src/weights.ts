@@ -6,9 +6,13 @@ import { readPlaces, type StoredDType, type TensorPlace, tensorAt } from './safe
 
 type ValuePlace = PatternManifest['values'][string];
 
+const NUMBERS: readonly StoredDType[] = ['F32', 'F16'];
+
 /** The file that holds every weight of a bundle once. */
 export class Weights {
   readonly #places: ReadonlyMap<string, TensorPlace>;
+  /** Whole tensors that values start at: several patterns start at the same. */
+  readonly #whole = new Map<string, ProfileValue>();
 
   /** Throws {@link BundleError} where `bytes` are no safetensors file. */
   constructor(
@@ -17,6 +21,8 @@ export class Weights {
     /** Path in the bundle. */
     private readonly path: string,
     private readonly bytes: Uint8Array,
+    /** Whether a whole tensor's numbers are made when they are first asked for; `bytes` are held until then. */
+    private readonly isLazy = false,
   ) {
     try {
       this.#places = readPlaces(bytes).places;
@@ -32,9 +38,9 @@ export class Weights {
 
   /** A value where it starts. Throws {@link BundleError} where the file has no such tensor, or the mask does not fit it. */
   value({ tensor, mask, rows }: ValuePlace): ProfileValue {
-    const { shape, data } = this.#numbers(tensor);
-    if (rows !== undefined) return this.#rows(rows, { shape, data });
-    if (mask === undefined) return { shape, data };
+    if (rows !== undefined) return this.#rows(rows, this.#numbers(tensor));
+    if (mask === undefined) return this.#wholeOf(tensor);
+    const { data } = this.#numbers(tensor);
     const open = this.#bytes(mask);
     if (open.length > data.length) {
       throw new BundleError(`${this.location}: "${mask}": expected at most ${data.length} entries, got ${open.length}`);
@@ -58,8 +64,31 @@ export class Weights {
     return { shape: [kept.length], data: kept };
   }
 
+  #wholeOf(name: string): ProfileValue {
+    const known = this.#whole.get(name);
+    if (known) return known;
+    const value = this.isLazy ? this.#later(name) : this.#numbers(name);
+    this.#whole.set(name, value);
+    return value;
+  }
+
+  #later(name: string): ProfileValue {
+    const { shape } = this.#place(name, NUMBERS);
+    let make: (() => Float32Array) | undefined = () => this.#numbers(name).data;
+    let data: Float32Array | undefined;
+    return {
+      shape,
+      get data() {
+        data ??= make?.() as Float32Array;
+        // With the file's bytes.
+        make = undefined;
+        return data;
+      },
+    };
+  }
+
   #numbers(name: string): ProfileValue {
-    const { dtype, shape, data } = this.#read(name, ['F32', 'F16']);
+    const { dtype, shape, data } = this.#read(name, NUMBERS);
     return { shape, data: dtype === 'F16' ? fromHalves(data as Uint16Array) : (data as Float32Array) };
   }
 
@@ -68,14 +97,16 @@ export class Weights {
   }
 
   #read(name: string, dtypes: readonly StoredDType[]) {
+    return tensorAt(this.bytes, this.#place(name, dtypes));
+  }
+
+  #place(name: string, dtypes: readonly StoredDType[]): TensorPlace {
     const place = this.#places.get(name);
-    if (!place || !dtypes.includes(place.dtype)) {
-      const expected = dtypes.join(' or ');
-      throw new BundleError(
-        `${this.location}: "${name}": expected a tensor of ${expected}, got ${place?.dtype ?? 'none'}`,
-      );
-    }
-    return tensorAt(this.bytes, place);
+    if (place && dtypes.includes(place.dtype)) return place;
+    const expected = dtypes.join(' or ');
+    throw new BundleError(
+      `${this.location}: "${name}": expected a tensor of ${expected}, got ${place?.dtype ?? 'none'}`,
+    );
   }
 }
 

@@ -18,9 +18,8 @@ import { HeldBodies } from './request/held-bodies.js';
 import { JsonReader } from './request/json-reader.js';
 import { Pace } from './request/pace.js';
 import { adaptHandler } from './routes/adapt.js';
-import { docsHandler } from './routes/docs-page.js';
+import { documentHandlers } from './routes/documents.js';
 import { healthHandler, liveHandler, modelsHandler, readyHandler } from './routes/info.js';
-import { openApiDocument } from './routes/openapi.js';
 import { type PageOptions, pageRouter } from './routes/page.js';
 import { predictHandler } from './routes/predict.js';
 import {
@@ -122,7 +121,7 @@ export function appOf(service: Service, options: AppOptions): Express {
     const exposedHeaders = ['ETag', 'Location', 'Retry-After', 'Server-Timing'];
     app.use(cors({ origin: [...corsOrigins], exposedHeaders, preflightContinue: false }));
   }
-  const document = openApiDocument(service);
+  const documents = documentHandlers(service);
   // A key may have a limit of its own.
   const limits = service.auth === 'keys' || rateLimit > 0 ? [limitRate(rateLimit)] : [];
   const caller = [refuseOtherSites(service, options), authenticate(service), ...limits];
@@ -141,8 +140,8 @@ export function appOf(service: Service, options: AppOptions): Express {
     '/health': { get: [healthHandler(service)] },
     '/health/live': { get: [liveHandler] },
     '/health/ready': { get: [readyHandler(service)] },
-    '/openapi.json': { get: [(_request, response) => void response.json(document)] },
-    '/docs': { get: [docsHandler(document)] },
+    '/openapi.json': { get: [documents.json] },
+    '/docs': { get: [documents.page] },
   };
   for (const [path, handlers] of Object.entries(routes)) {
     const route = app.route(path);

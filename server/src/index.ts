@@ -9,7 +9,6 @@ export { defaultTimeouts, type Timeouts } from './guard/timeouts.js';
 export { defaultLimits, type Limits } from './limits.js';
 export { type RunningServer, type ServerOptions, startServer } from './listen.js';
 export type { ProblemBody, ProblemKind } from './problems.js';
-export { type Described, type OpenApiDocument, openApiDocument } from './routes/openapi.js';
 export type { PageFiles, PageOptions } from './routes/page.js';
 export { type Serving, serve } from './serve.js';
 export { maskAddress } from './stores/address.js';

@@ -1,7 +1,8 @@
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
-import { defaultLimits, openApiDocument } from '@whet/server';
+import { defaultLimits } from '@whet/server';
+import { openApiDocument } from '@whet/server/openapi';
 import { build } from 'vitepress';
 import { writeApi } from './api.js';
 import { commandsPage } from './commands.js';

@@ -56,6 +56,8 @@ export class EngineThread {
   /** Milliseconds that the first start took. */
   #startMs: number | undefined;
   #next = 0;
+  /** Requests that wait for its start. */
+  #early = 0;
   #closed = false;
 
   private constructor(
@@ -85,8 +87,9 @@ export class EngineThread {
     return thread;
   }
 
+  /** Requests that it has not answered yet, also those that wait for its start. */
   get busy(): number {
-    return this.#waiting.size;
+    return this.#waiting.size + this.#early;
   }
 
   adapt(job: Parameters<Engine['adapt']>[0], { signal, onStep }: AdaptControl): Promise<AdaptedProfile> {
@@ -136,7 +139,12 @@ export class EngineThread {
     onStep?: AdaptControl['onStep'],
     signal?: AbortSignal,
   ): Promise<unknown> {
-    await this.#ready;
+    this.#early++;
+    try {
+      await this.#ready;
+    } finally {
+      this.#early--;
+    }
     // It was ended while the thread was started anew.
     signal?.throwIfAborted();
     return new Promise((resolve, reject) => {

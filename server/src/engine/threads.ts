@@ -14,8 +14,8 @@ export interface ThreadOptions {
    */
   readonly preload?: 'default' | 'all';
   /**
-   * Whether it is there only when the threads that adapt are ready, too, as where another serves until then; false when absent, always with
-   * `preload: 'all'`.
+   * Whether it is there only when the threads that adapt are ready, too, as where another serves until then; always with `preload: 'all'`. Else,
+   * or when absent, they start when they are first needed.
    */
   readonly complete?: boolean;
   /** Adaptations that run at the same time, each in a thread with sessions of its own; 1 when absent. */
@@ -40,7 +40,7 @@ export async function threadedEngine(directories: readonly string[], options: Th
   const settings = (runs: 'predict' | 'adapt', niceness: number) => ({ directories, threads, preload, runs, niceness });
   const adapting = Array.from({ length: adaptThreads }, () => settings('adapt', adaptNiceness));
   const began = performance.now();
-  // Threads that adapt start when the one that predicts has, and nobody waits for them: a service answers in half of the time.
+  // Threads that adapt start when they are first needed: a service that only predicts is there in less time, and in less memory.
   const started = await Promise.allSettled([
     EngineThread.start(script, settings('predict', 0)),
     ...(isComplete ? adapting.map((each) => EngineThread.start(script, each)) : []),
@@ -60,10 +60,18 @@ export async function threadedEngine(directories: readonly string[], options: Th
     models.set(manifest.name, { name: manifest.name, manifest, digest });
   }
   const startMs = performance.now() - began;
-  const adapters =
-    ready.length > 0 ? ready : adapting.map((each) => EngineThread.begin(script, each, startMs, predictor.models));
+  const adapters = [...ready];
   const known = new LRUCache<string, true>({ maxSize: KNOWN_BYTES });
-  const idlest = () => adapters.reduce((best, each) => (each.busy < best.busy ? each : best));
+  /** One that adapts and has nothing to do: a new one where all are busy, up to as many as there may be, or else the least busy. */
+  const idlest = (): EngineThread => {
+    const free = adapters.find(({ busy }) => busy === 0);
+    if (free) return free;
+    const next = adapting[adapters.length];
+    if (!next) return adapters.reduce((best, each) => (each.busy < best.busy ? each : best));
+    const begun = EngineThread.begin(script, next, startMs, predictor.models);
+    adapters.push(begun);
+    return begun;
+  };
   return {
     models,
     get sessions() {

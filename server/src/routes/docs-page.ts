@@ -1,4 +1,3 @@
-import type { RequestHandler } from 'express';
 import type { OpenApiDocument } from './openapi.js';
 
 // A page without scripts: it works under the strictest policy, offline, and needs nothing from elsewhere.
@@ -62,15 +61,8 @@ interface Operation {
   >;
 }
 
-/** `GET /docs`: the document, to be read by people. */
-export function docsHandler(document: OpenApiDocument): RequestHandler {
-  const page = renderDocument(document);
-  return (_request, response) => {
-    response.type('html').send(page);
-  };
-}
-
-function renderDocument(document: OpenApiDocument): string {
+/** The document, to be read by people. */
+export function renderDocument(document: OpenApiDocument): string {
   const { info } = document;
   const paths = Object.entries((document.paths ?? {}) as unknown as Record<string, Record<string, Operation>>);
   const schemas = Object.entries((document.components?.schemas ?? {}) as Record<string, Schema>);

@@ -55,6 +55,9 @@ describe('whet', () => {
     const { commands: parts } = await whetProgram('0.0.0');
     expect(parts.map((part) => part.name()).sort()).toEqual(commands.sort());
     for (const part of parts) expect(part.helpInformation()).toContain(`Usage: whet ${part.name()}`);
+    const { commands: one } = await whetProgram('0.0.0', 'serve');
+    expect(one.map((part) => part.name())).toEqual(['serve']);
+    expect((await whetProgram('0.0.0', 'sreve')).commands).toHaveLength(commands.length);
     const help = await whet('train', '--help');
     expect(help.code).toBe(0);
     expect(help.out).toContain('Usage: whet train');

@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { defaultLimits, openApiDocument } from '@whet/server';
+import { defaultLimits } from '@whet/server';
+import { openApiDocument } from '@whet/server/openapi';
 import { repository } from '@whet/site/documents';
 import { type Command, CommanderError } from 'commander';
 import { parse } from 'shell-quote';

@@ -118,13 +118,29 @@ test('requests at the same time are predicted together, each with its own profil
   expect(list.predictions[20]?.label).toBe(each.predictions[0]?.label);
 });
 
+test('threads that adapt start when they are needed, as many as there are adaptations at once', async () => {
+  const options = { threads: 1, adaptThreads: 2, adaptNiceness: 0 };
+  const engine = await threadedEngine([directory], options);
+  engines.push(engine);
+  const job = { model: 'tiny', examples: examples.map(({ label, image }) => ({ label, image })) };
+  const adapt = () => engine.adapt(job, { signal: new AbortController().signal });
+  const { sessions } = engine;
+  await adapt();
+  await adapt();
+  const ofOne = engine.sessions - sessions;
+  expect(ofOne).toBeGreaterThan(0);
+  const adapted = await Promise.all([adapt(), adapt(), adapt()]);
+  expect(adapted).toHaveLength(3);
+  expect(engine.sessions - sessions).toBe(2 * ofOne);
+});
+
 test('sessions are made when they are first needed, or all before', async () => {
   const options = { threads: 1, adaptNiceness: 0 };
   const [engine, all] = await Promise.all([load(), threadedEngine([directory], { ...options, preload: 'all' })]);
   engines.push(all);
   const job = { model: 'tiny', examples: examples.map(({ label, image }) => ({ label, image })) };
   const signal = new AbortController().signal;
-  // The thread that adapts starts when the engine is there.
+  // The thread that adapts starts with the first adaptation.
   await engine.adapt(job, { signal });
   const { sessions } = engine;
   await engine.adapt(job, { signal });
