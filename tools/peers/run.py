@@ -99,7 +99,15 @@ def main():
     results = []
     for folder in folders:
         task = Task(folder)
-        adapt = open_task(task, told.threads)
+        try:
+            adapt = open_task(task, told.threads)
+            adapt()
+        except Exception as error:
+            # What an engine has no gradient for, say, it leaves out; who waits for its turns has no use for the rest.
+            if told.in_turns:
+                raise
+            print(f"not taken: {folder.name}: {error}", file=sys.stderr)
+            continue
         kept = {"losses": [], "milliseconds": [], "processor": []}
 
         def run(timed):
@@ -124,6 +132,8 @@ def main():
             for i in range(told.warm_up + told.runs):
                 run(i >= told.warm_up)
         results.append({**task.names, **kept})
+    if not results:
+        raise SystemExit(f"{told.tasks}: expected a task that {engine} can take, got none")
     machine = {"cpu": processor(), "cores": os.cpu_count(), "threads": told.threads}
     record = {"schema": "whet-peer/1", "engine": engine, "version": version, "machine": machine, "results": results}
     told.out.write_text(json.dumps(record, indent=2, allow_nan=False) + "\n")

@@ -63,7 +63,7 @@ def walk(network, values, feed, operators):
     for node in network.nodes:
         operator = operators.get(node.op)
         if operator is None:
-            raise SystemExit(f"{network.path}: {node.op} is not written here")
+            raise NotImplementedError(f"{network.path}: {node.op} is not written here")
         given = [got[name] if name in got else values[name] for name in node.inputs if name]
         got[node.output] = operator(node, *given)
     return got[network.output]

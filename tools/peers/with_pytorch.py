@@ -24,9 +24,12 @@ def operators(network):
         )
         return product if added is None else product + added
 
-    def mean(node, x, *_):
-        axes = network.integers(node.inputs[1]) if len(node.inputs) > 1 else node.attributes["axes"]
-        return x.mean(axes, keepdim=bool(node.attributes.get("keepdims", 1)))
+    def reduction(of):
+        def reduce(node, x, *_):
+            axes = network.integers(node.inputs[1]) if len(node.inputs) > 1 else node.attributes["axes"]
+            return of(x, axes, keepdim=bool(node.attributes.get("keepdims", 1)))
+
+        return reduce
 
     def reshape(node, x, _):
         shape = network.integers(node.inputs[1])
@@ -36,7 +39,9 @@ def operators(network):
         "Conv": conv,
         "BatchNormalization": normalize,
         "Gemm": gemm,
-        "ReduceMean": mean,
+        "ReduceMean": reduction(torch.mean),
+        "ReduceSum": reduction(torch.sum),
+        "ReduceSumSquare": reduction(lambda x, *axes, **more: torch.sum(x * x, *axes, **more)),
         "Reshape": reshape,
         "Relu": lambda node, x: F.relu(x),
         "Clip": lambda node, x, low, high: torch.clamp(x, float(low), float(high)),
@@ -46,6 +51,9 @@ def operators(network):
         "Transpose": lambda node, x: x.permute(node.attributes["perm"]),
         "Concat": lambda node, *given: torch.cat(given, node.attributes["axis"]),
         "Identity": lambda node, x: x,
+        "Less": lambda node, a, b: a < b,
+        "Where": lambda node, condition, a, b: torch.where(condition, a, b),
+        "Sqrt": lambda node, x: torch.sqrt(x),
         "MatMul": lambda node, a, b: a @ b,
         "Add": lambda node, a, b: a + b,
         "Sub": lambda node, a, b: a - b,

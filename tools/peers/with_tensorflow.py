@@ -26,7 +26,7 @@ def orders_of(network):
             group = node.attributes.get("group", 1)
             shape = network.values[node.inputs[1]].shape if node.inputs[1] in network.values else None
             if group > 1 and shape is not None and shape[:2] != (group, 1):
-                raise SystemExit(f"{network.path}: Conv of {group} groups is not written here")
+                raise NotImplementedError(f"{network.path}: Conv of {group} groups is not written here")
             orders[node.inputs[1]] = ORDERS["depthwise" if group > 1 else "conv"]
         elif node.op in ELEMENTWISE and node.output in orders:
             orders.update((name, orders[node.output]) for name in node.inputs)
@@ -63,7 +63,7 @@ def operators(network, orders):
 
     def pool(node, x):
         if any(node.attributes.get("pads", [0])):
-            raise SystemExit(f"{network.path}: MaxPool with pads is not written here")
+            raise NotImplementedError(f"{network.path}: MaxPool with pads is not written here")
         kernel = node.attributes["kernel_shape"]
         return tf.nn.max_pool2d(x, kernel, node.attributes.get("strides", kernel), "VALID")
 
@@ -72,10 +72,15 @@ def operators(network, orders):
         product = tf.matmul(left, right, transpose_a=a, transpose_b=b)
         return product if added is None else product + added
 
-    def mean(node, x, *_):
-        axes = network.integers(node.inputs[1]) if len(node.inputs) > 1 else list(node.attributes["axes"])
-        keep = bool(node.attributes.get("keepdims", 1))
-        return tf.reduce_mean(x, [axis[each] for each in axes] if x.shape.rank == 4 else axes, keepdims=keep)
+    def reduction(of):
+        def reduce(node, x, *_):
+            axes = network.integers(node.inputs[1]) if len(node.inputs) > 1 else list(node.attributes["axes"])
+            keep = bool(node.attributes.get("keepdims", 1))
+            if x.shape.rank == 4 and not keep:
+                raise NotImplementedError(f"{network.path}: {node.op} that leaves axes of images out is not written here")
+            return of(x, [axis[each] for each in axes] if x.shape.rank == 4 else axes, keepdims=keep)
+
+        return reduce
 
     def reshape(node, x, _):
         x, shape = channels_first(x), network.integers(node.inputs[1])
@@ -90,7 +95,7 @@ def operators(network, orders):
 
     def transpose(node, x):
         if x.shape.rank == 4:
-            raise SystemExit(f"{network.path}: Transpose of images is not written here")
+            raise NotImplementedError(f"{network.path}: Transpose of images is not written here")
         return tf.transpose(x, node.attributes["perm"])
 
     def concat(node, *given):
@@ -102,7 +107,9 @@ def operators(network, orders):
         "BatchNormalization": normalize,
         "MaxPool": pool,
         "Gemm": gemm,
-        "ReduceMean": mean,
+        "ReduceMean": reduction(tf.reduce_mean),
+        "ReduceSum": reduction(tf.reduce_sum),
+        "ReduceSumSquare": reduction(lambda x, axes, keepdims: tf.reduce_sum(x * x, axes, keepdims=keepdims)),
         "Reshape": reshape,
         "Flatten": flatten,
         "Transpose": transpose,
@@ -111,6 +118,9 @@ def operators(network, orders):
         "Clip": lambda node, x, low, high: tf.clip_by_value(x, low, high),
         "GlobalAveragePool": lambda node, x: tf.reduce_mean(x, (1, 2), keepdims=True),
         "Identity": lambda node, x: x,
+        "Less": lambda node, a, b: a < b,
+        "Where": lambda node, condition, a, b: tf.where(condition, a, b),
+        "Sqrt": lambda node, x: tf.sqrt(x),
         "MatMul": lambda node, a, b: tf.matmul(a, b),
         "Add": lambda node, a, b: a + b,
         "Sub": lambda node, a, b: a - b,
