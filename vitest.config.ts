@@ -10,7 +10,7 @@ export default defineConfig({
   resolve: { conditions: [SOURCE] },
   ssr: { resolve: { conditions: [SOURCE, 'module', 'node', 'development'] } },
   test: {
-    include: ['*/src/**/*.test.ts'],
+    include: ['*/src/**/*.test.ts', 'server/page/src/**/*.test.ts'],
     globalSetup: './test/build.ts',
     testTimeout: 180_000,
     hookTimeout: 120_000,

@@ -185,4 +185,33 @@ describe.skipIf(!chromiumPath)(`the page on a phone${skipReason}`, () => {
     expect((await phoneNow()).felt).toContain(-1);
     expect(phoneContext.problems).toEqual([]);
   });
+
+  it('put away while it records, it keeps what was recorded and goes on learning', async () => {
+    const { page, button, card } = driver;
+    const before = (await phoneNow()).felt.length;
+    await button('Hold to record Thing 2').hover();
+    await page.mouse.down();
+    await expect.poll(async () => (await phoneNow()).felt.length).toBeGreaterThan(before);
+    const isSeen = (state: DocumentVisibilityState) =>
+      page.evaluate((value) => {
+        Object.defineProperty(document, 'visibilityState', { value, configurable: true });
+        document.dispatchEvent(new Event('visibilitychange'));
+      }, state);
+    await isSeen('hidden');
+    await page.locator('.frame:not(.recording)').waitFor();
+    const thumbs = () => page.locator('.thumb:not(.coming)').count();
+    const all = page.locator('.status-line.learned');
+    await expect
+      .poll(async () => [await all.allInnerTexts(), await thumbs()].join())
+      .toMatch(/Learned from (\d+) pictures.*,\1$/);
+    expect(await card('Thing 2').locator('.thumb').count()).toBeGreaterThan(1);
+    const felt = (await phoneNow()).felt.length;
+    await page.mouse.up();
+    await isSeen('visible');
+    // It sees again; what was let go meanwhile adds nothing.
+    const looked = await page.locator('.prediction').getAttribute('data-query');
+    await page.locator(`.prediction:not([data-query="${looked}"])`).waitFor();
+    expect((await phoneNow()).felt.length).toBe(felt);
+    expect(phoneContext.problems).toEqual([]);
+  });
 });
