@@ -1,7 +1,7 @@
 import { type ImageProblem, InputError } from '../errors.js';
 import { type RgbaImage, resizePixels } from '../pixels.js';
 import type { Preprocessing } from '../preprocessing.js';
-import { readImageHeader, webpOrientation } from './image-size.js';
+import { readImageHeader } from './image-size.js';
 
 export interface BrowserDecodeOptions {
   /** What the file is called in an error; `image` when absent. */
@@ -64,7 +64,7 @@ export async function decodeRgba(file: Blob, options: BrowserDecodeOptions = {})
   }
   try {
     const image = readBitmap(bitmap);
-    return format === 'WebP' ? await uprightWebp(image, file) : image;
+    return format === 'WebP' ? await (await import('./upright-webp.js')).uprightWebp(image, file) : image;
   } catch (cause) {
     throw refuse('no-room', `${width} x ${height} pixels are too many for this browser`, cause);
   } finally {
@@ -87,40 +87,4 @@ export function readBitmap(bitmap: ImageBitmap): RgbaImage {
   context.drawImage(bitmap, 0, 0);
   const { data } = context.getImageData(0, 0, width, height);
   return { width, height, data };
-}
-
-/** Turns what a browser made of a WebP file upright, where it leaves that to others, as Chromium does. */
-async function uprightWebp(image: RgbaImage, file: Blob): Promise<RgbaImage> {
-  const orientation = webpOrientation(new Uint8Array(await file.arrayBuffer()));
-  return orientation === 1 || (await turnsWebp()) ? image : upright(image, orientation);
-}
-
-/** A WebP file of 2 x 1 pixels that EXIF says to turn by a quarter. */
-const TURNED =
-  'UklGRk4AAABXRUJQVlA4WAoAAAAIAAAAAQAAAAAAVlA4TA4AAAAvAQAAAAcQEf0PRET/A0VYSUYaAAAASUkqAAgAAAABABIBAwABAAAABgAAAAAAAAA=';
-let turns: Promise<boolean> | undefined;
-
-function turnsWebp(): Promise<boolean> {
-  const bytes = Uint8Array.from(atob(TURNED), (character) => character.charCodeAt(0));
-  turns ??= createImageBitmap(new Blob([bytes]), { imageOrientation: 'from-image' }).then(
-    ({ width, height }) => height > width,
-    () => false,
-  );
-  return turns;
-}
-
-/** An image as its EXIF orientation says to show it: mirrored by 2, 4, 5 and 7, on its side by 5 to 8. */
-function upright({ width: w, height: h, data }: RgbaImage, orientation: number): RgbaImage {
-  const [width, height] = orientation > 4 ? [h, w] : [w, h];
-  const pixels = new Uint32Array(data.buffer, data.byteOffset, w * h);
-  const out = new Uint32Array(w * h);
-  const isRight = [2, 3, 7, 8].includes(orientation);
-  const isBottom = [3, 4, 6, 7].includes(orientation);
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      const [sx, sy] = orientation > 4 ? [y, x] : [x, y];
-      out[y * width + x] = pixels[(isBottom ? h - 1 - sy : sy) * w + (isRight ? w - 1 - sx : sx)] as number;
-    }
-  }
-  return { width, height, data: new Uint8ClampedArray(out.buffer) };
 }

@@ -1,6 +1,7 @@
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
-import { readImageHeader, webpOrientation } from './image-size.js';
+import { readImageHeader } from './image-size.js';
+import { webpOrientation } from './upright-webp.js';
 
 const image = sharp({ create: { width: 301, height: 77, channels: 4, background: '#20406080' } });
 

@@ -51,32 +51,3 @@ function webpSize(bytes: Uint8Array, view: DataView) {
   }
   return { width: view.getUint16(26, true) & 0x3fff, height: view.getUint16(28, true) & 0x3fff };
 }
-
-/** The EXIF orientation of a whole WebP file, 1 to 8; 1 where it states none. */
-export function webpOrientation(bytes: Uint8Array): number {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  for (let at = 12; at + 8 <= bytes.length; ) {
-    const length = view.getUint32(at + 4, true);
-    if (text(bytes, at, at + 4) === 'EXIF') return exifOrientation(bytes.subarray(at + 8, at + 8 + length));
-    // Chunks are of an even length.
-    at += 8 + length + (length % 2);
-  }
-  return 1;
-}
-
-/** The orientation in EXIF's first directory, which is that of a TIFF file. */
-function exifOrientation(exif: Uint8Array): number {
-  const start = text(exif, 0, 4) === 'Exif' ? 6 : 0;
-  const view = new DataView(exif.buffer, exif.byteOffset + start, Math.max(0, exif.length - start));
-  if (view.byteLength < 8) return 1;
-  const little = view.getUint16(0) === 0x4949;
-  const at = view.getUint32(4, little);
-  if (at + 2 > view.byteLength) return 1;
-  const count = view.getUint16(at, little);
-  for (let entry = at + 2; entry + 12 <= view.byteLength && entry < at + 2 + 12 * count; entry += 12) {
-    if (view.getUint16(entry, little) !== 0x0112) continue;
-    const value = view.getUint16(entry + 8, little);
-    return value >= 1 && value <= 8 ? value : 1;
-  }
-  return 1;
-}

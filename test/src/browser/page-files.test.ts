@@ -17,6 +17,7 @@ import { BRIGHT, photographs } from '../bundle/photographs.js';
 import { compileBytes } from '../compile/compile-helpers.js';
 import { CLASSES, FEATURES, flat, SIDE, smallClassifier } from '../compile/small-classifier.js';
 import { relativeError } from '../parity/reference.js';
+import { violationsOf } from './axe.js';
 
 describe.skipIf(!chromiumPath)(`the page's files on a host that fails and changes${skipReason}`, () => {
   let parent: string;
@@ -92,6 +93,18 @@ describe.skipIf(!chromiumPath)(`the page's files on a host that fails and change
     await problem.getByRole('button', { name: 'Try again' }).click();
     await driver.adaptedBy('from-block4');
     await expect.poll(kept).toBe(1);
+  });
+
+  it('says plainly that much that has moved is too much for a link, and offers the file', async () => {
+    await driver.button('Share a link').click();
+    const dialog = page.locator('dialog[open]');
+    await dialog.getByText(/^What it learned is [\d.]+ kB, too much for a link\. Save the file instead\.$/).waitFor();
+    expect(await dialog.getByLabel('Link').count()).toBe(0);
+    expect(await violationsOf(page)).toEqual([]);
+    const download = page.waitForEvent('download');
+    await driver.answer('Save what it learned');
+    expect((await download).suggestedFilename()).toMatch(/\.whet-profile$/);
+    await driver.answer('Done');
   });
 
   it('names the model that is damaged, and fetches that one again', async () => {

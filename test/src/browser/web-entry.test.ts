@@ -51,7 +51,17 @@ describe('@whet/runtime/web', () => {
     const code = [...usual].map((name) => byName.get(name)?.code).join('\n');
     const rest = chunks.filter(({ fileName }) => !usual.has(fileName)).map(({ name }) => name);
     expect(rest.sort()).toEqual([
-      ...['archive', 'auto', 'choose', 'familiar', 'freeze', 'profile-store', 'remember', 'sha256', 'views', 'webgpu'],
+      'archive',
+      'auto',
+      'choose',
+      'familiar',
+      'freeze',
+      'profile-store',
+      'remember',
+      'sha256',
+      'upright-webp',
+      'views',
+      'webgpu',
     ]);
     const imports = new Set(chunks.flatMap((chunk) => [...chunk.imports, ...chunk.dynamicImports]));
     for (const chunk of chunks) imports.delete(chunk.fileName);

@@ -81,11 +81,11 @@ describe('whet freeze', () => {
       expect(out).toMatch(/^me\.html: [\d.]+ MB, opens in a browser from a disk\nclass-60, class-61\n$/);
       const folder = join(cwd, 'data/day/class-61');
       const [own] = await readdir(folder);
-      const photo = join(cwd, 'photo.png');
-      // Larger, and of another shape.
+      const photo = join(cwd, 'photo.webp');
+      // Larger, of another shape, and of a format for which the script has a part of its own.
       await sharp(join(folder, own as string))
         .resize(300, 200, { fit: 'fill', kernel: 'cubic' })
-        .png()
+        .webp({ lossless: true })
         .toFile(photo);
       await writeFile(join(cwd, 'none.png'), 'no picture');
       const bundle = await loadBundle(join(cwd, 'b'), { threads: 1 });

@@ -1,11 +1,12 @@
 import { t } from '../messages/index.js';
+import { coarser } from './coarser.js';
 import type { Person } from './model.js';
 import { bundleName, PlainError } from './signals.js';
 
 // What was learned, in the fragment of a link, which browsers never send to a server.
 
 /** Characters that messengers pass on whole, mostly; and those that a link has at most. */
-export const [LONG_LINK, MOST_LINK] = [2000, 100_000];
+export const [LONG_LINK, MOST_LINK] = [2000, 64_000];
 /** Bytes that a profile in a link has at most once it is unpacked. */
 const MOST_BYTES = 4_000_000;
 
@@ -31,9 +32,10 @@ const toText = (bytes: Uint8Array): string =>
 const fromText = (text: string): Uint8Array =>
   Uint8Array.from(atob(text.replace(/-/g, '+').replace(/_/g, '/')), (character) => character.charCodeAt(0));
 
-/** A link that opens this page with what a project has learned. */
+/** A link that opens this page with what a project has learned, in fewer digits than a file has. */
 export async function linkTo({ name, bytes }: Person): Promise<string> {
-  const profile = toText(await through(bytes ?? new Uint8Array(), new CompressionStream('deflate-raw')));
+  if (!bytes) throw new PlainError(t().learnFirst);
+  const profile = toText(await through(coarser(bytes), new CompressionStream('deflate-raw')));
   const fragment = new URLSearchParams({ model: bundleName.value, name, profile });
   return `${location.origin}${location.pathname}#${fragment}`;
 }

@@ -3,6 +3,7 @@ import { t } from '../messages/index.js';
 import type { Person } from '../state/model.js';
 import { LONG_LINK, linkTo, MOST_LINK } from '../state/share.js';
 import { say } from '../state/signals.js';
+import { saveProfile } from './save.js';
 
 /** Characters that a QR code takes at the least correction. */
 const MOST_QR = 2900;
@@ -47,6 +48,11 @@ export function ShareDialog({ person, onClose }: { person: Person; onClose: () =
         {!isTooLong && link.length > LONG_LINK && <p class="quiet">{t().shareLong(size)}</p>}
         {code ? <Qr code={code} /> : link.length > MOST_QR && !isTooLong && <p class="quiet">{t().qrNone}</p>}
         <div class="row end">
+          {link.length > LONG_LINK && (
+            <button type="button" class={isTooLong ? 'primary' : ''} onClick={() => saveProfile(person)}>
+              {t().saveProfile}
+            </button>
+          )}
           {!isTooLong && 'share' in navigator && (
             <button type="button" onClick={() => navigator.share({ url: link }).catch(() => {})}>
               {t().shareVia}
