@@ -102,7 +102,7 @@ describe.skipIf(!chromiumPath)(`the page's files on a host that fails and change
     expect(await dialog.getByLabel('Link').count()).toBe(0);
     expect(await violationsOf(page)).toEqual([]);
     const download = page.waitForEvent('download');
-    await driver.answer('Save what it learned');
+    await driver.answer('Save the file');
     expect((await download).suggestedFilename()).toMatch(/\.whet-profile$/);
     await driver.answer('Done');
   });

@@ -181,7 +181,7 @@ describe.skipIf(!chromiumPath)(`what the page keeps and shares${skipReason}`, ()
     await sender.page.getByText('some messengers cut it off. The file is safer.').waitFor();
     expect(await violationsOf(sender.page)).toEqual([]);
     const download = sender.page.waitForEvent('download');
-    await sender.answer('Save what it learned');
+    await sender.answer('Save the file');
     expect((await download).suggestedFilename()).toBe('My-project.whet-profile');
     await sender.answer('Done');
     const receiver = new PageDriver(await other.context.newPage());

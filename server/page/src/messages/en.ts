@@ -225,7 +225,7 @@ export const en = {
   webPageMaking: 'Putting it together…',
   webPageSize: (size: string) => `One file of ${size}.`,
   webPageLarge: 'That is too much for mail: hand it on in another way.',
-  webPageSave: 'Save the file',
+  saveFile: 'Save the file',
   webPageFailed: (name: string) => `“${name}” cannot be saved as a web page.`,
   openedProfile: (name: string, count: number) => `Opened “${name}”: it knows ${things(count)}.`,
   openedProject: (name: string, count: number) => `Opened “${name}” with ${pictures(count)}.`,

@@ -214,7 +214,7 @@ export const es: Messages = {
   webPageMaking: 'Preparándola…',
   webPageSize: (size: string) => `Un archivo de ${size.replace('.', ',')}.`,
   webPageLarge: 'Es demasiado para el correo: pásala de otra manera.',
-  webPageSave: 'Guardar el archivo',
+  saveFile: 'Guardar el archivo',
   webPageFailed: (name: string) => `«${name}» no se puede guardar como página web.`,
   openedProfile: (name: string, count: number) => `Abierto «${name}»: conoce ${things(count)}.`,
   openedProject: (name: string, count: number) => `Abierto «${name}» con ${pictures(count)}.`,

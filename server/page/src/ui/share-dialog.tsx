@@ -50,7 +50,7 @@ export function ShareDialog({ person, onClose }: { person: Person; onClose: () =
         <div class="row end">
           {link.length > LONG_LINK && (
             <button type="button" class={isTooLong ? 'primary' : ''} onClick={() => saveProfile(person)}>
-              {t().saveProfile}
+              {t().saveFile}
             </button>
           )}
           {!isTooLong && 'share' in navigator && (

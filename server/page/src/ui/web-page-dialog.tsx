@@ -39,7 +39,7 @@ export function WebPageDialog({ person, onClose }: { person: Person; onClose: ()
             {t().notNow}
           </button>
           <button type="submit" class="primary" disabled={!file}>
-            {t().webPageSave}
+            {t().saveFile}
           </button>
         </div>
       </form>
