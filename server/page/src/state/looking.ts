@@ -67,6 +67,8 @@ export async function showPicture(
 ): Promise<Uint8Array | undefined> {
   handedIn += 1;
   const id = handedIn;
+  // What was said of the one before is not of this one; frames of a camera are all of one view.
+  if (picture && !isLive) looksColourful.value = false;
   const pixels = picture && (await readPicture(await picture, options, name));
   if (id !== handedIn) return undefined;
   atHand = pixels && { id, pixels, isLive };

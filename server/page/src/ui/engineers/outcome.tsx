@@ -1,6 +1,7 @@
 import type { AutoReport, HeldBack } from '@whet/runtime/web';
 import { t } from '../../messages/index.js';
 import type { LastAdaptation } from '../../state/model.js';
+import { ScrollArea } from '../scroll-area.js';
 
 /** How much of the examples came out right unseen, and why there were no steps, or what `auto` took and why; what it tried stands behind that. */
 export function AdaptOutcome({ last: { heldBack, spared, auto, losses, pattern } }: { last: LastAdaptation }) {
@@ -24,7 +25,9 @@ export function AdaptOutcome({ last: { heldBack, spared, auto, losses, pattern }
         {right && `${right} `}
         {took}: <span lang="en">{auto.reason}.</span>
       </summary>
-      <Trials trials={auto.trials} />
+      <ScrollArea label={words.tried}>
+        <Trials trials={auto.trials} />
+      </ScrollArea>
     </details>
   );
 }
