@@ -201,7 +201,7 @@ if (options.times) {
     const rule = known ?? (rules.get(checkpoint.config.rule) as Rule);
     exportable.push({ method: name, checkpoint, rule, steps: steps ?? checkpoint.config.innerSteps });
   }
-  const found = await timeMethods(exportable, recipe.timed, Number(options.times));
+  const found = await timeMethods(exportable, dataset.preprocessing, recipe.timed, Number(options.times));
   await writeFile(timesFile, JSON.stringify([...found]));
 }
 const times = existsSync(timesFile) ? (JSON.parse(await readFile(timesFile, 'utf8')) as [string, number[]][]) : [];

@@ -1,3 +1,4 @@
+import type { Preprocessing } from '@whet/runtime/images';
 import { loadBundleFiles } from '@whet/runtime/node';
 import {
   buildBundle,
@@ -5,7 +6,6 @@ import {
   innerParameters,
   layersOf,
   noiseExamples,
-  omniglotPreprocessing,
   type PatternSpec,
   type Rule,
   taskSettings,
@@ -31,9 +31,10 @@ function patternOf(checkpoint: Checkpoint, { mask, moves, name }: Rule): Pattern
   return { name: 'method', description: `As ${name} adapts.`, layers: mask ? 'trained' : layers };
 }
 
-/** Median milliseconds to adapt each method's bundle on onnxruntime-node, encoding included, by method and shape. */
+/** Median milliseconds to adapt each method's bundle on onnxruntime-node, encoding included, by method and shape; of images as they were trained on. */
 export async function timeMethods(
   methods: readonly Exportable[],
+  preprocessing: Preprocessing,
   shapes: readonly { readonly ways: number; readonly shots: number }[],
   rounds: number,
   threads?: number,
@@ -46,7 +47,7 @@ export async function timeMethods(
         name: 'study',
         version: '0.0.0',
         description: method,
-        preprocessing: omniglotPreprocessing(checkpoint.config.model.imageSize),
+        preprocessing,
       });
       return { method, steps, bundle: await loadBundleFiles(contents, threads ? { threads } : {}) };
     }),
