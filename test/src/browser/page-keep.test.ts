@@ -16,6 +16,13 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runWhet } from '../command/whet-process.js';
 import { violationsOf } from './axe.js';
 
+/** The link that the dialog shows, which is made a moment after it opens. */
+async function madeLink({ page }: PageDriver): Promise<string> {
+  const field = page.getByLabel('Link', { exact: true });
+  await expect.poll(() => field.inputValue()).not.toBe('');
+  return field.inputValue();
+}
+
 describe.skipIf(!chromiumPath)(`what the page keeps and shares${skipReason}`, () => {
   let folder: string;
   let photos: string;
@@ -129,7 +136,7 @@ describe.skipIf(!chromiumPath)(`what the page keeps and shares${skipReason}`, ()
 
   it('a link that holds what it has learned, and a QR code of it where it is small; nothing of it is sent', async () => {
     await driver.button('Share a link').click();
-    const link = await driver.page.getByLabel('Link', { exact: true }).inputValue();
+    const link = await madeLink(driver);
     expect(link.startsWith(`${server.url}#model=drawn&name=Signs&profile=`)).toBe(true);
     await driver.page.getByRole('img', { name: 'QR code of the link' }).waitFor();
     await driver.button('Copy the link').click();
@@ -174,7 +181,7 @@ describe.skipIf(!chromiumPath)(`what the page keeps and shares${skipReason}`, ()
     const told: Record<string, number>[] = [];
     for (const { file } of asked) told.push(await sender.predict(file));
     await sender.button('Share a link').click();
-    const link = await sender.page.getByLabel('Link', { exact: true }).inputValue();
+    const link = await madeLink(sender);
     // As they are stored they would be 21,000 characters.
     expect(link.length).toBeLessThan(13_000);
     await sender.page.getByText('It is too long for a QR code.').waitFor();

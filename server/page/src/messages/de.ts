@@ -110,7 +110,7 @@ export const de: Messages = {
   drawFor: (name: string) => `${name} malen`,
   uploadFor: (name: string) => `Bilder von ${name} laden`,
   addDrawing: 'Dazunehmen',
-  addDrawingTo: (name: string) => `Diese Zeichnung dazu: ${name}`,
+  addDrawingTo: (name: string) => `Dazunehmen: diese Zeichnung zu ${name}`,
   addPicture: 'Dazunehmen',
   addPictureTo: (name: string) => `Dieses Bild dazu: ${name}`,
   removeThing: (name: string) => `${name} entfernen`,
