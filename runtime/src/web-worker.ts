@@ -7,7 +7,7 @@ import type { RgbaImage } from './pixels.js';
 import { type Profile, readProfile } from './profile.js';
 import type { AdaptOptions, AdaptResult, EncodedImage, Example, ImageInput, Prediction } from './types.js';
 import type { OrtFiles } from './web/assets.js';
-import type { Crossed, Host } from './web/worker.js';
+import type { Crossed, Host } from './web/worker-host.js';
 import type { WebLoadOptions } from './web.js';
 
 export interface WorkerLoadOptions extends Omit<WebLoadOptions, 'patterns' | 'onFetched'> {

@@ -105,5 +105,6 @@ export type { OrtFiles } from './web/assets.js';
 export type { BackendChoice, ChoiceMemory, WebBackend } from './web/choose.js';
 export { type BrowserDecodeOptions, decodeFile, decodeRgba } from './web/decode-image.js';
 export { type DownloadProgress, fetchFrom, type ReadFile } from './web/fetch-files.js';
+export { onceLoaded } from './web/once-loaded.js';
 export type { DeviceProfileStore, ProfileStoreOptions, StoredProfile } from './web/profile-store.js';
 export { ortVersion, usableThreads } from './web/wasm.js';

@@ -94,7 +94,10 @@ export class ComputeClient {
 
   /** Starts a worker and opens the bundle in it. */
   open(): Promise<Opened> {
-    const worker = new Worker(new URL('../workers/compute.ts', import.meta.url), { type: 'module', name: 'compute' });
+    const worker = new Worker(new URL('../workers/compute-worker.ts', import.meta.url), {
+      type: 'module',
+      name: 'compute',
+    });
     this.#worker = worker;
     this.#ended = new Promise((_, reject) => {
       this.#end = reject;

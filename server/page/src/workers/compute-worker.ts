@@ -1,0 +1,3 @@
+import { onceLoaded } from '@whet/runtime/web';
+
+onceLoaded(() => import('./compute.js'));
