@@ -2,7 +2,6 @@ import type { OutputInfo, Sharp } from 'sharp';
 import { InputError } from './errors.js';
 import { formatOf } from './image-formats.js';
 import { reducibleBy } from './jpeg-header.js';
-import { MissingPackageError } from './missing-package.js';
 import { sampleNearest } from './nearest.js';
 import { pictureChannels } from './picture-channels.js';
 import { greyOf, pixelsToTensor, resizePlanes } from './pixels.js';
@@ -10,6 +9,7 @@ import { type Place, placeOf } from './place.js';
 import { withoutNeedless } from './png-chunks.js';
 import type { Preprocessing } from './preprocessing.js';
 import { neededPart, type Size } from './resample.js';
+import { loadSharp } from './sharp.js';
 
 export { type ClassImages, type FoundImages, listClasses, listImages } from './image-folders.js';
 export { pictureChannels } from './picture-channels.js';
@@ -27,8 +27,6 @@ export interface DecodeOptions {
   /** The file is the caller's own, not what a stranger sent: GIF, TIFF and AVIF are read too, and more pixels. */
   readonly isOwn?: boolean;
 }
-
-const loadSharp = () => import('sharp').catch(MissingPackageError.of('sharp', 'decoding images'));
 
 const MAX_PIXELS = 16_000_000;
 const OWN_MAX_PIXELS = 100_000_000;
@@ -100,7 +98,7 @@ async function pixelsOf(
 ): Promise<Uint8Array> {
   const wanted = pictureChannels(p, field);
   // Loaded with the first image: what adapts to tensors alone does without its native library.
-  const { default: sharp } = await loadSharp();
+  const sharp = loadSharp();
   const background = { r: p.background, g: p.background, b: p.background };
   const isLinear = wanted === 1 && p.grey !== 'rec601';
   const channels = isLinear ? 1 : 3;
@@ -201,7 +199,7 @@ async function readHeader(
   format: string,
   field: string,
 ): Promise<{ width: number; height: number }> {
-  const { default: sharp } = await loadSharp();
+  const sharp = loadSharp();
   try {
     const { autoOrient, format: found } = await sharp(bytes, { failOn: 'error', limitInputPixels: false }).metadata();
     // libvips looks at the same bytes.

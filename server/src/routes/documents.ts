@@ -1,17 +1,13 @@
 import type { RequestHandler } from 'express';
-import type { Described } from './openapi.js';
+import { renderDocument } from './docs-page.js';
+import { type Described, openApiDocument } from './openapi.js';
 
 /** `GET /openapi.json` and `GET /docs`: made when they are first asked for, as few ever are. */
-export function documentHandlers(described: Described): {
+export function documentHandlers({ limits, version, auth }: Described): {
   readonly json: RequestHandler;
   readonly page: RequestHandler;
 } {
-  const { limits, version, auth } = described;
-  const make = async () => {
-    const [{ openApiDocument }, { renderDocument }] = await Promise.all([
-      import('./openapi.js'),
-      import('./docs-page.js'),
-    ]);
+  const make = () => {
     const document = openApiDocument({ limits, version, auth });
     return { document, page: renderDocument(document) };
   };
@@ -21,7 +17,7 @@ export function documentHandlers(described: Described): {
     return made;
   };
   return {
-    json: async (_request, response) => void response.json((await once()).document),
-    page: async (_request, response) => void response.type('html').send((await once()).page),
+    json: (_request, response) => void response.json(once().document),
+    page: (_request, response) => void response.type('html').send(once().page),
   };
 }

@@ -19,6 +19,7 @@ import {
   startServer,
 } from '@whet/server';
 import { writeTinyBundle } from '@whet/tools/bundles/tiny-bundle';
+import sharp from 'sharp';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { lacking } from '../needs.js';
 import { whetMain } from '../programs.js';
@@ -309,6 +310,13 @@ test.skipIf(!Object.values(tools).every(Boolean))(
     probe.close();
     const url = `http://127.0.0.1:${port}`;
     const folder = await writeTinyBundle();
+    const examples = await Promise.all(
+      [0, 255].map(async (grey) => {
+        const create = { width: 8, height: 8, channels: 3, background: { r: grey, g: grey, b: grey } } as const;
+        return { label: `${grey}`, image: (await sharp({ create }).png().toBuffer()).toString('base64') };
+      }),
+    );
+    const pictures = JSON.stringify({ examples });
     const args = ['serve', folder, '--port', `${port}`, '--store', 'memory:', '--threads', '1', '--log-level', 'info'];
     const command = [process.execPath, ...whetMain, ...args, '--adapt-niceness', '0'];
     const child = spawn('bash', ['-c', 'exec "$0" "$@" >/dev/full 2>/dev/full', ...command], { stdio: 'ignore' });
@@ -335,10 +343,18 @@ test.skipIf(!Object.values(tools).every(Boolean))(
         const [refused] = (await once(first, 'data')) as [Buffer];
         expect(String(refused)).toMatch(/^HTTP\/1\.1 503 [\s\S]*"type":"\/problems\/unavailable"/);
       }
+      // What is first needed now: what decodes pictures cannot be loaded, the API's document needs no file.
+      const length = `Content-Length: ${pictures.length}\r\nContent-Type: application/json`;
+      first.write(`POST /adapt HTTP/1.1\r\nHost: localhost\r\n${length}\r\n\r\n${pictures}`);
+      expect(String((await once(first, 'data'))[0])).toMatch(/^HTTP\/1\.1 500 /);
+      first.write('GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n');
+      expect(String((await once(first, 'data'))[0])).toMatch(/^HTTP\/1\.1 200 /);
       await allow(1024);
       for (const socket of sockets) socket.destroy();
       await expect.poll(live, { timeout: 20_000 }).toBe(200);
-      expect((await fetch(url)).status).toBe(200);
+      for (const path of ['', 'docs', 'openapi.json']) expect((await fetch(`${url}/${path}`)).status).toBe(200);
+      const headers = { 'Content-Type': 'application/json' };
+      expect((await fetch(`${url}/adapt`, { method: 'POST', headers, body: pictures })).status).toBe(201);
       expect(child.exitCode).toBeNull();
       child.kill('SIGTERM');
       expect(await ended).toEqual([0, null]);

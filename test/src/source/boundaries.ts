@@ -23,6 +23,7 @@ const outside: readonly { readonly files: RegExp; readonly packages: readonly Re
   { files: /^runtime\/src\/node\.ts$/, packages: [/^onnxruntime-common$/, /^node:(fs\/promises|path)$/] },
   { files: /^runtime\/src\/ort-node\.ts$/, packages: [/^onnxruntime-node$/, /^node:module$/] },
   { files: /^runtime\/src\/images\.ts$/, packages: [/^sharp$/] },
+  { files: /^runtime\/src\/sharp\.ts$/, packages: [/^sharp$/, /^node:module$/] },
   { files: /^runtime\/src\/image-folders\.ts$/, packages: [/^node:(fs\/promises|path)$/] },
   {
     files: /^runtime\/src\/web(-worker)?(\.ts$|\/)/,
