@@ -24,6 +24,8 @@ export interface LoadOptions extends OpenOptions {
    * little slower by itself, and better where other work shares the cores.
    */
   readonly spinning?: boolean;
+  /** Reads a file of the bundle by its path in it, in place of {@link openBundleFiles}. */
+  readonly read?: (path: string) => Promise<Uint8Array>;
 }
 
 /** The version of onnxruntime-node that runs the graphs. */
@@ -73,11 +75,14 @@ export async function readBundle(place: string): Promise<{ manifest: Manifest; c
  * of all graphs; throws {@link BundleError} naming the file that does not fit.
  */
 export function loadBundle(place: string, options: LoadOptions = {}): Promise<Bundle> {
-  return open(place, openBundleFiles(place), options);
+  return open(place, options.read ?? openBundleFiles(place), options);
 }
 
 /** The same of files in memory, by their paths in a bundle. */
-export function loadBundleFiles(files: ReadonlyMap<string, Uint8Array>, options: LoadOptions = {}): Promise<Bundle> {
+export function loadBundleFiles(
+  files: ReadonlyMap<string, Uint8Array>,
+  options: Omit<LoadOptions, 'read'> = {},
+): Promise<Bundle> {
   const read = async (path: string) => {
     const bytes = files.get(path);
     if (!bytes) throw new BundleError(`${path}: expected among ${files.size} files in memory, got nothing`);

@@ -66,22 +66,10 @@ test('a thread that was begun is asked before it is there, and is tried again wh
   const once = `if (!existsSync('${mark}')) { writeFileSync('${mark}', ''); throw new Error('not yet'); }`;
   await writeFile(script, `${header} ${once} ${ANSWERS} ${READY}`);
   const settings = { directories: [], threads: 1, preload: 'default', runs: 'adapt', niceness: 0 } as const;
-  thread = EngineThread.begin(new URL(`file://${script}`), settings, 1, []);
+  thread = EngineThread.begin(new URL(`file://${script}`), settings, 1);
   await expect(thread.predict('fine', [])).rejects.toThrow('a thread of the engine ended: not yet');
   await expectAnswered(thread);
   expect(thread.generation).toBe(1);
-});
-
-test('a thread that was begun and has other bundles is not taken', async () => {
-  const script = join(folder, 'other.mjs');
-  await writeFile(script, `import { parentPort as port } from 'node:worker_threads'; ${ANSWERS} ${READY}`);
-  const settings = { directories: [], threads: 1, preload: 'default', runs: 'adapt', niceness: 0 } as const;
-  const models = [
-    { manifest: { name: 'mine' } as (typeof EngineThread.prototype.models)[number]['manifest'], digest: 'a' },
-  ];
-  thread = EngineThread.begin(new URL(`file://${script}`), settings, 1, models);
-  const told = 'the bundle "mine" is another on the disk than the one that predicts';
-  await expect(thread.predict('fine', [])).rejects.toThrow(told);
 });
 
 test.each(['throwing', 'rejecting', 'exiting'])(

@@ -41,6 +41,8 @@ interface Waiting {
 export class EngineThread {
   models: readonly { readonly manifest: Model['manifest']; readonly digest: string }[] = [];
   sessions = 0;
+  /** What it read of its bundles, for threads beside it. Started anew, it runs on the same. */
+  files: ThreadSettings['files'];
   /** One more each time it is started anew: what it was told before, it does not know. */
   generation = 0;
   readonly #waiting = new Map<number, Waiting>();
@@ -50,8 +52,6 @@ export class EngineThread {
   #silence: NodeJS.Timeout | undefined;
   #restarting: NodeJS.Timeout | undefined;
   #restartMs: number;
-  /** Bundles that it must have, where they are known before. */
-  #expected: EngineThread['models'] | undefined;
   #isReady = false;
   /** Milliseconds that the first start took. */
   #startMs: number | undefined;
@@ -66,6 +66,7 @@ export class EngineThread {
     private readonly patience: Patience,
   ) {
     this.#restartMs = patience.restartMs[0];
+    this.files = settings.files;
     this.#ready = this.#spawn();
   }
 
@@ -78,12 +79,11 @@ export class EngineThread {
 
   /**
    * The same without waiting for it: what it is asked waits until it has started. Where it does not start it is tried again, as `settings` have
-   * been seen to work within `startMs` milliseconds; so where its bundles are others than `models`, those of another thread.
+   * been seen to work within `startMs` milliseconds.
    */
-  static begin(script: URL, settings: ThreadSettings, startMs: number, models: EngineThread['models']): EngineThread {
+  static begin(script: URL, settings: ThreadSettings, startMs: number): EngineThread {
     const thread = new EngineThread(script, settings, PATIENCE);
     thread.#startMs = startMs;
-    thread.#expected = models;
     return thread;
   }
 
@@ -139,6 +139,7 @@ export class EngineThread {
     onStep?: AdaptControl['onStep'],
     signal?: AbortSignal,
   ): Promise<unknown> {
+    if (this.#closed) throw new EngineError('a thread of the engine has ended');
     this.#early++;
     try {
       await this.#ready;
@@ -168,7 +169,7 @@ export class EngineThread {
 
   #spawn(): Promise<void> {
     const began = performance.now();
-    const worker = new Worker(this.script, { workerData: this.settings });
+    const worker = new Worker(this.script, { workerData: { ...this.settings, files: this.files } });
     this.#worker = worker;
     if (this.#startMs !== undefined) {
       const limit = this.#startMs + this.patience.startMs;
@@ -182,13 +183,8 @@ export class EngineThread {
         // What one that was given up still says is of another time.
         if (worker !== this.#worker) return;
         if (message.type === 'ready') {
-          const other = this.#expected?.find(({ digest }, i) => message.models[i]?.digest !== digest);
-          if (other) {
-            const text = `the bundle "${other.manifest.name}" is another on the disk than the one that predicts`;
-            this.#end(worker, new EngineError(text));
-            return;
-          }
           this.models = message.models;
+          this.files = message.files;
           this.sessions = message.sessions;
           this.#startMs ??= performance.now() - began;
           this.#restartMs = this.patience.restartMs[0];

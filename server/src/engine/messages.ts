@@ -2,9 +2,14 @@ import type { Manifest } from '@whet/runtime';
 import type { AdaptJob, Answer, Query } from './engine.js';
 import type { SentError } from './local.js';
 
+/** A bundle's files by their paths in it, in memory that threads share. */
+export type SharedFiles = ReadonlyMap<string, Uint8Array>;
+
 /** What a thread is started with. */
 export interface ThreadSettings {
   readonly directories: readonly string[];
+  /** What another thread read in these, which is what it runs on; absent where it is the first that reads them. */
+  readonly files?: readonly SharedFiles[] | undefined;
   /** Threads inside an operator. */
   readonly threads: number;
   readonly preload: 'default' | 'all';
@@ -32,6 +37,8 @@ export type FromThread =
   | ({
       readonly type: 'ready';
       readonly models: readonly { readonly manifest: Manifest; readonly digest: string }[];
+      /** What it read, or was started with. */
+      readonly files: readonly SharedFiles[];
     } & Counted)
   | { readonly type: 'step'; readonly id: number; readonly step: number; readonly loss: number }
   | ({ readonly type: 'done'; readonly id: number; readonly value: unknown } & Counted)

@@ -2,24 +2,28 @@ import assert from 'node:assert/strict';
 import { setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { presetPatterns } from '@whet/runtime/format';
-import { type Bundle, loadBundle } from '@whet/runtime/node';
+import { type Bundle, loadBundle, openBundleFiles } from '@whet/runtime/node';
 import type { Answer } from './engine.js';
 import { localEngine, sendError } from './local.js';
-import type { FromThread, SentAnswer, ThreadSettings, ToThread } from './messages.js';
+import type { FromThread, SentAnswer, SharedFiles, ThreadSettings, ToThread } from './messages.js';
 
 // The body of a thread that adapts or predicts, so that the thread that answers requests never waits for a graph.
 
 const port = parentPort;
 assert(port);
-const { directories, threads, preload, runs, niceness } = workerData as ThreadSettings;
+const { directories, files: given, threads, preload, runs, niceness } = workerData as ThreadSettings;
 // Of this thread alone on Linux, and handed on to the threads that onnxruntime starts from it.
 if (niceness > 0 && process.platform === 'linux') setPriority(niceness);
 
 const bundles: Bundle[] = [];
 const all = preload === 'all';
 const steps = runs === 'predict' ? 0 : 1;
-for (const directory of directories) {
-  const bundle = await loadBundle(directory, { threads, spinning: false, preload: all && runs === 'adapt' });
+const files: SharedFiles[] = [];
+for (const [i, directory] of directories.entries()) {
+  const source = given?.[i] ? readShared(given[i]) : shareRead(openBundleFiles(directory));
+  const { read } = source;
+  const bundle = await loadBundle(directory, { threads, spinning: false, preload: all && runs === 'adapt', read });
+  files.push(source.files);
   if (all) await bundle.warmUp({ steps });
   else if (bundles.length === 0) await bundle.warmUp({ patterns: presetPatterns(bundle.manifest), steps });
   bundles.push(bundle);
@@ -32,8 +36,37 @@ port.on('message', (message: ToThread) => void handle(message));
 send({
   type: 'ready',
   models: bundles.map(({ manifest, digest }) => ({ manifest, digest })),
+  files,
   sessions: engine.sessions,
 });
+
+interface Source {
+  readonly files: SharedFiles;
+  read(path: string): Promise<Uint8Array>;
+}
+
+/** Keeps what is read for other threads, which then have the same bundle, whatever becomes of its folder. */
+function shareRead(readFile: Source['read']): Source {
+  const kept = new Map<string, Uint8Array>();
+  const read = async (path: string) => {
+    const bytes = await readFile(path);
+    const shared = new Uint8Array(new SharedArrayBuffer(bytes.length));
+    shared.set(bytes);
+    kept.set(path, shared);
+    return bytes;
+  };
+  return { files: kept, read };
+}
+
+/** Copies: neither digests nor onnxruntime take memory that is shared. */
+function readShared(shared: SharedFiles): Source {
+  const read = async (path: string) => {
+    const bytes = shared.get(path);
+    assert(bytes, path);
+    return Uint8Array.from(bytes);
+  };
+  return { files: shared, read };
+}
 
 async function handle(message: ToThread): Promise<void> {
   if (message.type === 'abort') {
@@ -49,6 +82,8 @@ async function handle(message: ToThread): Promise<void> {
   try {
     send({ type: 'done', id, value: await answer(message), sessions: engine.sessions });
   } catch (error) {
+    // No file can be opened, that of a module: what `import` did not load once, it never does. A new thread will.
+    if (['EMFILE', 'ENFILE'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
     send({ type: 'failed', id, error: sendError(error), sessions: engine.sessions });
   } finally {
     running.delete(id);

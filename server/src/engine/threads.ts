@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { BundleError } from '@whet/runtime';
 import { LRUCache } from 'lru-cache';
-import type { Answer, Engine, Model } from './engine.js';
+import { type Answer, type Engine, EngineError, type Model } from './engine.js';
 import { EngineThread } from './engine-thread.js';
 
 export interface ThreadOptions {
@@ -37,38 +37,45 @@ export async function threadedEngine(directories: readonly string[], options: Th
   const { threads = availableParallelism(), preload = 'default', adaptThreads = 1, adaptNiceness = 10 } = options;
   const isComplete = options.complete || preload === 'all';
   const script = new URL('./thread.js', import.meta.url);
-  const settings = (runs: 'predict' | 'adapt', niceness: number) => ({ directories, threads, preload, runs, niceness });
-  const adapting = Array.from({ length: adaptThreads }, () => settings('adapt', adaptNiceness));
+  const settings = { directories, threads, preload };
   const began = performance.now();
-  // Threads that adapt start when they are first needed: a service that only predicts is there in less time, and in less memory.
-  const started = await Promise.allSettled([
-    EngineThread.start(script, settings('predict', 0)),
-    ...(isComplete ? adapting.map((each) => EngineThread.start(script, each)) : []),
-  ]);
-  const failure = started.find(({ status }) => status === 'rejected') as PromiseRejectedResult | undefined;
-  const [predictor, ...ready] = started.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
-  if (failure || !predictor) {
-    for (const thread of [predictor, ...ready]) await thread?.close();
-    throw failure?.reason;
-  }
+  const predictor = await EngineThread.start(script, { ...settings, runs: 'predict', niceness: 0 });
+  const startMs = performance.now() - began;
+  // On what the first has read, whatever becomes of the folders: threads of one engine run the same bundles.
+  const adapting = { ...settings, files: predictor.files, runs: 'adapt', niceness: adaptNiceness } as const;
+  const adapters: EngineThread[] = [];
+  const close = () => Promise.all([predictor, ...adapters].map((thread) => thread.close()));
   const models = new Map<string, Model>();
   for (const { manifest, digest } of predictor.models) {
     if (models.has(manifest.name)) {
-      for (const thread of [predictor, ...ready]) await thread.close();
+      await close();
       throw new BundleError(`two bundles are called "${manifest.name}"; names must differ`);
     }
     models.set(manifest.name, { name: manifest.name, manifest, digest });
   }
-  const startMs = performance.now() - began;
-  const adapters = [...ready];
+  if (isComplete) {
+    const all = Array.from({ length: adaptThreads }, () => EngineThread.start(script, adapting));
+    const started = await Promise.allSettled(all);
+    adapters.push(...started.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : [])));
+    const failure = started.find((each) => each.status === 'rejected');
+    if (failure) {
+      await close();
+      throw failure.reason;
+    }
+  }
   const known = new LRUCache<string, true>({ maxSize: KNOWN_BYTES });
+  let closed = false;
+  const expectOpen = () => {
+    if (closed) throw new EngineError('expected an engine that runs, got one that was closed');
+  };
   /** One that adapts and has nothing to do: a new one where all are busy, up to as many as there may be, or else the least busy. */
   const idlest = (): EngineThread => {
+    expectOpen();
     const free = adapters.find(({ busy }) => busy === 0);
     if (free) return free;
-    const next = adapting[adapters.length];
-    if (!next) return adapters.reduce((best, each) => (each.busy < best.busy ? each : best));
-    const begun = EngineThread.begin(script, next, startMs, predictor.models);
+    // Threads that adapt start when they are first needed: a service that only predicts is there in less time, and in less memory.
+    if (adapters.length >= adaptThreads) return adapters.reduce((best, each) => (each.busy < best.busy ? each : best));
+    const begun = EngineThread.begin(script, adapting, startMs);
     adapters.push(begun);
     return begun;
   };
@@ -77,8 +84,9 @@ export async function threadedEngine(directories: readonly string[], options: Th
     get sessions() {
       return [predictor, ...adapters].reduce((sum, { sessions }) => sum + sessions, 0);
     },
-    adapt: (job, control) => idlest().adapt(job, control),
+    adapt: async (job, control) => idlest().adapt(job, control),
     async predict(model, queries) {
+      expectOpen();
       const sent = queries.map((query) => {
         if (query.key === undefined) return query;
         const name = `${predictor.generation} ${model} ${query.key}`;
@@ -92,9 +100,10 @@ export async function threadedEngine(directories: readonly string[], options: Th
       return sent.map((query): Answer => (query ? (got[next++] as Answer) : { kind: 'unknown' }));
     },
     // Not where predictions run: whatever the bytes are, nobody's prediction waits for them.
-    inspect: (model, bytes) => idlest().inspect(model, bytes),
+    inspect: async (model, bytes) => idlest().inspect(model, bytes),
     async close() {
-      await Promise.all([predictor, ...adapters].map((thread) => thread.close()));
+      closed = true;
+      await close();
     },
   };
 }

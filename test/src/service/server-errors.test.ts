@@ -317,6 +317,11 @@ test.skipIf(!Object.values(tools).every(Boolean))(
       }),
     );
     const pictures = JSON.stringify({ examples });
+    const tensors = JSON.stringify({
+      examples: ['left', 'top'].map((label) => ({ label, tensor: tensorOf(label as 'left' | 'top') })),
+      pattern: 'head',
+      remember: 1,
+    });
     const args = ['serve', folder, '--port', `${port}`, '--store', 'memory:', '--threads', '1', '--log-level', 'info'];
     const command = [process.execPath, ...whetMain, ...args, '--adapt-niceness', '0'];
     const child = spawn('bash', ['-c', 'exec "$0" "$@" >/dev/full 2>/dev/full', ...command], { stdio: 'ignore' });
@@ -329,6 +334,9 @@ test.skipIf(!Object.values(tools).every(Boolean))(
           () => 0,
         );
       await expect.poll(live, { timeout: 90_000, interval: 100 }).toBe(200);
+      const headers = { 'Content-Type': 'application/json' };
+      const adapt = async (body: string) => (await fetch(`${url}/adapt`, { method: 'POST', headers, body })).status;
+      expect(await adapt(tensors.replace(/,"remember":1/, ''))).toBe(201);
       const first = await open(url);
       sockets.push(first);
       // Files and connections that are open stay so; no other can be opened.
@@ -343,18 +351,24 @@ test.skipIf(!Object.values(tools).every(Boolean))(
         const [refused] = (await once(first, 'data')) as [Buffer];
         expect(String(refused)).toMatch(/^HTTP\/1\.1 503 [\s\S]*"type":"\/problems\/unavailable"/);
       }
-      // What is first needed now: what decodes pictures cannot be loaded, the API's document needs no file.
-      const length = `Content-Length: ${pictures.length}\r\nContent-Type: application/json`;
-      first.write(`POST /adapt HTTP/1.1\r\nHost: localhost\r\n${length}\r\n\r\n${pictures}`);
-      expect(String((await once(first, 'data'))[0])).toMatch(/^HTTP\/1\.1 500 /);
+      // What is first needed now: what decodes pictures or remembers cannot be loaded, the API's document needs no file.
+      for (const [body, status] of [
+        [pictures, 500],
+        [tensors, 503],
+      ] as const) {
+        const length = `Content-Length: ${body.length}\r\nContent-Type: application/json`;
+        first.write(`POST /adapt HTTP/1.1\r\nHost: localhost\r\n${length}\r\n\r\n${body}`);
+        expect(String((await once(first, 'data'))[0])).toContain(`HTTP/1.1 ${status} `);
+      }
       first.write('GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n');
       expect(String((await once(first, 'data'))[0])).toMatch(/^HTTP\/1\.1 200 /);
       await allow(1024);
       for (const socket of sockets) socket.destroy();
       await expect.poll(live, { timeout: 20_000 }).toBe(200);
       for (const path of ['', 'docs', 'openapi.json']) expect((await fetch(`${url}/${path}`)).status).toBe(200);
-      const headers = { 'Content-Type': 'application/json' };
-      expect((await fetch(`${url}/adapt`, { method: 'POST', headers, body: pictures })).status).toBe(201);
+      // A thread is started anew later and later.
+      await expect.poll(() => adapt(tensors), { timeout: 40_000, interval: 200 }).toBe(201);
+      expect(await adapt(pictures)).toBe(201);
       expect(child.exitCode).toBeNull();
       child.kill('SIGTERM');
       expect(await ended).toEqual([0, null]);

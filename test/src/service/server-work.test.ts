@@ -134,6 +134,38 @@ test('threads that adapt start when they are needed, as many as there are adapta
   expect(engine.sessions - sessions).toBe(2 * ofOne);
 });
 
+test('threads that start later run the bundle that the engine began with, whatever became of its folder', async () => {
+  const own = await writeTinyBundle();
+  const options = { threads: 1, adaptThreads: 2, adaptNiceness: 0 };
+  const engine = await threadedEngine([own], options);
+  engines.push(engine);
+  await rm(own, { recursive: true, force: true });
+  const job = { model: 'tiny', examples: examples.map(({ label, image }) => ({ label, image })) };
+  const adapt = () => engine.adapt(job, { signal: new AbortController().signal });
+  const [{ bytes }] = await Promise.all([adapt(), adapt()]);
+  expect(await engine.inspect('tiny', bytes)).toMatchObject({ classes: ['a', 'b'] });
+  await expect(threadedEngine([own], options)).rejects.toMatchObject({ name: 'BundleError' });
+});
+
+test('an engine that was closed says so, and starts no thread', async () => {
+  const engine = await threadedEngine([directory], { threads: 1, adaptNiceness: 0 });
+  await engine.close();
+  await engine.close();
+  const query = { key: undefined, images: [] };
+  const { signal } = new AbortController();
+  for (const asked of [
+    engine.inspect('tiny', new Uint8Array()),
+    engine.predict('tiny', [query]),
+    engine.adapt({ model: 'tiny', examples: [] }, { signal }),
+  ]) {
+    await expect(asked).rejects.toMatchObject({
+      name: 'EngineError',
+      message: 'expected an engine that runs, got one that was closed',
+    });
+  }
+  expect(engine.sessions).toBe(0);
+});
+
 test('sessions are made when they are first needed, or all before', async () => {
   const options = { threads: 1, adaptNiceness: 0 };
   const [engine, all] = await Promise.all([load(), threadedEngine([directory], { ...options, preload: 'all' })]);
