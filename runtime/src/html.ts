@@ -1,4 +1,5 @@
 import { sha256 } from './bundle-files.js';
+import { InputError } from './errors.js';
 import { inlined } from './inlined.js';
 import type { Preprocessing } from './preprocessing.js';
 
@@ -20,7 +21,7 @@ export interface HtmlParts {
 
 /** All that the page says. */
 export interface HtmlTexts {
-  /** Its language, as in `de`. */
+  /** Its language, as in `de`; one that is written from the right is laid out so. */
   readonly language: string;
   readonly title: string;
   readonly intro: string;
@@ -33,12 +34,15 @@ export interface HtmlTexts {
   readonly picture: string;
   readonly answers: string;
   readonly unreadable: string;
+  /** Of a page that this browser does not start, and of a picture that was read and brought no answer; what a library said stands below. */
+  readonly cannotStart: string;
+  readonly failed: string;
   readonly noScript: string;
 }
 
 /** What the script reads of its page, beside the model and the WebAssembly. */
 export type HtmlSettings = Pick<HtmlParts, 'classes' | 'preprocessing'> & {
-  readonly texts: Pick<HtmlTexts, 'ready' | 'unreadable'>;
+  readonly texts: Pick<HtmlTexts, 'ready' | 'unreadable' | 'cannotStart' | 'failed'>;
 };
 
 /** A page, and the bytes that its model and its WebAssembly take in it. */
@@ -88,6 +92,19 @@ async function gzipped(bytes: Uint8Array): Promise<string> {
 const hashOf = async (text: string): Promise<string> =>
   `'sha256-${base64(await sha256(new TextEncoder().encode(text)))}'`;
 
+/** Scripts that are written from the right, of languages that are spoken. */
+const FROM_RIGHT = ['Adlm', 'Arab', 'Aran', 'Hebr', 'Mand', 'Nkoo', 'Rohg', 'Samr', 'Syrc', 'Thaa'];
+
+/** Where lines of a language begin, by the script that it names or is mostly written in. */
+function directionOf(language: string): 'ltr' | 'rtl' {
+  try {
+    return FROM_RIGHT.includes(new Intl.Locale(language).maximize().script ?? '') ? 'rtl' : 'ltr';
+  } catch (cause) {
+    const text = `texts.language: expected a language, as in "de", got ${JSON.stringify(language)}`;
+    throw Object.assign(new InputError('texts.language', text), { cause });
+  }
+}
+
 /** What the page of some classes says in English. */
 const english = (classes: readonly string[]): HtmlTexts => ({
   language: 'en',
@@ -101,13 +118,15 @@ const english = (classes: readonly string[]): HtmlTexts => ({
   picture: 'The chosen picture',
   answers: 'What it may show',
   unreadable: 'This picture cannot be read.',
+  cannotStart: 'This page cannot start in this browser.',
+  failed: 'Something went wrong.',
   noScript: 'This page needs JavaScript.',
 });
 
 /**
  * The page of a frozen profile. Runs in Node.js and in browsers.
  *
- * @throws {InputError} where the script holds what would end it in a page.
+ * @throws {InputError} where the script holds what would end it in a page, and where `texts` are of no language.
  */
 export async function writeHtml({
   classes,
@@ -120,8 +139,8 @@ export async function writeHtml({
   const [packedModel, packedWasm] = [await gzipped(model), await gzipped(wasm)];
   const own = inlined(script);
   const texts = said.texts ?? english(classes);
-  const { ready, unreadable } = texts;
-  const settings: HtmlSettings = { classes, preprocessing, texts: { ready, unreadable } };
+  const { ready, unreadable, cannotStart, failed } = texts;
+  const settings: HtmlSettings = { classes, preprocessing, texts: { ready, unreadable, cannotStart, failed } };
   const policy = [
     "default-src 'none'",
     `script-src ${await hashOf(own)} 'wasm-unsafe-eval'`,
@@ -133,7 +152,7 @@ export async function writeHtml({
   const of = (name: keyof HtmlTexts) => escaped(texts[name]);
   const data = (id: string, text: string) => `<script type="text/plain" id="${id}">${text}</script>`;
   const html = `<!doctype html>
-<html lang="${of('language')}">
+<html lang="${of('language')}" dir="${directionOf(texts.language)}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -151,7 +170,7 @@ export async function writeHtml({
 </div>
 <p id="state" role="status">${of('gettingReady')}</p>
 <p id="problem" role="alert" hidden></p>
-<small id="reason" lang="en"></small>
+<small id="reason" lang="en" dir="ltr"></small>
 <img id="picture" alt="${of('picture')}" hidden>
 <ol id="answers" aria-label="${of('answers')}"></ol>
 </main>

@@ -1,4 +1,5 @@
 import { env, InferenceSession, Tensor } from 'onnxruntime-web/wasm';
+import { InputError } from '../errors.js';
 import type { HtmlSettings } from '../html.js';
 import { resizePixels } from '../pixels.js';
 import { decodeRgba } from './decode-image.js';
@@ -28,7 +29,7 @@ function fail(said: string, cause: unknown): void {
   state.textContent = '';
   problem.textContent = said;
   problem.hidden = false;
-  reason.textContent = cause === undefined ? '' : (cause as Error).message;
+  reason.textContent = cause instanceof Error ? cause.message : String(cause);
 }
 
 async function open(): Promise<InferenceSession> {
@@ -57,6 +58,7 @@ function show(probabilities: Float32Array): void {
       HTMLMeterElement,
     ];
     label.textContent = name;
+    label.dir = 'auto';
     number.textContent = `${(100 * share).toFixed(share > 0.999 || share < 0.001 ? 0 : 1)} %`;
     bar.value = share;
     bar.ariaHidden = 'true';
@@ -86,7 +88,7 @@ async function ask(session: InferenceSession, file: Blob): Promise<void> {
     picture.src = URL.createObjectURL(file);
     picture.hidden = false;
   } catch (cause) {
-    if (question === questions) fail(texts.unreadable, cause);
+    if (question === questions) fail(cause instanceof InputError ? texts.unreadable : texts.failed, cause);
   }
 }
 
@@ -102,5 +104,5 @@ open().then(
       });
     }
   },
-  (cause) => fail((cause as Error).message, undefined),
+  (cause) => fail(texts.cannotStart, cause),
 );

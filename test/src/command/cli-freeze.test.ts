@@ -1,8 +1,8 @@
 import { access, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { sizeProblem, writeHtml } from '@whet/runtime/html';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { type HtmlTexts, sizeProblem, writeHtml } from '@whet/runtime/html';
 import { decodeImage } from '@whet/runtime/images';
 import { loadBundle } from '@whet/runtime/node';
 import { chromiumPath, openBrowser, skipReason } from '@whet/tools/page/browser';
@@ -149,6 +149,49 @@ describe('whet freeze', () => {
       expect(problems.filter((text) => !/Content Security Policy|data:,x/.test(text))).toEqual([]);
       await browser.close();
       await bundle.release();
+    },
+  );
+
+  it.skipIf(!chromiumPath)(
+    `writes a page in a language from the right, which tells a picture that fails from one that cannot be read, and says that it does not start${skipReason}`,
+    async () => {
+      const bundle = await loadBundle(join(cwd, 'b'), { preload: false });
+      await whet('freeze', 'b', '--profile', 'me.profile', '--out', 'inside.onnx', '--pixels');
+      const model = await readFile(join(cwd, 'inside.onnx'));
+      const { preprocessing } = bundle.manifest;
+      await bundle.release();
+      const names = 'title intro choose take gettingReady ready picture answers unreadable cannotStart failed noScript';
+      const texts = Object.fromEntries(names.split(' ').map((name) => [name, `of ${name}`])) as unknown as HtmlTexts;
+      const read = (name: string) => readFile(fileURLToPath(import.meta.resolve(name)));
+      const wasm = await read('onnxruntime-web/ort-wasm-simd-threaded.wasm');
+      const script = String(await read('@whet/runtime/html-script.js'));
+      const parts = { classes: ['a', 'b'], preprocessing, model, script, wasm };
+      // Another number of channels than the model takes.
+      const fails = { ...parts, preprocessing: { ...preprocessing, channels: 3 } };
+      const browser = await openBrowser({ context: { offline: true } });
+      const page = await browser.context.newPage();
+      const open = async (of: typeof parts, language: string) => {
+        const { html } = await writeHtml({ ...of, texts: { ...texts, language } });
+        await writeFile(join(cwd, 'fails.html'), html);
+        await page.goto(pathToFileURL(join(cwd, 'fails.html')).href);
+        return page.locator('html').getAttribute('dir');
+      };
+      const problem = async () => {
+        await page.getByRole('alert').waitFor();
+        return [await page.getByRole('alert').textContent(), await page.locator('#reason').textContent()];
+      };
+      expect(await open(fails, 'ar-EG')).toBe('rtl');
+      await page.getByText('of ready', { exact: true }).waitFor();
+      const file = join(cwd, 'grey.png');
+      await sharp({ create: { width: 8, height: 8, channels: 3, background: 'grey' } }).toFile(file);
+      await page.getByLabel('of choose').setInputFiles(file);
+      expect(await problem()).toEqual(['of failed', expect.stringContaining('pixels')]);
+      expect(await open({ ...parts, model: Buffer.alloc(9) }, 'sr-Latn')).toBe('ltr');
+      expect(await problem()).toEqual(['of cannotStart', expect.stringMatching(/./)]);
+      await browser.close();
+      await expect(open(parts, 'no language')).rejects.toThrow(
+        'texts.language: expected a language, as in "de", got "no language"',
+      );
     },
   );
 

@@ -259,6 +259,8 @@ export const de: Messages = {
     picture: 'Das gewählte Bild',
     answers: 'Was es zeigen kann',
     unreadable: 'Dieses Bild lässt sich nicht lesen.',
+    cannotStart: 'Diese Seite startet in diesem Browser nicht.',
+    failed: 'Etwas ist schiefgegangen.',
     noScript: 'Diese Seite braucht JavaScript.',
   }),
   // Banners

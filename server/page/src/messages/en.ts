@@ -263,6 +263,8 @@ export const en = {
     picture: 'The chosen picture',
     answers: 'What it may show',
     unreadable: 'This picture cannot be read.',
+    cannotStart: 'This page cannot start in this browser.',
+    failed: 'Something went wrong.',
     noScript: 'This page needs JavaScript.',
   }),
 

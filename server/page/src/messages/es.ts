@@ -251,6 +251,8 @@ export const es: Messages = {
     picture: 'La imagen elegida',
     answers: 'Lo que puede mostrar',
     unreadable: 'Esta imagen no se puede leer.',
+    cannotStart: 'Esta página no arranca en este navegador.',
+    failed: 'Algo ha salido mal.',
     noScript: 'Esta página necesita JavaScript.',
   }),
   // Banners
