@@ -4,12 +4,17 @@ import type { BundleSource } from './source.js';
 
 // What a bundle is before it runs: which patterns are asked for, which files these need, and whether they are what the manifest says.
 
+/** Bytes that no other thread has: a copy of those in shared memory, which many functions refuse. */
+export function unshared(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  return bytes.buffer instanceof ArrayBuffer ? (bytes as Uint8Array<ArrayBuffer>) : new Uint8Array(bytes);
+}
+
 /** SHA-256 of bytes, wherever it is asked for. */
 export async function sha256(bytes: Uint8Array): Promise<Uint8Array> {
   const { subtle } = (globalThis.crypto ?? {}) as { readonly subtle?: SubtleCrypto };
   // Browsers leave it out of pages over plain HTTP, such as those of a machine in the same house; React Native has none.
   if (!subtle) return (await import('./sha256.js')).sha256(bytes);
-  return new Uint8Array(await subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>));
+  return new Uint8Array(await subtle.digest('SHA-256', unshared(bytes)));
 }
 
 const hex = (digest: Uint8Array): string => Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { InferenceSession } from 'onnxruntime-common';
 import { readArchive } from './archive.js';
 import { Bundle, type OpenOptions } from './bundle.js';
-import { readChecked } from './bundle-files.js';
+import { readChecked, unshared } from './bundle-files.js';
 import { BundleError } from './errors.js';
 import { isArchive } from './file-name.js';
 import { type Manifest, parseManifest } from './manifest.js';
@@ -24,7 +24,7 @@ export interface LoadOptions extends OpenOptions {
    * little slower by itself, and better where other work shares the cores.
    */
   readonly spinning?: boolean;
-  /** Reads a file of the bundle by its path in it, in place of {@link openBundleFiles}. */
+  /** Reads a file of the bundle by its path in it, in place of {@link openBundleFiles}; also into memory that threads share. */
   readonly read?: (path: string) => Promise<Uint8Array>;
 }
 
@@ -113,7 +113,7 @@ export async function createSession(
   weights?: ReadonlyMap<string, Uint8Array>,
 ): Promise<InferenceSession> {
   const threads = options.small ? 1 : (options.threads ?? defaultThreads());
-  return ort.InferenceSession.create(model, {
+  return ort.InferenceSession.create(unshared(model), {
     executionProviders: ['cpu'],
     graphOptimizationLevel: 'all',
     // A plan of one block for each number of examples: almost twice the memory, and no faster.

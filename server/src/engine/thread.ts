@@ -45,7 +45,7 @@ interface Source {
   read(path: string): Promise<Uint8Array>;
 }
 
-/** Keeps what is read for other threads, which then have the same bundle, whatever becomes of its folder. */
+/** Puts what is read where all threads have it, once: they run the same bundle then, whatever becomes of its folder. */
 function shareRead(readFile: Source['read']): Source {
   const kept = new Map<string, Uint8Array>();
   const read = async (path: string) => {
@@ -53,17 +53,16 @@ function shareRead(readFile: Source['read']): Source {
     const shared = new Uint8Array(new SharedArrayBuffer(bytes.length));
     shared.set(bytes);
     kept.set(path, shared);
-    return bytes;
+    return shared;
   };
   return { files: kept, read };
 }
 
-/** Copies: neither digests nor onnxruntime take memory that is shared. */
 function readShared(shared: SharedFiles): Source {
   const read = async (path: string) => {
     const bytes = shared.get(path);
     assert(bytes, path);
-    return Uint8Array.from(bytes);
+    return bytes;
   };
   return { files: shared, read };
 }

@@ -29,6 +29,25 @@ describe('a bundle whose sessions are made when they first run', () => {
     directory = await writeTinyBundle();
   });
 
+  it.each([true, false])('answers the same of files in memory that threads share, made before %s', async (preload) => {
+    const shared = async (path: string) => {
+      const bytes = await readFile(join(directory, path));
+      const own = new Uint8Array(new SharedArrayBuffer(bytes.length));
+      own.set(bytes);
+      return own;
+    };
+    const answers = [];
+    for (const more of [{}, { read: shared }]) {
+      const bundle = await loadBundle(directory, { threads: 1, preload, ...more });
+      for (const pattern of bundle.loaded) {
+        const { profile, losses } = await bundle.adapt(examples, { pattern, steps: 2 });
+        answers.push({ pattern, losses, answer: await bundle.predict(profile, queries) });
+      }
+      await bundle.release();
+    }
+    expect(answers.splice(answers.length / 2)).toEqual(answers);
+  });
+
   it('makes what runs alone, once, and answers as one that has all of them', async () => {
     [made, failing] = [0, undefined];
     const bundle = await open();
