@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { expect, it } from 'vitest';
-import { count } from './arguments.js';
+import { collectStages, count } from './arguments.js';
 import { whetProgram } from './program.js';
 
 /** What a command line is told, without running anything. */
@@ -33,8 +33,19 @@ it.each<[string, string[]]>([
   ['expected 1 to 64 letters, digits, ".", "_", "@" or "-".', ['keys', 'add', 'my phone']],
   ['expected HEIGHTxWIDTH, e.g. 48x192.', [...compile, '--size', '48']],
   ['pattern "a" is given twice.', [...compile, '--pattern', 'a=all', '--pattern', 'a=none']],
+  [
+    "argument '1' is invalid. expected a whole number of 2 or more, or a range of such as 3-8.",
+    ['train', '--stream', '1'],
+  ],
+  ["argument '5-2' is invalid. expected a range from less to more, such as 2-5.", ['train', '--stream', '5-2']],
+  ["option '--stream <stages...>' argument '2-400000000' is invalid.", ['train', '--stream', '2-400000000']],
+  ['expected at most 1000 stages.', ['train', '--stream', '2-1001']],
 ])('says which option is wrong and what it takes: %s', async (message, args) => {
   expect(await told(args)).toContain(message);
+});
+
+it('takes every number of a range of stages', () => {
+  expect(collectStages('5', collectStages('2-4', undefined))).toEqual([2, 3, 4, 5]);
 });
 
 it('counts from 1', () => {

@@ -85,7 +85,10 @@ export type NumberRange = readonly [from: number, to: number];
 function rangeFrom(least: number, text: string): NumberRange {
   const [, from = '', to = from] = /^(\d+)(?:-(\d+))?$/.exec(text) ?? [];
   const range = [Number(from), Number(to)] as const;
-  if (from === '' || range[0] < least || range[0] > range[1] || !range.every(Number.isSafeInteger)) {
+  if (range[0] > range[1]) {
+    throw new InvalidArgumentError(`expected a range from less to more, such as ${to}-${from}.`);
+  }
+  if (from === '' || range[0] < least || !range.every(Number.isSafeInteger)) {
     throw new InvalidArgumentError(`expected a whole number of ${least} or more, or a range of such as 3-8.`);
   }
   return range;
@@ -100,6 +103,15 @@ export const wholeNumberRange = (text: string): NumberRange => rangeFrom(0, text
 /** For options that take several: `--shots 1 5`. */
 export function collectRanges(text: string, previous: NumberRange[] | undefined): NumberRange[] {
   return [...(previous ?? []), numberRange(text)];
+}
+
+const STAGES_LIMIT = 1000;
+
+/** For `--stream 3 5`, or of ranges: every number of stages, of which a stream has two or more. */
+export function collectStages(text: string, previous: number[] | undefined): number[] {
+  const [from, to] = rangeFrom(2, text);
+  if (to > STAGES_LIMIT) throw new InvalidArgumentError(`expected at most ${STAGES_LIMIT} stages.`);
+  return [...(previous ?? []), ...Array.from({ length: to - from + 1 }, (_, i) => from + i)];
 }
 
 /** Of a model's images. */

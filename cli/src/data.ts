@@ -29,7 +29,7 @@ export interface LoadDataOptions {
   readonly skipCorrupt?: boolean | undefined;
   /** Of classes that come without splits; 0 when absent. */
   readonly splitSeed?: number | undefined;
-  /** Called before images of folders are decoded; what it throws ends the loading. */
+  /** Called with what there is, before images of folders are decoded; what it throws ends the loading. */
   readonly check?: ((listed: CountedClasses) => void) | undefined;
 }
 
@@ -74,7 +74,7 @@ export async function recogniseData(place: string): Promise<DataPlace> {
 }
 
 /** Errors about what a zip file was unpacked to name the zip. */
-export async function naming<T>({ place, zip }: Pick<DataPlace, 'place' | 'zip'>, result: Promise<T>): Promise<T> {
+async function naming<T>({ place, zip }: Pick<DataPlace, 'place' | 'zip'>, result: Promise<T>): Promise<T> {
   const { DataError } = await import('@whet/trainer');
   return result.catch((cause: unknown) => {
     if (zip === undefined || !(cause instanceof DataError)) throw cause;
@@ -105,6 +105,21 @@ export async function imagesOf(
   return { imageChannels: (await areGrey(await naming(data, openImageFolder(place, 'train', splitSeed)))) ? 1 : 3 };
 }
 
+/** Which classes a place has, and how many images of each. */
+export async function countData(data: DataPlace, splitSeed: number | undefined): Promise<CountedClasses> {
+  const { place, kind } = data;
+  const { countImages, loadCifar, openOmniglot } = await import('@whet/trainer');
+  if (kind === 'folders') return naming(data, countImages(place, splitSeed));
+  if (kind === 'cifar') return loadCifar(place, join(place, CLASS_SPLIT));
+  const [train, validation, test] = await Promise.all([
+    openOmniglot(place, 'train'),
+    openOmniglot(place, 'validation'),
+    openOmniglot(place, 'test'),
+  ]);
+  const splits = { train: train.classes, validation: validation.classes, test: test.classes };
+  return { name: train.name, splits };
+}
+
 /** All data of a place: what it has is said before anything is decoded, which has a progress bar, as it takes time at first. */
 export async function loadData(data: DataPlace, options: LoadDataOptions): Promise<Dataset> {
   const { place, kind } = data;
@@ -120,8 +135,12 @@ export async function loadData(data: DataPlace, options: LoadDataOptions): Promi
     progress.update(done, 'images, once');
   };
   try {
-    if (kind === 'omniglot') return await loadOmniglot(place, { size, onProgress });
-    if (kind === 'cifar') return noteUnsplit(await loadCifar(place, join(place, CLASS_SPLIT), prepared));
+    if (kind !== 'folders') {
+      const load = () => loadCifar(place, join(place, CLASS_SPLIT), prepared).then(noteUnsplit);
+      const dataset = await (kind === 'cifar' ? load() : loadOmniglot(place, { size, onProgress }));
+      check?.(dataset);
+      return dataset;
+    }
     const folders = {
       size,
       ...(channels && { channels }),

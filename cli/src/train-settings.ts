@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { TaskSizes } from '@whet/trainer';
 import type { NumberRange } from './arguments.js';
 import type { TrainCommandOptions } from './commands/train.js';
-import { type DataPlace, imagesOf, naming, splitSeedOf } from './data.js';
+import { countData, type DataPlace, imagesOf, splitSeedOf } from './data.js';
 import { readNamedJson } from './named-file.js';
 
 export const DEFAULT_RULE = 'sparse-maml';
@@ -12,6 +12,7 @@ interface Settings {
   readonly model?: object;
   readonly stream?: object;
   readonly splitSeed?: number | undefined;
+  readonly validation?: object;
 }
 
 export const presets = ['quick', 'good', 'best'] as const;
@@ -31,8 +32,8 @@ async function readPreset(
 ): Promise<TaskSizes & Settings> {
   const recipe = (await readNamedJson(await presetFile(preset), 'settings')) as TaskSizes & Settings;
   if (data.kind !== 'folders') return recipe;
-  const { countImages, fitTasks } = await import('@whet/trainer');
-  const { settings, changes } = fitTasks(recipe, await naming(data, countImages(data.place, splitSeed)));
+  const { fitTasks } = await import('@whet/trainer');
+  const { settings, changes } = fitTasks(recipe, await countData(data, splitSeed));
   if (changes.length > 0)
     process.stderr.write(`note: --preset ${preset}, with what the pictures have: ${changes.join(', ')}\n`);
   return settings;
@@ -44,16 +45,13 @@ function single(option: string, [from, to]: NumberRange): number {
   throw new Error(`${option} ${from}-${to}: expected one number; a range is for --model`);
 }
 
-/** From the first number to the last. */
-const numbersOf = ([from, to]: NumberRange): number[] => Array.from({ length: to - from + 1 }, (_, i) => from + i);
-
 /** A stream as options say it, beside what a file says. */
 function streamOf({ stream: stages, remember }: TrainCommandOptions, file: object | undefined): object | undefined {
   if (remember !== undefined && !stages && !file) throw new Error('--remember: expected with --stream');
   if (!stages && remember === undefined) return file;
   return {
     ...file,
-    ...(stages ? { stages: stages.flatMap(numbersOf) } : {}),
+    ...(stages ? { stages } : {}),
     ...(remember === undefined ? {} : { remember }),
   };
 }
@@ -88,18 +86,20 @@ export async function settingsFor(options: TrainCommandOptions, data: DataPlace)
   };
   const model = file?.model && { ...(await imagesOf(data, given.splitSeed)), ...file.model };
   const changes = Object.entries({ ...given, model }).filter(([, value]) => value !== undefined);
-  const settings = { ...file, ...Object.fromEntries(changes) };
-  const isOwn = options.config !== undefined || options.preset !== undefined;
-  return isOwn || data.kind !== 'folders' ? settings : withValidation(settings, data, given.splitSeed);
+  const settings: Settings = { ...file, ...Object.fromEntries(changes) };
+  // A recipe's own has been fitted, but for a stream.
+  const isSaid = settings.validation && (options.config !== undefined || !given.stream);
+  const mayLack = data.kind === 'folders' || given.stream;
+  return isSaid || !mayLack ? settings : withValidation(settings, data, given.splitSeed);
 }
 
-/** Settings of no file, whose validation, which no option says, asks about what the pictures have. */
+/** Settings whose validation, which no file says, asks about what the data has; of a stream in the ways of training. */
 async function withValidation(settings: Settings, data: DataPlace, splitSeed: number | undefined): Promise<Settings> {
-  const { countImages, fitTasks, newRun } = await import('@whet/trainer');
+  const { fitTasks, newRun } = await import('@whet/trainer');
   const { config } = await newRun(settings);
-  const fitted = fitTasks(config, await naming(data, countImages(data.place, splitSeed)));
+  if (config.stream && !settings.validation) config.validation.ways = config.ways;
+  const fitted = fitTasks(config, await countData(data, splitSeed));
   const changes = fitted.changes.filter((change) => change.startsWith('validation.'));
-  if (changes.length === 0) return settings;
-  process.stderr.write(`note: with what the pictures have: ${changes.join(', ')}\n`);
-  return { ...settings, validation: { ...config.validation, ...fitted.settings.validation } } as Settings;
+  if (changes.length > 0) process.stderr.write(`note: with what the pictures have: ${changes.join(', ')}\n`);
+  return { ...settings, validation: fitted.settings.validation };
 }

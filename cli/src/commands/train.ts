@@ -6,6 +6,7 @@ import {
   collectNumbers,
   collectPositiveNumbers,
   collectRanges,
+  collectStages,
   collectTexts,
   count,
   type NumberRange,
@@ -48,7 +49,7 @@ export interface TrainCommandOptions extends TrainingDeviceOptions, ModelOptions
   readonly shots?: NumberRange[];
   readonly innerSteps?: NumberRange;
   readonly innerRate?: number;
-  readonly stream?: NumberRange[];
+  readonly stream?: number[];
   readonly remember?: number;
   readonly outerSteps?: number;
   readonly outerRate?: number;
@@ -105,7 +106,7 @@ export function trainCommand(): Command {
     .option(
       '--stream <stages...>',
       'classes arrive one group after the other (--ways of them), each adapted to alone, and all so far are asked about; several numbers, or those of a range, alternate',
-      collectRanges,
+      collectStages,
     )
     .option('--remember <n>', 'of --stream: examples of each earlier class that are adapted to besides', wholeNumber)
     .option('--outer-steps <n>', 'outer steps in all; the cosine schedule of rates ends there', count)

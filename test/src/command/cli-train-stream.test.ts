@@ -61,14 +61,26 @@ it('takes what options do not say of a stream from the settings', async () => {
   expect(config.stream).toEqual({ stages: [2, 3], remember: 2 });
 });
 
+it('asks in validation about what the data has, in the ways of training, where no settings say otherwise', async () => {
+  const small = ['--queries', '1', '--outer-steps', '1', '--tasks', '1', '--inner-steps', '1'];
+  const less = await train('--ways', '4', '--stream', '2-5', '--run', 'less', ...small);
+  expect(less.err).toMatch(
+    /note: with what the pictures have: .*validation\.ways 3 in place of 4, validation\.stages 2 in place of 5/,
+  );
+  const { config } = await loadCheckpoint(join(folder, 'less/last.safetensors'));
+  expect(config.validation).toMatchObject({ ways: 3, stages: 2 });
+});
+
 it.each([
   [['--stream', '20'], /data, train: expected 40 classes for 20 stages of 2, got 24; --stream 12 would do/],
   [
     ['--stream', '2', '4'],
     /data, validation: expected 8 classes for 4 stages of 2, got 6; validation.stages 3 would do/,
   ],
-  [['--stream', '1'], /settings: stream.stages.0/],
-  [['--stream', '3-2'], /expected a whole number of 1 or more, or a range of such as 3-8/],
+  [
+    ['--stream', '13', '--ways', '20'],
+    /data, train: expected 260 classes for 13 stages of 20, got 24; --ways 12 with --stream 2 would do/,
+  ],
   [['--stream', '2', '--ways', '1'], /settings: ways/],
   [['--stream', '2', '--queries', '0'], /--queries/],
   [['--remember', '2'], /--remember: expected with --stream/],

@@ -117,7 +117,15 @@ function drawStreams({ bundle, files, rows, shape, streams, seed = 0 }: StreamOp
   if (stages < 2) throw new InputError('stream', `expected 2 stages or more, got ${stages}`);
   if (ways < 2) throw new InputError('ways', `expected 2 or more, as the first stage has no others, got ${ways}`);
   const all = stages * ways;
-  checkStages(`${files.name}, ${files.split}`, files.classes.length, { stages, ways }, '--stream');
+  checkStages(
+    `${files.name}, ${files.split}`,
+    files.classes.length,
+    { stages, ways },
+    {
+      stages: '--stream',
+      ways: '--ways',
+    },
+  );
   const { maxClasses, maxExamples } = bundle.manifest.limits;
   const own = bundle.labels?.length ?? 0;
   if (own + all > maxClasses) {

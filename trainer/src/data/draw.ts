@@ -53,20 +53,23 @@ export function checkShape(
 }
 
 /**
- * Throws {@link DataError} where there are fewer classes than several stages of so many need; with what would do, in the words of `option`, where
- * there is one.
+ * Throws {@link DataError} where there are fewer classes than several stages of so many need; with what would do, in the words of `options`.
  */
 export function checkStages(
   where: string,
   classCount: number,
   { stages, ways }: { readonly stages: number; readonly ways: number },
-  option?: string,
+  options: { readonly stages: string; readonly ways: string },
 ): void {
   const all = stages * ways;
   if (stages === 1 || all <= classCount) return;
   const fewer = Math.floor(classCount / ways);
-  const less = option && fewer > 1 ? `; ${option} ${fewer} would do` : '';
-  throw new DataError(`${where}: expected ${all} classes for ${stages} stages of ${ways}, got ${classCount}${less}`);
+  const most = Math.floor(classCount / 2);
+  const smaller = most > 1 ? `${options.ways} ${most} with ${options.stages} 2` : 'more classes';
+  const would = fewer > 1 ? `${options.stages} ${fewer}` : smaller;
+  throw new DataError(
+    `${where}: expected ${all} classes for ${stages} stages of ${ways}, got ${classCount}; ${would} would do`,
+  );
 }
 
 /** What would do for a class of few images. */

@@ -12,14 +12,18 @@ export function checkTasks(config: RunConfig, { name, splits }: CountedClasses):
   const count = trained.length * (config.rotations ? 4 : 1);
   const train = `${name}, train`;
   const shapes = trainingShapes(config);
-  for (const { ways, stages } of shapes) checkStages(train, count, { stages, ways: ways / stages }, '--stream');
+  const options = { stages: '--stream', ways: '--ways' };
+  for (const { ways, stages } of shapes) checkStages(train, count, { stages, ways: ways / stages }, options);
   const most = (key: 'ways' | 'shots' | 'queries') => Math.max(...shapes.map((shape) => shape[key]));
   checkShape(train, trained, count, { ways: most('ways'), shots: most('shots'), queries: most('queries') });
 
   const validation = `${name}, validation`;
   const asked = validationShape(config);
   const stages = { stages: asked.stages, ways: asked.ways / asked.stages };
-  checkStages(validation, splits.validation.length, stages, 'validation.stages');
+  checkStages(validation, splits.validation.length, stages, {
+    stages: 'validation.stages',
+    ways: 'validation.ways',
+  });
   const keyOf = (key: 'ways' | 'shots' | 'queries') => `validation.${key}`;
   checkShape(validation, splits.validation, splits.validation.length, asked, keyOf);
 }

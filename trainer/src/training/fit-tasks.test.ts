@@ -51,6 +51,28 @@ it.each([
   },
 );
 
+it('streams of validation have fewer stages, and then fewer ways', () => {
+  const validation = { every: 1, tasks: 1, ways: 5, shots: 1, queries: 1 };
+  const streamed = runConfigSchema.parse({
+    ...settings,
+    shots: [1],
+    queries: 1,
+    stream: { stages: [2, 5] },
+    validation,
+  });
+  const fittedTo = (classes: number) => fitTasks(streamed, listed([30, 2], [classes, 2]));
+  expect(fittedTo(25).changes).toEqual([]);
+  expect(fittedTo(16).changes).toEqual(['validation.stages 3 in place of 5']);
+  expect(fittedTo(9).changes).toEqual(['validation.ways 4 in place of 5', 'validation.stages 2 in place of 5']);
+  for (const classes of [25, 16, 9, 4]) {
+    expect(() => checkTasks(fittedTo(classes).settings, listed([30, 2], [classes, 2]))).not.toThrow();
+  }
+  expect(() => checkTasks(streamed, listed([30, 2], [9, 2]))).toThrow(
+    'expected 25 classes for 5 stages of 5, got 9; validation.ways 4 with validation.stages 2 would do',
+  );
+  expect(() => checkTasks(fittedTo(3).settings, listed([30, 2], [3, 2]))).toThrow('got 3; more classes would do');
+});
+
 it('says what is other, and leaves to the check what cannot be filled', () => {
   expect(fitTasks(settings, listed([8, 10], [2, 4])).changes).toEqual([
     'validation.queries 3 in place of 5',

@@ -7,12 +7,18 @@ export interface TaskSizes {
   readonly shots: readonly number[];
   readonly queries: number;
   readonly rotations?: boolean;
-  readonly validation: { readonly ways: number; readonly shots: number; readonly queries: number };
+  readonly stream?: { readonly stages: readonly number[] } | undefined;
+  readonly validation: {
+    readonly ways: number;
+    readonly shots: number;
+    readonly queries: number;
+    readonly stages?: number | undefined;
+  };
 }
 
 /**
- * Settings whose tasks are no larger than the classes of each split fill, as far as two classes of two images do, and what is other than it was, in words. What is
- * too little even for those is said where tasks are checked.
+ * Settings whose tasks are no larger than the classes of each split fill, as far as two classes of two images do, and what is other than it was, in words. Of streams
+ * it is those of validation. What is too little even for those is said where tasks are checked.
  */
 export function fitTasks<T extends TaskSizes>(
   settings: T,
@@ -27,12 +33,21 @@ export function fitTasks<T extends TaskSizes>(
     shots: [...new Set(settings.shots.map((each) => Math.min(each, trained.shots)))],
     queries: trained.queries,
   };
-  const ofValidation = { ...asked, ways: fittedWays(validation.ways, splits.validation.length) };
-  const changes = [...changed('', settings, own), ...changed('validation.', validation, ofValidation)];
+  const { stages = settings.stream && Math.max(...settings.stream.stages) } = validation;
+  const ofValidation = { ...asked, ...fittedStages(validation.ways, stages, splits.validation.length) };
+  const changes = [...changed('', settings, own), ...changed('validation.', { stages, ...validation }, ofValidation)];
   return { settings: { ...settings, ...own, validation: { ...validation, ...ofValidation } }, changes };
 }
 
 const fittedWays = (ways: number, classes: number): number => Math.max(2, Math.min(ways, classes));
+
+/** Fewer stages where there are too few classes, and fewer ways where two stages are too many. */
+function fittedStages(ways: number, stages: number | undefined, classes: number): { ways: number; stages?: number } {
+  if (stages === undefined) return { ways: fittedWays(ways, classes) };
+  if (stages * ways <= classes) return { ways };
+  const fewer = Math.floor(classes / ways);
+  return fewer > 1 ? { ways, stages: fewer } : { ways: fittedWays(ways, Math.floor(classes / 2)), stages: 2 };
+}
 
 /** Where there are too few images, what examples leave is asked about, or half of them where that is less. */
 function fitted(shots: number, queries: number, images: number): { shots: number; queries: number } {
