@@ -17,7 +17,7 @@ function stayAlive(command: Command): Command {
 function optionOf(error: unknown, args: readonly string[]): string {
   if (!(error instanceof Error) || !('field' in error)) return '';
   const option = `--${error.field}`;
-  return args.includes(option) ? `${option}: ` : '';
+  return args.some((arg) => arg === option || arg.startsWith(`${option}=`)) ? `${option}: ` : '';
 }
 
 /** Runs `whet` with arguments as a shell hands them on. What goes wrong is said in a line, and is the process's exit code. */

@@ -32,7 +32,8 @@ function cellOf(comparison: PeerComparison | undefined): string {
     case 'another machine':
       return `${times}: another machine`;
     case 'losses not known':
-      return `${times}: losses not known`;
+    case 'threads not known':
+      return `${times}: ${comparison.kind}`;
     case 'other losses': {
       const { at, expected, got } = comparison;
       return `${times}: other losses, after ${at} steps ${got.toPrecision(5)}, not ${expected.toPrecision(5)}`;
@@ -52,6 +53,9 @@ export async function besidePeers(own: readonly TimedTask[], peers: readonly Pee
     const name = `${peer.engine} ${peer.version}`;
     const differences = new Set(own.flatMap(({ machine }) => machineDifferences(machine, peer.machine)));
     if (differences.size > 0) notes.push(`${name} is of another machine (${[...differences].join('; ')}).`);
+    if (own.some(({ machine }) => machine.threads === undefined)) {
+      notes.push(`${name} has ${peer.machine.threads} threads; say with --threads how many Whet is to have.`);
+    }
     const others = peer.results.map(peerTaskText).filter((task) => !names.has(task));
     if (others.length > 0) notes.push(`${name}: not timed here: ${others.join('; ')}.`);
   }

@@ -65,9 +65,11 @@ export function benchCommand(): Command {
       'set results of another engine on the same tasks beside these; may be repeated',
       collectTexts,
     )
-    .option(
-      '--peer-task <dir>',
-      'time nothing; write what another engine needs to take the same steps, a folder a task',
+    .addOption(
+      new Option(
+        '--peer-task <dir>',
+        'time nothing; write what another engine needs to take the same steps, a folder a task',
+      ).conflicts(['compare', 'peer', 'json', 'markdown', 'html', 'memory', 'data']),
     )
     .action(runBench);
 }

@@ -67,7 +67,10 @@ async function runSearch(path: string, options: SearchOptions): Promise<void> {
   if (obstacles.length > 0) throw new Error(`${path}: ${obstacles.join('; ')}`);
   const steps = options.steps ?? config.innerSteps;
   if (steps === 0) throw new Error(`${path}: was trained with 0 inner steps; say with --steps how many to search with`);
-  if (options.oneStep && steps === 1) throw new Error('--one-step: expected more steps than 1, got --steps 1');
+  if (options.oneStep && steps === 1) {
+    if (options.steps) throw new Error('--one-step: expected more steps than 1, got --steps 1');
+    throw new Error(`${path}: was trained with 1 inner step; say with --steps what one step is to be set beside`);
+  }
   if (trainer.trainsOnValidation(config)) {
     throw new Error(
       `${path}: was trained on the validation classes, so their accuracy cannot choose a pattern; search with the run it started from`,

@@ -140,6 +140,8 @@ describe('whet bench', () => {
         { results: [{ ...whole, processor: [1, 2] }] },
         'results.0.processor: expected 1 numbers, as many as milliseconds, got 2',
       ],
+      [{ results: [{ ...whole, milliseconds: [0] }] }, 'results.0.milliseconds.0: '],
+      [{ engine: 'beads\nof glass' }, 'engine: expected a line of text'],
       [{ results: [whole, whole] }, 'results.1: expected each task once, got "a b, 2-way 1-shot, 2 steps" again'],
     ] as const;
     for (const [more, told] of wrong) {
@@ -167,6 +169,17 @@ describe('whet bench', () => {
     expect(refused.code).toBe(1);
     expect(refused.err).toContain('not written: tiny sparse, 2-way 1-shot, 1 steps: expected plain gradient steps');
     expect(refused.err).toContain('none: expected a task that other engines can take, got none');
+    const write = (...args: string[]) => whet('bench', 'one', '--peer-task', ...args);
+    expect((await write('tasks')).err).toContain('--peer-task tasks: expected an empty folder, or none, got "tiny-');
+    expect((await write('one/manifest.json')).err).toContain(
+      '--peer-task one/manifest.json: expected an empty folder, or none: ENOTDIR',
+    );
+    expect((await write('none', '--ways', '1')).err).toContain('--ways 1: expected 2 or more');
+    expect((await write('none', '--ways', '4000')).err).toMatch(
+      /--ways 4000: expected at most \d+, as many classes as tiny takes/,
+    );
+    const other = await write('none', '--json', 'x.json');
+    expect(other.err).toContain("option '--peer-task <dir>' cannot be used with option '--json <file>'");
   });
 
   it('says what does not load or has too few images, and measures the rest', async () => {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { loadBundle } from '@whet/runtime/node';
 import { tinyCheckpoint } from '@whet/tools/bundles/tiny-bundle';
-import { omniglotPreprocessing, type SearchRecord, saveCheckpoint } from '@whet/trainer';
+import { median, omniglotPreprocessing, type SearchRecord, saveCheckpoint } from '@whet/trainer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { whetMain } from '../programs.js';
 import { writeSyntheticOmniglot } from './synthetic-omniglot.js';
@@ -23,6 +23,7 @@ beforeAll(async () => {
     ['dense', { rule: 'maml', normalization: 'layer' }],
     ['fixed', { head: 'fixed' }],
     ['still', { innerSteps: 0 }],
+    ['short', { innerSteps: 1 }],
     ['folders', { preprocessing: { ...omniglotPreprocessing(12), invert: false } }],
     ['seen', { trainOn: 'train+validation' }],
   ] as const) {
@@ -111,11 +112,17 @@ describe('whet search', () => {
     const one = await whet(...search('one', 2, '--limit', '3', '--one-step', '--budget', '100'));
     expect(one.code, one.err).toBe(0);
     expect(one.out).toMatch(/saved: moves less │ saved: caches │ speed-up │ +rate │ one step │ its adapt/);
-    const { outcome } = await recordOf('one');
-    for (const { oneStep, milliseconds, saved, name } of outcome?.results ?? []) {
-      expect(oneStep?.accuracy.mean, name).toBeGreaterThanOrEqual(0);
-      const dense = outcome?.results.find((each) => each.name === outcome.dense);
-      expect(saved.masking + saved.caching).toBeCloseTo((dense?.milliseconds.adapt ?? 0) - milliseconds.adapt, 6);
+    const { outcome, measured } = await recordOf('one');
+    expect(outcome?.results).toHaveLength(3);
+    for (const { oneStep, saved, name, layers } of outcome?.results ?? []) {
+      const { adapt, rerun, oneStep: single } = measured[name] as NonNullable<(typeof measured)[string]>;
+      // What nothing is frozen of has no frozen part that could run again.
+      const caches = !layers.includes('block1');
+      expect(rerun, name).toHaveLength(caches ? 2 : 0);
+      expect(saved.caching, name).toBe(caches ? median(rerun) - median(adapt) : 0);
+      const shares = single?.accuracies[0]?.tasks as number[];
+      expect(shares, name).toHaveLength(2);
+      expect(oneStep?.accuracy.mean, name).toBeCloseTo(((shares[0] as number) + (shares[1] as number)) / 2, 9);
     }
     const page = await readFile(join(folder, 'one', 'search.html'), 'utf8');
     expect(page).toContain('and one step in place of 3');
@@ -128,6 +135,10 @@ describe('whet search', () => {
     expect(again.err).toContain('is of another search: oneStep: expected the default, got true');
     const none = await whet(...search('none', 2, '--steps', '1', '--one-step'));
     expect(none.err).toContain('--one-step: expected more steps than 1, got --steps 1');
+    const short = await whet('search', 'short/last.safetensors', '--out', 'none', '--one-step', ...small);
+    expect(short.err).toContain(
+      'short/last.safetensors: was trained with 1 inner step; say with --steps what one step is to be set beside',
+    );
   });
 
   it('keeps what it measured when it is interrupted, and goes on', async () => {

@@ -111,6 +111,7 @@ describe('whet evaluate --stream', () => {
   it.each([
     [['--stream', '4'], /whet: data, test: expected 8 classes for 4 stages of 2, got 6; --stream 3 would do/],
     [['--stream', '1'], /whet: --stream: expected 2 stages or more, got 1/],
+    [['--stream=1'], /whet: --stream: expected 2 stages or more, got 1/],
     [['--stream', '2', '--ways', '1'], /expected one number with --stream, got 2 1/],
     [['--stream', '2', '--record'], /record: expected without --stream/],
     [

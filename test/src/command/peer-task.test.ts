@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { readSafetensors } from '@whet/runtime/format';
 import { loadBundle } from '@whet/runtime/node';
 import { writeTinyBundle } from '@whet/tools/bundles/tiny-bundle';
-import { noiseExamples, writePeerTask } from '@whet/trainer';
+import { lossesOf, noiseExamples, writePeerTask } from '@whet/trainer';
 import * as ort from 'onnxruntime-node';
 import { afterAll, expect, it } from 'vitest';
+import { takeWrittenSteps } from './written-steps.js';
 
 const folders: string[] = [];
 afterAll(async () => {
@@ -54,6 +55,12 @@ it.each(['head', 'full'])(
       for (const [j, each] of Object.values(probabilities).entries())
         expect((row[j] as number) / sum).toBeCloseTo(each, 5);
     }
+    const others = await takeWrittenSteps(folder, features.data as Float32Array, features.dims);
+    expect(others.moved).toBe(task.trainable.length);
+    const losses = lossesOf(await bundle.adapt(examples, { pattern, steps: 4, always: true }));
+    expect(losses).toHaveLength(5);
+    expect(losses.at(-1)).toBeLessThan((losses[0] as number) - 0.001);
+    for (const [step, loss] of losses.entries()) expect(others.losses[step], `${step}`).toBeCloseTo(loss, 4);
     await bundle.release();
   },
 );
@@ -69,6 +76,9 @@ it('refuses steps that are no plain gradient steps, and says what they are', asy
   );
   await expect(writePeerTask(folder, { ...task, pattern: 'tail' })).rejects.toThrow(
     'pattern "tail": expected one of tiny’s',
+  );
+  await expect(writePeerTask(folder, { ...task, pattern: 'head', steps: 0 })).rejects.toThrow(
+    'tiny head, 3-way 1-shot, 0 steps: expected 1 step or more',
   );
   const own = bundle.manifest.patterns['head'];
   const others = [
@@ -87,4 +97,18 @@ it('refuses steps that are no plain gradient steps, and says what they are', asy
     await expect(writePeerTask(folder, other)).rejects.toThrow(told);
   }
   await bundle.release();
+});
+
+it.each([
+  ['tries again', { losses: [3, 2, 2], loss: 1, halved: 1 }],
+  ['gives up in the end', { losses: [3, 2, 1], loss: 1, halved: 0 }],
+])('leaves out a task of which Whet takes a step back and %s', async (_, adapted) => {
+  const place = await writeTinyBundle();
+  folders.push(place);
+  const { manifest, imageLength } = await loadBundle(place, { preload: false });
+  const bundle = { manifest, imageLength, adapt: async () => adapted } as never;
+  const task = { bundle, place, pattern: 'head', ways: 3, shots: 2, steps: 3 };
+  await expect(writePeerTask(place, task)).rejects.toThrow(
+    'tiny head, 3-way 2-shot, 3 steps: a step was taken back, as it raised the loss',
+  );
 });

@@ -1,5 +1,5 @@
 import { median } from '../statistics.js';
-import { type PeerRecord, peerTaskText, type TimedTask } from './peer-record.js';
+import { type OwnMachine, type PeerRecord, peerTaskText, type TimedTask } from './peer-record.js';
 
 /** Whet over another engine: above 1 is behind. */
 export interface PeerRatios {
@@ -15,6 +15,7 @@ export type PeerComparison = {
 } & (
   | { readonly kind: 'same'; readonly ratios: PeerRatios }
   | { readonly kind: 'another machine' }
+  | { readonly kind: 'threads not known' }
   /** Losses that differ first before step `at`, counted from 0. */
   | { readonly kind: 'other losses'; readonly at: number; readonly expected: number; readonly got: number }
   | { readonly kind: 'losses not known' }
@@ -22,6 +23,8 @@ export type PeerComparison = {
 
 /** How far losses of the same steps may be apart, of their size: four digits are the same. */
 const TOLERANCE = 1e-4;
+/** And by how much at least: what float32 leaves of a loss near 0 is rounding. */
+const ROUNDING = 1e-6;
 
 /** Sets what Whet took beside what a file of another engine says of the same task; undefined where it says nothing. */
 export function comparePeer(own: TimedTask, { machine, results }: PeerRecord): PeerComparison | undefined {
@@ -38,6 +41,7 @@ export function comparePeer(own: TimedTask, { machine, results }: PeerRecord): P
     return { ...times, kind: 'other losses', at: place, expected, got };
   }
   if (machineDifferences(own.machine, machine).length > 0) return { ...times, kind: 'another machine' };
+  if (own.machine.threads === undefined) return { ...times, kind: 'threads not known' };
   const ratios = {
     milliseconds: own.milliseconds / times.milliseconds,
     processor: own.processor === undefined ? undefined : own.processor / times.processor,
@@ -46,12 +50,12 @@ export function comparePeer(own: TimedTask, { machine, results }: PeerRecord): P
 }
 
 const isClose = (expected: number | undefined, got: number): boolean =>
-  expected !== undefined && Math.abs(expected - got) <= TOLERANCE * Math.abs(expected);
+  expected !== undefined && Math.abs(expected - got) <= Math.max(ROUNDING, TOLERANCE * Math.abs(expected));
 
 /** In what machines differ, so that their times say nothing of engines: `processor: A here, B there`. */
-export function machineDifferences(here: PeerRecord['machine'], there: PeerRecord['machine']): string[] {
+export function machineDifferences(here: OwnMachine, there: PeerRecord['machine']): string[] {
   const names = { cpu: 'processor', cores: 'cores', threads: 'threads' } as const;
   return (['cpu', 'cores', 'threads'] as const)
-    .filter((field) => here[field] !== there[field])
+    .filter((field) => here[field] !== undefined && here[field] !== there[field])
     .map((field) => `${names[field]}: ${here[field]} here, ${there[field]} there`);
 }

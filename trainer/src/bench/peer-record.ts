@@ -5,12 +5,14 @@ import type { BenchRecord, BenchResult } from './record.js';
 export const PEER_SCHEMA = 'whet-peer/1';
 
 const positive = z.int().positive();
-const samples = z.array(z.number().min(0)).min(1);
+const samples = z.array(z.number().positive()).min(1);
+/** What stands in a table's cell. */
+const line = z.string().regex(/^\P{Cc}+$/u, { error: 'expected a line of text' });
 
 const taskSchema = z.strictObject({
   /** Name of the bundle, and of its pattern. */
-  network: z.string().min(1),
-  pattern: z.string().min(1),
+  network: line,
+  pattern: line,
   ways: positive,
   shots: positive,
   steps: positive,
@@ -41,9 +43,9 @@ const peerSchema = z
   .strictObject({
     schema: z.literal(PEER_SCHEMA),
     /** What took the steps, as `PyTorch eager`. */
-    engine: z.string().min(1),
-    version: z.string().min(1),
-    machine: z.strictObject({ cpu: z.string().min(1), cores: positive, threads: positive }),
+    engine: line,
+    version: line,
+    machine: z.strictObject({ cpu: line, cores: positive, threads: positive }),
     results: z.array(resultSchema).min(1),
   })
   .check(({ value: { results }, issues }) => {
@@ -68,10 +70,13 @@ export function readPeer(path: string): Promise<PeerRecord> {
   return readBySchema(path, `a file of another engine (${PEER_SCHEMA})`, peerSchema);
 }
 
+/** Where Whet ran; threads are undefined where onnxruntime chose them, which does not say how many. */
+export type OwnMachine = Omit<PeerRecord['machine'], 'threads'> & { readonly threads: number | undefined };
+
 /** What Whet took, to be set beside other engines'. */
 export interface TimedTask {
   readonly task: PeerTask;
-  readonly machine: PeerRecord['machine'];
+  readonly machine: OwnMachine;
   /** Undefined where a bench of before has none. */
   readonly losses: readonly number[] | undefined;
   /** Medians of the clock's and the processor's milliseconds. */
@@ -83,8 +88,8 @@ export interface TimedTask {
 export function timedTaskOf({ machine, bundles, options }: BenchRecord, result: BenchResult): TimedTask {
   const { bundle, backend, pattern, ways, shots, steps, losses, adapt, processor } = result;
   const network = bundles.find(({ label }) => label === bundle)?.name ?? bundle;
-  // WebAssembly has one thread in Node.js; onnxruntime-node one a core unless it is told.
-  const threads = backend === 'wasm' ? 1 : (options.threads ?? machine.cores);
+  // WebAssembly has one thread in Node.js.
+  const threads = backend === 'wasm' ? 1 : (options.threads ?? undefined);
   return {
     task: { network, pattern, ways, shots, steps },
     machine: { cpu: machine.cpu, cores: machine.cores, threads },

@@ -10,12 +10,12 @@ import {
   readOnnx,
   type Value,
 } from '@whet/compiler';
-import type { Bundle, PatternManifest, Profile } from '@whet/runtime';
+import { type Bundle, type Example, InputError, type PatternManifest, type Profile } from '@whet/runtime';
 import { float32, type StoredTensor, writeSafetensors } from '@whet/runtime/format';
 import { openBundleFiles } from '@whet/runtime/node';
 import { type PeerTask, peerTaskText } from './peer-record.js';
 import { BenchError } from './read-by-schema.js';
-import { noiseExamples } from './time-patterns.js';
+import { lossesOf, noiseExamples } from './time-patterns.js';
 
 const PEER_TASK_SCHEMA = 'whet-peer-task/1';
 
@@ -63,24 +63,41 @@ function notPlain(pattern: PatternManifest, shots: number): string | undefined {
   return undefined;
 }
 
+/** What Whet makes of a task that no plain steps make, as it tries each: one that it takes back. Throws {@link BenchError} where it cannot take them. */
+async function notKept(
+  { bundle, pattern, steps }: PeerTaskOptions,
+  examples: readonly Example[],
+  task: string,
+): Promise<string | undefined> {
+  const adapted = await bundle.adapt(examples, { pattern, steps, always: true }).catch((cause: unknown) => {
+    throw cause instanceof InputError ? new BenchError(`${task}: ${cause.message}`, { cause }) : cause;
+  });
+  // The last one is taken back without another try: the loss stays as it was.
+  const [before, after] = lossesOf(adapted).slice(-2);
+  return adapted.halved > 0 || before === after ? 'a step was taken back, as it raised the loss' : undefined;
+}
+
 /**
  * Writes what another engine needs to take a pattern's steps, with the examples of `whet bench`, into a folder: `encode.onnx` (images to
  * features; absent where nothing is frozen), `rest.onnx` (features to logits, what moves as initializers), `examples.safetensors` and `task.json`.
- * Throws {@link BenchError} where the steps are not plain gradient steps.
+ * Throws {@link BenchError} where there are no steps, or others than plain gradient steps.
  */
 export async function writePeerTask(folder: string, options: PeerTaskOptions): Promise<void> {
   const { bundle, place, pattern, ways, shots, steps } = options;
   const manifest = bundle.manifest.patterns[pattern];
   const task = { network: bundle.manifest.name, pattern, ways, shots, steps };
   if (!manifest) throw new BenchError(`pattern "${pattern}": expected one of ${bundle.manifest.name}’s`);
+  if (steps < 1) throw new BenchError(`${peerTaskText(task)}: expected 1 step or more`);
   const other = notPlain(manifest, shots);
   if (other)
     throw new BenchError(`${peerTaskText(task)}: expected plain gradient steps of whole weights, got ${other}`);
+  const examples = noiseExamples(bundle, ways, shots);
+  const lost = await notKept(options, examples, peerTaskText(task));
+  if (lost) throw new BenchError(`${peerTaskText(task)}: ${lost}`);
   const { encode, predict } = manifest.graphs;
   const read = openBundleFiles(place);
   const weights = await read(bundle.manifest.weights);
   const external = (_: string, offset: number, length: number) => weights.subarray(offset, offset + length);
-  const examples = noiseExamples(bundle, ways, shots);
   const { profile } = await bundle.adapt(examples, { pattern, steps: 0 });
   const rest = restOf(readOnnx(await read(predict), { external }), profile.values);
   await mkdir(folder, { recursive: true });
