@@ -16,12 +16,19 @@ Engines, and what to install in an environment of their own:
 
 import argparse
 import json
+import math
 import os
-import platform
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+
+def count(text):
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, got {value}")
+    return value
 
 
 def arguments():
@@ -29,11 +36,15 @@ def arguments():
     parser.add_argument("engine", choices=ENGINES)
     parser.add_argument("tasks", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--threads", type=count, default=2)
+    parser.add_argument("--runs", type=count, default=7)
     parser.add_argument("--warm-up", type=int, default=20)
     parser.add_argument("--in-turns", action="store_true")
-    return parser.parse_args()
+    told = parser.parse_args()
+    folder = told.out.parent
+    if told.out.is_dir() or not (folder.is_dir() and os.access(folder, os.W_OK)):
+        parser.error(f"--out {told.out}: expected a file in a folder that can be written to")
+    return told
 
 
 def open_pytorch(compiled):
@@ -74,15 +85,53 @@ ENGINES = {
 
 
 def processor():
-    """The processor's name, as Node.js tells it."""
+    """The processor's name, as Node.js tells it, which is asked where the system does not say."""
     if sys.platform == "darwin":
         return subprocess.check_output(["sysctl", "-n", "machdep.cpu.brand_string"], text=True).strip()
     if sys.platform == "linux":
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
+    try:
+        said = subprocess.check_output(["node", "-p", "require('os').cpus()[0]?.model ?? ''"], text=True)
+    except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return platform.processor() or "unknown"
+    return said.strip() or "unknown"
+
+
+def write(path, record):
+    """The file is whole, or is not there."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.write_text(json.dumps(record, indent=2, allow_nan=False) + "\n")
+    os.replace(part, path)
+
+
+def take(adapt, folder, told, answers):
+    """The losses and the times of a task's runs."""
+    kept = {"losses": [], "milliseconds": [], "processor": []}
+
+    def run(timed):
+        time.sleep(0.02)
+        adapt()
+        began, used = time.perf_counter(), time.process_time()
+        losses = adapt()
+        clock, cpu = 1e3 * (time.perf_counter() - began), 1e3 * (time.process_time() - used)
+        if timed:
+            kept["losses"] = losses
+            kept["milliseconds"].append(clock)
+            kept["processor"].append(cpu)
+
+    if not told.in_turns:
+        for i in range(told.warm_up + told.runs):
+            run(i >= told.warm_up)
+        return kept
+    print(folder.name, file=answers, flush=True)
+    for line in iter(sys.stdin.readline, "next\n"):
+        if not line:
+            raise SystemExit(f"{folder}: expected run, warm or next, got the end")
+        run(line == "run\n")
+        print("done", file=answers, flush=True)
+    return kept
 
 
 def main():
@@ -98,45 +147,26 @@ def main():
         raise SystemExit(f"{told.tasks}: expected folders with a task.json, got none")
     results = []
     for folder in folders:
-        task = Task(folder)
         try:
+            task = Task(folder)
             adapt = open_task(task, told.threads)
             adapt()
+            kept = take(adapt, folder, told, answers)
         except Exception as error:
             # What an engine has no gradient for, say, it leaves out; who waits for its turns has no use for the rest.
             if told.in_turns:
                 raise
             print(f"not taken: {folder.name}: {error}", file=sys.stderr)
             continue
-        kept = {"losses": [], "milliseconds": [], "processor": []}
-
-        def run(timed):
-            time.sleep(0.02)
-            adapt()
-            began, used = time.perf_counter(), time.process_time()
-            losses = adapt()
-            clock, cpu = 1e3 * (time.perf_counter() - began), 1e3 * (time.process_time() - used)
-            if timed:
-                kept["losses"] = losses
-                kept["milliseconds"].append(clock)
-                kept["processor"].append(cpu)
-
-        if told.in_turns:
-            print(folder.name, file=answers, flush=True)
-            for line in iter(sys.stdin.readline, "next\n"):
-                if not line:
-                    raise SystemExit(f"{folder}: expected run, warm or next, got the end")
-                run(line == "run\n")
-                print("done", file=answers, flush=True)
-        else:
-            for i in range(told.warm_up + told.runs):
-                run(i >= told.warm_up)
+        if not all(math.isfinite(loss) for loss in kept["losses"]):
+            print(f"not taken: {folder.name}: losses {kept['losses']} are not all finite", file=sys.stderr)
+            continue
         results.append({**task.names, **kept})
     if not results:
         raise SystemExit(f"{told.tasks}: expected a task that {engine} can take, got none")
     machine = {"cpu": processor(), "cores": os.cpu_count(), "threads": told.threads}
     record = {"schema": "whet-peer/1", "engine": engine, "version": version, "machine": machine, "results": results}
-    told.out.write_text(json.dumps(record, indent=2, allow_nan=False) + "\n")
+    write(told.out, record)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,5 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -14,15 +11,14 @@ import {
   median,
   noiseExamples,
   omniglotPreprocessing,
-  type PeerRecord,
   type PeerTask,
-  readPeer,
   type TimedTask,
   thisMachine,
   writePeerTask,
 } from '@whet/trainer';
 import { besidePeers, bothTimes, formatTable } from 'whet';
 import { tinyCheckpoint } from '../bundles/tiny-bundle.js';
+import { clearRun, readEngines, startEngine, type TurnTaker } from './peer-engine.js';
 
 // The same steps in other engines, in turns with Whet's: as many of the frozen part and of the rest, the same losses.
 // npm run bench:peers -- --engine pytorch=VENV/bin/python --engine litert=VENV/bin/python --lite0 efficientnet-lite0-128.onnx
@@ -37,53 +33,12 @@ const { values: options } = parseArgs({
     out: { type: 'string', default: 'build/peers' },
   },
 });
-const engines = (options.engine ?? []).map((text) => text.split('=') as [string, string]);
-if (engines.length === 0) throw new Error('expected --engine NAME=PYTHON, one or more');
+const engines = readEngines(options.engine ?? []);
 const [threads, rounds] = [Number(options.threads), Number(options.rounds)];
 /** Rounds that are not timed: engines and JavaScript are compiled as they run. */
 const warmUp = Number(options['warm-up']);
 const tasksFolder = join(options.out, 'tasks');
 const script = fileURLToPath(new URL('../../peers/run.py', import.meta.url));
-
-interface Contender {
-  /** Adapts twice; the second is timed where that is asked for. */
-  run(timed: boolean): Promise<void>;
-}
-
-interface Engine extends Contender {
-  /** Waits until it has opened the next task, a folder of this name. */
-  open(folder: string): Promise<void>;
-  /** Has done with the task. */
-  next(): void;
-  /** What it wrote when there was no further task. */
-  record(): Promise<PeerRecord>;
-}
-
-/** An engine in a process of its own, which adapts for each line that it is sent. */
-function startEngine(name: string, python: string): Engine {
-  const file = join(options.out, `${name}.json`);
-  const args = [script, name, tasksFolder, '--out', file, '--threads', `${threads}`, '--in-turns'];
-  const child = spawn(python, args, { stdio: ['pipe', 'pipe', 'inherit'] });
-  const ended = once(child, 'exit');
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  const expectLine = async (expected: string): Promise<void> => {
-    const { value } = await lines.next();
-    if (value !== expected) throw new Error(`${name}: expected "${expected}", got ${value ?? 'the end'}`);
-  };
-  return {
-    open: expectLine,
-    async run(timed) {
-      child.stdin.write(timed ? 'run\n' : 'warm\n');
-      await expectLine('done');
-    },
-    next: () => void child.stdin.write('next\n'),
-    async record() {
-      const [code] = await ended;
-      if (code !== 0) throw new Error(`${name}: ended with code ${code}`);
-      return readPeer(file);
-    },
-  };
-}
 
 /** Network, pattern and steps of a row. */
 interface Row extends PeerTask {
@@ -93,7 +48,7 @@ interface Row extends PeerTask {
 }
 
 /** Whet's runs of a row. */
-function openWhet({ bundle, pattern, steps, ways, shots, network }: Row): Contender & { measured(): TimedTask } {
+function openWhet({ bundle, pattern, steps, ways, shots, network }: Row): TurnTaker & { measured(): TimedTask } {
   const examples = noiseExamples(bundle, ways, shots);
   const [milliseconds, processor]: [number[], number[]] = [[], []];
   let losses: number[] = [];
@@ -154,7 +109,10 @@ if (options.lite0) {
   networks.push(['lite0', (directory) => compileLite0(directory, model), { head: [10], last3: [10] }]);
 }
 
-await rm(options.out, { recursive: true, force: true });
+await clearRun(
+  options.out,
+  networks.map(([name]) => name),
+);
 await mkdir(tasksFolder, { recursive: true });
 const rows: Row[] = [];
 for (const [network, write, patterns] of networks) {
@@ -171,7 +129,11 @@ for (const [network, write, patterns] of networks) {
   }
 }
 
-const started = engines.map(([name, python]) => startEngine(name, python));
+const started = engines.map(([name, python]) => {
+  const file = join(options.out, `${name}.json`);
+  const args = [script, name, tasksFolder, '--out', file, '--threads', `${threads}`, '--in-turns'];
+  return startEngine(name, python, args, file);
+});
 const measured: TimedTask[] = [];
 for (const row of rows) {
   const whet = openWhet(row);
