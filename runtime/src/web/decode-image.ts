@@ -62,11 +62,19 @@ export async function decodeRgba(file: Blob, options: BrowserDecodeOptions = {})
       : `expected a whole ${format} image, got one that is damaged, cut short or too large for this browser`;
     throw refuse(lacks ? 'unsupported' : 'damaged', message, cause);
   }
+  const image = readOnce(bitmap, (cause) =>
+    refuse('no-room', `${width} x ${height} pixels are too many for this browser`, cause),
+  );
+  // What turns it may be away, which is no fault of the picture.
+  return header?.hasExif ? (await import('./upright-webp.js')).uprightWebp(image, file) : image;
+}
+
+/** The pixels of a picture, which is freed. */
+function readOnce(bitmap: ImageBitmap, refused: (cause: unknown) => Error): RgbaImage {
   try {
-    const image = readBitmap(bitmap);
-    return format === 'WebP' ? await (await import('./upright-webp.js')).uprightWebp(image, file) : image;
+    return readBitmap(bitmap);
   } catch (cause) {
-    throw refuse('no-room', `${width} x ${height} pixels are too many for this browser`, cause);
+    throw refused(cause);
   } finally {
     bitmap.close();
   }

@@ -4,6 +4,8 @@ export interface ImageHeader {
   /** Pixels, where the header has them at a known place: of PNG, JPEG, WebP and GIF. */
   readonly width?: number;
   readonly height?: number;
+  /** Whether a WebP file has EXIF, which may say that it is to be turned. */
+  readonly hasExif?: boolean;
 }
 
 const text = (bytes: Uint8Array, from: number, to: number) => String.fromCharCode(...bytes.subarray(from, to));
@@ -44,7 +46,7 @@ function webpSize(bytes: Uint8Array, view: DataView) {
   if (bytes.length < 30) return {};
   const chunk = text(bytes, 12, 16);
   const uint24 = (at: number) => view.getUint16(at, true) + (view.getUint8(at + 2) << 16);
-  if (chunk === 'VP8X') return { width: 1 + uint24(24), height: 1 + uint24(27) };
+  if (chunk === 'VP8X') return { width: 1 + uint24(24), height: 1 + uint24(27), hasExif: (view.getUint8(20) & 8) > 0 };
   if (chunk === 'VP8L') {
     const bits = view.getUint32(21, true);
     return { width: 1 + (bits & 0x3fff), height: 1 + ((bits >> 14) & 0x3fff) };

@@ -1,6 +1,6 @@
 import type { RgbaImage } from '../pixels.js';
 
-// Fetched where a WebP file comes.
+// Fetched where a WebP file comes that has EXIF.
 
 /** Turns what a browser made of a WebP file upright, where it leaves that to others, as Chromium does. */
 export async function uprightWebp(image: RgbaImage, file: Blob): Promise<RgbaImage> {

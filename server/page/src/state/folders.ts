@@ -2,7 +2,7 @@ import { t } from '../messages/index.js';
 import { addAll } from './examples.js';
 import { nameProblem } from './model.js';
 import { here } from './profiles.js';
-import { opened, say } from './signals.js';
+import { opened, say, sayBeside } from './signals.js';
 import { readFiles } from './stage.js';
 
 /** Adds a folder in which folders of pictures name the classes. */
@@ -18,7 +18,7 @@ export async function addFolder(files: readonly File[]): Promise<void> {
   }
   // What is read goes to the profile that it was chosen for, whichever is shown by then.
   const at = here();
-  const read = await readFiles(pictures);
+  const { read, problem } = await readFiles(pictures);
   if (opened.value?.digest !== at.bundle) return;
   if (read.length === 0) return say('problem', t().folderEmpty);
   const byName = new Map<string, Uint8Array[]>();
@@ -27,4 +27,5 @@ export async function addFolder(files: readonly File[]): Promise<void> {
     [...byName].map(([name, pixels]) => ({ name, pixels })),
     at,
   );
+  if (problem) sayBeside(problem);
 }

@@ -32,7 +32,12 @@ export async function readPicture(
     const seen = await ask<SeenPicture | RefusedPicture>((compute) => compute.pixels(input, options));
     if (opened.value?.digest !== bundle) return undefined;
     if ('problem' in seen) {
-      say('problem', t().pictureProblem[seen.problem](name), undefined, seen.detail.replace(/^picture/, name));
+      say(
+        'problem',
+        t().pictureProblem[seen.problem](name),
+        undefined,
+        seen.detail.replace(/^picture/, () => name),
+      );
       return undefined;
     }
     if (seen.isColourful && !seesColours.value) looksColourful.value = true;

@@ -111,6 +111,14 @@ export function say(kind: Notice['kind'], text: string, action?: Notice['action'
   );
 }
 
+/** Says a problem together with what was done besides, where that is said now: neither hides the other. */
+export function sayBeside(problem: Notice): void {
+  const done = notice.value?.kind === 'done' ? notice.value : undefined;
+  notice.value = done
+    ? { ...problem, text: `${problem.text} ${done.text}`, ...(done.action ? { action: done.action } : {}) }
+    : problem;
+}
+
 /** An error whose message is for people, in their language. */
 export class PlainError extends Error {}
 

@@ -4,7 +4,7 @@ import { startCamera, stopCamera } from './camera.js';
 import { addPictures } from './examples.js';
 import { readPicture, showPicture } from './looking.js';
 import { here } from './profiles.js';
-import { type PictureSource, query, say, source } from './signals.js';
+import { type Notice, notice, type PictureSource, query, say, sayBeside, source } from './signals.js';
 
 /** Counts up when the drawing pad is to be cleared. */
 export const clears = signal(0);
@@ -41,33 +41,44 @@ export async function addShown(classId: string): Promise<void> {
 /** Pictures that are read of files, and which of them: shown while it goes on. */
 export const reading = signal<readonly [done: number, all: number] | undefined>(undefined);
 
+export interface ReadFiles {
+  readonly read: readonly { readonly file: File; readonly pixels: Uint8Array }[];
+  /** What was said of those that are no pictures. */
+  readonly problem?: Notice;
+}
+
 /** Reads files; says which are no pictures. */
-export async function readFiles(
-  files: readonly File[],
-): Promise<{ readonly file: File; readonly pixels: Uint8Array }[]> {
+export async function readFiles(files: readonly File[]): Promise<ReadFiles> {
   const at = here();
   const read: { file: File; pixels: Uint8Array }[] = [];
   const refused: string[] = [];
+  let problem: Notice | undefined;
   for (const [i, file] of files.entries()) {
     reading.value = [i, files.length];
     const pixels = await readPicture(file, {}, file.name, at);
     if (pixels) read.push({ file, pixels });
-    else refused.push(file.name);
+    else {
+      refused.push(file.name);
+      problem = notice.value;
+    }
   }
   reading.value = undefined;
-  if (refused.length > 1) say('problem', t().filesRefused(refused.length, refused.join(', ')));
-  return read;
+  if (refused.length > 1) {
+    say('problem', t().filesRefused(refused.length, refused.join(', ')));
+    problem = notice.value;
+  }
+  return { read, ...(problem?.kind === 'problem' ? { problem } : {}) };
 }
 
 /** Adds files to a class of the profile that they were chosen for, whichever is shown by then. */
 export async function uploadTo(classId: string, files: readonly File[]): Promise<void> {
   const at = here();
-  const read = await readFiles(files);
-  if (read.length > 0) {
-    await addPictures(
-      classId,
-      read.map(({ pixels }) => pixels),
-      at,
-    );
-  }
+  const { read, problem } = await readFiles(files);
+  if (read.length === 0) return;
+  await addPictures(
+    classId,
+    read.map(({ pixels }) => pixels),
+    at,
+  );
+  if (problem) sayBeside(problem);
 }
