@@ -326,6 +326,7 @@ export class Bundle {
     if (!this.#isOwn(profile.bundle)) {
       throw new ProfileError(
         `profile: made with another bundle: expected ${this.digest.slice(0, 12)}..., got ${profile.bundle.slice(0, 12)}...`,
+        { problem: 'other-bundle' },
       );
     }
     const pattern = this.#patterns.get(profile.pattern);

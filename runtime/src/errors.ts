@@ -3,9 +3,17 @@ export class BundleError extends Error {
   override readonly name = 'BundleError';
 }
 
-/** A profile that cannot be used: damaged bytes, or made for another bundle or pattern. */
+/** What is wrong with a profile, where it is not damaged. */
+export type ProfileProblem = 'other-bundle' | 'newer';
+
+/** A profile that cannot be used: damaged bytes, or made for another bundle or pattern, or by a newer version, which `problem` tells. */
 export class ProfileError extends Error {
   override readonly name = 'ProfileError';
+  readonly problem?: ProfileProblem;
+  constructor(message: string, { problem, ...options }: ErrorOptions & { readonly problem?: ProfileProblem } = {}) {
+    super(message, options);
+    if (problem) this.problem = problem;
+  }
 }
 
 /** What is wrong with an image file. */

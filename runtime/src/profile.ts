@@ -3,7 +3,8 @@ import { areFinite } from './finite.js';
 import { type PackedValue, scaleCount, scalesName } from './packed.js';
 import { float32, readSafetensors, type StoredTensor, writeSafetensors } from './safetensors.js';
 
-const FORMAT = 'whet-profile-1';
+const VERSION = 1;
+const FORMAT = `whet-profile-${VERSION}`;
 
 export interface ProfileValue {
   readonly shape: readonly number[];
@@ -147,7 +148,11 @@ export function readProfile(bytes: Uint8Array, maxHeaderBytes = MAX_HEADER_BYTES
   try {
     const { tensors, metadata } = readSafetensors(bytes, maxHeaderBytes);
     const { format, bundle = '', pattern = '' } = metadata;
-    if (format !== FORMAT) throw new Error(`expected format "${FORMAT}", got ${JSON.stringify(format)}`);
+    if (format !== FORMAT) {
+      const isNewer = Number(/^whet-profile-(\d{1,4})$/.exec(format ?? '')?.[1]) > VERSION;
+      const message = `expected format "${FORMAT}", got ${JSON.stringify(format)}`;
+      throw isNewer ? new ProfileError(`profile: ${message}`, { problem: 'newer' }) : new Error(message);
+    }
     const classes = strings(metadata['classes']);
     const steps = count(metadata['steps'], 'steps');
     const examples = counts(metadata['examples'], classes.length);
@@ -156,6 +161,7 @@ export function readProfile(bytes: Uint8Array, maxHeaderBytes = MAX_HEADER_BYTES
     const storage = { packed, unmoved: namesOf(metadata['unmoved']), ...(remember > 0 ? { remember } : {}) };
     return new Profile(bundle, pattern, classes, examples, steps, values, storage);
   } catch (cause) {
+    if (cause instanceof ProfileError) throw cause;
     throw new ProfileError(`profile: ${(cause as Error).message}`, { cause });
   }
 }

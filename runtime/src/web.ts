@@ -91,7 +91,7 @@ export async function openProfileStore<Extra = unknown>(
 }
 
 export { Bundle, type OpenOptions } from './bundle.js';
-export { BundleError, type ImageProblem, InputError, ProfileError } from './errors.js';
+export { BundleError, type ImageProblem, InputError, ProfileError, type ProfileProblem } from './errors.js';
 export type { FreezeOptions } from './freeze.js';
 export type { Manifest, PatternManifest } from './manifest.js';
 export { filesOf } from './manifest.js';

@@ -164,18 +164,25 @@ describe.skipIf(!chromiumPath)(`what the page says of bad input${skipReason}`, (
     await driver.openFile('letter.txt', new TextEncoder().encode('Dear friend, '.repeat(9)));
     await driver.page
       .locator('.notice.problem', {
-        hasText: /letter\.txt was not opened: it is nothing that was saved here.*profile: /,
+        hasText: /letter\.txt was not opened: it is nothing that was saved here, or it is damaged\..*profile: /,
       })
       .waitFor();
     const other = await loadBundle(await writeTinyBundle());
     const examples = randomImages('page', 4).map((image, i) => ({ label: `${i % 2}`, image }));
     const { profile } = await other.adapt(examples, { steps: 1 });
     await other.release();
-    await driver.openFile('other.whet-profile', profile.toBytes());
+    const foreign = profile.toBytes();
+    await driver.openFile('other.whet-profile', foreign);
     const expected =
-      /other\.whet-profile was not opened: it is nothing that was saved here.*profile: made with another bundle: expected \w+\.\.\., got \w+/;
+      /other\.whet-profile was not opened: it is for another model, or another version of this one\..*profile: made with another bundle: expected \w+\.\.\., got \w+/;
     await driver.page.locator('.notice.problem', { hasText: expected }).waitFor();
     await driver.button('Close this message').click();
+    const newer = Buffer.from(foreign);
+    newer.write('whet-profile-2', newer.indexOf('whet-profile-1'));
+    await driver.openFile('newer.whet-profile', newer);
+    await driver.problem(
+      /newer\.whet-profile was not opened: it was saved by a newer version.*expected format "whet-profile-1", got "whet-profile-2"/,
+    );
     const { width } = server.bundle.manifest.preprocessing;
     const own = randomImages('alike', 2, width).map((image, i) => ({ label: `${i}`, image }));
     const { bundle, pattern, values } = (await server.bundle.adapt(own, { steps: 0 })).profile;

@@ -105,6 +105,9 @@ describe.skipIf(!chromiumPath)(`the languages of the page${skipReason}`, () => {
     await page.locator('.chart canvas').waitFor();
     await page.getByRole('tab', { name: `${OPEN}Bild${CLOSE}` }).click();
     expect(withoutNames(await unmarked(page))).toEqual([]);
+    // As German writes numbers.
+    for (const text of await page.locator('.figures, .chart, .status-line.learned').allInnerTexts())
+      expect(text).not.toMatch(/\d\.\d/);
   });
 
   it('in each dialog, and of what goes wrong', async () => {
@@ -114,6 +117,7 @@ describe.skipIf(!chromiumPath)(`the languages of the page${skipReason}`, () => {
     ] as const) {
       await button(name).click();
       await page.locator('dialog[open]').waitFor();
+      if (name === 'Als Webseite') await page.getByText(/Eine Datei mit \d+,\d MB/).waitFor();
       expect(withoutNames(await unmarked(page))).toEqual([]);
       await page
         .locator('dialog[open]')

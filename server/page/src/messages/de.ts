@@ -7,8 +7,6 @@ const pictures = plural('de', '# Bild', '# Bilder');
 // After von, mit and aus.
 const ofThings = plural('de', '# Ding', '# Dingen');
 const ofPictures = plural('de', '# Bild', '# Bildern');
-const seconds = (ms: number) =>
-  ms < 950 ? `${(ms / 1000).toFixed(1).replace('.', ',')} s` : `${Math.round(ms / 1000)} s`;
 
 /** The page's texts in German. */
 export const de: Messages = {
@@ -160,7 +158,7 @@ export const de: Messages = {
   learnTooManyThings: (most: number) => `Es kann höchstens ${things(most)} unterscheiden.`,
   learnTooManyPictures: (most: number) => `Es nimmt höchstens ${pictures(most)}: entferne einige.`,
   learning: 'Lernt …',
-  learned: (count: number, ms: number) => `Gelernt aus ${ofPictures(count)} in ${seconds(ms)}`,
+  learned: (count: number, time: string) => `Gelernt aus ${ofPictures(count)} in ${time}`,
   learningFailed: 'Es konnte nicht lernen.',
   predictingFailed: 'Es konnte das Bild nicht ansehen.',
   reopened: (names: readonly string[]) =>
@@ -218,22 +216,26 @@ export const de: Messages = {
   webPageAbout:
     'Wer sie öffnet, kann sie nach Bildern fragen, am Telefon oder am Rechner. Sie braucht kein Netz und sendet nichts.',
   webPageMaking: 'Wird zusammengestellt …',
-  webPageSize: (size: string) => `Eine Datei mit ${size.replace('.', ',')}.`,
+  webPageSize: (size: string) => `Eine Datei mit ${size}.`,
   webPageLarge: 'Für E-Mail ist das zu viel: gib sie anders weiter.',
   saveFile: 'Datei sichern',
   webPageFailed: (name: string) => `„${name}“ lässt sich nicht als Webseite sichern.`,
   openedProfile: (name: string, count: number) => `„${name}“ geöffnet: es kennt ${things(count)}.`,
   openedProject: (name: string, count: number) => `„${name}“ mit ${ofPictures(count)} geöffnet.`,
   notOpened: (name: string, why: string) => `${name} wurde nicht geöffnet: ${why}.`,
-  fileOther: 'sie wurde nicht hier gesichert, ist beschädigt oder für ein anderes Modell',
-  fileNames: 'Namen ihrer Dinge sehen gleich aus oder gehen hier nicht',
-  projectVersion: 'sie wurde von einer anderen Fassung dieser Seite gesichert',
+  profileProblem: {
+    damaged: 'nicht hier gesichert, oder beschädigt',
+    'other-bundle': 'für ein anderes Modell, oder eine andere Fassung dieses Modells',
+    newer: 'von einer neueren Fassung dieser Seite gesichert',
+  },
+  fileNames: 'Namen von Dingen darin sehen gleich aus oder gehen hier nicht',
   projectDamaged: 'Teile davon fehlen oder sind beschädigt',
-  projectModel: (model: string) => `ihre Bilder sind für ein anderes Modell, „${model}“`,
+  projectModel: (model: string) => `die Bilder darin sind für ein anderes Modell, „${model}“`,
   sharedName: 'Mit mir geteilt',
   sharedLink: 'Der Link',
-  linkFor: (model: string) => `er ist für das Modell „${model}“, das diese Seite nicht hat`,
+  linkFor: (model: string) => `für das Modell „${model}“, das diese Seite nicht hat`,
   linkBroken: 'was darin gelernt wurde, ist nicht vollständig: der Link wurde abgeschnitten',
+  linkFailed: 'Der Link ließ sich nicht machen.',
   shareTitle: 'Ein Link zum Gelernten',
   shareText: 'Wer ihn öffnet, bekommt das Gelernte und keins deiner Bilder. Es geht über keinen Server.',
   shareLong: (size: string) =>

@@ -3,7 +3,6 @@ import { plural } from './plural.js';
 
 const things = plural('en', '# thing', '# things');
 const pictures = plural('en', '# picture', '# pictures');
-const seconds = (ms: number) => (ms < 950 ? `${(ms / 1000).toFixed(1)} s` : `${Math.round(ms / 1000)} s`);
 
 /** Every text that the page's own code shows, in English; other languages have the same keys. */
 export const en = {
@@ -162,7 +161,7 @@ export const en = {
   learnTooManyThings: (most: number) => `It can tell at most ${things(most)} apart.`,
   learnTooManyPictures: (most: number) => `It takes at most ${pictures(most)}: remove some.`,
   learning: 'Learning…',
-  learned: (count: number, ms: number) => `Learned from ${pictures(count)} in ${seconds(ms)}`,
+  learned: (count: number, time: string) => `Learned from ${pictures(count)} in ${time}`,
   learningFailed: 'It could not learn.',
   predictingFailed: 'It could not look at the picture.',
   reopened: (names: readonly string[]) =>
@@ -230,15 +229,19 @@ export const en = {
   openedProfile: (name: string, count: number) => `Opened “${name}”: it knows ${things(count)}.`,
   openedProject: (name: string, count: number) => `Opened “${name}” with ${pictures(count)}.`,
   notOpened: (name: string, why: string) => `${name} was not opened: ${why}.`,
-  fileOther: 'it is nothing that was saved here, or it is damaged or for another model',
+  profileProblem: {
+    damaged: 'it is nothing that was saved here, or it is damaged',
+    'other-bundle': 'it is for another model, or another version of this one',
+    newer: 'it was saved by a newer version of this page',
+  },
   fileNames: 'names of its things look the same, or cannot be used here',
-  projectVersion: 'it was saved by another version of this page',
   projectDamaged: 'parts of it are missing or damaged',
   projectModel: (model: string) => `its pictures are for another model, “${model}”`,
   sharedName: 'Shared with me',
   sharedLink: 'The link',
   linkFor: (model: string) => `it is for the model “${model}”, which this page has not got`,
   linkBroken: 'what it learned is not whole in it: the link was cut off',
+  linkFailed: 'The link could not be made.',
   shareTitle: 'A link to what it learned',
   shareText: 'Who opens it gets what it learned, and none of your pictures. It never passes a server.',
   shareLong: (size: string) => `The link is long (${size}): some messengers cut it off. The file is safer.`,

@@ -4,8 +4,6 @@ import { plural } from './plural.js';
 
 const things = plural('es', '# cosa', '# cosas');
 const pictures = plural('es', '# imagen', '# imágenes');
-const seconds = (ms: number) =>
-  ms < 950 ? `${(ms / 1000).toFixed(1).replace('.', ',')} s` : `${Math.round(ms / 1000)} s`;
 
 /** The page's texts in Spanish. */
 export const es: Messages = {
@@ -154,7 +152,7 @@ export const es: Messages = {
   learnTooManyThings: (most: number) => `Puede distinguir como mucho ${things(most)}.`,
   learnTooManyPictures: (most: number) => `Admite como mucho ${pictures(most)}: quita algunas.`,
   learning: 'Aprendiendo…',
-  learned: (count: number, ms: number) => `Aprendió de ${pictures(count)} en ${seconds(ms)}`,
+  learned: (count: number, time: string) => `Aprendió de ${pictures(count)} en ${time}`,
   learningFailed: 'No pudo aprender.',
   predictingFailed: 'No pudo mirar la imagen.',
   reopened: (names: readonly string[]) =>
@@ -212,22 +210,26 @@ export const es: Messages = {
   webPageAbout:
     'Quien la abra puede preguntarle por imágenes, en un teléfono o un ordenador. No necesita red y no envía nada.',
   webPageMaking: 'Preparándola…',
-  webPageSize: (size: string) => `Un archivo de ${size.replace('.', ',')}.`,
+  webPageSize: (size: string) => `Un archivo de ${size}.`,
   webPageLarge: 'Es demasiado para el correo: pásala de otra manera.',
   saveFile: 'Guardar el archivo',
   webPageFailed: (name: string) => `«${name}» no se puede guardar como página web.`,
   openedProfile: (name: string, count: number) => `Abierto «${name}»: conoce ${things(count)}.`,
   openedProject: (name: string, count: number) => `Abierto «${name}» con ${pictures(count)}.`,
   notOpened: (name: string, why: string) => `No se abrió ${name}: ${why}.`,
-  fileOther: 'no se guardó aquí, está dañado o es para otro modelo',
+  profileProblem: {
+    damaged: 'no se guardó aquí, o está dañado',
+    'other-bundle': 'es para otro modelo, o para otra versión de este',
+    newer: 'se guardó con una versión más nueva de esta página',
+  },
   fileNames: 'los nombres de sus cosas parecen iguales, o aquí no sirven',
-  projectVersion: 'lo guardó otra versión de esta página',
-  projectDamaged: 'le faltan partes o están dañadas',
+  projectDamaged: 'le faltan partes, o están dañadas',
   projectModel: (model: string) => `sus imágenes son para otro modelo, «${model}»`,
   sharedName: 'Compartido conmigo',
   sharedLink: 'El enlace',
   linkFor: (model: string) => `es para el modelo «${model}», que esta página no tiene`,
   linkBroken: 'lo aprendido no está completo: el enlace se cortó',
+  linkFailed: 'No se pudo hacer el enlace.',
   shareTitle: 'Un enlace a lo aprendido',
   shareText: 'Quien lo abra recibe lo aprendido y ninguna de tus imágenes. No pasa por ningún servidor.',
   shareLong: (size: string) => `El enlace es largo (${size}): algunos mensajeros lo cortan. El archivo es más seguro.`,

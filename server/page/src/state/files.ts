@@ -1,5 +1,6 @@
 import { labelsProblem } from '@whet/runtime/format';
 import { t } from '../messages/index.js';
+import type { KnownProfile, RefusedProfile } from '../workers/compute.js';
 import { ask } from './engine.js';
 import { type ClassOf, newPerson, picturesOf, withPictures } from './model.js';
 import { insertSaying } from './profiles.js';
@@ -8,10 +9,17 @@ import { bundleName, bundles, messageOf, opened, PlainError, say } from './signa
 
 // Files and links that somebody opens: what was learned, or a whole project. Each becomes a project of its own.
 
+/** What is in a profile of this model; throws where it is damaged or of another one. */
+export async function inspectProfile(bytes: Uint8Array): Promise<KnownProfile> {
+  const found = await ask<KnownProfile | RefusedProfile>((compute) => compute.inspect(bytes));
+  if ('problem' in found) throw new PlainError(t().profileProblem[found.problem], { cause: found.detail });
+  return found;
+}
+
 /** Shows a profile of this model as a project; throws where it is damaged or of another model. */
 async function openProfile(bytes: Uint8Array, name: string): Promise<void> {
   const { digest, manifest } = opened.value ?? {};
-  const { pattern, classes: names, examples } = await ask((compute) => compute.inspect(bytes));
+  const { pattern, classes: names, examples } = await inspectProfile(bytes);
   if (digest === undefined || opened.value?.digest !== digest) return;
   const problem = labelsProblem(names);
   if (problem) throw new PlainError(t().fileNames, { cause: problem });
@@ -38,7 +46,7 @@ const isZip = (bytes: Uint8Array) => bytes[0] === 0x50 && bytes[1] === 0x4b;
 
 /** Says why a file or a link is not opened: in plain words where they are known. */
 function notOpened(name: string, cause: unknown): void {
-  const [why, told] = cause instanceof PlainError ? [cause.message, cause.cause] : [t().fileOther, cause];
+  const [why, told] = cause instanceof PlainError ? [cause.message, cause.cause] : [t().profileProblem.damaged, cause];
   say('problem', t().notOpened(name, why), undefined, told === undefined ? '' : messageOf(told));
 }
 

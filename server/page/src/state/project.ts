@@ -52,11 +52,12 @@ export async function writeProject(person: Person, { preprocessing }: Manifest):
 /** What a file says of its project; throws where it says nothing that this page knows. */
 function aboutOf(files: Readonly<Record<string, Uint8Array>>): About {
   const text = files[ABOUT];
-  if (!text) throw new PlainError(t().fileOther, { cause: `expected a ${ABOUT} in it, got none` });
+  if (!text) throw new PlainError(t().profileProblem.damaged, { cause: `expected a ${ABOUT} in it, got none` });
   const about = JSON.parse(strFromU8(text)) as Partial<About> | null;
   if (about?.format !== FORMAT) {
-    const cause = `expected the format ${FORMAT}, got ${String(about?.format).slice(0, 40)}`;
-    throw new PlainError(t().projectVersion, { cause });
+    const format = String(about?.format).slice(0, 40);
+    const problem = /^whet-project\/\d+$/.test(format) ? 'newer' : 'damaged';
+    throw new PlainError(t().profileProblem[problem], { cause: `expected the format ${FORMAT}, got ${format}` });
   }
   const { name, model, form, pattern, classes } = about;
   const isWhole =

@@ -1,4 +1,5 @@
 import { t } from '../messages/index.js';
+import { seconds } from '../messages/measures.js';
 import { learnedFrom } from '../state/learning.js';
 import { adapting, missing, personId } from '../state/signals.js';
 
@@ -10,7 +11,8 @@ export function LearnedLine() {
   const state = missing.value !== undefined ? 'missing' : learned && !isLearning ? 'learned' : 'learning';
   return (
     <p class={`status-line ${state}`} role="status" data-milliseconds={learned?.milliseconds}>
-      {missing.value ?? (learned && !isLearning ? t().learned(learned.count, learned.milliseconds) : t().learning)}
+      {missing.value ??
+        (learned && !isLearning ? t().learned(learned.count, seconds(learned.milliseconds)) : t().learning)}
     </p>
   );
 }

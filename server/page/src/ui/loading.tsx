@@ -1,12 +1,11 @@
 import { t } from '../messages/index.js';
+import { megabytes } from '../messages/measures.js';
 import { bytesOf, models } from '../state/models.js';
 import { openBundle, retry } from '../state/opening.js';
 import { bundleName, phase } from '../state/signals.js';
 
 /** Bytes of what computes, compressed. */
 const ENGINE_BYTES = 3_700_000;
-
-const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
 
 export function Loading() {
   if (phase.value.kind !== 'loading') return null;

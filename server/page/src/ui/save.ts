@@ -1,5 +1,6 @@
 import { t } from '../messages/index.js';
 import { ask } from '../state/engine.js';
+import { inspectProfile } from '../state/files.js';
 import { type Person, picturesOf } from '../state/model.js';
 import { isAbort, opened, say, sayProblem } from '../state/signals.js';
 
@@ -39,7 +40,7 @@ export async function saveOnnx(person: Person): Promise<void> {
 /** What a project has learned as one HTML file that says what pictures show, in the language of this page. */
 export async function makeWebPage({ bytes }: Person): Promise<Blob> {
   if (!bytes) throw new Error(t().learnFirst);
-  const { classes } = await ask((compute) => compute.inspect(bytes));
+  const { classes } = await inspectProfile(bytes);
   const texts = t().webPage(classes);
   return ask((compute) => compute.webPage(bytes, texts));
 }

@@ -1,33 +1,54 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { t } from '../messages/index.js';
+import { kilobytes } from '../messages/measures.js';
 import type { Person } from '../state/model.js';
 import { LONG_LINK, linkTo, MOST_LINK } from '../state/share.js';
-import { say } from '../state/signals.js';
+import { say, sayProblem } from '../state/signals.js';
 import { saveProfile } from './save.js';
 
-/** Characters that a QR code takes at the least correction. */
-const MOST_QR = 2900;
+/** Characters of a QR code of 121 modules at the least correction: what has more is too fine for the cameras of phones. */
+const MOST_QR = 1367;
 
 interface QrCode {
   readonly size: number;
   readonly data: readonly (readonly boolean[])[];
 }
 
+interface Made {
+  readonly link: string;
+  readonly code?: QrCode;
+}
+
+async function makeLink(person: Person): Promise<Made> {
+  const link = await linkTo(person);
+  if (link.length > MOST_QR) return { link };
+  const { encode } = await import('uqr');
+  // With the light that its readers want around it.
+  return { link, code: encode(link, { ecc: 'L', border: 4 }) };
+}
+
 /** What was learned, in a link: to be copied, handed to another program, or read by the camera of another phone. */
 export function ShareDialog({ person, onClose }: { person: Person; onClose: () => void }) {
   const dialog = useRef<HTMLDialogElement>(null);
-  const [link, setLink] = useState('');
-  const [code, setCode] = useState<QrCode | undefined>(undefined);
+  const [{ link, code }, setMade] = useState<Made>({ link: '' });
   useEffect(() => {
     if (!dialog.current?.open) dialog.current?.showModal();
-    void linkTo(person).then(async (made) => {
-      setLink(made);
-      if (made.length > MOST_QR) return;
-      const { encode } = await import('uqr');
-      setCode(encode(made, { ecc: 'L', border: 2 }));
-    });
+    // What was learned meanwhile is in a link of its own.
+    let isGone = false;
+    setMade({ link: '' });
+    makeLink(person).then(
+      (made) => !isGone && setMade(made),
+      (cause) => {
+        if (isGone) return;
+        dialog.current?.close();
+        sayProblem(t().linkFailed, cause);
+      },
+    );
+    return () => {
+      isGone = true;
+    };
   }, [person]);
-  const size = `${(link.length / 1000).toFixed(1)} kB`;
+  const size = kilobytes(link.length);
   const isTooLong = link.length > MOST_LINK;
   const copy = async () => {
     await navigator.clipboard.writeText(link);
@@ -73,7 +94,14 @@ export function ShareDialog({ person, onClose }: { person: Person; onClose: () =
 function Qr({ code: { size, data } }: { code: QrCode }) {
   const path = data.flatMap((row, y) => row.flatMap((dark, x) => (dark ? [`M${x} ${y}h1v1h-1z`] : []))).join('');
   return (
-    <svg class="qr" viewBox={`0 0 ${size} ${size}`} role="img" aria-label={t().qrLabel} shape-rendering="crispEdges">
+    <svg
+      class="qr"
+      style={{ '--modules': size, '--pixel': `${1 / devicePixelRatio}px` }}
+      viewBox={`0 0 ${size} ${size}`}
+      role="img"
+      aria-label={t().qrLabel}
+      shape-rendering="crispEdges"
+    >
       <rect width={size} height={size} fill="#fff" />
       <path d={path} fill="#000" />
     </svg>

@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { t } from '../messages/index.js';
+import { megabytes } from '../messages/measures.js';
 import type { Person } from '../state/model.js';
 import { isAbort, sayProblem } from '../state/signals.js';
 import { makeWebPage, saveWebPage } from './save.js';
@@ -14,6 +15,7 @@ export function WebPageDialog({ person, onClose }: { person: Person; onClose: ()
   useEffect(() => {
     if (!dialog.current?.open) dialog.current?.showModal();
     let isGone = false;
+    setFile(undefined);
     makeWebPage(person).then(
       (made) => !isGone && setFile(made),
       (cause) => {
@@ -31,7 +33,7 @@ export function WebPageDialog({ person, onClose }: { person: Person; onClose: ()
         <h2>{t().webPageTitle}</h2>
         <p>{t().webPageAbout}</p>
         <p role="status">
-          {file ? t().webPageSize(`${(file.size / 1e6).toFixed(1)} MB`) : t().webPageMaking}
+          {file ? t().webPageSize(megabytes(file.size)) : t().webPageMaking}
           {file && file.size > MOST_MAIL && ` ${t().webPageLarge}`}
         </p>
         <div class="row end">

@@ -12,6 +12,8 @@ import {
   type OrtFiles,
   type PatternManifest,
   type Profile,
+  ProfileError,
+  type ProfileProblem,
   readProfile,
   usableThreads,
   type WebBackend,
@@ -47,6 +49,18 @@ export interface Opened {
   readonly choice: BackendChoice;
   /** Fetching, compiling and opening; a first adaptation and prediction. */
   readonly milliseconds: { readonly load: number; readonly warmUp: number };
+}
+
+export interface KnownProfile {
+  readonly pattern: string;
+  readonly classes: readonly string[];
+  readonly examples: readonly number[];
+}
+
+/** Why a profile cannot be opened: errors lose that on their way out of a worker. */
+export interface RefusedProfile {
+  readonly problem: ProfileProblem | 'damaged';
+  readonly detail: string;
 }
 
 export interface LabelledPixels {
@@ -194,12 +208,17 @@ const compute = {
     cancelled?.abort(new DOMException('cancelled', 'AbortError'));
   },
 
-  /** Reads a profile and says what is in it; throws where it is damaged or of another bundle. */
-  async inspect(bytes: Uint8Array) {
-    const found = readProfile(bytes);
-    if (found.bundle === opened().digest) await opened().load(found.pattern);
-    const { pattern, classes, examples, steps } = opened().profileFromBytes(bytes);
-    return { pattern, classes, examples, steps };
+  /** Reads a profile and says what is in it, or what is wrong with it. */
+  async inspect(bytes: Uint8Array): Promise<KnownProfile | RefusedProfile> {
+    try {
+      const found = readProfile(bytes);
+      if (found.bundle === opened().digest) await opened().load(found.pattern);
+      const { pattern, classes, examples } = opened().profileFromBytes(bytes);
+      return { pattern, classes, examples };
+    } catch (cause) {
+      if (cause instanceof ProfileError) return { problem: cause.problem ?? 'damaged', detail: cause.message };
+      throw cause;
+    }
   },
 
   /** A profile and its bundle as one ONNX model that takes pixels. */

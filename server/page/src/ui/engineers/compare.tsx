@@ -1,5 +1,6 @@
 import { useState } from 'preact/hooks';
 import { t } from '../../messages/index.js';
+import { inMilliseconds, kilobytes } from '../../messages/measures.js';
 import { cancel, compare } from '../../state/computing.js';
 import { classes, compared, comparing, comparison, missing, opened, people, personId } from '../../state/signals.js';
 import type { ComparedPattern } from '../../workers/hold-back.js';
@@ -7,7 +8,6 @@ import { ScrollArea } from '../scroll-area.js';
 
 const accuracyOf = ({ right, count }: ComparedPattern) => right / count;
 const percent = (value: number) => `${Math.round(100 * value)} %`;
-const time = (value: number) => `${value < 100 ? value.toFixed(1) : Math.round(value)} ms`;
 
 /** Time and accuracy of a bundle's patterns, on examples that are held back in turn. */
 export function Compare() {
@@ -98,10 +98,10 @@ function Results({ results }: { results: readonly ComparedPattern[] }) {
                 {words.rightOf(result.right, result.count)} ({percent(accuracyOf(result))}){bar(accuracyOf(result))}
               </td>
               <td>
-                {time(result.adapt)}
+                {inMilliseconds(result.adapt)}
                 {bar(result.adapt / slowest)}
               </td>
-              <td>{(result.bytes / 1000).toFixed(1)} kB</td>
+              <td>{kilobytes(result.bytes)}</td>
             </tr>
           ))}
         </tbody>

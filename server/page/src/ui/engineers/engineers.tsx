@@ -1,6 +1,7 @@
 import { AUTO } from '@whet/runtime/format';
 import { useState } from 'preact/hooks';
 import { t } from '../../messages/index.js';
+import { decimal, inMilliseconds } from '../../messages/measures.js';
 import { frameMs } from '../../state/camera.js';
 import { adaptations, learnAgain } from '../../state/learning.js';
 import { setBackend } from '../../state/opening.js';
@@ -112,8 +113,8 @@ function Runtime() {
         {now.backend === 'wasm' && `, ${words.threads(now.threads)}`}
         {now.reason !== 'chosen' && <span lang="en"> ({now.reason})</span>}.
         {times && ` ${words.loadedIn(Math.round(times.load), Math.round(times.warmUp))}`}
-        {predicted !== undefined && ` ${words.lastPrediction(`${predicted.toFixed(1)} ms`)}`}
-        {frameMs.value > 0 && ` ${words.frames((1000 / frameMs.value).toFixed(1))}`}
+        {predicted !== undefined && ` ${words.lastPrediction(inMilliseconds(predicted))}`}
+        {frameMs.value > 0 && ` ${words.frames(decimal(1000 / frameMs.value))}`}
       </p>
     </section>
   );

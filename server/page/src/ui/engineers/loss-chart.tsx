@@ -1,10 +1,8 @@
 import { useEffect, useRef } from 'preact/hooks';
 import { t } from '../../messages/index.js';
+import { loss } from '../../messages/measures.js';
 
 const HEIGHT = 190;
-
-const short = (value: number): string =>
-  value === 0 ? '0' : value < 0.001 ? value.toExponential(3) : value.toPrecision(4);
 
 /** The loss of the examples before each step, from zero, so that what hardly falls is drawn so. */
 export function LossChart({ losses }: { losses: readonly number[] }) {
@@ -24,11 +22,11 @@ export function LossChart({ losses }: { losses: readonly number[] }) {
   }, [losses]);
   const [first, last] = [losses[0] as number, losses.at(-1) as number];
   const { lossLabel, lossCaption } = t().engineers;
-  const summary = lossLabel(short(first), short(last), losses.length);
+  const summary = lossLabel(loss(first), loss(last), losses.length);
   return (
     <figure class="chart">
       <div ref={place} role="img" aria-label={summary} style={{ minHeight: `${HEIGHT}px` }} />
-      <figcaption class="quiet">{lossCaption(short(first), short(last))}</figcaption>
+      <figcaption class="quiet">{lossCaption(loss(first), loss(last))}</figcaption>
     </figure>
   );
 }

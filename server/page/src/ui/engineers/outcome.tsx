@@ -1,5 +1,6 @@
 import type { AutoReport, HeldBack } from '@whet/runtime/web';
 import { t } from '../../messages/index.js';
+import { loss } from '../../messages/measures.js';
 import type { LastAdaptation } from '../../state/model.js';
 import { ScrollArea } from '../scroll-area.js';
 
@@ -58,7 +59,7 @@ function Trials({ trials }: Pick<AutoReport, 'trials'>) {
               </th>
               <td>{steps}</td>
               <td>{told ? rightOf(told, told === views) : '–'}</td>
-              <td>{told ? Number(told.loss.toPrecision(2)) : '–'}</td>
+              <td>{told ? loss(told.loss, 2) : '–'}</td>
               <td>{Math.round(milliseconds)}</td>
             </tr>
           );

@@ -1,12 +1,12 @@
 import { useState } from 'preact/hooks';
 import { t } from '../../messages/index.js';
+import { decimal, inMilliseconds, kilobytes } from '../../messages/measures.js';
 import { measureSpeedUp } from '../../state/computing.js';
 import type { LastAdaptation } from '../../state/model.js';
 import { densest } from '../../state/patterns.js';
 import { adapting, opened } from '../../state/signals.js';
 
-const milliseconds = (value: number) => `${value < 100 ? value.toFixed(1) : Math.round(value)} ms`;
-const sizeOf = (value: number) => (value < 1000 ? `${value} B` : `${(value / 1000).toFixed(1)} kB`);
+const sizeOf = (value: number) => (value < 1000 ? `${value} B` : kilobytes(value));
 
 /** How long the last adaptation took, what moving everything would have, and what is kept. */
 export function AdaptTimes({ last, bytes }: { last: LastAdaptation; bytes: number }) {
@@ -25,9 +25,9 @@ export function AdaptTimes({ last, bytes }: { last: LastAdaptation; bytes: numbe
     <dl class="figures" data-milliseconds={last.total}>
       <div>
         <dt>{words.adaptedIn}</dt>
-        <dd>{milliseconds(last.total)}</dd>
+        <dd>{inMilliseconds(last.total)}</dd>
         <dd class="quiet">
-          {last.encoded > 0 && `${words.encoded(milliseconds(last.encode), last.encoded)}, `}
+          {last.encoded > 0 && `${words.encoded(inMilliseconds(last.encode), last.encoded)}, `}
           {stepsTaken(last)}
           {last.encoded < last.examples && `; ${words.encodedBefore(last.examples - last.encoded)}`}
         </dd>
@@ -35,14 +35,14 @@ export function AdaptTimes({ last, bytes }: { last: LastAdaptation; bytes: numbe
       {last.pattern !== most && (
         <div>
           <dt>{words.speedUp}</dt>
-          <dd>{last.dense === undefined ? '–' : `${(last.dense / last.total).toFixed(1)}×`}</dd>
+          <dd>{last.dense === undefined ? '–' : `${decimal(last.dense / last.total)}×`}</dd>
           <dd class="quiet">
             {last.dense === undefined ? (
               <button type="button" disabled={isMeasuring || adapting.value !== undefined} onClick={measure}>
                 {isMeasuring ? words.measuring : words.measure(all)}
               </button>
             ) : (
-              words.overMoving(all, milliseconds(last.dense))
+              words.overMoving(all, inMilliseconds(last.dense))
             )}
           </dd>
         </div>
@@ -59,7 +59,7 @@ export function AdaptTimes({ last, bytes }: { last: LastAdaptation; bytes: numbe
 /** What took the time beside encoding. */
 function stepsTaken({ auto, losses, steps }: LastAdaptation): string {
   const { forTrials, forSteps, forHead } = t().engineers;
-  const time = milliseconds(steps);
+  const time = inMilliseconds(steps);
   if (auto) return forTrials(time, losses.length);
   return losses.length > 0 ? forSteps(time, losses.length) : forHead(time);
 }
