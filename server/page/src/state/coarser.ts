@@ -1,4 +1,4 @@
-// What a link leaves out: digits of a head's rows that change no answer. The rest of a profile is as it was.
+// What a link leaves out: digits of a head's rows, which change few answers. The rest of a profile is as it was.
 
 /** Values that are rounded, and the scales of those that are stored as bytes. */
 const ROUNDED = /^(head\.weight|familiar\.means)(@scale)?$/;
