@@ -130,6 +130,7 @@ describe.skipIf(!chromiumPath)(`the page on a phone${skipReason}`, () => {
   it.each([
     [390, 844],
     [360, 640],
+    [667, 375],
     [844, 390],
     [932, 430],
   ])(
@@ -153,6 +154,8 @@ describe.skipIf(!chromiumPath)(`the page on a phone${skipReason}`, () => {
       const other = await boxOf('Other camera');
       const isBeside = other.x >= (frame?.x ?? 0) + (frame?.width ?? 0);
       expect(isBeside).toBe(width > height);
+      const stage = await page.locator('.stage').boundingBox();
+      expect(other.x + other.width).toBeLessThanOrEqual((stage?.x ?? 0) + (stage?.width ?? 0));
       expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
       expect(await violationsOf(page)).toEqual([]);
     },
@@ -184,6 +187,31 @@ describe.skipIf(!chromiumPath)(`the page on a phone${skipReason}`, () => {
     await text.waitFor({ state: 'detached' });
     expect((await phoneNow()).felt).toContain(-1);
     expect(phoneContext.problems).toEqual([]);
+  });
+
+  it.each([
+    [667, 375],
+    [844, 390],
+  ])('%i x %i: what it sees is said in view of its picture', async (width, height) => {
+    const { page } = driver;
+    await page.setViewportSize({ width, height });
+    await page.evaluate(() => scrollTo(0, 0));
+    await driver.button('Hold to record Thing 1').scrollIntoViewIfNeeded();
+    const verdict = await page.locator('.verdict').boundingBox();
+    expect((verdict?.y ?? height) + (verdict?.height ?? height)).toBeLessThanOrEqual(height);
+    await page.setViewportSize({ width: 390, height: 844 });
+  });
+
+  it('keeps what it says for as long as the pointer is on it', async () => {
+    const { page } = driver;
+    const told = page.locator('.notice');
+    await driver.button('Hold to record Thing 2').tap();
+    await told.waitFor();
+    await told.hover();
+    await page.waitForTimeout(9000);
+    expect(await told.count()).toBe(1);
+    await page.mouse.move(0, 0);
+    await told.waitFor({ state: 'detached' });
   });
 
   it('put away while it records, it keeps what was recorded and goes on learning', async () => {

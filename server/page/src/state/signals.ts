@@ -98,17 +98,21 @@ export const compared = computed(() =>
 
 /** ms that good news stays, and what can be acted upon; a problem stays until it is closed. */
 const [NEWS_MS, ACTION_MS] = [5000, 8000];
+/** Whether the pointer or the keyboard is on what is said, which stays for as long. */
+export const noticeIsHeld = signal(false);
 
 export function say(kind: Notice['kind'], text: string, action?: Notice['action'], detail = ''): void {
   const now: Notice = { kind, text, ...(action ? { action } : {}), ...(detail ? { detail } : {}) };
   notice.value = now;
   if (kind === 'problem') return;
-  setTimeout(
-    () => {
-      if (notice.value === now) notice.value = undefined;
-    },
-    action ? ACTION_MS : NEWS_MS,
-  );
+  const stay = (milliseconds: number): void => {
+    setTimeout(() => {
+      if (notice.value !== now) return;
+      if (noticeIsHeld.value) stay(NEWS_MS);
+      else notice.value = undefined;
+    }, milliseconds);
+  };
+  stay(action ? ACTION_MS : NEWS_MS);
 }
 
 /** Says a problem together with what was done besides, where that is said now: neither hides the other. */

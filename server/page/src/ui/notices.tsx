@@ -1,10 +1,17 @@
 import { t } from '../messages/index.js';
-import { notice } from '../state/signals.js';
+import { notice, noticeIsHeld } from '../state/signals.js';
 import { Detail } from './detail.js';
 import { Sign } from './signs.js';
 
 const close = () => {
   notice.value = undefined;
+  noticeIsHeld.value = false;
+};
+const hold = () => {
+  noticeIsHeld.value = true;
+};
+const letGo = () => {
+  noticeIsHeld.value = false;
 };
 
 /** What was done a moment ago, or went wrong. */
@@ -14,7 +21,13 @@ export function Notices() {
   return (
     <div class="notices" role="status" aria-live="polite">
       {now && (
-        <div class={`notice ${now.kind}`}>
+        <div
+          class={`notice ${now.kind}`}
+          onPointerEnter={hold}
+          onPointerLeave={letGo}
+          onFocusIn={hold}
+          onFocusOut={letGo}
+        >
           <span>
             {now.text}
             {now.detail && <Detail text={now.detail} />}

@@ -19,6 +19,8 @@ const [PATIENCE_MS, IMPATIENCE_MS] = [3000, 300];
 let isSilent = false;
 /** ms in which it is told who asks for a file, unless that is a worker that is only starting. */
 const STARTING_MS = 100;
+/** ms after which what has not said who it is is not waited for any more. */
+const TOLD_MS = 10_000;
 const scope = self.registration.scope;
 /** Addresses of the files of this version. */
 const own = new Set([...__FILES__.files, ...__FILES__.later, BUNDLE_LIST].map((path) => new URL(path, scope).href));
@@ -94,12 +96,14 @@ async function answer(event: FetchEvent): Promise<Response> {
 
 /**
  * Whether what asks is not of the page. By the standard, and in Firefox, who asks is not told before a worker has started: of one whose
- * own imports are asked for it never would be. Those of the page are of its files.
+ * own imports are asked for it never would be. Those of the page are of its files; what else such a worker asks for is taken for the page's,
+ * too, and so refused.
  */
 async function isFromOther(clientId: string, url: string): Promise<boolean> {
   const asking = isOther(clientId);
-  const starting = new Promise((resolve) => setTimeout(resolve, STARTING_MS));
-  return Promise.race([asking, starting.then(async () => !(await isOfPage(url)) && asking)]);
+  const after = (milliseconds: number) => new Promise<false>((end) => setTimeout(() => end(false), milliseconds));
+  const toldLate = () => Promise.race([asking, after(TOLD_MS)]);
+  return Promise.race([asking, after(STARTING_MS).then(async () => !(await isOfPage(url)) && toldLate())]);
 }
 
 /** Whether what asks is a document beside the page, as the service's `/docs`, or a worker of one. */
