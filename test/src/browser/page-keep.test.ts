@@ -219,7 +219,8 @@ describe.skipIf(!chromiumPath)(`what the page keeps and shares${skipReason}`, ()
       expect(await seen()).toBe(link);
       const buttons = await page.locator('dialog[open] .row.end button').all();
       const tops = await Promise.all(buttons.map(async (button) => (await button.boundingBox())?.y));
-      expect(new Set(tops).size).toBe(1);
+      // Side by side, where three have room.
+      expect(new Set(tops).size).toBeLessThanOrEqual(width < 390 ? 2 : 1);
       await changer.open(server.url);
       await changer.rename(later as string);
       await expect.poll(() => page.getByLabel('Link', { exact: true }).inputValue()).toContain('name=What+hangs');

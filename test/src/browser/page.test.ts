@@ -89,7 +89,7 @@ describe.skipIf(!chromiumPath)(`the page in Chromium${skipReason}`, () => {
     expect(await figures.innerText()).toMatch(/Adapted in\s+[\d.]+ ms[\s\S]*Speed-up\s+[\d.]+×[\s\S]*Kept\s+3\.0 kB/);
     const chart = driver.page.getByRole('img', { name: /^Loss of the examples/ });
     const said = await chart.getAttribute('aria-label');
-    const [first, last] = [...(said ?? '').matchAll(/([\d.]+(?:e.\d+)?) before/g)].map(([, value]) =>
+    const [first, last] = [...(said ?? '').matchAll(/([\d.]+(?:[eE].\d+)?) before/g)].map(([, value]) =>
       Number(value),
     ) as [number, number];
     expect(last).toBeLessThan(first);

@@ -277,7 +277,7 @@ describe('whet train --model', () => {
       ],
       [[...model, '--data', 'near', '--shots', '1', '5'], '--shots: expected one number or range with --model'],
       [['--data', 'near', '--data', 'far'], '--data: expected one place; several are for --model'],
-      [['--data', 'near', '--ways', '5-3'], 'expected a whole number of 1 or more, or a range of such as 3-8.'],
+      [['--data', 'near', '--ways', '5-3'], 'expected a range from less to more, such as 3-5.'],
       [['--data', 'near', '--ways', '3-5'], '--ways 3-5: expected one number; a range is for --model'],
       [['--data', 'near', '--trainable', 'all', '--validate', 'far'], '--trainable, --validate: expected --model'],
       [[...model, '--data', 'near', '--resume'], '--resume: expected --run'],
