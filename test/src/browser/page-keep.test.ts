@@ -18,13 +18,6 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runWhet } from '../command/whet-process.js';
 import { violationsOf } from './axe.js';
 
-/** The link that the dialog shows, which is made a moment after it opens. */
-async function madeLink({ page }: PageDriver): Promise<string> {
-  const field = page.getByLabel('Link', { exact: true });
-  await expect.poll(() => field.inputValue()).not.toBe('');
-  return field.inputValue();
-}
-
 describe.skipIf(!chromiumPath)(`what the page keeps and shares${skipReason}`, () => {
   let folder: string;
   let photos: string;
@@ -138,7 +131,7 @@ describe.skipIf(!chromiumPath)(`what the page keeps and shares${skipReason}`, ()
 
   it('a link that holds what it has learned; nothing of it is sent', async () => {
     await driver.button('Share a link').click();
-    const link = await madeLink(driver);
+    const link = await driver.link();
     expect(link.startsWith(`${server.url}#model=drawn&name=Signs&profile=`)).toBe(true);
     await driver.page.getByText('It is too long for a QR code.').waitFor();
     await driver.button('Copy the link').click();
@@ -215,7 +208,7 @@ describe.skipIf(!chromiumPath)(`what the page keeps and shares${skipReason}`, ()
         expect(info.width % modules).toBeLessThanOrEqual(2 * deviceScaleFactor);
         return jsqr.default(new Uint8ClampedArray(data), info.width, info.height)?.data;
       };
-      const link = await madeLink(sender);
+      const link = await sender.link();
       expect(await seen()).toBe(link);
       const buttons = await page.locator('dialog[open] .row.end button').all();
       const tops = await Promise.all(buttons.map(async (button) => (await button.boundingBox())?.y));
@@ -224,7 +217,7 @@ describe.skipIf(!chromiumPath)(`what the page keeps and shares${skipReason}`, ()
       await changer.open(server.url);
       await changer.rename(later as string);
       await expect.poll(() => page.getByLabel('Link', { exact: true }).inputValue()).toContain('name=What+hangs');
-      expect(await seen()).toBe(await madeLink(sender));
+      expect(await seen()).toBe(await sender.link());
       expect(other.problems).toEqual([]);
       await other.context.close();
     },
@@ -244,7 +237,7 @@ describe.skipIf(!chromiumPath)(`what the page keeps and shares${skipReason}`, ()
     const told: Record<string, number>[] = [];
     for (const { file } of asked) told.push(await sender.predict(file));
     await sender.button('Share a link').click();
-    const link = await madeLink(sender);
+    const link = await sender.link();
     // As they are stored they would be 21,000 characters.
     expect(link.length).toBeLessThan(13_000);
     await sender.page.getByText('It is too long for a QR code.').waitFor();

@@ -166,6 +166,14 @@ export class PageDriver {
     return new Uint8Array(await readFile(path));
   }
 
+  /** The link that the dialog shows, which is made a moment after it opens. */
+  async link(): Promise<string> {
+    const made = await this.page.waitForFunction(
+      () => document.querySelector<HTMLInputElement>('dialog[open].share input')?.value,
+    );
+    return made.jsonValue() as Promise<string>;
+  }
+
   /** Opens a file: a project, or what one has learned. */
   async openFile(name: string, bytes: Uint8Array): Promise<void> {
     const file = { name, mimeType: 'application/octet-stream', buffer: Buffer.from(bytes) };

@@ -10,7 +10,7 @@ export type Scene = readonly Uint8Array[];
 
 const [WIDTH, HEIGHT] = [640, 480];
 /** Frames that each picture is there for, of 30 a second. */
-const FRAMES = 8;
+const FRAMES = 12;
 /** Levels of grey between the strips of two scenes. */
 const STEP = 26;
 
