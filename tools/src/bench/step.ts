@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { encodeOnnx, type Graph, lowerForCpu, matrixProducts, sizeOf } from '@whet/compiler';
+import { createSession } from '@whet/runtime/node';
 import {
   buildPatternGraphs,
   initialState,
@@ -11,7 +12,7 @@ import {
   type RunConfig,
   runConfigSchema,
 } from '@whet/trainer';
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { Tensor } from 'onnxruntime-node';
 import { floorContenders } from './floor.js';
 import { machine, type TimedRun, timeInTurns } from './harness.js';
 
@@ -33,11 +34,8 @@ const sizes: Readonly<Record<string, number>> = {
 
 /** One inner step as a bundle runs it: the ONNX graph, any number of examples and classes. */
 async function stepContender(name: string, graph: Graph, values: ReadonlyMap<string, Float32Array>): Promise<TimedRun> {
-  const session = await InferenceSession.create(encodeOnnx(lowerForCpu(graph)), {
-    executionProviders: ['cpu'],
-    graphOptimizationLevel: 'all',
-    ...(options.threads ? { intraOpNumThreads: Number(options.threads) } : {}),
-  });
+  // As a bundle opens them: whose threads went on spinning would take the cores from the next.
+  const session = await createSession(encodeOnnx(lowerForCpu(graph)), threads);
   const ways = sizes['W'] as number;
   const feeds: Record<string, Tensor> = {};
   for (const input of graph.inputs) {
