@@ -33,6 +33,10 @@ function geluTanhSlope(g: GraphBuilder, a: Value, k: (value: number) => Value): 
   return add(mul(add(t, k(1)), k(0.5)), mul(mul(a, flat), inner));
 }
 
+/** Whether two limits are known, and not the wrong way round. */
+const isAtMost = (min: Value | undefined, max: Value | undefined): boolean =>
+  Number(min?.constant?.data[0]) <= Number(max?.constant?.data[0]);
+
 /** `x` limited to `[min, max]`, both optional scalars; where min > max, max wins. */
 const Clip: Operator<'Clip'> = {
   infer: (inputs) => {
@@ -46,11 +50,14 @@ const Clip: Operator<'Clip'> = {
     return { dtype, shape };
   },
   // dx = c where min <= x <= max; dmin = c where x < min; dmax = c where x > max
-  vjp: ({ g, inputs, cotangent }) => {
+  vjp: ({ g, inputs, output, cotangent }) => {
     const x = required(inputs, 0);
     const [, min, max] = inputs;
+    const inOrder = isAtMost(min, max);
     return [
       () => {
+        // What was not limited is as it was: one comparison in place of two.
+        if (inOrder) return gate(g, g.apply('Equal', [x, output], {}), cotangent);
         let part = cotangent;
         if (min) part = gate(g, g.apply('GreaterOrEqual', [x, min], {}), part);
         if (max) part = gate(g, g.apply('LessOrEqual', [x, max], {}), part);

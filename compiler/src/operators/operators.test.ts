@@ -104,14 +104,24 @@ describe('slopes at points without one, as PyTorch has them', () => {
     expect(results.get('gradient')?.data[0]).toBe(slope);
   });
 
-  it('Clip passes the gradient at its limits', () => {
+  it.each([
+    ['known limits', [0, 6], [0, 1, 1, 1, 0]],
+    ['limits that cross, of which the upper one counts', [6, 0], [0, 0, 0, 0, 0]],
+    ['limits that are inputs', undefined, [0, 1, 1, 1, 0]],
+  ] as const)('Clip passes the gradient at its limits: %s', (_, known, expected) => {
     const g = new GraphBuilder();
-    const x = g.input('x', [4]);
-    const y = g.apply('Clip', [x, g.scalar(0), g.scalar(6)], {});
+    const x = g.input('x', [5]);
+    const limits = known ? known.map((value) => g.scalar(value)) : [g.input('min', []), g.input('max', [])];
+    const y = g.apply('Clip', [x, ...limits], {});
     const [gradient] = gradients(g, g.apply('ReduceSum', [y], { keepdims: 0 }), [x]) as [Value];
-    const outputs = new Map([['gradient', gradient]]);
-    const results = evaluate({ name: 'clip', inputs: [x], outputs }, new Map([['x', makeTensor([4], [-1, 0, 6, 7])]]));
-    expect(Array.from(results.get('gradient')?.data ?? [])).toEqual([0, 1, 1, 0]);
+    const inputs = known ? [x] : [x, ...limits];
+    const feeds = new Map([
+      ['x', makeTensor([5], [-1, 0, 2, 6, 7])],
+      ['min', makeTensor([], [0])],
+      ['max', makeTensor([], [6])],
+    ]);
+    const results = evaluate({ name: 'clip', inputs, outputs: new Map([['gradient', gradient]]) }, feeds);
+    expect(Array.from(results.get('gradient')?.data ?? [])).toEqual(expected);
   });
 });
 

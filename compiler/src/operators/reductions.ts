@@ -28,7 +28,7 @@ function reducedAxes(axes: readonly number[] | undefined, rank: number, { noop_w
   return noop_with_empty_axes ? [] : Array.from({ length: rank }, (_, axis) => axis);
 }
 
-const axesOf = (inputs: Inputs, attributes: ReduceAttributes) =>
+export const axesOf = (inputs: Inputs, attributes: ReduceAttributes) =>
   reducedAxes(inputs[1] && constantIntegers(inputs, 1, 'axes'), required(inputs, 0).shape.length, attributes);
 
 /** A reduced value with its axes of size 1 put back, so that it broadcasts against the input. */
