@@ -68,7 +68,7 @@ const run = (graph: Graph) =>
 describe('depthwise convolutions as products of whole images', () => {
   it.each(cases)('%s: are what they were, gradients too', (_, size, attributes, bias) => {
     const graph = graphOf(size, attributes, bias);
-    const lowered = depthwiseAsMatrices(graph);
+    const lowered = depthwiseAsMatrices('one')(graph);
     expect(lowered.changed).toBe(true);
     for (const op of ['Conv', 'ConvTranspose', 'ConvWeightGradient'] as const)
       expect(opsOf(lowered.graph)).not.toContain(op);
@@ -86,12 +86,17 @@ describe('depthwise convolutions as products of whole images', () => {
     ['images of many positions', graphOf([9, 9], {})],
     ['weights that are constants', graphOf([4, 4], {}, false, true)],
   ])('leaves %s', (_, graph) => {
-    expect(depthwiseAsMatrices(graph)).toEqual({ graph, changed: false });
+    expect(depthwiseAsMatrices('many')(graph)).toEqual({ graph, changed: false });
   });
 
-  it('leaves what has no gradients, as predictions of one image', () => {
-    const graph = graphOf([4, 4], {});
+  it.each([
+    [[4, 4], 'one', true],
+    [[4, 4], 'many', true],
+    [[5, 5], 'one', false],
+    [[5, 5], 'many', true],
+  ] as const)('without gradients, of images of %j, run on %s: %s', (size, runsOn, expected) => {
+    const graph = graphOf(size, {});
     const only = { ...graph, outputs: new Map([...graph.outputs].slice(0, 1)) };
-    expect(depthwiseAsMatrices(only).changed).toBe(false);
+    expect(depthwiseAsMatrices(runsOn)(only).changed).toBe(expected);
   });
 });

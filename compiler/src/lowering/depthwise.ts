@@ -19,13 +19,19 @@ interface Depthwise {
   readonly attributes: ConvAttributes;
 }
 
-/** Up to so many pairs of positions of input and output, a product with all of them is fastest (docs/bench/depthwise.md). */
-const MOST_PAIRS = 4096;
+/** How many images a graph is run on: one, as pictures to predict come, or all examples of a task. */
+export type RunsOn = 'one' | 'many';
+
+/**
+ * Up to so many pairs of positions of input and output, a product with all of them is fastest (docs/bench/depthwise.md). The matrices are made
+ * once a run, which of a single image are most of the work.
+ */
+const MOST_PAIRS = { one: 256, many: 4096 } as const;
 
 const areaOf = ([height, width]: Size): number => height * width;
 
 /** The convolution of which a node is one of the three products; undefined where it is none of a kernel for each channel and few positions. */
-function depthwiseOf({ op, inputs, output, attributes }: Node): Depthwise | undefined {
+function depthwiseOf({ op, inputs, output, attributes }: Node, runsOn: RunsOn): Depthwise | undefined {
   if (op !== 'Conv' && op !== 'ConvTranspose' && op !== 'ConvWeightGradient') return undefined;
   const [first, second] = inputs as readonly [Value, Value];
   // What is constant, onnxruntime arranges for its own kernels when it opens a graph.
@@ -36,7 +42,7 @@ function depthwiseOf({ op, inputs, output, attributes }: Node): Depthwise | unde
   if (!sizes.every((size) => size.length === 3 && size.every((dim) => typeof dim === 'number'))) return undefined;
   const [[channels, ...large], [out, ...small]] = sizes as unknown as [[number, ...Size], [number, ...Size]];
   const { group } = attributes as ConvAttributes;
-  if (group === 1 || channels !== group || out !== group || areaOf(large) * areaOf(small) > MOST_PAIRS)
+  if (group === 1 || channels !== group || out !== group || areaOf(large) * areaOf(small) > MOST_PAIRS[runsOn])
     return undefined;
   return { large, small, channels, attributes: attributes as ConvAttributes };
 }
@@ -101,22 +107,24 @@ function weightGradient(g: GraphBuilder, inputs: readonly (Value | undefined)[],
   return reshape(g, g.apply('MatMul', [flat, back], {}), [of.channels, 1, ...of.attributes.kernel_shape]);
 }
 
-const rewrite = rewriteNodes(
-  (node) => depthwiseOf(node) !== undefined,
-  (g, inputs, node) => {
-    const of = depthwiseOf(node) as Depthwise;
-    return node.op === 'ConvWeightGradient' ? weightGradient(g, inputs, of) : convolve(g, node, inputs, of);
-  },
-);
+const rewriteFor = (runsOn: RunsOn): Pass =>
+  rewriteNodes(
+    (node) => depthwiseOf(node, runsOn) !== undefined,
+    (g, inputs, node) => {
+      const of = depthwiseOf(node, runsOn) as Depthwise;
+      return node.op === 'ConvWeightGradient' ? weightGradient(g, inputs, of) : convolve(g, node, inputs, of);
+    },
+  );
 
 /**
  * Makes products of whole images, one for each channel, of depthwise convolutions of small images and of their gradients: with weights that
- * are not constants onnxruntime's CPU unfolds each channel by itself. Only in graphs that have gradients of such weights, which are run on
- * many images: the matrices are made once a run.
+ * are not constants onnxruntime's CPU unfolds each channel by itself. Gradients of such weights are of many images.
  */
-export const depthwiseAsMatrices: Pass = (graph) => {
-  const isWorth = nodesOf(graph.outputs.values()).some((node) => node.op === 'ConvWeightGradient' && depthwiseOf(node));
-  const { graph: found, changed } = isWorth ? rewrite(graph) : { graph, changed: false };
-  // Images are turned for their product and for its gradients alike.
-  return changed ? { graph: mergeCommonSubexpressions(found).graph, changed } : { graph, changed };
-};
+export function depthwiseAsMatrices(runsOn: RunsOn): Pass {
+  return (graph) => {
+    const hasGradients = nodesOf(graph.outputs.values()).some(({ op }) => op === 'ConvWeightGradient');
+    const { graph: found, changed } = rewriteFor(hasGradients ? 'many' : runsOn)(graph);
+    // Images are turned for their product and for its gradients alike.
+    return changed ? { graph: mergeCommonSubexpressions(found).graph, changed } : { graph, changed };
+  };
+}

@@ -2,9 +2,9 @@ import type { GraphBuilder } from '../builder.js';
 import type { Node, Value } from '../graph.js';
 import type { ConvAttributes, ConvTransposeAttributes } from '../operators/attributes.js';
 import { required } from '../operators/operator.js';
-import { slice } from '../operators/shape-helpers.js';
 import type { Pass } from '../passes/pass.js';
 import { rewriteNodes } from './rewrite-nodes.js';
+import { turnKernels } from './windows.js';
 
 /**
  * Up to this many positions in an image, a transposed convolution is as fast as it is, but of kernels of one entry, for which a
@@ -37,8 +37,7 @@ export function turnedConvolution(
   const [kh, kw] = kernel_shape;
   const [top, left, bottom, right] = pads;
   const exchanged = g.apply('Transpose', [required(inputs, 1)], { perm: [1, 0, 2, 3] });
-  const turned =
-    kh * kw === 1 ? exchanged : slice(g, exchanged, [2, 3], [kh - 1, kw - 1], [-kh - 1, -kw - 1], [-1, -1]);
+  const turned = turnKernels(g, exchanged, kernel_shape);
   const around = [kh - 1 - top, kw - 1 - left, kh - 1 - bottom, kw - 1 - right] as const;
   const attributes = { kernel_shape, strides, dilations, group, pads: around };
   return g.apply('Conv', [required(inputs, 0), turned, inputs[2]], attributes);

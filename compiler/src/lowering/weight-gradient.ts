@@ -7,7 +7,7 @@ import { pad, reshape, slice } from '../operators/shape-helpers.js';
 import type { Pass } from '../passes/pass.js';
 import { type Dim, int64s } from '../tensor.js';
 import { rewriteNodes } from './rewrite-nodes.js';
-import { groupsFirst, imageSizeAt, padImages, unfoldGroups, windowsOf } from './windows.js';
+import { groupsFirst, imageSizeAt, joinWindows, padImages, turnKernels, unfoldGroups, windowsOf } from './windows.js';
 
 /** A way to write `ConvWeightGradient` in ONNX operators. */
 type Form = (g: GraphBuilder, x: Value, dy: Value, a: ConvAttributes) => Value;
@@ -47,7 +47,7 @@ const asMatrices: Form = (g, x, dy, a) => {
   const [rows, columns] = imageSizeAt(dy, [2, 3]);
   const [kh, kw] = a.kernel_shape;
   const parts = windowsOf(g, padImages(g, x, a.pads), [2, 3], [rows, columns], a);
-  const unfolded = reshape(g, g.apply('Concat', parts, { axis: 1 }), [n, kh * kw * channels, rows * columns]);
+  const unfolded = reshape(g, joinWindows(g, parts, 1), [n, kh * kw * channels, rows * columns]);
   const turned = g.apply('Transpose', [unfolded], { perm: [0, 2, 1] });
   const products = g.apply('MatMul', [reshape(g, dy, [n, out, rows * columns]), turned], {});
   const sum = g.apply('ReduceSum', [products, g.constant(int64s([0]))], { keepdims: 0 });
@@ -63,7 +63,7 @@ const asRows: Form = (g, x, dy, a) => {
   const [top, left, bottom, right] = a.pads;
   const last = g.apply('Transpose', [x], { perm: [0, 2, 3, 1] });
   const parts = windowsOf(g, pad(g, last, [0, top, left, 0, 0, bottom, right, 0]), [1, 2], [rows, columns], a);
-  const joined = g.apply('Concat', parts, { axis: 3 });
+  const joined = joinWindows(g, parts, 3);
   const positions = multiplyDims([x.shape[0] as Dim, rows * columns]);
   const unfolded = reshape(g, joined, [positions, kh * kw * channels]);
   const cotangents = reshape(g, g.apply('Transpose', [dy], { perm: [1, 0, 2, 3] }), [out, positions]);
@@ -92,12 +92,13 @@ const turned =
     const [top, left, bottom, right] = a.pads;
     const pads = [kh - 1 - top, kw - 1 - left, kh - 1 - bottom, kw - 1 - right] as const;
     const around = form(g, dy, x, { ...a, pads });
-    const upright = slice(g, around, [2, 3], [kh - 1, kw - 1], [-kh - 1, -kw - 1], [-1, -1]);
-    return g.apply('Transpose', [upright], { perm: [1, 0, 2, 3] });
+    return g.apply('Transpose', [turnKernels(g, around, a.kernel_shape)], { perm: [1, 0, 2, 3] });
   };
 
 const canTurn = ({ strides, dilations, group, pads, kernel_shape: [kh, kw] }: ConvAttributes): boolean =>
   group === 1 &&
+  // Of a kernel of one entry nothing is copied, and what comes out would be turned for nothing.
+  kh * kw > 1 &&
   [...strides, ...dilations].every((each) => each === 1) &&
   pads.every((pad, side) => pad <= (side % 2 === 0 ? kh : kw) - 1);
 

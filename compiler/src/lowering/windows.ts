@@ -22,12 +22,22 @@ export function windowsOf(
   a: Windows,
 ): Value[] {
   const [kh, kw] = a.kernel_shape;
+  // A kernel of one entry sees the images as they are.
+  if (kh * kw * a.strides[0] * a.strides[1] === 1) return [padded];
   return Array.from({ length: kh * kw }, (_, position) => {
     const starts = [Math.floor(position / kw) * a.dilations[0], (position % kw) * a.dilations[1]] as const;
     const ends = [starts[0] + (rows - 1) * a.strides[0] + 1, starts[1] + (columns - 1) * a.strides[1] + 1];
     return slice(g, padded, axes, starts, ends, a.strides);
   });
 }
+
+/** Windows side by side along an axis. */
+export const joinWindows = (g: GraphBuilder, parts: readonly Value[], axis: number): Value =>
+  parts.length === 1 ? (parts[0] as Value) : g.apply('Concat', parts, { axis });
+
+/** Kernels `[O, I, kh, kw]`, the last entry first. */
+export const turnKernels = (g: GraphBuilder, kernels: Value, [kh, kw]: ConvAttributes['kernel_shape']): Value =>
+  kh * kw === 1 ? kernels : slice(g, kernels, [2, 3], [kh - 1, kw - 1], [-kh - 1, -kw - 1], [-1, -1]);
 
 /** `[N, C, H, W]` with the pads of a convolution around each image. */
 export function padImages(g: GraphBuilder, x: Value, [top, left, bottom, right]: Windows['pads']): Value {
@@ -50,7 +60,7 @@ export function unfoldGroups(
   const parts = windowsOf(g, padImages(g, x, a.pads), [2, 3], [rows, columns], a).map((part) =>
     reshape(g, part, [n, groups, perGroup, rows * columns]),
   );
-  const joined = g.apply('Concat', parts, { axis: 2 });
+  const joined = joinWindows(g, parts, 2);
   const first = g.apply('Transpose', [joined], { perm: [1, 2, 0, 3] });
   return reshape(g, first, [groups, parts.length * perGroup, multiplyDims([n, rows * columns])]);
 }

@@ -50,7 +50,7 @@ const providers: Readonly<
 
 /** The forms in which each provider is given a graph. */
 export const lowerings: Readonly<Record<OrtProvider, (graph: Graph) => Graph>> = {
-  cpu: lowerForCpu,
+  cpu: (graph) => lowerForCpu(graph, 'many'),
   webgpu: lowerForWebGpu,
   cuda: lowerForGpu,
 };

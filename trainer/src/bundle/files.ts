@@ -89,6 +89,9 @@ const fileNames: Readonly<Record<GraphName, string>> = {
   solve: 'solve',
 };
 
+/** Graphs that a single picture to predict runs through; the others run on all examples of a task. */
+const ofOneImage: ReadonlySet<GraphName> = new Set(['encode', 'encodeQuery', 'predict']);
+
 /** The graphs of a compiled pattern, by their names in a manifest. */
 export const encodedGraphs = (compiled: CompiledPattern): BundlePattern['graphs'] => ({
   encode: compiled.encode,
@@ -140,7 +143,9 @@ export function bundleFiles(
     for (const [key, graph] of Object.entries(given) as [GraphName, Graph | Uint8Array | undefined][]) {
       if (!graph) continue;
       const path = `${name}.${fileNames[key]}.onnx`;
-      const split = splitWeights(graph instanceof Uint8Array ? graph : encodeOnnx(lowerForCpu(graph)), { half });
+      const runsOn = ofOneImage.has(key) ? 'one' : 'many';
+      const bytes = graph instanceof Uint8Array ? graph : encodeOnnx(lowerForCpu(graph, runsOn));
+      const split = splitWeights(bytes, { half });
       const names = split.weights.map((weight) => shared.putWeight(`${name}.${fileNames[key]}`, weight));
       models.push({ path, split, names });
       paths[key] = path;
