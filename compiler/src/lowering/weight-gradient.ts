@@ -3,11 +3,20 @@ import type { Value } from '../graph.js';
 import type { ConvAttributes } from '../operators/attributes.js';
 import { knownDim, multiplyDims } from '../operators/dims.js';
 import { required } from '../operators/operator.js';
-import { pad, reshape, slice } from '../operators/shape-helpers.js';
+import { reshape, slice } from '../operators/shape-helpers.js';
 import type { Pass } from '../passes/pass.js';
 import { type Dim, int64s } from '../tensor.js';
 import { rewriteNodes } from './rewrite-nodes.js';
-import { groupsFirst, imageSizeAt, joinWindows, padImages, turnKernels, unfoldGroups, windowsOf } from './windows.js';
+import {
+  groupsFirst,
+  imageSizeAt,
+  joinWindows,
+  padImages,
+  turnKernels,
+  unfoldGroups,
+  windowRows,
+  windowsOf,
+} from './windows.js';
 
 /** A way to write `ConvWeightGradient` in ONNX operators. */
 type Form = (g: GraphBuilder, x: Value, dy: Value, a: ConvAttributes) => Value;
@@ -58,14 +67,10 @@ const asMatrices: Form = (g, x, dy, a) => {
 const asRows: Form = (g, x, dy, a) => {
   const channels = knownDim(x.shape[1], 'the number of channels');
   const out = knownDim(dy.shape[1], 'the number of channels');
-  const [rows, columns] = imageSizeAt(dy, [2, 3]);
+  const size = imageSizeAt(dy, [2, 3]);
   const [kh, kw] = a.kernel_shape;
-  const [top, left, bottom, right] = a.pads;
-  const last = g.apply('Transpose', [x], { perm: [0, 2, 3, 1] });
-  const parts = windowsOf(g, pad(g, last, [0, top, left, 0, 0, bottom, right, 0]), [1, 2], [rows, columns], a);
-  const joined = joinWindows(g, parts, 3);
-  const positions = multiplyDims([x.shape[0] as Dim, rows * columns]);
-  const unfolded = reshape(g, joined, [positions, kh * kw * channels]);
+  const positions = multiplyDims([x.shape[0] as Dim, size[0] * size[1]]);
+  const unfolded = reshape(g, windowRows(g, x, size, a), [positions, kh * kw * channels]);
   const cotangents = reshape(g, g.apply('Transpose', [dy], { perm: [1, 0, 2, 3] }), [out, positions]);
   const product = g.apply('MatMul', [cotangents, unfolded], {});
   return g.apply('Transpose', [reshape(g, product, [out, kh, kw, channels])], { perm: [0, 3, 1, 2] });
@@ -104,8 +109,11 @@ const canTurn = ({ strides, dilations, group, pads, kernel_shape: [kh, kw] }: Co
 
 export const weightGradientForms = { asConvolution, asMatrices, asRows, asGroups } as const;
 
-/** Up to this many positions in an image, one product over all images beats one for each (docs/bench/weight-gradient.md). */
-const FEW_POSITIONS = 64;
+/**
+ * Up to this many positions in an image, or from so many channels on that are unfolded, one product over all images beats one for each
+ * (docs/bench/weight-gradient.md).
+ */
+const [FEW_POSITIONS, MANY_CHANNELS] = [64, 16];
 
 const channelsOf = (x: Value, dy: Value): [channels: number, out: number] =>
   [x, dy].map(({ shape }) => knownDim(shape[1], 'the number of channels')) as [number, number];
@@ -133,7 +141,9 @@ const weightGradientsAs = (form: Form): Pass =>
 export const weightGradientsForCpu: Pass = weightGradientsAs((g, x, dy, a) => {
   if (a.group > 1) return (isDepthwise(x, dy, a) ? asConvolution : asGroups)(g, x, dy, a);
   const [rows, columns] = imageSizeAt(dy, [2, 3]);
-  return unfoldingFewer(rows * columns <= FEW_POSITIONS ? asRows : asMatrices)(g, x, dy, a);
+  const unfolded = canTurn(a) ? Math.min(...channelsOf(x, dy)) : channelsOf(x, dy)[0];
+  const isOneProduct = rows * columns <= FEW_POSITIONS || unfolded >= MANY_CHANNELS;
+  return unfoldingFewer(isOneProduct ? asRows : asMatrices)(g, x, dy, a);
 });
 
 /**

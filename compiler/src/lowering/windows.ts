@@ -3,7 +3,7 @@ import type { Value } from '../graph.js';
 import type { ConvAttributes } from '../operators/attributes.js';
 import { knownDim, multiplyDims } from '../operators/dims.js';
 import { pad, reshape, slice } from '../operators/shape-helpers.js';
-import type { Dim } from '../tensor.js';
+import { type Dim, int64s } from '../tensor.js';
 
 /** What of a convolution's attributes says where its windows lie. */
 export type Windows = Pick<ConvAttributes, 'kernel_shape' | 'strides' | 'dilations' | 'pads'>;
@@ -29,6 +29,27 @@ export function windowsOf(
     const ends = [starts[0] + (rows - 1) * a.strides[0] + 1, starts[1] + (columns - 1) * a.strides[1] + 1];
     return slice(g, padded, axes, starts, ends, a.strides);
   });
+}
+
+/**
+ * `[N, C, H, W]` unfolded, channels last: `[N, rows * columns, kh * kw * C]`. What each entry of each window sees is gathered, a row of channels
+ * at a time, on all threads: slices side by side are copied twice, on one.
+ */
+export function windowRows(g: GraphBuilder, x: Value, [rows, columns]: readonly [number, number], a: Windows): Value {
+  const [n, channels] = x.shape as [Dim, number];
+  const [top, left, bottom, right] = a.pads;
+  const last = pad(g, g.apply('Transpose', [x], { perm: [0, 2, 3, 1] }), [0, top, left, 0, 0, bottom, right, 0]);
+  const [height, width] = imageSizeAt(last, [1, 2]);
+  const [kh, kw] = a.kernel_shape;
+  const flat = reshape(g, last, [n, height * width, channels]);
+  if (kh * kw * a.strides[0] * a.strides[1] === 1) return flat;
+  const places = (count: number, row: number, step: Windows['strides']) =>
+    Array.from({ length: count }, (_, i) => Math.floor(i / row) * step[0] * width + (i % row) * step[1]);
+  // Few numbers, which are added up when the graph is loaded: where windows begin, and how far their entries are from there.
+  const begins = g.constant({ ...int64s(places(rows * columns, columns, a.strides)), shape: [rows * columns, 1] });
+  const seen = g.apply('Add', [begins, g.constant(int64s(places(kh * kw, kw, a.dilations)))], {});
+  const gathered = g.apply('Gather', [flat, seen], { axis: 1 });
+  return reshape(g, gathered, [n, rows * columns, kh * kw * channels]);
 }
 
 /** Windows side by side along an axis. */
