@@ -30,8 +30,10 @@ const [profiles, connections, seconds, rounds, soak] = (
   ['profiles', 'connections', 'seconds', 'rounds', 'soak'] as const
 ).map((name) => Number(values[name])) as [number, number, number, number, number];
 
-/** `whet serve` with batching and without, and the same graphs behind a few lines of Express. */
-const SERVERS = ['batching', 'one by one', 'minimal'] as const;
+/** `whet serve` with batching and without, the same graphs behind a few lines of Express, and those lines with a constant in place of graphs. */
+const SERVERS = ['batching', 'one by one', 'minimal', 'constant'] as const;
+/** Those that adapt, too. */
+const isWhet = (server: (typeof SERVERS)[number]): boolean => server === 'batching' || server === 'one by one';
 
 interface Measured {
   readonly server: (typeof SERVERS)[number];
@@ -154,13 +156,12 @@ async function measure(
     ids.push(...(await fill(client, await imageLength(client), copies)));
     await service.close();
   }
-  const service =
-    server === 'minimal'
-      ? await start([minimal, values.bundle, values.pattern, copies])
-      : await startWhet(folder, server === 'batching' ? [] : ['--batch-images', '1']);
+  const service = isWhet(server)
+    ? await startWhet(folder, server === 'batching' ? [] : ['--batch-images', '1'])
+    : await start([minimal, values.bundle, values.pattern, copies, server]);
   try {
     const client = new WhetClient(service.url);
-    const names = server === 'minimal' ? ids.map((_, i) => String(i)) : ids;
+    const names = isWhet(server) ? ids : ids.map((_, i) => String(i));
     const { channels, height, width } = manifest.preprocessing;
     const length = channels * height * width;
     const bodies = images(length, 50).map(({ buffer }) => Buffer.from(buffer));
@@ -200,7 +201,7 @@ const folder = await mkdtemp(join(tmpdir(), 'whet-load-'));
 const copies = await mkdtemp(join(tmpdir(), 'whet-load-profiles-'));
 /** What is measured while it adapts and while it does not; what only predicts, while it does not. */
 const turns = [false, true].flatMap((adapting) =>
-  SERVERS.filter((server) => !adapting || server !== 'minimal').map((server) => ({ server, adapting })),
+  SERVERS.filter((server) => !adapting || isWhet(server)).map((server) => ({ server, adapting })),
 );
 try {
   const ids: string[] = [];
