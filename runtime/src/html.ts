@@ -1,7 +1,10 @@
 import { sha256 } from './bundle-files.js';
 import { InputError } from './errors.js';
+import { englishTexts, type HtmlTexts } from './html-texts.js';
 import { inlined } from './inlined.js';
 import type { Preprocessing } from './preprocessing.js';
+
+export { englishTexts, type HtmlTexts } from './html-texts.js';
 
 // A frozen profile as one HTML file, which opens from a disk and connects to nothing: onnxruntime's WebAssembly, the model and a script are in it.
 
@@ -17,27 +20,6 @@ export interface HtmlParts {
   readonly wasm: Uint8Array;
   /** What the page says; English when absent. */
   readonly texts?: HtmlTexts;
-}
-
-/** All that the page says. */
-export interface HtmlTexts {
-  /** Its language, as in `de`; one that is written from the right is laid out so. */
-  readonly language: string;
-  readonly title: string;
-  readonly intro: string;
-  readonly choose: string;
-  /** To take a picture with a phone's camera. */
-  readonly take: string;
-  readonly gettingReady: string;
-  readonly ready: string;
-  /** What a picture is called that stands there, and the list of answers. */
-  readonly picture: string;
-  readonly answers: string;
-  readonly unreadable: string;
-  /** Of a page that this browser does not start, and of a picture that was read and brought no answer; what a library said stands below. */
-  readonly cannotStart: string;
-  readonly failed: string;
-  readonly noScript: string;
 }
 
 /** What the script reads of its page, beside the model and the WebAssembly. */
@@ -105,24 +87,6 @@ function directionOf(language: string): 'ltr' | 'rtl' {
   }
 }
 
-/** What the page of some classes says in English. */
-const english = (classes: readonly string[]): HtmlTexts => ({
-  language: 'en',
-  title:
-    classes.length > 5 ? `Which of ${classes.length}?` : `${classes.slice(0, -1).join(', ')} or ${classes.at(-1)}?`,
-  intro: 'Choose a picture to see what it shows. It stays on this device: this page connects to nothing.',
-  choose: 'Choose a picture',
-  take: 'Take a picture',
-  gettingReady: 'Getting ready',
-  ready: 'Ready',
-  picture: 'The chosen picture',
-  answers: 'What it may show',
-  unreadable: 'This picture cannot be read.',
-  cannotStart: 'This page cannot start in this browser.',
-  failed: 'Something went wrong.',
-  noScript: 'This page needs JavaScript.',
-});
-
 /**
  * The page of a frozen profile. Runs in Node.js and in browsers.
  *
@@ -138,7 +102,7 @@ export async function writeHtml({
 }: HtmlParts): Promise<HtmlFile> {
   const [packedModel, packedWasm] = [await gzipped(model), await gzipped(wasm)];
   const own = inlined(script);
-  const texts = said.texts ?? english(classes);
+  const texts = said.texts ?? englishTexts(classes);
   const { ready, unreadable, cannotStart, failed } = texts;
   const settings: HtmlSettings = { classes, preprocessing, texts: { ready, unreadable, cannotStart, failed } };
   const policy = [

@@ -1,3 +1,4 @@
+import { englishTexts } from '@whet/runtime/html';
 import { enEngineers } from './en-engineers.js';
 import { plural } from './plural.js';
 
@@ -255,21 +256,7 @@ export const en = {
   done: 'Done',
 
   // What a web page says that was saved
-  webPage: (names: readonly string[]) => ({
-    language: 'en',
-    title: names.length > 5 ? `Which of ${names.length}?` : `${names.slice(0, -1).join(', ')} or ${names.at(-1)}?`,
-    intro: 'Choose a picture to see what it shows. It stays on this device: this page connects to nothing.',
-    choose: 'Choose a picture',
-    take: 'Take a picture',
-    gettingReady: 'Getting ready',
-    ready: 'Ready',
-    picture: 'The chosen picture',
-    answers: 'What it may show',
-    unreadable: 'This picture cannot be read.',
-    cannotStart: 'This page cannot start in this browser.',
-    failed: 'Something went wrong.',
-    noScript: 'This page needs JavaScript.',
-  }),
+  webPage: englishTexts,
 
   // Banners
   memoryOnly: 'Nothing is kept after this page is closed: this browser gives no room.',
