@@ -1,19 +1,10 @@
 import sharp from 'sharp';
 import { expect, test } from 'vitest';
-import { decodePixels, type Preprocessing } from './images.js';
+import { coloured } from './coloured.test.helper.js';
+import { decodePixels } from './images.js';
 import { reducibleBy } from './jpeg-header.js';
 
-const FORM: Preprocessing = {
-  width: 4,
-  height: 4,
-  channels: 3,
-  fit: 'contain',
-  background: 255,
-  kernel: 'lanczos3',
-  invert: false,
-  mean: [0, 0, 0],
-  std: [1, 1, 1],
-};
+const FORM = coloured(4, 4);
 const plain = (width: number, height: number) =>
   sharp({ create: { width, height, channels: 3, background: '#3264c8' } });
 

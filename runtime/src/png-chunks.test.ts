@@ -1,20 +1,11 @@
 import { crc32, deflateSync } from 'node:zlib';
 import sharp from 'sharp';
 import { describe, expect, test } from 'vitest';
-import { decodePixels, type Preprocessing } from './images.js';
+import { coloured } from './coloured.test.helper.js';
+import { decodePixels } from './images.js';
 import { withoutNeedless } from './png-chunks.js';
 
-const COLOUR: Preprocessing = {
-  width: 4,
-  height: 2,
-  channels: 3,
-  fit: 'fill',
-  background: 255,
-  kernel: 'nearest',
-  invert: false,
-  mean: [0, 0, 0],
-  std: [1, 1, 1],
-};
+const COLOUR = coloured(4, 2, { fit: 'fill', kernel: 'nearest' });
 /** Bytes of signature and header. */
 const HEADER_END = 33;
 const END_LENGTH = 12;

@@ -1,17 +1,13 @@
 import type { Bundle, Example, ImageInput, PatternManifest } from '@whet/runtime';
 import { asPictures, maySpare } from '@whet/runtime/format';
-import { loadBundle } from '@whet/runtime/node';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { tryBundle } from '../../../runtime/src/web/choose.js';
-import { compileBytes } from '../compile/compile-helpers.js';
 import { photographs } from './photographs.js';
 
-const { model, pictures, plain } = photographs(5);
+const { pictures, plain, bundleOf } = photographs(5);
 let bundle: Bundle;
 beforeAll(async () => {
-  const patterns = { head: ['none'], last: ['last:1'] };
-  const { directory } = await compileBytes(model, { patterns, rate: 0.01 });
-  bundle = await loadBundle(directory, { threads: 1 });
+  bundle = await bundleOf();
 });
 afterAll(() => bundle.release());
 

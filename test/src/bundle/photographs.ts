@@ -1,5 +1,8 @@
+import type { Bundle } from '@whet/runtime';
+import { loadBundle } from '@whet/runtime/node';
 import { generatorFor } from '@whet/trainer';
 import { encodeModel, float32s } from '../../../compiler/src/onnx/models.test.helper.js';
+import { compileBytes } from '../compile/compile-helpers.js';
 
 const SIDE = 8;
 
@@ -48,5 +51,10 @@ export function photographs(seed: number, graininess = 0.7) {
         return { label: `class ${way}`, image: new Float32Array(SIDE * SIDE).fill(light) };
       }),
     );
-  return { model, pictures, plain };
+  /** The model as a bundle whose patterns move the head alone, and the last block with it. */
+  async function bundleOf(): Promise<Bundle> {
+    const { directory } = await compileBytes(model, { patterns: { head: ['none'], last: ['last:1'] }, rate: 0.01 });
+    return loadBundle(directory, { threads: 1 });
+  }
+  return { model, pictures, plain, bundleOf };
 }

@@ -1,15 +1,11 @@
 import { type Bundle, type Example, InputError } from '@whet/runtime';
-import { loadBundle } from '@whet/runtime/node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { compileBytes } from '../compile/compile-helpers.js';
 import { photographs } from './photographs.js';
 
-const { model, pictures, plain } = photographs(5);
+const { pictures, plain, bundleOf } = photographs(5);
 let bundle: Bundle;
 beforeAll(async () => {
-  const patterns = { head: ['none'], last: ['last:1'] };
-  const { directory } = await compileBytes(model, { patterns, rate: 0.01 });
-  bundle = await loadBundle(directory, { threads: 1 });
+  bundle = await bundleOf();
 });
 afterAll(() => bundle.release());
 

@@ -1,5 +1,5 @@
 import { evaluate, graphCost, matrixProducts, readOnnx } from '@whet/compiler';
-import type { Bundle } from '@whet/runtime';
+import type { Bundle, PatternManifest } from '@whet/runtime';
 import { openBundleFiles } from '@whet/runtime/node';
 import { writeTinyBundle } from '@whet/tools/bundles/tiny-bundle';
 import {
@@ -69,6 +69,13 @@ describe('timing patterns', () => {
 });
 
 describe('the floor', () => {
+  async function floorOf(name: string, backend: 'node' | 'wasm', read: (path: string) => Promise<Uint8Array>) {
+    const { createSession } = await openBenchBackend(backend);
+    const pattern = bundle.manifest.patterns[name] as PatternManifest;
+    const { weights } = bundle.manifest;
+    return openFloor({ pattern, weights, read, createSession, examples: 6, classes: 3, steps: 2 });
+  }
+
   it('has the multiply-adds of the graph and none of its data movement', async () => {
     const read = openBundleFiles(directory);
     const weights = await read(bundle.manifest.weights);
@@ -92,38 +99,12 @@ describe('the floor', () => {
   });
 
   it.each(['node', 'wasm'] as const)('is measured on %s', async (name) => {
-    const { createSession } = await openBenchBackend(name);
-    const pattern = bundle.manifest.patterns['head'];
-    if (!pattern) throw new Error('expected the pattern "head"');
-    const read = openBundleFiles(directory);
-    const floor = await openFloor({
-      pattern,
-      weights: bundle.manifest.weights,
-      read,
-      createSession,
-      examples: 6,
-      classes: 3,
-      steps: 2,
-    });
+    const floor = await floorOf('head', name, openBundleFiles(directory));
     expect(await floor?.measure()).toBeGreaterThan(0);
     await floor?.release();
   });
 
   it('is none of a graph that the compiler does not read', async () => {
-    const { createSession } = await openBenchBackend('node');
-    const pattern = bundle.manifest.patterns['full'];
-    if (!pattern) throw new Error('expected the pattern "full"');
-    const read = () => openBundleFiles(directory)('manifest.json');
-    expect(
-      await openFloor({
-        pattern,
-        weights: bundle.manifest.weights,
-        read,
-        createSession,
-        examples: 6,
-        classes: 3,
-        steps: 2,
-      }),
-    ).toBeUndefined();
+    expect(await floorOf('full', 'node', () => openBundleFiles(directory)('manifest.json'))).toBeUndefined();
   });
 });

@@ -4,6 +4,7 @@ import type { Augmentation } from './augment.js';
 import { DataError, type Dataset, type ImageClass } from './dataset.js';
 import { drawTask, type EpisodeShape } from './draw.js';
 import { type Episode, EpisodeSampler, type EpisodeSamplerOptions } from './episodes.js';
+import { omniglotPreprocessing } from './omniglot.js';
 
 const SIZE = 6;
 const PLAIN: EpisodeSamplerOptions = { rotations: false, seed: 1 };
@@ -11,18 +12,7 @@ const SHAPE: EpisodeShape = { ways: 4, shots: 2, queries: 3 };
 
 /** Every image of the set differs from every other and from its own turns: its first three bytes say which it is. */
 function makeDataset(form: Partial<Preprocessing> = {}, classes = 8, count = 9): Dataset {
-  const preprocessing: Preprocessing = {
-    width: SIZE,
-    height: SIZE,
-    channels: 1,
-    fit: 'contain',
-    background: 255,
-    kernel: 'lanczos3',
-    invert: true,
-    mean: [0],
-    std: [1],
-    ...form,
-  };
+  const preprocessing: Preprocessing = { ...omniglotPreprocessing(SIZE), ...form };
   const { width, height, channels } = preprocessing;
   const make = (part: number, name: string): ImageClass[] =>
     Array.from({ length: classes }, (_, c) => {

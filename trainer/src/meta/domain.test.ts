@@ -1,28 +1,18 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Preprocessing } from '@whet/runtime/images';
 import sharp from 'sharp';
 import { afterAll, expect, it } from 'vitest';
 import { drawTask } from '../data/draw.js';
 import type { FileClass, ImageFiles } from '../data/image-files.js';
+import { bytesOf } from './bytes-of.test.helper.js';
 import { openDomain } from './domain.js';
 import { openPrefix } from './prefix.js';
 
 const root = await mkdtemp(join(tmpdir(), 'whet-domain-'));
 afterAll(() => rm(root, { recursive: true, force: true }));
 
-const preprocessing: Preprocessing = {
-  width: 4,
-  height: 4,
-  channels: 1,
-  fit: 'contain',
-  background: 255,
-  kernel: 'lanczos3',
-  invert: false,
-  mean: [0],
-  std: [1 / 255],
-};
+const preprocessing = bytesOf(4, 4);
 
 /** Image `i` of class `c` is of one grey, `20 c + i`. */
 const files: ImageFiles = {

@@ -1,27 +1,17 @@
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Preprocessing } from '@whet/runtime/images';
 import sharp from 'sharp';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { FileClass, ImageFiles } from '../data/image-files.js';
+import { bytesOf } from './bytes-of.test.helper.js';
 import { type FeatureCacheOptions, openFeatureCache } from './feature-cache.js';
 import type { Prefix } from './prefix.js';
 
 const root = await mkdtemp(join(tmpdir(), 'whet-features-'));
 afterAll(() => rm(root, { recursive: true, force: true }));
 
-const preprocessing: Preprocessing = {
-  width: 2,
-  height: 1,
-  channels: 1,
-  fit: 'contain',
-  background: 255,
-  kernel: 'lanczos3',
-  invert: false,
-  mean: [0],
-  std: [1 / 255],
-};
+const preprocessing = bytesOf(2, 1);
 
 /** Three numbers of an image, and how often it was asked. */
 function countingPrefix(): Prefix & { encoded: number } {

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ortBackend } from '../backends/ort.js';
-import { DataError, type Dataset, type ImageClass } from '../data/dataset.js';
+import { DataError } from '../data/dataset.js';
+import { drawings } from '../data/drawings.test.helper.js';
 import { omniglotPreprocessing } from '../data/omniglot.js';
-import { generatorFor } from '../data/random.js';
 import { buildBundle } from '../export/export.js';
 import { layerPattern } from '../export/patterns.js';
 import type { Checkpoint } from '../training/checkpoint.js';
@@ -25,27 +25,7 @@ import {
 
 const SIZE = 8;
 
-function noisyClasses(split: string, count: number): ImageClass[] {
-  return Array.from({ length: count }, (_, i) => {
-    const random = generatorFor(3, split, i);
-    const base = Array.from({ length: SIZE * SIZE }, () => (random.uniform() < 0.3 ? 0 : 255));
-    const pixels = Uint8Array.from({ length: 6 * SIZE * SIZE }, (__, at) => {
-      const value = base[at % base.length] as number;
-      return random.uniform() < 0.2 ? 255 - value : value;
-    });
-    return { name: `${split} ${i}`, count: 6, pixels };
-  });
-}
-
-const dataset: Dataset = {
-  name: 'synthetic',
-  preprocessing: omniglotPreprocessing(SIZE),
-  splits: {
-    train: noisyClasses('train', 4),
-    validation: noisyClasses('validation', 6),
-    test: noisyClasses('test', 4),
-  },
-};
+const dataset = drawings({ train: 4, validation: 6, test: 4 });
 
 const settings: SearchSettings = {
   checkpoint: 'none',

@@ -1,25 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { ortBackend } from '../backends/ort.js';
-import { DataError, type Dataset, type ImageClass } from '../data/dataset.js';
+import { DataError } from '../data/dataset.js';
+import { drawings } from '../data/drawings.test.helper.js';
 import { EpisodeSampler } from '../data/episodes.js';
-import { omniglotPreprocessing } from '../data/omniglot.js';
-import { generatorFor } from '../data/random.js';
 import { evaluateTasks } from './evaluate-tasks.js';
 import { predictExamples } from './example-predictions.js';
 import { newRun } from './run.js';
 
 const SIZE = 8;
-const noise = (split: string) =>
-  Array.from({ length: 3 }, (_, i): ImageClass => {
-    const random = generatorFor(9, split, i);
-    const pixels = Uint8Array.from({ length: 5 * SIZE * SIZE }, () => 255 * random.uniform());
-    return { name: `${split} ${i}`, count: 5, pixels };
-  });
-const dataset: Dataset = {
-  name: 'noise',
-  preprocessing: omniglotPreprocessing(SIZE),
-  splits: { train: noise('train'), validation: noise('validation'), test: noise('test') },
-};
+const dataset = drawings({ train: 3, validation: 3, test: 3 }, { images: 5 });
 const shape = { ways: 3, shots: 2, queries: 3 };
 
 describe('examples of predictions', () => {

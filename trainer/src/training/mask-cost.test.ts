@@ -1,8 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ortBackend } from '../backends/ort.js';
-import type { Dataset, ImageClass } from '../data/dataset.js';
-import { omniglotPreprocessing } from '../data/omniglot.js';
-import { generatorFor } from '../data/random.js';
+import { drawings } from '../data/drawings.test.helper.js';
 import { sparseMaml } from '../task/rules.js';
 import { runConfigSchema } from './config.js';
 import { layerCosts, maskPenalty } from './mask-cost.js';
@@ -79,25 +77,7 @@ describe('the cost of what moves', () => {
   });
 });
 
-const SIZE = 8;
-
-/** Classes that differ in their inked pixels, with noise. */
-function drawings(split: string, count: number): ImageClass[] {
-  return Array.from({ length: count }, (_, i) => {
-    const random = generatorFor(3, split, i);
-    const inked = Array.from({ length: SIZE * SIZE }, () => random.uniform() < 0.3);
-    const pixels = Uint8Array.from({ length: 6 * SIZE * SIZE }, (__, at) =>
-      inked[at % (SIZE * SIZE)] === random.uniform() < 0.15 ? 255 : 0,
-    );
-    return { name: `${split} ${i}`, count: 6, pixels };
-  });
-}
-
-const dataset: Dataset = {
-  name: 'synthetic',
-  preprocessing: omniglotPreprocessing(SIZE),
-  splits: { train: drawings('train', 12), validation: drawings('validation', 8), test: drawings('test', 8) },
-};
+const dataset = drawings({ train: 12, validation: 8, test: 8 }, { turned: 0.15 });
 
 describe('training with the cost of masks', () => {
   /** Frozen share by layer after a few outer steps, with masks that move fast. */
@@ -105,7 +85,7 @@ describe('training with the cost of masks', () => {
     const shape = { ways: 3, shots: 1, queries: 2 };
     const { config, state } = await newRun({
       ...shape,
-      model: { architecture: 'conv4', channels: 4, blocks: 2, imageSize: SIZE },
+      model: { architecture: 'conv4', channels: 4, blocks: 2, imageSize: 8 },
       rule: 'sparse-maml',
       normalization: 'support',
       maskGranularity,

@@ -6,33 +6,14 @@ import { describe, expect, it } from 'vitest';
 import { reportingFailures } from '../backends/device-backend.js';
 import { DeviceError } from '../backends/errors.js';
 import { ortBackend } from '../backends/ort.js';
-import type { Dataset, ImageClass } from '../data/dataset.js';
-import { omniglotPreprocessing } from '../data/omniglot.js';
-import { generatorFor } from '../data/random.js';
+import { drawings } from '../data/drawings.test.helper.js';
 import { newRun, resumeFrom } from './run.js';
 import { train } from './train.js';
 
-const SIZE = 8;
-
-function noise(split: string, count: number): ImageClass[] {
-  return Array.from({ length: count }, (_, i) => {
-    const random = generatorFor(1, split, i);
-    return {
-      name: `${split} ${i}`,
-      count: 4,
-      pixels: Uint8Array.from({ length: 4 * SIZE * SIZE }, () => random.uniform() * 255),
-    };
-  });
-}
-
-const dataset: Dataset = {
-  name: 'noise',
-  preprocessing: omniglotPreprocessing(SIZE),
-  splits: { train: noise('train', 6), validation: noise('validation', 4), test: noise('test', 4) },
-};
+const dataset = drawings({ train: 6, validation: 4, test: 4 }, { images: 4 });
 
 const settings = {
-  model: { architecture: 'conv4', channels: 2, blocks: 1, imageSize: SIZE },
+  model: { architecture: 'conv4', channels: 2, blocks: 1, imageSize: 8 },
   rule: 'maml',
   innerSteps: 1,
   ways: 2,

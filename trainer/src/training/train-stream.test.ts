@@ -4,37 +4,17 @@ import { join } from 'node:path';
 import { type Backend, GraphBuilder } from '@whet/compiler';
 import { describe, expect, it } from 'vitest';
 import { ortBackend } from '../backends/ort.js';
-import type { Dataset, ImageClass } from '../data/dataset.js';
-import { omniglotPreprocessing } from '../data/omniglot.js';
-import { generatorFor } from '../data/random.js';
+import { drawings } from '../data/drawings.test.helper.js';
 import { stagesOf } from '../task/stages.js';
 import { checkTasks } from './check-tasks.js';
 import { frozenShare } from './masks.js';
 import { newRun, resumeFrom } from './run.js';
 import { train } from './train.js';
 
-const SIZE = 8;
-
-/** Classes of noise around a drawing of their own. */
-function drawings(split: string, count: number): ImageClass[] {
-  return Array.from({ length: count }, (_, i) => {
-    const random = generatorFor(4, split, i);
-    const base = Uint8Array.from({ length: SIZE * SIZE }, () => (random.uniform() < 0.3 ? 0 : 255));
-    const pixels = Uint8Array.from({ length: 6 * SIZE * SIZE }, (__, at) =>
-      random.uniform() < 0.1 ? 128 : (base[at % (SIZE * SIZE)] as number),
-    );
-    return { name: `${split} ${i}`, count: 6, pixels };
-  });
-}
-
-const dataset: Dataset = {
-  name: 'synthetic',
-  preprocessing: omniglotPreprocessing(SIZE),
-  splits: { train: drawings('train', 8), validation: drawings('validation', 6), test: [] },
-};
+const dataset = drawings({ train: 8, validation: 6, test: 0 });
 
 const settings = {
-  model: { architecture: 'conv4', channels: 4, blocks: 2, imageSize: SIZE },
+  model: { architecture: 'conv4', channels: 4, blocks: 2, imageSize: 8 },
   rule: 'sparse-maml',
   innerSteps: 1,
   ways: 2,

@@ -4,56 +4,12 @@ import { join } from 'node:path';
 import { type Backend, nodesOf, referenceBackend } from '@whet/compiler';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { ortBackend } from '../backends/ort.js';
-import type { Dataset, ImageClass } from '../data/dataset.js';
-import { omniglotPreprocessing } from '../data/omniglot.js';
-import { generatorFor } from '../data/random.js';
-import { CheckpointError, loadCheckpoint, saveCheckpoint } from './checkpoint.js';
-import { runConfigSchema } from './config.js';
-import { DivergedError, type WentBack } from './last-good.js';
+import { loadCheckpoint } from './checkpoint.js';
 import { frozenShare } from './masks.js';
 import { openMetrics } from './metrics.js';
 import { newRun, resumeFrom } from './run.js';
-import { startFrom, startOf } from './start-from.js';
-import { initialState } from './state.js';
+import { dataset, run, settings } from './small-run.test.helper.js';
 import { train } from './train.js';
-
-const SIZE = 8;
-
-/** Classes that differ in which quarter of the image is inked, with noise: learnable in a few steps. */
-function drawings(split: string, count: number): ImageClass[] {
-  return Array.from({ length: count }, (_, i) => {
-    const random = generatorFor(3, split, i);
-    const base = Uint8Array.from({ length: SIZE * SIZE }, () => (random.uniform() < 0.3 ? 0 : 255));
-    const pixels = Uint8Array.from({ length: 6 * SIZE * SIZE }, (__, at) => {
-      const flipped = random.uniform() < 0.2;
-      return flipped ? 255 - (base[at % (SIZE * SIZE)] as number) : (base[at % (SIZE * SIZE)] as number);
-    });
-    return { name: `${split} ${i}`, count: 6, pixels };
-  });
-}
-
-const dataset: Dataset = {
-  name: 'synthetic',
-  preprocessing: omniglotPreprocessing(SIZE),
-  splits: { train: drawings('train', 12), validation: drawings('validation', 8), test: drawings('test', 8) },
-};
-
-const settings = {
-  model: { architecture: 'conv4', channels: 4, blocks: 2, imageSize: SIZE },
-  rule: 'sparse-maml',
-  innerSteps: 2,
-  ways: 3,
-  shots: [1, 2],
-  queries: 2,
-  tasksPerStep: 2,
-  outerSteps: 6,
-  momentRate: 0.1,
-  seed: 5,
-  validation: { every: 3, tasks: 4, ways: 3, shots: 1, queries: 2 },
-};
-
-const run = (state: Awaited<ReturnType<typeof newRun>>, extra: Partial<Parameters<typeof train>[0]> = {}) =>
-  train({ ...state, dataset, backend: ortBackend({ threads: 1 }), ...extra });
 
 describe('training', () => {
   let folder: string;
@@ -225,130 +181,6 @@ describe('training', () => {
     for (const share of Object.values(shares)) expect(share >= 0 && share <= 1).toBe(true);
   });
 
-  it('stops at the first loss that is not finite, and leaves the last checkpoint as it was', async () => {
-    const checkpoint = await newRun(settings);
-    const checkpoints = { last: join(folder, 'diverged.safetensors'), best: join(folder, 'diverged-best.safetensors') };
-    await saveCheckpoint(checkpoints.last, checkpoint);
-    const before = await readFile(checkpoints.last);
-    checkpoint.state.parameters.get('conv1.weight')?.value.fill(Number.NaN);
-    await expect(run(checkpoint, { checkpoints })).rejects.toThrow(DivergedError);
-    await expect(run(checkpoint, { checkpoints })).rejects.toThrow('outer step 1: the loss of task 0 is NaN');
-    expect(await readFile(checkpoints.last)).toEqual(before);
-  });
-
-  it('stops at a gradient that is not finite, before it reaches a weight', async () => {
-    const inner = ortBackend({ threads: 1 });
-    const backend: Backend = {
-      name: 'poisoned',
-      device: inner.device,
-      compile: async (graph) => {
-        const executable = await inner.compile(graph);
-        const run: typeof executable.run = async (feeds) => {
-          const outputs = await executable.run(feeds);
-          outputs.get('grad/norm1.bias')?.data.fill(Number.NaN);
-          return outputs;
-        };
-        return { ...executable, run };
-      },
-    };
-    const checkpoint = await newRun(settings);
-    const before = checkpoint.state.parameters.get('norm1.bias')?.value.slice();
-    await expect(run(checkpoint, { backend })).rejects.toThrow('outer step 1: the gradient of "norm1.bias" is NaN');
-    expect(checkpoint.state.parameters.get('norm1.bias')?.value).toEqual(before);
-  });
-
-  describe('where a loss is no number', () => {
-    /** Makes the loss of the tasks of some outer steps NaN, counted over all runs, from 1. */
-    function poisoned(isBad: (outerStep: number) => boolean): Backend {
-      const inner = ortBackend({ threads: 1 });
-      let runs = 0;
-      return {
-        name: 'poisoned',
-        device: inner.device,
-        compile: async (graph) => {
-          const executable = await inner.compile(graph);
-          if (!graph.name.startsWith('meta-gradient')) return executable;
-          const run: typeof executable.run = async (feeds) => {
-            const outputs = await executable.run(feeds);
-            if (isBad(Math.ceil(++runs / settings.tasksPerStep))) outputs.get('loss')?.data.fill(Number.NaN);
-            return outputs;
-          };
-          return { ...executable, run };
-        },
-      };
-    }
-    const stateOf = ({ state: { parameters, moments, step, halved } }: Awaited<ReturnType<typeof newRun>>) => ({
-      ...{ parameters, moments, step, halved },
-    });
-
-    it('goes on from the last good validation at half the rates', async () => {
-      const went: WentBack[] = [];
-      const checkpoint = await newRun(settings);
-      const metrics = join(folder, 'went-back.jsonl');
-      const opened = await openMetrics(metrics, 0);
-      // The state of step 3 is not known to be good before a step from it was.
-      await run(checkpoint, {
-        backend: poisoned((step) => step === 4),
-        metrics: opened,
-        onWentBack: (where) => went.push(where),
-      });
-      expect(went).toEqual([{ cause: 'outer step 4: the loss of task 0 is NaN', step: 0, halved: 1 }]);
-      const halves = await newRun(settings);
-      halves.state.halved = 1;
-      await run(halves);
-      expect(stateOf(checkpoint)).toEqual(stateOf(halves));
-      const steps = (await readFile(metrics, 'utf8'))
-        .trim()
-        .split('\n')
-        .map((line) => JSON.parse(line).step);
-      expect(steps).toEqual([3, 6]);
-    });
-
-    it('arrives where it would have, when it was stopped before', async () => {
-      const bad = (step: number) => step === 5;
-      const whole = await newRun(settings);
-      const went: WentBack[] = [];
-      await run(whole, { backend: poisoned(bad), onWentBack: (where) => went.push(where) });
-      expect(went).toEqual([{ cause: 'outer step 5: the loss of task 0 is NaN', step: 3, halved: 1 }]);
-
-      const backend = poisoned(bad);
-      const [last, best, good] = ['back-last', 'back-best', 'back-good'].map((name) => join(folder, name)) as [
-        string,
-        string,
-        string,
-      ];
-      const part = await newRun(settings);
-      const controller = new AbortController();
-      const stopping: Backend = {
-        ...backend,
-        compile: async (graph) => {
-          const executable = await backend.compile(graph);
-          if (!graph.name.startsWith('meta-gradient')) return executable;
-          return {
-            ...executable,
-            run: async (feeds) => {
-              if (part.state.step === 3) controller.abort();
-              return executable.run(feeds);
-            },
-          };
-        },
-      };
-      await run(part, { backend: stopping, checkpoints: { last, best, good }, signal: controller.signal });
-      expect(part.state.step).toBe(4);
-      const resumed = await resumeFrom(last, { good });
-      expect([resumed.state.step, resumed.good?.step]).toEqual([4, 3]);
-      await run(resumed, { backend, checkpoints: { last, best, good } });
-      expect(stateOf(resumed)).toEqual(stateOf(whole));
-    });
-
-    it('ends after some times, with what was wrong', async () => {
-      const checkpoint = await newRun(settings);
-      await expect(run(checkpoint, { backend: poisoned((step) => step > 4) })).rejects.toThrow(
-        'outer step 4: the loss of task 0 is NaN; the outer rates were halved 8 times already',
-      );
-    });
-  });
-
   it('refuses a shape that the data cannot fill before the first step', async () => {
     const checkpoint = await newRun({ ...settings, validation: { ...settings.validation, shots: 5 } });
     await expect(run(checkpoint)).rejects.toThrow(/expected at least 7 images/);
@@ -383,38 +215,6 @@ describe('training', () => {
       'evaluation/sparse-maml',
     ]);
     expect(open).toBe(0);
-  });
-});
-
-describe('checkpoints', () => {
-  it('come back bit for bit', async () => {
-    const path = join(await mkdtemp(join(tmpdir(), 'whet-checkpoint-')), 'deep', 'a.safetensors');
-    const checkpoint = await newRun(settings);
-    checkpoint.state.step = 17;
-    checkpoint.state.bestValidation = 0.1 + 0.2;
-    await saveCheckpoint(path, checkpoint);
-    expect(await loadCheckpoint(path)).toEqual(checkpoint);
-  });
-
-  it('are refused when damaged, naming the file', async () => {
-    const path = join(await mkdtemp(join(tmpdir(), 'whet-checkpoint-')), 'a.safetensors');
-    await saveCheckpoint(path, await newRun(settings));
-    await writeFile(path, (await readFile(path)).subarray(0, -4));
-    await expect(loadCheckpoint(path)).rejects.toThrow(CheckpointError);
-    await expect(loadCheckpoint(path)).rejects.toThrow(path);
-    await expect(loadCheckpoint(`${path}.missing`)).rejects.toThrow(CheckpointError);
-  });
-
-  it('start another rule from their weights, with fresh masks, and only the same network', async () => {
-    const other = await newRun({ ...settings, rule: 'maml', seed: 9 });
-    other.state.step = 100;
-    const config = runConfigSchema.parse(settings);
-    const state = startFrom(config, startOf(other));
-    expect(state.step).toBe(0);
-    expect(state.parameters.get('conv1.weight')?.value).toEqual(other.state.parameters.get('conv1.weight')?.value);
-    expect(state.parameters.get('mask/conv1.weight')).toEqual(initialState(config).parameters.get('mask/conv1.weight'));
-    const wider = runConfigSchema.parse({ ...settings, model: { ...settings.model, channels: 8 } });
-    expect(() => startFrom(wider, startOf(other))).toThrow(/another architecture/);
   });
 });
 

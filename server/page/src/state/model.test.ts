@@ -1,14 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { adaptProblem, type ClassOf, examplesKey, freeThingName, isSameName } from './model.js';
-
-/** Classes by their names, which are their ids too, with pictures by theirs. */
-const classesOf = (all: Readonly<Record<string, string>>): ClassOf[] =>
-  Object.entries(all).map(([id, pictures]) => ({
-    id,
-    name: id,
-    elsewhere: 0,
-    pictures: [...pictures].map((picture) => ({ id: picture, pixels: Uint8Array.of(picture.charCodeAt(0)) })),
-  }));
+import { classesOf } from './classes.test.helper.js';
+import { adaptProblem, examplesKey, freeThingName, isSameName } from './model.js';
 
 describe('classes', () => {
   const limits = { maxClasses: 3, maxExamples: 5 };

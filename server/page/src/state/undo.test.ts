@@ -1,17 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { classesOf } from './classes.test.helper.js';
 import type { ClassOf } from './model.js';
 import { inverse } from './undo.js';
 
-/** Classes by their names, which are their ids too, with pictures by theirs. */
-const classesOf = (all: Readonly<Record<string, string>>): ClassOf[] =>
-  Object.entries(all).map(([id, pictures]) => ({
-    id,
-    name: id,
-    elsewhere: 0,
-    pictures: [...pictures].map((picture) => ({ id: picture, pixels: Uint8Array.of(picture.charCodeAt(0)) })),
-  }));
-
-/** The same the other way. */
+/** Names of classes, with those of their pictures. */
 const shown = (classes: readonly ClassOf[]): Record<string, string> =>
   Object.fromEntries(classes.map(({ name, pictures }) => [name, pictures.map(({ id }) => id).join('')]));
 
