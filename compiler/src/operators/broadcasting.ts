@@ -3,7 +3,7 @@ import type { Value } from '../graph.js';
 import type { DType, NumericArray, Shape, Tensor } from '../tensor.js';
 import { broadcastShapes, formatShape, sizeOf, stridesOf } from '../tensor.js';
 import type { OperatorAttributes, OperatorName } from './attributes.js';
-import type { Inputs, Operator, ValueType } from './operator.js';
+import type { Inputs, Operator, ValueType, Vjp } from './operator.js';
 import { required } from './operator.js';
 
 type IndexMap = (index: number) => number;
@@ -101,6 +101,18 @@ export interface ElementwiseContext<K extends OperatorName> {
 
 type Gradients<K extends OperatorName> = (context: ElementwiseContext<K>) => readonly ((() => Value) | null)[];
 
+const vjpOf =
+  <K extends OperatorName>(gradients: Gradients<K>): Vjp<K> =>
+  ({ g, cotangent, inputs, output, attributes }) =>
+    gradients({
+      g,
+      c: cotangent,
+      x: inputs as readonly Value[],
+      y: output,
+      k: (value) => g.scalar(value, cotangent.dtype),
+      attributes,
+    });
+
 /** An operator of a fixed number of operands that broadcast; its dtype is theirs, or a fixed one. */
 export function elementwise<K extends OperatorName>(
   arity: 1 | 2 | 3,
@@ -124,18 +136,7 @@ export function elementwiseOf<K extends OperatorName>(
       expectOneDType(inputs);
       return { dtype: dtype ?? required(inputs, 0).dtype, shape };
     },
-    vjp:
-      gradients === 'none'
-        ? 'none'
-        : ({ g, cotangent, inputs, output, attributes }) =>
-            gradients({
-              g,
-              c: cotangent,
-              x: inputs as readonly Value[],
-              y: output,
-              k: (value) => g.scalar(value, cotangent.dtype),
-              attributes,
-            }),
+    vjp: gradients === 'none' ? 'none' : vjpOf(gradients),
     evaluate: (inputs, attributes) =>
       mapTensors(inputs as readonly Tensor[], dtype ?? required(inputs, 0).dtype, f(attributes)),
   };
@@ -161,15 +162,7 @@ export function variadic<K extends OperatorName>(
       expectOneDType(inputs);
       return { dtype: required(inputs, 0).dtype, shape };
     },
-    vjp: ({ g, cotangent, inputs, output, attributes }) =>
-      gradients({
-        g,
-        c: cotangent,
-        x: inputs as readonly Value[],
-        y: output,
-        k: (value) => g.scalar(value, cotangent.dtype),
-        attributes,
-      }),
+    vjp: vjpOf(gradients),
     evaluate: (inputs) => {
       const [first, ...rest] = inputs as readonly [Tensor, ...Tensor[]];
       const joined = rest.reduce((a, b) => mapTensors([a, b], first.dtype, join), first);

@@ -64,18 +64,12 @@ export function localEngine(bundles: ReadonlyMap<string, Bundle>): Engine {
 }
 
 async function adaptOn(bundle: Bundle, job: AdaptJob, { signal, onStep }: AdaptControl): Promise<AdaptedProfile> {
-  const { examples, pattern, steps, rate, always, budgetMs, remember, anchor, from } = job;
+  const { model: _, examples, from, ...options } = job;
   const { profile, added, solved, losses, loss, halved, heldBack, spared, auto, milliseconds } = await bundle.adapt(
     examples,
     {
+      ...options,
       signal,
-      ...(pattern === undefined ? {} : { pattern }),
-      ...(steps === undefined ? {} : { steps }),
-      ...(rate === undefined ? {} : { rate }),
-      ...(always === undefined ? {} : { always }),
-      ...(budgetMs === undefined ? {} : { budgetMs }),
-      ...(remember === undefined ? {} : { remember }),
-      ...(anchor === undefined ? {} : { anchor }),
       ...(from === undefined ? {} : { from: bundle.profileFromBytes(from) }),
       ...(onStep ? { onStep } : {}),
     },

@@ -1,4 +1,5 @@
 import type { Pool } from 'pg';
+import { transact } from './postgres-transact.js';
 
 /** Steps from an empty database to the newest schema. What was released is never changed, only added to. */
 const STEPS = [
@@ -65,15 +66,7 @@ const LOCK = 0x77686574;
  * where a newer Whet made the schema.
  */
 export async function migrate(pool: Pool): Promise<void> {
-  const client = await pool.connect();
-  let broken: Error | undefined;
-  // The query under way fails with it as well; nobody else listens.
-  const onError = (error: Error) => {
-    broken = error;
-  };
-  client.on('error', onError);
-  try {
-    await client.query('BEGIN');
+  await transact(pool, async (client) => {
     await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK]);
     await client.query('CREATE TABLE IF NOT EXISTS whet_schema (version integer NOT NULL)');
     const { rows } = await client.query<{ version: number }>('SELECT version FROM whet_schema');
@@ -84,12 +77,5 @@ export async function migrate(pool: Pool): Promise<void> {
     for (const step of STEPS.slice(version)) await client.query(step);
     if (version === 0) await client.query('INSERT INTO whet_schema VALUES ($1)', [STEPS.length]);
     else await client.query('UPDATE whet_schema SET version = $1', [STEPS.length]);
-    await client.query('COMMIT');
-  } catch (error) {
-    await client.query('ROLLBACK').catch(() => undefined);
-    throw error;
-  } finally {
-    client.off('error', onError);
-    client.release(broken);
-  }
+  });
 }

@@ -14,8 +14,9 @@ import {
   VersionConflictError,
 } from './contract.js';
 import { postgresKeys } from './postgres-keys.js';
-import { isOfClient, reach } from './postgres-reach.js';
+import { reach } from './postgres-reach.js';
 import { migrate } from './postgres-schema.js';
+import { transact } from './postgres-transact.js';
 import { proveWrites } from './prove-writes.js';
 
 /** Milliseconds until a server that does not answer counts as away. */
@@ -113,40 +114,13 @@ function createStore(
     reach(async () => {
       for (let attempt = 1; ; attempt++) {
         try {
-          return await attemptTransaction(action);
+          return await transact(pool, action);
         } catch (error) {
           if (attempt === ATTEMPTS || !AGAIN.test(String((error as { code?: unknown }).code))) throw error;
           await pause(Math.random() * 20 * attempt);
         }
       }
     });
-  const attemptTransaction = async <T>(action: (client: PoolClient) => Promise<T>): Promise<T> => {
-    const client = await pool.connect();
-    let broken: Error | undefined;
-    // A connection that breaks between two queries says so here, and nobody else listens.
-    const onError = (error: Error) => {
-      broken = error;
-    };
-    client.on('error', onError);
-    try {
-      await client.query('BEGIN');
-      const result = await action(client);
-      await client.query('COMMIT');
-      return result;
-    } catch (error) {
-      // A connection that timed out is not asked again: the next answer on it might be of the last query.
-      if (isOfClient(error)) broken = error as Error;
-      else {
-        await client.query('ROLLBACK').catch((failure: Error) => {
-          broken = failure;
-        });
-      }
-      throw error;
-    } finally {
-      client.off('error', onError);
-      client.release(broken);
-    }
-  };
   /** Lets one transaction at a time write several of an owner's profiles: none waits for what another holds. */
   const lockOwner = (client: PoolClient, owner: string) =>
     client.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [owner]);

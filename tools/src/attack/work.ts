@@ -101,6 +101,12 @@ function pictures(name: string, count: number, statuses: readonly number[]): Att
   };
 }
 
+/** The most images of which so many values fit into a body, at most 1000, all of them 0. */
+function manyImages({ imageLength }: AttackTarget): Buffer {
+  const image = imageLength * 4;
+  return Buffer.alloc(Math.min(1000, Math.floor((30 * MIB) / image)) * image);
+}
+
 /** Pieces of nothing, as many megabytes as are taken. */
 function* pour(megabytes: number): Generator<Uint8Array> {
   const piece = Buffer.alloc(MIB, 0x20);
@@ -179,8 +185,7 @@ export const workAttacks: readonly Attack[] = [
     clients: 4,
     statuses: [200, 413, 429, 503],
     async prepare(target) {
-      const image = target.imageLength * 4;
-      const body = Buffer.alloc(Math.min(1000, Math.floor((30 * MIB) / image)) * image);
+      const body = manyImages(target);
       const headers = { 'Content-Type': 'application/octet-stream' };
       return (signal) => send(target, { path: predict(target), headers, body }, signal);
     },
@@ -191,8 +196,7 @@ export const workAttacks: readonly Attack[] = [
     clients: 4,
     statuses: [422, 429, 503],
     async prepare(target) {
-      const image = target.imageLength * 4;
-      const body = Buffer.alloc(Math.min(1000, Math.floor((30 * MIB) / image)) * image);
+      const body = manyImages(target);
       body.writeFloatLE(Number.NaN, body.length - 4);
       const headers = { 'Content-Type': 'application/octet-stream' };
       return (signal) => send(target, { path: predict(target), headers, body }, signal);
