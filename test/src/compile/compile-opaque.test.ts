@@ -1,65 +1,20 @@
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { decodeModel, exposeOnnx, onnxMessage } from '@whet/compiler';
+import { decodeModel, exposeOnnx } from '@whet/compiler';
 import { loadBundle } from '@whet/runtime/node';
-import { type CompileOptions, compileModel, generatorFor } from '@whet/trainer';
+import { type CompileOptions, compileModel } from '@whet/trainer';
 import * as ort from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  encodeModel,
-  float32s,
-  int64Proto,
-  type TestModel,
-  type TestNode,
-} from '../../../compiler/src/onnx/models.test.helper.js';
+import { encodeModel, float32s, int64Proto, type TestNode } from '../../../compiler/src/onnx/models.test.helper.js';
 import { weights } from './compile-helpers.js';
+import { convolutionsAround, fused, inner, largest, largestCount, opaque, random, same } from './opaque-models.js';
 
 let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'whet-compile-opaque-'));
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
-
-const random = generatorFor(7, 'opaque', 0);
-const same = { kernel_shape: [3, 3], pads: [1, 1, 1, 1] };
-const inner = (nodes: object[], output: string) => {
-  const message = onnxMessage('GraphProto');
-  const graph = message.fromObject({ name: output, node: nodes, output: [{ name: output }] });
-  return { type: 5, g: message.encode(graph).finish() };
-};
-
-/** Two convolutions with `between` from `a` to `b` in the middle, pooled and classified. */
-function convolutions(between: readonly TestNode[], more: Partial<TestModel> = {}): Uint8Array {
-  return encodeModel({
-    inputs: { x: ['N', 1, 8, 8] },
-    outputs: { y: ['N', 3] },
-    domains: ['com.microsoft'],
-    opset: 18,
-    ...more,
-    nodes: [
-      { op: 'Conv', name: 'first', inputs: ['x', 'first.weight'], outputs: ['a'], attributes: same },
-      ...between,
-      { op: 'Conv', name: 'second', inputs: ['b', 'second.weight'], outputs: ['c'], attributes: same },
-      { op: 'Relu', name: 'relu', inputs: ['c'], outputs: ['d'] },
-      { op: 'GlobalAveragePool', inputs: ['d'], outputs: ['e'] },
-      { op: 'Flatten', inputs: ['e'], outputs: ['f'] },
-      { op: 'Gemm', inputs: ['f', 'fc.weight'], outputs: ['y'] },
-    ],
-    initializers: {
-      'first.weight': weights(4, 1, 3, 3),
-      'second.weight': weights(5, 4, 3, 3),
-      'fc.weight': weights(5, 3),
-      ...more.initializers,
-    },
-  });
-}
-
-const fused: TestNode = { op: 'Gelu', name: 'gelu', domain: 'com.microsoft', inputs: ['a'], outputs: ['h'] };
-const largest: TestNode = { op: 'TopK', name: 'largest', inputs: ['h', 'count'], outputs: ['b', 'places'] };
-const count = { count: int64Proto(8) };
-const opaque = (more: Partial<TestModel> = {}) =>
-  convolutions([fused, largest], { ...more, initializers: { ...count, ...more.initializers } });
 
 async function run(model: Uint8Array | string, feeds: Record<string, ort.Tensor>) {
   const session = await ort.InferenceSession.create(model as string, { logSeverityLevel: 3, intraOpNumThreads: 1 });
@@ -151,7 +106,9 @@ describe('a frozen part that is not read', () => {
     const nodes = beside.map((node) => (node === largest ? shifted : node));
     const last = nodes.at(-1) as TestNode;
     nodes[nodes.length - 1] = { ...last, inputs: ['t', 'm'], outputs: ['b'] };
-    const model = convolutions(nodes, { initializers: { ...count, 'middle.weight': weights(4, 4, 3, 3) } });
+    const model = convolutionsAround(nodes, {
+      initializers: { ...largestCount, 'middle.weight': weights(4, 4, 3, 3) },
+    });
     const { directory, report } = await compile(model, { patterns: { p: ['middle.weight'] } });
     expect([...(report.patterns[0]?.boundary ?? [])].sort()).toEqual(['a', 't']);
     await expectLearning(directory);
@@ -167,7 +124,7 @@ describe('a frozen part that is not read', () => {
       { op: 'Expand', name: 'wider', inputs: ['m', 'shape'], outputs: ['b'] },
     ];
     const constants = { three: int64Proto(3), four: int64Proto(4), 'middle.weight': weights(1, 4, 3, 3) };
-    const { directory, report } = await compile(convolutions(nodes, { initializers: constants }), {
+    const { directory, report } = await compile(convolutionsAround(nodes, { initializers: constants }), {
       patterns: { p: ['middle.weight'] },
       head: 'prototype',
     });
@@ -190,7 +147,7 @@ describe('a frozen part that is not read', () => {
         },
       },
     ];
-    const model = convolutions(branches, { initializers: { none: int64Proto(0) } });
+    const model = convolutionsAround(branches, { initializers: { none: int64Proto(0) } });
     const { directory, report } = await compile(model, { patterns: { last: ['last:1'] } });
     expect(report.patterns[0]?.boundary).toEqual(['b']);
     const { expected, actual } = await compare(model, directory, 'b');
@@ -198,7 +155,7 @@ describe('a frozen part that is not read', () => {
     await expectLearning(directory);
   });
 
-  it('may count images on another axis inside, as an LSTM does', async () => {
+  it('may largestCount images on another axis inside, as an LSTM does', async () => {
     const model = encodeModel({
       inputs: { x: ['N', 1, 6, 6] },
       opset: 14,
@@ -263,7 +220,7 @@ describe('a frozen part that is not read', () => {
   });
 
   it('may be a whole model of an operator set that is not read', async () => {
-    const model = convolutions([{ op: 'Neg', inputs: ['a'], outputs: ['b'] }], { opset: 25, irVersion: 11 });
+    const model = convolutionsAround([{ op: 'Neg', inputs: ['a'], outputs: ['b'] }], { opset: 25, irVersion: 11 });
     const { directory } = await compile(model);
     await expectLearning(directory);
     await expect(compile(model, { patterns: { last: ['last:1'] } })).rejects.toThrow('is of operator set 25; 7 to 24');
@@ -292,133 +249,5 @@ describe('a model with a part that is not read', () => {
     await expect(compile(opaque(), { normalization: 'support' })).rejects.toThrow(
       /normalization "support": expected a model of which all is read/,
     );
-  });
-});
-
-describe('bad input in a part that is not read', () => {
-  const elsewhere = {
-    dims: [2 ** 29],
-    dataType: 1,
-    dataLocation: 1,
-    externalData: [{ key: 'location', value: '../w' }],
-  };
-  it.each<[string, () => Uint8Array, RegExp]>([
-    ['a file cut short', () => opaque().subarray(0, 200), /not an ONNX model/],
-    [
-      'a cycle',
-      () => convolutions([{ ...fused, inputs: ['b'] }, largest], { initializers: count }),
-      /the graph has a cycle: .*Gelu "gelu"/,
-    ],
-    ['a missing initializer', () => convolutions([fused, largest]), /"count", read by TopK "largest"/],
-    [
-      '2 GB in a small file',
-      () => opaque({ initializers: { 'first.weight': { dims: [2 ** 29], dataType: 1 } } }),
-      /"first.weight": float\[536870912\] takes 536870912 values, got 0/,
-    ],
-    [
-      'external data outside the folder',
-      () => opaque({ initializers: { 'first.weight': elsewhere } }),
-      /"first.weight": external data in "..\/w" is outside the model's folder/,
-    ],
-    [
-      'shapes that do not fit',
-      () => opaque({ initializers: { 'first.weight': weights(3, 1, 3, 3) } }),
-      /[a-z] does not run: .*Conv node.*kernel channels: 4/,
-    ],
-    ['an operator nobody has', () => convolutions([{ ...fused, op: 'Nope', outputs: ['b'] }]), /does not load .*Nope/s],
-    [
-      'a part for one image only',
-      () =>
-        convolutions(
-          [
-            fused,
-            { op: 'TopK', inputs: ['h', 'count'], outputs: ['i', 'places'] },
-            { op: 'Reshape', inputs: ['i', 'single'], outputs: ['j'] },
-            { op: 'Concat', inputs: ['j', 'j'], outputs: ['k'], attributes: { axis: 0 } },
-            { op: 'ReduceMax', inputs: ['k'], outputs: ['b'], attributes: { axes: [0] } },
-          ],
-          { opset: 13, initializers: { ...count, single: int64Proto(1, 4, 8, 8) } },
-        ),
-      /takes one image at a time only, as Reshape "j", .* may hold; export the model with a batch axis that is not fixed/,
-    ],
-    [
-      'a batch that goes where it is one image',
-      () =>
-        convolutions([
-          fused,
-          { op: 'Squeeze', inputs: ['h'], outputs: ['i'] },
-          { op: 'Relu', inputs: ['i'], outputs: ['b'] },
-        ]),
-      /takes one image at a time only.*: "i": expected float32 \[1, 4, 8, 8\] for one image, got \[4, 8, 8\]/,
-    ],
-    [
-      'another size than a value is declared with',
-      () => convolutions([fused, largest], { initializers: count, valueInfo: { b: ['N', 4, 8, 9] } }),
-      /"b" is declared as \[N, 4, 8, 9\], onnxruntime makes \[N, 4, 8, 8\]/,
-    ],
-    [
-      'a last layer that does not fit',
-      () => convolutions([fused, largest], { initializers: { ...count, 'fc.weight': weights(6, 3) } }),
-      /last layer \(to "y"\): .*6/,
-    ],
-    [
-      'a last layer that does not fit where all else is read',
-      () =>
-        convolutions([{ op: 'Relu', inputs: ['a'], outputs: ['b'] }], { initializers: { 'fc.weight': weights(6, 3) } }),
-      /last layer \(to "y"\): .*6/,
-    ],
-    [
-      'an operator of a domain nobody has, naming its node',
-      () => convolutions([{ ...fused, domain: 'com.acme', outputs: ['b'] }], { domains: ['com.acme'] }),
-      /does not load .*Gelu.*unsupported operator Gelu \(com\.acme\): "gelu"/s,
-    ],
-    [
-      'images of 120 GB',
-      () =>
-        convolutions([{ op: 'Relu', inputs: ['a'], outputs: ['b'] }], { inputs: { x: ['N', 1, 2 ** 18, 2 ** 17] } }),
-      /input "x" .*expected at most 1073741824 numbers an image, got \[N, 1, 262144, 131072\]/,
-    ],
-    [
-      '16 GB that a few bytes ask for',
-      () =>
-        convolutions(
-          [
-            { op: 'Expand', name: 'bomb', inputs: ['one', 'far'], outputs: ['wide'] },
-            { op: 'ReduceSum', inputs: ['wide'], outputs: ['sum'], attributes: { keepdims: 0 } },
-            { op: 'Add', inputs: ['a', 'sum'], outputs: ['b'] },
-          ],
-          { initializers: { one: float32s([1], [1]), far: int64Proto(2 ** 20, 2 ** 12) } },
-        ),
-      /Expand "wide": expected at most 1073741824 numbers an image, got \[1048576, 4096\]/,
-    ],
-  ])('refuses %s and leaves nothing behind', async (_, model, message) => {
-    const directory = join(await mkdtemp(join(folder, 'bad-')), 'out');
-    await expect(compile(model(), { directory })).rejects.toThrow(message);
-    expect(await readdir(dirname(directory))).toEqual([]);
-  });
-
-  it('refuses features that it has not, naming the nearest', async () => {
-    await expect(compile(opaque(), { features: 'e1' })).rejects.toThrow(
-      'the model has no tensor "e1" of images; nearest: e',
-    );
-  });
-
-  it('throws nothing but its own errors for damaged models, and leaves nothing behind', async () => {
-    const original = opaque();
-    const damage = generatorFor(17, 'damage', 0);
-    const outcomes = new Map<string, number>();
-    for (let round = 0; round < 60; round++) {
-      const bytes = Uint8Array.from(original);
-      const at = Math.floor(damage.uniform() * bytes.length);
-      bytes[at] = (bytes[at] as number) ^ (1 << Math.floor(damage.uniform() * 8));
-      const directory = join(await mkdtemp(join(folder, 'damaged-')), 'out');
-      const outcome = await compile(bytes, { directory, patterns: { last: ['last:1'] } }).then(
-        () => 'compiled',
-        (error: Error) => error.name,
-      );
-      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
-      if (outcome !== 'compiled') expect(await readdir(dirname(directory))).toEqual([]);
-    }
-    expect([...outcomes.keys()].sort()).toEqual(['CompileError', 'OnnxError', 'compiled']);
   });
 });

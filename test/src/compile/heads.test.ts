@@ -1,33 +1,8 @@
 import { loadBundle } from '@whet/runtime/node';
 import { describe, expect, it } from 'vitest';
-import { encodeModel, float32s, type TestModel, type TestNode } from '../../../compiler/src/onnx/models.test.helper.js';
+import { float32s, type TestNode } from '../../../compiler/src/onnx/models.test.helper.js';
 import { compileBytes, expectAsFile, fixture, gaussian, runFile, weights } from './compile-helpers.js';
-
-/** A convolution, pooled to `f [N, 5]`, and `tail` behind it. */
-const network = (tail: readonly TestNode[], outputs: readonly string[], initializers: TestModel['initializers'] = {}) =>
-  encodeModel({
-    inputs: { x: ['N', 1, 6, 6] },
-    outputs: Object.fromEntries(outputs.map((name) => [name, undefined])),
-    outputTypes: { label: 7 },
-    domains: ['com.microsoft'],
-    nodes: [
-      { op: 'Conv', inputs: ['x', 'w1'], outputs: ['a'] },
-      { op: 'Relu', inputs: ['a'], outputs: ['c'] },
-      { op: 'GlobalAveragePool', inputs: ['c'], outputs: ['e'] },
-      { op: 'Flatten', inputs: ['e'], outputs: ['f'] },
-      ...tail,
-    ],
-    initializers: { w1: weights(5, 1, 3, 3), wf: weights(5, 3), bf: weights(3), ...initializers },
-  });
-const fc: TestNode = { op: 'Gemm', inputs: ['f', 'wf', 'bf'], outputs: ['l'] };
-const softmaxed: TestNode = { op: 'Softmax', inputs: ['l'], outputs: ['p'], attributes: { axis: 1 } };
-const argmax: TestNode = { op: 'ArgMax', inputs: ['l'], outputs: ['label'], attributes: { axis: 1, keepdims: 0 } };
-
-const quantizer = { s: float32s([], [0.05]), z: { dims: [], dataType: 3, int32Data: [0] } };
-const quantized = (from: string, to: string): TestNode[] => [
-  { op: 'QuantizeLinear', inputs: [from, 's', 'z'], outputs: [`${to}/q`] },
-  { op: 'DequantizeLinear', inputs: [`${to}/q`, 's', 'z'], outputs: [to] },
-];
+import { argmax, fc, network, quantized, quantizer, softmaxed } from './head-networks.js';
 
 describe('a kept head', () => {
   it('leaves the rounding of quantized logits out', async () => {
@@ -370,79 +345,5 @@ describe('a kept head', () => {
     await expect(compileBytes(file, { head: 'keep' })).rejects.toThrow(message);
     const { report } = await compileBytes(file);
     expect(report.model.joinedLayers).toEqual(outputs[0] === 'y' ? ['l', 'm'] : []);
-  });
-});
-
-describe('a model of several heads', () => {
-  const auxiliary: TestNode[] = [
-    { op: 'GlobalAveragePool', inputs: ['a'], outputs: ['ap'] },
-    { op: 'Flatten', inputs: ['ap'], outputs: ['af'] },
-    { op: 'Gemm', inputs: ['af', 'wa'], outputs: ['aux'] },
-  ];
-  const second = { wa: weights(5, 3), w2: weights(5, 3) };
-
-  it('is read to its first output, and tells the others', async () => {
-    const report = await expectAsFile(network([fc, ...auxiliary], ['l', 'aux'], second), { all: ['all'] });
-    expect([report.model.features, report.model.otherOutputs]).toEqual(['f', ['aux']]);
-    const other = await compileBytes(network([fc, ...auxiliary], ['l', 'aux'], second), { features: 'af' });
-    expect(other.report.model.features).toBe('af');
-  });
-
-  it('may have two on the same features', async () => {
-    const tail: TestNode[] = [fc, { op: 'Gemm', inputs: ['f', 'w2'], outputs: ['m'] }];
-    const report = await expectAsFile(network(tail, ['l', 'm'], second), { none: ['none'], all: ['all'] });
-    expect([report.head?.name, report.model.otherOutputs]).toEqual(['l', ['m']]);
-  });
-
-  it('may hand out its features as well', async () => {
-    const report = await expectAsFile(network([fc], ['l', 'f']), { none: ['none'] });
-    expect([report.head?.name, report.model.otherOutputs]).toEqual(['l', []]);
-    const { report: first } = await compileBytes(network([fc], ['f', 'l']), { head: 'keep' });
-    expect([first.head?.name, first.model.features]).toEqual(['l', 'f']);
-  });
-
-  /** `count` convolutions from one tensor to another. */
-  const deeper = (from: string, to: string, count: number): TestNode[] =>
-    Array.from({ length: count }, (_, i) => ({
-      op: 'Conv',
-      inputs: [i === 0 ? from : `${to}${i}`, 'wd'],
-      outputs: [i + 1 === count ? to : `${to}${i + 1}`],
-    }));
-  const headOf = (from: string, to: string, wf = 'wf'): TestNode[] => [
-    { op: 'GlobalAveragePool', inputs: [from], outputs: [`${to}e`] },
-    { op: 'Flatten', inputs: [`${to}e`], outputs: [`${to}f`] },
-    { op: 'Gemm', inputs: [`${to}f`, wf], outputs: [to] },
-  ];
-  const wd = weights(5, 5, 1, 1);
-
-  it.each([
-    ['auxiliary ones that are listed first, as of GoogLeNet in training mode', 0, 2, 9, 'main'],
-    ['one that is listed first and has a layer less', 0, 0, 1, 'first'],
-    ['one that is listed first and has layers of its own', 4, 2, 5, 'first'],
-  ])('is told apart from %s', async (_, shared, own, more, expected) => {
-    const tail: TestNode[] = [
-      ...(shared > 0 ? deeper('c', 's', shared) : [{ op: 'Identity', inputs: ['c'], outputs: ['s'] }]),
-      ...(own > 0 ? deeper('s', 'a1', own) : [{ op: 'Identity', inputs: ['s'], outputs: ['a1'] }]),
-      ...headOf('a1', 'first', 'w2'),
-      ...deeper('s', 'm1', more),
-      ...headOf('m1', 'main'),
-    ];
-    const file = network(tail, ['first', 'main'], { wd, w2: weights(5, 3) });
-    const { report } = await compileBytes(file, { head: 'keep' });
-    const left = expected === 'main' ? 'first' : 'main';
-    expect([report.head?.name, report.model.otherOutputs]).toEqual([expected, [left]]);
-    // And by the name of what is to be adapted.
-    const { report: chosen } = await compileBytes(file, { head: 'keep', features: `${left}f` });
-    expect([chosen.head?.name, chosen.model.otherOutputs]).toEqual([left, []]);
-  });
-
-  it('is told apart beside what is not read', async () => {
-    const tail: TestNode[] = [
-      { op: 'Gelu', domain: 'com.microsoft', inputs: ['f'], outputs: ['g'] },
-      { ...fc, inputs: ['g', 'wf', 'bf'] },
-      ...auxiliary,
-    ];
-    const { report } = await compileBytes(network(tail, ['l', 'aux'], second), { head: 'keep' });
-    expect([report.head?.name, report.model.features, report.model.otherOutputs]).toEqual(['l', 'g', ['aux']]);
   });
 });

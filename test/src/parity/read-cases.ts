@@ -8,194 +8,12 @@ import {
   tensor,
 } from '../../../compiler/src/onnx/models.test.helper.js';
 import { attentionCases } from './read-attention-cases.js';
+import { type Attributes, ofImage, one, type ReadCase, series } from './read-case.js';
 import { quantizedCases } from './read-quantized-cases.js';
+import { shapeCases } from './read-shape-cases.js';
+import { windowCases } from './read-window-cases.js';
 
-const image = { x: [2, 4, 7, 9] } as const;
-const series = (dims: readonly number[]) =>
-  float32s(
-    dims,
-    Array.from({ length: dims.reduce((a, b) => a * b, 1) }, (_, i) => Math.sin(i * 1.7 + dims.length)),
-  );
-
-type Attributes = NonNullable<TestNode['attributes']>;
-
-interface Case extends TestModel {
-  readonly name: string;
-  /** Operator with which the table also gets what this case needs of one that it has. */
-  readonly until?: string;
-}
-
-/** One node on `x`; further inputs are initializers. */
-function one(name: string, opset: number, node: Partial<TestNode> & { op: string }, more: Partial<Case> = {}): Case {
-  const inputs = ['x', ...Object.keys(more.initializers ?? {})];
-  return { name: `${node.op}-${opset} ${name}`, nodes: [{ inputs, ...node }], inputs: image, opset, ...more };
-}
-
-const conv = (name: string, weight: readonly number[], attributes: Attributes = {}) =>
-  one(name, 11, { op: 'Conv', attributes }, { initializers: { w: series(weight), b: series([weight[0] as number]) } });
-const transposed = (name: string, attributes: Attributes = {}) =>
-  one(name, 11, { op: 'ConvTranspose', attributes }, { initializers: { w: series([4, 3, 3, 2]) } });
-const pool = (op: string, name: string, attributes: Attributes) => one(name, 11, { op, attributes });
-const max = Number.MAX_SAFE_INTEGER;
 const scalarAxis = (axis: number) => ({ dims: [], dataType: 7, int64Data: [axis] });
-
-const windows: Case[] = [
-  conv('plain', [6, 4, 3, 3], { kernel_shape: [3, 3] }),
-  conv('without kernel_shape', [6, 4, 3, 2], { pads: [1, 0, 2, 1] }),
-  conv('grouped', [6, 2, 3, 3], { group: 2, strides: [2, 1] }),
-  conv('depthwise', [4, 1, 5, 5], { group: 4, pads: [2, 2, 2, 2] }),
-  conv('dilated', [3, 4, 2, 2], { dilations: [2, 3] }),
-  ...(['SAME_UPPER', 'SAME_LOWER', 'VALID'] as const).flatMap((auto_pad) => [
-    conv(auto_pad, [3, 4, 3, 3], { auto_pad }),
-    conv(`${auto_pad}, even kernel and stride`, [3, 4, 4, 2], { auto_pad, strides: [2, 3] }),
-    pool('MaxPool', auto_pad, { auto_pad, kernel_shape: [3, 2], strides: [2, 2] }),
-    pool('AveragePool', auto_pad, { auto_pad, kernel_shape: [3, 2], strides: [2, 2] }),
-    transposed(auto_pad, { auto_pad, strides: [2, 2] }),
-  ]),
-  transposed('plain'),
-  transposed('padded', { pads: [1, 0, 0, 1], strides: [2, 3], output_padding: [1, 2] }),
-  transposed('with an output_shape', { output_shape: [14, 17], strides: [2, 2] }),
-  pool('MaxPool', 'with pads', { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1] }),
-  pool('MaxPool', 'with ceil_mode', { kernel_shape: [3, 3], strides: [2, 3], ceil_mode: 1 }),
-  pool('MaxPool', 'with ceil_mode and pads', {
-    kernel_shape: [2, 2],
-    strides: [3, 2],
-    pads: [1, 0, 0, 1],
-    ceil_mode: 1,
-  }),
-  pool('MaxPool', 'dilated', { kernel_shape: [2, 3], dilations: [2, 3], pads: [1, 1, 0, 1], strides: [2, 1] }),
-  pool('MaxPool', 'dilated, with ceil_mode', {
-    kernel_shape: [2, 2],
-    dilations: [2, 3],
-    strides: [2, 2],
-    ceil_mode: 1,
-  }),
-  pool('AveragePool', 'with pads', { kernel_shape: [3, 3], pads: [1, 1, 1, 1] }),
-  pool('AveragePool', 'counting pads', { kernel_shape: [3, 3], pads: [1, 0, 1, 2], count_include_pad: 1 }),
-  pool('AveragePool', 'with ceil_mode', { kernel_shape: [3, 2], strides: [3, 2], ceil_mode: 1 }),
-  pool('AveragePool', 'with ceil_mode, counting no pads', {
-    kernel_shape: [3, 2],
-    strides: [3, 2],
-    ceil_mode: 1,
-    count_include_pad: 1,
-  }),
-  ...[1, 2, 3].flatMap((p) => [
-    one(`of power ${p}`, 11, {
-      op: 'LpPool',
-      attributes: { p, kernel_shape: [2, 3], strides: [2, 1], pads: [1, 0, 0, 2] },
-    }),
-    one(`of power ${p}`, 11, { op: 'GlobalLpPool', attributes: { p } }),
-  ]),
-  one('dilated', 22, {
-    op: 'LpPool',
-    attributes: { kernel_shape: [2, 3], dilations: [3, 2], strides: [2, 1], pads: [1, 0, 0, 1] },
-  }),
-  one('dilated, of power 1', 22, { op: 'LpPool', attributes: { p: 1, kernel_shape: [1, 2], dilations: [1, 3] } }),
-  pool('LpPool', 'by default', { kernel_shape: [3, 3] }),
-  pool('LpPool', 'SAME_UPPER', { auto_pad: 'SAME_UPPER', kernel_shape: [3, 2], strides: [2, 2] }),
-  one('with ceil_mode', 22, { op: 'LpPool', attributes: { kernel_shape: [3, 2], strides: [3, 2], ceil_mode: 1 } }),
-  one('', 11, { op: 'GlobalAveragePool' }),
-  one('', 11, { op: 'GlobalMaxPool' }),
-];
-
-const shapes: Case[] = [
-  one('by attributes', 9, { op: 'Slice', attributes: { starts: [0, -5], ends: [1, max], axes: [1, 3] } }),
-  one('without axes', 9, { op: 'Slice', attributes: { starts: [1, 1], ends: [2, 3] } }),
-  one(
-    'by inputs',
-    10,
-    { op: 'Slice' },
-    {
-      initializers: {
-        starts: int64Proto(1, -3),
-        ends: int64Proto(6, max),
-        axes: int64Proto(-2, 3),
-        steps: int64Proto(2, 1),
-      },
-    },
-  ),
-  one(
-    'backwards',
-    13,
-    { op: 'Slice' },
-    {
-      initializers: {
-        starts: int64Proto(-1, 1),
-        ends: int64Proto(-max, 3),
-        axes: int64Proto(3, 1),
-        steps: int64Proto(-2, 1),
-      },
-    },
-  ),
-  one('of nothing', 13, { op: 'Slice' }, { initializers: { starts: int64Proto(0), ends: int64Proto(max) } }),
-  one('by attribute', 11, { op: 'Squeeze', attributes: { axes: [0, -1] } }, { inputs: { x: [1, 3, 1] } }),
-  one('by input', 13, { op: 'Squeeze' }, { inputs: { x: [1, 3, 1] }, initializers: { axes: int64Proto(0) } }),
-  one('of every 1', 13, { op: 'Squeeze' }, { inputs: { x: [1, 3, 1] } }),
-  one('by attribute', 11, { op: 'Unsqueeze', attributes: { axes: [3, 0] } }, { inputs: { x: [2, 3] } }),
-  one('by input', 13, { op: 'Unsqueeze' }, { inputs: { x: [2, 3] }, initializers: { axes: int64Proto(-1) } }),
-  ...[0, 1, 2, -1, 4].map((axis) => one(`at ${axis}`, 13, { op: 'Flatten', attributes: { axis } })),
-  one('by default', 13, { op: 'Flatten' }),
-  one('by default', 13, { op: 'Transpose' }),
-  one('copying and computing', 13, { op: 'Reshape' }, { initializers: { shape: int64Proto(0, -1, 3) } }),
-  one('both ways', 13, { op: 'Expand' }, { inputs: { x: [3, 1] }, initializers: { shape: int64Proto(2, 1, 4) } }),
-  one('', 13, { op: 'Tile' }, { initializers: { repeats: int64Proto(1, 2, 1, 3) } }),
-  one('along the last axis', 13, { op: 'Concat', inputs: ['x', 'x', 'x'], attributes: { axis: -1 } }),
-  one('from the end', 13, { op: 'Gather', attributes: { axis: 1 } }, { initializers: { i: int64Proto(-1, 0) } }),
-  ...[
-    { dims: [3, 2], int64Data: [0, 1, 1, -1, -2, 0] },
-    { dims: [2, 2, 1], int64Data: [1, 0, -1, -2] },
-    { dims: [2, 4], int64Data: [0, 1, 2, 3, -1, -1, -1, -1] },
-  ].map((places) =>
-    one(`of ${places.dims.join(' x ')}`, 13, { op: 'GatherND' }, { initializers: { i: { dataType: 7, ...places } } }),
-  ),
-  ...['none', 'add'].map((reduction) =>
-    one(
-      `of rows, ${reduction}`,
-      16,
-      { op: 'ScatterND', attributes: { reduction } },
-      { initializers: { i: { dims: [3, 2], dataType: 7, int64Data: [0, 1, 1, -1, -2, 0] }, u: series([3, 7, 9]) } },
-    ),
-  ),
-  one(
-    'of elements',
-    13,
-    { op: 'ScatterND' },
-    {
-      inputs: { x: [3, 4] },
-      initializers: { i: { dims: [2, 2], dataType: 7, int64Data: [0, 1, 2, -1] }, u: series([2]) },
-    },
-  ),
-  one('uneven', 11, { op: 'Split', outputs: ['a', 'y'], attributes: { axis: 3, split: [2, 7] } }),
-  one(
-    'uneven',
-    13,
-    { op: 'Split', outputs: ['a', 'y'], attributes: { axis: 3 } },
-    { initializers: { split: int64Proto(2, 7) } },
-  ),
-  one('even', 13, { op: 'Split', outputs: ['a', 'y'], attributes: { axis: 1 } }),
-  one('with a shorter last', 18, { op: 'Split', outputs: ['a', 'y'], attributes: { axis: 3, num_outputs: 2 } }),
-  one('by attribute', 10, { op: 'Pad', attributes: { pads: [0, 0, 1, 2, 0, 0, 3, 0], value: float(1.5) } }),
-  one('by input', 11, { op: 'Pad' }, { initializers: { pads: int64Proto(0, 1, 0, 0, 0, 0, 2, 0), v: series([]) } }),
-  one(
-    'of some axes',
-    18,
-    { op: 'Pad', inputs: ['x', 'pads', '', 'axes'] },
-    {
-      initializers: { pads: int64Proto(1, 0, 0, 2), axes: int64Proto(-1, 1) },
-    },
-  ),
-  one('that crops', 13, { op: 'Pad' }, { initializers: { pads: int64Proto(0, 0, -1, 2, 0, 0, -2, -3) } }),
-  ...['reflect', 'edge'].map((mode) =>
-    one(
-      mode,
-      13,
-      { op: 'Pad', attributes: { mode } },
-      { until: 'Min', initializers: { pads: int64Proto(0, 0, 1, 2, 0, 0, 3, 0) } },
-    ),
-  ),
-  ...['DCR', 'CRD'].map((mode) => one(mode, 13, { op: 'DepthToSpace', attributes: { blocksize: 2, mode } })),
-  one('', 13, { op: 'SpaceToDepth', attributes: { blocksize: 2 } }, { inputs: { x: [1, 2, 4, 6] } }),
-];
 
 const resize = (name: string, opset: number, inputs: string[], attributes: Attributes, initializers: object) =>
   one(
@@ -209,7 +27,7 @@ const resize = (name: string, opset: number, inputs: string[], attributes: Attri
 const scales = { scales: float32s([4], [1, 1, 2, 1.5]) };
 const sizes = { sizes: int64Proto(2, 4, 10, 5) };
 
-const values: Case[] = [
+const values: ReadCase[] = [
   resize('nearest', 10, ['scales'], {}, scales),
   resize('linear', 10, ['scales'], { mode: 'linear' }, scales),
   resize('nearest', 13, ['', 'scales'], {}, scales),
@@ -376,11 +194,11 @@ const values: Case[] = [
   ),
 ];
 
-const chains: Case[] = [
+const chains: ReadCase[] = [
   {
     name: 'Dropout with a ratio, and Identity',
     opset: 11,
-    inputs: image,
+    inputs: ofImage,
     nodes: [
       { op: 'Dropout', outputs: ['a'], attributes: { ratio: float(0.5) } },
       { op: 'Identity', inputs: ['a'], outputs: ['b'] },
@@ -390,7 +208,7 @@ const chains: Case[] = [
   {
     name: 'constants of every kind',
     opset: 13,
-    inputs: image,
+    inputs: ofImage,
     nodes: [
       { op: 'Constant', inputs: [], outputs: ['a'], attributes: { value_floats: floats([1, 2, 3, 4, 5, 6, 7, 8, 9]) } },
       { op: 'Constant', inputs: [], outputs: ['b'], attributes: { value: tensor(series([1])) } },
@@ -447,7 +265,7 @@ const chains: Case[] = [
   {
     name: 'half precision',
     opset: 13,
-    inputs: image,
+    inputs: ofImage,
     initializers: {
       w: { dims: [9], dataType: 10, int32Data: [0x3c00, 0xc100, 1, 0, 0x7bff, 0x8001, 0x3555, 0x4248, 2] },
     },
@@ -459,9 +277,9 @@ const chains: Case[] = [
 ];
 
 /** Small models, of the operator set in which each form of a node was current. */
-export const onnxCases: readonly Case[] = [
-  ...windows,
-  ...shapes,
+export const onnxCases: readonly ReadCase[] = [
+  ...windowCases,
+  ...shapeCases,
   ...values,
   ...attentionCases,
   ...quantizedCases,

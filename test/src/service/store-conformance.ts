@@ -1,10 +1,8 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { setImmediate as turn } from 'node:timers/promises';
 import {
   KeyNameError,
-  type KeyRecord,
   type PlacedProfile,
-  type ProfileDraft,
   type ProfileStore,
   StoreFullError,
   type StoreLimits,
@@ -12,38 +10,13 @@ import {
 } from '@whet/server';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { draftOf, keyOf, listOf, placed, storeOperation } from './store-drafts.js';
 
 export interface StoreCase {
   /** Opens an empty store. */
   open(limits?: StoreLimits): Promise<ProfileStore>;
   /** Opens what the last `open` opened once more, as another process would; absent where nothing is kept. */
   reopen?(limits?: StoreLimits): Promise<ProfileStore>;
-}
-
-export function draftOf(text: string, bytes: Uint8Array = Buffer.from(text)): ProfileDraft {
-  return { model: 'tiny', pattern: 'head', classes: ['a', text], examples: [1, 2], bytes: new Uint8Array(bytes) };
-}
-
-const key = (name: string, rest: Partial<KeyRecord> = {}): KeyRecord => ({
-  id: `id-${name}`,
-  name,
-  hash: createHash('sha256').update(name).digest('hex'),
-  namespace: `space-${name}`,
-  role: 'user',
-  created: new Date(1_700_000_000_000).toISOString(),
-  ...rest,
-});
-
-const placed = (owner: string, id: string, at: number, text: string): PlacedProfile => {
-  const time = new Date(at).toISOString();
-  const { bytes, ...rest } = draftOf(text);
-  return { ...rest, owner, id, version: 3, created: time, updated: time, used: time, size: bytes.length, bytes };
-};
-
-async function listOf<T>(items: AsyncIterable<T>): Promise<T[]> {
-  const list: T[] = [];
-  for await (const item of items) list.push(item);
-  return list;
 }
 
 /** What every store promises, tried on one of them. */
@@ -269,17 +242,17 @@ export function describeStore(name: string, { open, reopen }: StoreCase): void {
     });
 
     test('keeps keys by their hash, with one of each name', async () => {
-      const operator = key('b', {
+      const operator = keyOf('b', {
         role: 'operator',
         rateLimit: 60,
         created: new Date(1_700_000_000_001).toISOString(),
       });
-      await store.keys.add(key('a'));
+      await store.keys.add(keyOf('a'));
       await store.keys.add(operator);
-      await expect(store.keys.add(key('a', { id: 'x', hash: 'y' }))).rejects.toBeInstanceOf(KeyNameError);
+      await expect(store.keys.add(keyOf('a', { id: 'x', hash: 'y' }))).rejects.toBeInstanceOf(KeyNameError);
       expect(await store.keys.find(operator.hash)).toEqual(operator);
       expect(await store.keys.find('nothing')).toBeUndefined();
-      expect(await store.keys.list()).toEqual([key('a'), operator]);
+      expect(await store.keys.list()).toEqual([keyOf('a'), operator]);
       expect(await store.keys.revoke('a')).toBe(true);
       expect(await store.keys.revoke('id-b')).toBe(true);
       expect(await store.keys.revoke('a')).toBe(false);
@@ -289,17 +262,7 @@ export function describeStore(name: string, { open, reopen }: StoreCase): void {
     test('answers as the simplest store would, whatever is asked', async () => {
       const owners = ['p', 'q'];
       const ids = Array.from({ length: 3 }, () => randomUUID()).sort();
-      const target = fc.record({ owner: fc.constantFrom(...owners), id: fc.constantFrom(...ids) });
-      const operation = fc.oneof(
-        fc.record({
-          kind: fc.constant('put' as const),
-          target,
-          bytes: fc.uint8Array({ maxLength: 40 }),
-          stale: fc.boolean(),
-        }),
-        fc.record({ kind: fc.constant('delete' as const), target }),
-        fc.record({ kind: fc.constant('list' as const), target, limit: fc.integer({ min: 1, max: 4 }) }),
-      );
+      const operation = storeOperation(owners, ids);
       const run = async (operations: readonly (typeof operation extends fc.Arbitrary<infer T> ? T : never)[]) => {
         for (const owner of owners) for (const each of ids) await store.delete(owner, each);
         const model = new Map<string, { bytes: Uint8Array; version: number }>();
@@ -416,13 +379,13 @@ export function describeStore(name: string, { open, reopen }: StoreCase): void {
       expect(await other.get('me', id)).toEqual({ ...first, bytes: draftOf('first').bytes });
       const second = await other.put('me', id, draftOf('second'), first);
       await expect(store.put('me', id, draftOf('x'), first)).rejects.toMatchObject({ current: 2 });
-      await other.keys.add(key('a'));
-      expect(await store.keys.list()).toEqual([key('a')]);
+      await other.keys.add(keyOf('a'));
+      expect(await store.keys.list()).toEqual([keyOf('a')]);
       await other.close();
       await store.close();
       store = await reopen({ now });
       expect(await store.get('me', id)).toEqual({ ...second, bytes: draftOf('second').bytes });
-      expect(await store.keys.list()).toEqual([key('a')]);
+      expect(await store.keys.list()).toEqual([keyOf('a')]);
       expect(await store.usage()).toEqual({ profiles: 1, bytes: 6 });
     });
   });

@@ -6,7 +6,7 @@ import { openStore, StoreUnavailableError } from '@whet/server';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { inspectFolder } from '../../../server/src/stores/lmdb-folder.js';
 import { lacking } from '../needs.js';
-import { draftOf } from './store-conformance.js';
+import { draftOf } from './store-drafts.js';
 
 let folder: string;
 beforeAll(async () => {

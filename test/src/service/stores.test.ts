@@ -17,7 +17,8 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { lacking } from '../needs.js';
 import { findPostgres, startPostgres, type TestPostgres } from './postgres.js';
-import { describeStore, draftOf } from './store-conformance.js';
+import { describeStore } from './store-conformance.js';
+import { draftOf } from './store-drafts.js';
 
 let folder: string;
 let opened = 0;

@@ -1,100 +1,44 @@
-import { onnxMessage } from '@whet/compiler';
-
-/** A field of a message, as `onnx.proto` calls it. */
-type Message = Readonly<Record<string, unknown>>;
-
-const INT = 2;
-const GRAPH = 5;
-const INTS = 7;
-const FLOAT = 1;
-const INT64 = 7;
-const BOOL = 9;
-/** Pixels of an image `[1, 4, 4]`. */
-const SIDE = 4;
-
-const node = (
-  opType: string,
-  input: readonly string[],
-  output: string,
-  attribute: readonly Message[] = [],
-): Message => ({
-  opType,
-  input,
-  output: [output],
-  attribute,
-});
-const int = (name: string, i: number): Message => ({ name, type: INT, i });
-const ints = (name: string, values: readonly number[]): Message => ({ name, type: INTS, ints: values });
-const floats = (name: string, dims: readonly number[], value: (i: number) => number = () => 0.01): Message => {
-  const data = Float32Array.from({ length: dims.reduce((a, b) => a * b, 1) }, (_, i) => value(i));
-  return { name, dims, dataType: FLOAT, rawData: new Uint8Array(data.buffer) };
-};
-const int64s = (name: string, values: readonly number[], dims: readonly number[] = [values.length]): Message => ({
-  name,
-  dims,
-  dataType: INT64,
-  rawData: new Uint8Array(BigInt64Array.from(values, BigInt).buffer),
-});
-const bool = (name: string, value: boolean): Message => ({
-  name,
-  dims: [],
-  dataType: BOOL,
-  int32Data: [Number(value)],
-});
-const graphOf = (name: string, g: Message): Message => ({ name, type: GRAPH, g: encode('GraphProto', g) });
-const counted = <T>(count: number, make: (i: number) => T): T[] => Array.from({ length: count }, (_, i) => make(i));
-
-function encode(type: 'ModelProto' | 'GraphProto', fields: Message): Uint8Array {
-  const message = onnxMessage(type);
-  return message.encode(message.fromObject(fields)).finish();
-}
-
-const tensorInfo = (name: string, elemType: number, dims?: readonly (number | string)[]): Message => {
-  const dim = dims?.map((d) => (typeof d === 'number' ? { dimValue: d } : { dimParam: d }));
-  return { name, type: { tensorType: { elemType, ...(dim ? { shape: { dim } } : {}) } } };
-};
-
-/** Images `x [N, 1, 4, 4]`, what an attack does to them, and a classifier of 2 classes above its last value. */
-function classifier(middle: readonly Message[], last: string, initializers: readonly Message[] = [], opset = 17) {
-  return encode('ModelProto', {
-    irVersion: 8,
-    opsetImport: [{ domain: '', version: opset }],
-    graph: {
-      name: 'hostile',
-      node: [
-        ...middle,
-        node('Flatten', [last], 'flat', [int('axis', 1)]),
-        node('Gemm', ['flat', 'fc.weight', 'fc.bias'], 'logits'),
-      ],
-      input: [tensorInfo('x', FLOAT, ['N', 1, SIDE, SIDE])],
-      output: [tensorInfo('logits', FLOAT, ['N', 2])],
-      initializer: [...initializers, floats('fc.weight', [SIDE * SIDE, 2], (i) => Math.sin(i)), floats('fc.bias', [2])],
-    },
-  });
-}
+import {
+  BOOL,
+  bool,
+  classifier,
+  counted,
+  encode,
+  FLOAT,
+  floats,
+  graphOf,
+  IMAGE_SIDE,
+  INT64,
+  int,
+  int64Fields,
+  ints,
+  nodeFields,
+  type OnnxFields,
+  valueInfo,
+} from './model-parts.js';
 
 /** A value of the images, and `by` (of shape `[1]` or the images') added to it. */
-const added = (by: string): Message[] => [node('Add', ['x', by], 'h')];
+const added = (by: string): OnnxFields[] => [nodeFields('Add', ['x', by], 'h')];
 
 const reluChain = (count: number) =>
   classifier(
-    counted(count, (i) => node('Relu', [i === 0 ? 'x' : `h${i - 1}`], `h${i}`)),
+    counted(count, (i) => nodeFields('Relu', [i === 0 ? 'x' : `h${i - 1}`], `h${i}`)),
     `h${count - 1}`,
   );
 
 /** What is below the first layer prepares images, and moves nowhere. */
-const firstLayer = node('PRelu', ['x', 'slope'], 'e');
+const firstLayer = nodeFields('PRelu', ['x', 'slope'], 'e');
 
 const addChain = (count: number) =>
   classifier(
-    [firstLayer, ...counted(count, (i) => node('Add', [i === 0 ? 'e' : `h${i - 1}`, `w${i}`], `h${i}`))],
+    [firstLayer, ...counted(count, (i) => nodeFields('Add', [i === 0 ? 'e' : `h${i - 1}`, `w${i}`], `h${i}`))],
     `h${count - 1}`,
-    [floats('slope', [1, 1, 1]), ...counted(count, (i) => floats(`w${i}`, [1, 1, SIDE]))],
+    [floats('slope', [1, 1, 1]), ...counted(count, (i) => floats(`w${i}`, [1, 1, IMAGE_SIDE]))],
   );
 
 const doublings = (count: number) =>
   classifier(
-    counted(count, (i) => node('Mul', [i === 0 ? 'x' : `h${i - 1}`, i === 0 ? 'x' : `h${i - 1}`], `h${i}`)),
+    counted(count, (i) => nodeFields('Mul', [i === 0 ? 'x' : `h${i - 1}`, i === 0 ? 'x' : `h${i - 1}`], `h${i}`)),
     `h${count - 1}`,
   );
 
@@ -103,61 +47,61 @@ const fan = (count: number) =>
   classifier(
     [
       firstLayer,
-      ...counted(count, (i) => node('Mul', ['e', `w${i}`], `m${i}`)),
-      node(
+      ...counted(count, (i) => nodeFields('Mul', ['e', `w${i}`], `m${i}`)),
+      nodeFields(
         'Sum',
         counted(count, (i) => `m${i}`),
         'h',
       ),
     ],
     'h',
-    [floats('slope', [1, 1, 1]), ...counted(count, (i) => floats(`w${i}`, [1, 1, SIDE]))],
+    [floats('slope', [1, 1, 1]), ...counted(count, (i) => floats(`w${i}`, [1, 1, IMAGE_SIDE]))],
   );
 
 /** A Concat of as many inputs, summed again. */
 const wideConcat = (count: number) =>
   classifier(
     [
-      node(
+      nodeFields(
         'Concat',
         counted(count, () => 'x'),
         'wide',
         [int('axis', 1)],
       ),
-      node('ReduceMean', ['wide'], 'h', [ints('axes', [1]), int('keepdims', 1)]),
+      nodeFields('ReduceMean', ['wide'], 'h', [ints('axes', [1]), int('keepdims', 1)]),
     ],
     'h',
   );
 
 const constantChain = (count: number) =>
   classifier(
-    [...counted(count, (i) => node('Relu', [i === 0 ? 'c' : `k${i - 1}`], `k${i}`)), ...added(`k${count - 1}`)],
+    [...counted(count, (i) => nodeFields('Relu', [i === 0 ? 'c' : `k${i - 1}`], `k${i}`)), ...added(`k${count - 1}`)],
     'h',
     [floats('c', [1])],
   );
 
 const unused = (count: number) =>
-  classifier([...counted(count, (i) => node('Relu', ['x'], `u${i}`)), node('Relu', ['x'], 'h')], 'h');
+  classifier([...counted(count, (i) => nodeFields('Relu', ['x'], `u${i}`)), nodeFields('Relu', ['x'], 'h')], 'h');
 
 const manyInitializers = (count: number) =>
   classifier(
-    [node('Relu', ['x'], 'h')],
+    [nodeFields('Relu', ['x'], 'h')],
     'h',
     counted(count, (i) => floats(`w${i}`, [1])),
   );
 
-const branch = (fields: Message): Message => ({ name: 'branch', output: [tensorInfo('b', FLOAT)], ...fields });
-const leaf = (op: string): Message => branch({ node: [node(op, ['x'], 'b')] });
-const ifNode = (condition: string, output: string, yes: Message, no: Message): Message =>
-  node('If', [condition], output, [graphOf('then_branch', yes), graphOf('else_branch', no)]);
+const branch = (fields: OnnxFields): OnnxFields => ({ name: 'branch', output: [valueInfo('b', FLOAT)], ...fields });
+const leaf = (op: string): OnnxFields => branch({ node: [nodeFields(op, ['x'], 'b')] });
+const ifNode = (condition: string, output: string, yes: OnnxFields, no: OnnxFields): OnnxFields =>
+  nodeFields('If', [condition], output, [graphOf('then_branch', yes), graphOf('else_branch', no)]);
 
 /** A binary tree of `If`; its condition is a constant, or is computed of the images. */
 function ifTree(depth: number, constant: boolean) {
-  const grow = (left: number): Message =>
+  const grow = (left: number): OnnxFields =>
     left === 0 ? leaf('Relu') : branch({ node: [ifNode('cond', 'b', grow(left - 1), grow(left - 1))] });
   const condition = constant
     ? []
-    : [node('ReduceMax', ['x'], 'most', [int('keepdims', 0)]), node('Greater', ['most', 'zero'], 'cond')];
+    : [nodeFields('ReduceMax', ['x'], 'most', [int('keepdims', 0)]), nodeFields('Greater', ['most', 'zero'], 'cond')];
   return classifier([...condition, ifNode('cond', 'h', grow(depth - 1), leaf('Neg'))], 'h', [
     constant ? bool('cond', true) : floats('zero', []),
   ]);
@@ -174,8 +118,8 @@ const manyIfs = (count: number) =>
   classifier(
     counted(count, (i) => {
       const from = i === 0 ? 'x' : `h${i - 1}`;
-      const relu = branch({ node: [node('Relu', [from], 'b')] });
-      return ifNode('cond', `h${i}`, relu, branch({ node: [node('Neg', [from], 'b')] }));
+      const relu = branch({ node: [nodeFields('Relu', [from], 'b')] });
+      return ifNode('cond', `h${i}`, relu, branch({ node: [nodeFields('Neg', [from], 'b')] }));
     }),
     `h${count - 1}`,
     [bool('cond', true)],
@@ -183,18 +127,18 @@ const manyIfs = (count: number) =>
 
 /** A Loop over `start`; with `turns`, or until its condition says no, which it never does. */
 function loop(turns: 'most' | 'endless' | number, start: 'images' | 'constant') {
-  const body: Message = {
+  const body: OnnxFields = {
     name: 'body',
-    input: [tensorInfo('turn', INT64, []), tensorInfo('go', BOOL, []), tensorInfo('v', FLOAT)],
-    node: [node('Identity', ['go'], 'on'), node('Relu', ['v'], 'w')],
-    output: [tensorInfo('on', BOOL), tensorInfo('w', FLOAT)],
+    input: [valueInfo('turn', INT64, []), valueInfo('go', BOOL, []), valueInfo('v', FLOAT)],
+    node: [nodeFields('Identity', ['go'], 'on'), nodeFields('Relu', ['v'], 'w')],
+    output: [valueInfo('on', BOOL), valueInfo('w', FLOAT)],
   };
-  const count: Message =
+  const count: OnnxFields =
     turns === 'most'
       ? { name: 'turns', dims: [], dataType: INT64, rawData: Uint8Array.of(255, 255, 255, 255, 255, 255, 255, 127) }
-      : int64s('turns', [turns === 'endless' ? 0 : turns], []);
+      : int64Fields('turns', [turns === 'endless' ? 0 : turns], []);
   const inputs = [turns === 'endless' ? '' : 'turns', 'true', start === 'images' ? 'x' : 'c'];
-  const made = node('Loop', inputs, start === 'images' ? 'h' : 'k', [graphOf('body', body)]);
+  const made = nodeFields('Loop', inputs, start === 'images' ? 'h' : 'k', [graphOf('body', body)]);
   return classifier(start === 'images' ? [made] : [made, ...added('k')], 'h', [
     count,
     bool('true', true),
@@ -206,56 +150,58 @@ function loop(turns: 'most' | 'endless' | number, start: 'images' | 'constant') 
 const products = (size: number, count: number) =>
   classifier(
     [
-      node('Expand', ['c', 'square'], 'p0'),
-      ...counted(count, (i) => node('MatMul', [`p${i}`, 'p0'], `p${i + 1}`)),
-      node('ReduceMean', [`p${count}`], 'k', [int('keepdims', 0)]),
+      nodeFields('Expand', ['c', 'square'], 'p0'),
+      ...counted(count, (i) => nodeFields('MatMul', [`p${i}`, 'p0'], `p${i + 1}`)),
+      nodeFields('ReduceMean', [`p${count}`], 'k', [int('keepdims', 0)]),
       ...added('k'),
     ],
     'h',
-    [floats('c', [1, 1]), int64s('square', [size, size])],
+    [floats('c', [1, 1]), int64Fields('square', [size, size])],
   );
 
 /** The same product of what the images are multiplied with, which no folding sees. */
 const imageProducts = (size: number, count: number) =>
   classifier(
     [
-      node('ReduceMean', ['x'], 'mean', [ints('axes', [2, 3]), int('keepdims', 1)]),
-      node('Expand', ['mean', 'square'], 'p0'),
-      ...counted(count, (i) => node('MatMul', [`p${i}`, 'p0'], `p${i + 1}`)),
-      node('ReduceMean', [`p${count}`], 'k', [ints('axes', [2, 3]), int('keepdims', 1)]),
+      nodeFields('ReduceMean', ['x'], 'mean', [ints('axes', [2, 3]), int('keepdims', 1)]),
+      nodeFields('Expand', ['mean', 'square'], 'p0'),
+      ...counted(count, (i) => nodeFields('MatMul', [`p${i}`, 'p0'], `p${i + 1}`)),
+      nodeFields('ReduceMean', [`p${count}`], 'k', [ints('axes', [2, 3]), int('keepdims', 1)]),
       ...added('k'),
     ],
     'h',
-    [int64s('square', [1, 1, size, size])],
+    [int64Fields('square', [1, 1, size, size])],
   );
 
 const einsum = (size: number) =>
   classifier(
     [
-      node('Expand', ['c', 'square'], 'p'),
-      node('Einsum', ['p', 'p', 'p'], 'k', [{ name: 'equation', type: 3, s: new TextEncoder().encode('ij,jk,kl->') }]),
+      nodeFields('Expand', ['c', 'square'], 'p'),
+      nodeFields('Einsum', ['p', 'p', 'p'], 'k', [
+        { name: 'equation', type: 3, s: new TextEncoder().encode('ij,jk,kl->') },
+      ]),
       ...added('k'),
     ],
     'h',
-    [floats('c', [1, 1]), int64s('square', [size, size])],
+    [floats('c', [1, 1]), int64Fields('square', [size, size])],
   );
 
 /** A constant that a few bytes make `count` numbers large, and its mean. */
-const inflations: Readonly<Record<string, (count: number) => readonly [Message[], Message[]]>> = {
-  Expand: (count) => [[node('Expand', ['c', 'size'], 'big')], [int64s('size', [count])]],
-  ConstantOfShape: (count) => [[node('ConstantOfShape', ['size'], 'big')], [int64s('size', [count])]],
-  Tile: (count) => [[node('Tile', ['c', 'size'], 'big')], [int64s('size', [count])]],
+const inflations: Readonly<Record<string, (count: number) => readonly [OnnxFields[], OnnxFields[]]>> = {
+  Expand: (count) => [[nodeFields('Expand', ['c', 'size'], 'big')], [int64Fields('size', [count])]],
+  ConstantOfShape: (count) => [[nodeFields('ConstantOfShape', ['size'], 'big')], [int64Fields('size', [count])]],
+  Tile: (count) => [[nodeFields('Tile', ['c', 'size'], 'big')], [int64Fields('size', [count])]],
   Range: (count) => [
-    [node('Range', ['from', 'to', 'by'], 'ints'), node('Cast', ['ints'], 'big', [int('to', FLOAT)])],
-    [int64s('from', [0], []), int64s('to', [count], []), int64s('by', [1], [])],
+    [nodeFields('Range', ['from', 'to', 'by'], 'ints'), nodeFields('Cast', ['ints'], 'big', [int('to', FLOAT)])],
+    [int64Fields('from', [0], []), int64Fields('to', [count], []), int64Fields('by', [1], [])],
   ],
-  Pad: (count) => [[node('Pad', ['c', 'size'], 'big')], [int64s('size', [0, count])]],
-  Resize: (count) => [[node('Resize', ['c', '', '', 'size'], 'big')], [int64s('size', [count])]],
+  Pad: (count) => [[nodeFields('Pad', ['c', 'size'], 'big')], [int64Fields('size', [0, count])]],
+  Resize: (count) => [[nodeFields('Resize', ['c', '', '', 'size'], 'big')], [int64Fields('size', [count])]],
   Concat: (count) => {
     const steps = Math.max(1, Math.ceil(Math.log2(count)));
     const double = (i: number) => {
       const from = i === 0 ? 'c' : `d${i - 1}`;
-      return node('Concat', [from, from], i === steps - 1 ? 'big' : `d${i}`, [int('axis', 0)]);
+      return nodeFields('Concat', [from, from], i === steps - 1 ? 'big' : `d${i}`, [int('axis', 0)]);
     };
     return [counted(steps, double), []];
   },
@@ -263,23 +209,23 @@ const inflations: Readonly<Record<string, (count: number) => readonly [Message[]
     const side = Math.ceil(Math.sqrt(count));
     return [
       [
-        node('Expand', ['c', 'row'], 'rows'),
-        node('Expand', ['c', 'column'], 'columns'),
-        node('Add', ['rows', 'columns'], 'big'),
+        nodeFields('Expand', ['c', 'row'], 'rows'),
+        nodeFields('Expand', ['c', 'column'], 'columns'),
+        nodeFields('Add', ['rows', 'columns'], 'big'),
       ],
-      [int64s('row', [1, side]), int64s('column', [side, 1])],
+      [int64Fields('row', [1, side]), int64Fields('column', [side, 1])],
     ];
   },
 };
 
 function inflated(name: string, count: number, times = 1, opset = 17) {
   const [nodes, initializers] = inflations[name]?.(count) ?? [[], []];
-  const others = counted(times - 1, (i) => node('Neg', [i === 0 ? 'big' : `n${i - 1}`], `n${i}`));
+  const others = counted(times - 1, (i) => nodeFields('Neg', [i === 0 ? 'big' : `n${i - 1}`], `n${i}`));
   return classifier(
     [
       ...nodes,
       ...others,
-      node('ReduceMax', [times > 1 ? `n${times - 2}` : 'big'], 'k', [int('keepdims', 0)]),
+      nodeFields('ReduceMax', [times > 1 ? `n${times - 2}` : 'big'], 'k', [int('keepdims', 0)]),
       ...added('k'),
     ],
     'h',
@@ -291,7 +237,7 @@ function inflated(name: string, count: number, times = 1, opset = 17) {
 const longNames = (length: number) => {
   const name = (i: number) => `${'n'.repeat(length)}${i}`;
   return classifier(
-    counted(200, (i) => node('Relu', [i === 0 ? 'x' : name(i - 1)], name(i))),
+    counted(200, (i) => nodeFields('Relu', [i === 0 ? 'x' : name(i - 1)], name(i))),
     name(199),
   );
 };
@@ -300,7 +246,7 @@ const longNames = (length: number) => {
 const longAttribute = (count: number) =>
   classifier(
     [
-      node('Transpose', ['x'], 'h', [
+      nodeFields('Transpose', ['x'], 'h', [
         ints(
           'perm',
           counted(count, (i) => i),
@@ -313,7 +259,7 @@ const longAttribute = (count: number) =>
 const manyAttributes = (count: number) =>
   classifier(
     [
-      node(
+      nodeFields(
         'Relu',
         ['x'],
         'h',
@@ -324,23 +270,23 @@ const manyAttributes = (count: number) =>
   );
 
 const largeRank = (count: number) =>
-  classifier([node('Reshape', ['x', 'shape'], 'r'), node('Reshape', ['r', 'back'], 'h')], 'h', [
-    int64s('shape', [-1, SIDE * SIDE, ...counted(count, () => 1)]),
-    int64s('back', [-1, 1, SIDE, SIDE]),
+  classifier([nodeFields('Reshape', ['x', 'shape'], 'r'), nodeFields('Reshape', ['r', 'back'], 'h')], 'h', [
+    int64Fields('shape', [-1, IMAGE_SIDE * IMAGE_SIDE, ...counted(count, () => 1)]),
+    int64Fields('back', [-1, 1, IMAGE_SIDE, IMAGE_SIDE]),
   ]);
 
 const largeWeight = (dims: readonly number[]) =>
   classifier([...added('w')], 'h', [{ name: 'w', dims, dataType: FLOAT, rawData: new Uint8Array(4) }]);
 
 const weightOf = (value: number) =>
-  classifier([node('Conv', ['x', 'conv.weight'], 'h', [ints('pads', [1, 1, 1, 1])])], 'h', [
+  classifier([nodeFields('Conv', ['x', 'conv.weight'], 'h', [ints('pads', [1, 1, 1, 1])])], 'h', [
     floats('conv.weight', [1, 1, 3, 3], (i) => (i === 4 ? value : 0.1)),
   ]);
 
 /** A function of the model that calls one before it, twice, as deep; 2^depth nodes when they are written out. */
 function functionTree(depth: number) {
   const domain = 'own';
-  const call = (i: number, from: string, to: string): Message => ({
+  const call = (i: number, from: string, to: string): OnnxFields => ({
     opType: i < 0 ? 'Relu' : `f${i}`,
     domain: i < 0 ? '' : domain,
     input: [from],
@@ -363,12 +309,12 @@ function functionTree(depth: number) {
       name: 'hostile',
       node: [
         call(depth - 1, 'x', 'h'),
-        node('Flatten', ['h'], 'flat', [int('axis', 1)]),
-        node('Gemm', ['flat', 'fc.weight'], 'logits'),
+        nodeFields('Flatten', ['h'], 'flat', [int('axis', 1)]),
+        nodeFields('Gemm', ['flat', 'fc.weight'], 'logits'),
       ],
-      input: [tensorInfo('x', FLOAT, ['N', 1, SIDE, SIDE])],
-      output: [tensorInfo('logits', FLOAT)],
-      initializer: [floats('fc.weight', [SIDE * SIDE, 2], (i) => Math.sin(i))],
+      input: [valueInfo('x', FLOAT, ['N', 1, IMAGE_SIDE, IMAGE_SIDE])],
+      output: [valueInfo('logits', FLOAT)],
+      initializer: [floats('fc.weight', [IMAGE_SIDE * IMAGE_SIDE, 2], (i) => Math.sin(i))],
     },
   });
 }
