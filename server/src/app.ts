@@ -32,6 +32,7 @@ import {
 } from './routes/profiles.js';
 import { FileError } from './routes/static-files.js';
 import type { Service } from './service.js';
+import { isShortage } from './shortage.js';
 import { type ProfileStore, StoreUnavailableError } from './stores/contract.js';
 import { defaultWork, type WorkOptions } from './work/options.js';
 import { Workload } from './work/workload.js';
@@ -97,6 +98,7 @@ export function createService(options: AppOptions): Service {
         onError?.(error);
         logger?.error({ err: error }, 'fault');
       } else if (error instanceof FileError) logger?.warn({ err: error }, 'a file cannot be read');
+      else if (isShortage(error)) logger?.warn({ err: error }, 'the system lacks something');
       else if (error instanceof StoreUnavailableError) logger?.warn({ err: error }, 'store');
       return problem;
     },

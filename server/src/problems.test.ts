@@ -43,6 +43,7 @@ test('the errors of the runtime are refusals, anything else a fault without reas
   }
 });
 
+const LACKING = 'request: expected a server with files, threads and memory left, got one without; try again soon';
 const failure = (code: string) => Object.assign(new Error('secret'), { code });
 test.each<[Error, number, string]>([
   [new StoreUnavailableError('secret'), 503, 'request: expected a store that answers, got none; try again soon'],
@@ -57,8 +58,14 @@ test.each<[Error, number, string]>([
     503,
     'path: expected a file that can be opened, got an error; try again soon',
   ],
+  ...(['EMFILE', 'ENFILE', 'EAGAIN', 'ENOMEM', 'ERR_WORKER_INIT_FAILED'] as const).map(
+    (code) => [failure(code), 503, LACKING] as [Error, number, string],
+  ),
+  [new Error('Could not load "secret": ERR_DLOPEN_FAILED: secret.so: Too many open files'), 503, LACKING],
 ])('%s is told as what to do about it', (error, status, detail) => {
-  expect(toProblem(error).toBody()).toMatchObject({ status, detail });
+  const problem = toProblem(error);
+  expect(problem.toBody()).toMatchObject({ status, detail });
+  expect(problem.headers).toEqual(status === 503 ? { 'Retry-After': '2' } : {});
 });
 
 test('show is short whatever it is given', () => {

@@ -1,6 +1,7 @@
 import { InputError, ProfileError } from '@whet/runtime';
 import { EngineError } from './engine/engine.js';
 import { FileError } from './routes/static-files.js';
+import { isShortage } from './shortage.js';
 import { StoreFullError, StoreUnavailableError, VersionConflictError } from './stores/contract.js';
 
 export const kinds = {
@@ -93,6 +94,10 @@ export function toProblem(error: unknown): Problem {
     return new Problem('unavailable', 'path', 'expected a file that can be opened, got an error; try again soon', {
       'Retry-After': '2',
     });
+  }
+  if (isShortage(error)) {
+    const detail = 'expected a server with files, threads and memory left, got one without; try again soon';
+    return new Problem('unavailable', 'request', detail, { 'Retry-After': '2' });
   }
   if (error instanceof ProfileError) return new Problem('profile-mismatch', 'profile', error.message);
   // Express's router, of a parameter in the path.

@@ -18,7 +18,11 @@ export class JsonReader {
   #worker: Worker | undefined;
   #ending: Promise<unknown> | undefined;
 
-  constructor(private readonly stuckMs = STUCK_MS) {}
+  /** `script` is what a thread runs, {@link parseJson} of what it is sent. */
+  constructor(
+    private readonly stuckMs = STUCK_MS,
+    private readonly script = new URL('./json-thread.js', import.meta.url),
+  ) {}
 
   async parse(owner: string, source: JsonSource, signal: AbortSignal): Promise<ParsedJson> {
     const { bytes, encoding } = source;
@@ -41,6 +45,7 @@ export class JsonReader {
         clearTimeout(timer);
         worker.off('message', done);
         worker.off('messageerror', failed);
+        worker.off('error', failed);
         worker.off('exit', ended);
       };
       const done = (result: ParsedJson) => {
@@ -50,21 +55,24 @@ export class JsonReader {
         if (result.bytes > LONG_BYTES) this.#end(worker);
         resolve(result);
       };
-      const ended = () => {
-        leave();
-        reject(new Problem('too-large', 'body', 'expected JSON that fits into memory, got more'));
-      };
       const giveUp = (got: string) => {
         leave();
         this.#end(worker);
-        const detail = `expected JSON that a thread parses, got ${got}`;
+        const detail = `expected a thread that parses JSON, got ${got}; try again soon`;
         reject(new Problem('unavailable', 'body', detail, { 'Retry-After': '2' }));
       };
-      const failed = (error: Error) => giveUp(error.message);
-      const timer = setTimeout(() => giveUp(`nothing within ${this.stuckMs} ms`), this.stuckMs);
+      const ended = () => giveUp('one that ended');
+      const failed = (error: Error & { readonly code?: string }) => {
+        leave();
+        this.#end(worker);
+        const isFull = error.code === 'ERR_WORKER_OUT_OF_MEMORY';
+        reject(isFull ? new Problem('too-large', 'body', 'expected JSON that fits into memory, got more') : error);
+      };
+      const timer = setTimeout(() => giveUp(`no answer within ${this.stuckMs} ms`), this.stuckMs);
       worker.ref();
       worker.once('message', done);
       worker.once('messageerror', failed);
+      worker.once('error', failed);
       worker.once('exit', ended);
       worker.postMessage({ ...rest, bytes: own } satisfies JsonSource, [own.buffer as ArrayBuffer]);
     });
@@ -76,11 +84,9 @@ export class JsonReader {
   }
 
   #start(): Worker {
-    const worker = new Worker(new URL('./json-thread.js', import.meta.url), {
-      resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB },
-    });
+    const worker = new Worker(this.script, { resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB } });
     this.#worker = worker;
-    // Such as that it has no memory left; it is started anew with the next body.
+    // One that fails between two bodies; it is started anew with the next.
     worker.on('error', () => undefined);
     worker.once('exit', () => {
       if (this.#worker === worker) this.#worker = undefined;
