@@ -86,6 +86,7 @@ async function settingsOf(options: TrainCommandOptions, sources: readonly Source
     outerRate: options.outerRate,
     maskCost: options.maskCost && { weight: options.maskCost },
     byteCost: options.byteCost && { weight: options.byteCost },
+    memoryCost: options.memoryCost && { weight: options.memoryCost },
     seed: options.seed,
     splitSeed: splitSeedOf(places, options.splitSeed ?? file?.splitSeed),
   };
@@ -103,16 +104,19 @@ async function openRun(
   const { file, reading } = named;
   if (reading) refuseReading(options);
   if (options.resume) return openModelRun(file, last, { outerSteps: options.outerSteps, good });
-  const { mean, std, budgetMs } = options;
+  const { mean, std, budgetMs, budgetMb } = options;
   const backend = budgetMs === undefined ? undefined : await openTrainingBackend(options);
   return newModelRun(file, await settingsOf(options, data), {
     ...(mean ? { mean } : {}),
     ...(std ? { std } : {}),
     ...readingOf(options),
     ...reading,
-    ...(backend && budgetMs !== undefined
-      ? { budget: { milliseconds: budgetMs, time: (model) => timeOn(model, backend, options.threads) } }
-      : {}),
+    budget: {
+      ...(backend && budgetMs !== undefined
+        ? { time: { milliseconds: budgetMs, of: (model) => timeOn(model, backend, options.threads) } }
+        : {}),
+      ...(budgetMb === undefined ? {} : { megabytes: budgetMb }),
+    },
   });
 }
 

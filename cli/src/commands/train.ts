@@ -33,7 +33,9 @@ export interface TrainCommandOptions extends TrainingDeviceOptions, ModelOptions
   readonly queries?: number;
   readonly imagesPerClass?: number;
   readonly byteCost?: number;
+  readonly memoryCost?: number;
   readonly budgetMs?: number;
+  readonly budgetMb?: number;
   readonly skipCorrupt?: boolean;
   readonly mean?: number[];
   readonly std?: number[];
@@ -137,8 +139,18 @@ export function trainCommand(): Command {
     .option('--images-per-class <n>', 'encode no more than the first so many images of each class', count)
     .option('--byte-cost <x>', 'weight of a profile’s bytes in the outer loss of learned masks', positiveNumber)
     .option(
+      '--memory-cost <x>',
+      'weight of what a step holds at once in the outer loss of learned masks',
+      positiveNumber,
+    )
+    .option(
       '--budget-ms <n>',
       'let no deeper block move than 25 images can be adapted to in so long, here',
+      positiveNumber,
+    )
+    .option(
+      '--budget-mb <n>',
+      'let no deeper block move than where a step on 25 images holds so many megabytes at once',
       positiveNumber,
     );
   return addModelOptions(command).action((options: TrainCommandOptions) =>
@@ -195,7 +207,9 @@ function refuseModelOptions(options: TrainCommandOptions): void {
     validate: '--validate',
     imagesPerClass: '--images-per-class',
     byteCost: '--byte-cost',
+    memoryCost: '--memory-cost',
     budgetMs: '--budget-ms',
+    budgetMb: '--budget-mb',
     ...MODEL_OPTIONS,
   } as const;
   const given = Object.entries(names).flatMap(([key, name]) =>

@@ -267,6 +267,7 @@ describe('whet train --model', () => {
       [[...model, '--trainable', 'none'], 'expected parameters below the head that may move, got none'],
       [[...model, '--learn-weights', 'all'], 'weights to learn: expected some of the candidates, got "stem.weight"'],
       [[...model, '--budget-ms', '0.000001'], 'expected a block within it, got'],
+      [[...model, '--budget-mb', '0.000001'], 'budget of 0.000001 MB: expected a block within it, got'],
       [[...model, '--ways', '7'], 'expected at least 7 classes for 7 ways, got 6'],
       [[...model, '--shots', '7', '--queries', '2'], 'expected at least 9 images for 7 shots and 2 queries, got 8'],
       [[...model, '--images-per-class', '3'], 'expected at least 10 images for 5 shots and 5 queries, got 3'],

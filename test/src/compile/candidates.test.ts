@@ -1,6 +1,10 @@
-import { readModel, type SourceModel } from '@whet/trainer';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { readBundle } from '@whet/runtime/node';
+import { compileModel, readModel, type SourceModel } from '@whet/trainer';
 import { describe, expect, it } from 'vitest';
-import { deepestWithin } from '../../../trainer/src/meta/budget.js';
+import { deepestWithin, memoryBudget, timeBudget } from '../../../trainer/src/meta/budget.js';
 import {
   type Candidates,
   chooseCandidates,
@@ -8,6 +12,7 @@ import {
   openEntries,
 } from '../../../trainer/src/meta/candidates.js';
 import { initialLearned, learnedSpecs, maskName, taskTensors } from '../../../trainer/src/meta/learned.js';
+import { bytesByDepth, stepBytes } from '../../../trainer/src/meta/memory.js';
 import { pricesOf } from '../../../trainer/src/meta/prices.js';
 import { closedShare, openTensors } from '../../../trainer/src/meta/report.js';
 import { type Build, basic, networkOf } from './block-networks.js';
@@ -85,17 +90,29 @@ describe('a budget', () => {
       [29, 2],
       [1000, 3],
     ] as const) {
-      const found = await deepestWithin(model, options, { budgetMs, steps: 5, time });
-      expect(found).toEqual({ deepest, milliseconds: 10 * deepest });
+      expect(await deepestWithin(model, options, [timeBudget(budgetMs, 5, time)])).toBe(deepest);
       const { tensors } = chooseCandidates(model, { ...options, deepest });
       expect(Math.max(...tensors.map(({ block }) => block))).toBe(deepest);
     }
   });
 
   it('that no block is within says what the last one takes', async () => {
-    await expect(deepestWithin(model, options, { budgetMs: 9, steps: 5, time })).rejects.toThrow(
+    await expect(deepestWithin(model, options, [timeBudget(9, 5, time)])).rejects.toThrow(
       'budget of 9 ms: expected a block within it, got 10 ms for the last one (5 steps on 25 images, encoding included)',
     );
+    await expect(deepestWithin(model, options, [memoryBudget(0.001, model)])).rejects.toThrow(
+      /^budget of 0.001 MB: expected a block within it, got [\d.]+ MB for the last one \(what a step on 25 images holds at once\)$/,
+    );
+  });
+
+  it('of memory is what a step holds at once, and of two the smaller one counts', async () => {
+    const bytes = bytesByDepth(model, chooseCandidates(model, options));
+    expect([...bytes.keys()]).toEqual([1, 2, 3]);
+    const megabytes = (bytes.get(2) as number) / 1e6;
+    expect(await deepestWithin(model, options, [memoryBudget(megabytes, model)])).toBe(2);
+    expect(await deepestWithin(model, options, [memoryBudget(megabytes - 1e-6, model)])).toBe(1);
+    const both = [memoryBudget(megabytes, model), timeBudget(10, 5, time)];
+    expect(await deepestWithin(model, options, both)).toBe(1);
   });
 });
 
@@ -136,5 +153,36 @@ describe('prices', () => {
     });
     // Where nothing below it moves, closing the last block saves its forward pass too.
     expect(belowClosed('mask/block-1')).toBeGreaterThan(open('mask/block-1'));
+  });
+
+  it('of memory are what a step holds less where nothing below moves, once that is so', () => {
+    const candidates = choose('block');
+    const [last, both] = [...bytesByDepth(model, candidates).values()] as [number, number];
+    const open = pushes(candidates, { memoryCost: { weight: 2 } });
+    expect(open('mask/block-2')).toBeCloseTo((2 * (both - last)) / both, 4);
+    // What it holds is held for what moves below it.
+    expect(open('mask/block-1')).toBeCloseTo(0, 4);
+    const belowClosed = pushes(candidates, { memoryCost: { weight: 2 } }, (name, logits) => {
+      if ((named(candidates, name)?.block ?? 0) > 1) logits.fill(-10);
+    });
+    expect(belowClosed('mask/block-1')).toBeCloseTo((2 * last) / both, 4);
+  });
+
+  it('of memory count what the manifest of a compiled bundle says', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'whet-memory-'));
+    await compileModel({
+      model: networkOf(residual),
+      fileName: 'residual.onnx',
+      directory: join(directory, 'bundle'),
+      name: 'residual',
+      patterns: { two: ['blocks:2'] },
+    });
+    const { manifest } = await readBundle(join(directory, 'bundle'));
+    expect(manifest.patterns['two']?.stepMemory).toEqual({
+      examples: 25,
+      classes: 5,
+      peakActivationBytes: stepBytes(model, choose('channel')),
+    });
+    await rm(directory, { recursive: true });
   });
 });

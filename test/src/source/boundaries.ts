@@ -70,7 +70,18 @@ export const roomArrows: Readonly<Record<string, readonly string[]>> = {
   'compile/read': ['data'],
   network: ['compile/read', 'pattern'],
   compile: ['bundle', 'compile/read', 'data', 'pattern', 'quantize', 'task'],
-  meta: ['compile', 'compile/read', 'data', 'network', 'pattern', 'preprocessing', 'statistics', 'task', 'training'],
+  meta: [
+    'bundle',
+    'compile',
+    'compile/read',
+    'data',
+    'network',
+    'pattern',
+    'preprocessing',
+    'statistics',
+    'task',
+    'training',
+  ],
 };
 
 const TRAINER = 'trainer/src/';

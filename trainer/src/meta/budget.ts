@@ -5,6 +5,7 @@ import { median } from '../statistics.js';
 import { type CandidateOptions, type Candidates, chooseCandidates } from './candidates.js';
 import { type EncodedTask, walkTask } from './in-turns.js';
 import { initialLearned } from './learned.js';
+import { depthsOf, stepBytes } from './memory.js';
 import { modelGraphs } from './model-graphs.js';
 import { openPrefix } from './prefix.js';
 
@@ -50,28 +51,53 @@ export function timeOn(model: SourceModel, backend: Backend, threads?: number): 
   };
 }
 
+/** What a device can spare, and what of it candidates need. */
+export interface DepthBudget {
+  readonly limit: number;
+  readonly unit: 'ms' | 'MB';
+  /** What is measured, in an error's words. */
+  readonly of: string;
+  /** Of candidates that all move, in the unit of the limit. */
+  readonly needed: (candidates: Candidates) => number | Promise<number>;
+}
+
+/** Milliseconds to adapt to 25 images in so many steps. */
+export const timeBudget = (limit: number, steps: number, time: TimeCandidates): DepthBudget => ({
+  limit,
+  unit: 'ms',
+  of: `${steps} steps on ${WAYS * SHOTS} images, encoding included`,
+  needed: (candidates) => time(candidates, steps),
+});
+
+/** Megabytes that a step on 25 images holds at once, as bundles say it. */
+export const memoryBudget = (limit: number, model: SourceModel): DepthBudget => ({
+  limit,
+  unit: 'MB',
+  of: `what a step on ${WAYS * SHOTS} images holds at once`,
+  needed: (candidates) => stepBytes(model, candidates) / 1e6,
+});
+
 /**
- * The deepest block that may move within a budget: blocks are tried from the head down, until one takes longer. Throws {@link CompileError}
- * where none is within it.
+ * The deepest block that may move within all budgets: blocks are tried from the head down, until one needs more. Throws {@link CompileError}
+ * where none is within them.
  */
 export async function deepestWithin(
   model: SourceModel,
   options: CandidateOptions,
-  { budgetMs, steps, time }: { readonly budgetMs: number; readonly steps: number; readonly time: TimeCandidates },
-): Promise<{ readonly deepest: number; readonly milliseconds: number }> {
-  const all = chooseCandidates(model, options);
-  const depths = [...new Set(all.tensors.map(({ block }) => block))].sort((a, b) => a - b);
-  let found: { deepest: number; milliseconds: number } | undefined;
-  for (const deepest of depths) {
-    const milliseconds = await time(chooseCandidates(model, { ...options, learnWeights: undefined, deepest }), steps);
-    if (milliseconds > budgetMs) {
-      if (found) return found;
+  budgets: readonly DepthBudget[],
+): Promise<number> {
+  let found: number | undefined;
+  for (const deepest of depthsOf(chooseCandidates(model, options))) {
+    const candidates = chooseCandidates(model, { ...options, learnWeights: undefined, deepest });
+    for (const { limit, unit, of, needed } of budgets) {
+      const got = await needed(candidates);
+      if (got <= limit) continue;
+      if (found !== undefined) return found;
       throw new CompileError(
-        `budget of ${budgetMs} ms: expected a block within it, got ${Math.round(milliseconds)} ms for the last one ` +
-          `(${steps} steps on 25 images, encoding included)`,
+        `budget of ${limit} ${unit}: expected a block within it, got ${Number(got.toPrecision(3))} ${unit} for the last one (${of})`,
       );
     }
-    found = { deepest, milliseconds };
+    found = deepest;
   }
-  return found as { deepest: number; milliseconds: number };
+  return found as number;
 }

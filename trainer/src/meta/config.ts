@@ -88,6 +88,9 @@ const settingsSchema = z.strictObject({
     'Adds the multiply-adds of an inner step to the outer loss, as a share of those where all moves',
   ),
   byteCost: weighed.describe('Adds the bytes of a profile to the outer loss, as a share of those where all moves'),
+  memoryCost: weighed.describe(
+    'Adds the bytes that an inner step holds at once to the outer loss, as a share of those where all moves',
+  ),
   seed: z.number().int().min(0).default(0).describe('Of tasks'),
   splitSeed: z
     .number()

@@ -7,7 +7,7 @@ import type { ImageOptions } from '../compile/compile-options.js';
 import { CompileError } from '../compile/read/compile-error.js';
 import { type ReadModelOptions, readModel, type SourceModel } from '../compile/read/read-model.js';
 import { CheckpointError } from '../training/checkpoint.js';
-import { deepestWithin, type TimeCandidates } from './budget.js';
+import { deepestWithin, memoryBudget, type TimeCandidates, timeBudget } from './budget.js';
 import { type Candidates, chooseCandidates } from './candidates.js';
 import { initialModelState, loadModelCheckpoint, type ModelCheckpoint, modelRunConfigOf } from './checkpoint.js';
 import { type ModelRunConfig, parseModelConfig } from './config.js';
@@ -33,8 +33,11 @@ export interface NewModelRunOptions
     Pick<ReadModelOptions, 'features' | 'imageSize' | 'layout' | 'levels'> {
   /** How images are made for it, where that is known already, in place of the options of images. */
   readonly preprocessing?: Preprocessing;
-  /** What a device may take for encoding 25 images and all inner steps; no deeper block than it leaves may move. */
-  readonly budget?: { readonly milliseconds: number; readonly time: (model: SourceModel) => TimeCandidates };
+  /** What a device may take for encoding 25 images and all inner steps, and what a step on them may hold; no deeper block than they leave may move. */
+  readonly budget?: {
+    readonly time?: { readonly milliseconds: number; readonly of: (model: SourceModel) => TimeCandidates };
+    readonly megabytes?: number;
+  };
 }
 
 const digestOf = ({ bytes, identity = '' }: ModelFile): string =>
@@ -57,7 +60,7 @@ const candidatesOf = (model: SourceModel, config: ModelRunConfig): Candidates =>
  * for a model, candidates or a budget that do not fit, `DataError` for other settings.
  */
 export async function newModelRun(file: ModelFile, settings: object, options: NewModelRunOptions): Promise<ModelRun> {
-  const { features, imageSize, layout, budget } = options;
+  const { features, imageSize, layout, budget: { time, megabytes } = {} } = options;
   const source = {
     fileName: file.fileName,
     sha256: digestOf(file),
@@ -79,10 +82,12 @@ export async function newModelRun(file: ModelFile, settings: object, options: Ne
   }
   const preprocessing = options.preprocessing ?? preprocessingOf(options, model);
   const config = parseModelConfig({ ...settings, model: source, preprocessing });
-  if (budget) {
-    const { milliseconds: budgetMs, time } = budget;
-    const limits = { budgetMs, steps: config.innerSteps[1], time: time(model) };
-    config.deepest = (await deepestWithin(model, { ...config, granularity: config.maskGranularity }, limits)).deepest;
+  const budgets = [
+    ...(megabytes === undefined ? [] : [memoryBudget(megabytes, model)]),
+    ...(time ? [timeBudget(time.milliseconds, config.innerSteps[1], time.of(model))] : []),
+  ];
+  if (budgets.length > 0) {
+    config.deepest = await deepestWithin(model, { ...config, granularity: config.maskGranularity }, budgets);
   }
   const candidates = candidatesOf(model, config);
   return { config, state: initialModelState(candidates, config), model, candidates };

@@ -1,30 +1,56 @@
 import type { SourceModel } from '../compile/read/read-model.js';
-import { type LayerMasks, type MaskPenalty, penaltyOf, pushOf } from '../training/mask-cost.js';
+import { computed, type LayerMasks, type MaskPenalty, penaltyOf, pushOf } from '../training/mask-cost.js';
 import type { Candidates } from './candidates.js';
 import type { ModelRunConfig } from './config.js';
 import { maskName } from './learned.js';
+import { bytesByDepth } from './memory.js';
 
-/** Blocks of candidates from the image upward, with what they compute and which masks cover them. */
-function blocksOfCandidates(model: Pick<SourceModel, 'sections'>, { tensors }: Candidates): LayerMasks[] {
+/** Multiply-adds of the blocks of candidates, by their numbers, from the image upward. */
+function costsOfBlocks({ sections }: SourceModel, { tensors }: Candidates): Map<number, number> {
   const blockOf = new Map(tensors.map(({ parameter, block }) => [parameter, block]));
-  const found = new Map<number, { cost: number; masks: Map<string, number>; parameters: number }>();
+  const found = new Map<number, number>();
   let block: number | undefined;
-  for (const { parameters, multiplyAdds } of model.sections) {
+  for (const { parameters, multiplyAdds } of sections) {
     // What has no parameters that may move belongs to the block below it.
     block = parameters.map((parameter) => blockOf.get(parameter)).find((each) => each !== undefined) ?? block;
-    if (block === undefined) continue;
-    const layer = found.get(block) ?? { cost: 0, masks: new Map(), parameters: 0 };
-    layer.cost += multiplyAdds;
-    found.set(block, layer);
+    if (block !== undefined) found.set(block, (found.get(block) ?? 0) + multiplyAdds);
   }
-  for (const candidate of tensors) {
-    const layer = found.get(candidate.block);
-    const name = maskName(candidate);
-    if (!layer) continue;
-    layer.masks.set(name, (layer.masks.get(name) ?? 0) + candidate.start.length);
-    layer.parameters += candidate.start.length;
-  }
-  return [...found.values()];
+  return found;
+}
+
+type Paid = Pick<LayerMasks, 'own' | 'reached'>;
+
+/** Blocks of candidates from the image upward, with what they compute. */
+function computedBlocks(model: SourceModel, candidates: Candidates): Map<number, Paid> {
+  const costs = costsOfBlocks(model, candidates);
+  const paid = computed([...costs.values()]);
+  return new Map([...costs.keys()].map((block, k) => [block, paid[k] as Paid]));
+}
+
+/** Blocks of candidates from the image upward, with what a step holds more of where each moves than where those above it do. */
+function heldBlocks(model: SourceModel, candidates: Candidates): Map<number, Paid> {
+  let above = 0;
+  const held = [...bytesByDepth(model, candidates)].map(([block, bytes]): [number, Paid] => {
+    const more = Math.max(0, bytes - above);
+    above += more;
+    return [block, { own: 0, reached: more }];
+  });
+  return new Map(held.reverse());
+}
+
+/** Blocks with the masks that cover them. */
+function maskedBlocks(paid: ReadonlyMap<number, Paid>, { tensors }: Candidates): LayerMasks[] {
+  return [...paid].map(([block, each]) => {
+    const masks = new Map<string, number>();
+    let parameters = 0;
+    for (const candidate of tensors) {
+      if (candidate.block !== block) continue;
+      const name = maskName(candidate);
+      masks.set(name, (masks.get(name) ?? 0) + candidate.start.length);
+      parameters += candidate.start.length;
+    }
+    return { ...each, masks, parameters };
+  });
 }
 
 /** `C = open entries / all entries`: a profile holds what moves. */
@@ -49,13 +75,16 @@ function bytesPenalty(weight: number, { tensors }: Candidates): MaskPenalty {
 
 /** What the settings make moving cost, added to the gradients of masks. */
 export function pricesOf(
-  model: Pick<SourceModel, 'sections'>,
+  model: SourceModel,
   candidates: Candidates,
-  { maskCost, byteCost }: Pick<ModelRunConfig, 'maskCost' | 'byteCost'>,
+  { maskCost, byteCost, memoryCost }: Pick<ModelRunConfig, 'maskCost' | 'byteCost' | 'memoryCost'>,
 ): MaskPenalty[] {
   const isOpen = (logits: Float32Array) => Uint8Array.from(logits, (logit) => Number(logit >= 0));
+  const priced = (weight: number, paid: ReadonlyMap<number, Paid>) =>
+    penaltyOf(weight, maskedBlocks(paid, candidates), isOpen);
   return [
-    ...(maskCost ? [penaltyOf(maskCost.weight, blocksOfCandidates(model, candidates), isOpen)] : []),
+    ...(maskCost ? [priced(maskCost.weight, computedBlocks(model, candidates))] : []),
     ...(byteCost ? [bytesPenalty(byteCost.weight, candidates)] : []),
+    ...(memoryCost ? [priced(memoryCost.weight, heldBlocks(model, candidates))] : []),
   ];
 }

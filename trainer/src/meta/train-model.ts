@@ -45,7 +45,7 @@ export interface ModelTrainingProgress {
 }
 
 export interface TrainModelOptions extends ModelCheckpoint {
-  readonly model: Pick<SourceModel, 'sections'>;
+  readonly model: SourceModel;
   readonly candidates: Candidates;
   /** As `modelGraphs` gives it. */
   readonly gradient: Graph;

@@ -45,24 +45,39 @@ export function layerCosts(config: RunConfig, given?: Backbone): Map<string, num
   return new Map(layers.map((layer, i) => [layer, costs[i] as number]));
 }
 
-/** Masks of a layer with how many of its parameters each covers. */
+/** Masks of a layer with how many of its parameters each covers, and what it costs. */
 export interface LayerMasks {
-  /** Multiply-adds of its products for one image. */
-  readonly cost: number;
+  /** What it costs as far as its own parameters move. */
+  readonly own: number;
+  /** What it costs where it or anything below moves. */
+  readonly reached: number;
   readonly masks: ReadonlyMap<string, number>;
   readonly parameters: number;
 }
 
+/**
+ * What multiply-adds of layers, from the image upward, cost in a step: of a layer its weight gradient as far as its own parameters move; where
+ * it or anything below does, its forward pass and the gradient of the next one's input.
+ */
+export const computed = (costs: readonly number[]): Pick<LayerMasks, 'own' | 'reached'>[] =>
+  costs.map((cost, k) => ({ own: cost, reached: cost + (costs[k + 1] ?? 0) }));
+
 function layersOf(config: RunConfig, backbone: Backbone | undefined): LayerMasks[] {
   const covered = maskedParameters(config, backbone);
-  return [...layerCosts(config, backbone)].map(([layer, cost]) => {
+  const costs = layerCosts(config, backbone);
+  const paid = computed([...costs.values()]);
+  return [...costs.keys()].map((layer, k) => {
     const masks = new Map<string, number>();
     for (const { parameter, mask } of covered) {
       if (parameter.layer !== layer) continue;
       const size = parameter.learnedShape.reduce((a, b) => a * b, 1);
       masks.set(mask, (masks.get(mask) ?? 0) + size);
     }
-    return { cost, masks, parameters: [...masks.values()].reduce((a, b) => a + b, 0) };
+    return {
+      ...(paid[k] as (typeof paid)[number]),
+      masks,
+      parameters: [...masks.values()].reduce((a, b) => a + b, 0),
+    };
   });
 }
 
@@ -85,14 +100,14 @@ export function maskPenalty(
 }
 
 /**
- * Lowers what an inner step costs, as a share of a step in which all moves. With f the multiply-adds of a layer, `s` the
- * open share of its parameters, `a` that of its most open mask, and layers counted from the image:
+ * Lowers what an inner step costs, as a share of a step in which all moves. With `o` what a layer costs as far as it moves, `r` what it costs
+ * where it or anything below moves, `s` the open share of its parameters, `a` that of its most open mask, and layers counted from the image:
  *
- *     C = sum_k f_k (s_k + P_k + P_{k-1}) / sum_k f_k (2 + [k > 1]),   P_k = 1 - prod_{j <= k} (1 - a_j),  P_0 = 0
+ *     C = sum_k (o_k s_k + r_k P_k) / sum_k (o_k + r_k),   P_k = 1 - prod_{j <= k} (1 - a_j)
  *
- * The weight gradient is paid for what is open, the forward pass of a layer and the gradient of its input only where it
- * or anything below moves: a frozen prefix is cached. So closing a layer pays as far as those below it are closed, and
- * layers close from the image upward. The shares are those of the hard masks; their gradient goes straight through to
+ * With f the multiply-adds of a layer, o_k = f_k and r_k = f_k + f_{k+1} ({@link computed}): the weight gradient is paid for what is open, the
+ * forward pass of a layer and the gradient of its input only where it or anything below moves, as a frozen prefix is cached. So closing a layer
+ * pays as far as those below it are closed, and layers close from the image upward. The shares are those of the hard masks; their gradient goes straight through to
  * each logit, and fades below 0 (by a sigmoid), so that what is closed stays within reach of the loss. All masks of a
  * layer are pushed as the most open one is, because a layer is frozen when all of them are closed.
  */
@@ -101,23 +116,23 @@ export function penaltyOf(
   layers: readonly LayerMasks[],
   mask: (learned: Float32Array) => Uint8Array,
 ): MaskPenalty {
-  const whole = layers.reduce((sum, { cost }, k) => sum + cost * (k > 0 ? 3 : 2), 0);
+  const whole = layers.reduce((sum, { own, reached }) => sum + own + reached, 0);
   return (state, gradients) => {
     const logitsOf = (name: string) => state.parameters.get(name)?.value ?? new Float32Array();
     const openShare = (name: string) => mask(logitsOf(name)).reduce((a, b) => a + b, 0) / logitsOf(name).length;
     const open = layers.map(({ masks }) => Math.max(0, ...[...masks.keys()].map(openShare)));
-    layers.forEach(({ cost, masks, parameters }, k) => {
+    layers.forEach(({ own, masks, parameters }, k) => {
       // dC / da_k: what moves layer k moves all above it, unless they would move anyway.
       let others = open.slice(0, k).reduce((product, share) => product * (1 - share), 1);
       let reach = 0;
       for (let j = k; j < layers.length; j++) {
         if (j > k) others *= 1 - (open[j] as number);
-        reach += others * ((layers[j] as LayerMasks).cost + (layers[j + 1]?.cost ?? 0));
+        reach += others * (layers[j] as LayerMasks).reached;
       }
       for (const [name, covers] of masks) {
         const sum = gradients.get(name);
         const logits = logitsOf(name);
-        const slope = (weight * (cost * (covers / parameters) + reach)) / whole / logits.length;
+        const slope = (weight * (own * (covers / parameters) + reach)) / whole / logits.length;
         logits.forEach((logit, i) => {
           if (sum) sum[i] = (sum[i] as number) + slope * pushOf(logit);
         });
