@@ -93,7 +93,7 @@ export async function adaptExamples(
   }
   const began = performance.now();
   const encoder = new ExampleEncoder(examples, { labels: classes.rows, ways }, manifest, options);
-  const { pattern, adapted, steps, heldBack, spared, auto } =
+  const { pattern, adapted, steps, heldBack, auto, why } =
     options.pattern === AUTO
       ? await (await import('./auto.js')).adaptAuto({
           patterns,
@@ -119,6 +119,8 @@ export async function adaptExamples(
     ...(remember > 0 ? { remember } : {}),
   });
   const known = from?.classes ?? manifest.labels;
+  // In words, which are fetched where there is something to say.
+  const spared = !auto && why ? (await import('./reasons.js')).sayReason(why) : undefined;
   const { milliseconds: encode } = encoder;
   return {
     profile,
@@ -130,6 +132,7 @@ export async function adaptExamples(
     ...(heldBack ? { heldBack } : {}),
     ...(spared === undefined ? {} : { spared }),
     ...(auto ? { auto } : {}),
+    ...(why ? { why } : {}),
     milliseconds: { encode, steps: ended - began - encode, total: ended - began },
   };
 }

@@ -5,6 +5,7 @@ import { type Asked, cooled, type HeldBack, heldBackOf, temperatureOf } from './
 import { leftOutLogits } from './objectives.js';
 import type { Pattern } from './pattern.js';
 import type { ProfileValue } from './profile.js';
+import type { OfViews, Reason } from './reasons.js';
 import {
   askable,
   presentClasses,
@@ -14,7 +15,7 @@ import {
   withoutFirst,
   withoutViews,
 } from './rows.js';
-import { askSolved, canSolve, saidOfMany } from './solve.js';
+import { askSolved, canSolve, tooMany } from './solve.js';
 import type { AdaptOptions } from './types.js';
 
 /** Throws {@link InputError} for steps, a rate, views or a budget that are none. */
@@ -40,7 +41,7 @@ export interface AdaptedPattern {
   /** Of the examples, each asked about with classes that are made without it, before any step below the head. */
   readonly heldBack: HeldBack | undefined;
   /** Why no step was taken where some were asked for. */
-  readonly spared: string | undefined;
+  readonly why: Reason | undefined;
   readonly auto?: undefined;
 }
 
@@ -62,9 +63,8 @@ const VIEWS_APART = 0.045;
 /** Whether views of examples say that the network tells them apart already. */
 export const leavesNothing = ({ loss }: HeldBack): boolean => loss < VIEWS_APART;
 
-/** What views of examples say, for people. */
-export const saidOfViews = (views: HeldBack): string =>
-  `views of the examples have a loss of ${views.loss.toFixed(3)}${leavesNothing(views) ? ', which leaves nothing to learn' : ''}`;
+/** What views of examples say. */
+export const ofViews = (views: HeldBack): OfViews => ({ loss: views.loss, leavesNothing: leavesNothing(views) });
 
 /** Options of an adaptation that may start at a profile's values below the head, which is made of the examples all the same. */
 export type Starting = AdaptOptions &
@@ -146,12 +146,12 @@ function wouldForget(
   pattern: Pattern,
   { labels, examples }: Rows,
   { from, steps, always, remembered = 0 }: Starting,
-): string | undefined {
+): Reason | undefined {
   if (!from || !pattern.solve || steps !== undefined || always) return undefined;
   const present = new Set(labels.filter((_, i) => (examples[i] as number) >= remembered));
   const left = from.classes.filter((_, row) => !present.has(row)).length;
   if (left === 0) return undefined;
-  return `steps on examples of other classes alone would make it forget ${left} of its classes: each class is its mean direction`;
+  return { code: 'would-forget', classes: left };
 }
 
 /** Why steps below the head are better left out; undefined where they may help, none are asked for or nothing tells. */
@@ -160,32 +160,34 @@ async function reasonToSpare(
   { addViews }: TaskEncoder,
   rows: Rows,
   options: Starting,
-): Promise<string | undefined> {
+): Promise<Reason | undefined> {
   if (options.from) return wouldForget(pattern, rows, options);
   const wanted = options.always ? 0 : (options.steps ?? pattern.manifest.steps);
-  if (wanted > 0 && movesHeadAlone(pattern) && pattern.solve && !canSolve(pattern, rows)) return saidOfMany(rows);
+  if (wanted > 0 && movesHeadAlone(pattern) && pattern.solve && !canSolve(pattern, rows)) {
+    return { code: 'too-many', ...tooMany(rows) };
+  }
   if (!maySpare(pattern.manifest, options)) return undefined;
   const views = await askViews(pattern, await addViews(pattern, rows, 'first'), options.startsAt);
-  return views && leavesNothing(views) ? saidOfViews(views) : undefined;
+  return views && leavesNothing(views) ? { code: 'views', ...ofViews(views) } : undefined;
 }
 
 /** Adapts one pattern. */
 export async function adaptOne(pattern: Pattern, task: TaskEncoder, options: Starting): Promise<AdaptedPattern> {
   const { steps: wanted = pattern.manifest.steps, rate = pattern.manifest.rate } = options;
   const encoded = await task.encode(pattern);
-  const spared = await reasonToSpare(pattern, task, encoded, options);
+  const why = await reasonToSpare(pattern, task, encoded, options);
+  const isSpared = why !== undefined;
   // What is remembered is part of the mean directions already.
-  const rows = spared !== undefined && options.remembered ? withoutFirst(encoded, options.remembered) : encoded;
-  const steps = spared === undefined ? wanted : 0;
-  const isSpared = spared !== undefined;
+  const rows = isSpared && options.remembered ? withoutFirst(encoded, options.remembered) : encoded;
+  const steps = isSpared ? 0 : wanted;
   const adapted = await adaptPattern(pattern, rows, { ...options, steps, rate, solves: isSpared, means: isSpared });
   const asked = adapted.solved
     ? await askSolved(pattern, rows, startBelow(pattern, options.startsAt))
     : await askStart(pattern, rows, options);
   const heldBack = asked && heldBackOf(asked);
-  const isHeadAlone = adapted.solved && (spared !== undefined || movesHeadAlone(pattern));
+  const isHeadAlone = adapted.solved && (isSpared || movesHeadAlone(pattern));
   // What was asked of a head alone is what it is, so that its probabilities can be as sure as it was right.
   const told = { asked: isHeadAlone ? asked : undefined, started: adapted.solved ? undefined : asked };
   const values = await finished(pattern, rows, adapted, told, options);
-  return { pattern, adapted: { ...adapted, values }, steps: isHeadAlone ? 0 : steps, heldBack, spared };
+  return { pattern, adapted: { ...adapted, values }, steps: isHeadAlone ? 0 : steps, heldBack, why };
 }

@@ -6,12 +6,13 @@ import {
   type StepsOptions,
   startBelow,
 } from './adapt.js';
-import { askStart, askViews, finished, leavesNothing, saidOfViews, type TaskEncoder } from './adapt-one.js';
+import { askStart, askViews, finished, leavesNothing, ofViews, type TaskEncoder } from './adapt-one.js';
 import { type Asked, type HeldBack, heldBackOf } from './held-back.js';
 import type { Pattern } from './pattern.js';
 import { type Policy, ruleFor } from './policy.js';
+import { type Reason, sayReason } from './reasons.js';
 import { type Rows, withoutSpareViews, withoutViews } from './rows.js';
-import { askSolved, canSolve, saidOfMany } from './solve.js';
+import { askSolved, canSolve, tooMany } from './solve.js';
 import { gainOf, type Split, splitRows, tryOn } from './trials.js';
 import type { AdaptOptions } from './types.js';
 
@@ -34,6 +35,7 @@ export interface PatternTrial {
 /** What was tried and why the profile has the pattern that it has. */
 export interface AutoReport {
   readonly trials: readonly PatternTrial[];
+  /** In English; `why` of the result is the same as data. */
   readonly reason: string;
 }
 
@@ -52,8 +54,8 @@ export interface Chosen {
   readonly steps: number;
   /** Of examples, asked about by what was adapted to the others. */
   readonly heldBack: HeldBack | undefined;
-  readonly spared?: undefined;
   readonly auto: AutoReport;
+  readonly why: Reason;
 }
 
 /** Thrown out of a trial that takes longer than there is time for. */
@@ -82,8 +84,6 @@ async function tryWithin(pattern: Pattern, rows: Rows, split: Split, options: St
   }
 }
 
-const roundMs = (milliseconds: number): string => `${Math.round(milliseconds)} ms`;
-
 /** What is adapted to all examples in the end. */
 interface Candidate {
   readonly pattern: Pattern;
@@ -103,7 +103,7 @@ const optionsOf = ({ pattern, ends }: Candidate, { signal, ...options }: AdaptOp
 
 interface Found {
   readonly best: Candidate;
-  readonly reason: string;
+  readonly reason: Reason;
   /** What is taken where steps of the best take longer than there is time for. */
   readonly otherwise?: Candidate | undefined;
   /** Whether a policy takes the head as it starts for its end, so that it is to be as sure as its answers were right. */
@@ -182,7 +182,7 @@ async function chooseByPolicy(
   const { pattern } = start;
   const rule = ruleFor(policy, start.asked !== undefined, views.loss);
   if ('head' in rule && rule.head === 'started') {
-    return { best: start, isEnd: true, reason: `${saidOfViews(views)}: the head is best as it starts` };
+    return { best: start, isEnd: true, reason: { code: 'start-is-best', ...ofViews(views) } };
   }
   const below = startBelow(pattern);
   let began = performance.now();
@@ -190,42 +190,43 @@ async function chooseByPolicy(
   const asked = await askSolved(pattern, rows, below);
   noteTrial(search, pattern, asked, began, { solved: true });
   const solved = { pattern, rows, ends: 'solved' as const, asked };
-  if ('head' in rule && rule.head === 'solved') return { best: solved, reason: saidOfViews(views) };
+  if ('head' in rule && rule.head === 'solved') return { best: solved, reason: { code: 'views', ...ofViews(views) } };
   // Views of all take as much longer than those of the first as there are more of them.
   const more = new Set(encoded.examples).size / encoded.ways - 1;
   const wanted = 'head' in rule ? viewing * more : 0;
   if (performance.now() + wanted >= until)
-    return { best: solved, reason: `the budget of ${roundMs(task.budgetMs)} is spent` };
+    return { best: solved, reason: { code: 'budget-spent', budgetMs: task.budgetMs } };
   if ('head' in rule) {
     began = performance.now();
     const all = await task.addViews(pattern, encoded, 'all');
-    if (!canSolve(pattern, all)) return { best: solved, reason: `${saidOfViews(views)}; ${saidOfMany(all)}` };
+    if (!canSolve(pattern, all)) {
+      return { best: solved, reason: { code: 'views-too-many', ...ofViews(views), ...tooMany(all) } };
+    }
     const answers = await askSolved(pattern, all, below);
     noteTrial(search, pattern, answers, began, { solved: true, withViews: viewsOfEach(all) });
     return {
       best: { pattern, rows: all, ends: 'solved', asked: answers },
-      reason: `${saidOfViews(views)}: a head of views of all of them too`,
+      reason: { code: 'head-of-views', ...ofViews(views) },
     };
   }
   const next = task.patterns.find(({ name }) => name === rule.steps);
-  if (!next) return { best: solved, reason: `${saidOfViews(views)}; "${rule.steps}" is not loaded` };
+  if (!next) return { best: solved, reason: { code: 'not-loaded', ...ofViews(views), pattern: rule.steps } };
   return {
     best: { pattern: next, rows: await task.encode(next), ends: 'stepped', asked: undefined },
     otherwise: solved,
-    reason: `${saidOfViews(views)}: steps of "${next.name}"`,
+    reason: { code: 'steps', ...ofViews(views), pattern: next.name },
   };
 }
 
 /** Where every class has one example: the first pattern that moves more than the head, where steps have something to learn. */
 async function chooseByViews({ task }: Search, best: Candidate, views: HeldBack | undefined): Promise<Found> {
   const next = task.patterns.find((pattern) => !movesHeadAlone(pattern));
-  if (!next || !views)
-    return { best, reason: 'there is nothing to ask about: one example of each class, and no views' };
-  if (leavesNothing(views)) return { best, reason: saidOfViews(views) };
+  if (!next || !views) return { best, reason: { code: 'nothing-to-ask' } };
+  if (leavesNothing(views)) return { best, reason: { code: 'views', ...ofViews(views) } };
   const rows = await task.encode(next);
   return {
     best: { pattern: next, rows, ends: 'stepped', asked: undefined },
-    reason: `${saidOfViews(views)}, from which steps can learn`,
+    reason: { code: 'steps-can-learn', ...ofViews(views) },
   };
 }
 
@@ -241,25 +242,25 @@ async function chooseBySteps(search: Search, found: Candidate, patterns: readonl
     const from = performance.now();
     // What is chosen is adapted to all examples afterwards, which takes about twice as long as the trial.
     const third = from + (until - from) / 3;
-    if (from >= third) return { best, reason: `the budget of ${roundMs(budgetMs)} is spent` };
+    if (from >= third) return { best, reason: { code: 'budget-spent', budgetMs } };
     asked ??= await tryOn(best.pattern, best.rows, splitRows(best.rows), optionsOf(best, options));
     const rows = withoutSpareViews(await task.encode(pattern));
     const answers = await tryWithin(pattern, rows, splitRows(rows), within(pattern, options, third));
     noteTrial(search, pattern, answers, from, { steps, solved: endsSolved(pattern, rows, { steps, rate: 1 }) });
     if (!answers) {
-      return { best, reason: `"${pattern.name}" takes more than is left of the budget of ${roundMs(budgetMs)}` };
+      return { best, reason: { code: 'over-budget', pattern: pattern.name, budgetMs } };
     }
     const { mean, error } = gainOf(asked, answers);
     if (mean <= error) {
       if (pattern === task.patterns[0]) continue;
-      return { best, reason: `examples that were held back gain too little by "${pattern.name}"` };
+      return { best, reason: { code: 'gains-too-little', pattern: pattern.name } };
     }
     best = { pattern, rows, ends: 'stepped', asked: answers };
     asked = answers;
   }
   return {
     best,
-    reason: best.ends === 'stepped' ? `"${best.pattern.name}" gains, and nothing moves more` : 'no steps gain',
+    reason: best.ends === 'stepped' ? { code: 'gains', pattern: best.pattern.name } : { code: 'no-steps-gain' },
   };
 }
 
@@ -276,9 +277,11 @@ async function search(task: AutoTask, began: number): Promise<Found & { readonly
   noteTrial(told, first, asked, began);
   const start = { pattern: first, rows, ends: 'started' as const, asked };
   const { trials } = told;
-  if (budgetMs === 0) return { best: start, trials, reason: 'the budget of 0 ms is spent' };
-  if (task.options.steps === 0) return { best: start, trials, reason: 'no steps were asked for' };
-  if (first.solve && !canSolve(first, encoded)) return { best: start, trials, reason: saidOfMany(encoded) };
+  if (budgetMs === 0) return { best: start, trials, reason: { code: 'budget-spent', budgetMs } };
+  if (task.options.steps === 0) return { best: start, trials, reason: { code: 'no-steps-wanted' } };
+  if (first.solve && !canSolve(first, encoded)) {
+    return { best: start, trials, reason: { code: 'too-many', ...tooMany(encoded) } };
+  }
   const { policy } = task;
   if (policy && first.solve && first.leftOut && performance.now() < told.until) {
     const from = performance.now();
@@ -292,11 +295,11 @@ async function search(task: AutoTask, began: number): Promise<Found & { readonly
     ? await chooseHead(told, start, encoded)
     : { best: start, views: await askViews(first, await task.addViews(first, encoded, 'first')) };
   trials[0] = { ...(trials[0] as PatternTrial), views };
-  if (performance.now() >= told.until) return { best, trials, reason: `the budget of ${roundMs(budgetMs)} is spent` };
+  if (performance.now() >= told.until) return { best, trials, reason: { code: 'budget-spent', budgetMs } };
   if (!asked) return { ...(await chooseByViews(told, best, views)), trials };
   if (first.solve && views) {
-    const made = leavesNothing(views) ? '' : ', of which a head was made too';
-    return { best, trials, reason: `${saidOfViews(views)}${made}` };
+    const code = leavesNothing(views) ? 'views' : 'tried-head-of-views';
+    return { best, trials, reason: { code, ...ofViews(views) } };
   }
   return { ...(await chooseBySteps(told, best, first.solve ? patterns.slice(1) : patterns)), trials };
 }
@@ -306,7 +309,7 @@ async function adaptWithin(
   { options, budgetMs }: AutoTask,
   { best, otherwise, reason }: Found,
   began: number,
-): Promise<{ readonly best: Candidate; readonly adapted: AdaptedValues; readonly reason: string }> {
+): Promise<{ readonly best: Candidate; readonly adapted: AdaptedValues; readonly reason: Reason }> {
   const adapt = (one: Candidate, more: Partial<StepsOptions> = {}) =>
     adaptPattern(one.pattern, one.rows, { ...options, ...optionsOf(one, options), ...more });
   if (!otherwise || !Number.isFinite(budgetMs)) return { best, adapted: await adapt(best), reason };
@@ -318,7 +321,7 @@ async function adaptWithin(
     return { best, adapted: await adapt(best, { onStep }), reason };
   } catch (error) {
     if (!(error instanceof OutOfTime)) throw error;
-    const spent = `${reason}, which take more than the budget of ${roundMs(budgetMs)}`;
+    const spent = reason.code === 'steps' ? { ...reason, code: 'steps-over-budget' as const, budgetMs } : reason;
     return { best: otherwise, adapted: await adapt(otherwise), reason: spent };
   }
 }
@@ -345,6 +348,7 @@ export async function adaptAuto(task: AutoTask): Promise<Chosen> {
     steps:
       ends === 'stepped' && !(adapted.solved && movesHeadAlone(pattern)) ? stepsOf(pattern, task.options).steps : 0,
     heldBack: asked && heldBackOf(asked),
-    auto: { trials, reason },
+    auto: { trials, reason: sayReason(reason) },
+    why: reason,
   };
 }

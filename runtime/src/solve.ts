@@ -2,6 +2,7 @@ import { Tensor } from 'onnxruntime-common';
 import type { Asked } from './held-back.js';
 import { oneHotTensor } from './objectives.js';
 import type { Pattern } from './pattern.js';
+import type { TooMany } from './reasons.js';
 import type { Rows } from './rows.js';
 import { runSession } from './run-session.js';
 import { dataOf, type TensorFeeds } from './tensors.js';
@@ -39,9 +40,8 @@ const MOST_SOLVED = 1000;
 export const canSolve = ({ solve }: Pattern, { labels }: Pick<Rows, 'labels'>): boolean =>
   solve !== undefined && labels.length <= MOST_SOLVED;
 
-/** Why there is none of so many, for people. */
-export const saidOfMany = ({ labels }: Pick<Rows, 'labels'>): string =>
-  `a head in closed form is made of ${MOST_SOLVED} examples and views at most, and these are ${labels.length}: each class is its mean direction`;
+/** Why there is none of so many. */
+export const tooMany = ({ labels }: Pick<Rows, 'labels'>): TooMany => ({ most: MOST_SOLVED, count: labels.length });
 
 /** Parts that the examples are held back in, at most, and fewer, but two, of more than 200 rows: of each part a matrix is inverted. */
 const [MOST_FOLDS, LARGEST] = [5, 4e7];

@@ -1,6 +1,7 @@
 import type { AutoReport } from './auto.js';
 import type { HeldBack } from './held-back.js';
 import type { Profile } from './profile.js';
+import type { Reason } from './reasons.js';
 
 /**
  * What an image becomes below the moving weights of a pattern: enough to adapt and predict with that pattern again, without
@@ -23,7 +24,7 @@ export interface Example<Image extends ImageInput = Float32Array> {
   readonly image: Image;
 }
 
-export type { AutoReport, HeldBack };
+export type { AutoReport, HeldBack, Reason };
 
 export interface AdaptOptions {
   /**
@@ -94,10 +95,12 @@ export interface AdaptResult {
    * head is not made of examples, or a profile is gone on from.
    */
   readonly heldBack?: HeldBack;
-  /** Why no step was taken where some were asked for; absent where they were. */
+  /** Why no step was taken where some were asked for, in English; absent where they were. */
   readonly spared?: string;
   /** With `auto`: what was tried, and why the profile has its pattern. */
   readonly auto?: AutoReport;
+  /** The reason of `spared` or `auto` as data, for those who say it in another language. */
+  readonly why?: Reason;
   readonly milliseconds: AdaptTimings;
 }
 

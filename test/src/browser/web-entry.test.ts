@@ -57,6 +57,7 @@ describe('@whet/runtime/web', () => {
       'familiar',
       'freeze',
       'profile-store',
+      'reasons',
       'remember',
       'sha256',
       'upright-webp',

@@ -31,7 +31,7 @@ const queries = pictures({ a: 5 }).map(({ image }) => image);
 describe('auto', () => {
   it('asks about a head in closed form, and one of views too where the network does not tell them', async () => {
     const examples = pictures({ a: 5, b: 5, c: 5 });
-    const { profile, auto, heldBack, solved, losses } = await bundle.adapt(examples, { pattern: 'auto' });
+    const { profile, auto, why, heldBack, solved, losses } = await bundle.adapt(examples, { pattern: 'auto' });
     const [start, head, viewed, ...more] = auto?.trials ?? [];
     expect(start).toMatchObject({ pattern: 'head', steps: 0, solved: false, withViews: 0, heldBack: { asked: 15 } });
     expect(start?.views).toMatchObject({ asked: 18 });
@@ -40,6 +40,7 @@ describe('auto', () => {
     expect(viewed).toMatchObject({ pattern: 'head', steps: 0, solved: true, withViews: 6, heldBack: { asked: 15 } });
     expect(more).toEqual([]);
     expect(auto?.reason).toMatch(/^views of the examples have a loss of \d+\.\d+, of which a head was made too$/);
+    expect(why).toEqual({ code: 'tried-head-of-views', loss: auto?.trials[0]?.views?.loss, leavesNothing: false });
     expect([profile.pattern, profile.steps, solved, losses]).toEqual(['head', 0, true, []]);
     const best = auto?.trials.reduce((a, b) => ((b.heldBack?.loss ?? 0) <= (a.heldBack?.loss ?? 0) ? b : a));
     expect(heldBack?.asked).toBe(best?.heldBack?.asked);
@@ -99,10 +100,11 @@ describe('auto', () => {
   });
 
   it('takes no step within a budget of no time, and says why', async () => {
-    const { profile, auto } = await bundle.adapt(pictures({ a: 3, b: 3 }), { pattern: 'auto', budgetMs: 0 });
+    const { profile, auto, why } = await bundle.adapt(pictures({ a: 3, b: 3 }), { pattern: 'auto', budgetMs: 0 });
     expect([profile.pattern, profile.steps]).toEqual(['head', 0]);
     expect(auto?.trials).toHaveLength(1);
     expect(auto?.reason).toBe('the budget of 0 ms is spent');
+    expect(why).toEqual({ code: 'budget-spent', budgetMs: 0 });
   });
 
   it('is decided by views where each class has one example', async () => {

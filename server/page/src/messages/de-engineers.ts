@@ -1,3 +1,4 @@
+import { deReasons } from './de-reasons.js';
 import type { EngineersMessages } from './en-engineers.js';
 
 /** What stands under *For engineers*, in German. */
@@ -15,6 +16,7 @@ export const deEngineers: EngineersMessages = {
   solved: 'Nach dem Kopf aufgelöst',
   spared: (pattern: string) => `Keine Schritte von ${pattern}, nach dem Kopf aufgelöst`,
   noSteps: 'Keine Schritte',
+  reasons: deReasons,
   tried: 'probiert',
   steps: 'Schritte',
   right: 'richtig',

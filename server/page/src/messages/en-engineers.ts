@@ -1,4 +1,6 @@
-/** What stands under *For engineers*, in English. What the model's files and the runtime say of themselves is English in all languages. */
+import { enReasons } from './en-reasons.js';
+
+/** What stands under *For engineers*, in English. What the model's files say of themselves is English in all languages. */
 export const enEngineers = {
   about: 'Your examples choose: what they gain by moving, or nothing where no steps help.',
   pattern: 'Pattern: what may move',
@@ -14,6 +16,7 @@ export const enEngineers = {
   solved: 'Solved for the head',
   spared: (pattern: string) => `Took no steps of ${pattern}, solved for the head`,
   noSteps: 'Took no steps',
+  reasons: enReasons,
   tried: 'tried',
   steps: 'steps',
   right: 'right',

@@ -1,4 +1,5 @@
 import type { EngineersMessages } from './en-engineers.js';
+import { esReasons } from './es-reasons.js';
 
 /** What stands under *For engineers*, in Spanish. */
 export const esEngineers: EngineersMessages = {
@@ -15,6 +16,7 @@ export const esEngineers: EngineersMessages = {
   solved: 'Resuelto para la cabeza',
   spared: (pattern: string) => `Ningún paso de ${pattern}, resuelto para la cabeza`,
   noSteps: 'Ningún paso',
+  reasons: esReasons,
   tried: 'probado',
   steps: 'pasos',
   right: 'bien',

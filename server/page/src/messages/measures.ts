@@ -8,6 +8,9 @@ const rounded = (value: number, digits: number): string =>
 /** With one decimal. */
 export const decimal = (value: number): string => rounded(value, 1);
 
+/** A loss in a sentence, where more digits say nothing. */
+export const roundLoss = (value: number): string => rounded(value, 3);
+
 /** A loss, which may be as good as nothing, with so many digits that count. */
 export const loss = (value: number, digits = 4): string =>
   new Intl.NumberFormat(language.value, {

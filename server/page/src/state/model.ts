@@ -1,5 +1,5 @@
 import { labelKey, labelProblem, MAX_LABEL_BYTES } from '@whet/runtime/format';
-import type { AutoReport, HeldBack, Manifest, Preprocessing, StoredProfile } from '@whet/runtime/web';
+import type { AutoReport, HeldBack, Manifest, Preprocessing, Reason, StoredProfile } from '@whet/runtime/web';
 import { t } from '../messages/index.js';
 import { patternChoices } from './patterns.js';
 
@@ -44,10 +44,10 @@ export interface LastAdaptation {
   readonly backend: string;
   /** Examples that it was asked about and had not seen; absent where none could be held back. */
   readonly heldBack?: HeldBack;
-  /** Why no step was taken; absent where some were, or none were to be. */
-  readonly spared?: string;
-  /** What was tried, and why this pattern; absent where a person chose it. */
+  /** What was tried; absent where a person chose it. */
   readonly auto?: AutoReport;
+  /** Why this pattern, or why no step was taken; absent where some were, or none were to be. */
+  readonly why?: Reason;
   /** ms of moving everything, for the speed-up; absent until somebody asks. */
   readonly dense?: number;
 }

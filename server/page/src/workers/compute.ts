@@ -14,6 +14,7 @@ import {
   type Profile,
   ProfileError,
   type ProfileProblem,
+  type Reason,
   readProfile,
   usableThreads,
   type WebBackend,
@@ -85,9 +86,9 @@ export interface Adapted {
   readonly classes: readonly string[];
   readonly losses: readonly number[];
   readonly heldBack?: HeldBack;
-  /** Why no step was taken where some were asked for. */
-  readonly spared?: string;
   readonly auto?: AutoReport;
+  /** What `auto` chose by, or why no step was taken where some were asked for. */
+  readonly why?: Reason;
   readonly milliseconds: AdaptTimings;
   /** Examples that had to be encoded; the others were before. */
   readonly encoded: number;
@@ -193,13 +194,13 @@ const compute = {
         : await encodeOnce(open, asked, examples, signal);
     const encode = performance.now() - began;
     const adapted = await open.adapt(inputs, { ...request, onStep, signal });
-    const { profile, losses, heldBack, spared, auto, milliseconds } = adapted;
+    const { profile, losses, heldBack, auto, why, milliseconds } = adapted;
     const { pattern, classes } = profile;
     const times = { ...milliseconds, encode: encode + milliseconds.encode, total: encode + milliseconds.total };
     const told = {
       ...(heldBack ? { heldBack } : {}),
-      ...(spared === undefined ? {} : { spared }),
       ...(auto ? { auto } : {}),
+      ...(why ? { why } : {}),
     };
     return { bytes: profile.toBytes(), pattern, classes, losses, ...told, milliseconds: times, encoded };
   },

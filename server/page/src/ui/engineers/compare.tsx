@@ -5,6 +5,7 @@ import { cancel, compare } from '../../state/computing.js';
 import { classes, compared, comparing, comparison, missing, opened, people, personId } from '../../state/signals.js';
 import type { ComparedPattern } from '../../workers/hold-back.js';
 import { ScrollArea } from '../scroll-area.js';
+import { Columns } from './columns.js';
 
 const accuracyOf = ({ right, count }: ComparedPattern) => right / count;
 const percent = (value: number) => `${Math.round(100 * value)} %`;
@@ -79,15 +80,7 @@ function Results({ results }: { results: readonly ComparedPattern[] }) {
   return (
     <ScrollArea label={words.results}>
       <table class="compared">
-        <thead>
-          <tr>
-            {words.columns.map((name) => (
-              <th key={name} scope="col">
-                {name}
-              </th>
-            ))}
-          </tr>
-        </thead>
+        <Columns names={words.columns} />
         <tbody>
           {sorted.map((result) => (
             <tr key={result.pattern} data-pattern={result.pattern}>

@@ -1,20 +1,20 @@
-import type { AutoReport, HeldBack } from '@whet/runtime/web';
+import type { AutoReport, HeldBack, Reason } from '@whet/runtime/web';
 import { t } from '../../messages/index.js';
-import { loss } from '../../messages/measures.js';
+import { inMilliseconds, loss, roundLoss } from '../../messages/measures.js';
 import type { LastAdaptation } from '../../state/model.js';
 import { ScrollArea } from '../scroll-area.js';
+import { Columns } from './columns.js';
 
 /** How much of the examples came out right unseen, and why there were no steps, or what `auto` took and why; what it tried stands behind that. */
-export function AdaptOutcome({ last: { heldBack, spared, auto, losses, pattern } }: { last: LastAdaptation }) {
+export function AdaptOutcome({ last: { heldBack, auto, why, losses, pattern } }: { last: LastAdaptation }) {
   const words = t().engineers;
   const right = heldBack ? `${words.unseenRight(heldBack.right, heldBack.asked)}.` : '';
   if (!auto) {
-    if (!right && !spared) return null;
+    if (!right && !why) return null;
     return (
       <p class="quiet">
         {right}
-        {spared && ` ${words.spared(pattern)}: `}
-        {spared && <span lang="en">{spared}.</span>}
+        {why && ` ${words.spared(pattern)}: ${sayWhy(why)}.`}
       </p>
     );
   }
@@ -24,7 +24,8 @@ export function AdaptOutcome({ last: { heldBack, spared, auto, losses, pattern }
     <details class="tried">
       <summary class="quiet">
         {right && `${right} `}
-        {took}: <span lang="en">{auto.reason}.</span>
+        {took}
+        {why && `: ${sayWhy(why)}`}.
       </summary>
       <ScrollArea label={words.tried}>
         <Trials trials={auto.trials} />
@@ -33,21 +34,23 @@ export function AdaptOutcome({ last: { heldBack, spared, auto, losses, pattern }
   );
 }
 
+/** A reason in the language that is shown. */
+function sayWhy(reason: Reason): string {
+  const say = t().engineers.reasons[reason.code] as (of: object) => string;
+  return say({
+    ...reason,
+    ...('loss' in reason ? { loss: roundLoss(reason.loss) } : {}),
+    ...('budgetMs' in reason ? { budgetMs: inMilliseconds(reason.budgetMs) } : {}),
+  });
+}
+
 function Trials({ trials }: Pick<AutoReport, 'trials'>) {
   const words = t().engineers;
   const rightOf = ({ right, asked }: HeldBack, isOfViews: boolean) =>
     isOfViews ? words.rightOfViews(right, asked) : words.rightOf(right, asked);
   return (
     <table>
-      <thead>
-        <tr>
-          {[words.tried, words.steps, words.right, words.loss, 'ms'].map((name) => (
-            <th key={name} scope="col">
-              {name}
-            </th>
-          ))}
-        </tr>
-      </thead>
+      <Columns names={[words.tried, words.steps, words.right, words.loss, 'ms']} />
       <tbody>
         {trials.map(({ pattern, steps, solved, withViews, heldBack, views, milliseconds }) => {
           const told = heldBack ?? views;
