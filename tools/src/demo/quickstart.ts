@@ -113,13 +113,13 @@ function drawTasks(images: ReadonlyMap<string, readonly DemoImage[]>, seed: numb
   return SHOTS.map((shots) => ({ shots, queries, support: shuffled.flatMap((drawings) => drawings.slice(0, shots)) }));
 }
 
-/** Adapts by every pattern in turn, so that a slow moment of the machine meets all alike; the first round warms up. */
+/** Adapts by every pattern in turn, so that a slow moment of the machine meets all alike; the first round warms up, and is shown where it is the only one. */
 async function timeAll(url: string, task: Task, { model, dense }: Demo, patterns: readonly string[], repeats: number) {
   const answers = new Map(patterns.map((pattern) => [pattern, [] as AdaptAnswer[]]));
   for (let repeat = 0; repeat <= repeats; repeat++) {
     for (const pattern of patterns) {
       const answer = await adapt(url, task, { model, pattern, ...(pattern === dense ? { always: true } : {}) });
-      if (repeat > 0) answers.get(pattern)?.push(answer);
+      if (repeat > 0 || repeats === 0) answers.get(pattern)?.push(answer);
     }
   }
   return answers;
@@ -197,7 +197,7 @@ async function main(): Promise<void> {
       seed: { type: 'string', default: '1' },
       /** Images that are predicted, of all classes. */
       queries: { type: 'string', default: '75' },
-      /** Adaptations timed per row; the table shows medians. */
+      /** Adaptations timed per row, after one that warms up; the table shows medians. 0 shows the one that warms up. */
       repeats: { type: 'string', default: '5' },
     },
   });
@@ -218,7 +218,7 @@ async function main(): Promise<void> {
     process.stdout.write(`\n${formatTable(HEAD, rows)}\n`);
     process.stdout.write(
       `Accuracy on ${settings.queries} other images, one request each; guessing gets ${percent(1 / WAYS, 0)}. "0 steps": the head as it starts, before anything is learned.\n` +
-        `Times are medians: of ${settings.repeats} adaptations in the service, and of the requests as the caller sees them.\n` +
+        `Times are medians: of ${Math.max(1, settings.repeats)} adaptations in the service, and of the requests as the caller sees them.\n` +
         '* of encode + steps, over the pattern that moves most: "dense", all weights of the last five blocks of things’ network,\n' +
         '  and "full", all weights of the characters’ network, whose steps are always taken. "spared": views of the examples\n' +
         '  left steps nothing to learn.\n',
