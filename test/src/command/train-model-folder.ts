@@ -27,3 +27,15 @@ export async function trainModelFolder(): Promise<string> {
   await writeFile(join(root, 'settings.json'), JSON.stringify(gratingSettings));
   return root;
 }
+
+/** Waits for something to be so; throws where a command ends before. */
+export async function untilSo(going: Promise<{ readonly err: string }>, isSo: () => Promise<boolean>): Promise<void> {
+  let ended: { readonly err: string } | undefined;
+  void going.then((outcome) => {
+    ended = outcome;
+  });
+  while (!(await isSo())) {
+    if (ended) throw new Error(`ended before: ${ended.err}`);
+    await new Promise(setImmediate);
+  }
+}

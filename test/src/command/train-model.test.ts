@@ -6,7 +6,7 @@ import { loadBundle } from '@whet/runtime/node';
 import { modelRunConfigOf } from '@whet/trainer';
 import { afterAll, describe, expect, it } from 'vitest';
 import { networkOf } from '../compile/block-networks.js';
-import { cpu, gratingSettings, model, residual, tasks, trainModelFolder } from './train-model-folder.js';
+import { cpu, gratingSettings, model, residual, tasks, trainModelFolder, untilSo } from './train-model-folder.js';
 import { runWhet } from './whet-process.js';
 
 // `whet train --model` from end to end, on networks of a few channels and gratings of 8 x 8.
@@ -306,5 +306,17 @@ describe('whet train --model', () => {
     );
     const views = await whet('export', 'once/last.safetensors', ...model, '--views', '--out', 'x');
     expect(views.err).toContain('--views: expected without --model; --pattern NAME=SELECTION adds patterns');
+  });
+
+  it('stops while it encodes, and keeps nothing that is not whole', { timeout: 60_000 }, async () => {
+    const before = process.listenerCount('SIGINT');
+    const going = whet('train', '--model', 'other.onnx', '--data', 'near', '--run', 'stopped', ...cpu);
+    await untilSo(going, async () => process.listenerCount('SIGINT') > before);
+    process.emit('SIGINT', 'SIGINT');
+    const { code, err } = await going;
+    expect(err).toContain('stopped before the first step; what was encoded whole is kept');
+    expect(code).toBe(1);
+    const cached = await readdir(join(root, 'cache/whet'));
+    expect(cached.filter((name) => !name.endsWith('.features'))).toEqual([]);
   });
 });

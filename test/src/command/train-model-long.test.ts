@@ -1,48 +1,22 @@
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { networkOf } from '../compile/block-networks.js';
 import { lacking } from '../needs.js';
 import { CLASSIFIER, findOcrModel } from '../parity/ocr-models.js';
-import { cpu, gratingSettings, model, residual, tasks, trainModelFolder } from './train-model-folder.js';
+import { cpu, gratingSettings, model, tasks, trainModelFolder, untilSo } from './train-model-folder.js';
 import { runWhet } from './whet-process.js';
 
 const root = await trainModelFolder();
 afterAll(() => rm(root, { recursive: true, force: true }));
 const whet = (...args: string[]) => runWhet(root, args);
-await writeFile(join(root, 'other.onnx'), networkOf(residual, true, 3));
 
-/** Waits for something to be so; throws where a command ends before. */
-async function until(going: Promise<{ readonly err: string }>, isSo: () => Promise<boolean>): Promise<void> {
-  let ended: { readonly err: string } | undefined;
-  void going.then((outcome) => {
-    ended = outcome;
-  });
-  while (!(await isSo())) {
-    if (ended) throw new Error(`ended before: ${ended.err}`);
-    await new Promise(setImmediate);
-  }
-}
-
-describe('whet train --model, stopped', () => {
-  it('stops while it encodes, and keeps nothing that is not whole', { timeout: 60_000 }, async () => {
-    const before = process.listenerCount('SIGINT');
-    const going = whet('train', '--model', 'other.onnx', '--data', 'near', '--run', 'stopped', ...cpu);
-    await until(going, async () => process.listenerCount('SIGINT') > before);
-    process.emit('SIGINT', 'SIGINT');
-    const { code, err } = await going;
-    expect(err).toContain('stopped before the first step; what was encoded whole is kept');
-    expect(code).toBe(1);
-    const cached = await readdir(join(root, 'cache/whet'));
-    expect(cached.filter((name) => !name.endsWith('.features'))).toEqual([]);
-  });
-
+describe('whet train --model, at length', () => {
   it('stops while it validates, and keeps what it learned', { timeout: 120_000 }, async () => {
     const validation = { ...gratingSettings.validation, every: 1, tasks: 5000 };
     await writeFile(join(root, 'long.json'), JSON.stringify({ ...gratingSettings, validation }));
     const run = ['--run', 'validating', '--trainable', 'blocks:1', '--outer-steps', '3'];
     const going = whet('train', ...model, '--data', 'near', '--config', 'long.json', ...cpu, ...tasks, ...run);
-    await until(going, async () => (await readdir(root)).includes('validating'));
+    await untilSo(going, async () => (await readdir(root)).includes('validating'));
     process.emit('SIGINT', 'SIGINT');
     const { out } = await going;
     expect(out).toMatch(/stopped at step [01]; go on with --resume/);
