@@ -176,7 +176,7 @@ export function crossEntropy(
   g: GraphBuilder,
   logits: Value,
   labels: Value,
-  { weights, smoothing = 0 }: { readonly weights?: Value; readonly smoothing?: number } = {},
+  { weights, smoothing = 0 }: { readonly weights?: Value; readonly smoothing?: number | Value } = {},
 ): Value {
   return g.scope('loss', () => {
     const logProbabilities = g.apply('LogSoftmax', [logits], { axis: -1 });
@@ -190,8 +190,12 @@ export function crossEntropy(
 }
 
 /** `(1 - s) own + s mean` of log-probabilities, `[N]`. */
-function smoothed(g: GraphBuilder, own: Value, logProbabilities: Value, smoothing: number): Value {
+function smoothed(g: GraphBuilder, own: Value, logProbabilities: Value, smoothing: number | Value): Value {
   const mean = g.apply('ReduceMean', [logProbabilities, g.constant(int64s([1]))], { keepdims: 0 });
-  const part = (value: Value, share: number) => g.apply('Mul', [value, g.scalar(share)], {});
-  return g.apply('Add', [part(own, 1 - smoothing), part(mean, smoothing)], {});
+  const part = (value: Value, share: Value) => g.apply('Mul', [value, share], {});
+  const [most, rest] =
+    typeof smoothing === 'number'
+      ? [g.scalar(1 - smoothing), g.scalar(smoothing)]
+      : [g.apply('Sub', [g.scalar(1), smoothing], {}), smoothing];
+  return g.apply('Add', [part(own, most), part(mean, rest)], {});
 }

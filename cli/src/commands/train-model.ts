@@ -201,7 +201,6 @@ export async function runModelTraining(options: TrainCommandOptions): Promise<vo
 
   const graphs = await trainer.modelGraphs(model, candidates, {
     external: named.file.external,
-    smoothing: config.smoothing,
   });
   const prefix = await trainer.openPrefix(graphs.prefix, model.input.shape, graphs.features, options.threads);
   const madeBy = trainer.prefixKey(config, graphs);

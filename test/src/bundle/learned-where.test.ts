@@ -55,7 +55,7 @@ describe.each(['channel', 'weight', 'tensor'])('a bundle of masks per %s', (mask
     const adapted = await bundle.adapt(examples, { pattern: 'learned' });
     expect(adapted.losses.length).toBe(STEPS);
 
-    const { prefix: encode, gradient, features } = await modelGraphs(run.model, run.candidates, run.config);
+    const { prefix: encode, gradient, features } = await modelGraphs(run.model, run.candidates);
     const prefix = await openPrefix(encode, [3, 8, 8], features);
     const rows = { features: await prefix.encode(images), labels };
     const graph = await ortBackend({ threads: 1 }).compile(gradient);
@@ -68,7 +68,14 @@ describe.each(['channel', 'weight', 'tensor'])('a bundle of masks per %s', (mask
         return outputs;
       },
     };
-    const loop = { graph: recording, answers: graph, candidates: run.candidates, learned: run.state.learned };
+    const { smoothing } = run.config;
+    const loop = {
+      graph: recording,
+      answers: graph,
+      candidates: run.candidates,
+      learned: run.state.learned,
+      smoothing,
+    };
     const isPrototype = new Float32Array(images.length).fill(1);
     await walkTask(loop, { ways: WAYS, support: rows, isPrototype, query: rows }, STEPS, 'answers');
     losses.forEach((loss, i) => {

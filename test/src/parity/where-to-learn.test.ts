@@ -58,7 +58,14 @@ function imagesOf(each: number): { images: Tensor; labels: Int32Array } {
 const shotScale = (g: GraphBuilder, k: number): Value =>
   g.constant({ dtype: 'float32', shape: [1], data: Float64Array.of((40 * k) / (k + 5 / 3)) });
 
-/** All inner steps in one graph, and the gradients of what is learned. Inputs are what is learned; images are constants. */
+/** The share of each label that all classes have in inner steps. */
+const SMOOTHING = 0.1;
+const TIMES = 'times';
+
+/**
+ * All inner steps in one graph, and the gradients of what is learned: of the head's scale at itself, of all else by the loss at `times` that.
+ * Inputs are what is learned, and `times []`; images are constants.
+ */
 function unrolled(
   model: SourceModel,
   { tensors, learned }: Candidates,
@@ -101,7 +108,8 @@ function unrolled(
       { labels: supportLabels, support: ones },
       shotScale(g, SHOTS),
     );
-    const found = gradients(g, crossEntropy(g, multiply(logits, input(HEAD_SCALE)), supportLabels), phi);
+    const stepLoss = crossEntropy(g, multiply(logits, input(HEAD_SCALE)), supportLabels, { smoothing: SMOOTHING });
+    const found = gradients(g, stepLoss, phi);
     phi = tensors.map((candidate, i) => {
       const gradient = found[i] as Value;
       const logits = reshape(g, input(maskName(candidate)), candidate.mask.broadcast);
@@ -122,10 +130,19 @@ function unrolled(
     });
   }
   const head = cosineHead(g, directions(support), supportLabels, multiply(shotScale(g, SHOTS), input(HEAD_SCALE)));
-  const loss = crossEntropy(g, headLogits(g, directions(query), head), queryLabels);
-  const wanted = gradients(g, loss, [...inputs.values()]);
-  const outputs = new Map([...inputs.keys()].map((name, i) => [name, wanted[i] as Value]));
-  return { name: 'unrolled', inputs: [...inputs.values()], outputs: outputs.set('loss', loss) };
+  const logits = headLogits(g, directions(query), head);
+  const times = g.input(TIMES, []);
+  const loss = crossEntropy(g, multiply(logits, times), queryLabels);
+  const others = [...inputs].filter(([name]) => name !== HEAD_SCALE);
+  const wanted = gradients(
+    g,
+    loss,
+    others.map(([, value]) => value),
+  );
+  const [ofScale] = gradients(g, crossEntropy(g, logits, queryLabels), [input(HEAD_SCALE)]);
+  const outputs = new Map(others.map(([name], i) => [name, wanted[i] as Value]));
+  outputs.set(HEAD_SCALE, ofScale as Value).set('loss', loss);
+  return { name: 'unrolled', inputs: [...inputs.values(), times], outputs };
 }
 
 const learnedFeeds = (learned: Learned, specs: readonly { name: string; shape: readonly number[] }[]) =>
@@ -154,8 +171,6 @@ describe('the outer gradient in turns', () => {
         if (kind === 'mask' && i % 2 === 0) learned.get(name)?.value.fill(-0.1, 0, 1);
       }
       const [support, query] = [imagesOf(SHOTS), imagesOf(QUERIES)];
-      const expected = evaluate(unrolled(model, candidates, specs, support, query), learnedFeeds(learned, specs));
-
       const { prefix, gradient, features } = await modelGraphs(model, candidates);
       const encoded = await encode(prefix as Uint8Array, [support.images, query.images], features);
       const task: EncodedTask = {
@@ -166,8 +181,12 @@ describe('the outer gradient in turns', () => {
       };
       for (const backend of [referenceBackend, ortBackend({ threads: 1 })]) {
         const graph: Executable = await backend.compile(gradient);
-        const { loss, gradients: found } = await walkTask({ graph, answers: graph, candidates, learned }, task, STEPS);
+        const loop = { graph, answers: graph, candidates, learned, smoothing: SMOOTHING };
+        const { loss, times, gradients: found } = await walkTask(loop, task, STEPS);
         await graph.release();
+        const at: Tensor = { dtype: 'float32', shape: [], data: Float64Array.of(times) };
+        const feeds = learnedFeeds(learned, specs).set(TIMES, at);
+        const expected = evaluate(unrolled(model, candidates, specs, support, query), feeds);
         expect(apart([loss], expected.get('loss')?.data ?? [])).toBeLessThan(1e-4);
         expect([...found.keys()].sort()).toEqual(specs.map(({ name }) => name).sort());
         for (const kind of ['scale', 'rate', 'mask', 'start']) {

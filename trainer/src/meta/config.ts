@@ -65,7 +65,7 @@ const settingsSchema = z.strictObject({
     .min(0)
     .lt(1)
     .default(0.1)
-    .describe('The share of each label that all classes have in the loss, of steps as of query images'),
+    .describe('The share of each label that all classes have in the loss of inner steps'),
   innerRate: z
     .number()
     .positive()

@@ -4,6 +4,7 @@ import { gradientName, HEAD_SCALE } from '../pattern/gradient-graph.js';
 import { BETA_1, BETA_2, EPSILON } from '../pattern/optimizers.js';
 import type { Candidates } from './candidates.js';
 import { headScale, type Learned, maskName, rateName, startName, type TaskTensor, taskTensors } from './learned.js';
+import { type AskedRows, bestScale, lossAt } from './query-scale.js';
 
 // The first-order outer gradient without an unrolled graph: inner directions are constants of it, so that a step's graph and one of the query
 // gradient, run in turns, give all of it.
@@ -27,8 +28,10 @@ export interface EncodedTask {
 
 /** What a task says of what is learned. */
 export interface WalkedTask {
-  /** Of the query images, after the last step. */
+  /** Of the query images after the last step, at the scale of the head that makes it least. */
   readonly loss: number;
+  /** That scale, over the learned one. */
+  readonly times: number;
   readonly accuracy: number;
   /** By the names of what is learned. */
   readonly gradients: ReadonlyMap<string, Float32Array>;
@@ -40,6 +43,14 @@ const dataOf = (outputs: ReadonlyMap<string, Tensor>, name: string): ArrayLike<n
   if (!tensor) throw new Error(`the graph gave no output "${name}"`);
   return tensor.data;
 };
+
+/** Rows that classes are made of (1), those that are asked about, and how. */
+interface Asking {
+  readonly support: Float32Array;
+  readonly queries: Float32Array;
+  readonly smoothing?: number;
+  readonly times?: number;
+}
 
 /** A task on its way through the inner loop. */
 class Walk {
@@ -62,19 +73,19 @@ class Walk {
     [this.#walked, this.#m, this.#v] = [zeros(), zeros(), zeros()];
   }
 
-  /** What the graph is fed at phi. */
+  /** What the graph is fed at phi, `times` the learned scale of the head. */
   feeds(
     { features, labels }: EncodedRows,
     ways: number,
-    support: Float32Array,
-    queries: Float32Array,
+    { support, queries, smoothing = 0, times = 1 }: Asking,
   ): Map<string, Tensor> {
     const feeds = new Map<string, Tensor>([
       ['features', features],
       ['labels', { dtype: 'float32', shape: [labels.length, ways], data: oneHot(labels, ways) }],
       ['support', vector(support)],
       ['queries', vector(queries)],
-      [HEAD_SCALE, vector(Float32Array.of(headScale(this.learned)))],
+      [HEAD_SCALE, vector(Float32Array.of(times * headScale(this.learned)))],
+      ['smoothing', { dtype: 'float32', shape: [], data: Float32Array.of(smoothing) }],
     ]);
     this.tensors.forEach(({ candidate: { name, parameter } }, i) => {
       feeds.set(name, { dtype: 'float32', shape: parameter.shape, data: this.#phi[i] as Float32Array });
@@ -108,9 +119,7 @@ class Walk {
    * straight through, -A sum q D over what each logit covers, open or not; of a start q.
    */
   gradients(outputs: ReadonlyMap<string, Tensor>): Map<string, Float32Array> {
-    const found = new Map<string, Float32Array>([
-      [HEAD_SCALE, Float32Array.from(dataOf(outputs, gradientName(HEAD_SCALE)))],
-    ]);
+    const found = new Map<string, Float32Array>();
     const sums = new Map<string, Float64Array>();
     this.tensors.forEach(({ candidate, open, rate }, t) => {
       const query = dataOf(outputs, gradientName(candidate.name));
@@ -153,7 +162,7 @@ function together({ support, query }: EncodedTask): { rows: EncodedRows; own: Fl
 }
 
 /** Share of the rows from `first` on whose own class has the largest logit, as every other class's is smaller. */
-function accuracyFrom(logits: ArrayLike<number>, labels: Int32Array, ways: number, first: number): number {
+function accuracyOf({ logits, labels, ways, first }: AskedRows): number {
   let right = 0;
   for (let row = first; row < labels.length; row++) {
     const own = labels[row] as number;
@@ -173,14 +182,17 @@ export interface InnerLoop {
   readonly answers: Executable;
   readonly candidates: Candidates;
   readonly learned: Learned;
+  /** The share of each label that all classes have in the loss of inner steps. */
+  readonly smoothing: number;
 }
 
 /**
  * Adapts to a task in `steps` steps and asks about its query images, for what their loss says of what is learned (`gradients`) or for their
- * answers alone. A task of one prototype a class without views has no loss to step by, and stays at its start.
+ * answers alone. That loss is of plain labels, at the scale of the head that makes it least: at one scale for all tasks, or of smoothed labels, it would
+ * rise where steps tell classes farther apart, however right their answers are. The learned scale has the gradient of the loss at itself. A task of one prototype a class without views has no loss to step by, and stays at its start.
  */
 export async function walkTask(
-  { graph, answers, candidates, learned }: InnerLoop,
+  { graph, answers, candidates, learned, smoothing }: InnerLoop,
   task: EncodedTask,
   steps: number,
   wanted: 'gradients' | 'answers' = 'gradients',
@@ -189,15 +201,19 @@ export async function walkTask(
   const { ways, support, isPrototype } = task;
   const asked = askable(support, isPrototype);
   for (let step = 0; step < steps && asked.includes(1); step++) {
-    walk.step(await graph.run(walk.feeds(support, ways, isPrototype, asked)));
+    walk.step(await graph.run(walk.feeds(support, ways, { support: isPrototype, queries: asked, smoothing })));
   }
   const { rows, own } = together(task);
   const queries = own.map((each) => 1 - each);
-  const asking = wanted === 'gradients' ? graph : answers;
-  const outputs = await asking.run(walk.feeds(rows, ways, own, queries));
+  const asking = { support: own, queries };
+  const logits = dataOf(await answers.run(walk.feeds(rows, ways, asking)), 'logits');
+  const answered = { logits, labels: rows.labels, ways, first: support.labels.length };
+  const times = bestScale(answered);
+  const told = { loss: lossAt(answered, times).loss, times, accuracy: accuracyOf(answered) };
+  if (wanted === 'answers') return { ...told, gradients: new Map() };
+  const gradients = walk.gradients(await graph.run(walk.feeds(rows, ways, { ...asking, times })));
   return {
-    loss: dataOf(outputs, 'loss')[0] as number,
-    accuracy: accuracyFrom(dataOf(outputs, 'logits'), rows.labels, ways, support.labels.length),
-    gradients: wanted === 'gradients' ? walk.gradients(outputs) : new Map(),
+    ...told,
+    gradients: gradients.set(HEAD_SCALE, Float32Array.of(lossAt(answered, 1).slope / headScale(learned))),
   };
 }

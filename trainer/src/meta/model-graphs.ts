@@ -17,15 +17,15 @@ export interface ModelGraphs {
   readonly features: readonly number[];
 }
 
-/** The graphs of a model with a cosine head and candidates, with so much of each label for all classes in the loss. Throws {@link CompileError} where these cannot be differentiated. */
+/** The graphs of a model with a cosine head and candidates. Throws {@link CompileError} where these cannot be differentiated. */
 export async function modelGraphs(
   model: SourceModel,
   { tensors }: Candidates,
-  { external, smoothing = 0 }: { readonly external?: ExternalReader | undefined; readonly smoothing?: number } = {},
+  { external }: { readonly external?: ExternalReader | undefined } = {},
 ): Promise<ModelGraphs> {
   const moving = tensors.map(({ parameter }) => parameter);
   try {
-    const { source, exactly } = movingSource(model, undefined, moving, { head: 'cosine', smoothing });
+    const { source, exactly } = movingSource(model, undefined, moving, { head: 'cosine' });
     const { encode, gradient, features, boundary } = gradientGraph(source);
     const ends = boundaryOf(model, exactly, boundary);
     const prefix = await prefixOf(

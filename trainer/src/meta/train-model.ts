@@ -96,6 +96,7 @@ async function openLoops({
   backend,
   gradient,
   candidates,
+  config,
   state,
 }: TrainModelOptions): Promise<Loops & { readonly release: () => Promise<void> }> {
   const graph = await backend.compile(gradient);
@@ -108,7 +109,7 @@ async function openLoops({
     throw cause;
   }
   return {
-    training: { graph, answers, candidates, learned: state.learned },
+    training: { graph, answers, candidates, learned: state.learned, smoothing: config.smoothing },
     parallel: backend.parallel ?? 1,
     release: async () => {
       await graph.release();
@@ -242,9 +243,9 @@ export async function trainModel(options: TrainModelOptions): Promise<void> {
       }
       lastGood.confirm();
       window.push(
-        ...taken.map(({ of, outcome: { loss, accuracy } }) => ({
+        ...taken.map(({ of, outcome: { loss, times, accuracy } }) => ({
           of,
-          outcome: { loss, accuracy, gradients: new Map() },
+          outcome: { loss, times, accuracy, gradients: new Map() },
         })),
       );
       pace.steps++;

@@ -12,7 +12,7 @@ export const gradientName = (name: string): string => `grad/${name}`;
 export interface GradientGraph extends Pick<SplitPattern, 'encode'> {
   /**
    * From `features [N, ...]`, one-hot `labels [N, W]`, `support [N]` and `queries [N]` (1 for the rows that classes are made of, and for
-   * those that are asked about), `head.scale [1]` and the moving values to `loss`, `logits [N, W]` and `grad/<value>` of each and of the scale.
+   * those that are asked about), `head.scale [1]`, `smoothing []` (the share of each label that all classes have) and the moving values to `loss`, `logits [N, W]` and `grad/<value>` of each and of the scale.
    */
   readonly gradient: Graph;
   /** Shape of the features of one image. */
@@ -27,13 +27,14 @@ export interface GradientGraph extends Pick<SplitPattern, 'encode'> {
  * Throws an Error where the head is not made of examples, or the loss does not depend on a moving value.
  */
 export function gradientGraph(source: PatternSource): GradientGraph {
-  const { leaveOneOut, smoothing = 0 } = source;
+  const { leaveOneOut } = source;
   if (!leaveOneOut) throw new Error('gradients by prototypes need a head that is made of the examples');
   const { split, encode, featureShape, part } = splitPattern(source);
   const gradient = part('gradient', 'batch', (g, { output, features, values }) => {
     const labels = g.input('labels', ['N', 'W']);
     const [support, queries] = [g.input('support', ['N']), g.input('queries', ['N'])];
     const scale = g.input(HEAD_SCALE, [1]);
+    const smoothing = g.input('smoothing', []);
     const logits = g.apply('Mul', [leaveOneOut(g, output, labels, support), scale], {});
     const loss = crossEntropy(g, logits, labels, { weights: queries, smoothing });
     const wanted = new Map([...values, [HEAD_SCALE, scale]]);
@@ -47,7 +48,11 @@ export function gradientGraph(source: PatternSource): GradientGraph {
       if (!each) throw new Error(`the loss does not depend on "${name}"`);
       outputs.set(gradientName(name), each);
     });
-    return { name: 'gradient', inputs: [features, labels, support, queries, scale, ...values.values()], outputs };
+    return {
+      name: 'gradient',
+      inputs: [features, labels, support, queries, scale, smoothing, ...values.values()],
+      outputs,
+    };
   });
   return { encode, gradient, features: featureShape.slice(1) as number[], boundary: split.cut };
 }
