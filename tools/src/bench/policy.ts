@@ -1,9 +1,9 @@
 import { parseArgs } from 'node:util';
-import type { AdaptOptions, Example, Profile } from '@whet/runtime';
-import { decodeImage } from '@whet/runtime/images';
+import type { AdaptOptions } from '@whet/runtime';
 import { loadBundle } from '@whet/runtime/node';
-import { drawTasks, meanInterval } from '@whet/trainer';
-import { formatTable, openData, percent, recogniseData, signed } from 'whet';
+import { meanInterval } from '@whet/trainer';
+import { formatTable, percent, signed } from 'whet';
+import { policyTasks } from './policy-tasks.js';
 
 // What a policy of a bundle is chosen by: the loss of views of a task's examples, and what each way to end gains over the start.
 // npm run bench:policy -- BUNDLE --data DIR --data DIR --shots 5 --tasks 24
@@ -27,7 +27,7 @@ if (split !== 'validation' && split !== 'train' && split !== 'test') throw new E
 const shape = { ways: 5, shots: Number(values.shots), queries: Number(values.queries) };
 
 const bundle = await loadBundle(place);
-const { patterns, preprocessing } = bundle.manifest;
+const { patterns } = bundle.manifest;
 const names = Object.keys(patterns);
 const [head] = names.filter((name) => patterns[name]?.moving.length === 0);
 if (!head) throw new Error(`${place}: expected a pattern that moves the head alone`);
@@ -40,25 +40,10 @@ const ends: Readonly<Record<string, AdaptOptions>> = {
 
 const rows: string[][] = [];
 for (const directory of data) {
-  const files = await openData(await recogniseData(directory), split, { preprocessing });
+  const { name, drawn } = await policyTasks({ bundle, directory, split, tasks: Number(values.tasks), shape });
   const gains = new Map(Object.keys(ends).map((end) => [end, [] as number[]]));
   const [starts, losses]: [number[], number[]] = [[], []];
-  for (const { classes } of drawTasks({ bundle, files, tasks: Number(values.tasks), seed: 11 }, shape)) {
-    const picture = async ({ of, image }: { of: number; image: number }) => {
-      const { bytes, place: field } = await (files.classes[of] as (typeof files.classes)[number]).read(image);
-      return decodeImage(bytes, preprocessing, { field, isOwn: true });
-    };
-    const examples: Example[] = [];
-    const asked: Example[] = [];
-    for (const { name: label, support, queries } of classes) {
-      for (const each of support) examples.push({ label, image: await picture(each) });
-      for (const each of queries) asked.push({ label, image: await picture(each) });
-    }
-    const right = async (profile: Profile): Promise<number> => {
-      const images = asked.map(({ image }) => image);
-      const answers = await bundle.predict(profile, images);
-      return answers.filter(({ label }, i) => label === asked[i]?.label).length / asked.length;
-    };
+  for await (const { examples, right } of drawn) {
     const { profile } = await bundle.adapt(examples, { pattern: head, steps: 0 });
     const start = await right(profile);
     starts.push(start);
@@ -74,7 +59,7 @@ for (const directory of data) {
     const { mean, halfWidth } = meanInterval(all);
     return `${signed(100 * mean)} ± ${(100 * halfWidth).toFixed(1)}`;
   });
-  rows.push([files.name, between, percent(meanInterval(starts).mean), ...told]);
+  rows.push([name, between, percent(meanInterval(starts).mean), ...told]);
 }
 await bundle.release();
 process.stdout.write(
