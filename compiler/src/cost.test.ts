@@ -47,6 +47,19 @@ describe('the cost of a graph', () => {
     });
   });
 
+  it('counts a depthwise convolution whose weight is an input as one, with inputs that the graph does not name', () => {
+    const g = new GraphBuilder();
+    const attributes = {
+      kernel_shape: [3, 3],
+      strides: [1, 1],
+      dilations: [1, 1],
+      group: 8,
+      pads: [1, 1, 1, 1],
+    } as const;
+    const y = g.apply('Conv', [g.input('x', ['N', 8, 4, 4]), g.input('w', [8, 1, 3, 3])], attributes);
+    expect(graphCost(graphOf(y), { N: 2 }).multiplyAdds).toBe(2 * 8 * 16 * 9);
+  });
+
   it('refuses a symbol without a size', () => {
     const g = new GraphBuilder();
     const y = g.apply('Neg', [g.input('x', ['N', 'W'])], {});

@@ -31,7 +31,10 @@ test('the errors of the runtime are refusals, anything else a fault without reas
     field: 'steps',
     detail: 'steps: expected 1, got 2',
   });
-  expect(toProblem(new ProfileError('made with another bundle')).toBody()).toMatchObject({ status: 409 });
+  // Also where somebody's names are words of the system's.
+  for (const text of ['made with another bundle', 'pattern "EMFILE": too many open files']) {
+    expect(toProblem(new ProfileError(text)).toBody()).toMatchObject({ status: 409 });
+  }
   for (const fault of [new Error('secret'), new TypeError('secret'), 'secret', undefined, { status: 400 }]) {
     const body = toProblem(fault).toBody();
     expect(body).toMatchObject({
@@ -62,6 +65,9 @@ test.each<[Error, number, string]>([
     (code) => [failure(code), 503, LACKING] as [Error, number, string],
   ),
   [new Error('Could not load "secret": ERR_DLOPEN_FAILED: secret.so: Too many open files'), 503, LACKING],
+  // As they come from a thread, without their code.
+  [new Error('ENOMEM: not enough memory, read'), 503, LACKING],
+  [new Error('EAGAIN: resource temporarily unavailable, open'), 503, LACKING],
 ])('%s is told as what to do about it', (error, status, detail) => {
   const problem = toProblem(error);
   expect(problem.toBody()).toMatchObject({ status, detail });

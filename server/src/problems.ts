@@ -95,11 +95,11 @@ export function toProblem(error: unknown): Problem {
       'Retry-After': '2',
     });
   }
+  if (error instanceof ProfileError) return new Problem('profile-mismatch', 'profile', error.message);
   if (isShortage(error)) {
     const detail = 'expected a server with files, threads and memory left, got one without; try again soon';
     return new Problem('unavailable', 'request', detail, { 'Retry-After': '2' });
   }
-  if (error instanceof ProfileError) return new Problem('profile-mismatch', 'profile', error.message);
   // Express's router, of a parameter in the path.
   if (error instanceof URIError) {
     return new Problem('malformed-request', 'path', 'expected percent-encoding of UTF-8, got what cannot be decoded');

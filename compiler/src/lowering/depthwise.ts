@@ -19,14 +19,14 @@ interface Depthwise {
   readonly attributes: ConvAttributes;
 }
 
-/** How many images a graph is run on: one, as pictures to predict come, or all examples of a task. */
-export type RunsOn = 'one' | 'many';
+/** How many images a graph is run on: one, as pictures to predict come, or all examples of a task; where that is unknown, forward parts stay. */
+export type RunsOn = 'one' | 'many' | 'unknown';
 
 /**
  * Up to so many pairs of positions of input and output, a product with all of them is fastest (docs/bench/depthwise.md). The matrices are made
  * once a run, which of a single image are most of the work.
  */
-const MOST_PAIRS = { one: 256, many: 4096 } as const;
+const MOST_PAIRS = { one: 256, many: 4096, unknown: 0 } as const;
 
 const areaOf = ([height, width]: Size): number => height * width;
 

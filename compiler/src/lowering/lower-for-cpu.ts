@@ -10,7 +10,7 @@ import { weightGradientsForCpu } from './weight-gradient.js';
 const products = (runsOn: RunsOn) => [depthwiseAsMatrices(runsOn), transposedAsConvolution, weightGradientsForCpu];
 
 /** The part of {@link lowerForCpu} that decides what is multiplied and what is held; the rest is views. */
-export const productsForCpu: (graph: Graph) => Graph = lowerWith(...products('many'));
+export const productsForCpu: (graph: Graph) => Graph = lowerWith(...products('unknown'));
 
 const lowerFor = {
   one: lowerWith(...products('one'), poolByChannel, unitAxes, eraseSteering),
@@ -21,4 +21,4 @@ const lowerFor = {
  * The graph in ONNX's operators alone, in the forms that onnxruntime's CPU runs fastest on one image, or on many: the files of a
  * bundle are encoded from these, and sessions on the CPU. GPUs have {@link lowerForGpu}.
  */
-export const lowerForCpu = (graph: Graph, runsOn: RunsOn = 'one'): Graph => lowerFor[runsOn](graph);
+export const lowerForCpu = (graph: Graph, runsOn: keyof typeof lowerFor = 'one'): Graph => lowerFor[runsOn](graph);

@@ -142,7 +142,9 @@ export const weightGradientsForCpu: Pass = weightGradientsAs((g, x, dy, a) => {
   if (a.group > 1) return (isDepthwise(x, dy, a) ? asConvolution : asGroups)(g, x, dy, a);
   const [rows, columns] = imageSizeAt(dy, [2, 3]);
   const unfolded = canTurn(a) ? Math.min(...channelsOf(x, dy)) : channelsOf(x, dy)[0];
-  const isOneProduct = rows * columns <= FEW_POSITIONS || unfolded >= MANY_CHANNELS;
+  // Of a kernel of one entry nothing is unfolded, and images need not be turned.
+  const isUnfolded = a.kernel_shape.some((size) => size > 1);
+  const isOneProduct = rows * columns <= FEW_POSITIONS || (isUnfolded && unfolded >= MANY_CHANNELS);
   return unfoldingFewer(isOneProduct ? asRows : asMatrices)(g, x, dy, a);
 });
 

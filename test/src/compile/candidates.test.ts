@@ -100,6 +100,9 @@ describe('a budget', () => {
     await expect(deepestWithin(model, options, [timeBudget(9, 5, time)])).rejects.toThrow(
       'budget of 9 ms: expected a block within it, got 10 ms for the last one (5 steps on 25 images, encoding included)',
     );
+    await expect(deepestWithin(model, options, [timeBudget(9, 5, async () => 9.004)])).rejects.toThrow(
+      'budget of 9 ms: expected a block within it, got 9.004 ms',
+    );
     await expect(deepestWithin(model, options, [memoryBudget(0.001, model)])).rejects.toThrow(
       /^budget of 0.001 MB: expected a block within it, got [\d.]+ MB for the last one \(what a step on 25 images holds at once\)$/,
     );

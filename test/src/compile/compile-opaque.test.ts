@@ -155,7 +155,7 @@ describe('a frozen part that is not read', () => {
     await expectLearning(directory);
   });
 
-  it('may largestCount images on another axis inside, as an LSTM does', async () => {
+  it('may count images on another axis inside, as an LSTM does', async () => {
     const model = encodeModel({
       inputs: { x: ['N', 1, 6, 6] },
       opset: 14,

@@ -16,7 +16,7 @@ export const inner = (nodes: object[], output: string) => {
   return { type: 5, g: message.encode(graph).finish() };
 };
 
-/** Two convolutionsAround with `between` from `a` to `b` in the middle, pooled and classified. */
+/** Two convolutions with `between` from `a` to `b` in the middle, pooled and classified. */
 export function convolutionsAround(between: readonly TestNode[], more: Partial<TestModel> = {}): Uint8Array {
   return encodeModel({
     inputs: { x: ['N', 1, 8, 8] },

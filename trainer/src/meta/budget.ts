@@ -77,6 +77,15 @@ export const memoryBudget = (limit: number, model: SourceModel): DepthBudget => 
   needed: (candidates) => stepBytes(model, candidates) / 1e6,
 });
 
+/** A number above a limit, in whole numbers where that shows it, else with as many digits as tell them apart. */
+function shown(got: number, limit: number): string {
+  for (let digits = 0; digits < 6; digits++) {
+    const text = got.toFixed(digits);
+    if (Number(text) > limit) return text;
+  }
+  return String(got);
+}
+
 /**
  * The deepest block that may move within all budgets: blocks are tried from the head down, until one needs more. Throws {@link CompileError}
  * where none is within them.
@@ -94,7 +103,7 @@ export async function deepestWithin(
       if (got <= limit) continue;
       if (found !== undefined) return found;
       throw new CompileError(
-        `budget of ${limit} ${unit}: expected a block within it, got ${Number(got.toPrecision(3))} ${unit} for the last one (${of})`,
+        `budget of ${limit} ${unit}: expected a block within it, got ${shown(got, limit)} ${unit} for the last one (${of})`,
       );
     }
     found = deepest;

@@ -36,7 +36,9 @@ export function AdaptOutcome({ last: { heldBack, auto, why, losses, pattern } }:
 
 /** A reason in the language that is shown. */
 function sayWhy(reason: Reason): string {
-  const say = t().engineers.reasons[reason.code] as (of: object) => string;
+  // A page of another version may have kept one that this has no words for.
+  const say = t().engineers.reasons[reason.code] as ((of: object) => string) | undefined;
+  if (!say) return reason.code;
   return say({
     ...reason,
     ...('loss' in reason ? { loss: roundLoss(reason.loss) } : {}),
