@@ -72,8 +72,10 @@ describe.skipIf(!chromiumPath)(`the page on WebGPU (SwiftShader)${skipReason}`, 
   }, async (context) => {
     needsAdapter(context);
     const before = server.bundle.profileFromBytes(await driver.save());
+    // Watched for from before it begins: steps are told of for as long as they take.
+    const isStepping = driver.page.getByText(/^Step [1-9]/).waitFor();
     await driver.pattern('from-block4');
-    await driver.page.getByText(/^Step [1-9]/).waitFor();
+    await isStepping;
     await driver.page.waitForTimeout(500);
     const client = await browser.context.browser()?.newBrowserCDPSession();
     if (!client) throw new Error('expected a session with the browser');

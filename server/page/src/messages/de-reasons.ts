@@ -21,7 +21,8 @@ export const deReasons: ReasonMessages = {
   'nothing-to-ask': () => 'es gibt nichts zu fragen: ein Beispiel von jeder Klasse und keine Ansichten',
   'no-steps-wanted': () => 'es sollten keine Schritte sein',
   'budget-spent': ({ budgetMs }) => `${budget(budgetMs)}, sind um`,
-  'over-budget': ({ pattern, budgetMs }) => `„${pattern}“ dauert länger, als von den ${budgetMs}, die es gab, noch bleibt`,
+  'over-budget': ({ pattern, budgetMs }) =>
+    `„${pattern}“ dauert länger, als von den ${budgetMs}, die es gab, noch bleibt`,
   'gains-too-little': ({ pattern }) => `zurückgehaltene Beispiele gewinnen durch „${pattern}“ zu wenig`,
   gains: ({ pattern }) => `„${pattern}“ bringt etwas, und mehr bewegt keins`,
   'no-steps-gain': () => 'keine Schritte bringen etwas',
