@@ -84,9 +84,22 @@ describe('depthwise convolutions as products of whole images', () => {
   it.each<[string, Graph]>([
     ['kernels that read several channels', graphOf([4, 4], { group: 2 })],
     ['images of many positions', graphOf([9, 9], {})],
-    ['weights that are constants', graphOf([4, 4], {}, false, true)],
   ])('leaves %s', (_, graph) => {
     expect(depthwiseAsMatrices('many')(graph)).toEqual({ graph, changed: false });
+  });
+
+  it('leaves constant weights where one image is run, and makes matrices of them where many are', () => {
+    const graph = graphOf([4, 4], {}, false, true);
+    expect(depthwiseAsMatrices('one')(graph)).toEqual({ graph, changed: false });
+    const { graph: lowered, changed } = depthwiseAsMatrices('many')(graph);
+    expect(changed).toBe(true);
+    for (const op of ['Conv', 'ConvTranspose'] as const) expect(opsOf(lowered)).not.toContain(op);
+    const [expected, found] = [run(graph), run(lowered)];
+    for (const name of ['y', 'dx']) {
+      expected.get(name)?.data.forEach((value, i) => {
+        expect(found.get(name)?.data[i]).toBeCloseTo(value as number, 10);
+      });
+    }
   });
 
   it.each([

@@ -34,8 +34,8 @@ const areaOf = ([height, width]: Size): number => height * width;
 function depthwiseOf({ op, inputs, output, attributes }: Node, runsOn: RunsOn): Depthwise | undefined {
   if (op !== 'Conv' && op !== 'ConvTranspose' && op !== 'ConvWeightGradient') return undefined;
   const [first, second] = inputs as readonly [Value, Value];
-  // What is constant, onnxruntime arranges for its own kernels when it opens a graph.
-  if (op !== 'ConvWeightGradient' && second.constant) return undefined;
+  // What is constant, onnxruntime arranges for its own kernels when it opens a graph; between gradients it does not, and makes the matrices once.
+  if (op !== 'ConvWeightGradient' && second.constant && runsOn !== 'many') return undefined;
   const result = op === 'ConvWeightGradient' ? second : output;
   const [from, to] = op === 'ConvTranspose' ? [result, first] : [first, result];
   const sizes = [from, to].map(({ shape }) => shape.slice(1));

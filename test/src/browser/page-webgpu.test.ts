@@ -72,15 +72,20 @@ describe.skipIf(!chromiumPath)(`the page on WebGPU (SwiftShader)${skipReason}`, 
   }, async (context) => {
     needsAdapter(context);
     const before = server.bundle.profileFromBytes(await driver.save());
-    // Watched for from before it begins: steps are told of for as long as they take.
-    const isStepping = driver.page.getByText(/^Step [1-9]/).waitFor();
+    // Watched for from before it begins: steps are told of for as long as they take. A GPU in software may be lost by itself, too.
+    const lost = driver.page.getByText(/Now WebAssembly.*WebGPU was lost/);
+    const isStepping = driver.page
+      .getByText(/^Step [1-9]/)
+      .or(lost)
+      .first()
+      .waitFor();
     await driver.pattern('from-block4');
     await isStepping;
     await driver.page.waitForTimeout(500);
     const client = await browser.context.browser()?.newBrowserCDPSession();
     if (!client) throw new Error('expected a session with the browser');
     await client.send('Browser.crashGpuProcess').catch(() => {});
-    await driver.page.getByText(/Now WebAssembly.*WebGPU was lost/).waitFor({ timeout: 170_000 });
+    await lost.waitFor({ timeout: 170_000 });
     await driver.page.locator('.engineers[data-adapted="from-block4"]').waitFor({ timeout: 170_000 });
     const profile = server.bundle.profileFromBytes(await driver.save());
     expect(profile.pattern).toBe('from-block4');

@@ -39,7 +39,13 @@ const PLAYWRIGHT_DISABLES = [
   'PreconnectToSearch',
   'ThirdPartyStoragePartitioning',
 ];
-const GPU_ARGUMENTS = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--enable-features=Vulkan'];
+const GPU_ARGUMENTS = [
+  '--enable-unsafe-webgpu',
+  '--use-webgpu-adapter=swiftshader',
+  '--enable-features=Vulkan',
+  // It ends what takes long, as a GPU in software does on a busy machine.
+  '--disable-gpu-watchdog',
+];
 
 type ContextOptions = NonNullable<Parameters<Browser['newContext']>[0]>;
 
