@@ -118,7 +118,7 @@ const rewriteFor = (runsOn: RunsOn): Pass =>
 
 /**
  * Makes products of whole images, one for each channel, of depthwise convolutions of small images and of their gradients: with weights that
- * are not constants onnxruntime's CPU unfolds each channel by itself. Gradients of such weights are of many images.
+ * are not constants, and between gradients, onnxruntime's CPU unfolds each channel by itself. A graph with gradients of weights runs on many.
  */
 export function depthwiseAsMatrices(runsOn: RunsOn): Pass {
   return (graph) => {

@@ -1,8 +1,7 @@
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Preprocessing } from '@whet/runtime';
-import { generatorFor } from '@whet/trainer';
+import { generatorFor, omniglotPreprocessing } from '@whet/trainer';
 import sharp from 'sharp';
 import { expect, test } from 'vitest';
 import { farCharacter, makeFarCharacters } from './far-characters.js';
@@ -47,17 +46,7 @@ test('class folders of both splits, other classes in each', async () => {
         for (let i = 0; i < 3; i++) await writeFile(join(place, `${i}.png`), await paper(i % 2 === 0));
       }
     }
-    const preprocessing: Preprocessing = {
-      width: 32,
-      height: 32,
-      channels: 3,
-      fit: 'cover',
-      background: 255,
-      kernel: 'cubic',
-      invert: false,
-      mean: [0, 0, 0],
-      std: [1, 1, 1],
-    };
+    const preprocessing = omniglotPreprocessing(32);
     const out = join(folder, 'out');
     const made = await makeFarCharacters({ data: join(folder, 'in'), out, classes: 2, preprocessing });
     expect(made).toEqual({ train: 2, validation: 2 });
