@@ -16,7 +16,8 @@ export default defineConfig({
     hookTimeout: 120_000,
     // What comes sooner or later, also on a machine that does other things: a second, as is usual, is not much there.
     expect: { poll: { timeout: 30_000 } },
-    maxWorkers: 3,
+    // More than the two cores that the tests are meant for, as they wait for browsers and servers.
+    maxWorkers: 4,
     // A worker keeps what it has imported from one file to the next: half of the time of the fast tests.
     isolate: false,
     sequence: { sequencer: SlowFirst },

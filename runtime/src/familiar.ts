@@ -6,7 +6,7 @@ import { leftOutLogits } from './objectives.js';
 import type { Pattern } from './pattern.js';
 import type { ProfileValue } from './profile.js';
 import { askable, presentClasses, type Rows, viewedRows, withoutViews } from './rows.js';
-import { askSolved, askStrangers } from './solve.js';
+import { askStrangers } from './solve.js';
 import { startHead } from './start-head.js';
 import { dataOf, storedTensors, type TensorFeeds } from './tensors.js';
 
@@ -122,8 +122,9 @@ export async function familiarity(
   const logits = own.map((value) => value / scale);
   const cosines = { logits, labels: rows.labels, counts: rows.support };
   const isAsked = asked !== undefined && !moved && rows.labels.length === all.labels.length;
-  const held = share > 0 ? (isAsked ? asked : await askSolved(pattern, rows, below)) : askedAlike(cosines, rows);
-  const left = share > 0 ? await askStrangers(pattern, rows, below) : cosines;
+  const both = share > 0 ? await askStrangers(pattern, rows, below, !isAsked) : undefined;
+  const held = both ? (isAsked ? asked : both.held) : askedAlike(cosines, rows);
+  const left = both?.strangers ?? cosines;
   const strangers = spreadOf(nearest(without(cosines, left, share), false));
   const near = held
     ? spreadOf(nearest(without(cosines, held, share), true))

@@ -67,16 +67,32 @@ function foldsOf({ examples, labels, support }: Omit<Rows, 'encoded' | 'ways'>):
   );
 }
 
-/** What examples are taken for by heads in closed form that are made without them; undefined where every class has but one. */
-export async function askSolved(pattern: Pattern, rows: Rows, below: TensorFeeds): Promise<Asked | undefined> {
-  const { labels } = rows;
+/** Heads in closed form that answer for examples: which rows each is made of, 1 or 0 `[K * N]`, and which of them each row is asked of. */
+interface Asking {
+  readonly kept: Float32Array;
+  readonly heads: Int32Array;
+}
+
+/** Heads that are made without some of the rows: the k-th without those whose number is k. */
+const leavingOut = (numbers: Int32Array, count: number): Asking => ({
+  kept: Float32Array.from({ length: count * numbers.length }, (_, at) =>
+    numbers[at % numbers.length] === Math.floor(at / numbers.length) ? 0 : 1,
+  ),
+  heads: numbers,
+});
+
+/** Each row asked of a head that is made without it; undefined where every class has but one. */
+function askingOfRows(rows: Rows): Asking | undefined {
   const folds = foldsOf(rows);
   const count = Math.max(...folds) + 1;
-  if (count === 0) return undefined;
-  const kept = Float32Array.from({ length: count * labels.length }, (_, at) =>
-    folds[at % labels.length] === Math.floor(at / labels.length) ? 0 : 1,
-  );
-  return picked(await solve(pattern, rows, below, kept), rows, folds);
+  return count === 0 ? undefined : leavingOut(folds, count);
+}
+
+/** What examples are taken for by heads in closed form that are made without them; undefined where every class has but one. */
+export async function askSolved(pattern: Pattern, rows: Rows, below: TensorFeeds): Promise<Asked | undefined> {
+  const asking = askingOfRows(rows);
+  if (!asking) return undefined;
+  return picked(await solve(pattern, rows, below, asking.kept), rows, asking.heads);
 }
 
 /** What each row is taken for by the head that it is no part of, by its number; rows without one do not count, nor do views. */
@@ -97,13 +113,31 @@ function picked(heads: TensorFeeds, { labels, ways, support }: Rows, numbers: In
 /** Classes that are left out one after the other, at most: the first ones tell enough. */
 const MOST_STRANGERS = 10;
 
-/** What examples are taken for by heads in closed form of the other classes, their own one left out; of the first classes. */
-export async function askStrangers(pattern: Pattern, rows: Rows, below: TensorFeeds): Promise<Asked> {
-  const { labels, ways } = rows;
+/** Each row asked of a head of the other classes, its own one left out; of the first classes. */
+function askingOfClasses({ labels, ways }: Rows): Asking {
   const most = Math.max(2, Math.min(MOST_STRANGERS, Math.floor(LARGEST / labels.length ** 3)));
-  const count = Math.min(ways, most);
-  const kept = Float32Array.from({ length: count * labels.length }, (_, at) =>
-    labels[at % labels.length] === Math.floor(at / labels.length) ? 0 : 1,
-  );
-  return picked(await solve(pattern, rows, below, kept), rows, labels);
+  return leavingOut(labels, Math.min(ways, most));
+}
+
+/**
+ * What examples are taken for by heads in closed form of the other classes, their own one left out; of the first classes. And, where that is
+ * wanted and a class has two, by heads that are made without them, as {@link askSolved} says: what is below the head is computed once for both.
+ */
+export async function askStrangers(
+  pattern: Pattern,
+  rows: Rows,
+  below: TensorFeeds,
+  wantsHeld: boolean,
+): Promise<{ readonly strangers: Asked; readonly held: Asked | undefined }> {
+  const classes = askingOfClasses(rows);
+  const own = wantsHeld ? askingOfRows(rows) : undefined;
+  if (!own)
+    return { strangers: picked(await solve(pattern, rows, below, classes.kept), rows, classes.heads), held: undefined };
+  const first = own.kept.length / rows.labels.length;
+  const kept = new Float32Array(own.kept.length + classes.kept.length);
+  kept.set(own.kept);
+  kept.set(classes.kept, own.kept.length);
+  const heads = await solve(pattern, rows, below, kept);
+  const after = classes.heads.map((head) => head + first);
+  return { strangers: picked(heads, rows, after), held: picked(heads, rows, own.heads) };
 }

@@ -172,12 +172,11 @@ describe.skipIf(!chromiumPath)(`what the page keeps and shares${skipReason}`, ()
   });
 
   it.each([
-    ['a phone', 390, 3],
-    ['a small phone', 320, 2],
-    ['a desktop', 1280, 1],
+    ['phones', 2, [390, 320]],
+    ['a desktop', 1, [1280]],
   ])(
     'on %s, a QR code of a link that is read from the screen, also of what is changed meanwhile',
-    async (_, width, deviceScaleFactor) => {
+    async (_, deviceScaleFactor, widths) => {
       const other = await browser.another({ viewport: { width: 1280, height: 800 }, deviceScaleFactor });
       const [sender, changer] = [
         new PageDriver(await other.context.newPage()),
@@ -193,7 +192,6 @@ describe.skipIf(!chromiumPath)(`what the page keeps and shares${skipReason}`, ()
       // Long enough for a version that jsqr reads: it has wrong numbers of version 23.
       const [first, later] = ['What stands in streets', 'What hangs on walls'].map((text) => text.padEnd(76, '.'));
       await sender.rename(first as string);
-      await page.setViewportSize({ width, height: 800 });
       await sender.button('Share a link').click();
       const seen = async () => {
         const code = page.getByRole('img', { name: 'QR code of the link' });
@@ -209,11 +207,14 @@ describe.skipIf(!chromiumPath)(`what the page keeps and shares${skipReason}`, ()
         return jsqr.default(new Uint8ClampedArray(data), info.width, info.height)?.data;
       };
       const link = await sender.link();
-      expect(await seen()).toBe(link);
-      const buttons = await page.locator('dialog[open] .row.end button').all();
-      const tops = await Promise.all(buttons.map(async (button) => (await button.boundingBox())?.y));
-      // Side by side, where three have room.
-      expect(new Set(tops).size).toBeLessThanOrEqual(width < 390 ? 2 : 1);
+      for (const width of widths) {
+        await page.setViewportSize({ width, height: 800 });
+        await expect.poll(seen).toBe(link);
+        const buttons = await page.locator('dialog[open] .row.end button').all();
+        const tops = await Promise.all(buttons.map(async (button) => (await button.boundingBox())?.y));
+        // Side by side, where three have room.
+        expect(new Set(tops).size).toBeLessThanOrEqual(width < 390 ? 2 : 1);
+      }
       await changer.open(server.url);
       await changer.rename(later as string);
       await expect.poll(() => page.getByLabel('Link', { exact: true }).inputValue()).toContain('name=What+hangs');
