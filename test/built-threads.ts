@@ -12,7 +12,8 @@ export const builtThreads = (condition: string): Plugin => ({
   enforce: 'pre',
   configResolved({ ssr }) {
     // Vitest hands these on to Node.js, and so to every thread; Vite has its own copy.
-    if (ssr.resolve) ssr.resolve.conditions = ssr.resolve.conditions?.filter((each) => each !== condition);
+    const { resolve } = ssr;
+    if (resolve?.conditions) resolve.conditions = resolve.conditions.filter((each) => each !== condition);
   },
   transform(code, id) {
     const folder = id.lastIndexOf('/src/');
