@@ -51,4 +51,15 @@ describe('an export', () => {
     await expect(exportTo(directory, { config: { ...config, ...settings }, state })).rejects.toThrow(message);
     await expect(stat(directory)).rejects.toThrow('ENOENT');
   });
+
+  it('refuses images that the network does not take', async () => {
+    const directory = join(await mkdtemp(join(tmpdir(), 'whet-export-')), 'bundle');
+    const checkpoint = tinyCheckpoint();
+    const { imageSize } = checkpoint.config.model;
+    const coloured = { ...checkpoint.config, model: { ...checkpoint.config.model, imageChannels: 3 as const } };
+    await expect(exportTo(directory, { ...checkpoint, config: coloured })).rejects.toThrow(
+      `preprocessing: expected images of ${imageSize} x ${imageSize} x 3 (model.imageSize, model.imageChannels), got ${imageSize} x ${imageSize} x 1`,
+    );
+    await expect(stat(directory)).rejects.toThrow('ENOENT');
+  });
 });

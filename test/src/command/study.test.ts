@@ -30,7 +30,7 @@ test('the table of rules gives the mean over seeds, its interval, and each seed'
     '| anil | anil | 0.1 | 50.00 ± 1.00 (50.00) |',
     '',
   ]);
-  const times = { shapes: [{ ways: 5, shots: 5 }], milliseconds: new Map([['maml', [12.34]]]) };
+  const times = { normalization: 'layer', shapes: [{ ways: 5, shots: 5 }], milliseconds: { maml: [12.34] } };
   const timed = formatStudy([...cells, cell('boil', 'layer', 1, 0.8, 0.01)], [{ ways: 5, shots: 1 }], times);
   expect(timed.split('\n').slice(2, 9)).toEqual([
     '| method | moves | inner rate | 5-way 1-shot | ms to adapt, 5-way 5-shot |',

@@ -9,7 +9,9 @@ import {
   frozenShare,
   type Interval,
   loadCheckpoint,
+  type NormalizationName,
   newRun,
+  normalizations,
   openMetrics,
   ortBackend,
   type Rule,
@@ -19,7 +21,7 @@ import {
 } from '@whet/trainer';
 import { loadData, recogniseData } from 'whet';
 import { layersMove, type Method, methods } from './methods.js';
-import { type Cell, formatStudy } from './table.js';
+import { type Cell, formatStudy, type Times } from './table.js';
 import { type Exportable, timeMethods } from './times.js';
 
 const { values: options } = parseArgs({
@@ -35,7 +37,7 @@ const { values: options } = parseArgs({
     threads: { type: 'string', default: '1' },
     /** Points of validation accuracy that a lambda pattern may lose. */
     budget: { type: 'string', default: '1' },
-    /** Rounds of timing adaptation, of `layer` networks of the first seed; wants an idle machine. */
+    /** Rounds of timing adaptation, of the first seed’s networks of the first normalization that a device has; wants an idle machine. */
     times: { type: 'string' },
   },
 });
@@ -79,6 +81,7 @@ async function trained(directory: string, settings: object, from?: string): Prom
   const last = join(directory, 'last.safetensors');
   const run = existsSync(last) ? await resumeFrom(last) : await newRun(settings, from);
   const { config, state } = run;
+  config.preprocessing = dataset.preprocessing;
   if (state.step === config.outerSteps) return run;
   log(`${directory}: from step ${state.step} of ${config.outerSteps}`);
   await train({
@@ -191,18 +194,22 @@ for (const method of methods) {
   }
 }
 const timesFile = join(out, 'times.json');
-if (options.times) {
+const isExported = (name: string) => !('obstacle' in normalizations[name as NormalizationName].bundle);
+const timed = options.normalizations.find(isExported);
+if (options.times && timed) {
   const exportable: Exportable[] = [];
   for (const { name, run, adapts, steps } of methods) {
-    const cell = cells.find(({ method, normalization }) => method === name && normalization === 'layer');
+    const cell = cells.find(({ method, normalization }) => method === name && normalization === timed);
     if (!cell) continue;
-    const checkpoint = await loadCheckpoint(join(out, 'layer', `${run}-${cell.seed}`, 'last.safetensors'));
+    const checkpoint = await loadCheckpoint(join(out, timed, `${run}-${cell.seed}`, 'last.safetensors'));
     const known = adapts === 'search' ? layersMove(cell.moves.split('+')) : adapts;
     const rule = known ?? (rules.get(checkpoint.config.rule) as Rule);
     exportable.push({ method: name, checkpoint, rule, steps: steps ?? checkpoint.config.innerSteps });
   }
   const found = await timeMethods(exportable, dataset.preprocessing, recipe.timed, Number(options.times));
-  await writeFile(timesFile, JSON.stringify([...found]));
+  await writeFile(timesFile, JSON.stringify({ normalization: timed, milliseconds: Object.fromEntries(found) }));
 }
-const times = existsSync(timesFile) ? (JSON.parse(await readFile(timesFile, 'utf8')) as [string, number[]][]) : [];
-process.stdout.write(formatStudy(cells, recipe.shapes, { shapes: recipe.timed, milliseconds: new Map(times) }));
+const times = existsSync(timesFile)
+  ? (JSON.parse(await readFile(timesFile, 'utf8')) as Omit<Times, 'shapes'>)
+  : undefined;
+process.stdout.write(formatStudy(cells, recipe.shapes, times && { ...times, shapes: recipe.timed }));

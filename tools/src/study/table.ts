@@ -36,17 +36,18 @@ interface Shape {
   readonly shots: number;
 }
 
-/** Median milliseconds to adapt by method, for each shape; those of `layer` networks. */
+/** Median milliseconds to adapt by method, for each shape, of networks of one normalization. */
 export interface Times {
+  readonly normalization: string;
   readonly shapes: readonly Shape[];
-  readonly milliseconds: ReadonlyMap<string, readonly number[]>;
+  readonly milliseconds: Readonly<Record<string, readonly number[]>>;
 }
 
 /** One Markdown table per normalization, a row per method. */
 export function formatStudy(cells: readonly Cell[], shapes: readonly Shape[], times?: Times): string {
   return [...new Set(cells.map(({ normalization }) => normalization))]
     .map((normalization) => {
-      const timed = normalization === 'layer' && times?.milliseconds.size ? times.shapes : [];
+      const timed = normalization === times?.normalization ? times.shapes : [];
       const here = cells.filter((cell) => cell.normalization === normalization);
       const stepped = here.some(({ oneStep }) => oneStep) ? shapes : [];
       const rows = [...new Set(here.map(({ method }) => method))].map((method) => {
@@ -58,7 +59,7 @@ export function formatStudy(cells: readonly Cell[], shapes: readonly Shape[], ti
         const single = stepped.map((_, i) =>
           after.length > 0 ? overSeeds(after.map((each) => each[i] as Interval)) : '-',
         );
-        const adapt = timed.map((_, i) => times?.milliseconds.get(method)?.[i]?.toFixed(1) ?? '-');
+        const adapt = timed.map((_, i) => times?.milliseconds[method]?.[i]?.toFixed(1) ?? '-');
         return `| ${[method, moves, rates, ...accuracies, ...single, ...adapt].join(' | ')} |`;
       });
       const after = stepped.map(({ ways, shots }) => `${ways}-way ${shots}-shot, one step`);

@@ -9,6 +9,7 @@ import {
 } from '../bundle/files.js';
 import { writeBundle } from '../bundle/folder.js';
 import { type QuantizeOptions, quantizeDraft } from '../quantize/quantize-draft.js';
+import { checkImages } from '../training/check-images.js';
 import type { Checkpoint } from '../training/checkpoint.js';
 import { frozenShare } from '../training/masks.js';
 import { buildPatternGraphs } from './pattern-graphs.js';
@@ -54,13 +55,14 @@ export async function exportBundle(options: ExportOptions): Promise<Manifest> {
   return manifest;
 }
 
-/** Compiles a checkpoint into the files of a bundle, by their paths. */
+/** Compiles a checkpoint into the files of a bundle, by their paths. Throws {@link DataError} where images are prepared as its network does not take them. */
 export const buildBundle = (options: BundleOptions): { manifest: Manifest; contents: Map<string, Uint8Array> } =>
   bundleFiles(bundleDraft(options));
 
 function bundleDraft(options: BundleOptions): BundleDraft {
   const { checkpoint } = options;
   const { config, state } = checkpoint;
+  checkImages(config, { name: 'preprocessing', preprocessing: options.preprocessing });
   const { innerSteps, innerRate, head, normalization } = config;
   const { steps = innerSteps, rate = innerRate } = options;
   let featureLength = 0;
