@@ -120,8 +120,9 @@ function askingOfClasses({ labels, ways }: Rows): Asking {
 }
 
 /**
- * What examples are taken for by heads in closed form of the other classes, their own one left out; of the first classes. And, where that is
- * wanted and a class has two, by heads that are made without them, as {@link askSolved} says: what is below the head is computed once for both.
+ * What examples are taken for, logits `[N, W]` each: `strangers` by heads in closed form of the other classes, their own one left out, of the
+ * first classes; `held`, where that is wanted and a class has two, by heads that are made without them, as {@link askSolved} says. What is
+ * below the heads is computed once for both.
  */
 export async function askStrangers(
   pattern: Pattern,
@@ -131,13 +132,9 @@ export async function askStrangers(
 ): Promise<{ readonly strangers: Asked; readonly held: Asked | undefined }> {
   const classes = askingOfClasses(rows);
   const own = wantsHeld ? askingOfRows(rows) : undefined;
-  if (!own)
-    return { strangers: picked(await solve(pattern, rows, below, classes.kept), rows, classes.heads), held: undefined };
-  const first = own.kept.length / rows.labels.length;
-  const kept = new Float32Array(own.kept.length + classes.kept.length);
-  kept.set(own.kept);
-  kept.set(classes.kept, own.kept.length);
+  const first = (own?.kept.length ?? 0) / rows.labels.length;
+  const kept = Float32Array.from([...(own?.kept ?? []), ...classes.kept]);
   const heads = await solve(pattern, rows, below, kept);
   const after = classes.heads.map((head) => head + first);
-  return { strangers: picked(heads, rows, after), held: picked(heads, rows, own.heads) };
+  return { strangers: picked(heads, rows, after), held: own && picked(heads, rows, own.heads) };
 }

@@ -171,13 +171,18 @@ async function exportNetwork(path: string, options: ExportOptions, stored: Store
   }
   const provenance = await provenanceOf(options);
   const name = options.name ?? nameOfPlace(options.out);
+  const { model, preprocessing } = checkpoint.config;
+  // Checkpoints of drawings, from before they said how images are prepared.
+  if (!preprocessing && model.imageChannels !== 1) {
+    throw new Error(`${path}: expected a checkpoint that says how images are prepared (preprocessing), got none`);
+  }
   return trainer.exportBundle({
     checkpoint,
     directory: options.out,
     name,
     version: options.bundleVersion,
     description: options.description ?? `${checkpoint.config.model.architecture}, ${checkpoint.config.rule}`,
-    preprocessing: checkpoint.config.preprocessing ?? trainer.omniglotPreprocessing(checkpoint.config.model.imageSize),
+    preprocessing: preprocessing ?? trainer.omniglotPreprocessing(model.imageSize),
     patterns,
     provenance: { ...provenance, ...(found ? { search: found.summary } : {}) },
     ...(defaultPattern === undefined ? {} : { defaultPattern }),

@@ -200,6 +200,11 @@ describe('whet report', () => {
     ['a missing run', ['report', 'nowhere'], /nowhere: expected the folder of a run .*got no such folder/],
     ['a run without metrics', ['report', 'alone'], /alone\/metrics\.jsonl: expected the metrics of a run/],
     ['data that does not fit', ['report', 'colour'], /expected images of 12 x 12 x 3 .*got 12 x 12 x 1/],
+    [
+      'an export of it',
+      ['export', 'colour/last.safetensors', '--out', 'x'],
+      /colour\/last\.safetensors: expected a checkpoint that says how images are prepared \(preprocessing\), got none/,
+    ],
     ['a search for it', ['search', 'colour/last.safetensors', '--out', 'x'], /expected images of 12 x 12 x 3/],
     ['a missing checkpoint', ['search', 'none.safetensors', '--out', 'x'], /checkpoint "none\.safetensors": ENOENT/],
     [

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { isDeepStrictEqual, parseArgs } from 'node:util';
 import {
   backboneOf,
   type Checkpoint,
@@ -17,6 +17,7 @@ import {
   type Rule,
   resumeFrom,
   rules,
+  saveCheckpoint,
   train,
 } from '@whet/trainer';
 import { loadData, recogniseData } from 'whet';
@@ -69,6 +70,12 @@ interface Recipe {
   readonly oneStep?: boolean;
 }
 
+const isExported = (name: string) => !('obstacle' in normalizations[name as NormalizationName].bundle);
+const timed = options.normalizations.find(isExported) ?? '';
+if (options.times && !timed) {
+  throw new Error(`--times: expected a normalization that is exported, got ${options.normalizations.join(', ')}`);
+}
+
 const recipe = JSON.parse(await readFile(options.recipe, 'utf8')) as Recipe;
 const { mean, std } = recipe;
 const dataset = await loadData(await recogniseData(data), { size: recipe.embedding.model.imageSize, mean, std });
@@ -81,8 +88,15 @@ async function trained(directory: string, settings: object, from?: string): Prom
   const last = join(directory, 'last.safetensors');
   const run = existsSync(last) ? await resumeFrom(last) : await newRun(settings, from);
   const { config, state } = run;
-  config.preprocessing = dataset.preprocessing;
-  if (state.step === config.outerSteps) return run;
+  const { preprocessing } = dataset;
+  if (config.preprocessing && !isDeepStrictEqual(config.preprocessing, preprocessing))
+    throw new Error(`${last}: prepares images in another way than the recipe and ${dataset.name} do`);
+  if (state.step === config.outerSteps && config.preprocessing) return run;
+  config.preprocessing = preprocessing;
+  if (state.step === config.outerSteps) {
+    await saveCheckpoint(last, run);
+    return run;
+  }
   log(`${directory}: from step ${state.step} of ${config.outerSteps}`);
   await train({
     config,
@@ -194,14 +208,16 @@ for (const method of methods) {
   }
 }
 const timesFile = join(out, 'times.json');
-const isExported = (name: string) => !('obstacle' in normalizations[name as NormalizationName].bundle);
-const timed = options.normalizations.find(isExported);
-if (options.times && timed) {
+if (options.times) {
   const exportable: Exportable[] = [];
   for (const { name, run, adapts, steps } of methods) {
     const cell = cells.find(({ method, normalization }) => method === name && normalization === timed);
-    if (!cell) continue;
-    const checkpoint = await loadCheckpoint(join(out, timed, `${run}-${cell.seed}`, 'last.safetensors'));
+    const path = cell && join(out, timed, `${run}-${cell.seed}`, 'last.safetensors');
+    if (!path || !existsSync(path)) {
+      log(`${name}: no network to time${path ? `, as ${path} is not there` : ''}`);
+      continue;
+    }
+    const checkpoint = await loadCheckpoint(path);
     const known = adapts === 'search' ? layersMove(cell.moves.split('+')) : adapts;
     const rule = known ?? (rules.get(checkpoint.config.rule) as Rule);
     exportable.push({ method: name, checkpoint, rule, steps: steps ?? checkpoint.config.innerSteps });

@@ -37,7 +37,6 @@ export async function timeMethods(
   preprocessing: Preprocessing,
   shapes: readonly { readonly ways: number; readonly shots: number }[],
   rounds: number,
-  threads?: number,
 ): Promise<Map<string, number[]>> {
   const bundles = await Promise.all(
     methods.map(async ({ method, checkpoint, rule, steps }) => {
@@ -49,7 +48,7 @@ export async function timeMethods(
         description: method,
         preprocessing,
       });
-      return { method, steps, bundle: await loadBundleFiles(contents, threads ? { threads } : {}) };
+      return { method, steps, bundle: await loadBundleFiles(contents) };
     }),
   );
   const times = new Map(methods.map(({ method }): [string, number[]] => [method, []]));

@@ -45,7 +45,7 @@ export interface ExportOptions extends BundleOptions, StorageOptions {
 
 /**
  * Writes what {@link buildBundle} compiles. Throws {@link ExportError} where the place holds something else, and as `quantizeDraft` does where
- * the frozen part is to be bytes.
+ * the frozen part is to be bytes, and {@link DataError} where images are prepared as the network does not take them.
  */
 export async function exportBundle(options: ExportOptions): Promise<Manifest> {
   const draft = bundleDraft(options);
