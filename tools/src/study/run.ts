@@ -70,8 +70,12 @@ interface Recipe {
   readonly oneStep?: boolean;
 }
 
-const isExported = (name: string) => !('obstacle' in normalizations[name as NormalizationName].bundle);
-const timed = options.normalizations.find(isExported) ?? '';
+const isExported = (name: string) => {
+  const mode = normalizations[name as NormalizationName];
+  if (!mode) throw new Error(`--normalizations: expected ${Object.keys(normalizations).join(', ')}, got "${name}"`);
+  return !('obstacle' in mode.bundle);
+};
+const timed = options.normalizations.filter(isExported)[0] ?? '';
 if (options.times && !timed) {
   throw new Error(`--times: expected a normalization that is exported, got ${options.normalizations.join(', ')}`);
 }
@@ -91,9 +95,10 @@ async function trained(directory: string, settings: object, from?: string): Prom
   const { preprocessing } = dataset;
   if (config.preprocessing && !isDeepStrictEqual(config.preprocessing, preprocessing))
     throw new Error(`${last}: prepares images in another way than the recipe and ${dataset.name} do`);
-  if (state.step === config.outerSteps && config.preprocessing) return run;
+  const isEnded = state.step === config.outerSteps;
+  if (isEnded && config.preprocessing) return run;
   config.preprocessing = preprocessing;
-  if (state.step === config.outerSteps) {
+  if (isEnded) {
     await saveCheckpoint(last, run);
     return run;
   }

@@ -55,7 +55,10 @@ export async function exportBundle(options: ExportOptions): Promise<Manifest> {
   return manifest;
 }
 
-/** Compiles a checkpoint into the files of a bundle, by their paths. Throws {@link DataError} where images are prepared as its network does not take them. */
+/**
+ * Compiles a checkpoint into the files of a bundle, by their paths. Throws {@link DataError} where images are prepared as its network does not
+ * take them.
+ */
 export const buildBundle = (options: BundleOptions): { manifest: Manifest; contents: Map<string, Uint8Array> } =>
   bundleFiles(bundleDraft(options));
 
