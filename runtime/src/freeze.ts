@@ -1,9 +1,26 @@
 import { readChecked } from './bundle-files.js';
 import { BundleError } from './errors.js';
 import type { Manifest, PatternManifest } from './manifest.js';
+import {
+  ATTRIBUTE,
+  constant,
+  FLOAT,
+  GRAPH,
+  int,
+  ints,
+  MODEL,
+  NODE,
+  node,
+  opset,
+  TENSOR,
+  text,
+  UINT8,
+  value,
+  wholeNumbers,
+} from './onnx-message.js';
 import { pixelsToTensor } from './pixels.js';
 import type { Profile, ProfileValue } from './profile.js';
-import { bytesField, joinBytes, numberField, readFields, textOf } from './protobuf.js';
+import { bytesField, joinBytes, numberField, numberIn, readFields, textOf } from './protobuf.js';
 import type { BundleSource } from './source.js';
 
 // A profile and its bundle as one ONNX model: their graphs side by side in one, with weights and values inside.
@@ -20,14 +37,6 @@ export interface FreezeOptions {
    */
   readonly upgrade?: (model: Uint8Array, weights: ReadonlyMap<string, Uint8Array>) => Uint8Array;
 }
-
-/** Fields of onnx.proto (ONNX IR, https://onnx.ai/onnx/repo-docs/IR.html). */
-const MODEL = { irVersion: 1, producer: 2, graph: 7, opset: 8, metadata: 14, functions: 25 };
-const GRAPH = { node: 1, name: 2, initializer: 5, input: 11, output: 12, valueInfo: 13, sparse: 15 };
-const NODE = { input: 1, output: 2, name: 3, type: 4, attribute: 5 };
-const ATTRIBUTE = { name: 1, float: 2, int: 3, text: 4, graph: 6, ints: 8, graphs: 11, type: 20 };
-const TENSOR = { dims: 1, dataType: 2, name: 8, raw: 9, external: 13, location: 14 };
-const [FLOAT, UINT8, INT64] = [1, 2, 7];
 
 type Rename = (name: string) => string;
 
@@ -112,17 +121,6 @@ interface ModelParts {
   readonly functions: readonly Uint8Array[];
 }
 
-/** The number that a field has which is one. */
-function numberIn(whole: Uint8Array): number {
-  let [value, scale] = [0, 1];
-  // After the tag, which is one byte of these fields.
-  for (const byte of whole.subarray(1)) {
-    value += (byte & 127) * scale;
-    scale *= 128;
-  }
-  return value;
-}
-
 function partsOf(model: Uint8Array): ModelParts {
   let graph = new Uint8Array();
   let irVersion = 0;
@@ -144,46 +142,6 @@ function partsOf(model: Uint8Array): ModelParts {
   return { graph, irVersion, opsets, functions };
 }
 
-const bytesOf = (data: ArrayBufferView): Uint8Array => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-
-function constant(name: string, type: number, dims: readonly number[], data: ArrayBufferView): Uint8Array {
-  return bytesField(GRAPH.initializer, [
-    ...dims.map((dim) => numberField(TENSOR.dims, dim)),
-    numberField(TENSOR.dataType, type),
-    bytesField(TENSOR.name, name),
-    bytesField(TENSOR.raw, bytesOf(data)),
-  ]);
-}
-
-const node = (type: string, inputs: readonly string[], output: string, attributes: readonly Uint8Array[] = []) =>
-  bytesField(GRAPH.node, [
-    ...inputs.map((name) => bytesField(NODE.input, name)),
-    bytesField(NODE.output, output),
-    bytesField(NODE.name, output),
-    bytesField(NODE.type, type),
-    ...attributes.map((attribute) => bytesField(NODE.attribute, attribute)),
-  ]);
-
-const int = (name: string, value: number) =>
-  joinBytes([bytesField(ATTRIBUTE.name, name), numberField(ATTRIBUTE.int, value), numberField(ATTRIBUTE.type, 2)]);
-const text = (name: string, value: string) =>
-  joinBytes([bytesField(ATTRIBUTE.name, name), bytesField(ATTRIBUTE.text, value), numberField(ATTRIBUTE.type, 3)]);
-const ints = (name: string, values: readonly number[]) =>
-  joinBytes([
-    bytesField(ATTRIBUTE.name, name),
-    ...values.map((value) => numberField(ATTRIBUTE.ints, value)),
-    numberField(ATTRIBUTE.type, 7),
-  ]);
-
-/** An input or output of a type and shape, whose dimensions are numbers or names. */
-function value(name: string, type: number, shape: readonly (number | string)[]): Uint8Array {
-  const dims = shape.map((dim) =>
-    bytesField(1, typeof dim === 'number' ? [numberField(1, dim)] : [bytesField(2, dim)]),
-  );
-  const tensor = [numberField(1, type), bytesField(2, dims)];
-  return joinBytes([bytesField(1, name), bytesField(2, bytesField(1, tensor))]);
-}
-
 /** Nodes that make a network's images of pixels, and what they read. */
 function pixelNodes({ preprocessing: p }: Manifest): Uint8Array[] {
   const { channels, height, width } = p;
@@ -196,32 +154,31 @@ function pixelNodes({ preprocessing: p }: Manifest): Uint8Array[] {
   const shift = Float32Array.from({ length: channels }, (_, c) => at(ends[0], c));
   const scale = Float32Array.from({ length: channels }, (_, c) => (at(ends[1], c) - at(ends[0], c)) / 255);
   return [
-    constant('pixels/size', INT64, [2], BigInt64Array.from([height, width], BigInt)),
+    wholeNumbers('pixels/size', [height, width]),
     constant('pixels/scale', FLOAT, [1, channels, 1, 1], scale),
     constant('pixels/shift', FLOAT, [1, channels, 1, 1], shift),
     ...(p.bgr
       ? [
-          constant(
+          wholeNumbers(
             'pixels/order',
-            INT64,
-            [channels],
-            BigInt64Array.from({ length: channels }, (_, c) => BigInt(channels - 1 - c)),
+            Array.from({ length: channels }, (_, c) => channels - 1 - c),
           ),
-          node('Gather', ['pixels', 'pixels/order'], 'pixels/ordered', [int('axis', 3)]),
+          node('Gather', ['pixels', 'pixels/order'], ['pixels/ordered'], [int('axis', 3)]),
         ]
       : []),
-    node('Cast', [p.bgr ? 'pixels/ordered' : 'pixels'], 'pixels/float', [int('to', FLOAT)]),
-    node('Transpose', ['pixels/float'], 'pixels/planes', [ints('perm', [0, 3, 1, 2])]),
+    node('Cast', [p.bgr ? 'pixels/ordered' : 'pixels'], ['pixels/float'], [int('to', FLOAT)]),
+    node('Transpose', ['pixels/float'], ['pixels/planes'], [ints('perm', [0, 3, 1, 2])]),
     // Whole sizes, without `axes`: onnxruntime 1.19 moves the transpose behind a Resize that has these, and gets it wrong.
-    node('Shape', ['pixels/planes'], 'pixels/counts', [int('end', 2)]),
-    node('Concat', ['pixels/counts', 'pixels/size'], 'pixels/sizes', [int('axis', 0)]),
-    node('Resize', ['pixels/planes', '', '', 'pixels/sizes'], 'pixels/sized', [
-      int('antialias', 1),
-      text('coordinate_transformation_mode', 'half_pixel'),
-      text('mode', 'linear'),
-    ]),
-    node('Mul', ['pixels/sized', 'pixels/scale'], 'pixels/scaled'),
-    node('Add', ['pixels/scaled', 'pixels/shift'], 'images'),
+    node('Shape', ['pixels/planes'], ['pixels/counts'], [int('end', 2)]),
+    node('Concat', ['pixels/counts', 'pixels/size'], ['pixels/sizes'], [int('axis', 0)]),
+    node(
+      'Resize',
+      ['pixels/planes', '', '', 'pixels/sizes'],
+      ['pixels/sized'],
+      [int('antialias', 1), text('coordinate_transformation_mode', 'half_pixel'), text('mode', 'linear')],
+    ),
+    node('Mul', ['pixels/sized', 'pixels/scale'], ['pixels/scaled']),
+    node('Add', ['pixels/scaled', 'pixels/shift'], ['images']),
   ];
 }
 
@@ -311,9 +268,7 @@ export async function freezeProfile(
   return joinBytes([
     numberField(MODEL.irVersion, Math.max(...parts.map(({ irVersion }) => irVersion))),
     bytesField(MODEL.producer, 'whet'),
-    ...Array.from(opsets, ([domain, version]) =>
-      bytesField(MODEL.opset, [bytesField(1, domain), numberField(2, version)]),
-    ),
+    ...Array.from(opsets, ([domain, version]) => opset(domain, version)),
     ...parts.flatMap(({ functions }) => functions),
     bytesField(MODEL.graph, graph),
     ...Object.entries(metadata).map(([key, said]) =>

@@ -11,6 +11,8 @@ export interface GraphOptions {
   readonly names: TensorNames;
   /** Whether one thread runs it in less time than several. */
   readonly small: boolean;
+  /** Whether it runs on many images at once; as many as are asked about, where it does not. */
+  readonly many?: boolean;
   /** Makes the model to run of the bundle's, whose tensors are checked. */
   readonly prepare?: ((model: Uint8Array) => Uint8Array) | undefined;
 }
@@ -30,7 +32,7 @@ export class GraphSession implements Runnable {
     path: string,
     model: Uint8Array,
     weights: ReadonlyMap<string, Uint8Array>,
-    { names, small, prepare = (bytes) => bytes }: GraphOptions,
+    { names, small, many = false, prepare = (bytes) => bytes }: GraphOptions,
   ) {
     const location = `${source.location}/${path}`;
     try {
@@ -42,7 +44,8 @@ export class GraphSession implements Runnable {
     }
     this.#make = async () => {
       try {
-        return await source.createSession(prepare(model), weights, small);
+        const tuned = many && source.tune ? await source.tune(model) : model;
+        return await source.createSession(prepare(tuned), weights, small);
       } catch (cause) {
         if (cause instanceof BundleError) throw new BundleError(`${location}: ${cause.message}`, { cause });
         throw new BundleError(`${location}: onnxruntime does not load it: ${(cause as Error).message}`, { cause });

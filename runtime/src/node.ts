@@ -2,6 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { InferenceSession } from 'onnxruntime-common';
 import { readArchive } from './archive.js';
+import { blockSize } from './block-size.js';
+import { blockConvolutions } from './blocked.js';
 import { Bundle, type OpenOptions } from './bundle.js';
 import { readChecked, unshared } from './bundle-files.js';
 import { BundleError } from './errors.js';
@@ -96,11 +98,18 @@ function open(location: string, read: BundleSource['read'], options: LoadOptions
     {
       location,
       loops: true,
+      tune: tuneModel,
       read,
       createSession: (model, weights, small = false) => createSession(model, { ...options, small }, weights),
     },
     options,
   );
+}
+
+/** A model that runs on many images at once, with convolutions of kernels that move as onnxruntime runs them fastest on this processor. */
+export async function tuneModel(model: Uint8Array): Promise<Uint8Array> {
+  const block = await blockSize();
+  return block > 0 ? blockConvolutions(model, block) : model;
 }
 
 /**

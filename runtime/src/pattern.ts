@@ -89,12 +89,15 @@ export function loadPattern(
   keptShape: readonly [classes: number, features: number] | undefined,
 ): Pattern {
   const opener =
-    (small: boolean) =>
+    (small: boolean, many: boolean) =>
     (path: string, ...names: TensorNames) =>
-      new GraphSession(source, path, files.get(path) as Uint8Array, weights.external, { names, small });
-  const open = opener(isSmall(manifest));
+      new GraphSession(source, path, files.get(path) as Uint8Array, weights.external, { names, small, many });
+  const small = isSmall(manifest);
+  const open = opener(small, false);
+  // What takes all examples at once.
+  const openMany = opener(small, true);
   // What takes images, and what grows with the square of the examples.
-  const openWide = opener(false);
+  const openWide = opener(false, true);
 
   const start = new Map(Object.entries(manifest.values).map(([key, place]) => [key, weights.value(place)]));
   const head = ['head.weight', 'head.bias'];
@@ -139,7 +142,7 @@ export function loadPattern(
   // A head that starts every class alike reads the labels only; what a step or a prediction leaves out would be an error.
   const kept = keptHead ? ['kept.weight', 'kept.bias'] : [];
   const startInputs = ['features', 'labels', ...kept, ...below];
-  const startHead = open(graphs.start, startInputs, ['labels', ...kept], head);
+  const startHead = openMany(graphs.start, startInputs, ['labels', ...kept], head);
   const { optimizer = 'sgd', objective = 'head' } = manifest;
   const stepped = objective === 'head' ? values : below;
   const asked = objective === 'head' ? [] : ['support', 'queries'];
@@ -151,11 +154,11 @@ export function loadPattern(
   const stepInputs = ['features', 'labels', 'rate', ...asked, ...counted, ...carried];
   const step = new StepGraph(source, graphs.step, files.get(graphs.step) as Uint8Array, weights.external, {
     names: [stepInputs, stepInputs, [...carried.map(nextName), 'loss']],
-    small: isSmall(manifest),
+    small,
     values: stepped,
     states: carried.slice(stepped.length),
   });
-  const observe = graphs.moments ? open(graphs.moments, ['features', ...below], ['features'], moving) : undefined;
+  const observe = graphs.moments ? openMany(graphs.moments, ['features', ...below], ['features'], moving) : undefined;
   const predictInputs = ['features', ...values, ...moving];
   const told = ['probabilities', ...(graphs.leftOut ? ['logits'] : [])];
   const predict = open(graphs.predict, predictInputs, predictInputs, told);
@@ -165,7 +168,7 @@ export function loadPattern(
     );
   }
   const leftOutInputs = ['features', 'labels', 'support', ...below];
-  const leftOut = graphs.leftOut ? open(graphs.leftOut, leftOutInputs, leftOutInputs, ['logits']) : undefined;
+  const leftOut = graphs.leftOut ? openMany(graphs.leftOut, leftOutInputs, leftOutInputs, ['logits']) : undefined;
   const solve = graphs.solve
     ? openWide(graphs.solve, leftOutInputs, leftOutInputs, ['head.weight', 'head.bias', 'logits'])
     : undefined;

@@ -33,6 +33,24 @@ export function readFields(
   }
 }
 
+function* varintsIn(bytes: Uint8Array): Generator<number> {
+  let [value, scale] = [0, 1];
+  for (const byte of bytes) {
+    value += (byte & 127) * scale;
+    scale *= 128;
+    if (byte >= 128) continue;
+    yield value;
+    [value, scale] = [0, 1];
+  }
+}
+
+/** The number of a field that has no length, by the field as it stands. */
+export const numberIn = (whole: Uint8Array): number => [...varintsIn(whole)][1] as number;
+
+/** The numbers of a field that is repeated: one, by the field as it stands, or several in one field that has a length. */
+export const numbersIn = (content: Uint8Array, whole: Uint8Array): number[] =>
+  content.length > 0 ? [...varintsIn(content)] : [...varintsIn(whole)].slice(1);
+
 export const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 
 function varint(value: number): number[] {

@@ -56,7 +56,7 @@ export class StepGraph extends GraphSession {
     { values, states, ...options }: StepGraphOptions,
   ) {
     const prepare = source.loops ? (bytes: Uint8Array) => loopModel(bytes, values, states) : undefined;
-    super(source, path, model, weights, { ...options, prepare });
+    super(source, path, model, weights, { ...options, many: true, prepare });
     this.most = source.loops ? Number.POSITIVE_INFINITY : 1;
     this.#values = values;
     this.#carried = [...values, ...states];

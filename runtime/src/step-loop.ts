@@ -1,5 +1,6 @@
+import { BOOL, constant, FLOAT, GRAPH, INT64, innerGraph, MODEL, node, TENSOR, value } from './onnx-message.js';
 import { nextName } from './optimizer.js';
-import { bytesField, joinBytes, numberField, readFields, textOf } from './protobuf.js';
+import { bytesField, joinBytes, readFields, textOf } from './protobuf.js';
 
 /** A step counts where its loss is below that of the step before times the first number, plus the second: more is no rounding. */
 export const [RELATIVE, ABSOLUTE] = [1e-5, 1e-6];
@@ -28,26 +29,9 @@ export const LOOP = {
   best: (name: string) => `whet.best/${name}`,
 } as const;
 
-/** Numbers of types and fields of onnx.proto (ONNX IR, https://onnx.ai/onnx/repo-docs/IR.html). */
-const [FLOAT, INT64, BOOL, GRAPH] = [1, 7, 9, 5];
-const IN_MODEL = { graph: 7 };
-const IN_GRAPH = { node: 1, name: 2, initializer: 5, input: 11, output: 12 };
-const IN_TENSOR = { dataType: 2, name: 8, raw: 9, location: 14 };
-
-/** A node; `attributes` are fields. */
-const node = (type: string, inputs: readonly string[], outputs: readonly string[], attributes: Uint8Array[] = []) =>
-  bytesField(IN_GRAPH.node, [
-    ...inputs.map((name) => bytesField(1, name)),
-    ...outputs.map((name) => bytesField(2, name)),
-    bytesField(4, type),
-    ...attributes,
-  ]);
-
-/** Name and type of a value; of a vector, of which no one knows the length, or of a single number. */
-function value(name: string, type: number, vector = false): Uint8Array {
-  const shape = vector ? bytesField(2, [bytesField(1, bytesField(2, 'whet.steps'))]) : bytesField(2, []);
-  return joinBytes([bytesField(1, name), bytesField(2, bytesField(1, [numberField(1, type), shape]))]);
-}
+/** A single number, and one of each step, of which no one knows how many there are. */
+const single = (name: string, type: number) => value(name, type, []);
+const many = (name: string) => value(name, FLOAT, ['whet.steps']);
 
 function renamed(message: Uint8Array, name: string): Uint8Array {
   const fields = [bytesField(1, name)];
@@ -65,23 +49,10 @@ const nameIn = (message: Uint8Array, number: number): string => {
   return name;
 };
 
-const constant = (name: string, type: number, raw: Uint8Array): Uint8Array =>
-  bytesField(IN_GRAPH.initializer, [
-    numberField(IN_TENSOR.dataType, type),
-    bytesField(IN_TENSOR.name, name),
-    bytesField(IN_TENSOR.raw, raw),
-  ]);
-
-const number = (value: number): Uint8Array => {
-  const raw = new Uint8Array(4);
-  new DataView(raw.buffer).setFloat32(0, value, true);
-  return raw;
-};
-
 function isExternal(tensor: Uint8Array): boolean {
   let external = false;
   readFields(tensor, (number) => {
-    external ||= number === IN_TENSOR.location;
+    external ||= number === TENSOR.location;
   });
   return external;
 }
@@ -97,18 +68,18 @@ function partsOf(model: Uint8Array) {
   const beside: Uint8Array[] = [];
   let graph = new Uint8Array();
   readFields(model, (number, content, whole) => {
-    if (number === IN_MODEL.graph) graph = content as Uint8Array<ArrayBuffer>;
+    if (number === MODEL.graph) graph = content as Uint8Array<ArrayBuffer>;
     else beside.push(whole);
   });
   const [inputs, outputs] = [new Map<string, Uint8Array>(), new Map<string, Uint8Array>()];
   const [inner, outer, own]: [Uint8Array[], Uint8Array[], string[]] = [[], [], []];
   readFields(graph, (number, content, whole) => {
-    if (number === IN_GRAPH.initializer) own.push(nameIn(content, IN_TENSOR.name));
-    if (number === IN_GRAPH.input) inputs.set(nameIn(content, 1), content);
-    else if (number === IN_GRAPH.output) outputs.set(nameIn(content, 1), content);
+    if (number === GRAPH.initializer) own.push(nameIn(content, TENSOR.name));
+    if (number === GRAPH.input) inputs.set(nameIn(content, 1), content);
+    else if (number === GRAPH.output) outputs.set(nameIn(content, 1), content);
     // onnxruntime looks for values beside the file in the outermost graph.
-    else if (number === IN_GRAPH.initializer && isExternal(content)) outer.push(whole);
-    else if (number !== IN_GRAPH.name) inner.push(whole);
+    else if (number === GRAPH.initializer && isExternal(content)) outer.push(whole);
+    else if (number !== GRAPH.name) inner.push(whole);
   });
   // Values that the graph has itself may be listed among its inputs, too.
   for (const name of own) inputs.delete(name);
@@ -130,21 +101,21 @@ export function loopModel(model: Uint8Array, values: readonly string[], states: 
   // What each step hands on besides: what was before it, and values from before that.
   const [kept, keptNext, older, olderNext] = [inBody('kept'), inBody('keptNext'), inBody('older'), inBody('olderNext')];
   const body = [
-    bytesField(IN_GRAPH.name, 'step'),
+    bytesField(GRAPH.name, 'step'),
     ...[
-      ...[value(step, INT64), value(go, BOOL)],
+      ...[single(step, INT64), single(go, BOOL)],
       ...carried.map((name) => like(name, name)),
       ...carried.map((name) => like(name, kept(name))),
       ...values.map((name) => like(name, older(name))),
-      value(limit, FLOAT),
-    ].map((each) => bytesField(IN_GRAPH.input, each)),
+      single(limit, FLOAT),
+    ].map((each) => bytesField(GRAPH.input, each)),
     ...[
-      value(goOn, BOOL),
+      single(goOn, BOOL),
       ...carried.map((name) => outputs.get(nextName(name)) as Uint8Array),
       ...carried.map((name) => like(name, keptNext(name))),
       ...values.map((name) => like(name, olderNext(name))),
-      ...[value(limitNext, FLOAT), value('loss', FLOAT)],
-    ].map((each) => bytesField(IN_GRAPH.output, each)),
+      ...[single(limitNext, FLOAT), single('loss', FLOAT)],
+    ].map((each) => bytesField(GRAPH.output, each)),
     node('Gather', [LOOP.rates, step], ['rate']),
     ...(isCounted ? [node('Gather', [LOOP.counts, step], ['count'])] : []),
     ...inner,
@@ -161,29 +132,29 @@ export function loopModel(model: Uint8Array, values: readonly string[], states: 
     'Loop',
     [LOOP.trips, 'whet.yes', ...began, ...values.map(LOOP.best), LOOP.limit],
     [...ended, 'whet.lastLimit', LOOP.losses],
-    [bytesField(5, [bytesField(1, 'body'), bytesField(6, body), numberField(20, GRAPH)])],
+    [innerGraph('body', body)],
   );
   const inside = new Set([...carried, 'rate', 'count']);
   const whole = [
-    bytesField(IN_GRAPH.name, 'steps'),
+    bytesField(GRAPH.name, 'steps'),
     loop,
     ...outer,
-    constant('whet.yes', BOOL, Uint8Array.of(1)),
-    constant('whet.relative', FLOAT, number(1 + RELATIVE)),
-    constant('whet.absolute', FLOAT, number(ABSOLUTE)),
+    constant('whet.yes', BOOL, [], Uint8Array.of(1)),
+    constant('whet.relative', FLOAT, [], Float32Array.of(1 + RELATIVE)),
+    constant('whet.absolute', FLOAT, [], Float32Array.of(ABSOLUTE)),
     ...[
       ...[...inputs].filter(([name]) => !inside.has(name)).map(([, each]) => each),
-      ...[value(LOOP.trips, INT64), value(LOOP.rates, FLOAT, true), value(LOOP.limit, FLOAT)],
-      ...(isCounted ? [value(LOOP.counts, FLOAT, true)] : []),
+      ...[single(LOOP.trips, INT64), many(LOOP.rates), single(LOOP.limit, FLOAT)],
+      ...(isCounted ? [many(LOOP.counts)] : []),
       ...carried.map((name) => like(name, LOOP.first(name))),
       ...values.map((name) => like(name, LOOP.best(name))),
-    ].map((each) => bytesField(IN_GRAPH.input, each)),
+    ].map((each) => bytesField(GRAPH.input, each)),
     ...[
       ...carried.map((name) => like(name, LOOP.last(name))),
       ...carried.map((name) => like(name, LOOP.before(name))),
       ...values.map((name) => like(name, LOOP.earlier(name))),
-      value(LOOP.losses, FLOAT, true),
-    ].map((each) => bytesField(IN_GRAPH.output, each)),
+      many(LOOP.losses),
+    ].map((each) => bytesField(GRAPH.output, each)),
   ];
-  return joinBytes([...beside, bytesField(IN_MODEL.graph, whole)]);
+  return joinBytes([...beside, bytesField(MODEL.graph, whole)]);
 }

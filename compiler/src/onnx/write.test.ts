@@ -11,6 +11,7 @@ interface Decoded {
     input: { name: string; type: { tensorType: { shape: { dim: { dimParam?: string; dimValue?: number }[] } } } }[];
     output: { name: string }[];
     initializer: { name: string }[];
+    valueInfo: { name: string }[];
   };
 }
 
@@ -46,6 +47,21 @@ describe('writing ONNX', () => {
     expect(new Set(made).size).toBe(made.length);
     expect(graph.output.map(({ name }) => name)).toEqual(['y', 'same', 'input', 'one']);
     for (const { name } of graph.output) expect(made).toContain(name);
+  });
+
+  it('declares kernels that are computed, with their shape', () => {
+    const g = new GraphBuilder();
+    const [x, w] = [g.input('x', ['N', 2, 4, 4]), g.input('w', [3, 2, 3, 3])];
+    const conv = { kernel_shape: [3, 3], strides: [1, 1], pads: [0, 0, 0, 0], dilations: [1, 1], group: 1 } as const;
+    const scaled = g.apply('Mul', [w, g.scalar(2)], {}, 'scaled');
+    const outputs = new Map([
+      ['a', g.apply('Conv', [x, scaled], conv)],
+      ['b', g.apply('Conv', [x, scaled], conv)],
+      ['c', g.apply('Conv', [x, w], conv)],
+    ]);
+    const { graph } = decode(encodeOnnx({ name: 'g', inputs: [x, w], outputs }));
+    const dim = [3, 2, 3, 3].map((dimValue) => ({ dimValue }));
+    expect(graph.valueInfo).toEqual([{ name: 'scaled', type: { tensorType: { elemType: 1, shape: { dim } } } }]);
   });
 
   it('refuses an operator that ONNX has not, by name', () => {

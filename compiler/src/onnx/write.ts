@@ -66,6 +66,14 @@ function nameValues(graph: Graph, nodes: readonly Node[], constants: readonly Va
   return names;
 }
 
+/** Values within that are kernels of convolutions: their shapes tell engines how to lay them out before a run computes them. */
+const kernelsIn = (nodes: readonly Node[]): Set<Value> =>
+  new Set(
+    nodes
+      .filter(({ op }) => op === 'Conv' || op === 'ConvTranspose')
+      .flatMap(({ inputs: [, kernels] }) => (kernels?.producer ? [kernels] : [])),
+  );
+
 function expectOnnx(nodes: readonly Node[]): void {
   const own = nodes.find(({ op }) => ownOperators.has(op));
   if (!own) return;
@@ -120,6 +128,9 @@ export function encodeOnnx(graph: Graph, metadata: Readonly<Record<string, strin
       initializer: constants.map((value) => encodeTensor(nameOf(value), value.constant as Tensor)),
       input: graph.inputs.map((value) => ({ name: value.name, type: encodeType(value) })),
       output: [...outputs].map(([name, value]) => ({ name, type: encodeType(value) })),
+      valueInfo: [...kernelsIn(nodes)]
+        .filter((value) => !outputs.has(nameOf(value)))
+        .map((value) => ({ name: nameOf(value), type: encodeType(value) })),
     },
   };
   const message = onnxMessage('ModelProto');

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { encodeOnnx, type Graph, lowerForCpu, matrixProducts, sizeOf } from '@whet/compiler';
-import { createSession } from '@whet/runtime/node';
+import { createSession, tuneModel } from '@whet/runtime/node';
 import {
   buildPatternGraphs,
   initialState,
@@ -35,7 +35,8 @@ const sizes: Readonly<Record<string, number>> = {
 /** One inner step as a bundle runs it: the ONNX graph, any number of examples and classes. */
 async function stepContender(name: string, graph: Graph, values: ReadonlyMap<string, Float32Array>): Promise<TimedRun> {
   // As a bundle opens them: whose threads went on spinning would take the cores from the next.
-  const session = await createSession(encodeOnnx(lowerForCpu(graph)), threads);
+  const model = encodeOnnx(lowerForCpu(graph));
+  const session = await createSession(await tuneModel(model), threads);
   const ways = sizes['W'] as number;
   const feeds: Record<string, Tensor> = {};
   for (const input of graph.inputs) {

@@ -1,0 +1,169 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  decodeModel,
+  encodeOnnx,
+  evaluate,
+  type Graph,
+  GraphBuilder,
+  makeTensor,
+  type OperatorAttributes,
+  sizeOf,
+  slice,
+  type Value,
+} from '@whet/compiler';
+import { Bundle, createSession, tuneModel } from '@whet/runtime/node';
+import { randomImages, tinyCheckpoint, writeTinyBundle } from '@whet/tools/bundles/tiny-bundle';
+import { Tensor } from 'onnxruntime-node';
+import { describe, expect, it } from 'vitest';
+import { blockSize } from '../../../runtime/src/block-size.js';
+import { blockConvolutions } from '../../../runtime/src/blocked.js';
+import type { BundleSource } from '../../../runtime/src/source.js';
+import { examplesOf } from '../parity/task-graph-route.js';
+
+const plain = { kernel_shape: [3, 3], strides: [1, 1], pads: [1, 1, 1, 1], dilations: [1, 1], group: 1 } as const;
+const whole = { ...plain, output_padding: [0, 0] } as const;
+
+/** `y` of images, kernels, which are computed of `w`, and what else a graph reads. */
+function graphOf(
+  build: (g: GraphBuilder, x: Value, w: Value, bias: Value) => Value,
+  {
+    channels = 64,
+    out = 32,
+    size = [3, 3],
+    width = 6,
+  }: { channels?: number; out?: number; size?: [number, number]; width?: number } = {},
+): Graph {
+  const g = new GraphBuilder();
+  const x = g.input('x', ['N', channels, 5, width]);
+  const w = g.input('w', [out, channels, ...size]);
+  const bias = g.input('bias', [out]);
+  return { name: 'g', inputs: [x, w, bias], outputs: new Map([['y', build(g, x, w, bias)]]) };
+}
+
+const conv =
+  (partial: Partial<OperatorAttributes['Conv']> = {}) =>
+  (g: GraphBuilder, x: Value, w: Value): Value =>
+    g.apply('Conv', [x, w], { ...plain, ...partial });
+/** Of as many channels as go in, so that a convolution's kernels may be a transposed one's. */
+const transposed =
+  (partial: Partial<OperatorAttributes['ConvTranspose']> = {}) =>
+  (g: GraphBuilder, x: Value, w: Value): Value =>
+    g.apply('ConvTranspose', [x, w], { ...whole, ...partial });
+
+const operatorsOf = (model: Uint8Array): string[] => decodeModel(model).nodes.map(({ op }) => op);
+const isBlocked = (graph: Graph, size: number): boolean =>
+  operatorsOf(blockConvolutions(encodeOnnx(graph), size)).includes('ReorderInput');
+
+/** None on a processor without them, where models stay as they are. */
+const block = await blockSize();
+
+const square = { channels: 64, out: 64 };
+const graphs: Record<string, Graph> = {
+  'kernels that are given': graphOf(conv()),
+  'kernels that are computed': graphOf((g, x, w) => conv()(g, x, g.apply('Mul', [w, g.scalar(0.5)], {}))),
+  'a bias': graphOf((g, x, w, bias) => g.apply('Conv', [x, w, bias], plain)),
+  'uneven kernels and pads': graphOf(conv({ kernel_shape: [2, 3], pads: [0, 2, 1, 1] }), { size: [2, 3] }),
+  'strides and dilations': graphOf(conv({ strides: [2, 1], dilations: [1, 2] })),
+  'transposed ones': graphOf(transposed(), { channels: 32, out: 32 }),
+  'transposed ones of uneven kernels and pads': graphOf(transposed({ kernel_shape: [2, 3], pads: [0, 2, 1, 1] }), {
+    ...square,
+    size: [2, 3],
+  }),
+  'kernels that both read, and twice': graphOf((g, x, w) => {
+    const first = conv()(g, x, w);
+    const second = conv()(g, g.apply('Relu', [first], {}), w);
+    return g.apply('Add', [transposed()(g, second, w), first], {});
+  }, square),
+};
+
+describe('convolutions of channels in blocks', () => {
+  it.skipIf(block === 0).each(Object.keys(graphs))('give what they give without, of %s', async (name) => {
+    const graph = graphs[name] as Graph;
+    const model = encodeOnnx(graph);
+    const tuned = await tuneModel(model);
+    expect(operatorsOf(tuned)).toContain('ReorderInput');
+    const feeds = new Map(
+      graph.inputs.map(({ name: input, shape }, at) => {
+        const known = shape.map((dim) => (typeof dim === 'number' ? dim : 3));
+        return [
+          input,
+          makeTensor(
+            known,
+            Float64Array.from({ length: sizeOf(known) }, (_, i) => Math.sin(1.7 * i + at)),
+          ),
+        ] as const;
+      }),
+    );
+    const expected = evaluate(graph, feeds).get('y');
+    const session = await createSession(tuned, { threads: 2 });
+    const given = [...feeds].map(([input, { data, shape }]) => [
+      input,
+      new Tensor('float32', Float32Array.from(data as Float64Array), shape),
+    ]);
+    const { y } = await session.run(Object.fromEntries(given));
+    await session.release();
+    expect(y?.dims).toEqual(expected?.shape);
+    const largest = Math.max(...Array.from(expected?.data ?? [], (each) => Math.abs(Number(each))));
+    const worst = Math.max(
+      ...Array.from(expected?.data ?? [], (each, i) => Math.abs(Number(each) - Number(y?.data[i]))),
+    );
+    expect(worst / largest).toBeLessThan(1e-5);
+  });
+
+  it.each<[string, Graph]>([
+    ['channels that are no whole blocks, going in', graphOf(conv(), { channels: 24 })],
+    ['or coming out', graphOf(conv(), { out: 24 })],
+    ['groups', graphOf((g, x, w) => conv({ group: 2 })(g, x, slice(g, w, [1], [0], [32])), square)],
+    ['kernels of one entry', graphOf(conv({ kernel_shape: [1, 1], pads: [0, 0, 0, 0] }), { size: [1, 1] })],
+    ['kernels of very many values', graphOf(conv(), { channels: 512, out: 512 })],
+    [
+      'kernels that are constant',
+      graphOf((g, x) => conv()(g, x, g.constant(makeTensor([32, 64, 3, 3], new Float32Array(32 * 64 * 9))))),
+    ],
+    ['transposed ones with strides', graphOf(transposed({ strides: [2, 2] }), square)],
+    ['or that make room', graphOf(transposed({ strides: [2, 2], output_padding: [1, 1] }), square)],
+    ['pads beyond the kernel', graphOf(transposed({ pads: [3, 1, 1, 1] }), square)],
+  ])('are not made of %s', (_, graph) => {
+    const model = encodeOnnx(graph);
+    expect(blockConvolutions(model, 16)).toBe(model);
+  });
+
+  it.skipIf(block === 0)('lead where single ones without blocks do, within a loop of steps', async () => {
+    const model = { architecture: 'conv4', channels: 32, blocks: 2, imageSize: 12 } as const;
+    const directory = await writeTinyBundle(tinyCheckpoint('prototype', { model }));
+    const tunedOnes: boolean[] = [];
+    const open = (tune?: BundleSource['tune']) =>
+      Bundle.open({
+        location: directory,
+        loops: tune !== undefined,
+        read: (path) => readFile(join(directory, path)),
+        createSession: (bytes, weights) => createSession(bytes, { threads: 1 }, weights),
+        ...(tune ? { tune } : {}),
+      });
+    const tune = async (bytes: Uint8Array) => {
+      const tuned = await tuneModel(bytes);
+      tunedOnes.push(tuned !== bytes);
+      return tuned;
+    };
+    const [tuned, single] = [await open(tune), await open()];
+    const examples = examplesOf(randomImages('blocked', 6), ['a', 'b', 'a', 'b', 'a', 'b']);
+    const options = { pattern: 'full', steps: 5, always: true };
+    const [one, other] = [await tuned.adapt(examples, options), await single.adapt(examples, options)];
+    await Promise.all([tuned.release(), single.release()]);
+    expect(tunedOnes).toContain(true);
+    expect(one.losses.length).toBe(5);
+    for (const [i, loss] of other.losses.entries()) expect(one.losses[i]).toBeCloseTo(loss, 5);
+    for (const [name, { data }] of other.profile.values) {
+      const values = one.profile.values.get(name)?.data as Float32Array;
+      const largest = data.reduce((most, each) => Math.max(most, Math.abs(each)), 0);
+      const worst = data.reduce((most, each, i) => Math.max(most, Math.abs(each - (values[i] as number))), 0);
+      expect(worst, name).toBeLessThanOrEqual(1e-5 * largest);
+    }
+  });
+
+  it('take blocks of other sizes', () => {
+    expect(isBlocked(graphOf(conv(), { channels: 24 }), 8)).toBe(true);
+    expect(isBlocked(graphOf(conv(), { channels: 24 }), 16)).toBe(false);
+  });
+});
