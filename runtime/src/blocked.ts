@@ -178,6 +178,8 @@ export function blockConvolutions(model: Uint8Array, block: number): Uint8Array 
       if (declared) shapes.set(...declared);
     }
   });
+  // Most graphs have none: nothing else of them is read.
+  if (![...shapes.values()].some(({ length }) => length === 4)) return model;
   const fields: Uint8Array[] = [];
   const ordered = new Map<string, string>();
   const add = new Additions();

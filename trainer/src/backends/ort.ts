@@ -16,7 +16,7 @@ import {
   storedArray,
   type Tensor,
 } from '@whet/compiler';
-import { defaultThreads } from '@whet/runtime/node';
+import { defaultThreads, tuneModel } from '@whet/runtime/node';
 import * as ort from 'onnxruntime-node';
 import { type DeviceBackend, type DeviceOptions, refuseWorkers, reportingFailures } from './device-backend.js';
 import { BackendUnavailableError, firstLine, NO_ADAPTER } from './errors.js';
@@ -124,8 +124,9 @@ export function ortBackend(options: OrtOptions = {}): Backend {
     compile: async (whole) => {
       const { graph } = removeUnusedInputs(lowerings[provider](whole));
       const threads = threadsOf();
+      const model = encodeOnnx(graph);
       const session = await openSession(
-        encodeOnnx(graph),
+        provider === 'cpu' ? await tuneModel(model) : model,
         {
           executionProviders: providers[provider](options),
           graphOptimizationLevel: 'all',
