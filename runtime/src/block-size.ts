@@ -1,6 +1,6 @@
-import type * as Ort from 'onnxruntime-node';
+import { Tensor } from 'onnxruntime-common';
 import { BLOCKED, blockConvolutions } from './blocked.js';
-import { FLOAT, GRAPH, ints, MODEL, node, opset, value } from './onnx-message.js';
+import { ELEMENT, FIELD, intsAttribute, nodeField, opsetField, valueMessage } from './onnx-message.js';
 import { ort } from './ort-node.js';
 import { bytesField, joinBytes, numberField } from './protobuf.js';
 
@@ -15,25 +15,25 @@ const [IMAGE, KERNELS] = [
 
 const model = (domains: readonly Uint8Array[], graph: readonly Uint8Array[]): Uint8Array =>
   joinBytes([
-    numberField(MODEL.irVersion, IR),
-    opset('', OPSET),
+    numberField(FIELD.model.irVersion, IR),
+    opsetField('', OPSET),
     ...domains,
-    bytesField(MODEL.graph, [bytesField(GRAPH.name, 'blocks'), ...graph]),
+    bytesField(FIELD.model.graph, [bytesField(FIELD.graph.name, 'blocks'), ...graph]),
   ]);
 
-async function outputOf(bytes: Uint8Array, feeds: Readonly<Record<string, Ort.Tensor>>): Promise<Float32Array> {
+async function outputOf(bytes: Uint8Array, feeds: Readonly<Record<string, Tensor>>): Promise<Float32Array> {
   // What is missing in a library is no one's error here.
   const session = await ort.InferenceSession.create(bytes, { intraOpNumThreads: 1, logSeverityLevel: 4 });
   try {
     const { y } = await session.run(feeds);
-    return (y as Ort.Tensor).data as Float32Array;
+    return (y as Tensor).data as Float32Array;
   } finally {
     await session.release();
   }
 }
 
-const tensor = (shape: readonly number[], valueAt: (i: number) => number): Ort.Tensor =>
-  new ort.Tensor(
+const tensor = (shape: readonly number[], valueAt: (i: number) => number): Tensor =>
+  new Tensor(
     'float32',
     Float32Array.from({ length: shape.reduce((a, b) => a * b) }, (_, i) => valueAt(i)),
     shape,
@@ -42,25 +42,25 @@ const tensor = (shape: readonly number[], valueAt: (i: number) => number): Ort.T
 /** In blocks, the second place of the first channel comes after as many numbers as a block has. */
 async function findBlock(): Promise<number> {
   const graph = [
-    node('ReorderInput', ['x'], ['y'], [], BLOCKED.domain),
-    bytesField(GRAPH.input, value('x', FLOAT, IMAGE)),
-    bytesField(GRAPH.output, value('y', FLOAT, IMAGE)),
+    nodeField('ReorderInput', ['x'], ['y'], [], BLOCKED.domain),
+    bytesField(FIELD.graph.input, valueMessage('x', ELEMENT.float, IMAGE)),
+    bytesField(FIELD.graph.output, valueMessage('y', ELEMENT.float, IMAGE)),
   ];
-  const bytes = model([opset(BLOCKED.domain, BLOCKED.version)], graph);
+  const bytes = model([opsetField(BLOCKED.domain, BLOCKED.version)], graph);
   return (await outputOf(bytes, { x: tensor(IMAGE, (i) => i) })).indexOf(1);
 }
 
 /** Whether a convolution and a transposed one give what they do without blocks. */
 async function areRight(block: number): Promise<boolean> {
-  const attributes = [ints('kernel_shape', [3, 3]), ints('pads', [1, 1, 1, 1])];
+  const attributes = [intsAttribute('kernel_shape', [3, 3]), intsAttribute('pads', [1, 1, 1, 1])];
   const plain = model(
     [],
     [
-      node('Conv', ['x', 'w'], ['between'], attributes),
-      node('ConvTranspose', ['between', 'w'], ['y'], attributes),
-      bytesField(GRAPH.input, value('x', FLOAT, IMAGE)),
-      bytesField(GRAPH.input, value('w', FLOAT, KERNELS)),
-      bytesField(GRAPH.output, value('y', FLOAT, IMAGE)),
+      nodeField('Conv', ['x', 'w'], ['between'], attributes),
+      nodeField('ConvTranspose', ['between', 'w'], ['y'], attributes),
+      bytesField(FIELD.graph.input, valueMessage('x', ELEMENT.float, IMAGE)),
+      bytesField(FIELD.graph.input, valueMessage('w', ELEMENT.float, KERNELS)),
+      bytesField(FIELD.graph.output, valueMessage('y', ELEMENT.float, IMAGE)),
     ],
   );
   const feeds = {

@@ -1,4 +1,12 @@
-import { ATTRIBUTE, FLOAT, GRAPH, int, ints, MODEL, NODE, node, opset, TENSOR, wholeNumbers } from './onnx-message.js';
+import {
+  ELEMENT,
+  FIELD,
+  intAttribute,
+  intsAttribute,
+  nodeField,
+  opsetField,
+  wholeNumbersField,
+} from './onnx-message.js';
 import { bytesField, joinBytes, numberIn, numbersIn, readFields, textOf } from './protobuf.js';
 
 // onnxruntime computes a convolution fastest with channels in blocks of as many as a register of the processor holds, and brings those to it
@@ -23,17 +31,17 @@ function readOperator(message: Uint8Array): Operator {
   let [type, domain] = ['', ''];
   const numbers = new Map<string, readonly number[]>();
   readFields(message, (number, content) => {
-    if (number === NODE.input) inputs.push(textOf(content));
-    else if (number === NODE.output) outputs.push(textOf(content));
-    else if (number === NODE.type) type = textOf(content);
-    else if (number === NODE.domain) domain = textOf(content);
-    if (number !== NODE.attribute) return;
+    if (number === FIELD.node.input) inputs.push(textOf(content));
+    else if (number === FIELD.node.output) outputs.push(textOf(content));
+    else if (number === FIELD.node.type) type = textOf(content);
+    else if (number === FIELD.node.domain) domain = textOf(content);
+    if (number !== FIELD.node.attribute) return;
     attributes.push(content);
     let name = '';
     const values: number[] = [];
     readFields(content, (part, inner, whole) => {
-      if (part === ATTRIBUTE.name) name = textOf(inner);
-      else if (part === ATTRIBUTE.ints || part === ATTRIBUTE.int) values.push(...numbersIn(inner, whole));
+      if (part === FIELD.attribute.name) name = textOf(inner);
+      else if (part === FIELD.attribute.ints || part === FIELD.attribute.int) values.push(...numbersIn(inner, whole));
     });
     numbers.set(name, values);
   });
@@ -65,7 +73,7 @@ function readShape(message: Uint8Array): [name: string, shape: number[]] | undef
       });
     }
   });
-  return type === FLOAT ? [name, shape] : undefined;
+  return type === ELEMENT.float ? [name, shape] : undefined;
 }
 
 /** Kernels `[O, I, height, width]` of a convolution, or of a transposed one that is a convolution with its kernels turned around. */
@@ -115,13 +123,13 @@ class Additions {
 
   node(type: string, inputs: readonly string[], attributes: readonly Uint8Array[] = [], domain = ''): string {
     const name = `whet.blocked/${this.#count++}`;
-    this.fields.push(node(type, inputs, [name], attributes, domain));
+    this.fields.push(nodeField(type, inputs, [name], attributes, domain));
     return name;
   }
 
   numbers(values: readonly number[]): string {
     const name = `whet.blocked/${this.#count++}`;
-    this.fields.push(wholeNumbers(name, values));
+    this.fields.push(wholeNumbersField(name, values));
     return name;
   }
 
@@ -143,50 +151,103 @@ function blockKernels(add: Additions, kernels: string, block: number, of: Kernel
   if (turned) {
     const rows = reorder([channels, out, 1, entries]);
     const split = add.reshape(rows, [channels / block, block, out / block, entries, block]);
-    const exchanged = add.node('Transpose', [split], [ints('perm', [2, 0, 3, 1, 4])]);
+    const exchanged = add.node('Transpose', [split], [intsAttribute('perm', [2, 0, 3, 1, 4])]);
     const backward = add.numbers(Array.from({ length: entries }, (_, entry) => entries - 1 - entry));
-    ordered = add.node('Gather', [exchanged, backward], [int('axis', 2)]);
+    ordered = add.node('Gather', [exchanged, backward], [intAttribute('axis', 2)]);
   } else {
     const rows = reorder([1, out, channels, entries]);
     const split = add.reshape(rows, [out / block, channels / block, block, entries, block]);
-    ordered = add.node('Transpose', [split], [ints('perm', [0, 1, 3, 2, 4])]);
+    ordered = add.node('Transpose', [split], [intsAttribute('perm', [0, 1, 3, 2, 4])]);
   }
   return add.reshape(ordered, [out, channels, ...size]);
 }
 
+/** Whole numbers that a graph has of its own, where they are few: shapes and axes. */
+function wholeNumbersIn(raw: Uint8Array): number[] {
+  if (raw.length % 8 > 0 || raw.length > 32) return [];
+  const view = new DataView(raw.buffer, raw.byteOffset, raw.length);
+  return Array.from({ length: raw.length / 8 }, (_, i) => Number(view.getBigInt64(8 * i, true)));
+}
+
+/** What is known of a graph's values before a run. */
+class KnownValues {
+  readonly #shapes = new Map<string, readonly number[]>();
+  readonly #constants = new Map<string, readonly number[]>();
+
+  constructor(graph: Uint8Array) {
+    readFields(graph, (number, content) => {
+      if (number === FIELD.graph.initializer) this.#readConstant(content);
+      else if (number === FIELD.graph.input || number === FIELD.graph.valueInfo) {
+        const declared = readShape(content);
+        if (declared) this.#shapes.set(...declared);
+      }
+    });
+  }
+
+  #readConstant(tensor: Uint8Array): void {
+    let name = '';
+    let values: readonly number[] = [];
+    readFields(tensor, (part, content) => {
+      if (part === FIELD.tensor.name) name = textOf(content);
+      else if (part === FIELD.tensor.raw) values = wholeNumbersIn(content);
+    });
+    this.#constants.set(name, values);
+  }
+
+  /** The shape of a value that is no constant; undefined where no one knows it. */
+  shapeOf(name: string): readonly number[] | undefined {
+    return this.#constants.has(name) ? undefined : this.#shapes.get(name);
+  }
+
+  /** Learns the shapes of kernels on their way to a convolution, which files of earlier versions do not declare. */
+  infer(operator: Operator): void {
+    const [output = ''] = operator.outputs;
+    const shape = this.#shapeAfter(operator);
+    if (shape?.length === 4 && shape.every((dim) => dim > 1) && !this.#shapes.has(output)) {
+      this.#shapes.set(output, shape);
+    }
+  }
+
+  #shapeAfter({ type, inputs, numbers }: Operator): readonly number[] | undefined {
+    const [shape, second] = inputs.map((name) => this.#shapes.get(name));
+    const [, target = [], ends = [], axes = [], steps = []] = inputs.map((name) => this.#constants.get(name) ?? []);
+    // By their scale, which adds no dimension that is not 1.
+    if (type === 'Mul') return shape?.length === 4 ? shape : second;
+    if (type === 'Reshape') return target;
+    if (type === 'Transpose') return shape && numbers.get('perm')?.map((axis) => shape[axis] as number);
+    // From the last entry to the first, and all of them.
+    const isBackward =
+      type === 'Slice' &&
+      axes.length > 0 &&
+      axes.every((axis, i) => {
+        const last = (shape?.[axis] ?? Number.NaN) - 1;
+        return steps[i] === -1 && (target[i] ?? 0) >= last && (ends[i] ?? 0) < -last - 1;
+      });
+    return isBackward ? shape : undefined;
+  }
+}
+
 /**
  * A model whose convolutions, of kernels that a run computes or is given, are onnxruntime's of channels in blocks of `block`; the model itself
- * where there are none: kernels have to be declared with their shape, as an input or a value within, and to have whole blocks of channels on both
- * sides. Costs a copy of the kernels in each run: for graphs that run on many images at once (docs/bench/blocked.md).
+ * where there are none: the kernels' shape has to be known, and to have whole blocks of channels on both sides. Costs a copy of the kernels in
+ * each run: for graphs that run on many images at once (docs/bench/blocked.md).
  */
 export function blockConvolutions(model: Uint8Array, block: number): Uint8Array {
   const beside: Uint8Array[] = [];
   let graph = new Uint8Array();
   readFields(model, (number, content, whole) => {
-    if (number === MODEL.graph) graph = content as Uint8Array<ArrayBuffer>;
+    if (number === FIELD.model.graph) graph = content as Uint8Array<ArrayBuffer>;
     else beside.push(whole);
   });
-  const shapes = new Map<string, readonly number[]>();
-  const constants = new Set<string>();
-  readFields(graph, (number, content) => {
-    if (number === GRAPH.initializer) {
-      readFields(content, (part, name) => {
-        if (part === TENSOR.name) constants.add(textOf(name));
-      });
-    } else if (number === GRAPH.input || number === GRAPH.valueInfo) {
-      const declared = readShape(content);
-      if (declared) shapes.set(...declared);
-    }
-  });
-  // Most graphs have none: nothing else of them is read.
-  if (![...shapes.values()].some(({ length }) => length === 4)) return model;
+  const known = new KnownValues(graph);
   const fields: Uint8Array[] = [];
   const ordered = new Map<string, string>();
   const add = new Additions();
   readFields(graph, (number, content, whole) => {
-    const operator = number === GRAPH.node ? readOperator(content) : undefined;
+    const operator = number === FIELD.graph.node ? readOperator(content) : undefined;
+    if (operator) known.infer(operator);
     const [images = '', weight = '', ...bias] = operator?.inputs ?? [];
-    const shape = constants.has(weight) ? undefined : shapes.get(weight);
+    const shape = known.shapeOf(weight);
     const kernels = operator && shape && kernelsOf(operator, shape, block);
     if (!kernels) {
       fields.push(whole);
@@ -197,13 +258,15 @@ export function blockConvolutions(model: Uint8Array, block: number): Uint8Array 
     const filter = ordered.get(key) ?? blockKernels(add, weight, block, kernels);
     ordered.set(key, filter);
     const blocks = add.node('ReorderInput', [images], [], BLOCKED.domain);
-    const attributes = turned ? [ints('kernel_shape', size), ints('pads', pads)] : operator.attributes;
+    const attributes = turned
+      ? [intsAttribute('kernel_shape', size), intsAttribute('pads', pads)]
+      : operator.attributes;
     const given = bias.filter((name) => name !== '');
     const convolved = add.node('Conv', [blocks, filter, ...given], attributes, BLOCKED.domain);
     fields.push(...add.fields.splice(0));
-    const back = [int('channels', out)];
-    fields.push(node('ReorderOutput', [convolved], operator.outputs, back, BLOCKED.domain));
+    const back = [intAttribute('channels', out)];
+    fields.push(nodeField('ReorderOutput', [convolved], operator.outputs, back, BLOCKED.domain));
   });
   if (ordered.size === 0) return model;
-  return joinBytes([...beside, opset(BLOCKED.domain, BLOCKED.version), bytesField(MODEL.graph, fields)]);
+  return joinBytes([...beside, opsetField(BLOCKED.domain, BLOCKED.version), bytesField(FIELD.model.graph, fields)]);
 }

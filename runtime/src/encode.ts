@@ -10,7 +10,14 @@ import type { EncodedImage, ImageInput } from './types.js';
  * Images that are encoded or predicted at once: more take more memory and no less time (docs/bench/memory.md). A step takes all
  * examples at once; `limits.maxExamples` bounds those.
  */
-export const BATCH = 16;
+const BATCH = 16;
+
+/** Batches of as few as that takes, all of one size but for the last: a small one beside large ones leaves threads waiting. */
+export function batches<T>(items: readonly T[]): T[][] {
+  const count = Math.ceil(items.length / BATCH);
+  const size = Math.ceil(items.length / count);
+  return Array.from({ length: count }, (_, i) => items.slice(i * size, (i + 1) * size));
+}
 
 /** Whether an image was encoded before. */
 export const isEncoded = (image: ImageInput): image is EncodedImage => !ArrayBuffer.isView(image);
@@ -28,7 +35,7 @@ function stackImages(
 
 /**
  * `features` of the examples and the moments of the frozen part, if there are any. Moments are those of all examples
- * together, so these are encoded in one run then, whose memory grows with their number; else {@link BATCH} at a time.
+ * together, so these are encoded in one run then, whose memory grows with their number; else in {@link batches}.
  */
 export async function encodeExamples(
   pattern: Pattern,
@@ -68,10 +75,12 @@ async function inBatches(
 ): Promise<Tensor> {
   const length = pattern.manifest.features.reduce((a, b) => a * b, 1);
   const features = new Float32Array(images.length * length);
-  for (let from = 0; from < images.length; from += BATCH) {
+  let at = 0;
+  for (const batch of batches(images)) {
     signal?.throwIfAborted();
-    const batch = await featuresOf(pattern, images.slice(from, from + BATCH), preprocessing, moments);
-    features.set(batch.data as Float32Array, from * length);
+    const encoded = await featuresOf(pattern, batch, preprocessing, moments);
+    features.set(encoded.data as Float32Array, at);
+    at += batch.length * length;
   }
   return new Tensor('float32', features, [images.length, ...pattern.manifest.features]);
 }

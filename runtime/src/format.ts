@@ -2,9 +2,11 @@
  * How a bundle is written: the manifest's schema, safetensors files, and the names and rows of tensors. For what writes
  * bundles and profiles or reads their files; to adapt and predict, none of it is needed.
  */
+
 export { readArchive } from './archive.js';
 export { asPictures, checkAlways, maySpare } from './as-pictures.js';
 export { AUTO } from './auto-name.js';
+export { blockConvolutions } from './blocked.js';
 export { isArchive, isFileName } from './file-name.js';
 export { labelKey, labelProblem, labelsProblem, MAX_LABEL_BYTES, sameLabels } from './label.js';
 export { BUNDLE_SCHEMA, filesOf, manifestSchema, parseManifest } from './manifest.js';

@@ -2,21 +2,16 @@ import { readChecked } from './bundle-files.js';
 import { BundleError } from './errors.js';
 import type { Manifest, PatternManifest } from './manifest.js';
 import {
-  ATTRIBUTE,
-  constant,
-  FLOAT,
-  GRAPH,
-  int,
-  ints,
-  MODEL,
-  NODE,
-  node,
-  opset,
-  TENSOR,
-  text,
-  UINT8,
-  value,
-  wholeNumbers,
+  constantField,
+  ELEMENT,
+  FIELD,
+  intAttribute,
+  intsAttribute,
+  nodeField,
+  opsetField,
+  textAttribute,
+  valueMessage,
+  wholeNumbersField,
 } from './onnx-message.js';
 import { pixelsToTensor } from './pixels.js';
 import type { Profile, ProfileValue } from './profile.js';
@@ -61,30 +56,33 @@ function renamedGraph(graph: Uint8Array, rename: Rename, weights: ReadonlyMap<st
   const inner = (number: number) => (content: Uint8Array) => bytesField(number, renamedGraph(content, rename, weights));
   const attribute = (content: Uint8Array) =>
     bytesField(
-      NODE.attribute,
-      rewritten(content, { [ATTRIBUTE.graph]: inner(ATTRIBUTE.graph), [ATTRIBUTE.graphs]: inner(ATTRIBUTE.graphs) }),
+      FIELD.node.attribute,
+      rewritten(content, {
+        [FIELD.attribute.graph]: inner(FIELD.attribute.graph),
+        [FIELD.attribute.graphs]: inner(FIELD.attribute.graphs),
+      }),
     );
   const node = (content: Uint8Array) =>
     bytesField(
-      GRAPH.node,
+      FIELD.graph.node,
       rewritten(content, {
-        [NODE.input]: renamedText(NODE.input, rename),
-        [NODE.output]: renamedText(NODE.output, rename),
-        [NODE.name]: renamedText(NODE.name, rename),
-        [NODE.attribute]: attribute,
+        [FIELD.node.input]: renamedText(FIELD.node.input, rename),
+        [FIELD.node.output]: renamedText(FIELD.node.output, rename),
+        [FIELD.node.name]: renamedText(FIELD.node.name, rename),
+        [FIELD.node.attribute]: attribute,
       }),
     );
   const info = (number: number) => (content: Uint8Array) =>
     bytesField(number, rewritten(content, { 1: renamedText(1, rename) }));
   return rewritten(graph, {
-    [GRAPH.node]: node,
-    [GRAPH.initializer]: (content) => bytesField(GRAPH.initializer, ownTensor(content, rename, weights)),
-    [GRAPH.input]: info(GRAPH.input),
-    [GRAPH.output]: info(GRAPH.output),
-    [GRAPH.valueInfo]: info(GRAPH.valueInfo),
-    [GRAPH.sparse]: (content) =>
+    [FIELD.graph.node]: node,
+    [FIELD.graph.initializer]: (content) => bytesField(FIELD.graph.initializer, ownTensor(content, rename, weights)),
+    [FIELD.graph.input]: info(FIELD.graph.input),
+    [FIELD.graph.output]: info(FIELD.graph.output),
+    [FIELD.graph.valueInfo]: info(FIELD.graph.valueInfo),
+    [FIELD.graph.sparse]: (content) =>
       bytesField(
-        GRAPH.sparse,
+        FIELD.graph.sparse,
         rewritten(content, { 1: (values) => bytesField(1, ownTensor(values, rename, weights)) }),
       ),
   });
@@ -94,9 +92,9 @@ function renamedGraph(graph: Uint8Array, rename: Rename, weights: ReadonlyMap<st
 function ownTensor(tensor: Uint8Array, rename: Rename, weights: ReadonlyMap<string, Uint8Array>): Uint8Array {
   const external: Record<string, string> = {};
   const fields = rewritten(tensor, {
-    [TENSOR.name]: renamedText(TENSOR.name, rename),
-    [TENSOR.location]: () => undefined,
-    [TENSOR.external]: (entry) => {
+    [FIELD.tensor.name]: renamedText(FIELD.tensor.name, rename),
+    [FIELD.tensor.location]: () => undefined,
+    [FIELD.tensor.external]: (entry) => {
       const texts: Record<number, string> = {};
       readFields(entry, (number, content) => {
         texts[number] = textOf(content);
@@ -109,7 +107,7 @@ function ownTensor(tensor: Uint8Array, rename: Rename, weights: ReadonlyMap<stri
   if (location === undefined) return fields;
   const file = weights.get(location) as Uint8Array;
   const [from, end] = [Number(offset), length === undefined ? file.length : Number(offset) + Number(length)];
-  return joinBytes([fields, bytesField(TENSOR.raw, file.subarray(from, end))]);
+  return joinBytes([fields, bytesField(FIELD.tensor.raw, file.subarray(from, end))]);
 }
 
 interface ModelParts {
@@ -127,10 +125,10 @@ function partsOf(model: Uint8Array): ModelParts {
   const opsets = new Map<string, number>();
   const functions: Uint8Array[] = [];
   readFields(model, (number, content, whole) => {
-    if (number === MODEL.graph) graph = content as Uint8Array<ArrayBuffer>;
-    else if (number === MODEL.irVersion) irVersion = numberIn(whole);
-    else if (number === MODEL.functions) functions.push(whole);
-    else if (number === MODEL.opset) {
+    if (number === FIELD.model.graph) graph = content as Uint8Array<ArrayBuffer>;
+    else if (number === FIELD.model.irVersion) irVersion = numberIn(whole);
+    else if (number === FIELD.model.functions) functions.push(whole);
+    else if (number === FIELD.model.opset) {
       let [domain, version] = ['', 0];
       readFields(content, (part, text, field) => {
         if (part === 1) domain = textOf(text);
@@ -154,31 +152,35 @@ function pixelNodes({ preprocessing: p }: Manifest): Uint8Array[] {
   const shift = Float32Array.from({ length: channels }, (_, c) => at(ends[0], c));
   const scale = Float32Array.from({ length: channels }, (_, c) => (at(ends[1], c) - at(ends[0], c)) / 255);
   return [
-    wholeNumbers('pixels/size', [height, width]),
-    constant('pixels/scale', FLOAT, [1, channels, 1, 1], scale),
-    constant('pixels/shift', FLOAT, [1, channels, 1, 1], shift),
+    wholeNumbersField('pixels/size', [height, width]),
+    constantField('pixels/scale', ELEMENT.float, [1, channels, 1, 1], scale),
+    constantField('pixels/shift', ELEMENT.float, [1, channels, 1, 1], shift),
     ...(p.bgr
       ? [
-          wholeNumbers(
+          wholeNumbersField(
             'pixels/order',
             Array.from({ length: channels }, (_, c) => channels - 1 - c),
           ),
-          node('Gather', ['pixels', 'pixels/order'], ['pixels/ordered'], [int('axis', 3)]),
+          nodeField('Gather', ['pixels', 'pixels/order'], ['pixels/ordered'], [intAttribute('axis', 3)]),
         ]
       : []),
-    node('Cast', [p.bgr ? 'pixels/ordered' : 'pixels'], ['pixels/float'], [int('to', FLOAT)]),
-    node('Transpose', ['pixels/float'], ['pixels/planes'], [ints('perm', [0, 3, 1, 2])]),
+    nodeField('Cast', [p.bgr ? 'pixels/ordered' : 'pixels'], ['pixels/float'], [intAttribute('to', ELEMENT.float)]),
+    nodeField('Transpose', ['pixels/float'], ['pixels/planes'], [intsAttribute('perm', [0, 3, 1, 2])]),
     // Whole sizes, without `axes`: onnxruntime 1.19 moves the transpose behind a Resize that has these, and gets it wrong.
-    node('Shape', ['pixels/planes'], ['pixels/counts'], [int('end', 2)]),
-    node('Concat', ['pixels/counts', 'pixels/size'], ['pixels/sizes'], [int('axis', 0)]),
-    node(
+    nodeField('Shape', ['pixels/planes'], ['pixels/counts'], [intAttribute('end', 2)]),
+    nodeField('Concat', ['pixels/counts', 'pixels/size'], ['pixels/sizes'], [intAttribute('axis', 0)]),
+    nodeField(
       'Resize',
       ['pixels/planes', '', '', 'pixels/sizes'],
       ['pixels/sized'],
-      [int('antialias', 1), text('coordinate_transformation_mode', 'half_pixel'), text('mode', 'linear')],
+      [
+        intAttribute('antialias', 1),
+        textAttribute('coordinate_transformation_mode', 'half_pixel'),
+        textAttribute('mode', 'linear'),
+      ],
     ),
-    node('Mul', ['pixels/sized', 'pixels/scale'], ['pixels/scaled']),
-    node('Add', ['pixels/scaled', 'pixels/shift'], ['images']),
+    nodeField('Mul', ['pixels/sized', 'pixels/scale'], ['pixels/scaled']),
+    nodeField('Add', ['pixels/scaled', 'pixels/shift'], ['images']),
   ];
 }
 
@@ -234,13 +236,14 @@ export async function freezeProfile(
   const body: Uint8Array[] = [];
   const append = (graph: Uint8Array, rename: Rename) => {
     readFields(renamedGraph(graph, rename, weights), (number, _, whole) => {
-      if (number === GRAPH.node || number === GRAPH.initializer || number === GRAPH.sparse) body.push(whole);
+      if (number === FIELD.graph.node || number === FIELD.graph.initializer || number === FIELD.graph.sparse)
+        body.push(whole);
     });
   };
   if (input === 'pixels') body.push(...pixelNodes(manifest));
   const values = (rename: Rename, graph: Uint8Array) => {
     for (const [key, { shape, data }] of valuesOf(graph, profile.values)) {
-      body.push(constant(rename(key), FLOAT, shape, data));
+      body.push(constantField(rename(key), ELEMENT.float, shape, data));
     }
   };
   if (encode) {
@@ -251,13 +254,13 @@ export async function freezeProfile(
   append(predict.graph, ofPredict);
   const image =
     input === 'pixels'
-      ? value('pixels', UINT8, ['N', 'height', 'width', channels])
-      : value('images', FLOAT, ['N', channels, height, width]);
+      ? valueMessage('pixels', ELEMENT.uint8, ['N', 'height', 'width', channels])
+      : valueMessage('images', ELEMENT.float, ['N', channels, height, width]);
   const graph = [
-    bytesField(GRAPH.name, manifest.name),
+    bytesField(FIELD.graph.name, manifest.name),
     ...body,
-    bytesField(GRAPH.input, image),
-    bytesField(GRAPH.output, value('probabilities', FLOAT, ['N', profile.classes.length])),
+    bytesField(FIELD.graph.input, image),
+    bytesField(FIELD.graph.output, valueMessage('probabilities', ELEMENT.float, ['N', profile.classes.length])),
   ];
   const metadata = {
     classes: JSON.stringify(profile.classes),
@@ -266,13 +269,13 @@ export async function freezeProfile(
     preprocessing: JSON.stringify(manifest.preprocessing),
   };
   return joinBytes([
-    numberField(MODEL.irVersion, Math.max(...parts.map(({ irVersion }) => irVersion))),
-    bytesField(MODEL.producer, 'whet'),
-    ...Array.from(opsets, ([domain, version]) => opset(domain, version)),
+    numberField(FIELD.model.irVersion, Math.max(...parts.map(({ irVersion }) => irVersion))),
+    bytesField(FIELD.model.producer, 'whet'),
+    ...Array.from(opsets, ([domain, version]) => opsetField(domain, version)),
     ...parts.flatMap(({ functions }) => functions),
-    bytesField(MODEL.graph, graph),
+    bytesField(FIELD.model.graph, graph),
     ...Object.entries(metadata).map(([key, said]) =>
-      bytesField(MODEL.metadata, [bytesField(1, key), bytesField(2, said)]),
+      bytesField(FIELD.model.metadata, [bytesField(1, key), bytesField(2, said)]),
     ),
   ]);
 }
@@ -281,7 +284,7 @@ export async function freezeProfile(
 function valuesOf(graph: Uint8Array, values: ReadonlyMap<string, ProfileValue>): [string, ProfileValue][] {
   const taken: [string, ProfileValue][] = [];
   readFields(graph, (number, content) => {
-    if (number !== GRAPH.input) return;
+    if (number !== FIELD.graph.input) return;
     readFields(content, (part, name) => {
       const known = part === 1 ? values.get(textOf(name)) : undefined;
       if (known) taken.push([textOf(name), known]);

@@ -1,5 +1,5 @@
 import { Tensor } from 'onnxruntime-common';
-import { BATCH, featuresOf } from './encode.js';
+import { batches, featuresOf } from './encode.js';
 import { distancesToClasses, FAMILIAR } from './familiar-names.js';
 import type { Pattern } from './pattern.js';
 import type { Preprocessing } from './preprocessing.js';
@@ -38,7 +38,7 @@ export function groupRequests(
 }
 
 /**
- * Predicts a group, {@link BATCH} images at a time through the frozen part, whoever they are for, and then each
+ * Predicts a group, some images at a time through the frozen part, whoever they are for, and then each
  * profile's by its own values. Adds to `results[index]`.
  */
 export async function predictGroup(
@@ -48,8 +48,7 @@ export async function predictGroup(
 ): Promise<void> {
   const images = requests.flatMap(({ request }, at) => request.images.map((image) => ({ image, at })));
   const values = requests.map(({ request }) => storedTensors(request.profile.values));
-  for (let from = 0; from < images.length; from += BATCH) {
-    const batch = images.slice(from, from + BATCH);
+  for (const batch of batches(images)) {
     const pixels = batch.map(({ image }) => image);
     const first = batch[0]?.at ?? 0;
     const features = await featuresOf(pattern, pixels, preprocessing, values[first] ?? {});

@@ -1,4 +1,4 @@
-import { BOOL, constant, FLOAT, GRAPH, INT64, innerGraph, MODEL, node, TENSOR, value } from './onnx-message.js';
+import { constantField, ELEMENT, FIELD, graphAttribute, nodeField, valueMessage } from './onnx-message.js';
 import { nextName } from './optimizer.js';
 import { bytesField, joinBytes, readFields, textOf } from './protobuf.js';
 
@@ -30,8 +30,8 @@ export const LOOP = {
 } as const;
 
 /** A single number, and one of each step, of which no one knows how many there are. */
-const single = (name: string, type: number) => value(name, type, []);
-const many = (name: string) => value(name, FLOAT, ['whet.steps']);
+const single = (name: string, type: number) => valueMessage(name, type, []);
+const many = (name: string) => valueMessage(name, ELEMENT.float, ['whet.steps']);
 
 function renamed(message: Uint8Array, name: string): Uint8Array {
   const fields = [bytesField(1, name)];
@@ -52,7 +52,7 @@ const nameIn = (message: Uint8Array, number: number): string => {
 function isExternal(tensor: Uint8Array): boolean {
   let external = false;
   readFields(tensor, (number) => {
-    external ||= number === TENSOR.location;
+    external ||= number === FIELD.tensor.location;
   });
   return external;
 }
@@ -68,18 +68,18 @@ function partsOf(model: Uint8Array) {
   const beside: Uint8Array[] = [];
   let graph = new Uint8Array();
   readFields(model, (number, content, whole) => {
-    if (number === MODEL.graph) graph = content as Uint8Array<ArrayBuffer>;
+    if (number === FIELD.model.graph) graph = content as Uint8Array<ArrayBuffer>;
     else beside.push(whole);
   });
   const [inputs, outputs] = [new Map<string, Uint8Array>(), new Map<string, Uint8Array>()];
   const [inner, outer, own]: [Uint8Array[], Uint8Array[], string[]] = [[], [], []];
   readFields(graph, (number, content, whole) => {
-    if (number === GRAPH.initializer) own.push(nameIn(content, TENSOR.name));
-    if (number === GRAPH.input) inputs.set(nameIn(content, 1), content);
-    else if (number === GRAPH.output) outputs.set(nameIn(content, 1), content);
+    if (number === FIELD.graph.initializer) own.push(nameIn(content, FIELD.tensor.name));
+    if (number === FIELD.graph.input) inputs.set(nameIn(content, 1), content);
+    else if (number === FIELD.graph.output) outputs.set(nameIn(content, 1), content);
     // onnxruntime looks for values beside the file in the outermost graph.
-    else if (number === GRAPH.initializer && isExternal(content)) outer.push(whole);
-    else if (number !== GRAPH.name) inner.push(whole);
+    else if (number === FIELD.graph.initializer && isExternal(content)) outer.push(whole);
+    else if (number !== FIELD.graph.name) inner.push(whole);
   });
   // Values that the graph has itself may be listed among its inputs, too.
   for (const name of own) inputs.delete(name);
@@ -101,60 +101,60 @@ export function loopModel(model: Uint8Array, values: readonly string[], states: 
   // What each step hands on besides: what was before it, and values from before that.
   const [kept, keptNext, older, olderNext] = [inBody('kept'), inBody('keptNext'), inBody('older'), inBody('olderNext')];
   const body = [
-    bytesField(GRAPH.name, 'step'),
+    bytesField(FIELD.graph.name, 'step'),
     ...[
-      ...[single(step, INT64), single(go, BOOL)],
+      ...[single(step, ELEMENT.int64), single(go, ELEMENT.bool)],
       ...carried.map((name) => like(name, name)),
       ...carried.map((name) => like(name, kept(name))),
       ...values.map((name) => like(name, older(name))),
-      single(limit, FLOAT),
-    ].map((each) => bytesField(GRAPH.input, each)),
+      single(limit, ELEMENT.float),
+    ].map((each) => bytesField(FIELD.graph.input, each)),
     ...[
-      single(goOn, BOOL),
+      single(goOn, ELEMENT.bool),
       ...carried.map((name) => outputs.get(nextName(name)) as Uint8Array),
       ...carried.map((name) => like(name, keptNext(name))),
       ...values.map((name) => like(name, olderNext(name))),
-      ...[single(limitNext, FLOAT), single('loss', FLOAT)],
-    ].map((each) => bytesField(GRAPH.output, each)),
-    node('Gather', [LOOP.rates, step], ['rate']),
-    ...(isCounted ? [node('Gather', [LOOP.counts, step], ['count'])] : []),
+      ...[single(limitNext, ELEMENT.float), single('loss', ELEMENT.float)],
+    ].map((each) => bytesField(FIELD.graph.output, each)),
+    nodeField('Gather', [LOOP.rates, step], ['rate']),
+    ...(isCounted ? [nodeField('Gather', [LOOP.counts, step], ['count'])] : []),
     ...inner,
-    ...carried.map((name) => node('Identity', [name], [keptNext(name)])),
-    ...values.map((name) => node('Identity', [kept(name)], [olderNext(name)])),
+    ...carried.map((name) => nodeField('Identity', [name], [keptNext(name)])),
+    ...values.map((name) => nodeField('Identity', [kept(name)], [olderNext(name)])),
     // Of a loss that is no number, too, nothing is below.
-    node('Less', ['loss', limit], [goOn]),
-    node('Mul', ['loss', 'whet.relative'], [scaled]),
-    node('Add', [scaled, 'whet.absolute'], [limitNext]),
+    nodeField('Less', ['loss', limit], [goOn]),
+    nodeField('Mul', ['loss', 'whet.relative'], [scaled]),
+    nodeField('Add', [scaled, 'whet.absolute'], [limitNext]),
   ];
   const began = [...carried.map(LOOP.first), ...values.map(LOOP.best), ...states.map(LOOP.first)];
   const ended = [...carried.map(LOOP.last), ...carried.map(LOOP.before), ...values.map(LOOP.earlier)];
-  const loop = node(
+  const loop = nodeField(
     'Loop',
     [LOOP.trips, 'whet.yes', ...began, ...values.map(LOOP.best), LOOP.limit],
     [...ended, 'whet.lastLimit', LOOP.losses],
-    [innerGraph('body', body)],
+    [graphAttribute('body', body)],
   );
   const inside = new Set([...carried, 'rate', 'count']);
   const whole = [
-    bytesField(GRAPH.name, 'steps'),
+    bytesField(FIELD.graph.name, 'steps'),
     loop,
     ...outer,
-    constant('whet.yes', BOOL, [], Uint8Array.of(1)),
-    constant('whet.relative', FLOAT, [], Float32Array.of(1 + RELATIVE)),
-    constant('whet.absolute', FLOAT, [], Float32Array.of(ABSOLUTE)),
+    constantField('whet.yes', ELEMENT.bool, [], Uint8Array.of(1)),
+    constantField('whet.relative', ELEMENT.float, [], Float32Array.of(1 + RELATIVE)),
+    constantField('whet.absolute', ELEMENT.float, [], Float32Array.of(ABSOLUTE)),
     ...[
       ...[...inputs].filter(([name]) => !inside.has(name)).map(([, each]) => each),
-      ...[single(LOOP.trips, INT64), many(LOOP.rates), single(LOOP.limit, FLOAT)],
+      ...[single(LOOP.trips, ELEMENT.int64), many(LOOP.rates), single(LOOP.limit, ELEMENT.float)],
       ...(isCounted ? [many(LOOP.counts)] : []),
       ...carried.map((name) => like(name, LOOP.first(name))),
       ...values.map((name) => like(name, LOOP.best(name))),
-    ].map((each) => bytesField(GRAPH.input, each)),
+    ].map((each) => bytesField(FIELD.graph.input, each)),
     ...[
       ...carried.map((name) => like(name, LOOP.last(name))),
       ...carried.map((name) => like(name, LOOP.before(name))),
       ...values.map((name) => like(name, LOOP.earlier(name))),
       many(LOOP.losses),
-    ].map((each) => bytesField(GRAPH.output, each)),
+    ].map((each) => bytesField(FIELD.graph.output, each)),
   ];
-  return joinBytes([...beside, bytesField(MODEL.graph, whole)]);
+  return joinBytes([...beside, bytesField(FIELD.model.graph, whole)]);
 }

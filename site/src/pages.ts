@@ -104,6 +104,8 @@ export const guide: readonly Section[] = [
       page('Bytes', 'docs/bench/int8.md'),
       page('Depthwise convolutions', 'docs/bench/depthwise.md'),
       page('Input gradients', 'docs/bench/input-gradient.md'),
+      page('Channels in blocks', 'docs/bench/blocked.md'),
+      page('Gates', 'docs/bench/gates.md'),
       page('Weight gradients', 'docs/bench/weight-gradient.md'),
     ],
   },

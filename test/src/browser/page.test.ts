@@ -196,7 +196,7 @@ describe.skipIf(!chromiumPath)(`the page in Chromium${skipReason}`, () => {
     await driver.page.getByText('Compared 2 patterns on 30 examples.').waitFor({ timeout: 60_000 });
     const rows = await driver.page.locator('tr[data-pattern]').allInnerTexts();
     expect(rows).toHaveLength(2);
-    for (const row of rows) expect(row).toMatch(/(head|from-block4)\s+\d+ of 30 \(\d+ %\)\s+[\d.]+ ms\s+[\d.]+ kB/);
+    for (const row of rows) expect(row).toMatch(/(head|from-block4)\s+\d+ of 30 \(\d+ %\)\s+[\d.,]+ ms\s+[\d.]+ kB/);
   });
 
   it('keeps the profile over a reload, also without a network', async () => {
