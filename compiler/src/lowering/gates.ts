@@ -6,7 +6,7 @@ import { rewriteNodes } from './rewrite-nodes.js';
 
 /** Operators whose every result is a sum over many values: one of these that is no number is in all of them. */
 const sums: ReadonlySet<OperatorName> = new Set(['Conv', 'ConvTranspose', 'MatMul', 'Gemm']);
-/** Operators that only move values. */
+/** Operators that only move values, or their sign. */
 const views: ReadonlySet<OperatorName> = new Set([
   'Reshape',
   'Transpose',
@@ -16,6 +16,7 @@ const views: ReadonlySet<OperatorName> = new Set([
   'Pad',
   'Expand',
   'Resize',
+  'Neg',
 ]);
 const joins: ReadonlySet<OperatorName> = new Set(['Add', 'Sum', 'Sub', 'Concat']);
 
@@ -35,6 +36,7 @@ function isMadeOfSums({ op, inputs }: Node): boolean {
   if (sums.has(op)) return true;
   if (views.has(op)) return isOfSums(required(inputs, 0));
   if (joins.has(op)) return inputs.every((input) => input !== undefined && isOfSums(input));
+  if (op === 'Div') return isOfSums(required(inputs, 0)) && inputs[1]?.constant !== undefined;
   return op === 'Mul' && inputs.every((input) => input !== undefined && (input.constant || isOfSums(input)));
 }
 
