@@ -45,8 +45,8 @@ const isZero = (value: Value | undefined): boolean =>
 
 /**
  * Multiplies by 1 where a condition holds and by 0 elsewhere, in place of choosing between a value and 0: the gradients of ReLU and of clipping
- * do that. onnxruntime's CPU takes a branch for each value that it chooses, and of activations guesses half of them wrong: eight times the time
- * (docs/bench/gates.md). Only of sums of products: elsewhere 0 may stand in for what is no number, as below a square root at 0.
+ * do that. onnxruntime's CPU shares the product among its threads, and takes two thirds of the time (docs/bench/gates.md). Only of sums of products:
+ * elsewhere 0 may stand in for what is no number, as below a square root at 0.
  */
 export const gatesAsProducts: Pass = rewriteNodes(
   ({ op, inputs }) => op === 'Where' && isZero(inputs[2]) && isOfSums(required(inputs, 1)),
