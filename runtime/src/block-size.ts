@@ -42,7 +42,7 @@ const tensor = (shape: readonly number[], valueAt: (i: number) => number): Tenso
 /** In blocks, the second place of the first channel comes after as many numbers as a block has. */
 async function findBlock(): Promise<number> {
   const graph = [
-    nodeField('ReorderInput', ['x'], ['y'], [], BLOCKED.domain),
+    nodeField('ReorderInput', ['x'], ['y'], [], { domain: BLOCKED.domain }),
     bytesField(FIELD.graph.input, valueMessage('x', ELEMENT.float, IMAGE)),
     bytesField(FIELD.graph.output, valueMessage('y', ELEMENT.float, IMAGE)),
   ];

@@ -17,6 +17,7 @@ export const BLOCKED = { domain: 'com.microsoft.nchwc', version: 1 } as const;
 
 /** A node, as far as it tells whether channels in blocks are for it. */
 interface Operator {
+  readonly name: string;
   readonly type: string;
   readonly domain: string;
   readonly inputs: readonly string[];
@@ -28,28 +29,29 @@ interface Operator {
 
 function readOperator(message: Uint8Array): Operator {
   const [inputs, outputs, attributes]: [string[], string[], Uint8Array[]] = [[], [], []];
-  let [type, domain] = ['', ''];
+  let [name, type, domain] = ['', '', ''];
   const numbers = new Map<string, readonly number[]>();
   readFields(message, (number, content) => {
     if (number === FIELD.node.input) inputs.push(textOf(content));
     else if (number === FIELD.node.output) outputs.push(textOf(content));
+    else if (number === FIELD.node.name) name = textOf(content);
     else if (number === FIELD.node.type) type = textOf(content);
     else if (number === FIELD.node.domain) domain = textOf(content);
     if (number !== FIELD.node.attribute) return;
     attributes.push(content);
-    let name = '';
+    let attribute = '';
     const values: number[] = [];
     readFields(content, (part, inner, whole) => {
-      if (part === FIELD.attribute.name) name = textOf(inner);
+      if (part === FIELD.attribute.name) attribute = textOf(inner);
       else if (part === FIELD.attribute.ints || part === FIELD.attribute.int) values.push(...numbersIn(inner, whole));
     });
-    numbers.set(name, values);
+    numbers.set(attribute, values);
   });
-  return { type, domain, inputs, outputs, numbers, attributes };
+  return { name, type, domain, inputs, outputs, numbers, attributes };
 }
 
-/** Name and shape of a value that is declared as float32 of known size. */
-function readShape(message: Uint8Array): [name: string, shape: number[]] | undefined {
+/** Name of a value, and its shape where it is declared as float32; NaN where a size is not known. */
+function readValue(message: Uint8Array): [name: string, shape: number[] | undefined] {
   let [name, type] = ['', 0];
   const shape: number[] = [];
   readFields(message, (number, content) => {
@@ -73,7 +75,7 @@ function readShape(message: Uint8Array): [name: string, shape: number[]] | undef
       });
     }
   });
-  return type === ELEMENT.float ? [name, shape] : undefined;
+  return [name, type === ELEMENT.float ? shape : undefined];
 }
 
 /** Kernels `[O, I, height, width]` of a convolution, or of a transposed one that is a convolution with its kernels turned around. */
@@ -123,7 +125,7 @@ class Additions {
 
   node(type: string, inputs: readonly string[], attributes: readonly Uint8Array[] = [], domain = ''): string {
     const name = `whet.blocked/${this.#count++}`;
-    this.fields.push(nodeField(type, inputs, [name], attributes, domain));
+    this.fields.push(nodeField(type, inputs, [name], attributes, { domain }));
     return name;
   }
 
@@ -169,29 +171,44 @@ function wholeNumbersIn(raw: Uint8Array): number[] {
   return Array.from({ length: raw.length / 8 }, (_, i) => Number(view.getBigInt64(8 * i, true)));
 }
 
+/** Operators whose output is of the type of their first input. */
+const FLOAT_OF_FIRST = new Set(['Mul', 'Reshape', 'Transpose', 'Slice', 'ScatterElements', 'ScatterND']);
+
 /** What is known of a graph's values before a run. */
 class KnownValues {
+  /** Of float32. */
   readonly #shapes = new Map<string, readonly number[]>();
+  /** Also those of unknown shape. */
+  readonly #floats = new Set<string>();
+  /** Numbers that a graph has of its own, where they are whole and few; those that it computes of such are empty. */
   readonly #constants = new Map<string, readonly number[]>();
 
   constructor(graph: Uint8Array) {
+    const given = new Set<string>();
     readFields(graph, (number, content) => {
       if (number === FIELD.graph.initializer) this.#readConstant(content);
-      else if (number === FIELD.graph.input || number === FIELD.graph.valueInfo) {
-        const declared = readShape(content);
-        if (declared) this.#shapes.set(...declared);
-      }
+      const isDeclared = [FIELD.graph.input, FIELD.graph.output, FIELD.graph.valueInfo].some((each) => each === number);
+      if (!isDeclared) return;
+      const [name, shape] = readValue(content);
+      if (number === FIELD.graph.input) given.add(name);
+      if (!shape) return;
+      this.#floats.add(name);
+      this.#shapes.set(name, shape);
     });
+    // Of an input it is what a run takes where it is given nothing.
+    for (const name of given) this.#constants.delete(name);
   }
 
   #readConstant(tensor: Uint8Array): void {
-    let name = '';
+    let [name, type] = ['', 0];
     let values: readonly number[] = [];
-    readFields(tensor, (part, content) => {
+    readFields(tensor, (part, content, whole) => {
       if (part === FIELD.tensor.name) name = textOf(content);
+      else if (part === FIELD.tensor.dataType) type = numberIn(whole);
       else if (part === FIELD.tensor.raw) values = wholeNumbersIn(content);
     });
-    this.#constants.set(name, values);
+    this.#constants.set(name, type === ELEMENT.int64 ? values : []);
+    if (type === ELEMENT.float) this.#floats.add(name);
   }
 
   /** The shape of a value that is no constant; undefined where no one knows it. */
@@ -199,9 +216,19 @@ class KnownValues {
     return this.#constants.has(name) ? undefined : this.#shapes.get(name);
   }
 
-  /** Learns the shapes of kernels on their way to a convolution, which files of earlier versions do not declare. */
+  /** Learns what is computed of constants alone, and the shapes of kernels on their way to a convolution, which files of earlier versions do not declare. */
   infer(operator: Operator): void {
-    const [output = ''] = operator.outputs;
+    const { inputs, outputs } = operator;
+    const [output = ''] = outputs;
+    const [of = ''] = inputs;
+    const given = inputs.filter((input) => input !== '');
+    const isConstant =
+      given.length > 0 ? given.every((input) => this.#constants.has(input)) : operator.type === 'Constant';
+    if (isConstant) {
+      for (const each of outputs) this.#constants.set(each, []);
+    }
+    if (!FLOAT_OF_FIRST.has(operator.type) || !this.#floats.has(of)) return;
+    this.#floats.add(output);
     const shape = this.#shapeAfter(operator);
     if (shape?.length === 4 && shape.every((dim) => dim > 1) && !this.#shapes.has(output)) {
       this.#shapes.set(output, shape);
@@ -242,6 +269,7 @@ export function blockConvolutions(model: Uint8Array, block: number): Uint8Array 
   const known = new KnownValues(graph);
   const fields: Uint8Array[] = [];
   const ordered = new Map<string, string>();
+  const reordered = new Map<string, string>();
   const add = new Additions();
   readFields(graph, (number, content, whole) => {
     const operator = number === FIELD.graph.node ? readOperator(content) : undefined;
@@ -257,7 +285,8 @@ export function blockConvolutions(model: Uint8Array, block: number): Uint8Array 
     const key = `${turned} ${weight}`;
     const filter = ordered.get(key) ?? blockKernels(add, weight, block, kernels);
     ordered.set(key, filter);
-    const blocks = add.node('ReorderInput', [images], [], BLOCKED.domain);
+    const blocks = reordered.get(images) ?? add.node('ReorderInput', [images], [], BLOCKED.domain);
+    reordered.set(images, blocks);
     const attributes = turned
       ? [intsAttribute('kernel_shape', size), intsAttribute('pads', pads)]
       : operator.attributes;
@@ -265,7 +294,8 @@ export function blockConvolutions(model: Uint8Array, block: number): Uint8Array 
     const convolved = add.node('Conv', [blocks, filter, ...given], attributes, BLOCKED.domain);
     fields.push(...add.fields.splice(0));
     const back = [intAttribute('channels', out)];
-    fields.push(nodeField('ReorderOutput', [convolved], operator.outputs, back, BLOCKED.domain));
+    const { domain } = BLOCKED;
+    fields.push(nodeField('ReorderOutput', [convolved], operator.outputs, back, { domain, name: operator.name }));
   });
   if (ordered.size === 0) return model;
   return joinBytes([...beside, opsetField(BLOCKED.domain, BLOCKED.version), bytesField(FIELD.model.graph, fields)]);

@@ -12,11 +12,11 @@ import type { EncodedImage, ImageInput } from './types.js';
  */
 const BATCH = 16;
 
-/** Batches of as few as that takes, all of one size but for the last: a small one beside large ones leaves threads waiting. */
+/** As few batches as that takes, of one size but for one item: a small one beside large ones leaves threads waiting. */
 export function batches<T>(items: readonly T[]): T[][] {
   const count = Math.ceil(items.length / BATCH);
-  const size = Math.ceil(items.length / count);
-  return Array.from({ length: count }, (_, i) => items.slice(i * size, (i + 1) * size));
+  const start = (i: number) => Math.floor((i * items.length) / count);
+  return Array.from({ length: count }, (_, i) => items.slice(start(i), start(i + 1)));
 }
 
 /** Whether an image was encoded before. */

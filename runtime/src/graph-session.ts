@@ -43,9 +43,11 @@ export class GraphSession implements Runnable {
       throw new BundleError(`${location}: ${(cause as Error).message}`, { cause });
     }
     this.#make = async () => {
+      const open = (bytes: Uint8Array) => source.createSession(prepare(bytes), weights, small);
       try {
         const tuned = many && source.tune ? await source.tune(model) : model;
-        return await source.createSession(prepare(tuned), weights, small);
+        // What onnxruntime has beside its promises may change: then as it stands, which says what is wrong where that is it.
+        return tuned === model ? await open(model) : await open(tuned).catch(() => open(model));
       } catch (cause) {
         if (cause instanceof BundleError) throw new BundleError(`${location}: ${cause.message}`, { cause });
         throw new BundleError(`${location}: onnxruntime does not load it: ${(cause as Error).message}`, { cause });

@@ -106,8 +106,12 @@ function open(location: string, read: BundleSource['read'], options: LoadOptions
   );
 }
 
+/** Channels of the smallest block that a processor has: what has none of these has none at all. */
+const SMALLEST_BLOCK = 8;
+
 /** A model that runs on many images at once, with convolutions of kernels that move as onnxruntime runs them fastest on this processor. */
 export async function tuneModel(model: Uint8Array): Promise<Uint8Array> {
+  if (blockConvolutions(model, SMALLEST_BLOCK) === model) return model;
   const block = await blockSize();
   return block > 0 ? blockConvolutions(model, block) : model;
 }

@@ -19,18 +19,18 @@ const KIND = { int: 2, text: 3, graph: 5, ints: 7 } as const;
 export const opsetField = (domain: string, version: number): Uint8Array =>
   bytesField(FIELD.model.opset, [bytesField(1, domain), numberField(2, version)]);
 
-/** A node of a graph, called by its first output. */
+/** A node of a graph, called by its first output where it has no name. */
 export function nodeField(
   type: string,
   inputs: readonly string[],
   outputs: readonly string[],
   attributes: readonly Uint8Array[] = [],
-  domain = '',
+  { domain = '', name = outputs[0] ?? '' } = {},
 ): Uint8Array {
   return bytesField(FIELD.graph.node, [
-    ...inputs.map((name) => bytesField(FIELD.node.input, name)),
-    ...outputs.map((name) => bytesField(FIELD.node.output, name)),
-    bytesField(FIELD.node.name, outputs[0] ?? ''),
+    ...inputs.map((input) => bytesField(FIELD.node.input, input)),
+    ...outputs.map((output) => bytesField(FIELD.node.output, output)),
+    bytesField(FIELD.node.name, name),
     bytesField(FIELD.node.type, type),
     ...attributes.map((attribute) => bytesField(FIELD.node.attribute, attribute)),
     ...(domain ? [bytesField(FIELD.node.domain, domain)] : []),

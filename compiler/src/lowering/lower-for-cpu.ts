@@ -1,7 +1,6 @@
 import type { Graph } from '../graph.js';
 import { depthwiseAsMatrices, type RunsOn } from './depthwise.js';
 import { eraseSteering } from './erase-steering.js';
-import { gatesAsProducts } from './gates.js';
 import { poolByChannel } from './pool-by-channel.js';
 import { lowerWith } from './rewrite-nodes.js';
 import { transposedAsConvolution } from './transposed.js';
@@ -14,8 +13,8 @@ const products = (runsOn: RunsOn) => [depthwiseAsMatrices(runsOn), transposedAsC
 export const productsForCpu: (graph: Graph) => Graph = lowerWith(...products('unknown'));
 
 const lowerFor = {
-  one: lowerWith(...products('one'), gatesAsProducts, poolByChannel, unitAxes, eraseSteering),
-  many: lowerWith(...products('many'), gatesAsProducts, poolByChannel, unitAxes, eraseSteering),
+  one: lowerWith(...products('one'), poolByChannel, unitAxes, eraseSteering),
+  many: lowerWith(...products('many'), poolByChannel, unitAxes, eraseSteering),
 };
 
 /**

@@ -1,8 +1,9 @@
 import type { GraphBuilder } from '../builder.js';
 import type { Value } from '../graph.js';
 import { formatShape } from '../tensor.js';
-import { elementwise, elementwiseOf, expectOneDType, gate, mapTensors, scaled } from './broadcasting.js';
+import { elementwise, elementwiseOf, expectOneDType, mapTensors, scaled } from './broadcasting.js';
 import { erf } from './erf.js';
+import { gate } from './gates.js';
 import type { Operator } from './operator.js';
 import { required } from './operator.js';
 

@@ -3,7 +3,6 @@ import { isFloat } from '../tensor.js';
 import {
   type ElementwiseContext,
   elementwise,
-  gate,
   inferBroadcast,
   mapTensors,
   scaled,
@@ -11,6 +10,7 @@ import {
   variadic,
 } from './broadcasting.js';
 import { erf } from './erf.js';
+import { gate } from './gates.js';
 import type { Operator } from './operator.js';
 import { required } from './operator.js';
 

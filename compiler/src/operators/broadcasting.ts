@@ -170,8 +170,3 @@ export function variadic<K extends OperatorName>(
     },
   };
 }
-
-/** `value` where the condition holds, 0 elsewhere. */
-export function gate(g: GraphBuilder, condition: Value, value: Value): Value {
-  return g.apply('Where', [condition, value, g.scalar(0, value.dtype)], {});
-}

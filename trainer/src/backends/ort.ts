@@ -125,21 +125,20 @@ export function ortBackend(options: OrtOptions = {}): Backend {
       const { graph } = removeUnusedInputs(lowerings[provider](whole));
       const threads = threadsOf();
       const model = encodeOnnx(graph);
-      const session = await openSession(
-        provider === 'cpu' ? await tuneModel(model) : model,
-        {
-          executionProviders: providers[provider](options),
-          graphOptimizationLevel: 'all',
-          logSeverityLevel: 3,
-          // Graphs run in turns, and threads of one that has run are not to keep the cores from the next.
-          extra: {
-            optimization: { disable_specified_optimizers: DISABLED_OPTIMIZER },
-            session: { force_spinning_stop: '1' },
-          },
-          ...(threads ? { intraOpNumThreads: threads } : {}),
+      const sessionOptions: ort.InferenceSession.SessionOptions = {
+        executionProviders: providers[provider](options),
+        graphOptimizationLevel: 'all',
+        logSeverityLevel: 3,
+        // Graphs run in turns, and threads of one that has run are not to keep the cores from the next.
+        extra: {
+          optimization: { disable_specified_optimizers: DISABLED_OPTIMIZER },
+          session: { force_spinning_stop: '1' },
         },
-        pool,
-      );
+        ...(threads ? { intraOpNumThreads: threads } : {}),
+      };
+      const open = (bytes: Uint8Array) => openSession(bytes, sessionOptions, pool);
+      const tuned = provider === 'cpu' ? await tuneModel(model) : model;
+      const session = tuned === model ? await open(model) : await open(tuned).catch(() => open(model));
       return {
         run: async (feeds) => {
           const bound = bindFeeds(graph, feeds);
