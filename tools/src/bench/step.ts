@@ -32,11 +32,13 @@ const sizes: Readonly<Record<string, number>> = {
   W: Number(options.ways),
 };
 
-/** One inner step as a bundle runs it: the ONNX graph, any number of examples and classes. */
-async function stepContender(name: string, graph: Graph, values: ReadonlyMap<string, Float32Array>): Promise<TimedRun> {
-  // As a bundle opens them: whose threads went on spinning would take the cores from the next.
+/** One inner step as a bundle runs it: the ONNX graph, any number of examples and classes; and the same without blocks of channels. */
+async function stepContenders(
+  name: string,
+  graph: Graph,
+  values: ReadonlyMap<string, Float32Array>,
+): Promise<TimedRun[]> {
   const model = encodeOnnx(lowerForCpu(graph));
-  const session = await createSession(await tuneModel(model), threads);
   const ways = sizes['W'] as number;
   const feeds: Record<string, Tensor> = {};
   for (const input of graph.inputs) {
@@ -48,8 +50,15 @@ async function stepContender(name: string, graph: Graph, values: ReadonlyMap<str
     const data = Float32Array.from({ length: sizeOf(shape) }, (_, i) => valueAt(i));
     feeds[input.name] = new Tensor('float32', values.get(input.name) ?? data, shape);
   }
-  return { name, run: () => session.run(feeds) };
+  // As a bundle opens them: whose threads went on spinning would take the cores from the next.
+  const open = async (called: string, bytes: Uint8Array): Promise<TimedRun> => {
+    const session = await createSession(bytes, threads);
+    return { name: called, run: () => session.run(feeds) };
+  };
+  return [await open(name, await tuneModel(model)), await open(plain(name), model)];
 }
+
+const plain = (name: string) => `${name}, without blocks`;
 
 /** Every second output channel of each layer closed, with its scale and shift; the head moves whole. */
 function halfOfChannels(parts: PatternParts): PatternParts {
@@ -75,7 +84,7 @@ async function measure(normalization: RunConfig['normalization']): Promise<strin
   const flops = new Map<string, number>();
   for (const [name, each] of cases) {
     const { step, values } = buildPatternGraphs(each);
-    contenders.push(await stepContender(name, step, values));
+    contenders.push(...(await stepContenders(name, step, values)));
     const floor = await floorContenders(ortBackend(threads), step, sizes);
     for (const { contender } of floor) products.set(contender.name, contender);
     floors.set(
@@ -97,6 +106,8 @@ async function measure(normalization: RunConfig['normalization']): Promise<strin
       time(name).toFixed(2),
       `${(time(name) / floor).toFixed(2)}x`,
       (time(name) / time('full')).toFixed(2),
+      time(plain(name)).toFixed(2),
+      (time(name) / time(plain(name))).toFixed(2),
     ];
     return `| ${cells.join(' | ')} |`;
   });
@@ -107,8 +118,8 @@ process.stdout.write(
     `One inner step of Conv4-${options.channels}, 28 x 28, ${options.ways}-way ${options.shots}-shot, ms (median of ${options.rounds}, in turns). ${machine()}.`,
     'Floor: the same multiply-adds as bare matrix products.',
     '',
-    '| normalization | moves | GFLOP | floor | step | over floor | of the dense step |',
-    '|---|---|---|---|---|---|---|',
+    '| normalization | moves | GFLOP | floor | step | over floor | of the dense step | without blocks | of that |',
+    '|---|---|---|---|---|---|---|---|---|',
     '',
   ].join('\n'),
 );
