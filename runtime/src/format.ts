@@ -2,7 +2,6 @@
  * How a bundle is written: the manifest's schema, safetensors files, and the names and rows of tensors. For what writes
  * bundles and profiles or reads their files, and what the runtime makes of graphs; to adapt and predict, none of it is needed.
  */
-
 export { readArchive } from './archive.js';
 export { asPictures, checkAlways, maySpare } from './as-pictures.js';
 export { AUTO } from './auto-name.js';
